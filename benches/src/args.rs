@@ -1,0 +1,53 @@
+//! The settings.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use crate::figures::Figure;
+
+/// Measures skep against baselines in the same run, prints a table and writes bench.json.
+#[derive(Debug, Parser)]
+#[command(name = "skep-benches", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    /// The nats-server program, 2.12 or newer
+    #[arg(long, default_value = "nats-server")]
+    pub(crate) nats_server: PathBuf,
+    /// Runs of each figure; what is told is their median
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub(crate) runs: u8,
+    /// Measure only this figure (may be given several times)
+    #[arg(long, value_name = "NAME", value_parser = Figure::parse)]
+    pub(crate) only: Vec<Figure>,
+    /// The folder of the programs skep and fwatchdog; by default that of this program
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) programs: Option<PathBuf>,
+    /// Where the figures are written as JSON; by default bench.json in the target folder
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Where programs are looked for
+    #[arg(long, env = "PATH", hide = true, default_value = "/usr/bin:/bin")]
+    pub(crate) path: OsString,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Answer every request with a few bytes
+    #[command(hide = true)]
+    Upstream {
+        #[arg(long, env = "PORT")]
+        port: u16,
+    },
+    /// Become another program that ends when its parent does
+    #[command(hide = true)]
+    Guard(GuardArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct GuardArgs {
+    pub(crate) parent: u32,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    pub(crate) program: Vec<OsString>,
+}

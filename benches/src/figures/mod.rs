@@ -1,0 +1,69 @@
+//! The figures, by the names that other runs and issues know them by.
+
+mod accept;
+mod drain;
+mod fork;
+mod http;
+mod idle;
+mod sync;
+
+use anyhow::Result;
+
+use crate::{bench::Bench, measure::Row};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Figure {
+    SyncLatency,
+    SyncRate,
+    ForkLatency,
+    ForkRate,
+    HttpRate,
+    AcceptRate,
+    DrainRate,
+    IdleMemory,
+}
+
+impl Figure {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::SyncLatency,
+        Self::SyncRate,
+        Self::ForkLatency,
+        Self::ForkRate,
+        Self::HttpRate,
+        Self::AcceptRate,
+        Self::DrainRate,
+        Self::IdleMemory,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::SyncLatency => "sync_c1_p50_us",
+            Self::SyncRate => "sync_c64_rps",
+            Self::ForkLatency => "fork_c1_p50_us",
+            Self::ForkRate => "fork_c16_rps",
+            Self::HttpRate => "http_c16_rps",
+            Self::AcceptRate => "accept_c64_rps",
+            Self::DrainRate => "drain_rps",
+            Self::IdleMemory => "idle_rss_mb",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|figure| figure.name() == text);
+        found.ok_or_else(|| format!("the figures are {}", Self::ALL.map(Self::name).join(", ")))
+    }
+
+    pub(crate) async fn measure(self, bench: &Bench) -> Result<Vec<Row>> {
+        let name = self.name();
+        match self {
+            Self::SyncLatency => Box::pin(sync::latency(bench, name)).await,
+            Self::SyncRate => Box::pin(sync::rate(bench, name)).await,
+            Self::ForkLatency => Box::pin(fork::latency(bench, name)).await,
+            Self::ForkRate => Box::pin(fork::rate(bench, name)).await,
+            Self::HttpRate => Box::pin(http::rate(bench, name)).await,
+            Self::AcceptRate => Box::pin(accept::rate(bench, name)).await,
+            Self::DrainRate => Box::pin(drain::rate(bench, name)).await,
+            Self::IdleMemory => Box::pin(idle::memory(bench, name)).await,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! A synchronous call through the gateway to the trivial upstream, against the upstream itself and against nginx before it.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::{
+    bench::Bench,
+    measure::{Reading, Row, alternate, rows},
+    nginx,
+    platform::Platform,
+    upstream,
+};
+
+const WINDOW: Duration = Duration::from_millis(1500);
+
+pub(super) async fn latency(bench: &Bench, name: &str) -> Result<Vec<Row>> {
+    measure(bench, name, "µs", 1, Reading::P50Micros).await
+}
+
+pub(super) async fn rate(bench: &Bench, name: &str) -> Result<Vec<Row>> {
+    measure(bench, name, "1/s", 64, Reading::PerSecond).await
+}
+
+async fn measure(
+    bench: &Bench,
+    name: &str,
+    unit: &'static str,
+    connections: usize,
+    reading: Reading,
+) -> Result<Vec<Row>> {
+    let (_upstream, direct) = upstream::start(bench).await?;
+    let nginx = nginx::start(bench, direct.address).await?;
+    let platform = Platform::start(bench).await?;
+    platform.register(Some(direct.address)).await?;
+    let mut targets = vec![("skep", platform.synchronous()), ("direct", direct)];
+    targets.extend(nginx.iter().map(|(_, target)| ("nginx", target.clone())));
+    let sides = alternate(name, &targets, bench.runs, (connections, WINDOW), reading).await?;
+    Ok(rows(name, unit, sides))
+}

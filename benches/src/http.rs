@@ -1,0 +1,78 @@
+//! One HTTP/1.1 connection, driven by the task that uses it.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, anyhow};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Method, Request, StatusCode, Uri,
+    body::Bytes,
+    client::conn::http1::{SendRequest, handshake},
+    header,
+};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// Where a request goes, and what its answer must be.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) path: String,
+    pub(crate) expected: StatusCode,
+}
+
+impl Target {
+    pub(crate) fn new(address: SocketAddr, path: impl Into<String>) -> Self {
+        Self { address, path: path.into(), expected: StatusCode::OK }
+    }
+
+    /// Whether a GET is answered as expected.
+    pub(crate) async fn answers(&self) -> bool {
+        let asked = with_requests(self, async |requests: &mut Requests| requests.send(Method::GET, Bytes::new()).await);
+        asked.await.is_ok()
+    }
+}
+
+/// Sends one request after the other.
+pub(crate) struct Requests {
+    sender: SendRequest<Full<Bytes>>,
+    uri: Uri,
+    host: header::HeaderValue,
+    expected: StatusCode,
+}
+
+impl Requests {
+    /// Sends a request and reads the whole answer; another status than the expected one is an error.
+    pub(crate) async fn send(&mut self, method: Method, body: Bytes) -> Result<()> {
+        let request = Request::builder()
+            .method(method)
+            .uri(self.uri.clone())
+            .header(header::HOST, self.host.clone())
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .body(Full::new(body))?;
+        let response = self.sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        if status == self.expected {
+            return Ok(());
+        }
+        Err(anyhow!("answer {status} to {}: {}", self.uri, String::from_utf8_lossy(&body).trim()))
+    }
+}
+
+/// Opens a connection and works with it. Both live in one task, so that a request costs no switch between tasks.
+pub(crate) async fn with_requests<T>(target: &Target, work: impl AsyncFnOnce(&mut Requests) -> Result<T>) -> Result<T> {
+    let address = target.address;
+    let stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    let host = header::HeaderValue::from_str(&address.to_string())?;
+    let mut requests = Requests { sender, uri: target.path.parse()?, host, expected: target.expected };
+    tokio::select! {
+        worked = work(&mut requests) => worked,
+        ended = connection => {
+            ended.with_context(|| format!("the connection to {address} broke"))?;
+            Err(anyhow!("{address} closed the connection"))
+        }
+    }
+}

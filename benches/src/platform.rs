@@ -1,0 +1,133 @@
+//! skep's roles, each in a process of its own over a NATS server of its own.
+//!
+//! There is no controller: the registry is written here, so that a function can be any address.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context, Result};
+use async_nats::jetstream::{self, context::ContextBuilder, stream::Stream};
+use skep_protocol::{Endpoint, FunctionDeployment, FunctionRecord, Subjects};
+use time::OffsetDateTime;
+
+use crate::{
+    bench::Bench,
+    http::Target,
+    process::{Launch, Process, arguments, free_address},
+};
+
+/// The function that everything is measured with.
+pub(crate) const FUNCTION: &str = "noop";
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A NATS server with the settings that skep ships, and a gateway.
+pub(crate) struct Platform {
+    pub(crate) jetstream: jetstream::Context,
+    nats_url: String,
+    gateway: SocketAddr,
+    // The gateway ends before its server does.
+    _gateway: Process,
+    _nats: Process,
+}
+
+impl Platform {
+    pub(crate) async fn start(bench: &Bench) -> Result<Self> {
+        let (nats, nats_url, jetstream) = start_nats(bench).await?;
+        let (gateway, admin) = (free_address()?, free_address()?);
+        let launch = role(bench, "gateway", &nats_url, &["--listen".to_owned(), gateway.to_string()], admin);
+        let mut process = Process::start(bench, launch)?;
+        until_ready(&mut process, admin).await?;
+        Ok(Self { jetstream, nats_url, gateway, _gateway: process, _nats: nats })
+    }
+
+    /// Writes the function's record, as the controller would, and waits until the gateway knows it.
+    pub(crate) async fn register(&self, address: Option<SocketAddr>) -> Result<()> {
+        let endpoints: Vec<Endpoint> =
+            address.into_iter().map(|address| Endpoint { instance: format!("{FUNCTION}-1"), address }).collect();
+        let record = FunctionRecord {
+            deployment: FunctionDeployment { service: FUNCTION.to_owned(), ..FunctionDeployment::default() },
+            replicas: endpoints.len() as u64,
+            endpoints,
+            created_at: OffsetDateTime::now_utc(),
+        };
+        let functions = self.jetstream.get_key_value(Subjects::default().stream("FUNCTIONS")).await?;
+        functions.put(FUNCTION, serde_json::to_vec(&record)?.into()).await?;
+        let known = Target::new(self.gateway, format!("/system/function/{FUNCTION}"));
+        let wait = async {
+            while !known.answers().await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, wait).await.context("the gateway does not learn of the function")
+    }
+
+    /// A call that waits for its answer.
+    pub(crate) fn synchronous(&self) -> Target {
+        Target::new(self.gateway, format!("/function/{FUNCTION}"))
+    }
+
+    /// A call that is stored.
+    pub(crate) fn asynchronous(&self) -> Target {
+        let path = format!("/async-function/{FUNCTION}");
+        Target { expected: hyper::StatusCode::ACCEPTED, ..Target::new(self.gateway, path) }
+    }
+
+    pub(crate) async fn start_worker(&self, bench: &Bench) -> Result<Process> {
+        let admin = free_address()?;
+        let mut process = Process::start(bench, role(bench, "queue-worker", &self.nats_url, &[], admin))?;
+        until_ready(&mut process, admin).await?;
+        Ok(process)
+    }
+
+    /// One of skep's streams: `INVOKE` or `CALLS`.
+    pub(crate) async fn stream(&self, name: &str) -> Result<Stream> {
+        Ok(self.jetstream.get_stream(Subjects::default().stream(name)).await?)
+    }
+}
+
+async fn start_nats(bench: &Bench) -> Result<(Process, String, jetstream::Context)> {
+    let folder = bench.new_folder("nats")?;
+    let configuration = folder.join("nats.conf");
+    std::fs::write(&configuration, include_str!("../../deploy/nats.conf"))?;
+    let address = free_address()?;
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    let launch = Launch {
+        name: "nats-server",
+        program: &bench.programs.nats_server,
+        arguments: arguments([
+            "-c".as_ref(),
+            configuration.as_ref(),
+            "-a".as_ref(),
+            host.as_ref(),
+            "-p".as_ref(),
+            port.as_ref(),
+            "-sd".as_ref(),
+            folder.as_ref(),
+        ]),
+        variables: vec![],
+    };
+    let mut process = Process::start(bench, launch)?;
+    process.until_ready(async || tokio::net::TcpStream::connect(address).await.is_ok()).await?;
+    let url = format!("nats://{address}");
+    let client = async_nats::connect(&url).await?;
+    let jetstream = ContextBuilder::new().timeout(DEADLINE).ack_timeout(DEADLINE).build(client);
+    Ok((process, url, jetstream))
+}
+
+fn role<'program>(
+    bench: &'program Bench,
+    name: &'static str,
+    nats_url: &str,
+    more: &[String],
+    admin: SocketAddr,
+) -> Launch<'program> {
+    let mut arguments: Vec<_> = [name, "--nats-url", nats_url].map(Into::into).to_vec();
+    arguments.extend(["--admin-listen".into(), admin.to_string().into()]);
+    arguments.extend(more.iter().map(Into::into));
+    Launch { name, program: &bench.programs.skep, arguments, variables: vec![] }
+}
+
+/// Waits until the admin port of a role says that it is ready.
+pub(crate) async fn until_ready(process: &mut Process, admin: SocketAddr) -> Result<()> {
+    let ready = Target::new(admin, "/readyz");
+    process.until_ready(async || ready.answers().await).await
+}

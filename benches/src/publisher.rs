@@ -1,0 +1,97 @@
+//! Raw JetStream: what storing the same messages costs without skep.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Result;
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        self,
+        stream::{Config, Stream},
+    },
+};
+use hyper::body::Bytes;
+use tokio::{task::JoinSet, time::Instant};
+
+/// Publishes that wait for their acknowledgement at once.
+const IN_FLIGHT: usize = 64;
+const LEAD: Duration = Duration::from_millis(200);
+
+/// Publishes copies of one message of skep's to a stream with the settings of skep's.
+pub(crate) struct Publisher {
+    jetstream: jetstream::Context,
+    pub(crate) stream: Stream,
+    headers: HeaderMap,
+    payload: Bytes,
+    /// Makes each subject another one, as skep's are.
+    next: Arc<AtomicU64>,
+}
+
+impl Publisher {
+    /// `like` is a stream that has a message.
+    pub(crate) async fn like(jetstream: &jetstream::Context, like: &Stream) -> Result<Self> {
+        let info = like.get_info().await?;
+        let message = like.direct_get(info.state.last_sequence).await?;
+        let config = Config { name: "BENCH".to_owned(), subjects: vec!["bench.>".to_owned()], ..info.config };
+        let stream = jetstream.create_stream(config).await?;
+        let (jetstream, next) = (jetstream.clone(), Arc::default());
+        Ok(Self { jetstream, stream, headers: message.headers, payload: message.payload, next })
+    }
+
+    /// Acknowledged publishes per second.
+    pub(crate) async fn per_second(&self, window: Duration) -> Result<f64> {
+        let begin = Instant::now() + LEAD;
+        let end = begin + window;
+        let counted = Arc::new(AtomicU64::new(0));
+        let each = |sent: Instant| {
+            let now = Instant::now();
+            if sent >= begin && now < end {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+            now < end
+        };
+        self.publish(each).await?;
+        Ok(counted.load(Ordering::Relaxed) as f64 / window.as_secs_f64())
+    }
+
+    /// The rate at which a number of messages is stored.
+    pub(crate) async fn rate_of(&self, number: u64) -> Result<f64> {
+        let started = Instant::now();
+        let left = AtomicU64::new(number.saturating_sub(IN_FLIGHT as u64));
+        let take = |_| left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+        self.publish(take).await?;
+        Ok(number as f64 / started.elapsed().as_secs_f64())
+    }
+
+    /// Keeps publishes in flight; after each acknowledgement `go_on` is asked, with the time it was sent at.
+    async fn publish(&self, go_on: impl Fn(Instant) -> bool) -> Result<()> {
+        let mut tasks = JoinSet::new();
+        for _ in 0..IN_FLIGHT {
+            tasks.spawn(self.publish_one());
+        }
+        while let Some(sent) = tasks.join_next().await {
+            if go_on(sent??) {
+                tasks.spawn(self.publish_one());
+            }
+        }
+        Ok(())
+    }
+
+    fn publish_one(&self) -> impl Future<Output = Result<Instant>> + Send + use<> {
+        let (headers, payload) = (self.headers.clone(), self.payload.clone());
+        let (jetstream, next) = (self.jetstream.clone(), Arc::clone(&self.next));
+        async move {
+            // As long as skep's own subjects.
+            let subject = format!("bench.lane.noop.{:036}", next.fetch_add(1, Ordering::Relaxed));
+            let sent = Instant::now();
+            jetstream.publish_with_headers(subject, headers, payload).await?.await?;
+            Ok(sent)
+        }
+    }
+}

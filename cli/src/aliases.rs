@@ -1,0 +1,31 @@
+//! OpenFaaS's names for settings: each is read where skep's own variable is not set.
+
+use clap::CommandFactory;
+
+use crate::args::Cli;
+
+const ALIASES: [(&str, &str); 3] = [
+    ("upstream_timeout", "upstream_timeout"),
+    ("basic_auth", "basic_auth"),
+    ("secret_mount_path", "secret_mount_path"),
+];
+
+/// The command line, with OpenFaaS's variables where skep's are absent.
+pub(crate) fn command() -> clap::Command {
+    let subcommands: Vec<String> = Cli::command().get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    subcommands.iter().fold(Cli::command(), |command, name| command.mut_subcommand(name, with_aliases))
+}
+
+fn with_aliases(mut command: clap::Command) -> clap::Command {
+    for (setting, alias) in ALIASES {
+        let own_is_set =
+            std::env::vars_os().any(|(name, _)| name == format!("SKEP_{}", setting.to_uppercase()).as_str());
+        if !own_is_set && command.get_arguments().any(|arg| arg.get_id() == setting) {
+            let alias_is_set = std::env::vars_os().any(|(name, _)| name == alias);
+            if alias_is_set {
+                command = command.mut_arg(setting, |arg| arg.env(alias));
+            }
+        }
+    }
+    command
+}

@@ -1,0 +1,215 @@
+//! Every setting: a flag, a variable `SKEP_…`, a default, and a line that says what it is for.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use skep_protocol::Subjects;
+
+/// Functions as a Service for your own machines: HTTP calls, webhooks and NATS messages in, any program runs, nothing accepted is lost.
+#[derive(Debug, Parser)]
+#[command(name = "skep", version, propagate_version = true)]
+pub(crate) struct Cli {
+    /// What to log, on STDERR: error, warn, info, debug, or per module (warn,skep_gateway=debug)
+    #[arg(long, global = true, env = "SKEP_LOG", default_value = "warn,skep=info")]
+    pub(crate) log: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything on this machine: NATS, controller, gateway, queue-worker, and the functions of a stack file
+    Up(Box<UpArgs>),
+    /// Run only a gateway: the HTTP door
+    Gateway(Box<GatewayRole>),
+    /// Run only a queue-worker: runs accepted calls and delivers callbacks
+    QueueWorker(Box<QueueWorkerRole>),
+    /// Run only the controller, with functions as processes of this machine
+    Controller(Box<ControllerRole>),
+    /// Become another program that ends when its parent does
+    #[command(name = "__guard", hide = true)]
+    Guard(GuardArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// The functions to deploy, in OpenFaaS's stack.yml format
+    #[arg(short, long, env = "SKEP_FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Use this running NATS server instead of starting one
+    #[arg(long, env = "SKEP_NATS_URL")]
+    pub(crate) nats_url: Option<String>,
+    /// Where the NATS server that is started listens
+    #[arg(long, env = "SKEP_NATS_LISTEN", default_value = "127.0.0.1:4222")]
+    pub(crate) nats_listen: SocketAddr,
+    /// The nats-server program to start, 2.12 or newer
+    #[arg(long, env = "SKEP_NATS_SERVER", default_value = "nats-server")]
+    pub(crate) nats_server: PathBuf,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+    #[command(flatten)]
+    pub(crate) bus: BusArgs,
+    #[command(flatten)]
+    pub(crate) calls: CallArgs,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
+    #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
+    #[command(flatten)]
+    pub(crate) provider: ProviderArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GatewayRole {
+    #[command(flatten)]
+    pub(crate) nats: NatsUrlArgs,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+    #[command(flatten)]
+    pub(crate) bus: BusArgs,
+    #[command(flatten)]
+    pub(crate) calls: CallArgs,
+    #[command(flatten)]
+    pub(crate) gateway: GatewayArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueueWorkerRole {
+    #[command(flatten)]
+    pub(crate) nats: NatsUrlArgs,
+    /// Metrics and health listen here
+    #[arg(long, env = "SKEP_ADMIN_LISTEN", default_value = "127.0.0.1:8083")]
+    pub(crate) admin_listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) bus: BusArgs,
+    #[command(flatten)]
+    pub(crate) calls: CallArgs,
+    #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ControllerRole {
+    #[command(flatten)]
+    pub(crate) nats: NatsUrlArgs,
+    /// Metrics and health listen here
+    #[arg(long, env = "SKEP_ADMIN_LISTEN", default_value = "127.0.0.1:8084")]
+    pub(crate) admin_listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) bus: BusArgs,
+    #[command(flatten)]
+    pub(crate) calls: CallArgs,
+    #[command(flatten)]
+    pub(crate) provider: ProviderArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NatsUrlArgs {
+    /// The NATS server, 2.12 or newer with JetStream
+    #[arg(long, env = "SKEP_NATS_URL", default_value = "nats://127.0.0.1:4222")]
+    pub(crate) nats_url: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListenArgs {
+    /// The gateway listens here
+    #[arg(long, env = "SKEP_LISTEN", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// Metrics and health listen here
+    #[arg(long, env = "SKEP_ADMIN_LISTEN", default_value = "127.0.0.1:8082")]
+    pub(crate) admin_listen: SocketAddr,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BusArgs {
+    /// The first word of every subject, stream and bucket; several skeps may share a server with different ones
+    #[arg(long, env = "SKEP_SUBJECT_PREFIX", default_value = "skep", value_parser = subjects)]
+    pub(crate) subject_prefix: Subjects,
+    /// How long the results of finished calls are kept (30s, 24h)
+    #[arg(long, env = "SKEP_RESULT_TTL", default_value = "24h", value_parser = duration)]
+    pub(crate) result_ttl: Duration,
+    /// How long to wait for NATS at the start
+    #[arg(long, env = "SKEP_NATS_WAIT", default_value = "30s", value_parser = duration)]
+    pub(crate) nats_wait: Duration,
+    /// How long calls in flight may go on after the program was told to stop
+    #[arg(long, env = "SKEP_GRACE", default_value = "30s", value_parser = duration)]
+    pub(crate) grace: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CallArgs {
+    /// How long a call may run when its function does not say (annotation skep.timeout, or exec_timeout)
+    #[arg(long, env = "SKEP_UPSTREAM_TIMEOUT", default_value = "60s", value_parser = duration)]
+    pub(crate) upstream_timeout: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GatewayArgs {
+    /// Ask for a user and a password on /system and /ui, kept in the files basic-auth-user and basic-auth-password
+    #[arg(long, env = "SKEP_BASIC_AUTH", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    pub(crate) basic_auth: bool,
+    /// The folder of the two basic auth files
+    #[arg(long, env = "SKEP_SECRET_MOUNT_PATH", default_value = "/run/secrets")]
+    pub(crate) secret_mount_path: PathBuf,
+    /// The largest body of an asynchronous call, in bytes; by default what fits into one NATS message
+    #[arg(long, env = "SKEP_ASYNC_BODY_LIMIT")]
+    pub(crate) async_body_limit: Option<usize>,
+    /// Route POST / with an Alexa request to the function of its intent
+    #[arg(long, env = "SKEP_ALEXA_ROUTING", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    pub(crate) alexa_routing: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WorkerArgs {
+    /// Queued calls that run at once on one replica that sets no max_inflight of its own
+    #[arg(long, env = "SKEP_CONCURRENCY_PER_REPLICA", default_value_t = 16, value_parser = at_least_one)]
+    pub(crate) concurrency_per_replica: usize,
+    /// Queued calls of one lane that are held at once, running or waiting for a replica
+    #[arg(long, env = "SKEP_LANE_WINDOW", default_value_t = 256, value_parser = at_least_one)]
+    pub(crate) lane_window: usize,
+    /// Runs of one queued call that may fail because its function cannot be reached
+    #[arg(long, env = "SKEP_ATTEMPTS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) attempts: u64,
+    /// Tries to deliver one callback
+    #[arg(long, env = "SKEP_CALLBACK_ATTEMPTS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) callback_attempts: u64,
+    /// How long one callback request may take
+    #[arg(long, env = "SKEP_CALLBACK_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub(crate) callback_timeout: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ProviderArgs {
+    /// Where functions keep their files, secrets, and NATS its data
+    #[arg(long, env = "SKEP_DATA_DIR", default_value = ".skep")]
+    pub(crate) data_dir: PathBuf,
+    /// The fwatchdog program; by default the one beside skep, or on PATH
+    #[arg(long, env = "SKEP_WATCHDOG")]
+    pub(crate) watchdog: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GuardArgs {
+    pub(crate) parent: u32,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    pub(crate) program: Vec<std::ffi::OsString>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = skep_protocol::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.is_zero() {
+        return Err("must be more than nothing".to_owned());
+    }
+    Ok(duration)
+}
+
+fn subjects(text: &str) -> Result<Subjects, String> {
+    Subjects::new(text).map_err(|error| error.to_string())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("must be a whole number from 1".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}

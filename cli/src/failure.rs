@@ -1,0 +1,50 @@
+//! How the program ends when it cannot do what it was asked: one line, and an exit code that tells whose mistake it was.
+
+use std::{fmt::Display, io::Write, process::ExitCode};
+
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A setting, a file or the surroundings are not as they must be; exit code 2.
+    Setting(String),
+    /// Anything else; exit code 1.
+    Internal(anyhow::Error),
+}
+
+impl Failure {
+    pub(crate) fn setting(message: impl Into<String>) -> Self {
+        Self::Setting(message.into())
+    }
+
+    pub(crate) fn internal(error: impl Into<anyhow::Error>) -> Self {
+        Self::Internal(error.into())
+    }
+
+    /// Says on STDERR, in one line, why the program ends.
+    pub(crate) fn report(&self) -> ExitCode {
+        let (text, code) = match self {
+            Self::Setting(message) => (message.clone(), 2),
+            Self::Internal(error) => (format!("{error:#}"), 1),
+        };
+        // Nothing is left to be done if STDERR is closed.
+        let _ = writeln!(std::io::stderr(), "skep: {}", one_line(&text));
+        ExitCode::from(code)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Internal(error)
+    }
+}
+
+/// Names a setting the way users write it: the flag and the variable.
+pub(crate) fn bad_setting(flag: &str, reason: impl Display) -> Failure {
+    let variable = flag.trim_start_matches('-').replace('-', "_").to_uppercase();
+    Failure::Setting(format!("{flag} (SKEP_{variable}): {reason}"))
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,51 @@
+//! The `skep` program: it reads its arguments and the environment, binds sockets, starts one or all roles, and drains them.
+
+mod aliases;
+mod args;
+mod failure;
+mod guard;
+mod output;
+mod roles;
+mod sockets;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::FromArgMatches;
+
+use crate::{
+    args::{Cli, Command},
+    failure::{Failure, Result},
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::from_arg_matches(&aliases::command().get_matches()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    match start(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn start(cli: Cli) -> Result<()> {
+    if let Command::Guard(guard) = cli.command {
+        return Err(guard::replace_this_process(&guard));
+    }
+    skep_daemon::init_telemetry(&cli.log)?;
+    // The one provider of cryptography in this process; it can only be installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::internal)?;
+    let ended = runtime.block_on(async {
+        match cli.command {
+            Command::Up(args) => Box::pin(up::run(*args)).await,
+            Command::Gateway(args) => Box::pin(roles::gateway(*args)).await,
+            Command::QueueWorker(args) => Box::pin(roles::queue_worker(*args)).await,
+            Command::Controller(args) => Box::pin(roles::controller(*args)).await,
+            Command::Guard(_) => Ok(()),
+        }
+    });
+    runtime.shutdown_background();
+    ended
+}

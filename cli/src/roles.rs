@@ -1,0 +1,230 @@
+//! The roles, each alone in a process: what a Swarm runs. `skep up` starts the same ones together.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use prometheus::Registry;
+use skep_bus::{Bus, BusConfig};
+use skep_daemon::{HttpLimits, Readiness};
+use skep_dispatch::{Dispatch, DispatchConfig};
+use skep_gateway::{Credentials, GatewayConfig};
+use skep_process::ProcessTag;
+use skep_protocol::VersionInfo;
+use skep_provider::{Config as ControllerConfig, Controller, LocalConfig};
+use skep_queue_worker::WorkerConfig;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    args::{BusArgs, CallArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderArgs, QueueWorkerRole, WorkerArgs},
+    failure::{Failure, Result, bad_setting},
+    sockets,
+    up::surroundings::{DataDir, find_watchdog},
+};
+
+/// What functions of this machine inherit from the environment of skep, beside all `LC_…`.
+const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TMPDIR", "TZ"];
+
+/// What every process has besides its roles: metrics, health, signals.
+pub(crate) struct Process {
+    pub(crate) metrics: Registry,
+    pub(crate) readiness: Readiness,
+    /// Cancelled when the process was told to stop.
+    pub(crate) shutdown: CancellationToken,
+    /// Cancelled when the roles have drained and the rest may go too.
+    pub(crate) ending: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Process {
+    pub(crate) fn new() -> Self {
+        Self {
+            metrics: Registry::new(),
+            readiness: Readiness::default(),
+            shutdown: CancellationToken::new(),
+            ending: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Serves metrics and health until the process ends.
+    pub(crate) fn serve_admin(&self, listener: TcpListener) {
+        let router = skep_daemon::admin_router(self.metrics.clone(), self.readiness.clone());
+        let ending = self.ending.clone();
+        self.tasks.spawn(async move {
+            skep_daemon::serve(listener, router, HttpLimits::default(), ending, Duration::from_secs(1)).await;
+        });
+    }
+
+    /// Runs a role until it ends by itself or after a signal, then ends the process in order.
+    pub(crate) async fn run_role(&self, role: impl Future<Output = Result<()>>) -> Result<()> {
+        let ended = tokio::select! {
+            ended = role => ended,
+            error = skep_daemon::shutdown_signal(self.shutdown.clone()) => Err(Failure::internal(error)),
+        };
+        self.end().await;
+        ended
+    }
+
+    /// Runs a role and says that it is ready, until it ends or begins to drain.
+    pub(crate) async fn while_ready<T>(&self, name: &'static str, role: impl Future<Output = T>) -> T {
+        let readiness = self.readiness.role(name);
+        readiness.ready();
+        let mut role = std::pin::pin!(role);
+        tokio::select! {
+            ended = &mut role => return ended,
+            () = self.shutdown.cancelled() => readiness.not_ready(),
+        }
+        role.await
+    }
+
+    /// Ends what was spawned beside the roles.
+    pub(crate) async fn end(&self) {
+        self.shutdown.cancel();
+        self.ending.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    pub(crate) async fn dispatch(&self, bus: &Bus, calls: &CallArgs) -> Result<Dispatch> {
+        let config = DispatchConfig { default_timeout: calls.upstream_timeout };
+        let dispatch = Dispatch::start(bus.clone(), &config, &self.metrics, &self.tasks, self.ending.clone());
+        Ok(dispatch.await?)
+    }
+}
+
+pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
+    let process = Process::new();
+    let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
+    let listener = sockets::bind("--listen", args.listen.listen).await?;
+    process.serve_admin(admin);
+    let role = Box::pin(async {
+        let bus = connect("gateway", &args.nats.nats_url, &args.bus).await?;
+        let dispatch = process.dispatch(&bus, &args.calls).await?;
+        run_gateway(&process, &args.gateway, args.bus.grace, bus, dispatch, listener).await
+    });
+    process.run_role(role).await
+}
+
+pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
+    let process = Process::new();
+    let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
+    process.serve_admin(admin);
+    let role = Box::pin(async {
+        let bus = connect("queue-worker", &args.nats.nats_url, &args.bus).await?;
+        let dispatch = process.dispatch(&bus, &args.calls).await?;
+        run_worker(&process, &args.worker, args.bus.grace, bus, dispatch).await
+    });
+    process.run_role(role).await
+}
+
+pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
+    let process = Process::new();
+    let data_dir = DataDir::open(&args.provider.data_dir)?;
+    let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
+    process.serve_admin(admin);
+    let role = Box::pin(async {
+        let bus = connect("controller", &args.nats.nats_url, &args.bus).await?;
+        let config = controller_config(&args.provider, &data_dir, &args.calls, args.bus.grace)?;
+        let controller = Controller::start(config, bus).await.map_err(Failure::internal)?;
+        let controller = controller.run(process.shutdown.clone());
+        process.while_ready("controller", controller).await.map_err(Failure::internal)
+    });
+    process.run_role(role).await
+}
+
+pub(crate) async fn connect(role: &str, url: &str, args: &BusArgs) -> Result<Bus> {
+    let config = BusConfig {
+        url: url.to_owned(),
+        subjects: args.subject_prefix.clone(),
+        name: format!("skep {role}"),
+        patience: args.nats_wait,
+        keep_records: args.result_ttl,
+    };
+    Bus::connect(&config).await.map_err(|error| match error {
+        skep_bus::Error::Connect { .. } | skep_bus::Error::ServerTooOld { .. } | skep_bus::Error::Differs { .. } => {
+            bad_setting("--nats-url", error.chain())
+        }
+        other => Failure::internal(other),
+    })
+}
+
+/// Reads the basic auth files, if they are asked for.
+pub(crate) fn credentials(args: &GatewayArgs) -> Result<Option<Credentials>> {
+    if !args.basic_auth {
+        return Ok(None);
+    }
+    let read = Credentials::read(&args.secret_mount_path);
+    read.map(Some).map_err(|error| bad_setting("--secret-mount-path", format!("{error:#}")))
+}
+
+pub(crate) async fn run_gateway(
+    process: &Process,
+    args: &GatewayArgs,
+    grace: Duration,
+    bus: Bus,
+    dispatch: Dispatch,
+    listener: TcpListener,
+) -> Result<()> {
+    let limit = skep_gateway::async_body_limit(args.async_body_limit, bus.largest_message());
+    let config = GatewayConfig {
+        credentials: credentials(args)?,
+        async_body_limit: limit.map_err(|error| bad_setting("--async-body-limit", error))?,
+        alexa_routing: args.alexa_routing,
+        grace,
+        ..GatewayConfig::default()
+    };
+    let readiness = process.readiness.role("gateway");
+    let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());
+    Ok(skep_gateway::run(config, bus, dispatch, listener, metrics, readiness, shutdown).await?)
+}
+
+pub(crate) async fn run_worker(
+    process: &Process,
+    args: &WorkerArgs,
+    grace: Duration,
+    bus: Bus,
+    dispatch: Dispatch,
+) -> Result<()> {
+    let config = WorkerConfig {
+        concurrency_per_replica: args.concurrency_per_replica,
+        lane_window: args.lane_window,
+        attempts: args.attempts,
+        callback_attempts: args.callback_attempts,
+        callback_timeout: args.callback_timeout,
+        grace,
+        version: skep_daemon::VERSION,
+    };
+    let worker = skep_queue_worker::run(config, bus, dispatch, &process.metrics, process.shutdown.clone());
+    Ok(process.while_ready("queue-worker", worker).await?)
+}
+
+pub(crate) fn controller_config(
+    args: &ProviderArgs,
+    data_dir: &DataDir,
+    calls: &CallArgs,
+    grace: Duration,
+) -> Result<ControllerConfig> {
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let outer_tag = environment.get(ProcessTag::VARIABLE).cloned();
+    let inherited = environment
+        .into_iter()
+        .filter(|(name, _)| INHERITED.contains(&name.as_str()) || name.starts_with("LC_"))
+        .collect();
+    Ok(ControllerConfig {
+        version: VersionInfo {
+            commit_message: String::new(),
+            sha: skep_daemon::COMMIT.to_owned(),
+            release: skep_daemon::VERSION.to_owned(),
+        },
+        grace,
+        local: LocalConfig {
+            watchdog: find_watchdog(args.watchdog.as_deref())?,
+            data_dir: data_dir.path.clone(),
+            default_timeout: calls.upstream_timeout,
+            environment: inherited,
+            process_tag: ProcessTag::new(outer_tag.as_deref()),
+        },
+    })
+}

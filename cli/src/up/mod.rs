@@ -1,0 +1,141 @@
+//! `skep up`: everything on one machine with one command.
+//!
+//! First all checks and sockets, so that nothing is half started; then NATS, the controller, the gateway and the queue-worker, the same as on a Swarm; then the functions of the stack file.
+
+mod nats;
+mod report;
+pub(crate) mod surroundings;
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use futures_util::StreamExt;
+use skep_bus::Bus;
+use skep_dispatch::{Dispatch, Registry};
+use skep_provider::{
+    Controller,
+    stack::{self, Outcome, Stack},
+};
+use tokio::net::TcpListener;
+
+use crate::{
+    args::UpArgs,
+    failure::{Failure, Result, bad_setting},
+    output,
+    roles::{self, Process},
+    sockets,
+    up::{nats::NatsServer, surroundings::DataDir},
+};
+
+/// How long the start waits for functions before it reports what runs.
+const FUNCTIONS_WITHIN: Duration = Duration::from_secs(15);
+
+pub(crate) async fn run(args: UpArgs) -> Result<()> {
+    let stack = args.file.as_deref().map(read_stack).transpose()?;
+    if args.nats_url.is_none() {
+        nats::check_version(&args.nats_server)?;
+    }
+    surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
+    roles::credentials(&args.gateway)?;
+    let listener = sockets::bind("--listen", args.listen.listen).await?;
+    let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
+    let data_dir = DataDir::open(&args.provider.data_dir)?;
+    let mut server = match &args.nats_url {
+        Some(_) => None,
+        None => Some(NatsServer::start(&args.nats_server, args.nats_listen, &data_dir.path).await?),
+    };
+    let url = match (&args.nats_url, &server) {
+        (Some(url), _) => url.clone(),
+        (None, Some(server)) => format!("nats://{}", server.address),
+        (None, None) => return Err(Failure::setting("there is no NATS server")),
+    };
+    let process = Process::new();
+    let ended = Box::pin(run_roles(&args, &process, stack, &data_dir, &url, listener, admin)).await;
+    process.end().await;
+    if let Some(server) = &mut server {
+        server.stop();
+    }
+    ended
+}
+
+fn read_stack(file: &Path) -> Result<Stack> {
+    let lookup = |name: &str| std::env::vars().find(|(known, _)| known == name).map(|(_, value)| value);
+    stack::read(file, lookup).map_err(|error| bad_setting("--file", error))
+}
+
+async fn run_roles(
+    args: &UpArgs,
+    process: &Process,
+    stack: Option<Stack>,
+    data_dir: &DataDir,
+    url: &str,
+    listener: TcpListener,
+    admin: TcpListener,
+) -> Result<()> {
+    let addresses = (sockets::local_address(&listener)?, sockets::local_address(&admin)?);
+    let bus = roles::connect("up", url, &args.bus).await.map_err(|failure| match &args.nats_url {
+        Some(_) => failure,
+        None => bad_setting(
+            "--nats-server",
+            format!("it does not answer; see {}", nats::log_file(&data_dir.path).display()),
+        ),
+    })?;
+    process.serve_admin(admin);
+    let config = roles::controller_config(&args.provider, data_dir, &args.calls, args.bus.grace)?;
+    // The controller goes on until the calls in flight have drained, for they need its replicas.
+    let controller = Controller::start(config, bus.clone()).await.map_err(Failure::internal)?;
+    let controller = process.tasks.spawn(controller.run(process.ending.clone()));
+    let dispatch = process.dispatch(&bus, &args.calls).await?;
+
+    let gateway = roles::run_gateway(process, &args.gateway, args.bus.grace, bus.clone(), dispatch.clone(), listener);
+    let worker = roles::run_worker(process, &args.worker, args.bus.grace, bus.clone(), dispatch.clone());
+    let welcome = welcome(&bus, &dispatch, stack, addresses, url);
+    tokio::select! {
+        ended = async { tokio::try_join!(gateway, worker) } => ended.map(|_| ())?,
+        ended = welcome => ended?,
+        error = skep_daemon::shutdown_signal(process.shutdown.clone()) => return Err(Failure::internal(error)),
+    }
+    process.ending.cancel();
+    controller.await.map_err(Failure::internal)?.map_err(Failure::internal)
+}
+
+/// Deploys the stack, says what runs, and shows the functions' log for as long as everything runs.
+async fn welcome(
+    bus: &Bus,
+    dispatch: &Dispatch,
+    stack: Option<Stack>,
+    (listen, admin): (SocketAddr, SocketAddr),
+    nats: &str,
+) -> Result<()> {
+    let mut lines = std::pin::pin!(bus.follow_logs(None).await.map_err(Failure::internal)?);
+    if let Some(stack) = stack {
+        deploy(bus, &stack).await?;
+    }
+    let all_up = |registry: &Registry| registry.all().iter().all(|function| report::is_up(function));
+    let mut waited = std::pin::pin!(dispatch.registry().wait_until(all_up, FUNCTIONS_WITHIN));
+    let mut is_reported = false;
+    loop {
+        tokio::select! {
+            all_up = &mut waited, if !is_reported => {
+                is_reported = true;
+                report::print(&dispatch.registry().all(), listen, admin, nats, all_up);
+            }
+            line = lines.next() => match line {
+                Some(line) => output::line(format_args!("{} | {}", line.instance, line.text)),
+                None => std::future::pending().await,
+            },
+        }
+    }
+}
+
+/// Deploys what has changed; a function that the controller refuses ends the start.
+async fn deploy(bus: &Bus, stack: &Stack) -> Result<()> {
+    for applied in stack::apply(bus, stack).await.map_err(Failure::internal)? {
+        match applied.outcome {
+            Outcome::Deployed | Outcome::Updated | Outcome::Unchanged => {}
+            Outcome::Refused(error) => {
+                return Err(bad_setting("--file", format!("function {}: {error}", applied.function)));
+            }
+        }
+    }
+    Ok(())
+}

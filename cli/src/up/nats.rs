@@ -1,0 +1,182 @@
+//! The NATS server that `skep up` starts: a child on this machine, its data in the data folder, started again if it dies.
+
+use std::{
+    net::SocketAddr,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::TcpListener;
+use tracing::{error, info};
+
+use crate::failure::{Failure, Result, bad_setting};
+
+const OLDEST: (u32, u32) = (2, 12);
+const START_AGAIN: Duration = Duration::from_secs(1);
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// The same settings as on a Swarm.
+const CONFIGURATION: &str = include_str!("../../../deploy/nats.conf");
+
+/// Checks the program's version.
+pub(crate) fn check_version(program: &Path) -> Result<()> {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().map_err(|error| {
+        let reason = format!(
+            "cannot run {}: {error}; set it to a nats-server of 2.12 or newer, or set --nats-url to a running one",
+            program.display()
+        );
+        bad_setting("--nats-server", reason)
+    })?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let version = text.trim().rsplit('v').next().unwrap_or_default().to_owned();
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    let found = match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => return Err(bad_setting("--nats-server", format!("{} does not tell its version", program.display()))),
+    };
+    if found < OLDEST {
+        let reason = format!("{} is version {version}; skep needs 2.12 or newer", program.display());
+        return Err(bad_setting("--nats-server", reason));
+    }
+    Ok(())
+}
+
+/// Where the server writes its own log.
+pub(crate) fn log_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("nats.log")
+}
+
+/// A running server, and the thread that owns it.
+///
+/// The thread matters: the kernel tells the child of its parent's death when the thread that started it ends.
+pub(crate) struct NatsServer {
+    pub(crate) address: SocketAddr,
+    stopping: Arc<AtomicBool>,
+    child: Arc<Mutex<Option<Child>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl NatsServer {
+    /// Starts the server on an address that was found free.
+    pub(crate) async fn start(program: &Path, listen: SocketAddr, data_dir: &Path) -> Result<Self> {
+        let free = TcpListener::bind(listen).await;
+        let free = free.map_err(|error| bad_setting("--nats-listen", format!("cannot listen on {listen}: {error}")))?;
+        let address = free.local_addr().map_err(Failure::internal)?;
+        drop(free);
+        let configuration = data_dir.join("nats.conf");
+        std::fs::write(&configuration, CONFIGURATION)
+            .map_err(|error| bad_setting("--data-dir", format!("cannot write {}: {error}", configuration.display())))?;
+        let command = Launch { program: program.to_owned(), address, data_dir: data_dir.to_owned(), configuration };
+        let mut server = Self { address, stopping: Arc::default(), child: Arc::new(Mutex::new(None)), thread: None };
+        let (stopping, child) = (Arc::clone(&server.stopping), Arc::clone(&server.child));
+        let thread = std::thread::Builder::new().name("nats-server".to_owned());
+        let thread = thread.spawn(move || keep_running(&command, &stopping, &child)).map_err(Failure::internal)?;
+        server.thread = Some(thread);
+        Ok(server)
+    }
+
+    /// Stops the server and waits for its end.
+    pub(crate) fn stop(&mut self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.signal(Signal::TERM);
+        let Some(thread) = self.thread.take() else { return };
+        thread.thread().unpark();
+        let deadline = Instant::now() + STOP_WITHIN;
+        while !thread.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if !thread.is_finished() {
+            self.signal(Signal::KILL);
+        }
+        // The thread does not panic, and if it did the child is gone all the same.
+        let _ = thread.join();
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = self.child.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let pid = child.as_ref().and_then(|child| i32::try_from(child.id()).ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            // It may have ended by itself.
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct Launch {
+    program: PathBuf,
+    address: SocketAddr,
+    data_dir: PathBuf,
+    configuration: PathBuf,
+}
+
+impl Launch {
+    fn spawn(&self) -> std::io::Result<Child> {
+        Command::new(std::env::current_exe()?)
+            .arg("__guard")
+            .arg(std::process::id().to_string())
+            .arg(&self.program)
+            .arg("-c")
+            .arg(&self.configuration)
+            .args(["-a", &self.address.ip().to_string(), "-p", &self.address.port().to_string(), "-js"])
+            .arg("-sd")
+            .arg(self.data_dir.join("nats"))
+            .arg("-l")
+            .arg(log_file(&self.data_dir))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            // Ctrl-C reaches the whole group of the terminal, and the server must outlast the drain.
+            .process_group(0)
+            .spawn()
+    }
+}
+
+fn keep_running(launch: &Launch, stopping: &AtomicBool, shared: &Mutex<Option<Child>>) {
+    while !stopping.load(Ordering::SeqCst) {
+        match launch.spawn() {
+            Ok(child) => *shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(child),
+            Err(error) => error!(%error, "nats-server cannot be started"),
+        }
+        let ended = wait(shared, stopping);
+        if stopping.load(Ordering::SeqCst) {
+            info!("nats-server has stopped");
+            return;
+        }
+        error!(status = ended, log = %log_file(&launch.data_dir).display(), "nats-server ended by itself; it is started again");
+        std::thread::park_timeout(START_AGAIN);
+    }
+}
+
+/// Waits for the child's end without holding the lock meanwhile, so that it can be signalled.
+fn wait(shared: &Mutex<Option<Child>>, stopping: &AtomicBool) -> Option<String> {
+    loop {
+        let ended = {
+            let mut child = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let ended = child.as_mut()?.try_wait();
+            if !matches!(ended, Ok(None)) {
+                *child = None;
+            }
+            ended
+        };
+        match ended {
+            Ok(Some(status)) => return Some(status.to_string()),
+            Err(error) => return Some(error.to_string()),
+            Ok(None) => {}
+        }
+        let pause = if stopping.load(Ordering::SeqCst) { 5 } else { 100 };
+        std::thread::park_timeout(Duration::from_millis(pause));
+    }
+}

@@ -1,0 +1,51 @@
+//! What `skep up` says when everything runs.
+
+use std::{fmt::Write, net::SocketAddr, sync::Arc};
+
+use skep_dispatch::Function;
+
+use crate::output;
+
+/// Whether all replicas that are wanted have answered.
+pub(crate) fn is_up(function: &Function) -> bool {
+    function.replicas() as u64 >= function.record.replicas
+}
+
+pub(crate) fn print(functions: &[Arc<Function>], listen: SocketAddr, admin: SocketAddr, nats: &str, all_up: bool) {
+    let mut text = format!(
+        "\nskep {} is up\n  gateway  http://{listen}\n  admin    http://{admin}/metrics\n  nats     {nats}\n\n",
+        skep_daemon::VERSION
+    );
+    let longest = functions.iter().map(|function| function.name.as_str().len()).max().unwrap_or_default().max(8);
+    if functions.is_empty() {
+        text.push_str("No function is deployed yet. Write a stack.yml and start with -f stack.yml.\n");
+    } else {
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "{:longest$}  REPLICAS  COMMAND", "FUNCTION");
+    }
+    for function in functions {
+        let replicas = format!("{}/{}", function.replicas(), function.record.replicas);
+        let command = &function.record.deployment.env_process;
+        let _ = writeln!(text, "{:longest$}  {replicas:8}  {command}", function.name.as_str());
+    }
+    if !all_up {
+        text.push_str("Some replicas have not answered yet; their log is below.\n");
+    }
+    text.push_str(&hints(functions, listen));
+    output::line(text);
+}
+
+/// Three calls to try, of functions that are there.
+fn hints(functions: &[Arc<Function>], listen: SocketAddr) -> String {
+    let mut names: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
+    // The samples that answer anything at once come first.
+    names.sort_by_key(|name| !["wordcount", "sha256"].contains(name));
+    let (Some(other), Some(one)) = (names.first(), names.get(1).or(names.first())) else { return String::new() };
+    format!(
+        "\nTry:\n  \
+         curl -d 'the bees and the hive' http://{listen}/function/{one}\n  \
+         curl -i -d 'later' -H 'X-Call-Id: my-first-call' http://{listen}/async-function/{other}\n  \
+         curl 'http://{listen}/system/calls/my-first-call?wait=10s'\n\n\
+         Ctrl-C drains and stops; what is queued stays. Log of the functions:\n"
+    )
+}

@@ -1,0 +1,146 @@
+//! The connection to NATS.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::{
+    Client, ConnectOptions,
+    jetstream::{self, context::ContextBuilder},
+};
+use skep_protocol::Subjects;
+use tracing::{debug, info, warn};
+
+use crate::{Error, Result, streams};
+
+/// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
+pub const OLDEST_SERVER: &str = "2.12.0";
+
+/// No answer of the bus is awaited longer than this.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Publishes that may wait for their acknowledgement at once; beyond it the bus says that it is not available.
+const MOST_UNACKNOWLEDGED: usize = 8192;
+
+#[derive(Clone, Debug)]
+pub struct BusConfig {
+    /// `nats://host:port`, with credentials if need be.
+    pub url: String,
+    pub subjects: Subjects,
+    /// What the server's operators see in their connection list.
+    pub name: String,
+    /// How long to try at the start.
+    pub patience: Duration,
+    /// How long the records of finished calls and dead letters are kept.
+    pub keep_records: Duration,
+}
+
+/// A handle on the bus; cheap to clone.
+#[derive(Clone)]
+pub struct Bus {
+    pub(crate) client: Client,
+    pub(crate) jetstream: jetstream::Context,
+    /// A second connection, so that a burst of deliveries does not delay acknowledgements of submits.
+    pub(crate) deliveries: jetstream::Context,
+    pub(crate) subjects: Arc<Subjects>,
+    pub(crate) streams: Arc<streams::Streams>,
+}
+
+impl Bus {
+    /// Connects, checks the server's version, and makes or checks the streams.
+    pub async fn connect(config: &BusConfig) -> Result<Self> {
+        let client = connect_client(config).await?;
+        require_version(&client)?;
+        let jetstream = context(client.clone());
+        let deliveries = context(connect_client(config).await?);
+        let streams = Box::pin(streams::ensure(&jetstream, &config.subjects, config.keep_records)).await?;
+        info!(server = client.server_info().version, "connected to NATS");
+        Ok(Self {
+            client,
+            jetstream,
+            deliveries,
+            subjects: Arc::new(config.subjects.clone()),
+            streams: Arc::new(streams),
+        })
+    }
+
+    pub fn subjects(&self) -> &Subjects {
+        &self.subjects
+    }
+
+    /// The largest message that the server takes, headers included, in bytes.
+    pub fn largest_message(&self) -> usize {
+        self.client.max_payload()
+    }
+
+    /// Whether the connection stands at this moment.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// The server's own version.
+    pub fn server_version(&self) -> String {
+        self.client.server_info().version
+    }
+
+    /// Sends what is still buffered, for an orderly end.
+    pub async fn flush(&self) {
+        for client in [self.client.clone(), self.deliveries.client()] {
+            // At the end of a program there is nobody left to act on a failure.
+            let _ = tokio::time::timeout(REQUEST_DEADLINE, client.flush()).await;
+        }
+    }
+}
+
+fn context(client: Client) -> jetstream::Context {
+    ContextBuilder::new()
+        .timeout(REQUEST_DEADLINE)
+        .ack_timeout(REQUEST_DEADLINE)
+        .max_ack_inflight(MOST_UNACKNOWLEDGED)
+        .backpressure_on_inflight(false)
+        .build(client)
+}
+
+async fn connect_client(config: &BusConfig) -> Result<Client> {
+    let started = tokio::time::Instant::now();
+    loop {
+        let options = ConnectOptions::new()
+            .name(&config.name)
+            .request_timeout(Some(REQUEST_DEADLINE))
+            .connection_timeout(REQUEST_DEADLINE)
+            .reconnect_delay_callback(|attempts| Duration::from_millis(50 << attempts.min(5)))
+            .event_callback(|event| async move { warn_of(&event) });
+        let error = match options.connect(&config.url).await {
+            Ok(client) => return Ok(client),
+            Err(error) => error,
+        };
+        if started.elapsed() >= config.patience {
+            return Err(Error::Connect {
+                url: without_credentials(&config.url),
+                waited: config.patience,
+                source: error.into(),
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn warn_of(event: &async_nats::Event) {
+    match event {
+        async_nats::Event::Connected => info!("NATS connection is up"),
+        async_nats::Event::Closed => debug!("NATS connection is closed"),
+        other => warn!(event = %other, "NATS connection changed"),
+    }
+}
+
+fn require_version(client: &Client) -> Result<()> {
+    if client.is_server_compatible(2, 12, 0) {
+        return Ok(());
+    }
+    Err(Error::ServerTooOld { found: client.server_info().version, needed: OLDEST_SERVER })
+}
+
+fn without_credentials(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((_, host)) => format!("nats://{host}"),
+        None => url.to_owned(),
+    }
+}

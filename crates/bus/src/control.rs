@@ -1,0 +1,106 @@
+//! Asking the controller: request and reply with a NATS micro service.
+
+use std::time::Duration;
+
+use async_nats::{
+    HeaderMap, RequestErrorKind,
+    service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request, Service, ServiceExt, error},
+};
+use futures_util::{StreamExt, stream::SelectAll};
+use serde::{Serialize, de::DeserializeOwned};
+use skep_protocol::Operation;
+
+use crate::{Bus, Error, Result};
+
+/// A deploy may have to wait for the orchestrator.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+impl Bus {
+    /// Asks the controller to do something; a refusal is [`Error::Refused`] with the status and text for the caller.
+    pub async fn control<T: DeserializeOwned>(&self, operation: Operation, body: &impl Serialize) -> Result<T> {
+        let subject = self.subjects.control(operation.as_str());
+        let unreadable = |error: serde_json::Error| Error::Unreadable {
+            subject: self.subjects.control(operation.as_str()),
+            reason: error.to_string(),
+        };
+        let body = serde_json::to_vec(body).map_err(unreadable)?;
+        let request = async_nats::Request::new().payload(body.into()).timeout(Some(ANSWER_WITHIN));
+        let answer = self.client.send_request(subject.clone(), request).await.map_err(|error| match error.kind() {
+            RequestErrorKind::NoResponders | RequestErrorKind::TimedOut => Error::NoController,
+            _ => Error::unavailable(error),
+        })?;
+        if let Some(refusal) = answer.headers.as_ref().and_then(refusal) {
+            return Err(refusal);
+        }
+        serde_json::from_slice(&answer.payload).map_err(unreadable)
+    }
+
+    /// Offers the controller's operations. Stopping to serve is dropping it.
+    pub async fn serve_control(&self, version: &str) -> Result<ControlServer> {
+        let service = self
+            .client
+            .service_builder()
+            .description("deploys and scales functions")
+            .start(self.subjects.controller(), version)
+            .await
+            .map_err(Error::Unavailable)?;
+        let mut requests = SelectAll::new();
+        for operation in Operation::ALL {
+            let endpoint = service
+                .endpoint_builder()
+                .name(operation.as_str())
+                .add(self.subjects.control(operation.as_str()))
+                .await
+                .map_err(Error::Unavailable)?;
+            requests.push(endpoint.map(move |request| (operation, request)).boxed());
+        }
+        Ok(ControlServer { _service: service, requests })
+    }
+}
+
+fn refusal(headers: &HeaderMap) -> Option<Error> {
+    let code = headers.get(NATS_SERVICE_ERROR_CODE)?;
+    let message = headers.get(NATS_SERVICE_ERROR).map(|text| text.as_str().to_owned()).unwrap_or_default();
+    Some(Error::Refused { status: code.as_str().parse().unwrap_or(500), message })
+}
+
+/// The controller's side.
+pub struct ControlServer {
+    _service: Service,
+    requests: SelectAll<futures_util::stream::BoxStream<'static, (Operation, Request)>>,
+}
+
+impl ControlServer {
+    /// The next thing that someone asks for; `None` when the connection is closed for good.
+    pub async fn next(&mut self) -> Option<ControlCall> {
+        let (operation, request) = self.requests.next().await?;
+        Some(ControlCall { operation, request })
+    }
+}
+
+/// One request to the controller, to be answered once.
+pub struct ControlCall {
+    pub operation: Operation,
+    request: Request,
+}
+
+impl ControlCall {
+    pub fn body<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.request.message.payload)
+            .map_err(|error| Error::Refused { status: 400, message: format!("request is not valid: {error}") })
+    }
+
+    /// Answers with JSON, or with the status and text of a refusal; other errors become 500.
+    pub async fn answer(&self, answer: Result<serde_json::Value>) {
+        let answer = match answer {
+            Ok(value) => Ok(value.to_string().into()),
+            Err(Error::Refused { status, message }) => {
+                Err(error::Error { code: status.into(), status: message.replace(['\r', '\n'], " ") })
+            }
+            Err(other) => Err(error::Error { code: 500, status: other.to_string() }),
+        };
+        if let Err(error) = self.request.respond(answer).await {
+            tracing::warn!(%error, "an answer of the controller was not sent");
+        }
+    }
+}

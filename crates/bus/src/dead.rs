@@ -1,0 +1,40 @@
+//! Dead letters: calls that could not be run, kept with their reason and the original message.
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use skep_protocol::CallId;
+
+use crate::{Bus, Result, Submitted, wire};
+
+/// A message that is given up.
+pub struct DeadLetter<'message> {
+    /// The function as it was named; any single subject token.
+    pub function: &'message str,
+    pub call_id: &'message CallId,
+    pub reason: &'message str,
+    /// The original message, untouched.
+    pub headers: &'message HeaderMap,
+    pub payload: &'message Bytes,
+}
+
+impl Bus {
+    /// Stores a dead letter; one that is there already is left as it is.
+    pub async fn store_dead(&self, letter: DeadLetter<'_>) -> Result<Submitted> {
+        let mut headers = HeaderMap::new();
+        for (name, values) in letter.headers.iter() {
+            // The server acts on headers of its own, so what a publisher set there is kept but not obeyed.
+            let kept = AsRef::<str>::as_ref(name);
+            let kept =
+                kept.strip_prefix("Nats-").map_or_else(|| kept.to_owned(), |rest| format!("Original-Nats-{rest}"));
+            let Ok(kept) = kept.parse::<async_nats::HeaderName>() else {
+                continue;
+            };
+            for value in values {
+                headers.append(kept.clone(), value.clone());
+            }
+        }
+        headers.insert(wire::REASON, letter.reason.replace(['\r', '\n'], " "));
+        let subject = self.subjects.dead(letter.function, letter.call_id);
+        self.publish_once(subject, headers, letter.payload.clone()).await
+    }
+}

@@ -1,0 +1,76 @@
+//! A message that was handed out and must end in exactly one ack, delayed redelivery or dead letter.
+
+use std::time::Duration;
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{self, AckKind, message::Acker},
+};
+use bytes::Bytes;
+use tracing::warn;
+
+use crate::{queue::ACK_WAIT, wire::Unreadable};
+
+/// One delivery of something that was read as `T`, or could not be.
+pub struct Delivery<T> {
+    /// What came, or why it cannot be read.
+    pub content: Result<T, Unreadable>,
+    /// How often it has been handed out, this time included.
+    pub delivered: u64,
+    pub subject: String,
+    pub headers: HeaderMap,
+    pub payload: Bytes,
+    pub(crate) sequence: u64,
+    acker: Acker,
+}
+
+impl<T> Delivery<T> {
+    /// Reads a message; `None` if it did not come from a stream.
+    pub(crate) fn new(
+        message: jetstream::Message,
+        read: impl Fn(&async_nats::Message) -> Result<T, Unreadable>,
+    ) -> Option<Self> {
+        let info = message.info().ok()?;
+        let (delivered, sequence) = (u64::try_from(info.delivered).unwrap_or(1), info.stream_sequence);
+        let (message, acker) = message.split();
+        Some(Self {
+            content: read(&message),
+            delivered,
+            subject: message.subject.to_string(),
+            headers: message.headers.unwrap_or_default(),
+            payload: message.payload,
+            sequence,
+            acker,
+        })
+    }
+
+    /// Says that it is done for good. A lost ack means one more delivery, which finds the record.
+    pub async fn ack(&self) {
+        self.tell(AckKind::Ack).await;
+    }
+
+    /// Gives it back, to be delivered again after a while.
+    pub async fn again_after(&self, delay: Duration) {
+        self.tell(AckKind::Nak(Some(delay))).await;
+    }
+
+    /// Runs a piece of work and keeps the delivery from being handed to anyone else meanwhile, however long it takes.
+    pub async fn hold<F: Future>(&self, work: F) -> F::Output {
+        let mut extend = tokio::time::interval(ACK_WAIT / 3);
+        extend.tick().await;
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                output = &mut work => return output,
+                _ = extend.tick() => self.tell(AckKind::Progress).await,
+            }
+        }
+    }
+
+    async fn tell(&self, kind: AckKind) {
+        if let Err(error) = self.acker.ack_with(kind).await {
+            warn!(%error, subject = self.subject, "acknowledgement was not sent; the message will come again");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What can go wrong on the bus, as far as a caller can act on it.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The server is away or does not answer; the same call may work later.
+    #[error("NATS does not answer")]
+    Unavailable(#[source] Source),
+    /// The stream takes nothing more.
+    #[error("the queue is full")]
+    Full(#[source] Source),
+    /// The message is larger than the server takes.
+    #[error("the message is larger than {limit} bytes, the server's max_payload")]
+    TooLarge { limit: usize },
+    #[error("NATS server {found} is too old: skep needs {needed} or newer")]
+    ServerTooOld { found: String, needed: &'static str },
+    #[error("cannot connect to NATS at {url} within {waited:?}")]
+    Connect {
+        url: String,
+        waited: Duration,
+        #[source]
+        source: Source,
+    },
+    /// The server keeps a stream or consumer that differs from what skep needs.
+    #[error("stream {stream}: {field} is {found} and not {wanted}; the server is too old or someone changed it")]
+    Differs { stream: String, field: &'static str, found: String, wanted: String },
+    /// Something on the bus cannot be read.
+    #[error("a message on {subject} cannot be read: {reason}")]
+    Unreadable { subject: String, reason: String },
+    /// The controller refused an operation; status and message are for the caller.
+    #[error("{message}")]
+    Refused { status: u16, message: String },
+    #[error("the controller does not answer")]
+    NoController,
+}
+
+impl Error {
+    pub(crate) fn unavailable(source: impl Into<Source>) -> Self {
+        Self::Unavailable(source.into())
+    }
+
+    /// This error with all its causes, on one line.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        text
+    }
+}

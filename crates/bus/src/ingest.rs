@@ -1,0 +1,90 @@
+//! Work that other services publish to `skep.publish.<function>` with any NATS client.
+
+use async_nats::HeaderMap as NatsHeaders;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use skep_protocol::{CallId, FunctionName, Invocation, headers as names};
+use time::OffsetDateTime;
+
+use crate::{Bus, Delivery, Queue};
+
+/// What a publisher sent, not yet judged.
+pub struct Published {
+    /// The last token of the subject; not necessarily a valid name.
+    pub function: String,
+    /// `X-Call-Id` as the publisher set it.
+    pub callers_id: Option<String>,
+    /// `X-Callback-Url` as the publisher set it.
+    pub callback: Option<String>,
+    pub headers: HeaderMap,
+}
+
+impl Bus {
+    /// The queue of published work.
+    pub fn ingest(&self) -> Queue<Published> {
+        Queue::new(self, "PUBLISH", "ingest".to_owned(), self.subjects().publish_all(), |message| {
+            let headers = publishers_headers(message.headers.as_ref());
+            let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            Ok(Published {
+                function: message.subject.rsplit('.').next().unwrap_or_default().to_owned(),
+                callers_id: text(&names::CALL_ID),
+                callback: text(&names::CALLBACK_URL),
+                headers,
+            })
+        })
+    }
+
+    /// Tells the stream of published work from one of the same name that was made after a loss: its creation time.
+    pub fn ingest_epoch(&self) -> String {
+        format!("{:x}", self.streams.publish.cached_info().created.unix_timestamp_nanos())
+    }
+}
+
+impl Delivery<Published> {
+    /// An id that is the same each time this message is delivered, so that taking it up twice makes one call.
+    pub fn derived_id(&self, stream_epoch: &str) -> Option<CallId> {
+        format!("pub-{stream_epoch}-{}", self.sequence).parse().ok()
+    }
+
+    /// The call that this message asks for.
+    pub fn invocation(
+        &self,
+        published: &Published,
+        function: FunctionName,
+        call_id: CallId,
+        callback: Option<url::Url>,
+    ) -> Invocation {
+        Invocation {
+            call_id,
+            function,
+            method: Method::POST,
+            path: String::new(),
+            query: None,
+            headers: published.headers.clone(),
+            body: self.payload.clone(),
+            callback,
+            accepted_at: OffsetDateTime::now_utc(),
+            // A derived id may come again after its call has finished, just as a caller's own may.
+            has_callers_id: true,
+        }
+    }
+}
+
+/// A publisher's headers as HTTP headers; those of NATS itself stay behind.
+pub(crate) fn publishers_headers(headers: Option<&NatsHeaders>) -> HeaderMap {
+    let mut http = HeaderMap::new();
+    for (name, values) in headers.into_iter().flat_map(NatsHeaders::iter) {
+        let name = AsRef::<str>::as_ref(name);
+        if name.to_ascii_lowercase().starts_with("nats-") {
+            continue;
+        }
+        let Ok(name) = name.parse::<HeaderName>() else {
+            continue;
+        };
+        for value in values {
+            if let Ok(value) = HeaderValue::from_str(value.as_str()) {
+                http.append(name.clone(), value);
+            }
+        }
+    }
+    http
+}

@@ -1,0 +1,20 @@
+//! Lanes: a fixed number of consumers over the invocation stream, each function hashed to one.
+
+use skep_protocol::Invocation;
+
+use crate::{Bus, Queue, wire};
+
+impl Bus {
+    /// One lane's queue of calls, from 0 to [`LANES`](skep_protocol::LANES).
+    pub fn lane(&self, lane: u32) -> Queue<Invocation> {
+        let filter = self.subjects().invoke_lane(lane);
+        Queue::new(self, "INVOKE", lane_name(lane), filter, |message| {
+            let headers = message.headers.clone().unwrap_or_default();
+            wire::read_invocation(&headers, message.payload.clone())
+        })
+    }
+}
+
+pub(crate) fn lane_name(lane: u32) -> String {
+    format!("lane-{lane}")
+}

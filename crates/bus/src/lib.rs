@@ -1,0 +1,35 @@
+//! The event bus: everything that skep keeps or says lives on NATS JetStream, and only this crate knows how.
+//!
+//! It offers what the programs need in their own words (submit, deliver, record, dead-letter, registry, control, logs) and hides streams, consumers and headers.
+//! It does not know how a function is reached, what runs it, or what an HTTP caller sees.
+
+mod calls;
+mod connect;
+mod control;
+mod dead;
+mod delivery;
+mod error;
+mod housekeeping;
+mod ingest;
+mod lanes;
+mod logs;
+mod queue;
+mod records;
+mod registry;
+mod requests;
+mod running;
+mod streams;
+mod submit;
+mod wire;
+
+pub use connect::{Bus, BusConfig, OLDEST_SERVER};
+pub use control::{ControlCall, ControlServer};
+pub use dead::DeadLetter;
+pub use delivery::Delivery;
+pub use error::{Error, Result};
+pub use ingest::Published;
+pub use queue::Queue;
+pub use registry::RegistryEvent;
+pub use requests::{CallRequest, CallRequests};
+pub use running::RunningCalls;
+pub use submit::Submitted;

@@ -1,0 +1,90 @@
+//! A queue of deliveries: a durable consumer that any number of workers read.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    self,
+    consumer::{AckPolicy, PullConsumer, pull},
+};
+use futures_util::StreamExt;
+
+use crate::{Bus, Delivery, Error, Result, wire::Unreadable};
+
+/// A delivery that is neither finished nor extended for this long is given to another worker.
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(30);
+/// How long one pull waits for messages.
+const PULL_FOR: Duration = Duration::from_secs(5);
+
+/// Messages of one stream, each read as `T`, handed out to be finished.
+pub struct Queue<T> {
+    bus: Bus,
+    stream: String,
+    name: String,
+    filter: String,
+    read: fn(&async_nats::Message) -> Result<T, Unreadable>,
+    consumer: Option<PullConsumer>,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new(
+        bus: &Bus,
+        stream: &str,
+        name: String,
+        filter: String,
+        read: fn(&async_nats::Message) -> Result<T, Unreadable>,
+    ) -> Self {
+        Self { bus: bus.clone(), stream: bus.subjects().stream(stream), name, filter, read, consumer: None }
+    }
+
+    /// The next deliveries, at most `limit`; an empty answer means that none came for a while.
+    ///
+    /// After an error the consumer is looked up, or made, again.
+    pub async fn next(&mut self, limit: usize) -> Result<Vec<Delivery<T>>> {
+        let consumer = match self.consumer.take() {
+            Some(consumer) => consumer,
+            None => self.open().await?,
+        };
+        // What is there now, and if there is nothing, the first message that comes.
+        let mut deliveries = self.drain(consumer.fetch().max_messages(limit).messages().await).await?;
+        if deliveries.is_empty() {
+            deliveries = self.drain(consumer.batch().max_messages(1).expires(PULL_FOR).messages().await).await?;
+        }
+        self.consumer = Some(consumer);
+        Ok(deliveries)
+    }
+
+    async fn open(&self) -> Result<PullConsumer> {
+        // How often a message may be tried is the worker's business, and so is how many it holds.
+        let config = pull::Config {
+            durable_name: Some(self.name.clone()),
+            filter_subject: self.filter.clone(),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            max_deliver: -1,
+            max_ack_pending: -1,
+            ..pull::Config::default()
+        };
+        let stream = self.bus.deliveries.get_stream(&self.stream).await.map_err(Error::unavailable)?;
+        stream.create_consumer(config).await.map_err(Error::unavailable)
+    }
+
+    async fn drain<E>(
+        &self,
+        batch: std::result::Result<jetstream::consumer::pull::Batch, E>,
+    ) -> Result<Vec<Delivery<T>>>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let mut batch = batch.map_err(Error::unavailable)?;
+        let mut deliveries = Vec::new();
+        while let Some(message) = batch.next().await {
+            match message {
+                Ok(message) => deliveries.extend(Delivery::new(message, self.read)),
+                // What was already handed out must be used, or it would wait for its ack deadline.
+                Err(error) if deliveries.is_empty() => return Err(Error::Unavailable(error)),
+                Err(_) => break,
+            }
+        }
+        Ok(deliveries)
+    }
+}

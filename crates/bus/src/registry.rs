@@ -1,0 +1,92 @@
+//! What is deployed and where it can be reached: one key per function, written only by the controller.
+
+use async_nats::jetstream::kv::{Entry, Operation};
+use futures_util::{Stream, StreamExt, stream};
+use skep_protocol::{FunctionName, FunctionRecord};
+use tracing::warn;
+
+use crate::{Bus, Error, Result};
+
+/// A change of the registry, as a watcher sees it.
+#[derive(Debug)]
+pub enum RegistryEvent {
+    Put {
+        name: FunctionName,
+        record: Box<FunctionRecord>,
+        revision: u64,
+    },
+    Deleted {
+        name: FunctionName,
+        revision: u64,
+    },
+    /// Everything that was there when the watch began has been seen.
+    Current,
+}
+
+impl Bus {
+    /// Writes a function's record; returns the revision it became.
+    pub async fn put_function(&self, name: &FunctionName, record: &FunctionRecord) -> Result<u64> {
+        let value = serde_json::to_vec(record)
+            .map_err(|error| Error::Unreadable { subject: name.to_string(), reason: error.to_string() })?;
+        self.streams.functions.put(name.as_str(), value.into()).await.map_err(Error::unavailable)
+    }
+
+    /// Removes a function's record.
+    pub async fn remove_function(&self, name: &FunctionName) -> Result<()> {
+        self.streams.functions.purge(name.as_str()).await.map_err(Error::unavailable)
+    }
+
+    /// All functions at this moment, by name.
+    pub async fn functions(&self) -> Result<Vec<(FunctionName, FunctionRecord)>> {
+        let mut found = Vec::new();
+        let mut events = std::pin::pin!(self.watch_functions().await?);
+        while let Some(event) = events.next().await {
+            match event? {
+                RegistryEvent::Put { name, record, .. } => found.push((name, *record)),
+                RegistryEvent::Deleted { .. } => {}
+                RegistryEvent::Current => break,
+            }
+        }
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(found)
+    }
+
+    /// First all functions, then [`RegistryEvent::Current`], then each change. It ends when the connection is lost.
+    pub async fn watch_functions(&self) -> Result<impl Stream<Item = Result<RegistryEvent>> + use<>> {
+        let store = self.streams.functions.clone();
+        // The store's own status is as old as the store, so the server is asked.
+        let info = store.stream.get_info().await.map_err(Error::unavailable)?;
+        let watch = store.watch_with_history(">").await.map_err(Error::unavailable)?;
+        let begin = if info.state.messages == 0 { vec![Ok(RegistryEvent::Current)] } else { Vec::new() };
+        let changes = watch.flat_map(|entry| {
+            let events = match entry {
+                Ok(entry) => events_of(&entry),
+                Err(error) => vec![Err(Error::unavailable(error))],
+            };
+            stream::iter(events)
+        });
+        Ok(stream::iter(begin).chain(changes))
+    }
+}
+
+fn events_of(entry: &Entry) -> Vec<Result<RegistryEvent>> {
+    let mut events = Vec::with_capacity(2);
+    match (entry.key.parse::<FunctionName>(), entry.operation) {
+        (Ok(name), Operation::Put) => match serde_json::from_slice(&entry.value) {
+            Ok(record) => events.push(Ok(RegistryEvent::Put { name, record, revision: entry.revision })),
+            Err(error) => {
+                warn!(%error, key = entry.key, "a function's record cannot be read and is passed over")
+            }
+        },
+        (Ok(name), Operation::Delete | Operation::Purge) => {
+            events.push(Ok(RegistryEvent::Deleted { name, revision: entry.revision }));
+        }
+        (Err(error), _) => {
+            warn!(%error, "a key of the registry names no function and is passed over")
+        }
+    }
+    if entry.delta == 0 {
+        events.push(Ok(RegistryEvent::Current));
+    }
+    events
+}

@@ -1,0 +1,94 @@
+//! The streams and buckets that skep keeps, and the check that the server keeps them as asked.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    self, kv,
+    stream::{Config, DiscardPolicy, RetentionPolicy, Stream},
+};
+use skep_protocol::Subjects;
+
+use crate::{Error, Result};
+
+pub(crate) struct Streams {
+    /// Accepted calls that are not finished.
+    pub(crate) invoke: Stream,
+    /// What other services published and nobody has taken up yet.
+    pub(crate) publish: Stream,
+    /// Records of finished calls.
+    pub(crate) calls: Stream,
+    /// What is deployed and where it can be reached.
+    pub(crate) functions: kv::Store,
+}
+
+pub(crate) async fn ensure(
+    jetstream: &jetstream::Context,
+    subjects: &Subjects,
+    keep_records: Duration,
+) -> Result<Streams> {
+    let one_per_subject = Config {
+        max_messages_per_subject: 1,
+        discard: DiscardPolicy::New,
+        discard_new_per_subject: true,
+        allow_direct: true,
+        ..Config::default()
+    };
+    let invoke = Config {
+        name: subjects.stream("INVOKE"),
+        description: Some("accepted calls that are not finished".to_owned()),
+        subjects: vec![subjects.invoke_all()],
+        allow_atomic_publish: true,
+        ..one_per_subject.clone()
+    };
+    let publish = Config {
+        name: subjects.stream("PUBLISH"),
+        description: Some("work that other services publish".to_owned()),
+        subjects: vec![subjects.publish_all()],
+        retention: RetentionPolicy::WorkQueue,
+        discard: DiscardPolicy::New,
+        ..Config::default()
+    };
+    let calls = Config {
+        name: subjects.stream("CALLS"),
+        description: Some("one record per finished call".to_owned()),
+        subjects: vec![subjects.record_all()],
+        max_age: keep_records,
+        ..one_per_subject.clone()
+    };
+    let dead = Config {
+        name: subjects.stream("DEAD"),
+        description: Some("calls that could not be run, with their reason".to_owned()),
+        subjects: vec![subjects.dead_all()],
+        ..one_per_subject
+    };
+    let functions = kv::Config {
+        bucket: subjects.stream("FUNCTIONS"),
+        description: "what is deployed and where it can be reached".to_owned(),
+        history: 1,
+        ..kv::Config::default()
+    };
+    ensure_stream(jetstream, dead).await?;
+    Ok(Streams {
+        invoke: ensure_stream(jetstream, invoke).await?,
+        publish: ensure_stream(jetstream, publish).await?,
+        calls: ensure_stream(jetstream, calls).await?,
+        functions: jetstream.create_or_update_key_value(functions).await.map_err(Error::unavailable)?,
+    })
+}
+
+/// Makes or updates a stream. A server older than a feature drops its field silently, so what comes back is compared.
+async fn ensure_stream(jetstream: &jetstream::Context, wanted: Config) -> Result<Stream> {
+    let found = jetstream.create_or_update_stream(wanted.clone()).await.map_err(Error::unavailable)?.config;
+    let differs = |field: &'static str, found: String, wanted_value: String| {
+        if found == wanted_value {
+            return Ok(());
+        }
+        Err(Error::Differs { stream: wanted.name.clone(), field, found, wanted: wanted_value })
+    };
+    differs("retention", format!("{:?}", found.retention), format!("{:?}", wanted.retention))?;
+    differs("discard", format!("{:?}", found.discard), format!("{:?}", wanted.discard))?;
+    let per_subject = |config: &Config| format!("{} {}", config.discard_new_per_subject, config.allow_atomic_publish);
+    differs("discard_new_per_subject and allow_atomic", per_subject(&found), per_subject(&wanted))?;
+    differs("subjects", format!("{:?}", found.subjects), format!("{:?}", wanted.subjects))?;
+    jetstream.get_stream(&wanted.name).await.map_err(Error::unavailable)
+}

@@ -1,0 +1,68 @@
+//! Accepting a call: one durable message.
+
+use async_nats::jetstream::{
+    self, ErrorCode,
+    context::{PublishError, PublishErrorKind},
+    message::PublishMessage,
+};
+use bytes::Bytes;
+use skep_protocol::Invocation;
+
+use crate::{Bus, Error, Result, wire};
+
+/// A subject that may hold one message holds one already.
+const PER_SUBJECT_LIMIT: &str = "maximum messages per subject exceeded";
+
+/// What became of a submit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    Accepted,
+    /// A call with this id is waiting, running or recorded; it runs once.
+    Duplicate,
+}
+
+impl Bus {
+    /// Stores a call and returns when the server has acknowledged it, and not before.
+    pub async fn submit(&self, invocation: &Invocation) -> Result<Submitted> {
+        if invocation.has_callers_id && self.record(&invocation.call_id).await?.is_some() {
+            return Ok(Submitted::Duplicate);
+        }
+        let subject = self.subjects.invoke(&invocation.function, &invocation.call_id);
+        self.publish_once(subject, wire::invocation_headers(invocation), invocation.body.clone()).await
+    }
+
+    /// Publishes to a stream that holds one message per subject.
+    pub(crate) async fn publish_once(
+        &self,
+        subject: String,
+        headers: async_nats::HeaderMap,
+        body: Bytes,
+    ) -> Result<Submitted> {
+        let message = PublishMessage::build().headers(headers).payload(body);
+        let acknowledged = match self.jetstream.send_publish(subject, message).await {
+            Ok(acknowledgement) => acknowledgement.await,
+            Err(error) => Err(error),
+        };
+        match acknowledged {
+            Ok(_) => Ok(Submitted::Accepted),
+            Err(error) => self.refused(error),
+        }
+    }
+
+    fn refused(&self, error: PublishError) -> Result<Submitted> {
+        if error.kind() == PublishErrorKind::MaxPayloadExceeded {
+            return Err(Error::TooLarge { limit: self.largest_message() });
+        }
+        let cause = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<jetstream::Error>());
+        let Some(cause) = cause else {
+            return Err(Error::unavailable(error));
+        };
+        if cause.error_code() != ErrorCode::STREAM_STORE_FAILED {
+            return Err(Error::unavailable(error));
+        }
+        if cause.to_string().contains(PER_SUBJECT_LIMIT) {
+            return Ok(Submitted::Duplicate);
+        }
+        Err(Error::Full(error.into()))
+    }
+}

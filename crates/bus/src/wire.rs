@@ -1,0 +1,221 @@
+//! How calls and records are written as NATS messages: the raw body, and everything else as headers.
+//!
+//! HTTP headers travel as `Http-<name>`, so no caller can set a header that the server acts on (`Nats-…`).
+//! Bytes above 0x7F in HTTP values become the characters of the same number, for NATS headers are UTF-8.
+
+use async_nats::{HeaderMap as NatsHeaders, HeaderName as NatsHeaderName};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use skep_protocol::{CallRecord, CallStatus, Invocation};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+const CALL_ID: &str = "Skep-Call-Id";
+const CALLERS_ID: &str = "Skep-Callers-Id";
+const FUNCTION: &str = "Skep-Function";
+const METHOD: &str = "Skep-Method";
+const PATH: &str = "Skep-Path";
+const QUERY: &str = "Skep-Query";
+const CALLBACK: &str = "Skep-Callback";
+const ACCEPTED_AT: &str = "Skep-Accepted-At";
+pub(crate) const STATUS: &str = "Skep-Status";
+pub(crate) const REASON: &str = "Skep-Reason";
+const HTTP_PREFIX: &str = "Http-";
+
+/// Why a message cannot be read.
+pub(crate) type Unreadable = String;
+
+pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
+    let mut headers = http_headers(&invocation.headers);
+    headers.insert(CALL_ID, invocation.call_id.as_str());
+    headers.insert(FUNCTION, invocation.function.as_str());
+    headers.insert(METHOD, invocation.method.as_str());
+    headers.insert(ACCEPTED_AT, timestamp(invocation.accepted_at));
+    if !invocation.path.is_empty() {
+        headers.insert(PATH, escape(invocation.path.as_bytes()));
+    }
+    if let Some(query) = &invocation.query {
+        headers.insert(QUERY, escape(query.as_bytes()));
+    }
+    if let Some(callback) = &invocation.callback {
+        headers.insert(CALLBACK, callback.as_str());
+    }
+    if invocation.has_callers_id {
+        headers.insert(CALLERS_ID, "true");
+    }
+    headers
+}
+
+pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invocation, Unreadable> {
+    Ok(Invocation {
+        call_id: parsed(headers, CALL_ID)?,
+        function: parsed(headers, FUNCTION)?,
+        method: parsed::<Method>(headers, METHOD)?,
+        path: text(headers, PATH).unwrap_or_default().to_owned(),
+        query: text(headers, QUERY).map(str::to_owned),
+        headers: read_http_headers(headers),
+        body,
+        callback: text(headers, CALLBACK).map(|_| parsed(headers, CALLBACK)).transpose()?,
+        accepted_at: OffsetDateTime::parse(required(headers, ACCEPTED_AT)?, &Rfc3339)
+            .map_err(|error| format!("{ACCEPTED_AT}: {error}"))?,
+        has_callers_id: text(headers, CALLERS_ID).is_some(),
+    })
+}
+
+pub(crate) fn record_headers(record: &CallRecord) -> Result<NatsHeaders, serde_json::Error> {
+    let mut headers = http_headers(&record.headers);
+    headers.insert(STATUS, serde_json::to_string(&record.status)?);
+    Ok(headers)
+}
+
+pub(crate) fn read_record(headers: &NatsHeaders, body: Bytes) -> Result<CallRecord, Unreadable> {
+    let status: CallStatus =
+        serde_json::from_str(required(headers, STATUS)?).map_err(|error| format!("{STATUS}: {error}"))?;
+    Ok(CallRecord { status, headers: read_http_headers(headers), body })
+}
+
+/// The text of a header that skep or a publisher set.
+pub(crate) fn text<'headers>(headers: &'headers NatsHeaders, name: &'static str) -> Option<&'headers str> {
+    headers.get(name).map(async_nats::HeaderValue::as_str)
+}
+
+fn required<'headers>(headers: &'headers NatsHeaders, name: &'static str) -> Result<&'headers str, Unreadable> {
+    text(headers, name).ok_or_else(|| format!("header {name} is missing"))
+}
+
+fn parsed<T>(headers: &NatsHeaders, name: &'static str) -> Result<T, Unreadable>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    required(headers, name)?.parse().map_err(|error| format!("{name}: {error}"))
+}
+
+fn timestamp(time: OffsetDateTime) -> String {
+    // Only years outside 0 to 9999 cannot be written, and the clock does not give those.
+    time.format(&Rfc3339).unwrap_or_default()
+}
+
+fn http_headers(headers: &HeaderMap) -> NatsHeaders {
+    let mut nats = NatsHeaders::new();
+    for (name, value) in headers {
+        let mut prefixed = String::with_capacity(HTTP_PREFIX.len() + name.as_str().len());
+        prefixed.push_str(HTTP_PREFIX);
+        prefixed.push_str(name.as_str());
+        if let Ok(prefixed) = prefixed.parse::<NatsHeaderName>() {
+            nats.append(prefixed, escape(value.as_bytes()));
+        }
+    }
+    nats
+}
+
+/// HTTP headers for someone who knows nothing of skep: names of NATS headers have a case, so `X-Call-Id` it is.
+pub(crate) fn plain_headers(headers: &HeaderMap) -> NatsHeaders {
+    let mut nats = NatsHeaders::new();
+    for (name, value) in headers {
+        let words = name.as_str().split('-').map(|word| {
+            let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
+            first.to_ascii_uppercase() + rest
+        });
+        if let Ok(name) = words.collect::<Vec<_>>().join("-").parse::<NatsHeaderName>() {
+            nats.append(name, escape(value.as_bytes()));
+        }
+    }
+    nats
+}
+
+fn read_http_headers(headers: &NatsHeaders) -> HeaderMap {
+    let mut http = HeaderMap::new();
+    for (name, values) in headers.iter() {
+        let Some(name) = AsRef::<str>::as_ref(name).strip_prefix(HTTP_PREFIX) else {
+            continue;
+        };
+        let Ok(name) = name.parse::<HeaderName>() else {
+            continue;
+        };
+        for value in values {
+            if let Ok(value) = HeaderValue::from_bytes(&unescape(value.as_str())) {
+                http.append(name.clone(), value);
+            }
+        }
+    }
+    http
+}
+
+fn escape(bytes: &[u8]) -> String {
+    bytes.iter().map(|&byte| char::from(byte)).collect()
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_protocol::{CallId, CallState};
+
+    use super::*;
+
+    #[test]
+    fn an_invocation_survives_the_bus() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-many", HeaderValue::from_static("1"));
+        headers.append("x-many", HeaderValue::from_static("2"));
+        headers.append("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
+        headers.append("nats-msg-id", HeaderValue::from_static("mine"));
+        let invocation = Invocation {
+            call_id: CallId::generate(),
+            function: "figlet".parse().unwrap(),
+            method: Method::PUT,
+            path: "/a%2Fb".to_owned(),
+            query: Some("x=1".to_owned()),
+            headers,
+            body: Bytes::from_static(b"\x00\xff"),
+            callback: Some("https://user:pass@example.com/x".parse().unwrap()),
+            accepted_at: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
+            has_callers_id: true,
+        };
+        let written = invocation_headers(&invocation);
+        assert!(written.get("nats-msg-id").is_none(), "a caller must not set the server's headers");
+        let read = read_invocation(&written, invocation.body.clone()).unwrap();
+        assert_eq!(read.headers, invocation.headers);
+        // What is left has one order only.
+        let rest = |invocation: Invocation| format!("{:?}", Invocation { headers: HeaderMap::new(), ..invocation });
+        assert_eq!(rest(read), rest(invocation));
+    }
+
+    #[test]
+    fn a_record_survives_the_bus() {
+        let record = CallRecord {
+            status: CallStatus {
+                call_id: CallId::generate(),
+                function: "figlet".to_owned(),
+                state: CallState::Failed,
+                status: Some(500),
+                attempts: 2,
+                accepted_at: OffsetDateTime::UNIX_EPOCH,
+                started_at: None,
+                finished_at: Some(OffsetDateTime::UNIX_EPOCH),
+                duration_seconds: Some(0.5),
+                reason: Some("line one\nline two".to_owned()),
+                callback_url: None,
+            },
+            headers: HeaderMap::new(),
+            body: Bytes::from_static(b"x"),
+        };
+        let headers = record_headers(&record).unwrap();
+        assert_eq!(read_record(&headers, record.body.clone()).unwrap(), record);
+    }
+
+    #[test]
+    fn plain_headers_have_the_usual_case() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-call-id", HeaderValue::from_static("1"));
+        assert_eq!(plain_headers(&headers).get("X-Call-Id").unwrap().as_str(), "1");
+    }
+
+    #[test]
+    fn a_message_that_lacks_something_says_what() {
+        let error = read_invocation(&NatsHeaders::new(), Bytes::new()).unwrap_err();
+        assert_eq!(error, "header Skep-Call-Id is missing");
+    }
+}

@@ -1,0 +1,24 @@
+//! What every long-running role shares: serving HTTP with limits and a drain, the admin port, the log, and signals.
+//!
+//! It does not know what a role does, and it neither reads the environment nor binds a socket.
+
+mod admin;
+mod readiness;
+mod serve;
+mod signals;
+mod telemetry;
+
+pub use admin::{admin_router, metrics_text};
+pub use readiness::{Readiness, RoleReadiness};
+pub use serve::{HttpLimits, serve};
+pub use signals::shutdown_signal;
+pub use telemetry::init_telemetry;
+
+/// The release of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit of this build, when whoever built it said so in `SKEP_COMMIT`.
+pub const COMMIT: &str = match option_env!("SKEP_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};

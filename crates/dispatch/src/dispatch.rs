@@ -1,0 +1,162 @@
+//! Calling a function.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use skep_bus::Bus;
+use skep_protocol::headers;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Body, BodyError, Error, Function, Registry, Result, balance,
+    connection::Connection,
+    endpoint::Endpoint,
+    metrics::Metrics,
+    registry::Follower,
+    response::{CallGuard, InFlight, ResponseBody},
+};
+
+/// The watchdog ends a call at the function's limit and says so; only if it does not is the call cut from here.
+const WATCHDOG_FIRST: Duration = Duration::from_secs(2);
+/// Replicas that are tried for one call while nothing of it was sent.
+const MOST_ATTEMPTS: usize = 4;
+/// The first look at the registry must come within this.
+const REGISTRY_WITHIN: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug)]
+pub struct DispatchConfig {
+    /// How long a call may run when the function does not say.
+    pub default_timeout: Duration,
+}
+
+/// The way to every function; cheap to clone.
+#[derive(Clone)]
+pub struct Dispatch {
+    registry: Registry,
+    connections: TaskTracker,
+}
+
+impl Dispatch {
+    /// Begins to follow the registry and returns when all of it has been seen. `tasks` owns the follower until `shutdown`.
+    pub async fn start(
+        bus: Bus,
+        config: &DispatchConfig,
+        metrics: &prometheus::Registry,
+        tasks: &TaskTracker,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::register(metrics)?);
+        let (follower, registry) = Follower::new(bus, metrics, config.default_timeout);
+        let (first, seen) = oneshot::channel();
+        tasks.spawn(follower.run(first, shutdown));
+        timeout(REGISTRY_WITHIN, seen)
+            .await
+            .map_err(|_| anyhow::anyhow!("the registry was not readable in time"))??;
+        Ok(Self { registry, connections: TaskTracker::new() })
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Calls a function: the request's path and query are what the function sees, its body is streamed, and so is the answer.
+    ///
+    /// Hop-by-hop headers are removed both ways. Dropping the answer's body, or this future, cancels the call.
+    pub async fn call(&self, function: &Function, mut request: Request<Body>) -> Result<Response<Body>> {
+        headers::remove_hop_by_hop(request.headers_mut());
+        *request.version_mut() = Version::HTTP_11;
+        if !request.headers().contains_key(header::HOST) {
+            request.headers_mut().insert(header::HOST, HeaderValue::from_static("function"));
+        }
+        function.metrics.count_start();
+        let mut call = CallGuard {
+            metrics: Arc::clone(&function.metrics),
+            started: Instant::now(),
+            code: StatusCode::BAD_GATEWAY,
+        };
+        let deadline = call.started + function.timeout + WATCHDOG_FIRST;
+        let sent = match timeout_at(deadline, self.send(function, request)).await {
+            Ok(sent) => sent,
+            Err(_) => Err(Error::TimedOut { function: function.name.clone(), limit: function.timeout }),
+        };
+        call.code = match &sent {
+            Ok((response, ..)) => response.status(),
+            Err(error) => code_of(error),
+        };
+        let (response, connection, in_flight) = sent?;
+        let (mut parts, incoming) = response.into_parts();
+        headers::remove_hop_by_hop(&mut parts.headers);
+        let body = ResponseBody::new(incoming, connection, in_flight, call);
+        Ok(Response::from_parts(parts, body.boxed_unsync()))
+    }
+
+    async fn send(
+        &self,
+        function: &Function,
+        mut request: Request<Body>,
+    ) -> Result<(Response<Incoming>, Connection, InFlight)> {
+        let mut last_error: Option<BodyError> = None;
+        for _ in 0..MOST_ATTEMPTS {
+            let Some(endpoint) = balance::choose(&function.endpoints) else {
+                return Err(Error::NoReplica(function.name.clone()));
+            };
+            let in_flight = InFlight::begin(endpoint);
+            let mut connection = match self.connection(endpoint).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    last_error = Some(error);
+                    continue;
+                }
+            };
+            match connection.send(request).await {
+                Ok(response) => return Ok((response, connection, in_flight)),
+                Err(failed) => match failed.unsent {
+                    // An idle connection that was closed under us: nothing was sent, so another may be tried.
+                    Some(unsent) => {
+                        request = unsent;
+                        last_error = Some(failed.error.into());
+                    }
+                    None => return Err(broken(function, failed.error)),
+                },
+            }
+        }
+        let source = last_error.unwrap_or_else(|| "no attempt was made".into());
+        Err(Error::Unreachable { function: function.name.clone(), source })
+    }
+
+    async fn connection(&self, endpoint: &Endpoint) -> Result<Connection, BodyError> {
+        if let Some(connection) = endpoint.take_idle() {
+            return Ok(connection);
+        }
+        let opened = Connection::open(endpoint.address, &self.connections).await;
+        match &opened {
+            Ok(_) => endpoint.connected(),
+            Err(_) => endpoint.refused(),
+        }
+        opened
+    }
+}
+
+fn broken(function: &Function, error: hyper::Error) -> Error {
+    // hyper calls an error of the body that we handed in a user error.
+    if error.is_user() {
+        return Error::RequestBody(error.into());
+    }
+    Error::Broken { function: function.name.clone(), source: error.into() }
+}
+
+/// The status that a failure is counted under.
+fn code_of(error: &Error) -> StatusCode {
+    match error {
+        Error::NoReplica(_) | Error::Unreachable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Broken { .. } => StatusCode::BAD_GATEWAY,
+        Error::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+        Error::RequestBody(_) => StatusCode::BAD_REQUEST,
+    }
+}

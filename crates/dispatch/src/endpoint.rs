@@ -1,0 +1,104 @@
+//! One replica as seen from here: its idle connections, its calls in flight, and whether it refused a connection lately.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::connection::Connection;
+
+/// An idle connection is not used again after this long; watchdogs close theirs later.
+const IDLE_FOR: Duration = Duration::from_secs(5);
+const MOST_IDLE: usize = 256;
+/// A replica that refuses connections is passed over this long, doubling up to the limit.
+const FIRST_EJECTION: Duration = Duration::from_millis(250);
+const LONGEST_EJECTION: Duration = Duration::from_secs(8);
+
+pub(crate) struct Endpoint {
+    pub(crate) instance: String,
+    pub(crate) address: SocketAddr,
+    in_flight: AtomicUsize,
+    failures: AtomicU32,
+    ejected_until: Mutex<Option<Instant>>,
+    idle: Mutex<Vec<(Connection, Instant)>>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(instance: String, address: SocketAddr) -> Self {
+        Self {
+            instance,
+            address,
+            in_flight: AtomicUsize::new(0),
+            failures: AtomicU32::new(0),
+            ejected_until: Mutex::default(),
+            idle: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn begin(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether it may be chosen now.
+    pub(crate) fn is_in(&self) -> bool {
+        if self.failures.load(Ordering::Relaxed) == 0 {
+            return true;
+        }
+        let until = self.ejected_until.lock().map_or(None, |until| *until);
+        until.is_none_or(|until| Instant::now() >= until)
+    }
+
+    pub(crate) fn connected(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refused(&self) {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
+        let pause = FIRST_EJECTION.saturating_mul(1 << failures.min(10)).min(LONGEST_EJECTION);
+        if let Ok(mut until) = self.ejected_until.lock() {
+            *until = Some(Instant::now() + pause);
+        }
+    }
+
+    /// The connection that was used last, if one is still fresh.
+    pub(crate) fn take_idle(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock().ok()?;
+        let now = Instant::now();
+        while let Some((connection, since)) = idle.pop() {
+            if now - since > IDLE_FOR {
+                // All that are left are older still.
+                idle.clear();
+                return None;
+            }
+            if !connection.is_closed() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn put_idle(&self, connection: Connection) {
+        if connection.is_closed() {
+            return;
+        }
+        if let Ok(mut idle) = self.idle.lock()
+            && idle.len() < MOST_IDLE
+        {
+            idle.push((connection, Instant::now()));
+        }
+    }
+}

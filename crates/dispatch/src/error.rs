@@ -1,0 +1,36 @@
+//! Why a function could not be reached, as far as a caller can act on it.
+
+use std::time::Duration;
+
+use skep_protocol::FunctionName;
+use thiserror::Error;
+
+use crate::BodyError;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, Error)]
+pub enum Error {
+    /// No replica is there; nothing was sent.
+    #[error("function {0} has no replica that is ready")]
+    NoReplica(FunctionName),
+    /// No replica took a connection; nothing was sent.
+    #[error("no replica of function {function} can be reached")]
+    Unreachable {
+        function: FunctionName,
+        #[source]
+        source: BodyError,
+    },
+    /// The call was sent and the replica broke off before it answered; it may have run.
+    #[error("function {function} broke off before it answered")]
+    Broken {
+        function: FunctionName,
+        #[source]
+        source: BodyError,
+    },
+    #[error("function {function} did not answer within {limit:?}")]
+    TimedOut { function: FunctionName, limit: Duration },
+    /// The caller's own body broke off.
+    #[error("the request body broke off")]
+    RequestBody(#[source] BodyError),
+}

@@ -1,0 +1,75 @@
+//! A function as it can be called now.
+
+use std::{sync::Arc, time::Duration};
+
+use skep_protocol::{FunctionName, FunctionRecord};
+use tracing::warn;
+
+use crate::{endpoint::Endpoint, metrics::FunctionMetrics};
+
+/// What the registry said last; a change makes a new one and keeps the replicas that stay.
+pub struct Function {
+    pub name: FunctionName,
+    pub record: FunctionRecord,
+    /// How long one call may run.
+    pub timeout: Duration,
+    /// Calls that one replica takes at once; `None` if it set no limit.
+    pub max_inflight: Option<usize>,
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    pub(crate) metrics: Arc<FunctionMetrics>,
+}
+
+impl Function {
+    pub(crate) fn new(
+        name: FunctionName,
+        record: FunctionRecord,
+        default_timeout: Duration,
+        known: &[Arc<Endpoint>],
+        metrics: Arc<FunctionMetrics>,
+    ) -> Self {
+        let endpoints = record
+            .endpoints
+            .iter()
+            .map(|wanted| {
+                let same =
+                    |known: &&Arc<Endpoint>| known.address == wanted.address && known.instance == wanted.instance;
+                known
+                    .iter()
+                    .find(same)
+                    .cloned()
+                    .unwrap_or_else(|| Arc::new(Endpoint::new(wanted.instance.clone(), wanted.address)))
+            })
+            .collect();
+        metrics.set_replicas(record.replicas);
+        Self {
+            timeout: or_default(&name, record.deployment.timeout(), Some(default_timeout)).unwrap_or(default_timeout),
+            max_inflight: or_default(&name, record.deployment.max_inflight(), None),
+            name,
+            record,
+            endpoints,
+            metrics,
+        }
+    }
+
+    /// Replicas that can be called.
+    pub fn replicas(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// Calls that this process has counted as ended.
+    pub fn invocation_count(&self) -> u64 {
+        self.metrics.ended()
+    }
+}
+
+/// The controller checks settings before it writes them, so a bad one is only possible after a change of skep itself.
+fn or_default<T>(name: &FunctionName, setting: Result<Option<T>, String>, default: Option<T>) -> Option<T> {
+    match setting {
+        Ok(Some(value)) => Some(value),
+        Ok(None) => default,
+        Err(reason) => {
+            warn!(function = %name, reason, "a setting of a deployed function is not valid; the default is used");
+            default
+        }
+    }
+}

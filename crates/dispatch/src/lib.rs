@@ -1,0 +1,37 @@
+//! One way to reach a function: what is deployed (from the registry), which replica takes the call, and the HTTP client that carries it.
+//!
+//! The gateway and the queue-worker both call functions through here, so routing, balancing, time limits and counting are the same for both.
+//! It does not know where a call came from, what becomes of its answer, or how a replica is made.
+
+mod balance;
+mod connection;
+mod dispatch;
+mod endpoint;
+mod error;
+mod function;
+mod metrics;
+mod registry;
+mod response;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+
+pub use dispatch::{Dispatch, DispatchConfig};
+pub use error::{Error, Result};
+pub use function::Function;
+pub use registry::Registry;
+
+/// A body that streams, of a request or of an answer.
+pub type Body = UnsyncBoxBody<Bytes, BodyError>;
+/// Why a body broke off.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A body that is all there.
+pub fn full_body(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body without bytes.
+pub fn empty_body() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}

@@ -1,0 +1,102 @@
+//! What became of a call.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use url::Url;
+
+use crate::{CallId, headers};
+
+/// Where an asynchronous call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallState {
+    /// Stored, and waiting for a replica.
+    Queued,
+    /// A worker runs it now.
+    Running,
+    /// The function answered with a status below 400.
+    Succeeded,
+    /// The function answered with a status of 400 or more.
+    Failed,
+    /// It could not be run; the original request is kept with the reason.
+    Dead,
+}
+
+impl CallState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// The one record of a finished call: written once, never changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallRecord {
+    pub status: CallStatus,
+    /// Headers of the function's answer.
+    pub headers: HeaderMap,
+    /// Body of the function's answer.
+    pub body: Bytes,
+}
+
+impl CallRecord {
+    /// Headers of a callback, and of the result when it is asked for: the function's own, and which call and function it was, its status, and how long it took.
+    pub fn answer_headers(&self) -> HeaderMap {
+        let mut map = self.headers.clone();
+        headers::remove_hop_by_hop(&mut map);
+        for of_the_first_hop in [header::CONTENT_LENGTH, header::HOST, header::DATE] {
+            map.remove(of_the_first_hop);
+        }
+        let status = &self.status;
+        // The contract's status for a call that got no answer.
+        let code = status.status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE.as_u16());
+        let facts = [
+            (headers::CALL_ID, status.call_id.to_string()),
+            (headers::FUNCTION_NAME, status.function.clone()),
+            (headers::FUNCTION_STATUS, code.to_string()),
+            (headers::DURATION_SECONDS, format!("{:.6}", status.duration_seconds.unwrap_or_default())),
+        ];
+        for (name, value) in facts {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                map.insert(name, value);
+            }
+        }
+        map
+    }
+}
+
+/// A call as `GET /system/calls/{id}` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallStatus {
+    pub call_id: CallId,
+    /// The function as it was named by the caller, without a namespace.
+    pub function: String,
+    pub state: CallState,
+    /// HTTP status of the function's answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Runs begun so far.
+    pub attempts: u64,
+    #[serde(with = "time::serde::rfc3339")]
+    pub accepted_at: OffsetDateTime,
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<OffsetDateTime>,
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<OffsetDateTime>,
+    /// Seconds of the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<f64>,
+    /// Why it is dead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<Url>,
+}

@@ -1,0 +1,80 @@
+//! HTTP header names of the contract, and which headers end at one hop.
+
+use http::{HeaderMap, HeaderName, header};
+
+/// The id of a call; always on the answer.
+pub const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
+/// Unix time in nanoseconds at which a call reached a door; appended at each one.
+pub const START_TIME: HeaderName = HeaderName::from_static("x-start-time");
+/// Where the answer of an asynchronous call is posted.
+pub const CALLBACK_URL: HeaderName = HeaderName::from_static("x-callback-url");
+/// On a callback: which function ran.
+pub const FUNCTION_NAME: HeaderName = HeaderName::from_static("x-function-name");
+/// On a callback: the HTTP status that the function answered.
+pub const FUNCTION_STATUS: HeaderName = HeaderName::from_static("x-function-status");
+/// Seconds that the function ran, with six decimals.
+pub const DURATION_SECONDS: HeaderName = HeaderName::from_static("x-duration-seconds");
+/// On a request to a function: run it no longer than this; it only shortens the function's own limit.
+pub const TIMEOUT: HeaderName = HeaderName::from_static("x-timeout");
+/// Names the function when the path does not (`POST /`).
+pub const FUNCTION: HeaderName = HeaderName::from_static("x-function");
+pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// On an answer made by the platform and not by the function: which part made it, as OpenFaaS tells it.
+pub const OPENFAAS_INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
+/// On an answer made by the platform and not by the function: a short code that a program can act on.
+pub const SKEP_ERROR: HeaderName = HeaderName::from_static("x-skep-error");
+/// On a 202: this call id was accepted before and runs once.
+pub const SKEP_DUPLICATE: HeaderName = HeaderName::from_static("x-skep-duplicate");
+/// On a 202: what the acknowledgement survives.
+pub const SKEP_DURABILITY: HeaderName = HeaderName::from_static("x-skep-durability");
+/// On a request to a function: which attempt of an asynchronous call this is, from 1.
+pub const SKEP_ATTEMPT: HeaderName = HeaderName::from_static("x-skep-attempt");
+
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Removes the headers that belong to one connection: the fixed ones and those that `Connection` names (RFC 9110, 7.6.1).
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn fixed_and_named_hop_headers_go_and_others_stay() {
+        let mut headers = HeaderMap::new();
+        for name in ["connection", "keep-alive", "te", "x-private", "x-kept", "upgrade"] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close, X-Private"));
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
+    }
+}

@@ -1,0 +1,27 @@
+//! The words that skep's processes share: names, headers, subjects and bodies.
+//!
+//! This crate does no I/O, and only its types are a promise on a wire: the HTTP API that is compatible with OpenFaaS, the messages on NATS, and the records that are stored there.
+//! It knows nothing of NATS clients, HTTP servers, or where a function runs.
+
+mod call;
+mod callback;
+mod deployment;
+mod duration;
+pub mod headers;
+mod invocation;
+mod name;
+mod operation;
+mod registry;
+mod subject;
+mod system;
+
+pub use call::{CallRecord, CallState, CallStatus};
+pub use callback::parse_callback;
+pub use deployment::{FunctionDeployment, FunctionStatus, Resources, SCALE_MIN, TIMEOUT, WORKDIR};
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use invocation::Invocation;
+pub use name::{CallId, CallIdError, DEFAULT_NAMESPACE, FunctionName, NameError};
+pub use operation::Operation;
+pub use registry::{Endpoint, FunctionRecord};
+pub use subject::{LANES, Subjects, lane_of};
+pub use system::{DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VersionInfo};

@@ -1,0 +1,56 @@
+//! What the controller can be asked for.
+
+/// One operation of the controller's micro service; its name is the last token of the subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Body [`FunctionDeployment`](crate::FunctionDeployment), answer: the registry's revision.
+    Deploy,
+    /// Body [`FunctionDeployment`](crate::FunctionDeployment), answer: the registry's revision.
+    Update,
+    /// Body [`DeleteFunction`](crate::DeleteFunction), answer: null.
+    Delete,
+    /// Body [`ScaleFunction`](crate::ScaleFunction), answer: the registry's revision.
+    Scale,
+    /// Body null, answer [`ProviderInfo`](crate::ProviderInfo).
+    Info,
+    /// Body [`LogQuery`](crate::LogQuery), answer: past [`LogLine`](crate::LogLine)s.
+    Logs,
+    /// Body null, answer [`Secret`](crate::Secret)s without values.
+    ListSecrets,
+    /// Body [`Secret`](crate::Secret), answer null.
+    CreateSecret,
+    /// Body [`Secret`](crate::Secret), answer null.
+    UpdateSecret,
+    /// Body [`Secret`](crate::Secret), answer null.
+    DeleteSecret,
+}
+
+impl Operation {
+    pub const ALL: [Self; 10] = [
+        Self::Deploy,
+        Self::Update,
+        Self::Delete,
+        Self::Scale,
+        Self::Info,
+        Self::Logs,
+        Self::ListSecrets,
+        Self::CreateSecret,
+        Self::UpdateSecret,
+        Self::DeleteSecret,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Scale => "scale",
+            Self::Info => "info",
+            Self::Logs => "logs",
+            Self::ListSecrets => "list-secrets",
+            Self::CreateSecret => "create-secret",
+            Self::UpdateSecret => "update-secret",
+            Self::DeleteSecret => "delete-secret",
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Names on the bus. Everything starts with one prefix, so several skeps can share a NATS server.
+
+use thiserror::Error;
+
+use crate::{CallId, FunctionName};
+
+/// How many lanes the invocation stream has: consumers cost the server, functions must not (docs: ARCHITECTURE.md).
+pub const LANES: u32 = 16;
+
+/// The lane of a function: FNV-1a of its name, as the server's own `partition()` computes it.
+pub fn lane_of(function: &FunctionName) -> u32 {
+    let hash = function
+        .as_str()
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash % LANES
+}
+
+/// Builds every subject, stream and bucket name from the prefix.
+#[derive(Clone, Debug)]
+pub struct Subjects {
+    prefix: String,
+}
+
+#[derive(Debug, Error)]
+#[error("subject prefix {0:?} is not valid: use 1 to 32 lower-case letters, digits, hyphens and underscores")]
+pub struct PrefixError(String);
+
+impl Default for Subjects {
+    fn default() -> Self {
+        Self { prefix: "skep".to_owned() }
+    }
+}
+
+impl Subjects {
+    pub fn new(prefix: &str) -> Result<Self, PrefixError> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        if prefix.is_empty() || prefix.len() > 32 || !prefix.chars().all(allowed) {
+            return Err(PrefixError(prefix.to_owned()));
+        }
+        Ok(Self { prefix: prefix.to_owned() })
+    }
+
+    /// The name of a stream or bucket: `SKEP_INVOKE` for `INVOKE`.
+    pub fn stream(&self, name: &str) -> String {
+        format!("{}_{name}", self.prefix.to_ascii_uppercase())
+    }
+
+    /// Where one accepted call is stored.
+    pub fn invoke(&self, function: &FunctionName, id: &CallId) -> String {
+        format!("{}.invoke.{}.{function}.{id}", self.prefix, lane_of(function))
+    }
+
+    /// All that the invocation stream stores.
+    pub fn invoke_all(&self) -> String {
+        format!("{}.invoke.*.*.*", self.prefix)
+    }
+
+    /// What one lane's consumer reads.
+    pub fn invoke_lane(&self, lane: u32) -> String {
+        format!("{}.invoke.{lane}.*.*", self.prefix)
+    }
+
+    /// Where an accepted call is found by its id alone.
+    pub fn invoke_by_id(&self, id: &CallId) -> String {
+        format!("{}.invoke.*.*.{id}", self.prefix)
+    }
+
+    /// Where other services publish work: `skep.publish.<function>`.
+    pub fn publish_all(&self) -> String {
+        format!("{}.publish.*", self.prefix)
+    }
+
+    /// Where other services ask for a synchronous answer: `skep.call.<function>`.
+    pub fn call_all(&self) -> String {
+        format!("{}.call.*", self.prefix)
+    }
+
+    /// Where the record of a finished call is stored; one with a callback goes where the callback consumer reads.
+    pub fn record(&self, id: &CallId, has_callback: bool) -> String {
+        let kind = if has_callback { "callback" } else { "done" };
+        format!("{}.calls.{kind}.{id}", self.prefix)
+    }
+
+    pub fn record_all(&self) -> String {
+        format!("{}.calls.*.*", self.prefix)
+    }
+
+    pub fn record_by_id(&self, id: &CallId) -> String {
+        format!("{}.calls.*.{id}", self.prefix)
+    }
+
+    /// What the callback consumer reads.
+    pub fn record_callbacks(&self) -> String {
+        format!("{}.calls.callback.*", self.prefix)
+    }
+
+    /// Where a call that could not be run is kept; the function is a plain token, for it may not be a valid name.
+    pub fn dead(&self, function: &str, id: &CallId) -> String {
+        format!("{}.dead.{function}.{id}", self.prefix)
+    }
+
+    pub fn dead_all(&self) -> String {
+        format!("{}.dead.*.*", self.prefix)
+    }
+
+    /// Where the worker that runs a call answers for it, while it runs.
+    pub fn running(&self, id: &CallId) -> String {
+        format!("{}.running.{id}", self.prefix)
+    }
+
+    /// Where the controller answers an operation.
+    pub fn control(&self, operation: &str) -> String {
+        format!("{}.control.{operation}", self.prefix)
+    }
+
+    /// Where the controller publishes a function's log lines as they come.
+    pub fn logs(&self, function: &FunctionName) -> String {
+        format!("{}.logs.{function}", self.prefix)
+    }
+
+    /// All log lines.
+    pub fn logs_all(&self) -> String {
+        format!("{}.logs.*", self.prefix)
+    }
+
+    /// The name of the controller's micro service.
+    pub fn controller(&self) -> String {
+        format!("{}-controller", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_are_stable_and_in_range() {
+        // A changed hash would strand queued calls, so two values are pinned.
+        assert_eq!(lane_of(&"a".parse().unwrap()), 0xe40c_292c % LANES);
+        assert_eq!(lane_of(&"foobar".parse().unwrap()), 0xbf9c_f968 % LANES);
+    }
+
+    #[test]
+    fn prefixes_are_single_tokens() {
+        assert!(Subjects::new("skep-2").is_ok());
+        for bad in ["", "a.b", "*", "A", "a b"] {
+            assert!(Subjects::new(bad).is_err(), "{bad}");
+        }
+    }
+}

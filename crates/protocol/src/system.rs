@@ -1,0 +1,97 @@
+//! The other bodies of the system API of OpenFaaS.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::deployment::null_is_default;
+
+/// `DELETE /system/functions`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteFunction {
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub function_name: String,
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+}
+
+/// `POST /system/scale-function/NAME`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleFunction {
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub service_name: String,
+    /// Replicas that are wanted; 0 is allowed.
+    pub replicas: u64,
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+}
+
+/// `/system/secrets`; a list never carries values.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Secret {
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub name: String,
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    /// Base64 of the bytes; counts when `value` is empty.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub raw_value: String,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Secret").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VersionInfo {
+    pub commit_message: String,
+    pub sha: String,
+    pub release: String,
+}
+
+/// What runs the functions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProviderInfo {
+    pub provider: String,
+    pub orchestration: String,
+    pub version: VersionInfo,
+}
+
+/// `GET /system/info`; `provider` is null while the controller is away.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GatewayInfo {
+    pub provider: Option<ProviderInfo>,
+    pub version: VersionInfo,
+    pub arch: String,
+}
+
+/// One line of a function's log, one JSON object a line on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    pub name: String,
+    #[serde(default)]
+    pub namespace: String,
+    pub instance: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub timestamp: OffsetDateTime,
+    pub text: String,
+}
+
+/// The query of `GET /system/logs`, and the request for past lines on the bus.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct LogQuery {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// The last so many lines; all that are kept when it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<usize>,
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub since: Option<OffsetDateTime>,
+}

@@ -1,0 +1,263 @@
+//! The controller: takes up what the registry holds, and answers the operations on the bus.
+//!
+//! Each function has a task of its own ([`Function`]), so that operations on one are serial and on different ones are not.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use skep_bus::{Bus, ControlCall, ControlServer};
+use skep_protocol::{
+    DeleteFunction, FunctionDeployment, FunctionName, FunctionRecord, LogLine, LogQuery, Operation, ProviderInfo,
+    ScaleFunction, Secret, VersionInfo,
+};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+use tracing::{error, info, warn};
+
+use crate::{
+    Error, LocalConfig, Result,
+    function::{Command, Function, Request},
+    local::Local,
+    validate,
+};
+
+/// Operations that are answered at the same time; more wait on the bus.
+const MOST_AT_ONCE: usize = 64;
+/// Operations that may wait for one function.
+const MOST_WAITING: usize = 16;
+/// What is killed at the end has to be gone by then.
+const KILLED_WITHIN: Duration = Duration::from_secs(15);
+
+pub struct Config {
+    /// What `GET /system/info` says of the provider.
+    pub version: VersionInfo,
+    /// How long calls may go on at the end before their replicas are killed.
+    pub grace: Duration,
+    pub local: LocalConfig,
+}
+
+/// Runs the controller until the token is cancelled.
+pub async fn run(config: Config, bus: Bus, shutdown: CancellationToken) -> Result<()> {
+    Controller::start(config, bus).await?.run(shutdown).await
+}
+
+/// A controller that has taken up the registry and answers as soon as it runs.
+pub struct Controller {
+    functions: Arc<Functions>,
+    server: ControlServer,
+    grace: Duration,
+    /// Without an orderly end nothing may go on.
+    _abandoned: [DropGuard; 2],
+}
+
+impl Controller {
+    /// Starts the replicas that the registry asks for, with no endpoint until they answer.
+    pub async fn start(config: Config, bus: Bus) -> Result<Self> {
+        let tasks = TaskTracker::new();
+        let ending = CancellationToken::new();
+        let local = Arc::new(Local::new(config.local, bus.clone())?);
+        let abandoned = [ending.clone().drop_guard(), local.kill_switch().drop_guard()];
+        let running = Mutex::default();
+        let functions = Arc::new(Functions { bus, local, version: config.version, running, tasks, ending });
+        for (name, mut record) in functions.bus.functions().await? {
+            if !record.endpoints.is_empty() {
+                record.endpoints.clear();
+                functions.bus.put_function(&name, &record).await?;
+            }
+            let mut running = functions.running();
+            let requests = functions.spawn(name.clone(), Some(record));
+            running.insert(name, requests);
+        }
+        let server = functions.bus.serve_control(env!("CARGO_PKG_VERSION")).await?;
+        Ok(Self { functions, server, grace: config.grace, _abandoned: abandoned })
+    }
+
+    /// Answers until the token is cancelled, then drains all replicas.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
+        let at_once = Arc::new(Semaphore::new(MOST_AT_ONCE));
+        loop {
+            let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else { break };
+            let call = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                call = self.server.next() => call,
+            };
+            let Some(call) = call else {
+                warn!("NATS connection is closed for good, the controller ends");
+                break;
+            };
+            let functions = Arc::clone(&self.functions);
+            self.functions.tasks.spawn(async move {
+                let answer = functions.answer(&call).await;
+                call.answer(answer.map_err(Error::into_refusal)).await;
+                drop(permit);
+            });
+        }
+        drop(self.server);
+        self.functions.end(self.grace).await;
+        Ok(())
+    }
+}
+
+/// All functions and what they share.
+pub(crate) struct Functions {
+    pub(crate) bus: Bus,
+    pub(crate) local: Arc<Local>,
+    pub(crate) ending: CancellationToken,
+    version: VersionInfo,
+    running: Mutex<HashMap<FunctionName, mpsc::Sender<Request>>>,
+    tasks: TaskTracker,
+}
+
+impl Functions {
+    async fn answer(self: &Arc<Self>, call: &ControlCall) -> Result<Value> {
+        match call.operation {
+            Operation::Deploy => {
+                let deployment: FunctionDeployment = call.body()?;
+                self.ask(validate::deployment(&deployment)?, Command::Deploy(deployment)).await
+            }
+            Operation::Update => {
+                let deployment: FunctionDeployment = call.body()?;
+                self.ask(validate::deployment(&deployment)?, Command::Update(deployment)).await
+            }
+            Operation::Delete => {
+                let asked: DeleteFunction = call.body()?;
+                self.ask(validate::function_name(&asked.function_name, &asked.namespace)?, Command::Delete).await
+            }
+            Operation::Scale => {
+                let asked: ScaleFunction = call.body()?;
+                let name = validate::function_name(&asked.service_name, &asked.namespace)?;
+                self.ask(name, Command::Scale(asked.replicas)).await
+            }
+            Operation::Info => Ok(json!(self.info())),
+            Operation::Logs => self.logs(&call.body()?),
+            Operation::ListSecrets => Ok(json!(self.local.secrets().list()?)),
+            Operation::CreateSecret => self.change_secret(call.body()?, Local::create_secret).await,
+            Operation::UpdateSecret => self.change_secret(call.body()?, Local::update_secret).await,
+            Operation::DeleteSecret => self.change_secret(call.body()?, Local::delete_secret).await,
+        }
+    }
+
+    /// Hands a command to the function's task; only a deploy makes a new one.
+    async fn ask(self: &Arc<Self>, name: FunctionName, command: Command) -> Result<Value> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut running = self.running();
+            if !running.contains_key(&name) {
+                if !matches!(command, Command::Deploy(_)) {
+                    return Err(command.not_found(&name));
+                }
+                let requests = self.spawn(name.clone(), None);
+                running.insert(name.clone(), requests);
+            }
+            let Some(requests) = running.get(&name) else { return Err(Error::Busy) };
+            requests.try_send(Request { command, reply }).map_err(|_| Error::Busy)?;
+        }
+        // The task answers every request it takes, or drops it when the controller ends.
+        answer.await.unwrap_or(Err(Error::Busy))
+    }
+
+    fn spawn(self: &Arc<Self>, name: FunctionName, record: Option<FunctionRecord>) -> mpsc::Sender<Request> {
+        let (sender, requests) = mpsc::channel(MOST_WAITING);
+        self.tasks.spawn(Function::new(Arc::clone(self), name, record, requests).run());
+        sender
+    }
+
+    /// Lets the task of a function that is gone end, unless something was asked of it meanwhile.
+    pub(crate) fn forget(&self, name: &FunctionName, requests: &mpsc::Receiver<Request>) -> bool {
+        let mut running = self.running();
+        if !requests.is_empty() {
+            return false;
+        }
+        running.remove(name);
+        self.local.forget(name);
+        true
+    }
+
+    fn info(&self) -> ProviderInfo {
+        ProviderInfo {
+            provider: "skep-local".to_owned(),
+            orchestration: "local".to_owned(),
+            version: self.version.clone(),
+        }
+    }
+
+    fn logs(&self, query: &LogQuery) -> Result<Value> {
+        let name = FunctionName::parse_qualified(&query.name).map_err(|error| Error::Invalid(error.to_string()))?;
+        if !self.running().contains_key(&name) {
+            return Err(Error::NotFound(format!("function {name} not found")));
+        }
+        Ok(json!(last_that_fit(self.local.past_lines(&name, query), self.bus.largest_message())))
+    }
+
+    async fn change_secret(&self, secret: Secret, change: fn(&Local, &Secret) -> Result<()>) -> Result<Value> {
+        validate::namespace(&secret.namespace)?;
+        validate::secret_name(&secret.name)?;
+        let local = Arc::clone(&self.local);
+        // It waits for the disk.
+        let changed = tokio::task::spawn_blocking(move || change(&local, &secret));
+        changed.await.unwrap_or(Err(Error::Busy)).map(|()| Value::Null)
+    }
+
+    async fn end(&self, grace: Duration) {
+        self.ending.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
+            warn!("replicas that still work are killed");
+            self.local.kill_switch().cancel();
+            if tokio::time::timeout(KILLED_WITHIN, self.tasks.wait()).await.is_err() {
+                error!("some replicas did not end");
+            }
+        }
+        self.local.end().await;
+        info!("the controller has ended");
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<FunctionName, mpsc::Sender<Request>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The newest lines that one answer on the bus can carry.
+fn last_that_fit(lines: Vec<LogLine>, largest_message: usize) -> Vec<LogLine> {
+    let mut room = largest_message.saturating_sub(4096);
+    let mut first = lines.len();
+    for line in lines.iter().rev() {
+        let size = serde_json::to_vec(line).map_or(usize::MAX, |text| text.len().saturating_add(1));
+        if size > room {
+            break;
+        }
+        room -= size;
+        first -= 1;
+    }
+    lines.into_iter().skip(first).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_of_lines_stays_below_what_the_bus_carries() {
+        let line = |number: usize| LogLine {
+            name: "f".to_owned(),
+            namespace: String::new(),
+            instance: "f-1".to_owned(),
+            timestamp: OffsetDateTime::UNIX_EPOCH,
+            text: format!("{number}{}", "\u{0}".repeat(1000)),
+        };
+        let found = last_that_fit((0..100).map(line).collect(), 64 * 1024);
+        assert!(serde_json::to_vec(&found).unwrap().len() < 64 * 1024);
+        assert!(found.len() > 5 && found.last().unwrap().text.starts_with("99"));
+        assert_eq!(last_that_fit(vec![line(1), line(2)], 64 * 1024).len(), 2);
+    }
+}

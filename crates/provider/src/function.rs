@@ -1,0 +1,209 @@
+//! One function: the single writer of its record, and the owner of its replicas.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use skep_protocol::{FunctionDeployment, FunctionName, FunctionRecord};
+use time::OffsetDateTime;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+
+use crate::{Error, Result, controller::Functions, local::Replicas};
+
+/// Between two attempts to write the registry.
+const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// What can be asked of a function.
+pub(crate) enum Command {
+    Deploy(FunctionDeployment),
+    Update(FunctionDeployment),
+    Delete,
+    Scale(u64),
+}
+
+impl Command {
+    pub(crate) fn not_found(&self, name: &FunctionName) -> Error {
+        Error::NotFound(match self {
+            Self::Delete => format!("No such service found: {name}."),
+            Self::Deploy(_) | Self::Update(_) | Self::Scale(_) => format!("function {name} not found"),
+        })
+    }
+}
+
+pub(crate) struct Request {
+    pub(crate) command: Command,
+    pub(crate) reply: oneshot::Sender<Result<Value>>,
+}
+
+pub(crate) struct Function {
+    functions: Arc<Functions>,
+    name: FunctionName,
+    /// What the registry holds, as far as it is known.
+    record: Option<FunctionRecord>,
+    /// A write failed, so the registry may hold something else.
+    doubtful: bool,
+    replicas: Replicas,
+    requests: mpsc::Receiver<Request>,
+}
+
+impl Function {
+    pub(crate) fn new(
+        functions: Arc<Functions>,
+        name: FunctionName,
+        record: Option<FunctionRecord>,
+        requests: mpsc::Receiver<Request>,
+    ) -> Self {
+        let mut replicas = functions.local.replicas(&name);
+        if let Some(record) = &record {
+            functions.local.secrets().take_up(&name, &record.deployment.secrets);
+            replicas.want(&record.deployment, record.replicas);
+        }
+        Self { functions, name, record, doubtful: false, replicas, requests }
+    }
+
+    /// Keeps the replicas as they are wanted and the registry as they are, until deleted or the controller ends.
+    pub(crate) async fn run(mut self) {
+        let ending = self.functions.ending.clone();
+        loop {
+            self.replicas.converge();
+            self.publish().await;
+            if self.is_gone() && self.functions.forget(&self.name, &self.requests) {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = ending.cancelled() => break,
+                request = self.requests.recv() => {
+                    let Some(request) = request else { break };
+                    let answer = self.handle(request.command).await;
+                    // Whoever asked may be gone; what was done stays done.
+                    let _ = request.reply.send(answer);
+                }
+                () = self.replicas.changed() => {}
+                () = tokio::time::sleep(WRITE_AGAIN_AFTER), if self.doubtful => {}
+            }
+        }
+        self.end().await;
+    }
+
+    async fn handle(&mut self, command: Command) -> Result<Value> {
+        match (self.record.clone(), command) {
+            (None, Command::Deploy(deployment)) => {
+                let replicas = self.check(&deployment)?;
+                let created_at = OffsetDateTime::now_utc();
+                let record = FunctionRecord { deployment, replicas, endpoints: Vec::new(), created_at };
+                self.put(record).await
+            }
+            (Some(_), Command::Deploy(_)) => {
+                Err(Error::Conflict(format!("function {} already exists: use PUT to update it", self.name)))
+            }
+            (Some(record), Command::Update(deployment)) => {
+                let minimum = self.check(&deployment)?;
+                let replicas = replicas_after_update(&record, minimum);
+                self.put(FunctionRecord { deployment, replicas, ..record }).await
+            }
+            (Some(record), Command::Scale(replicas)) => {
+                self.functions.local.check_replicas(&self.name, replicas)?;
+                self.put(FunctionRecord { replicas, ..record }).await
+            }
+            (Some(_), Command::Delete) => self.delete().await,
+            (None, command) => Err(command.not_found(&self.name)),
+        }
+    }
+
+    /// Checks a deployment against this machine and returns how many replicas it starts with.
+    fn check(&self, deployment: &FunctionDeployment) -> Result<u64> {
+        let minimum = deployment.initial_replicas().map_err(Error::Invalid)?;
+        self.functions.local.check(&self.name, deployment)?;
+        self.functions.local.check_replicas(&self.name, minimum)?;
+        Ok(minimum)
+    }
+
+    /// Writes what is wanted from now on; the replicas follow.
+    async fn put(&mut self, record: FunctionRecord) -> Result<Value> {
+        self.functions.local.secrets().hold(&self.name, &record.deployment.secrets)?;
+        match self.functions.bus.put_function(&self.name, &record).await {
+            Ok(revision) => {
+                info!(function = %self.name, replicas = record.replicas, revision, "function is set");
+                self.replicas.want(&record.deployment, record.replicas);
+                self.record = Some(record);
+                Ok(json!(revision))
+            }
+            Err(error) => {
+                self.doubtful = true;
+                let held = self.record.as_ref().map(|record| record.deployment.secrets.as_slice());
+                self.functions.local.secrets().take_up(&self.name, held.unwrap_or_default());
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn delete(&mut self) -> Result<Value> {
+        if let Err(error) = self.functions.bus.remove_function(&self.name).await {
+            self.doubtful = true;
+            return Err(error.into());
+        }
+        info!(function = %self.name, "function is deleted");
+        self.record = None;
+        self.functions.local.secrets().take_up(&self.name, &[]);
+        self.replicas.want_none();
+        Ok(Value::Null)
+    }
+
+    /// Brings the registry up to date; only then do replicas end that nobody can be sent to any more.
+    async fn publish(&mut self) {
+        let endpoints = self.replicas.endpoints();
+        let written = match &mut self.record {
+            Some(record) if self.doubtful || record.endpoints != endpoints => {
+                record.endpoints = endpoints;
+                self.functions.bus.put_function(&self.name, record).await.map(|_| ())
+            }
+            None if self.doubtful => self.functions.bus.remove_function(&self.name).await,
+            Some(_) | None => Ok(()),
+        };
+        self.doubtful = written.is_err();
+        match written {
+            Ok(()) => self.replicas.release(),
+            Err(error) => warn!(error = error.chain(), function = %self.name, "endpoints were not written"),
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.record.is_none() && self.replicas.is_empty() && !self.doubtful
+    }
+
+    /// Withdraws all endpoints, keeps what is wanted, and waits for the replicas.
+    async fn end(mut self) {
+        self.requests.close();
+        self.replicas.want_none();
+        self.publish().await;
+        self.replicas.release();
+        while !self.replicas.is_empty() {
+            self.replicas.changed().await;
+        }
+    }
+}
+
+/// An update goes back to the label's minimum, but not below what someone scaled up to.
+fn replicas_after_update(record: &FunctionRecord, minimum: u64) -> u64 {
+    let scaled = record.deployment.initial_replicas() != Ok(record.replicas);
+    if scaled { record.replicas.max(minimum) } else { minimum }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_keeps_what_was_scaled_up_and_wakes_what_was_scaled_down() {
+        let record = |replicas| FunctionRecord {
+            deployment: FunctionDeployment::default(),
+            replicas,
+            endpoints: Vec::new(),
+            created_at: OffsetDateTime::UNIX_EPOCH,
+        };
+        assert_eq!(replicas_after_update(&record(1), 3), 3);
+        assert_eq!(replicas_after_update(&record(5), 1), 5);
+        assert_eq!(replicas_after_update(&record(0), 1), 1);
+    }
+}

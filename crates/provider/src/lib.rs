@@ -1,0 +1,18 @@
+//! What makes replicas out of "deploy X": the controller, and the provider that runs functions as local commands.
+//!
+//! The [`Controller`] is the only writer of the registry and answers the operations on the bus; it does not know how a replica runs.
+//! The local provider ([`LocalConfig`]) runs each replica as a watchdog on this machine; it does not know the bus's subjects, streams or buckets.
+//! [`stack`] reads `stack.yml` and asks the controller for what it says.
+//!
+//! What the local provider accepts and does not enforce: `limits`, `requests`, `constraints`, `readOnlyRootFilesystem`, `network` and `image`.
+
+mod controller;
+mod error;
+mod function;
+mod local;
+pub mod stack;
+mod validate;
+
+pub use controller::{Config, Controller, run};
+pub use error::{Error, Result};
+pub use local::{LocalConfig, MOST_REPLICAS, SECRETS_DIR};

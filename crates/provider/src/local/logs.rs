@@ -1,0 +1,185 @@
+//! What functions write: the last lines of each are kept, and all are published for whoever follows.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use skep_bus::Bus;
+use skep_protocol::{FunctionName, LogLine, LogQuery};
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+/// Lines kept of one function.
+const MOST_LINES: usize = 1000;
+/// Bytes of text kept of one function.
+const MOST_BYTES: usize = 1024 * 1024;
+/// Lines that may wait to be published; while NATS is away, more are only kept.
+const MOST_UNPUBLISHED: usize = 4096;
+/// At the end, lines are given up that could not be published by then.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(2);
+
+pub(super) struct Logs {
+    functions: Mutex<HashMap<FunctionName, Arc<Log>>>,
+    publish: mpsc::Sender<(FunctionName, LogLine)>,
+    publisher: TaskTracker,
+    ending: CancellationToken,
+}
+
+impl Logs {
+    pub(super) fn new(bus: Bus) -> Self {
+        let (publish, lines) = mpsc::channel(MOST_UNPUBLISHED);
+        let publisher = TaskTracker::new();
+        let ending = CancellationToken::new();
+        publisher.spawn(publish_all(bus, lines, ending.clone()));
+        publisher.close();
+        Self { functions: Mutex::default(), publish, publisher, ending }
+    }
+
+    /// Publishes what waits, and nothing after that.
+    pub(super) async fn end(&self) {
+        self.ending.cancel();
+        if tokio::time::timeout(PUBLISHED_WITHIN, self.publisher.wait()).await.is_err() {
+            warn!("the last log lines were not published");
+        }
+    }
+
+    pub(super) fn of(&self, function: &FunctionName) -> Arc<Log> {
+        let mut functions = self.functions();
+        let log = functions.entry(function.clone()).or_insert_with(|| {
+            Arc::new(Log { function: function.clone(), kept: Mutex::default(), publish: self.publish.clone() })
+        });
+        Arc::clone(log)
+    }
+
+    pub(super) fn forget(&self, function: &FunctionName) {
+        self.functions().remove(function);
+    }
+
+    fn functions(&self) -> MutexGuard<'_, HashMap<FunctionName, Arc<Log>>> {
+        self.functions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn publish_all(bus: Bus, mut lines: mpsc::Receiver<(FunctionName, LogLine)>, ending: CancellationToken) {
+    while let Some(Some((function, line))) = ending.run_until_cancelled(lines.recv()).await {
+        bus.publish_log(&function, &line).await;
+    }
+    lines.close();
+    while let Some((function, line)) = lines.recv().await {
+        bus.publish_log(&function, &line).await;
+    }
+}
+
+/// The log of one function.
+pub(super) struct Log {
+    function: FunctionName,
+    kept: Mutex<Kept>,
+    publish: mpsc::Sender<(FunctionName, LogLine)>,
+}
+
+impl Log {
+    /// Takes a line and never waits.
+    pub(super) fn push(&self, instance: &str, text: String) {
+        let line = LogLine {
+            name: self.function.to_string(),
+            namespace: String::new(),
+            instance: instance.to_owned(),
+            timestamp: OffsetDateTime::now_utc(),
+            text,
+        };
+        // A full queue means that nobody can be told now; the line is kept all the same.
+        let _ = self.publish.try_send((self.function.clone(), line.clone()));
+        self.kept().push(line);
+    }
+
+    pub(super) fn past(&self, query: &LogQuery) -> Vec<LogLine> {
+        self.kept().past(query)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Default)]
+struct Kept {
+    lines: VecDeque<LogLine>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn push(&mut self, line: LogLine) {
+        self.bytes += line.text.len();
+        self.lines.push_back(line);
+        while self.lines.len() > MOST_LINES || self.bytes > MOST_BYTES {
+            let Some(oldest) = self.lines.pop_front() else { break };
+            self.bytes -= oldest.text.len();
+        }
+    }
+
+    fn past(&self, query: &LogQuery) -> Vec<LogLine> {
+        let mut found: Vec<LogLine> = Vec::new();
+        let most = query.tail.filter(|&tail| tail > 0).unwrap_or(usize::MAX);
+        for line in self.lines.iter().rev() {
+            if found.len() == most || query.since.is_some_and(|since| line.timestamp < since) {
+                break;
+            }
+            if query.instance.as_ref().is_none_or(|instance| *instance == line.instance) {
+                found.push(line.clone());
+            }
+        }
+        found.reverse();
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(second: i64, instance: &str, text: String) -> LogLine {
+        LogLine {
+            name: "f".to_owned(),
+            namespace: String::new(),
+            instance: instance.to_owned(),
+            timestamp: OffsetDateTime::from_unix_timestamp(second).unwrap(),
+            text,
+        }
+    }
+
+    #[test]
+    fn the_oldest_lines_go_when_there_are_too_many_or_too_large_ones() {
+        let mut kept = Kept::default();
+        for second in 0..=MOST_LINES {
+            kept.push(line(i64::try_from(second).unwrap(), "f-1", second.to_string()));
+        }
+        assert_eq!((kept.lines.len(), kept.lines[0].text.as_str()), (MOST_LINES, "1"));
+        for second in 0..20 {
+            kept.push(line(second, "f-1", "x".repeat(64 * 1024)));
+        }
+        assert_eq!((kept.lines.len(), kept.bytes), (16, MOST_BYTES));
+    }
+
+    #[test]
+    fn a_query_picks_by_instance_time_and_number() {
+        let mut kept = Kept::default();
+        for second in 0..6 {
+            kept.push(line(second, if second % 2 == 0 { "f-1" } else { "f-2" }, second.to_string()));
+        }
+        let past = |tail, since: Option<i64>, instance: Option<&str>| -> String {
+            let since = since.map(|second| OffsetDateTime::from_unix_timestamp(second).unwrap());
+            let instance = instance.map(str::to_owned);
+            let query = LogQuery { name: "f".to_owned(), instance, tail, since };
+            kept.past(&query).into_iter().map(|line| line.text).collect()
+        };
+        assert_eq!(past(None, None, None), "012345");
+        assert_eq!(past(Some(0), None, None), "012345");
+        assert_eq!(past(Some(2), None, None), "45");
+        assert_eq!(past(Some(2), None, Some("f-1")), "24");
+        assert_eq!(past(None, Some(4), None), "45");
+    }
+}

@@ -1,0 +1,89 @@
+//! Asks a watchdog whether it can serve.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// A watchdog that does not answer within this time is asked again.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const LONGEST_ANSWER: u64 = 4096;
+/// Between two looks at one that serves.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(3);
+/// How soon it is asked again, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// Returns when the watchdog has answered that it can serve; the caller bounds it.
+pub(super) async fn until_ready(address: SocketAddr) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let asked = tokio::time::timeout(ANSWER_WITHIN, ask(address)).await;
+        if let Ok(Ok(true)) = asked {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Returns when the watchdog has answered that it cannot serve now, as when the program of its http mode is down.
+///
+/// One that does not answer in time is busy, and one that is gone is noticed by its end.
+pub(super) async fn until_unready(address: SocketAddr) {
+    loop {
+        tokio::time::sleep(ASKED_AGAIN_AFTER).await;
+        let asked = tokio::time::timeout(ANSWER_WITHIN, ask(address)).await;
+        if let Ok(Ok(false)) = asked {
+            return;
+        }
+    }
+}
+
+/// One GET; 429 is busy and so alive. An error is no answer.
+async fn ask(address: SocketAddr) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /_/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    // It is read to its end, for a connection that is closed early is an error to the watchdog.
+    let mut answer = Vec::new();
+    stream.take(LONGEST_ANSWER).read_to_end(&mut answer).await?;
+    match answer.get(..12) {
+        Some(b"HTTP/1.1 200" | b"HTTP/1.1 429") => Ok(true),
+        Some(_) => Ok(false),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_200_and_429_are_ready() {
+        for (answer, expected) in [
+            ("HTTP/1.1 200 OK\r\n\r\n", Some(true)),
+            ("HTTP/1.1 429 Too Many Requests\r\n\r\n", Some(true)),
+            ("HTTP/1.1 503 Service Unavailable\r\n\r\n", Some(false)),
+            ("HTTP/1.1 2", None),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let server = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    stream.read_buf(&mut request).await.unwrap();
+                }
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                drop(stream);
+            };
+            let (asked, ()) = tokio::join!(ask(address), server);
+            assert_eq!(asked.ok(), expected, "{answer}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! One replica: keeps a watchdog running until it is told to stop.
+
+use std::{
+    convert::Infallible,
+    future::pending,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use skep_protocol::{FunctionDeployment, FunctionName};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Place, logs::Log, ready, watchdog::Watchdog};
+
+/// A watchdog that does not say where it listens within this time is started anew.
+const LISTENS_WITHIN: Duration = Duration::from_secs(30);
+/// A watchdog that listens and is not ready within this time is started anew.
+const READY_WITHIN: Duration = Duration::from_secs(300);
+/// How much longer than one call may take a replica gets to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The task's side of a replica.
+pub(super) struct Replica {
+    pub(super) place: Arc<Place>,
+    pub(super) name: FunctionName,
+    pub(super) deployment: Arc<FunctionDeployment>,
+    pub(super) instance: String,
+    pub(super) log: Arc<Log>,
+    pub(super) address: Address,
+    pub(super) stop: CancellationToken,
+}
+
+/// How one run of the watchdog ended.
+enum Run {
+    Stopped,
+    Failed { reason: String, served: Duration },
+}
+
+impl Replica {
+    pub(super) async fn run(self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let (reason, served) = match self.run_once().await {
+                Run::Stopped => return,
+                Run::Failed { reason, served } => (reason, served),
+            };
+            let pause = backoff.after(served);
+            warn!(instance = self.instance, reason, ?pause, "replica failed and is started again");
+            self.log.push(&self.instance, format!("skep: replica {reason}; it is started again in {pause:?}"));
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn run_once(&self) -> Run {
+        let started = Watchdog::start(&self.place, &self.name, &self.deployment, &self.log, &self.instance);
+        let (mut watchdog, address) = match started {
+            Ok(started) => started,
+            Err(error) => return failed(with_causes(&error), Duration::ZERO),
+        };
+        let outcome = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            reason = watchdog.ended() => Some(reason),
+            address = self.becomes_ready(address) => match address {
+                Ok(address) => return self.serve(watchdog, address).await,
+                Err(reason) => Some(reason),
+            },
+        };
+        self.finish(watchdog, outcome, Duration::ZERO).await
+    }
+
+    async fn becomes_ready(&self, address: oneshot::Receiver<SocketAddr>) -> Result<SocketAddr, String> {
+        let listens = async {
+            match address.await {
+                Ok(address) => address,
+                // Its STDERR has ended, so its end is about to be noticed as well.
+                Err(_) => pending().await,
+            }
+        };
+        let Ok(address) = tokio::time::timeout(LISTENS_WITHIN, listens).await else {
+            return Err(format!("did not listen within {LISTENS_WITHIN:?}"));
+        };
+        match tokio::time::timeout(READY_WITHIN, ready::until_ready(address)).await {
+            Ok(()) => Ok(address),
+            Err(_) => Err(format!("was not ready within {READY_WITHIN:?}")),
+        }
+    }
+
+    async fn serve(&self, mut watchdog: Watchdog, address: SocketAddr) -> Run {
+        let since = Instant::now();
+        self.address.set(Some(address));
+        info!(instance = self.instance, %address, "replica is ready");
+        let outcome = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            reason = watchdog.ended() => Some(reason),
+            never = self.keep_watch(address) => match never {},
+        };
+        self.address.set(None);
+        self.finish(watchdog, outcome, since.elapsed()).await
+    }
+
+    /// Takes the replica out of service as long as its watchdog says that it cannot serve.
+    async fn keep_watch(&self, address: SocketAddr) -> Infallible {
+        loop {
+            ready::until_unready(address).await;
+            self.address.set(None);
+            warn!(instance = self.instance, "replica is not ready any more");
+            self.log.push(&self.instance, "skep: replica is not ready any more, no calls are sent to it".to_owned());
+            ready::until_ready(address).await;
+            self.address.set(Some(address));
+            info!(instance = self.instance, "replica is ready again");
+        }
+    }
+
+    async fn finish(&self, watchdog: Watchdog, outcome: Option<String>, served: Duration) -> Run {
+        if let Some(reason) = outcome {
+            watchdog.sweep().await;
+            return failed(reason, served);
+        }
+        let patience = self.place.timeout(&self.deployment) + PATIENCE;
+        watchdog.stop(patience, self.place.kill.cancelled()).await;
+        info!(instance = self.instance, "replica has ended");
+        Run::Stopped
+    }
+}
+
+/// Where a replica answers, as long as it does; its owner is woken at every change.
+#[derive(Clone)]
+pub(super) struct Address {
+    current: Arc<Mutex<Option<SocketAddr>>>,
+    changed: Arc<Notify>,
+}
+
+impl Address {
+    pub(super) fn new(changed: Arc<Notify>) -> Self {
+        Self { current: Arc::default(), changed }
+    }
+
+    pub(super) fn get(&self) -> Option<SocketAddr> {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, address: Option<SocketAddr>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = address;
+        self.changed.notify_one();
+    }
+}
+
+/// The pause before a replica is started again: doubling, and short again after it has served well.
+#[derive(Default)]
+struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(30);
+    const SERVED_WELL: Duration = Duration::from_secs(10);
+
+    fn after(&mut self, served: Duration) -> Duration {
+        if served >= Self::SERVED_WELL {
+            self.failures = 0;
+        }
+        let pause = Self::FIRST.saturating_mul(1 << self.failures.min(20)).min(Self::LONGEST);
+        self.failures = self.failures.saturating_add(1);
+        pause
+    }
+}
+
+fn failed(reason: String, served: Duration) -> Run {
+    Run::Failed { reason, served }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", with_causes(source)),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_bound_and_start_over_after_good_service() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<u128> = (0..10).map(|_| backoff.after(Duration::from_secs(9)).as_millis()).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000]);
+        assert_eq!(backoff.after(Duration::from_secs(10)).as_millis(), 100);
+    }
+}

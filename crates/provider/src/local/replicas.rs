@@ -1,0 +1,238 @@
+//! The replicas of one function: how many run, which may be sent to, which are on their way out.
+
+use std::{collections::HashMap, sync::Arc};
+
+use skep_protocol::{Endpoint, FunctionDeployment, FunctionName};
+use tokio::{
+    sync::Notify,
+    task::{Id, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Place,
+    logs::Log,
+    replica::{Address, Replica},
+    secrets,
+};
+
+pub(crate) struct Replicas {
+    place: Arc<Place>,
+    name: FunctionName,
+    log: Arc<Log>,
+    wanted: Option<Wanted>,
+    /// There may be links to secrets that are not named any more.
+    stale_links: bool,
+    members: HashMap<Id, Member>,
+    tasks: JoinSet<()>,
+    changed: Arc<Notify>,
+}
+
+struct Wanted {
+    deployment: Arc<FunctionDeployment>,
+    replicas: u64,
+}
+
+/// The owner's side of a replica.
+struct Member {
+    number: u64,
+    deployment: Arc<FunctionDeployment>,
+    address: Address,
+    retiring: bool,
+    stop: CancellationToken,
+}
+
+impl Replicas {
+    pub(super) fn new(place: Arc<Place>, name: FunctionName, log: Arc<Log>) -> Self {
+        let (members, tasks, changed) = (HashMap::new(), JoinSet::new(), Arc::default());
+        Self { place, name, log, wanted: None, stale_links: true, members, tasks, changed }
+    }
+
+    /// Says what should run; [`Self::converge`] does it. A changed deployment means new replicas.
+    pub(crate) fn want(&mut self, deployment: &FunctionDeployment, replicas: u64) {
+        let same = self.wanted.take().map(|wanted| wanted.deployment).filter(|wanted| **wanted == *deployment);
+        self.stale_links |= same.is_none();
+        let deployment = same.unwrap_or_else(|| Arc::new(deployment.clone()));
+        self.wanted = Some(Wanted { deployment, replicas });
+    }
+
+    pub(crate) fn want_none(&mut self) {
+        self.wanted = None;
+        self.stale_links = true;
+        self.converge();
+    }
+
+    /// Starts what is missing, and takes what is too much out of [`Self::endpoints`].
+    pub(crate) fn converge(&mut self) {
+        let seen: Vec<Seen> = self.members.iter().map(|(id, member)| self.look_at(*id, member)).collect();
+        let plan = plan(&seen, self.wanted.as_ref().map_or(0, |wanted| wanted.replicas));
+        for id in plan.retire {
+            if let Some(member) = self.members.get_mut(&id) {
+                member.retiring = true;
+            }
+        }
+        for number in plan.start {
+            self.start(number);
+        }
+    }
+
+    /// The replicas that can be sent to.
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        let mut members: Vec<&Member> = self.members.values().filter(|member| !member.retiring).collect();
+        members.sort_by_key(|member| member.number);
+        let endpoint = |member: &Member| {
+            let address = member.address.get()?;
+            Some(Endpoint { instance: self.instance(member.number), address })
+        };
+        members.into_iter().filter_map(endpoint).collect()
+    }
+
+    /// To be called when nobody is sent to other replicas than [`Self::endpoints`] any more: the others drain and end.
+    pub(crate) fn release(&mut self) {
+        for member in self.members.values().filter(|member| member.retiring) {
+            member.stop.cancel();
+        }
+        if self.stale_links && self.members.values().all(|member| self.is_current(member)) {
+            let names = self.wanted.as_ref().map_or(&[][..], |wanted| &wanted.deployment.secrets);
+            secrets::prune(&self.place.secrets_folder(&self.name), names);
+            self.stale_links = false;
+        }
+    }
+
+    /// Returns when a replica has become ready, has failed or has ended.
+    pub(crate) async fn changed(&mut self) {
+        tokio::select! {
+            () = self.changed.notified() => {}
+            Some(ended) = self.tasks.join_next_with_id() => {
+                let id = match ended {
+                    Ok((id, ())) => id,
+                    Err(error) => error.id(),
+                };
+                self.members.remove(&id);
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    fn start(&mut self, number: u64) {
+        let Some(wanted) = &self.wanted else { return };
+        let address = Address::new(Arc::clone(&self.changed));
+        let stop = CancellationToken::new();
+        let replica = Replica {
+            place: Arc::clone(&self.place),
+            name: self.name.clone(),
+            deployment: Arc::clone(&wanted.deployment),
+            instance: self.instance(number),
+            log: Arc::clone(&self.log),
+            address: address.clone(),
+            stop: stop.clone(),
+        };
+        let deployment = Arc::clone(&wanted.deployment);
+        let id = self.tasks.spawn(replica.run()).id();
+        self.members.insert(id, Member { number, deployment, address, retiring: false, stop });
+    }
+
+    fn look_at(&self, id: Id, member: &Member) -> Seen {
+        Seen {
+            id,
+            number: member.number,
+            current: self.is_current(member),
+            ready: member.address.get().is_some(),
+            retiring: member.retiring,
+        }
+    }
+
+    fn is_current(&self, member: &Member) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| Arc::ptr_eq(&wanted.deployment, &member.deployment))
+    }
+
+    fn instance(&self, number: u64) -> String {
+        format!("{}-{number}", self.name)
+    }
+}
+
+/// A replica as the plan sees it.
+#[derive(Clone, Debug)]
+struct Seen<I = Id> {
+    id: I,
+    number: u64,
+    /// It runs what is wanted now.
+    current: bool,
+    ready: bool,
+    retiring: bool,
+}
+
+#[derive(Debug, PartialEq)]
+struct Plan<I = Id> {
+    /// Numbers of the replicas to start.
+    start: Vec<u64>,
+    retire: Vec<I>,
+}
+
+/// Decides what to start and what to retire: what is outdated goes only when all that is wanted is ready.
+fn plan<I: Copy>(seen: &[Seen<I>], wanted: u64) -> Plan<I> {
+    let mut current: Vec<&Seen<I>> = seen.iter().filter(|replica| replica.current && !replica.retiring).collect();
+    let count = current.len() as u64;
+    let ready = current.iter().filter(|replica| replica.ready).count() as u64;
+
+    let free = (1..).filter(|number| seen.iter().all(|replica| replica.number != *number));
+    let missing = usize::try_from(wanted.saturating_sub(count)).unwrap_or(usize::MAX);
+    let start = free.take(missing).collect();
+
+    // The first to go are those that cannot serve, then the highest numbers.
+    current.sort_by_key(|replica| (replica.ready, std::cmp::Reverse(replica.number)));
+    let excess = usize::try_from(count.saturating_sub(wanted)).unwrap_or(usize::MAX);
+    let mut retire: Vec<I> = current.into_iter().take(excess).map(|replica| replica.id).collect();
+
+    let outdated = seen.iter().filter(|replica| !replica.current && !replica.retiring);
+    retire.extend(outdated.filter(|replica| !replica.ready || ready >= wanted).map(|replica| replica.id));
+    Plan { start, retire }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `c` current, `o` outdated; upper case is ready; a `-` after it is retiring. Numbers count from 1.
+    fn check(replicas: &str, wanted: u64, start: &[u64], retire: &[u64]) {
+        let seen: Vec<Seen<u64>> = (1..)
+            .zip(replicas.split_whitespace())
+            .map(|(number, text)| Seen {
+                id: number,
+                number,
+                current: text.to_lowercase().starts_with('c'),
+                ready: text.starts_with(char::is_uppercase),
+                retiring: text.ends_with('-'),
+            })
+            .collect();
+        let mut found = plan(&seen, wanted);
+        found.retire.sort_unstable();
+        assert_eq!((found.start.as_slice(), found.retire.as_slice()), (start, retire), "{replicas} for {wanted}");
+    }
+
+    #[test]
+    fn missing_replicas_get_the_lowest_free_numbers() {
+        check("", 2, &[1, 2], &[]);
+        check("C C- c", 3, &[4], &[]);
+        check("C C", 2, &[], &[]);
+    }
+
+    #[test]
+    fn scaling_down_takes_first_what_does_not_serve() {
+        check("C C C", 1, &[], &[2, 3]);
+        check("c C C", 2, &[], &[1]);
+        check("C C- C", 0, &[], &[1, 3]);
+    }
+
+    #[test]
+    fn an_update_keeps_the_old_until_all_new_ones_are_ready() {
+        check("O O", 2, &[3, 4], &[]);
+        check("O o c", 1, &[], &[2]);
+        check("O O C c", 2, &[], &[]);
+        check("O O C C", 2, &[], &[1, 2]);
+        check("O O c", 0, &[], &[1, 2, 3]);
+    }
+}

@@ -1,0 +1,172 @@
+//! One watchdog process, from its start to the end of all that it started.
+
+use std::{
+    fmt::Display,
+    net::SocketAddr,
+    os::unix::process::ExitStatusExt,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use skep_process::{ProcessTag, kill_tree};
+use skep_protocol::{FunctionDeployment, FunctionName, WORKDIR};
+use tokio::{
+    process::{Child, ChildStdin, Command},
+    sync::oneshot,
+    task::JoinSet,
+};
+use tracing::warn;
+
+use crate::{Error, Result};
+
+use super::{
+    Place,
+    environment::{Surroundings, variables},
+    lines,
+    logs::Log,
+    make_folder, secrets,
+};
+
+/// What the watchdog writes before its address.
+const LISTENING: &str = "Listening on ";
+/// A watchdog that was killed has to be gone by then.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+/// Last lines are waited for so long, for whoever survives may hold the pipe open.
+const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
+
+pub(super) struct Watchdog {
+    child: Child,
+    tag: ProcessTag,
+    /// Our end of its STDIN: when it is closed, by whatever end of ours, the watchdog kills all and exits.
+    _lifeline: Option<ChildStdin>,
+    readers: JoinSet<()>,
+}
+
+impl Watchdog {
+    /// Starts a watchdog; the receiver gets the address that it listens on.
+    pub(super) fn start(
+        place: &Place,
+        name: &FunctionName,
+        deployment: &FunctionDeployment,
+        log: &Arc<Log>,
+        instance: &str,
+    ) -> Result<(Self, oneshot::Receiver<SocketAddr>)> {
+        let workdir = place.workdir(name, deployment);
+        if !deployment.annotations.contains_key(WORKDIR) {
+            make_folder(&workdir)?;
+        }
+        let secrets = place.secrets_folder(name);
+        secrets::link(&place.config.data_dir, &secrets, &deployment.secrets)?;
+        let tag = place.config.process_tag.within();
+        let surroundings = Surroundings {
+            inherited: &place.config.environment,
+            secrets: &secrets,
+            timeout: place.timeout(deployment),
+            tag: &tag,
+        };
+        let mut child = Command::new(&place.config.watchdog)
+            .env_clear()
+            .envs(variables(name, deployment, &surroundings))
+            .current_dir(&workdir)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(Error::io("start a watchdog in", workdir))?;
+        let (readers, address) = read_output(&mut child, log, instance);
+        Ok((Self { _lifeline: child.stdin.take(), child, tag, readers }, address))
+    }
+
+    /// Waits for its end and says how it came.
+    pub(super) async fn ended(&mut self) -> String {
+        match self.child.wait().await {
+            Ok(status) => describe(status),
+            Err(error) => describe_unknown(&error),
+        }
+    }
+
+    /// Asks it to finish what it does, and kills what is left after the patience or when `kill` is done.
+    pub(super) async fn stop(mut self, patience: Duration, kill: impl Future<Output = ()>) {
+        if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
+            // It fails only when the watchdog has ended by itself.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        tokio::select! {
+            _ = self.child.wait() => {}
+            () = tokio::time::sleep(patience) => {}
+            () = kill => {}
+        }
+        self.sweep().await;
+    }
+
+    /// Kills whatever is left of it and of what it started, and takes its last lines.
+    pub(super) async fn sweep(mut self) {
+        // `None` when it has been waited for: its number may be someone else's by now, the tag is not.
+        let leader = self.child.id();
+        let tag = self.tag.clone();
+        let left = tokio::task::spawn_blocking(move || kill_tree(leader, &tag)).await;
+        if !matches!(left, Ok(0)) {
+            warn!(tag = %self.tag, "processes of a function could not be killed");
+        }
+        let _ = tokio::time::timeout(GONE_WITHIN, self.child.wait()).await;
+        let last_lines = async { while self.readers.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_LINES_WITHIN, last_lines).await;
+    }
+}
+
+/// Hands every line to the log; the receiver gets the address that is found in one.
+fn read_output(child: &mut Child, log: &Arc<Log>, instance: &str) -> (JoinSet<()>, oneshot::Receiver<SocketAddr>) {
+    let mut readers = JoinSet::new();
+    let (sender, address) = oneshot::channel();
+    if let Some(stdout) = child.stdout.take() {
+        let (log, instance) = (Arc::clone(log), instance.to_owned());
+        readers.spawn(async move { lines::read(stdout, |line| log.push(&instance, line)).await });
+    }
+    if let Some(stderr) = child.stderr.take() {
+        let (log, instance) = (Arc::clone(log), instance.to_owned());
+        let mut sender = Some(sender);
+        let each = move |line: String| {
+            if let Some(address) = sender.is_some().then(|| address_in(&line)).flatten() {
+                // The receiver is gone when the replica is being stopped.
+                let _ = sender.take().map(|sender| sender.send(address));
+            }
+            log.push(&instance, line);
+        };
+        readers.spawn(lines::read(stderr, each));
+    }
+    (readers, address)
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with code {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => describe_unknown(&status),
+    }
+}
+
+fn describe_unknown(reason: &impl Display) -> String {
+    format!("ended: {reason}")
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once(LISTENING)?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_found_in_the_line_that_tells_it() {
+        let expected = Some("127.0.0.1:4711".parse().unwrap());
+        assert_eq!(address_in("2026-11-23 INFO Listening on 127.0.0.1:4711"), expected);
+        assert_eq!(address_in("Listening on 127.0.0.1:4711 mode=fork"), expected);
+        assert_eq!(address_in("listening soon"), None);
+        assert_eq!(address_in("Listening on port"), None);
+    }
+}

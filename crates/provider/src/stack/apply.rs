@@ -1,0 +1,50 @@
+//! Brings the functions of a stack into being.
+
+use std::collections::HashMap;
+
+use skep_bus::{Bus, Error, Result};
+use skep_protocol::{FunctionDeployment, Operation};
+
+use super::Stack;
+
+/// What became of one function of a stack.
+#[derive(Debug)]
+pub struct Applied {
+    pub function: String,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug)]
+pub enum Outcome {
+    Deployed,
+    Updated,
+    /// The registry has it already as it should be, so its replicas go on.
+    Unchanged,
+    /// The controller refused it; the other functions do not depend on it.
+    Refused(Error),
+}
+
+/// Deploys or updates what differs from the registry; functions that the stack does not name are left alone.
+pub async fn apply(bus: &Bus, stack: &Stack) -> Result<Vec<Applied>> {
+    let found = bus.functions().await?;
+    let found: HashMap<&str, &FunctionDeployment> =
+        found.iter().map(|(name, record)| (name.as_str(), &record.deployment)).collect();
+    let mut applied = Vec::with_capacity(stack.functions.len());
+    for deployment in &stack.functions {
+        let outcome = match found.get(deployment.service.as_str()) {
+            None => ask(bus, Operation::Deploy, deployment, Outcome::Deployed).await?,
+            Some(current) if *current == deployment => Outcome::Unchanged,
+            Some(_) => ask(bus, Operation::Update, deployment, Outcome::Updated).await?,
+        };
+        applied.push(Applied { function: deployment.service.clone(), outcome });
+    }
+    Ok(applied)
+}
+
+async fn ask(bus: &Bus, operation: Operation, deployment: &FunctionDeployment, done: Outcome) -> Result<Outcome> {
+    match bus.control::<u64>(operation, deployment).await {
+        Ok(_) => Ok(done),
+        Err(refusal @ Error::Refused { .. }) => Ok(Outcome::Refused(refusal)),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,174 @@
+//! Reads an OpenFaaS `stack.yml` and asks the controller for what it says.
+//!
+//! Environment files win over the function's own `environment`, as they do in OpenFaaS.
+//! A function's command runs in its `handler` folder, or in the stack's folder when it has none.
+
+mod apply;
+mod section;
+mod substitute;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use skep_protocol::{FunctionDeployment, WORKDIR};
+use thiserror::Error;
+
+use crate::validate;
+
+use self::section::{EnvironmentFile, FunctionSection, StackFile};
+
+pub use self::apply::{Applied, Outcome, apply};
+
+/// The functions of a stack file, in its order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stack {
+    pub functions: Vec<FunctionDeployment>,
+}
+
+/// Why a stack file cannot be used, on one line.
+#[derive(Debug, Error)]
+#[error("{}{}: {reason}", file.display(), Line(*line))]
+pub struct StackError {
+    pub file: PathBuf,
+    pub line: Option<u64>,
+    pub reason: String,
+}
+
+/// Reads a stack file; `lookup` gives the value of a variable for `${VAR}`.
+pub fn read(file: &Path, lookup: impl Fn(&str) -> Option<String>) -> Result<Stack, StackError> {
+    parse(&read_text(file)?, file, lookup)
+}
+
+/// Reads the text of a stack file; paths in it are relative to the file's folder.
+pub fn parse(text: &str, file: &Path, lookup: impl Fn(&str) -> Option<String>) -> Result<Stack, StackError> {
+    let source = Source { file };
+    let text = substitute::substitute(text, lookup).map_err(|(line, reason)| source.error(line, reason))?;
+    let stack: StackFile = source.yaml(&text)?;
+    source.known(&stack.unknown, "a stack file")?;
+    if let Some(provider) = &stack.provider
+        && !["openfaas", "faas", "skep"].contains(&provider.value.as_str())
+    {
+        let reason = format!("provider.name is {:?}, expected openfaas, faas or skep", provider.value);
+        return Err(source.error(provider.referenced.line(), reason));
+    }
+    let mut functions = Vec::new();
+    for (name, section) in stack.functions {
+        let line = name.referenced.line();
+        source.known(&section.unknown, "a function")?;
+        functions.push(deployment(name.value, section, &source, line)?);
+    }
+    Ok(Stack { functions })
+}
+
+fn deployment(
+    name: String,
+    section: FunctionSection,
+    source: &Source<'_>,
+    line: u64,
+) -> Result<FunctionDeployment, StackError> {
+    let invalid = |reason: String| source.error(line, reason);
+    let folder = source.folder().map_err(|error| invalid(format!("the stack's folder cannot be found: {error}")))?;
+    if section.fprocess.is_empty() && section.image.is_empty() {
+        return Err(invalid(format!("function {name} has neither fprocess nor image")));
+    }
+    let mut env_vars = section.environment;
+    for environment_file in &section.environment_file {
+        env_vars.extend(read_environment(&folder.join(environment_file)).map_err(|error| {
+            // A broken file has its own position, a missing one is where it is named.
+            if error.line.is_some() { error } else { invalid(error.to_string()) }
+        })?);
+    }
+    let mut annotations = section.annotations;
+    if !section.fprocess.is_empty() {
+        let asked = annotations.get(WORKDIR).unwrap_or(&section.handler);
+        let workdir = folder.join(asked).canonicalize().ok().filter(|path| path.is_dir());
+        let Some(workdir) = workdir else {
+            return Err(invalid(format!("folder {asked:?} of function {name} does not exist")));
+        };
+        let Some(workdir) = workdir.to_str() else {
+            return Err(invalid(format!("folder {asked:?} of function {name} is not named in UTF-8")));
+        };
+        annotations.insert(WORKDIR.to_owned(), workdir.to_owned());
+    }
+    let deployment = FunctionDeployment {
+        service: name,
+        image: section.image,
+        namespace: section.namespace,
+        env_process: section.fprocess,
+        env_vars,
+        constraints: section.constraints,
+        secrets: section.secrets,
+        labels: section.labels,
+        annotations,
+        limits: section.limits,
+        requests: section.requests,
+        read_only_root_filesystem: section.readonly_root_filesystem,
+        registry_auth: String::new(),
+        network: section.network,
+    };
+    validate::deployment(&deployment).map_err(|error| invalid(error.to_string()))?;
+    Ok(deployment)
+}
+
+fn read_environment(file: &Path) -> Result<std::collections::BTreeMap<String, String>, StackError> {
+    let source = Source { file };
+    let environment: EnvironmentFile = source.yaml(&read_text(file)?)?;
+    source.known(&environment.unknown, "an environment file")?;
+    Ok(environment.environment)
+}
+
+fn read_text(file: &Path) -> Result<String, StackError> {
+    std::fs::read_to_string(file).map_err(|error| StackError {
+        file: file.to_owned(),
+        line: None,
+        reason: format!("cannot be read: {error}"),
+    })
+}
+
+/// The file that is being read, for the words of errors.
+struct Source<'file> {
+    file: &'file Path,
+}
+
+impl Source<'_> {
+    fn yaml<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T, StackError> {
+        serde_saphyr::from_str(text).map_err(|error| {
+            let reason = error.without_snippet().to_string().replace('\n', " ");
+            let Some(at) = error.location() else {
+                return StackError { file: self.file.to_owned(), line: None, reason };
+            };
+            let position = format!(" at line {}, column {}", at.line(), at.column());
+            self.error(at.line(), reason.strip_suffix(&position).unwrap_or(&reason).to_owned())
+        })
+    }
+
+    fn known(&self, unknown: &[serde_saphyr::Spanned<String>], place: &str) -> Result<(), StackError> {
+        let Some(key) = unknown.first() else { return Ok(()) };
+        let reason = format!("unknown key {:?} of {place} (keys of your own begin with x-)", key.value);
+        Err(self.error(key.referenced.line(), reason))
+    }
+
+    fn error(&self, line: u64, reason: String) -> StackError {
+        StackError { file: self.file.to_owned(), line: Some(line), reason }
+    }
+
+    fn folder(&self) -> std::io::Result<PathBuf> {
+        let parent = self.file.parent().filter(|parent| !parent.as_os_str().is_empty());
+        parent.unwrap_or(Path::new(".")).canonicalize()
+    }
+}
+
+struct Line(Option<u64>);
+
+impl fmt::Display for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(line) => write!(formatter, ":{line}"),
+            None => Ok(()),
+        }
+    }
+}

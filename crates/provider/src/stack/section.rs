@@ -1,0 +1,228 @@
+//! The shape of a stack file. Keys that nobody knows are collected, to be told with their line.
+
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_saphyr::Spanned;
+use skep_protocol::Resources;
+
+/// Keys of a function that only matter when its image is built, or that OpenFaaS's other providers read.
+const BUILD_KEYS: [&str; 8] =
+    ["lang", "skip_build", "build_options", "build_option", "build_args", "build_secrets", "platforms", "publish"];
+
+#[derive(Default)]
+pub(super) struct StackFile {
+    pub(super) provider: Option<Spanned<String>>,
+    pub(super) functions: Vec<(Spanned<String>, FunctionSection)>,
+    pub(super) unknown: Vec<Spanned<String>>,
+}
+
+#[derive(Default)]
+pub(super) struct FunctionSection {
+    pub(super) fprocess: String,
+    pub(super) image: String,
+    pub(super) handler: String,
+    pub(super) namespace: String,
+    pub(super) network: String,
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) environment_file: Vec<String>,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) constraints: Vec<String>,
+    pub(super) secrets: Vec<String>,
+    pub(super) limits: Option<Resources>,
+    pub(super) requests: Option<Resources>,
+    pub(super) readonly_root_filesystem: bool,
+    pub(super) unknown: Vec<Spanned<String>>,
+}
+
+#[derive(Default)]
+pub(super) struct EnvironmentFile {
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) unknown: Vec<Spanned<String>>,
+}
+
+/// A mapping that takes its entries one by one.
+trait Section: Default {
+    const EXPECTING: &str;
+
+    /// Reads the value of a key, or returns `false` when the key is not known and its value was not read.
+    fn entry<'de, M: MapAccess<'de>>(&mut self, key: &Spanned<String>, map: &mut M) -> Result<bool, M::Error>;
+
+    fn unknown(&mut self) -> Option<&mut Vec<Spanned<String>>>;
+}
+
+impl Section for StackFile {
+    const EXPECTING: &str = "a stack file: a mapping with the key functions";
+
+    fn entry<'de, M: MapAccess<'de>>(&mut self, key: &Spanned<String>, map: &mut M) -> Result<bool, M::Error> {
+        match key.value.as_str() {
+            "version" | "configuration" => ignore(map)?,
+            "provider" => {
+                let provider = map.next_value::<Option<Mapping<ProviderSection>>>()?.map(|provider| provider.0);
+                self.unknown.extend(provider.as_ref().map(|section| section.unknown.clone()).unwrap_or_default());
+                self.provider = provider.and_then(|section| section.name);
+            }
+            "functions" => {
+                let functions = map.next_value::<Option<Mapping<Functions>>>()?;
+                self.functions = functions.map(|functions| functions.0.0).unwrap_or_default();
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn unknown(&mut self) -> Option<&mut Vec<Spanned<String>>> {
+        Some(&mut self.unknown)
+    }
+}
+
+#[derive(Default)]
+struct ProviderSection {
+    name: Option<Spanned<String>>,
+    unknown: Vec<Spanned<String>>,
+}
+
+impl Section for ProviderSection {
+    const EXPECTING: &str = "a mapping with the keys name and gateway";
+
+    fn entry<'de, M: MapAccess<'de>>(&mut self, key: &Spanned<String>, map: &mut M) -> Result<bool, M::Error> {
+        match key.value.as_str() {
+            "name" => self.name = Some(map.next_value()?),
+            "gateway" | "network" => ignore(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn unknown(&mut self) -> Option<&mut Vec<Spanned<String>>> {
+        Some(&mut self.unknown)
+    }
+}
+
+/// All functions, in the file's order and with their positions.
+#[derive(Default)]
+struct Functions(Vec<(Spanned<String>, FunctionSection)>);
+
+impl Section for Functions {
+    const EXPECTING: &str = "functions by name";
+
+    fn entry<'de, M: MapAccess<'de>>(&mut self, key: &Spanned<String>, map: &mut M) -> Result<bool, M::Error> {
+        let section = map.next_value::<Option<Mapping<FunctionSection>>>()?;
+        self.0.push((key.clone(), section.map(|section| section.0).unwrap_or_default()));
+        Ok(true)
+    }
+
+    fn unknown(&mut self) -> Option<&mut Vec<Spanned<String>>> {
+        None
+    }
+}
+
+impl Section for FunctionSection {
+    const EXPECTING: &str = "a function: a mapping with keys such as fprocess, image and environment";
+
+    fn entry<'de, M: MapAccess<'de>>(&mut self, key: &Spanned<String>, map: &mut M) -> Result<bool, M::Error> {
+        match key.value.as_str() {
+            "fprocess" => self.fprocess = null_is_default(map)?,
+            "image" => self.image = null_is_default(map)?,
+            "handler" => self.handler = null_is_default(map)?,
+            "namespace" => self.namespace = null_is_default(map)?,
+            "network" => self.network = null_is_default(map)?,
+            "environment" => self.environment = texts(map)?,
+            "environment_file" => self.environment_file = null_is_default(map)?,
+            "labels" => self.labels = texts(map)?,
+            "annotations" => self.annotations = texts(map)?,
+            "constraints" => self.constraints = null_is_default(map)?,
+            "secrets" => self.secrets = null_is_default(map)?,
+            "limits" => self.limits = map.next_value()?,
+            "requests" => self.requests = map.next_value()?,
+            "readonly_root_filesystem" => self.readonly_root_filesystem = null_is_default(map)?,
+            key if BUILD_KEYS.contains(&key) => ignore(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn unknown(&mut self) -> Option<&mut Vec<Spanned<String>>> {
+        Some(&mut self.unknown)
+    }
+}
+
+impl Section for EnvironmentFile {
+    const EXPECTING: &str = "a mapping with the key environment";
+
+    fn entry<'de, M: MapAccess<'de>>(&mut self, key: &Spanned<String>, map: &mut M) -> Result<bool, M::Error> {
+        match key.value.as_str() {
+            "environment" => self.environment = texts(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn unknown(&mut self) -> Option<&mut Vec<Spanned<String>>> {
+        Some(&mut self.unknown)
+    }
+}
+
+impl<'de> Deserialize<'de> for StackFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Mapping::deserialize(deserializer).map(|mapping| mapping.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for EnvironmentFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Mapping::deserialize(deserializer).map(|mapping| mapping.0)
+    }
+}
+
+struct Mapping<S>(S);
+
+impl<'de, S: Section> Deserialize<'de> for Mapping<S> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(SectionVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct SectionVisitor<S>(PhantomData<S>);
+
+impl<'de, S: Section> Visitor<'de> for SectionVisitor<S> {
+    type Value = S;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(S::EXPECTING)
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<S, M::Error> {
+        let mut section = S::default();
+        while let Some(key) = map.next_key::<Spanned<String>>()? {
+            if section.entry(&key, &mut map)? {
+                continue;
+            }
+            ignore(&mut map)?;
+            if !key.value.starts_with("x-")
+                && let Some(unknown) = section.unknown()
+            {
+                unknown.push(key);
+            }
+        }
+        Ok(section)
+    }
+}
+
+fn ignore<'de, M: MapAccess<'de>>(map: &mut M) -> Result<(), M::Error> {
+    map.next_value::<IgnoredAny>().map(|_| ())
+}
+
+fn null_is_default<'de, T: Default + Deserialize<'de>, M: MapAccess<'de>>(map: &mut M) -> Result<T, M::Error> {
+    map.next_value::<Option<T>>().map(Option::unwrap_or_default)
+}
+
+/// Numbers and booleans are taken as they are written; nothing is an empty text.
+fn texts<'de, M: MapAccess<'de>>(map: &mut M) -> Result<BTreeMap<String, String>, M::Error> {
+    let texts: BTreeMap<String, Option<String>> = null_is_default(map)?;
+    Ok(texts.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect())
+}

@@ -1,0 +1,129 @@
+//! Stack files as people write them, and the words for what is wrong with them.
+
+use std::{fs, path::Path};
+
+use skep_protocol::{FunctionDeployment, WORKDIR};
+use tempfile::TempDir;
+
+use super::{Stack, parse};
+
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("resize")).unwrap();
+    fs::write(folder.path().join("one.yml"), "environment:\n  A: one\n  B: 1\n").unwrap();
+    fs::write(folder.path().join("two.yml"), "environment: {B: true}\n").unwrap();
+    fs::write(folder.path().join("broken.yml"), "\nenvironment: [\n").unwrap();
+    folder
+}
+
+fn parse_in(folder: &Path, text: &str) -> Result<Stack, String> {
+    let lookup = |name: &str| (name == "TAG").then(|| "1.2".to_owned());
+    parse(text, &folder.join("stack.yml"), lookup).map_err(|error| {
+        let text = error.to_string();
+        assert!(!text.contains('\n'), "{text}");
+        text.replace(&format!("{}/", folder.display()), "")
+    })
+}
+
+fn only(text: &str) -> FunctionDeployment {
+    let folder = folder();
+    let mut stack = parse_in(folder.path(), &format!("functions:\n{text}")).unwrap();
+    assert_eq!(stack.functions.len(), 1);
+    stack.functions.remove(0)
+}
+
+fn reason(text: &str) -> String {
+    parse_in(folder().path(), text).unwrap_err()
+}
+
+#[test]
+fn every_key_of_a_function_is_read() {
+    let folder = folder();
+    let text = r#"
+version: 1.0
+x-common: &common
+  labels: {com.openfaas.scale.min: 2}
+provider: {name: openfaas, gateway: http://127.0.0.1:8080}
+functions:
+  resize:
+    lang: python3
+    handler: ./resize
+    image: ghcr.io/me/resize:${TAG}
+    fprocess: python3 -c 'print("hello")'
+    skip_build: true
+    build_args: {A: b}
+    platforms: linux/amd64
+    environment: {A: zero, PORT: 0123, DEBUG: yes, RATE: 1.50, NOTHING: , HOST: "${HOST:-local}"}
+    environment_file: [one.yml, two.yml]
+    <<: *common
+    annotations: {topic: 7}
+    constraints: [node.role == worker]
+    secrets: [key]
+    limits: {memory: 5Mi, cpu: 100m}
+    requests: {memory: 1Mi}
+    readonly_root_filesystem: true
+    x-mine: {anything: [1]}
+  other:
+    image: other
+    handler: ./not-there
+configuration: {templates: []}
+"#;
+    let stack = parse_in(folder.path(), text).unwrap();
+    let resize = &stack.functions[0];
+    let expected = serde_json::json!({
+        "service": "resize",
+        "image": "ghcr.io/me/resize:1.2",
+        "envProcess": "python3 -c 'print(\"hello\")'",
+        "envVars": {
+            "A": "one", "B": "true", "PORT": "0123", "DEBUG": "yes", "RATE": "1.50", "NOTHING": "", "HOST": "local",
+        },
+        "constraints": ["node.role == worker"],
+        "secrets": ["key"],
+        "labels": {"com.openfaas.scale.min": "2"},
+        "annotations": {"topic": "7", WORKDIR: folder.path().canonicalize().unwrap().join("resize")},
+        "limits": {"memory": "5Mi", "cpu": "100m"},
+        "requests": {"memory": "1Mi"},
+        "readOnlyRootFilesystem": true,
+    });
+    assert_eq!(serde_json::to_value(resize).unwrap(), expected);
+    assert_eq!(stack.functions[1].service, "other");
+    assert!(stack.functions[1].annotations.is_empty());
+}
+
+#[test]
+fn null_is_as_good_as_nothing() {
+    let function =
+        only("  f:\n    fprocess: cat\n    image:\n    environment:\n    labels: ~\n    secrets:\n    limits:\n");
+    assert!(function.env_vars.is_empty() && function.labels.is_empty() && function.limits.is_none());
+    assert!(parse_in(folder().path(), "functions:\n").unwrap().functions.is_empty());
+}
+
+#[test]
+fn the_samples_of_this_repository_are_good() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stack.yml");
+    let stack = parse(&fs::read_to_string(&file).unwrap(), &file, |_| None).unwrap();
+    assert!(stack.functions.len() > 5);
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_line() {
+    for (text, expected) in [
+        ("functions:\n  f:\n    fproces: cat\n", "stack.yml:3: unknown key \"fproces\" of a function"),
+        ("function:\n  f: {}\n", "stack.yml:1: unknown key \"function\" of a stack file"),
+        ("functions:\n  f:\n    handler: ./resize\n", "stack.yml:2: function f has neither fprocess nor image"),
+        ("functions:\n\n  F_f:\n    fprocess: cat\n", "stack.yml:3: function name \"F_f\" is not valid"),
+        ("functions:\n  f:\n    fprocess: cat\n    handler: ./no\n", "stack.yml:2: folder \"./no\" of function f"),
+        ("provider:\n  name: azure\n", "stack.yml:2: provider.name is \"azure\", expected openfaas"),
+        ("functions:\n  f:\n    secrets: key\n", "stack.yml:3: "),
+        ("functions:\n  f:\n    image: a\n  f:\n    image: b\n", "stack.yml:4: "),
+        ("functions: [\n", "stack.yml:1: "),
+        ("functions:\n  f:\n    image: ${A:?b}\n", "stack.yml:3: ${A:?b} is not ${VAR}"),
+        ("functions:\n  f: {fprocess: cat, labels: {com.openfaas.scale.min: two}}\n", "stack.yml:2: function f: label"),
+        ("functions:\n  f: {fprocess: cat, environment_file: [no.yml]}\n", "stack.yml:2: no.yml: cannot be read"),
+        ("functions:\n  f: {fprocess: cat, environment_file: [broken.yml]}\n", "broken.yml:2: expected mapping start"),
+        ("- a\n", "stack.yml:1: "),
+    ] {
+        let found = reason(text);
+        assert!(found.starts_with(expected), "{text:?}: {found:?} does not start with {expected:?}");
+    }
+}

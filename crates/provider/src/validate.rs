@@ -1,0 +1,89 @@
+//! What can be said of a deployment without looking at the machine.
+
+use skep_protocol::{DEFAULT_NAMESPACE, FunctionDeployment, FunctionName};
+
+use crate::{Error, Result};
+
+/// Checks a deployment and returns the function's name.
+pub(crate) fn deployment(deployment: &FunctionDeployment) -> Result<FunctionName> {
+    let name = function_name(&deployment.service, &deployment.namespace)?;
+    let invalid = |reason: String| Error::Invalid(format!("function {name}: {reason}"));
+    deployment.initial_replicas().map_err(invalid)?;
+    deployment.timeout().map_err(invalid)?;
+    deployment.max_inflight().map_err(invalid)?;
+    for (variable, value) in &deployment.env_vars {
+        if variable.is_empty() || variable.contains(['=', '\0']) {
+            return Err(invalid(format!("{variable:?} cannot be the name of a variable")));
+        }
+        if value.contains('\0') {
+            return Err(invalid(format!("the value of variable {variable} has a NUL character")));
+        }
+    }
+    for secret in &deployment.secrets {
+        secret_name(secret).map_err(|error| invalid(error.to_string()))?;
+    }
+    Ok(name)
+}
+
+pub(crate) fn function_name(name: &str, namespace: &str) -> Result<FunctionName> {
+    self::namespace(namespace)?;
+    name.parse().map_err(|error: skep_protocol::NameError| Error::Invalid(error.to_string()))
+}
+
+pub(crate) fn namespace(namespace: &str) -> Result<()> {
+    if namespace.is_empty() || namespace == DEFAULT_NAMESPACE {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!("namespace {namespace} not found")))
+}
+
+/// A secret's name becomes a file's name.
+pub(crate) fn secret_name(name: &str) -> Result<()> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if !name.is_empty() && name.len() <= 253 && !name.starts_with('.') && name.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "secret name {name:?} is not valid: use letters, digits, dots, hyphens and underscores, at most 253, no dot first"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_protocol::{SCALE_MIN, TIMEOUT};
+
+    use super::*;
+
+    fn check(change: impl FnOnce(&mut FunctionDeployment)) -> String {
+        let mut asked = FunctionDeployment { service: "f".to_owned(), ..Default::default() };
+        change(&mut asked);
+        deployment(&asked).map_or_else(|error| error.to_string(), |name| format!("{name} is good"))
+    }
+
+    #[test]
+    fn each_bad_field_is_named() {
+        let insert = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
+        assert_eq!(check(|_| ()), "f is good");
+        assert_eq!(check(|asked| asked.namespace = "openfaas-fn".to_owned()), "f is good");
+        assert_eq!(check(|asked| asked.namespace = "other".to_owned()), "namespace other not found");
+        assert_eq!(check(|asked| asked.service.clear()), "function name is missing");
+        assert!(check(|asked| asked.service = "a.b".to_owned()).contains("is not valid"));
+        assert!(check(|asked| asked.labels = insert(SCALE_MIN, "two")).contains(SCALE_MIN));
+        assert!(check(|asked| asked.annotations = insert(TIMEOUT, "soon")).contains(TIMEOUT));
+        assert!(check(|asked| asked.env_vars = insert("max_inflight", "-1")).contains("max_inflight"));
+        assert!(check(|asked| asked.env_vars = insert("A=B", "")).contains("\"A=B\""));
+        assert!(check(|asked| asked.env_vars = insert("", "")).contains("\"\""));
+        assert!(check(|asked| asked.env_vars = insert("A", "a\0b")).contains("NUL"));
+        assert!(check(|asked| asked.secrets = vec!["../x".to_owned()]).contains("../x"));
+    }
+
+    #[test]
+    fn secrets_are_named_like_plain_files() {
+        for good in ["a", "tls.key", "A_b-1", &"x".repeat(253)] {
+            assert!(secret_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", ".a", "a/b", "a b", "ä", "a\0", &"x".repeat(254)] {
+            assert!(secret_name(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the handlers share, and the steps that several of them take.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{body::Body, response::Response};
+use http::{HeaderMap, Request};
+use serde::{Serialize, de::DeserializeOwned};
+use skep_bus::Bus;
+use skep_dispatch::{Dispatch, Function};
+use skep_protocol::{FunctionName, Operation};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Error, Result, body, door::Stamp};
+
+/// After a change the answer waits this long until reads show it; then it goes out all the same.
+const SHOWN_WITHIN: Duration = Duration::from_secs(2);
+
+pub(crate) struct App {
+    pub(crate) bus: Bus,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) async_body_limit: usize,
+    pub(crate) alexa_routing: bool,
+    pub(crate) body_idle_timeout: Duration,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl App {
+    pub(crate) fn function(&self, name: &FunctionName) -> Result<Arc<Function>> {
+        self.dispatch.registry().get(name).ok_or_else(|| Error::UnknownFunction(name.clone()))
+    }
+
+    /// Calls a function and marks its answer.
+    pub(crate) async fn call(
+        &self,
+        function: &Function,
+        request: Request<skep_dispatch::Body>,
+        stamp: &Stamp,
+    ) -> Result<Response> {
+        let mut response = self.dispatch.call(function, request).await.map_err(|error| self.judged(error))?;
+        stamp.function_answer(response.headers_mut());
+        Ok(response.map(Body::new))
+    }
+
+    /// Fails at once while the bus is away, instead of waiting for its answer.
+    pub(crate) fn require_bus(&self) -> Result<&Bus> {
+        if self.bus.is_connected() { Ok(&self.bus) } else { Err(Error::Disconnected) }
+    }
+
+    /// Asks the controller.
+    pub(crate) async fn control<T: DeserializeOwned>(&self, operation: Operation, body: &impl Serialize) -> Result<T> {
+        Ok(self.require_bus()?.control(operation, body).await?)
+    }
+
+    /// Asks the controller for a change of the registry and waits until reads show it.
+    pub(crate) async fn change(&self, operation: Operation, body: &impl Serialize) -> Result<()> {
+        let revision: u64 = self.control(operation, body).await?;
+        self.dispatch.registry().wait_for_revision(revision, SHOWN_WITHIN).await;
+        Ok(())
+    }
+
+    /// Waits until a function that was deleted is gone from reads too.
+    pub(crate) async fn wait_until_gone(&self, name: &FunctionName) {
+        self.dispatch.registry().wait_until(|registry| registry.get(name).is_none(), SHOWN_WITHIN).await;
+    }
+
+    /// All of a request's body.
+    pub(crate) async fn gathered(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        limit: body::BodyLimit,
+    ) -> Result<bytes::Bytes> {
+        body::gathered(headers, body, limit, self.body_idle_timeout).await
+    }
+
+    fn judged(&self, error: skep_dispatch::Error) -> Error {
+        match error {
+            skep_dispatch::Error::RequestBody(source) if body::is_stalled(source.as_ref()) => {
+                Error::SlowBody(self.body_idle_timeout)
+            }
+            other => other.into(),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! `/async-function/{name}`: a call is stored, and answered 202 once NATS has acknowledged it.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use skep_bus::Submitted;
+use skep_protocol::{CallId, Invocation, headers, parse_callback};
+use time::OffsetDateTime;
+use url::Url;
+
+use crate::{Error, Result, app::App, body::BodyLimit, door::Stamp, function::refused, target::Target};
+
+const ROUTE: &str = "/async-function";
+
+pub(crate) fn router() -> Router<Arc<App>> {
+    let mut router = Router::new();
+    for shape in [ROUTE, "/async-function/", "/async-function/{*rest}"] {
+        router = router.route(shape, post(invoke));
+    }
+    router
+}
+
+async fn invoke(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let given = parts.headers.get(headers::CALL_ID).filter(|id| !id.is_empty()).cloned();
+    let stamp = Stamp::request(&mut parts);
+    match accept(&app, parts, body, given, &stamp).await {
+        Ok(answer) => {
+            let mut response = (StatusCode::ACCEPTED, answer).into_response();
+            stamp.answer(response.headers_mut());
+            response
+        }
+        Err(error) => refused(error, &stamp),
+    }
+}
+
+/// Checks a call and stores it; what is returned are headers of the answer.
+async fn accept(app: &App, parts: Parts, body: Body, given: Option<HeaderValue>, stamp: &Stamp) -> Result<HeaderMap> {
+    let target = Target::parse(&parts.uri, ROUTE)?;
+    app.function(&target.function)?;
+    let callback = callback_url(&parts.headers)?;
+    let call_id = call_id(&stamp.call_id)?;
+    let bus = app.require_bus()?;
+    let body = app.gathered(&parts.headers, body, limit(app)).await?;
+    let invocation = Invocation {
+        call_id,
+        path: target.path.to_owned(),
+        query: target.query.map(str::to_owned),
+        function: target.function,
+        method: parts.method,
+        headers: stored_headers(parts.headers),
+        body,
+        callback,
+        accepted_at: OffsetDateTime::now_utc(),
+        has_callers_id: given.is_some(),
+    };
+    let submitted = bus.submit(&invocation).await?;
+    Ok(answer_headers(&invocation.call_id, submitted))
+}
+
+fn limit(app: &App) -> BodyLimit {
+    BodyLimit { bytes: app.async_body_limit, origin: "the limit --async-body-limit (SKEP_ASYNC_BODY_LIMIT)" }
+}
+
+fn answer_headers(call_id: &CallId, submitted: Submitted) -> HeaderMap {
+    let mut answer = HeaderMap::new();
+    if let Ok(location) = HeaderValue::try_from(format!("/system/calls/{call_id}")) {
+        answer.insert(header::LOCATION, location);
+    }
+    match submitted {
+        Submitted::Accepted => {}
+        Submitted::Duplicate => {
+            answer.insert(headers::SKEP_DUPLICATE, HeaderValue::from_static("true"));
+        }
+    }
+    answer
+}
+
+/// The length is that of the stored body, whoever sends it on.
+fn stored_headers(mut headers: HeaderMap) -> HeaderMap {
+    headers.remove(header::CONTENT_LENGTH);
+    headers
+}
+
+fn call_id(given: &HeaderValue) -> Result<CallId> {
+    Ok(String::from_utf8_lossy(given.as_bytes()).parse()?)
+}
+
+fn callback_url(headers: &HeaderMap) -> Result<Option<Url>> {
+    let Some(given) = headers.get(headers::CALLBACK_URL).filter(|url| !url.is_empty()) else { return Ok(None) };
+    let text = String::from_utf8_lossy(given.as_bytes());
+    parse_callback(&text).map(Some).map_err(Error::InvalidCallbackUrl)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_callback_is_none_and_a_bad_one_is_refused() {
+        let callback = |text: &'static [u8]| {
+            let value = HeaderValue::from_bytes(text).unwrap();
+            callback_url(&HeaderMap::from_iter([(headers::CALLBACK_URL, value)]))
+        };
+        assert!(callback(b"").unwrap().is_none() && callback_url(&HeaderMap::new()).unwrap().is_none());
+        assert!(callback(b"http://example.com/x").unwrap().is_some());
+        for bad in [&b"/relative"[..], b"http://\xff/"] {
+            assert!(matches!(callback(bad), Err(Error::InvalidCallbackUrl(_))), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_duplicate_is_told() {
+        let id: CallId = "order-7".parse().unwrap();
+        let answer = answer_headers(&id, Submitted::Duplicate);
+        assert_eq!(answer["location"], "/system/calls/order-7");
+        assert_eq!(answer["x-skep-duplicate"], "true");
+        assert!(!answer_headers(&id, Submitted::Accepted).contains_key("x-skep-duplicate"));
+    }
+}

@@ -1,0 +1,181 @@
+//! `/system/calls`: what became of an asynchronous call.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use skep_protocol::{CallId, CallRecord, CallState, CallStatus, parse_duration};
+use tokio::time::Instant;
+
+use crate::{
+    Error, Result, Routes,
+    app::App,
+    input::{Queried, Segment},
+};
+
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+pub(crate) fn routes() -> Routes {
+    vec![("/system/calls/{id}", get(status)), ("/system/calls/{id}/result", get(result))]
+}
+
+#[derive(Deserialize)]
+struct Wait {
+    #[serde(default)]
+    wait: String,
+}
+
+impl Wait {
+    /// How long to wait for the call's end; no longer than five minutes.
+    fn duration(&self) -> Result<Duration> {
+        if self.wait.is_empty() {
+            return Ok(Duration::ZERO);
+        }
+        let wait = parse_duration(&self.wait).map_err(|error| Error::InvalidRequest(format!("wait: {error}")))?;
+        Ok(wait.min(LONGEST_WAIT))
+    }
+}
+
+async fn status(
+    State(app): State<Arc<App>>,
+    Segment(id): Segment,
+    Queried(wait): Queried<Wait>,
+) -> Result<Json<CallStatus>> {
+    let status = match look(&app, &id, wait.duration()?).await? {
+        Found::Finished(record) => record.status,
+        Found::Open(status) => *status,
+    };
+    Ok(Json(status))
+}
+
+async fn result(State(app): State<Arc<App>>, Segment(id): Segment, Queried(wait): Queried<Wait>) -> Result<Response> {
+    match look(&app, &id, wait.duration()?).await? {
+        Found::Finished(record) => answer(*record),
+        Found::Open(status) => {
+            let again = (header::RETRY_AFTER, HeaderValue::from_static("1"));
+            Ok((StatusCode::ACCEPTED, [again], Json(status)).into_response())
+        }
+    }
+}
+
+enum Found {
+    Finished(Box<CallRecord>),
+    Open(Box<CallStatus>),
+}
+
+/// Looks a call up, and if it has not finished waits for its end.
+async fn look(app: &App, id: &str, wait: Duration) -> Result<Found> {
+    let id: CallId = id.parse()?;
+    let deadline = Instant::now() + wait;
+    let bus = app.require_bus()?;
+    let mut status = bus.call_status(&id).await?.ok_or_else(|| Error::UnknownCall(id.clone()))?;
+    if is_open(status.state) && !wait.is_zero() {
+        // At shutdown the caller learns how far it is, and may ask another gateway.
+        tokio::select! {
+            record = bus.wait_for_record(&id, deadline) => {
+                if let Some(record) = record? {
+                    return Ok(Found::Finished(Box::new(record)));
+                }
+            }
+            () = app.shutdown.cancelled() => {}
+        }
+        status = bus.call_status(&id).await?.ok_or_else(|| Error::UnknownCall(id.clone()))?;
+    }
+    if is_open(status.state) {
+        return Ok(Found::Open(Box::new(status)));
+    }
+    let record = bus.record(&id).await?.ok_or(Error::UnknownCall(id))?;
+    Ok(Found::Finished(Box::new(record)))
+}
+
+fn is_open(state: CallState) -> bool {
+    match state {
+        CallState::Queued | CallState::Running => true,
+        CallState::Succeeded | CallState::Failed | CallState::Dead => false,
+    }
+}
+
+/// The function's answer as it was, with the same headers as a callback has; its status travels as one of them.
+fn answer(record: CallRecord) -> Result<Response> {
+    let headers = record.answer_headers();
+    let status = record.status;
+    if status.status.is_none() {
+        let reason = status.reason.unwrap_or_else(|| "no reason was kept".to_owned());
+        return Err(Error::NoResult { id: status.call_id, reason });
+    }
+    let mut response = record.body.into_response();
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    response.headers_mut().extend(headers);
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn record(state: CallState, status: Option<u16>) -> CallRecord {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/png"));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("99"));
+        headers.append("x-many", HeaderValue::from_static("1"));
+        headers.append("x-many", HeaderValue::from_static("2"));
+        let status = CallStatus {
+            call_id: "a-1".parse().unwrap(),
+            function: "figlet".to_owned(),
+            state,
+            status,
+            attempts: 1,
+            accepted_at: OffsetDateTime::UNIX_EPOCH,
+            started_at: None,
+            finished_at: None,
+            duration_seconds: Some(0.25),
+            reason: Some("exec format error".to_owned()),
+            callback_url: None,
+        };
+        CallRecord { status, headers, body: Bytes::from_static(b"png") }
+    }
+
+    #[test]
+    fn a_result_is_the_functions_answer_with_its_status_as_a_header() {
+        let response = answer(record(CallState::Failed, Some(500))).unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let expected = [
+            ("content-type", "image/png"),
+            ("x-call-id", "a-1"),
+            ("x-function-name", "figlet"),
+            ("x-function-status", "500"),
+            ("x-duration-seconds", "0.250000"),
+        ];
+        for (name, value) in expected {
+            assert_eq!(response.headers()[name], value, "{name}");
+        }
+        assert_eq!(response.headers().get_all("x-many").iter().count(), 2);
+        assert!(!response.headers().contains_key("content-length"));
+    }
+
+    #[test]
+    fn a_dead_call_without_an_answer_says_why() {
+        let error = answer(record(CallState::Dead, None)).unwrap_err();
+        assert_eq!(error.status().0, StatusCode::CONFLICT);
+        assert_eq!(error.to_string(), "call a-1 is dead and has no result: exec format error");
+    }
+
+    #[test]
+    fn a_wait_is_a_duration_of_at_most_five_minutes() {
+        let wait = |text: &str| Wait { wait: text.to_owned() }.duration();
+        assert_eq!(wait("").unwrap(), Duration::ZERO);
+        assert_eq!(wait("30s").unwrap(), Duration::from_secs(30));
+        assert_eq!(wait("1h").unwrap(), LONGEST_WAIT);
+        assert!(wait("soon").unwrap_err().to_string().starts_with("wait: "));
+    }
+}

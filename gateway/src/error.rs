@@ -1,0 +1,215 @@
+//! Every answer that the platform makes itself when something is wrong.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use skep_protocol::{CallId, CallIdError, FunctionName, NameError, headers};
+use thiserror::Error;
+use tracing::{debug, error, warn};
+
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("path is not valid")]
+    InvalidPath,
+    #[error("error finding function {0}: not deployed")]
+    UnknownFunction(FunctionName),
+    #[error("no function is deployed for intent {0:?}")]
+    UnknownIntent(String),
+    #[error(transparent)]
+    Call(#[from] skep_dispatch::Error),
+    #[error(transparent)]
+    Bus(#[from] skep_bus::Error),
+    #[error("the connection to NATS is down")]
+    Disconnected,
+    #[error("body is larger than {limit} bytes, {origin}")]
+    BodyTooLarge { limit: usize, origin: &'static str },
+    #[error("nothing of the body came within {0:?}")]
+    SlowBody(Duration),
+    #[error("the request body broke off")]
+    BrokenBody,
+    #[error("{0}")]
+    InvalidCallbackUrl(String),
+    #[error(transparent)]
+    InvalidCallId(#[from] CallIdError),
+    #[error("call {0} not found")]
+    UnknownCall(CallId),
+    #[error("call {id} is dead and has no result: {reason}")]
+    NoResult { id: CallId, reason: String },
+    #[error("malformed JSON at line {line} column {column}: {reason}")]
+    MalformedJson { line: usize, column: usize, reason: String },
+    #[error("{0}")]
+    InvalidRequest(String),
+    #[error(
+        "say which function to call: POST / with the header X-Function: NAME, or POST /function/NAME (GET / tells more)"
+    )]
+    NoFunctionNamed,
+    #[error("invalid credentials")]
+    Unauthorized,
+    #[error("route not found")]
+    RouteNotFound,
+    #[error("method is not allowed here")]
+    MethodNotAllowed,
+    #[error("namespaces cannot be managed: there is one, openfaas-fn")]
+    NotSupported,
+    #[error("the answer of function {function} is larger than {limit} bytes, the server's max_payload")]
+    AnswerTooLarge { function: FunctionName, limit: usize },
+    #[error("the answer of function {0} broke off")]
+    BrokenAnswer(FunctionName),
+}
+
+impl Error {
+    /// The HTTP status, and the short code of `X-Skep-Error`.
+    pub(crate) fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Name(NameError::Empty) => (StatusCode::NOT_FOUND, "no_function_name"),
+            Self::Name(NameError::Invalid(_)) => (StatusCode::BAD_REQUEST, "invalid_name"),
+            Self::Name(NameError::UnknownNamespace(_)) => (StatusCode::NOT_FOUND, "unknown_namespace"),
+            Self::InvalidPath => (StatusCode::BAD_REQUEST, "invalid_path"),
+            Self::UnknownFunction(_) => (StatusCode::NOT_FOUND, "unknown_function"),
+            Self::UnknownIntent(_) => (StatusCode::NOT_FOUND, "unknown_function"),
+            Self::Call(error) => status_of_call(error),
+            Self::Bus(error) => status_of_bus(error),
+            Self::Disconnected => (StatusCode::SERVICE_UNAVAILABLE, "bus_unavailable"),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::SlowBody(_) => (StatusCode::REQUEST_TIMEOUT, "slow_body"),
+            Self::BrokenBody => (StatusCode::BAD_REQUEST, "broken_body"),
+            Self::InvalidCallbackUrl(_) => (StatusCode::BAD_REQUEST, "invalid_callback_url"),
+            Self::InvalidCallId(_) => (StatusCode::BAD_REQUEST, "invalid_call_id"),
+            Self::UnknownCall(_) => (StatusCode::NOT_FOUND, "unknown_call"),
+            Self::NoResult { .. } => (StatusCode::CONFLICT, "no_result"),
+            Self::MalformedJson { .. } => (StatusCode::BAD_REQUEST, "malformed_json"),
+            Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::NoFunctionNamed => (StatusCode::BAD_REQUEST, "no_function_named"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::RouteNotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "not_allowed"),
+            Self::NotSupported => (StatusCode::NOT_IMPLEMENTED, "not_supported"),
+            Self::AnswerTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "answer_too_large"),
+            Self::BrokenAnswer(_) => (StatusCode::BAD_GATEWAY, "broken"),
+        }
+    }
+
+    /// What the caller is told, on one line; of an internal error nothing.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            _ if self.status().0 == StatusCode::INTERNAL_SERVER_ERROR => "internal error".to_owned(),
+            Self::Bus(skep_bus::Error::TooLarge { limit }) => {
+                format!("body and headers are larger than {limit} bytes, the max_payload of NATS")
+            }
+            other => other.to_string().replace(['\r', '\n'], " "),
+        }
+    }
+
+    /// The headers that tell the platform's answer from a function's.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let (status, code) = self.status();
+        let mut answer = HeaderMap::new();
+        let mut set = |name: HeaderName, value: &'static str| answer.insert(name, HeaderValue::from_static(value));
+        set(headers::SKEP_ERROR, code);
+        set(headers::OPENFAAS_INTERNAL, "gateway");
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => set(header::RETRY_AFTER, "1"),
+            StatusCode::UNAUTHORIZED => set(header::WWW_AUTHENTICATE, r#"Basic realm="Restricted""#),
+            _ => None,
+        };
+        answer
+    }
+
+    /// Logs the cause, once, where the answer is made; a caller's own mistakes are not logged.
+    pub(crate) fn log(&self) {
+        let (status, code) = self.status();
+        let causes = causes_of(self);
+        match status {
+            StatusCode::INTERNAL_SERVER_ERROR => error!(error = causes, code, "request failed"),
+            _ if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
+                warn!(error = causes, code, "request could not be served")
+            }
+            _ => debug!(error = causes, code, "request was refused"),
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        self.log();
+        (self.status().0, self.headers(), self.reason() + "\n").into_response()
+    }
+}
+
+fn status_of_call(error: &skep_dispatch::Error) -> (StatusCode, &'static str) {
+    match error {
+        skep_dispatch::Error::NoReplica(_) => (StatusCode::SERVICE_UNAVAILABLE, "no_replica"),
+        skep_dispatch::Error::Unreachable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unreachable"),
+        skep_dispatch::Error::Broken { .. } => (StatusCode::BAD_GATEWAY, "broken"),
+        skep_dispatch::Error::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed_out"),
+        skep_dispatch::Error::RequestBody(_) => (StatusCode::BAD_REQUEST, "broken_body"),
+    }
+}
+
+fn status_of_bus(error: &skep_bus::Error) -> (StatusCode, &'static str) {
+    match error {
+        skep_bus::Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "bus_unavailable"),
+        skep_bus::Error::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
+        skep_bus::Error::NoController => (StatusCode::SERVICE_UNAVAILABLE, "no_controller"),
+        skep_bus::Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+        skep_bus::Error::Refused { status, .. } => status_of_refusal(*status),
+        skep_bus::Error::ServerTooOld { .. }
+        | skep_bus::Error::Connect { .. }
+        | skep_bus::Error::Differs { .. }
+        | skep_bus::Error::Unreadable { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
+/// The controller's own status; one that is no error cannot be passed on.
+fn status_of_refusal(status: u16) -> (StatusCode, &'static str) {
+    match StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR) {
+        StatusCode::BAD_REQUEST => (StatusCode::BAD_REQUEST, "invalid_request"),
+        StatusCode::NOT_FOUND => (StatusCode::NOT_FOUND, "not_found"),
+        StatusCode::CONFLICT => (StatusCode::CONFLICT, "conflict"),
+        StatusCode::SERVICE_UNAVAILABLE => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        other if other.is_client_error() || other == StatusCode::NOT_IMPLEMENTED => (other, "refused"),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
+fn causes_of(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_error_says_that_it_is_one() {
+        let error = Error::from(skep_dispatch::Error::NoReplica("figlet".parse().unwrap()));
+        let response = error.into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        for (name, value) in [("x-skep-error", "no_replica"), ("x-openfaas-internal", "gateway"), ("retry-after", "1")]
+        {
+            assert_eq!(response.headers()[name], value, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_internal_error_tells_the_caller_nothing() {
+        let refused = |status| Error::from(skep_bus::Error::Refused { status, message: "disk\nfull".to_owned() });
+        assert_eq!(refused(409).status(), (StatusCode::CONFLICT, "conflict"));
+        assert_eq!(refused(409).reason(), "disk full");
+        for status in [0, 200, 500, 999] {
+            assert_eq!(refused(status).status().0, StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(refused(status).reason(), "internal error");
+        }
+    }
+}

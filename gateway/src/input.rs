@@ -1,0 +1,124 @@
+//! What callers of the system API send besides a path: queries and JSON bodies, refused in our own words.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    http::request::Parts,
+};
+use serde::de::DeserializeOwned;
+use skep_protocol::{DEFAULT_NAMESPACE, FunctionName, NameError};
+
+use crate::{Error, Result, app::App, body::BodyLimit};
+
+const JSON_LIMIT: BodyLimit = BodyLimit { bytes: 1024 * 1024, origin: "the limit of the system API" };
+
+/// A body of JSON, whatever its content type says: OpenFaaS clients send none.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        let body = app.gathered(&parts.headers, body, JSON_LIMIT).await?;
+        read_json(&body).map(Self)
+    }
+}
+
+/// A query string that was read as `T`.
+pub(crate) struct Queried<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Queried<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let read = Query::from_request_parts(parts, state).await;
+        let Query(query) =
+            read.map_err(|error| Error::InvalidRequest(format!("query is not valid: {}", error.body_text())))?;
+        Ok(Self(query))
+    }
+}
+
+/// The one variable part of a path, decoded.
+pub(crate) struct Segment(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let Path(segment) = Path::from_request_parts(parts, state).await.map_err(|_| Error::InvalidPath)?;
+        Ok(Self(segment))
+    }
+}
+
+/// Checks the query `?namespace=`; there is one namespace.
+#[derive(serde::Deserialize)]
+pub(crate) struct NamespaceQuery {
+    #[serde(default)]
+    namespace: String,
+}
+
+impl NamespaceQuery {
+    pub(crate) fn check(&self) -> Result<()> {
+        check_namespace(&self.namespace)
+    }
+}
+
+pub(crate) fn check_namespace(namespace: &str) -> Result<()> {
+    if namespace.is_empty() || namespace == DEFAULT_NAMESPACE {
+        return Ok(());
+    }
+    Err(NameError::UnknownNamespace(namespace.to_owned()).into())
+}
+
+/// Checks the namespace that a body names. It is 400 and not 404, which would tell a client to create the function.
+pub(crate) fn check_body_namespace(namespace: &str) -> Result<()> {
+    check_namespace(namespace).map_err(|error| Error::InvalidRequest(error.to_string()))
+}
+
+/// The function that a body names.
+pub(crate) fn function_in_body(name: &str) -> Result<FunctionName> {
+    name.parse().map_err(|error| match error {
+        NameError::Empty => Error::InvalidRequest(error.to_string()),
+        NameError::Invalid(_) | NameError::UnknownNamespace(_) => error.into(),
+    })
+}
+
+fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| {
+        let position = format!(" at line {} column {}", error.line(), error.column());
+        let reason = error.to_string().replace(&position, "");
+        Error::MalformedJson { line: error.line(), column: error.column(), reason }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_protocol::{FunctionDeployment, ScaleFunction};
+
+    use super::*;
+
+    #[test]
+    fn malformed_json_says_where() {
+        let check = |body: &[u8], expected: &str| {
+            let error = read_json::<FunctionDeployment>(body).unwrap_err();
+            assert_eq!(error.status().0, 400);
+            assert!(error.to_string().starts_with(expected), "{error}");
+        };
+        check(b"", "malformed JSON at line 1 column 0: EOF");
+        check(b"{\n \"service\": }", "malformed JSON at line 2 column 13: expected value");
+        check(b"{\"service\": 1}", "malformed JSON at line 1 column 13: invalid type: integer `1`, expected a string");
+        check(b"{\"service\": \"\xff\"}", "malformed JSON at line 1");
+        check(b"7", "malformed JSON at line 1");
+        let error = read_json::<ScaleFunction>(br#"{"replicas": -1}"#).unwrap_err();
+        assert!(error.to_string().contains("-1"), "{error}");
+    }
+
+    #[test]
+    fn there_is_one_namespace() {
+        assert!(check_namespace("").is_ok() && check_namespace("openfaas-fn").is_ok());
+        assert_eq!(check_namespace("other").unwrap_err().status().0, 404);
+        assert_eq!(check_body_namespace("other").unwrap_err().status().0, 400);
+    }
+}

@@ -1,0 +1,108 @@
+//! The public HTTP door of skep, and its synchronous door on NATS.
+//!
+//! It turns requests into calls of functions (through dispatch), into stored invocations (through the bus), or into questions to the controller.
+//! It keeps nothing: any number of gateways may run anywhere.
+//! It does not know how a function is run, what an orchestrator is, or when a queued call is done.
+
+mod alexa;
+mod app;
+mod async_function;
+mod auth;
+mod body;
+mod calls;
+mod config;
+mod door;
+mod error;
+mod function;
+mod functions;
+mod input;
+mod logs;
+mod metrics;
+mod nats;
+mod platform;
+mod root;
+mod routes;
+mod secrets;
+mod target;
+
+use std::sync::Arc;
+
+use axum::Router;
+use prometheus::Registry;
+use skep_bus::Bus;
+use skep_daemon::{RoleReadiness, serve};
+use skep_dispatch::Dispatch;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::{app::App, metrics::HttpMetrics};
+pub use crate::{
+    auth::Credentials,
+    config::{GatewayConfig, async_body_limit},
+    routes::closed_paths,
+};
+pub(crate) use crate::{
+    error::{Error, Result},
+    routes::Routes,
+};
+
+/// Serves until `shutdown`, then drains: readiness drops first, and what is in flight has the configured grace to end.
+pub async fn run(
+    config: GatewayConfig,
+    bus: Bus,
+    dispatch: Dispatch,
+    listener: TcpListener,
+    registry: Registry,
+    readiness: RoleReadiness,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let requests = bus.call_requests().await?;
+    let address = listener.local_addr()?;
+    let (app, router) = assemble(&config, bus, dispatch, registry, shutdown.clone())?;
+    let draining = CancellationToken::new();
+    info!(%address, "gateway is open");
+    readiness.ready();
+    tokio::join!(
+        serve(listener, router, config.http, draining.clone(), config.grace),
+        nats::answer_requests(app, requests, draining.clone(), config.grace),
+        async {
+            shutdown.cancelled().await;
+            readiness.not_ready();
+            draining.cancel();
+        },
+    );
+    Ok(())
+}
+
+/// The routes alone, for tests that need no listener. Long waits and log streams end at `shutdown`.
+pub fn router(
+    config: &GatewayConfig,
+    bus: Bus,
+    dispatch: Dispatch,
+    registry: Registry,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Router> {
+    assemble(config, bus, dispatch, registry, shutdown).map(|(_, router)| router)
+}
+
+fn assemble(
+    config: &GatewayConfig,
+    bus: Bus,
+    dispatch: Dispatch,
+    registry: Registry,
+    shutdown: CancellationToken,
+) -> anyhow::Result<(Arc<App>, Router)> {
+    let http_metrics = HttpMetrics::register(&registry)?;
+    let app = Arc::new(App {
+        bus,
+        dispatch,
+        async_body_limit: config.async_body_limit,
+        alexa_routing: config.alexa_routing,
+        body_idle_timeout: config.body_idle_timeout,
+        shutdown,
+    });
+    let own_port_metrics = config.serve_metrics.then_some(registry);
+    let router = routes::router(Arc::clone(&app), config.credentials.clone(), http_metrics, own_port_metrics);
+    Ok((app, router))
+}

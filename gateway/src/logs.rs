@@ -1,0 +1,193 @@
+//! `/system/logs`: a function's log as one JSON object a line, past lines first and then, if wanted, those that come.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http::header;
+use serde::Deserialize;
+use skep_protocol::{FunctionName, LogLine, LogQuery, Operation};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{
+    Error, Result, Routes,
+    app::App,
+    input::{Queried, check_namespace},
+};
+
+pub(crate) fn routes() -> Routes {
+    vec![("/system/logs", get(logs))]
+}
+
+/// The query as text; an empty value is the same as none.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct LogParameters {
+    name: String,
+    namespace: String,
+    instance: String,
+    tail: String,
+    follow: String,
+    since: String,
+}
+
+async fn logs(State(app): State<Arc<App>>, Queried(parameters): Queried<LogParameters>) -> Result<Response> {
+    let (query, follow) = parameters.read()?;
+    let name: FunctionName = query.name.parse()?;
+    app.function(&name)?;
+    // Whoever follows listens before the past is asked for, so that no line falls between the two.
+    let coming = match follow {
+        Follow::Yes => Some(app.require_bus()?.follow_logs(Some(&name)).await?),
+        Follow::No => None,
+    };
+    let past: Vec<LogLine> = app.control(Operation::Logs, &query).await?;
+    let mut seen = Seen::new(&past);
+    let coming = stream::iter(coming).flatten().filter(move |line| {
+        let wanted = !seen.take(line) && is_wanted(line, &query);
+        async move { wanted }
+    });
+    let lines = stream::iter(past).chain(coming.take_until(app.shutdown.clone().cancelled_owned()));
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(written(lines))).into_response())
+}
+
+enum Follow {
+    Yes,
+    No,
+}
+
+impl LogParameters {
+    fn read(self) -> Result<(LogQuery, Follow)> {
+        check_namespace(&self.namespace)?;
+        if self.name.is_empty() {
+            return Err(Error::InvalidRequest("name is missing: say whose log".to_owned()));
+        }
+        let follow = match self.follow.to_ascii_lowercase().as_str() {
+            "" | "0" | "f" | "false" => Follow::No,
+            "1" | "t" | "true" => Follow::Yes,
+            _ => return Err(Error::InvalidRequest(format!("follow is {:?}, not true or false", self.follow))),
+        };
+        let query = LogQuery {
+            name: FunctionName::parse_qualified(&self.name)?.to_string(),
+            instance: Some(self.instance).filter(|instance| !instance.is_empty()),
+            tail: read_tail(&self.tail)?,
+            since: read_since(&self.since)?,
+        };
+        Ok((query, follow))
+    }
+}
+
+/// Zero and less mean all lines.
+fn read_tail(text: &str) -> Result<Option<usize>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let tail: i64 = text.parse().map_err(|_| Error::InvalidRequest(format!("tail is {text:?}, not a whole number")))?;
+    Ok(usize::try_from(tail).ok().filter(|tail| *tail > 0))
+}
+
+fn read_since(text: &str) -> Result<Option<OffsetDateTime>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let since = OffsetDateTime::parse(text, &Rfc3339);
+    since
+        .map(Some)
+        .map_err(|_| Error::InvalidRequest(format!("since is {text:?}, not a time like 2026-01-02T03:04:05Z")))
+}
+
+fn is_wanted(line: &LogLine, query: &LogQuery) -> bool {
+    query.instance.as_ref().is_none_or(|instance| *instance == line.instance)
+        && query.since.is_none_or(|since| line.timestamp >= since)
+}
+
+/// Past lines that may come a second time, because they were published while the past was asked for.
+struct Seen(HashMap<(OffsetDateTime, String, String), usize>);
+
+impl Seen {
+    fn new(past: &[LogLine]) -> Self {
+        let mut seen = HashMap::new();
+        for line in past {
+            *seen.entry(Self::key(line)).or_insert(0) += 1;
+        }
+        Self(seen)
+    }
+
+    /// Whether this is such a line; each is one only once.
+    fn take(&mut self, line: &LogLine) -> bool {
+        let Some(left) = self.0.get_mut(&Self::key(line)).filter(|left| **left > 0) else { return false };
+        *left -= 1;
+        true
+    }
+
+    fn key(line: &LogLine) -> (OffsetDateTime, String, String) {
+        (line.timestamp, line.instance.clone(), line.text.clone())
+    }
+}
+
+fn written(lines: impl Stream<Item = LogLine>) -> impl Stream<Item = serde_json::Result<Bytes>> {
+    lines.map(|line| {
+        let mut json = serde_json::to_vec(&line)?;
+        json.push(b'\n');
+        Ok(json.into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(instance: &str, text: &str) -> LogLine {
+        LogLine {
+            name: "a".to_owned(),
+            namespace: String::new(),
+            instance: instance.to_owned(),
+            timestamp: OffsetDateTime::UNIX_EPOCH,
+            text: text.to_owned(),
+        }
+    }
+
+    fn parameters() -> LogParameters {
+        LogParameters { name: "a.openfaas-fn".to_owned(), ..Default::default() }
+    }
+
+    #[test]
+    fn a_query_is_read_as_openfaas_clients_write_it() {
+        let given = LogParameters {
+            tail: "-1".to_owned(),
+            follow: "1".to_owned(),
+            since: "2026-01-02T03:04:05+01:00".to_owned(),
+            ..parameters()
+        };
+        let (query, follow) = given.read().unwrap();
+        assert_eq!((query.name.as_str(), query.tail, query.instance), ("a", None, None));
+        assert!(query.since.is_some() && matches!(follow, Follow::Yes));
+    }
+
+    #[test]
+    fn a_query_that_cannot_be_read_is_refused() {
+        let bad = [
+            LogParameters::default(),
+            LogParameters { tail: "many".to_owned(), ..parameters() },
+            LogParameters { follow: "perhaps".to_owned(), ..parameters() },
+            LogParameters { since: "yesterday".to_owned(), ..parameters() },
+            LogParameters { name: "A".to_owned(), ..parameters() },
+        ];
+        for parameters in bad {
+            assert_eq!(parameters.read().err().unwrap().status().0, 400);
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_past_that_comes_again_is_passed_over_once() {
+        let mut seen = Seen::new(&[line("a-1", "x")]);
+        assert!(!seen.take(&line("a-2", "x")));
+        assert!(seen.take(&line("a-1", "x")));
+        assert!(!seen.take(&line("a-1", "x")));
+    }
+}

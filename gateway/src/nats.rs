@@ -1,0 +1,134 @@
+//! Synchronous calls that come over NATS instead of HTTP: `nats request skep.call.NAME`.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use skep_bus::{CallRequest, CallRequests};
+use skep_dispatch::{Function, full_body};
+use skep_protocol::{FunctionName, headers};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+use crate::{Error, Result, app::App, door::Stamp};
+
+/// Requests that run at once; further ones wait with the client's subscription.
+const MOST_AT_ONCE: usize = 1024;
+/// The function's own limit comes first, then dispatch's; this one only ends an answer that never ends.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Answers requests until `draining`, and then those that were taken already, for no longer than `grace`.
+pub(crate) async fn answer_requests(
+    app: Arc<App>,
+    mut requests: CallRequests,
+    draining: CancellationToken,
+    grace: Duration,
+) {
+    let places = Arc::new(Semaphore::new(MOST_AT_ONCE));
+    let tasks = TaskTracker::new();
+    let cut = CancellationToken::new();
+    let _cut_at_the_end = cut.clone().drop_guard();
+    let begin =
+        |request, place| tasks.spawn(cut.clone().run_until_cancelled_owned(answer(Arc::clone(&app), request, place)));
+    while let Some((request, place)) = next(&mut requests, &places, &draining).await {
+        begin(request, place);
+    }
+    let drained = timeout(grace, async {
+        if let Err(error) = requests.stop().await {
+            warn!(%error, "requests on NATS were not handed back");
+            return;
+        }
+        while let (Some(request), Ok(place)) = (requests.next().await, Arc::clone(&places).acquire_owned().await) {
+            begin(request, place);
+        }
+        tasks.close();
+        tasks.wait().await;
+    });
+    if drained.await.is_err() {
+        warn!(requests = tasks.len(), "requests on NATS are cut after the grace period");
+    }
+}
+
+/// The next request and its place; `None` once draining begins or the connection is gone for good.
+async fn next(
+    requests: &mut CallRequests,
+    places: &Arc<Semaphore>,
+    draining: &CancellationToken,
+) -> Option<(CallRequest, OwnedSemaphorePermit)> {
+    let next = async {
+        let place = Arc::clone(places).acquire_owned().await.ok()?;
+        Some((requests.next().await?, place))
+    };
+    draining.run_until_cancelled(next).await.flatten()
+}
+
+async fn answer(app: Arc<App>, request: CallRequest, _place: OwnedSemaphorePermit) {
+    let mut headers = request.headers.clone();
+    let stamp = Stamp::headers(&mut headers);
+    let answered = match call(&app, &request, headers, &stamp).await {
+        Ok((function, response)) => respond(&app, &request, &function, response).await,
+        Err(error) => Err(error),
+    };
+    let Err(error) = answered else { return };
+    error.log();
+    let mut headers = error.headers();
+    headers.insert(headers::CALL_ID, stamp.call_id);
+    if let Err(error) = request.refuse(error.status().0, &headers, &error.reason()).await {
+        warn!(%error, "a request on NATS was not answered");
+    }
+}
+
+/// Calls the function and gathers its answer.
+async fn call(
+    app: &App,
+    request: &CallRequest,
+    mut headers: HeaderMap,
+    stamp: &Stamp,
+) -> Result<(Arc<Function>, Response<Bytes>)> {
+    let name: FunctionName = request.function.parse()?;
+    let function = app.function(&name)?;
+    // A publisher may have copied these from elsewhere; they belong to the HTTP request that is made here.
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::HOST);
+    let mut http = Request::new(full_body(request.body.clone()));
+    *http.method_mut() = Method::POST;
+    *http.headers_mut() = headers;
+    let limit = app.bus.largest_message();
+    let gathered = timeout(function.timeout + PATIENCE, async {
+        let (parts, body) = app.call(&function, http, stamp).await?.into_parts();
+        match Limited::new(body, limit).collect().await {
+            Ok(body) => Ok(Response::from_parts(parts, body.to_bytes())),
+            Err(error) if error.is::<LengthLimitError>() => {
+                Err(Error::AnswerTooLarge { function: name.clone(), limit })
+            }
+            Err(_) => Err(Error::BrokenAnswer(name.clone())),
+        }
+    });
+    match gathered.await {
+        Ok(response) => Ok((Arc::clone(&function), response?)),
+        Err(_) => Err(skep_dispatch::Error::TimedOut { function: name, limit: function.timeout }.into()),
+    }
+}
+
+async fn respond(app: &App, request: &CallRequest, function: &Function, response: Response<Bytes>) -> Result<()> {
+    let (parts, body) = response.into_parts();
+    let mut headers = HeaderMap::new();
+    for name in [headers::CALL_ID, header::CONTENT_TYPE] {
+        if let Some(value) = parts.headers.get(&name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    let status: StatusCode = parts.status;
+    match request.answer(status, &headers, body).await {
+        Err(skep_bus::Error::TooLarge { .. }) => {
+            Err(Error::AnswerTooLarge { function: function.name.clone(), limit: app.bus.largest_message() })
+        }
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,62 @@
+//! What the platform says of itself: `/system/info`, `/system/namespaces`, `/healthz`, `/metrics`.
+
+use std::{env::consts::ARCH, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    routing::{get, post},
+};
+use prometheus::Registry;
+use serde_json::{Value, json};
+use skep_daemon::{COMMIT, VERSION, metrics_text};
+use skep_protocol::{DEFAULT_NAMESPACE, GatewayInfo, NameError, Operation, VersionInfo};
+use tokio::time::timeout;
+
+use crate::{Error, Result, Routes, app::App, input::Segment};
+
+/// Who asks what runs here is not kept waiting for a controller that is away.
+const INFO_WITHIN: Duration = Duration::from_secs(2);
+
+pub(crate) fn routes() -> Routes {
+    let managed = || post(not_supported).put(not_supported).delete(not_supported);
+    vec![
+        ("/system/info", get(info)),
+        ("/system/namespaces", get(async || Json([DEFAULT_NAMESPACE]))),
+        ("/system/namespace/", managed()),
+        ("/system/namespace/{name}", managed().get(namespace)),
+    ]
+}
+
+/// Open to everyone: `/healthz`, and `/metrics` when a registry is given.
+pub(crate) fn open_router(metrics: Option<Registry>) -> Router<Arc<App>> {
+    let router = Router::new().route("/healthz", get(healthz));
+    match metrics {
+        Some(metrics) => router.route("/metrics", get(async move || metrics_text(&metrics))),
+        None => router,
+    }
+}
+
+async fn info(State(app): State<Arc<App>>) -> Json<GatewayInfo> {
+    let asked = timeout(INFO_WITHIN, app.control(Operation::Info, &())).await;
+    Json(GatewayInfo {
+        provider: asked.ok().and_then(Result::ok),
+        version: VersionInfo { commit_message: String::new(), sha: COMMIT.to_owned(), release: VERSION.to_owned() },
+        arch: ARCH.to_owned(),
+    })
+}
+
+async fn namespace(Segment(name): Segment) -> Result<Json<Value>> {
+    if name != DEFAULT_NAMESPACE {
+        return Err(NameError::UnknownNamespace(name).into());
+    }
+    Ok(Json(json!({ "name": name, "annotations": {}, "labels": {} })))
+}
+
+async fn not_supported() -> Error {
+    Error::NotSupported
+}
+
+async fn healthz(State(app): State<Arc<App>>) -> Result<&'static str> {
+    app.require_bus().map(|_| "OK")
+}

@@ -1,0 +1,81 @@
+//! `/`: the oldest way to call a function (`X-Function: NAME`, or an Alexa request), and a word of help.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::Response,
+    routing::get,
+};
+use http::{HeaderMap, Uri};
+use skep_dispatch::{Function, full_body};
+use skep_protocol::{FunctionName, headers};
+
+use crate::{
+    Error, Result, alexa,
+    app::App,
+    body::{self, BodyLimit},
+    door::Stamp,
+    function::refused,
+    target::function_uri,
+};
+
+const ALEXA_LIMIT: BodyLimit = BodyLimit { bytes: 256 * 1024, origin: "the limit of an Alexa request" };
+
+const HELP: &str = "skep: functions on an event bus
+
+call a function             POST /function/NAME
+  the same, by header       POST / with X-Function: NAME
+queue a call                POST /async-function/NAME   (X-Callback-Url: where the answer is posted)
+what became of it           GET  /system/calls/CALL-ID?wait=30s
+  the function's answer     GET  /system/calls/CALL-ID/result
+what is deployed            GET  /system/functions
+a function's log            GET  /system/logs?name=NAME&follow=true
+health and metrics          GET  /healthz and /metrics
+
+From NATS: publish to skep.publish.NAME, or request skep.call.NAME.
+The API under /system is that of OpenFaaS: https://docs.openfaas.com/reference/rest-api/
+";
+
+pub(crate) fn router() -> Router<Arc<App>> {
+    Router::new().route("/", get(async || HELP).post(invoke))
+}
+
+async fn invoke(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let stamp = Stamp::request(&mut parts);
+    let answered = call(&app, Request::from_parts(parts, body), &stamp).await;
+    answered.unwrap_or_else(|error| refused(error, &stamp))
+}
+
+async fn call(app: &App, request: Request, stamp: &Stamp) -> Result<Response> {
+    let uri = own_uri(request.uri())?;
+    let (function, mut request) = match named(request.headers())? {
+        Some(name) => (app.function(&name)?, request.map(|body| body::streamed(body, app.body_idle_timeout))),
+        None if app.alexa_routing => {
+            let (parts, body) = request.into_parts();
+            let body = app.gathered(&parts.headers, body, ALEXA_LIMIT).await?;
+            (of_intent(app, &body)?, Request::from_parts(parts, full_body(body)))
+        }
+        None => return Err(Error::NoFunctionNamed),
+    };
+    *request.uri_mut() = uri;
+    app.call(&function, request, stamp).await
+}
+
+fn own_uri(uri: &Uri) -> Result<Uri> {
+    function_uri("/", uri.query())
+}
+
+/// The function that `X-Function` names, if it is there.
+fn named(headers: &HeaderMap) -> Result<Option<FunctionName>> {
+    let Some(name) = headers.get(headers::FUNCTION).filter(|name| !name.is_empty()) else { return Ok(None) };
+    Ok(Some(FunctionName::parse_qualified(&String::from_utf8_lossy(name.as_bytes()))?))
+}
+
+fn of_intent(app: &App, body: &[u8]) -> Result<Arc<Function>> {
+    let intent = alexa::intent_of(body).ok_or(Error::NoFunctionNamed)?;
+    let found = alexa::function_names(&intent).find_map(|name| app.dispatch.registry().get(&name));
+    found.ok_or_else(|| Error::UnknownIntent(intent.chars().take(100).collect()))
+}

@@ -1,0 +1,123 @@
+//! All routes: which are open, which are closed, which are counted, and what is said where there is none.
+
+use std::sync::Arc;
+
+use axum::{
+    Router, middleware,
+    routing::{MethodRouter, any},
+};
+use prometheus::Registry;
+
+use crate::{
+    Error,
+    app::App,
+    async_function,
+    auth::{self, Credentials},
+    calls, function, functions, logs,
+    metrics::{self, HttpMetrics},
+    platform, root, secrets,
+};
+
+/// One row per route: its template and its verbs.
+pub(crate) type Routes = Vec<(&'static str, MethodRouter<Arc<App>>)>;
+
+pub(crate) fn router(
+    app: Arc<App>,
+    auth: Option<Credentials>,
+    http_metrics: HttpMetrics,
+    own_port_metrics: Option<Registry>,
+) -> Router {
+    let closed = closed().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    let counted = auth::protect(in_our_words(closed), auth)
+        .merge(in_our_words(async_function::router()))
+        .layer(middleware::from_fn_with_state(http_metrics, metrics::count));
+    let open = function::router().merge(root::router()).merge(platform::open_router(own_port_metrics));
+    in_our_words(open).merge(counted).fallback(route_not_found).with_state(app)
+}
+
+/// Templates of all routes that basic authentication closes, so that a test can walk them.
+pub fn closed_paths() -> Vec<&'static str> {
+    closed().into_iter().map(|(path, _)| path).collect()
+}
+
+/// The one table of what is behind basic authentication.
+fn closed() -> Routes {
+    let mut table = Routes::new();
+    for routes in [calls::routes(), functions::routes(), logs::routes(), platform::routes(), secrets::routes()] {
+        table.extend(routes);
+    }
+    // What does not exist under these prefixes, or not yet, is behind the same layer.
+    for path in ["/system", "/system/", "/system/{*rest}", "/ui", "/ui/", "/ui/{*rest}"] {
+        table.push((path, any(route_not_found)));
+    }
+    table
+}
+
+/// A wrong verb is refused as everything else is. It must come before a layer, or the refusal would pass it by.
+fn in_our_words<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router.method_not_allowed_fallback(async || Error::MethodNotAllowed)
+}
+
+async fn route_not_found() -> Error {
+    Error::RouteNotFound
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, routing::get};
+    use http::{HeaderMap, Request, StatusCode};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(router: &Router, method: &str, path: &str, authorization: Option<&str>) -> (StatusCode, HeaderMap) {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, _) = response.into_parts();
+        (parts.status, parts.headers)
+    }
+
+    /// The real table and the real layer, with handlers that need no bus.
+    fn walkable() -> Router {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("basic-auth-user"), "admin").unwrap();
+        std::fs::write(folder.path().join("basic-auth-password"), "secret").unwrap();
+        let credentials = Credentials::read(folder.path()).unwrap();
+        let reached =
+            closed_paths().into_iter().fold(Router::new(), |router, path| router.route(path, get(async || "reached")));
+        auth::protect(in_our_words(reached), Some(credentials)).fallback(route_not_found)
+    }
+
+    #[tokio::test]
+    async fn every_closed_route_asks_for_credentials() {
+        let router = walkable();
+        assert!(closed_paths().len() > 10);
+        for template in closed_paths() {
+            let path = template.replace("{*rest}", "a/b").replace(['{', '}'], "");
+            for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS", "BREW"] {
+                for bad in [None, Some("Bearer "), Some("Basic YWRtaW46d3Jvbmc=")] {
+                    let (status, headers) = ask(&router, method, &path, bad).await;
+                    assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path} {bad:?}");
+                    assert_eq!(headers["www-authenticate"], r#"Basic realm="Restricted""#);
+                    assert_eq!(headers["x-skep-error"], "unauthorized");
+                }
+            }
+            let (status, _) = ask(&router, "GET", &path, Some("Basic YWRtaW46c2VjcmV0")).await;
+            assert_eq!(status, StatusCode::OK, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn unknown_routes_and_wrong_verbs_are_refused_in_our_words() {
+        let router = walkable();
+        let (status, headers) = ask(&router, "GET", "/nowhere", None).await;
+        assert_eq!((status, &headers["x-skep-error"]), (StatusCode::NOT_FOUND, &"not_found".parse().unwrap()));
+        let (status, headers) = ask(&router, "PUT", "/system/info", Some("Basic YWRtaW46c2VjcmV0")).await;
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(headers["x-skep-error"], "not_allowed");
+        assert_eq!(headers["allow"], "GET,HEAD");
+    }
+}

@@ -1,0 +1,82 @@
+//! Giving a call up: it is kept as a dead letter, and its record says why, before the delivery is acknowledged.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use skep_bus::{DeadLetter, Delivery};
+use skep_protocol::{CallId, CallRecord, CallState, CallStatus, Invocation};
+use time::OffsetDateTime;
+use tracing::warn;
+
+use crate::{Worker, call::queued};
+
+/// A dead letter that cannot be stored is not lost: its message comes again.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+impl Worker {
+    pub(crate) async fn bury_call(
+        &self,
+        delivery: &Delivery<Invocation>,
+        invocation: &Invocation,
+        attempts: u64,
+        reason: &str,
+    ) {
+        let status = CallStatus { attempts, ..queued(invocation) };
+        self.bury(delivery, status, reason).await;
+    }
+
+    /// Buries a message of the invocation stream that is no invocation; its subject still names function and call.
+    pub(crate) async fn bury_unreadable<T>(&self, delivery: &Delivery<T>, reason: &str) {
+        let mut tokens = delivery.subject.rsplit('.');
+        let call_id = tokens.next().and_then(|id| id.parse().ok()).unwrap_or_else(CallId::generate);
+        let function = tokens.next().unwrap_or_default().to_owned();
+        self.bury(delivery, unknown_call(call_id, function), reason).await;
+    }
+
+    /// Stores the message and the record of its end, then acknowledges; a step that fails is done again on redelivery.
+    pub(crate) async fn bury<T>(&self, delivery: &Delivery<T>, status: CallStatus, reason: &str) {
+        let letter = DeadLetter {
+            function: &status.function,
+            call_id: &status.call_id,
+            reason,
+            headers: &delivery.headers,
+            payload: &delivery.payload,
+        };
+        if let Err(error) = self.bus.store_dead(letter).await {
+            warn!(error = error.chain(), call_id = %status.call_id, "a dead letter cannot be stored; trying again");
+            return delivery.again_after(TRY_AGAIN).await;
+        }
+        let status = CallStatus {
+            state: CallState::Dead,
+            finished_at: Some(OffsetDateTime::now_utc()),
+            reason: Some(reason.to_owned()),
+            ..status
+        };
+        let record = CallRecord { status, headers: HeaderMap::new(), body: Bytes::new() };
+        if let Err(error) = self.bus.store_record(&record).await {
+            warn!(error = error.chain(), call_id = %record.status.call_id, "the record cannot be stored; trying again");
+            return delivery.again_after(TRY_AGAIN).await;
+        }
+        warn!(call_id = %record.status.call_id, function = record.status.function, reason, "a call is dead");
+        self.metrics.count_finished(&record.status);
+        delivery.ack().await;
+    }
+}
+
+/// The state of a call of which only function and id are known.
+pub(crate) fn unknown_call(call_id: CallId, function: String) -> CallStatus {
+    CallStatus {
+        call_id,
+        function,
+        state: CallState::Queued,
+        status: None,
+        attempts: 0,
+        accepted_at: OffsetDateTime::now_utc(),
+        started_at: None,
+        finished_at: None,
+        duration_seconds: None,
+        reason: None,
+        callback_url: None,
+    }
+}

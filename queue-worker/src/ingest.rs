@@ -1,0 +1,60 @@
+//! Takes up what other services published: each message becomes an accepted call, or a dead letter that says why not.
+
+use std::{sync::Arc, time::Duration};
+
+use skep_bus::{Delivery, Error, Published};
+use skep_protocol::{CallId, FunctionName};
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+use url::Url;
+
+use crate::{Worker, bury::unknown_call, pull::Puller};
+
+const WINDOW: usize = 256;
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
+    let puller = Puller { queue: "publish", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
+    let queue = worker.bus.ingest();
+    puller.run(queue, |delivery| Arc::clone(&worker).take_up(delivery)).await;
+}
+
+impl Worker {
+    async fn take_up(self: Arc<Self>, delivery: Delivery<Published>) {
+        let Ok(published) = &delivery.content else {
+            return;
+        };
+        let derived = delivery.derived_id(&self.bus.ingest_epoch()).unwrap_or_else(CallId::generate);
+        let (function, call_id, callback) = match self.judge(published, &derived) {
+            Ok(judged) => judged,
+            Err(reason) => {
+                let call_id = published.callers_id.as_deref().and_then(|id| id.parse().ok()).unwrap_or(derived);
+                return self.bury(&delivery, unknown_call(call_id, published.function.clone()), &reason).await;
+            }
+        };
+        let invocation = delivery.invocation(published, function, call_id, callback);
+        match self.bus.submit(&invocation).await {
+            Ok(_) => delivery.ack().await,
+            Err(error @ Error::TooLarge { .. }) => {
+                self.bury(&delivery, crate::call::queued(&invocation), &error.to_string()).await;
+            }
+            Err(error) => {
+                warn!(error = error.chain(), "published work cannot be taken up; trying again");
+                delivery.again_after(TRY_AGAIN).await;
+            }
+        }
+    }
+
+    fn judge(&self, published: &Published, derived: &CallId) -> Result<(FunctionName, CallId, Option<Url>), String> {
+        let function: FunctionName = published.function.parse().map_err(|error| format!("{error}"))?;
+        if self.dispatch.registry().get(&function).is_none() {
+            return Err(format!("function {function} is not deployed"));
+        }
+        let call_id = match &published.callers_id {
+            Some(id) => id.parse().map_err(|error| format!("X-Call-Id: {error}"))?,
+            None => derived.clone(),
+        };
+        let callback = published.callback.as_deref().map(skep_protocol::parse_callback).transpose()?;
+        Ok((function, call_id, callback))
+    }
+}

@@ -1,0 +1,94 @@
+//! The queue-worker: takes accepted calls off the bus, runs them, stores one record of each, and delivers callbacks.
+//!
+//! It holds no durable state: kill it at any moment and another one finishes its calls.
+//! It knows the bus and how to reach a function; it does not know what runs functions, or who submitted a call.
+
+mod bury;
+mod call;
+mod callback;
+mod decision;
+mod housekeeping;
+mod ingest;
+mod lane;
+mod metrics;
+mod pull;
+mod slots;
+
+use std::{sync::Arc, time::Duration};
+
+use skep_bus::{Bus, RunningCalls};
+use skep_dispatch::Dispatch;
+use skep_protocol::LANES;
+use tokio::time::timeout;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use crate::{metrics::Metrics, slots::Slots};
+
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// Calls that run at once on one replica that set no `max_inflight` of its own.
+    pub concurrency_per_replica: usize,
+    /// Calls of one lane that this worker holds at once, running or waiting for a replica.
+    pub lane_window: usize,
+    /// Runs of one call that may fail for reasons that are not the function's.
+    pub attempts: u64,
+    /// Tries to deliver one callback.
+    pub callback_attempts: u64,
+    /// How long one callback request may take.
+    pub callback_timeout: Duration,
+    /// How long calls that run may go on after the worker was told to stop.
+    pub grace: Duration,
+    pub version: &'static str,
+}
+
+/// What every task of the worker needs.
+pub(crate) struct Worker {
+    pub(crate) config: WorkerConfig,
+    pub(crate) bus: Bus,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) slots: Slots,
+    pub(crate) running: RunningCalls,
+    pub(crate) metrics: Metrics,
+    pub(crate) callbacks: reqwest::Client,
+    /// Cancelled when the worker should begin nothing new.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Works until `shutdown`; then stops pulling, gives back what has not begun, and finishes what runs.
+pub async fn run(
+    config: WorkerConfig,
+    bus: Bus,
+    dispatch: Dispatch,
+    metrics: &prometheus::Registry,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let worker = Arc::new(Worker {
+        slots: Slots::new(dispatch.registry().clone(), config.concurrency_per_replica),
+        running: RunningCalls::new(bus.clone()),
+        metrics: Metrics::register(metrics)?,
+        callbacks: callback::client(&config)?,
+        config,
+        bus,
+        dispatch,
+        shutdown,
+    });
+    let tasks = TaskTracker::new();
+    for lane in 0..LANES {
+        tasks.spawn(lane::run(Arc::clone(&worker), lane, tasks.clone()));
+    }
+    tasks.spawn(ingest::run(Arc::clone(&worker), tasks.clone()));
+    tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
+    tasks.spawn(housekeeping::run(Arc::clone(&worker)));
+    tasks.spawn(slots::follow(Arc::clone(&worker)));
+    info!(lanes = LANES, "queue-worker is pulling");
+
+    worker.shutdown.cancelled().await;
+    tasks.close();
+    info!(tasks = tasks.len(), "queue-worker is finishing its calls");
+    if timeout(worker.config.grace, tasks.wait()).await.is_err() {
+        warn!(tasks = tasks.len(), "calls did not end in time; another worker will run them again");
+    }
+    worker.bus.flush().await;
+    Ok(())
+}

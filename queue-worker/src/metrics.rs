@@ -1,0 +1,58 @@
+//! Counts of the queue-worker.
+
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use skep_protocol::{CallStatus, FunctionName};
+
+pub(crate) struct Metrics {
+    in_flight: IntGaugeVec,
+    finished: IntCounterVec,
+    callbacks: IntCounterVec,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let metrics = Self {
+            in_flight: IntGaugeVec::new(
+                Opts::new("queue_worker_function_invocation_inflight", "Queued calls that run now."),
+                &["function_name"],
+            )?,
+            finished: IntCounterVec::new(
+                Opts::new("queue_worker_messages_processed_total", "Queued calls that ended, by their final state."),
+                &["function_name", "state"],
+            )?,
+            callbacks: IntCounterVec::new(
+                Opts::new("queue_worker_callbacks_total", "Callbacks that ended, delivered or dead."),
+                &["outcome"],
+            )?,
+        };
+        registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(metrics.finished.clone()))?;
+        registry.register(Box::new(metrics.callbacks.clone()))?;
+        Ok(metrics)
+    }
+
+    /// Counts a call as running until the guard is dropped.
+    pub(crate) fn begin(&self, function: &FunctionName) -> InFlight {
+        let gauge = self.in_flight.with_label_values(&[function.as_str()]);
+        gauge.inc();
+        InFlight(gauge)
+    }
+
+    pub(crate) fn count_finished(&self, status: &CallStatus) {
+        // A name that was never deployed comes from outside and must not become a label.
+        let function = if status.attempts == 0 { "" } else { status.function.as_str() };
+        self.finished.with_label_values(&[function, status.state.as_str()]).inc();
+    }
+
+    pub(crate) fn count_callback(&self, outcome: &str) {
+        self.callbacks.with_label_values(&[outcome]).inc();
+    }
+}
+
+pub(crate) struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

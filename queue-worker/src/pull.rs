@@ -1,0 +1,67 @@
+//! The loop that every queue is read with: as many deliveries at once as there is room for, each in a task of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use skep_bus::{Delivery, Queue, Result};
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+/// Deliveries that one pull asks for at most.
+const BATCH: usize = 256;
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+/// How a queue is read.
+pub(crate) struct Puller {
+    /// For the log.
+    pub(crate) queue: &'static str,
+    /// Deliveries that are worked on at once.
+    pub(crate) window: usize,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Puller {
+    /// Reads the queue until shutdown; what fails is tried again.
+    pub(crate) async fn run<T, Handled>(self, mut queue: Queue<T>, handle: impl Fn(Delivery<T>) -> Handled)
+    where
+        Handled: Future<Output = ()> + Send + 'static,
+    {
+        let window = Arc::new(Semaphore::new(self.window));
+        loop {
+            let next = tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                next = next(&mut queue, &window) => next,
+            };
+            let deliveries = match next {
+                Ok(deliveries) => deliveries,
+                Err(error) => {
+                    warn!(error = error.chain(), queue = self.queue, "a queue cannot be read; trying again");
+                    tokio::time::sleep(TRY_AGAIN).await;
+                    continue;
+                }
+            };
+            for delivery in deliveries {
+                // Only this loop takes permits, so there is one for each delivery that was asked for.
+                let Ok(permit) = Arc::clone(&window).acquire_owned().await else {
+                    return;
+                };
+                let handled = handle(delivery);
+                self.tasks.spawn(async move {
+                    handled.await;
+                    drop(permit);
+                });
+            }
+        }
+    }
+}
+
+/// Waits for room in the window, then for as many deliveries as it has room for.
+async fn next<T>(queue: &mut Queue<T>, window: &Semaphore) -> Result<Vec<Delivery<T>>> {
+    let Ok(first) = window.acquire().await else {
+        return Ok(Vec::new());
+    };
+    let room = (window.available_permits() + 1).min(BATCH);
+    drop(first);
+    queue.next(room).await
+}

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Checks that crates use only what stands below them (ARCHITECTURE.md, "Layers").
+set -eu
+cd "$(dirname "$0")/.."
+
+failed=0
+check() {
+    crate=$1 manifest=$2
+    shift 2
+    used=$(sed -n '/^\[dependencies\]/,/^\[/ s/^\(skep-[a-z-]*\)[. ].*/\1/p' "$manifest")
+    for dependency in $used; do
+        case " $* " in
+        *" $dependency "*) ;;
+        *) echo "$manifest: $crate must not use $dependency" >&2; failed=1 ;;
+        esac
+    done
+}
+
+check skep-protocol crates/protocol/Cargo.toml
+check skep-process crates/process/Cargo.toml
+check skep-daemon crates/daemon/Cargo.toml
+check skep-bus crates/bus/Cargo.toml skep-protocol
+check skep-dispatch crates/dispatch/Cargo.toml skep-bus skep-protocol
+check skep-provider crates/provider/Cargo.toml skep-bus skep-process skep-protocol
+check skep-watchdog watchdog/Cargo.toml skep-process skep-protocol
+check skep-gateway gateway/Cargo.toml skep-bus skep-daemon skep-dispatch skep-protocol
+check skep-queue-worker queue-worker/Cargo.toml skep-bus skep-dispatch skep-protocol
+check skep-cli cli/Cargo.toml skep-bus skep-daemon skep-dispatch skep-gateway skep-process skep-protocol skep-provider skep-queue-worker
+
+# Only the bus speaks NATS, and only the watchdog and the provider start processes.
+if grep -ln '^async-nats' crates/*/Cargo.toml gateway/Cargo.toml queue-worker/Cargo.toml watchdog/Cargo.toml cli/Cargo.toml | grep -v '^crates/bus/'; then
+    echo "only crates/bus may use async-nats" >&2
+    failed=1
+fi
+exit $failed

@@ -1,0 +1,228 @@
+//! One test's own folder, ports and functions, and the programs that can be started on them.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+use serde_json::{Map, json};
+use tempfile::TempDir;
+
+use super::{
+    Function, Gateway, Process, Program, answer_to, http_client, processes_with,
+    programs::{FWATCHDOG, NATS_SERVER, SKEP, repository, variable},
+    wait_until,
+};
+
+pub(crate) struct Site {
+    folder: TempDir,
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) nats: SocketAddr,
+    pub(crate) worker_admin: SocketAddr,
+    controller_admin: SocketAddr,
+    /// Where the platform keeps its data.
+    pub(crate) data: PathBuf,
+    /// What `skep up` starts as its NATS server.
+    pub(crate) nats_server: PathBuf,
+    pub(crate) functions: Vec<Function>,
+    pub(crate) gateway: Gateway,
+}
+
+impl Site {
+    pub(crate) fn new(functions: impl IntoIterator<Item = Function>) -> Self {
+        let folder = tempfile::Builder::new().prefix("skep-test-").tempdir().unwrap();
+        fs::create_dir(folder.path().join("tmp")).unwrap();
+        let listen = free_address();
+        let site = Self {
+            data: folder.path().join("data"),
+            nats_server: NATS_SERVER.clone(),
+            folder,
+            listen,
+            admin: free_address(),
+            nats: free_address(),
+            worker_admin: free_address(),
+            controller_admin: free_address(),
+            functions: functions.into_iter().collect(),
+            gateway: Gateway::new(format!("http://{listen}")),
+        };
+        let sections: Map<_, _> = site.functions.iter().map(|one| (one.name.clone(), one.section())).collect();
+        // JSON is YAML.
+        fs::write(site.path("stack.yml"), json!({ "version": "1.0", "functions": sections }).to_string()).unwrap();
+        site
+    }
+
+    /// A file in the test's folder, which is also where functions run.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn nats_url(&self) -> String {
+        format!("nats://{}", self.nats)
+    }
+
+    /// Opens the gate that [`Function::gated`] waits for.
+    pub(crate) fn open_gate(&self) {
+        fs::write(self.path("gate"), "").unwrap();
+    }
+
+    /// The call ids that functions have written to the file `runs`.
+    pub(crate) fn runs(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.path("runs")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    pub(crate) async fn wait_for_runs(&self, count: usize) {
+        wait_until(&format!("{count} runs"), async || self.runs().len() >= count).await;
+    }
+
+    /// All processes that were started on this site, directly or not.
+    pub(crate) fn processes(&self) -> Vec<Process> {
+        processes_with(&format!("TMPDIR={}", self.path("tmp").display()))
+    }
+
+    /// `skep up` with the stack file, and what else is given.
+    pub(crate) fn up_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.skep("up", self.listen, self.admin);
+        command.arg("-f").arg(self.path("stack.yml")).args(["--nats-listen", &self.nats.to_string()]);
+        command.arg("--nats-server").arg(&self.nats_server).arg("--data-dir").arg(&self.data).args(arguments);
+        command
+    }
+
+    /// Starts `skep up` and waits until it and its functions are ready.
+    pub(crate) async fn up(&self, arguments: &[&str]) -> Program {
+        let mut up = Program::start("up", self.up_command(arguments), self.folder());
+        wait_until_ready(&mut up, self.admin).await;
+        self.wait_for_functions().await;
+        up
+    }
+
+    pub(crate) async fn start_nats(&self) -> Program {
+        let mut command = self.command(&NATS_SERVER);
+        command.arg("-c").arg(repository().join("deploy/nats.conf"));
+        command.args(["-a", "127.0.0.1", "-p", &self.nats.port().to_string(), "-js", "-sd"]).arg(self.path("nats"));
+        let nats = Program::start("nats-server", command, self.folder());
+        let listens = async || tokio::net::TcpStream::connect(self.nats).await.is_ok();
+        wait_until("nats-server listens", listens).await;
+        nats
+    }
+
+    pub(crate) async fn start_gateway(&self, arguments: &[&str]) -> Program {
+        let mut command = self.skep("gateway", self.listen, self.admin);
+        command.args(["--nats-url", &self.nats_url()]).args(arguments);
+        self.start_role("gateway", command, self.admin).await
+    }
+
+    pub(crate) async fn start_worker(&self) -> Program {
+        let mut command = self.command(&SKEP);
+        command.args(["queue-worker", "--nats-url", &self.nats_url()]);
+        command.args(["--admin-listen", &self.worker_admin.to_string()]);
+        self.start_role("queue-worker", command, self.worker_admin).await
+    }
+
+    pub(crate) async fn start_controller(&self) -> Program {
+        let mut command = self.command(&SKEP);
+        command.args(["controller", "--nats-url", &self.nats_url()]);
+        command.args(["--admin-listen", &self.controller_admin.to_string()]);
+        command.arg("--watchdog").arg(&*FWATCHDOG).arg("--data-dir").arg(&self.data);
+        self.start_role("controller", command, self.controller_admin).await
+    }
+
+    /// Deploys through the API and waits for the replicas.
+    pub(crate) async fn deploy(&self, function: &Function) {
+        let body = function.deployment(self.folder());
+        let answer = self.gateway.send(http::Method::POST, "/system/functions", &body).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        self.wait_for_function(&function.name).await;
+    }
+
+    /// Waits until all replicas of the function that are wanted answer.
+    pub(crate) async fn wait_for_function(&self, name: &str) {
+        wait_until(&format!("the replicas of {name}"), async || {
+            let function = self.gateway.function(name).await;
+            function.is_some_and(|function| function["availableReplicas"] == function["replicas"])
+        })
+        .await;
+    }
+
+    pub(crate) async fn wait_for_functions(&self) {
+        for function in &self.functions {
+            self.wait_for_function(&function.name).await;
+        }
+    }
+
+    /// Runs `skep` to its end.
+    pub(crate) async fn run_to_the_end(&self, command: Command) -> (Option<i32>, String) {
+        let mut program = Program::start("skep", command, self.folder());
+        let status = program.ended().await;
+        (status.code(), program.stderr())
+    }
+
+    async fn start_role(&self, name: &str, command: Command, admin: SocketAddr) -> Program {
+        let mut program = Program::start(name, command, self.folder());
+        wait_until_ready(&mut program, admin).await;
+        program
+    }
+
+    fn skep(&self, role: &str, listen: SocketAddr, admin: SocketAddr) -> Command {
+        let mut command = self.command(&SKEP);
+        command.arg(role).args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string()]);
+        command
+    }
+
+    /// A program with a small environment of its own; by TMPDIR all that it starts can be found.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("TMPDIR", self.path("tmp")).current_dir(self.folder());
+        for inherited in ["PATH", "HOME"] {
+            command.env(inherited, variable(inherited).unwrap_or_default());
+        }
+        command
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // Whatever was left behind is a bug that a test of its own finds; here it is only swept up.
+        self.processes().iter().for_each(Process::kill);
+    }
+}
+
+/// Waits until a role says on its admin port that it is ready.
+async fn wait_until_ready(program: &mut Program, admin: SocketAddr) {
+    let http = http_client();
+    wait_until("the program is ready", async || {
+        assert!(program.status().is_none(), "it ended: {}", program.stderr());
+        let asked = http.get(format!("http://{admin}/readyz")).send().await;
+        asked.is_ok_and(|response| response.status().is_success())
+    })
+    .await;
+}
+
+/// The metrics that an admin port shows.
+pub(crate) async fn metrics_of(admin: SocketAddr) -> String {
+    answer_to(http_client().get(format!("http://{admin}/metrics"))).await.text()
+}
+
+/// A port below those that the kernel gives to outgoing connections, so that none takes it before it is used.
+pub(crate) fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 18_000;
+    const COUNT: u16 = 14_000;
+    let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + (start + step % COUNT) % COUNT;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Requests that are too much, too slow, or no HTTP: each has its end, and the gateway goes on.
+
+use std::fmt::Write;
+
+use tokio::io::AsyncWriteExt;
+
+use crate::harness::{Function, Platform, raw};
+
+fn status_of(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or("closed")
+}
+
+async fn assert_unharmed(platform: &Platform) {
+    assert_eq!(platform.gateway.call("cat", "still here").await.text(), "still here");
+    assert!(!platform.up.stderr().contains("panicked"), "{}", platform.up.stderr());
+}
+
+#[tokio::test]
+async fn too_many_and_too_large_headers_are_refused() {
+    let platform = Platform::start([Function::cat()]).await;
+    let mut many = "GET /function/cat HTTP/1.1\r\nHost: a\r\n".to_owned();
+    for number in 0..200 {
+        write!(many, "X-{number}: 1\r\n").unwrap();
+    }
+    let large = format!("GET /function/cat HTTP/1.1\r\nHost: a\r\nX-Large: {}\r\n", "x".repeat(100_000));
+    let long_path = format!("GET /function/cat/{} HTTP/1.1\r\nHost: a\r\n", "x".repeat(100_000));
+    for (request, expected) in [(many, &["431"][..]), (large, &["431"]), (long_path, &["414", "431"])] {
+        let answer = raw::exchange(platform.site.listen, format!("{request}\r\n")).await;
+        assert!(expected.contains(&status_of(&answer)), "{answer}");
+    }
+    assert_unharmed(&platform).await;
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_400_or_closed() {
+    let platform = Platform::start([Function::cat()]).await;
+    let requests: [&[u8]; 18] = [
+        b"\r\n\r\n\r\n\r\nx\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET /function/cat\r\n\r\n",
+        b"GET /function/cat HTTP/9.9\r\n\r\n",
+        b"GET function/cat HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /function/\xff\xfe HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"GET /function/cat/\xc3\x28?\xff HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"GET /function/cat HTTP/1.1\r\nHost: a\r\nX Y: 1\r\n\r\n",
+        b"GET /function/cat HTTP/1.1\r\nHost: a\r\nX-Nul: a\0b\r\n\r\n",
+        b"GET /function/cat HTTP/1.1\r\nHost: a\r\n: empty\r\n\r\n",
+        b"POST /function/cat HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"POST /function/cat HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+        b"POST /function/cat HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"POST /function/cat HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\nzz\r\n",
+        b"POST /function/cat HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"CONNECT example.com:443 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello \r\n\r\n",
+    ];
+    for request in requests {
+        let answer = raw::exchange(platform.site.listen, request).await;
+        let status = status_of(&answer);
+        let text = String::from_utf8_lossy(request);
+        assert!(["400", "404", "405", "414", "505", "closed"].contains(&status), "{text}: {answer}");
+    }
+    assert_unharmed(&platform).await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_pass_in_headers() {
+    let platform = Platform::start([Function::echo_http(), Function::cat()]).await;
+    let request = b"GET /function/echo HTTP/1.1\r\nHost: a\r\nX-Bytes: \xff\xfe\xc3\r\nX-Forwarded-For: \xe9\r\nConnection: close\r\n\r\n";
+    let answer = raw::exchange(platform.site.listen, request).await;
+    assert_eq!(status_of(&answer), "200", "{answer}");
+    assert!(raw::body_of(&answer).to_lowercase().contains("x-bytes"), "{answer}");
+    for (header, expected) in [("X-Call-Id", "400"), ("X-Callback-Url", "400"), ("X-Start-Time", "202")] {
+        let request = [
+            b"POST /async-function/cat HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n",
+            header.as_bytes(),
+            b": \xff\xfe\r\n\r\n",
+        ];
+        let answer = raw::exchange(platform.site.listen, request.concat()).await;
+        assert_eq!(status_of(&answer), expected, "{header}: {answer}");
+    }
+    let named = b"POST / HTTP/1.1\r\nHost: a\r\nX-Function: \xff\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    assert_eq!(status_of(&raw::exchange(platform.site.listen, named).await), "400");
+    assert_unharmed(&platform).await;
+}
+
+#[tokio::test]
+async fn callers_that_stall_are_given_up() {
+    let platform = Platform::start([Function::cat(), Function::upstream()]).await;
+    let head = |path: &str| format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
+    let stall = async |request: String| {
+        let mut stream = raw::send(platform.site.listen, request).await;
+        let answer = raw::rest_of(&mut stream).await;
+        status_of(&answer).to_owned()
+    };
+    let (no_head, half_head, queued, system, sync, streamed) = tokio::join!(
+        stall(String::new()),
+        stall("POST /function/cat HTTP/1.1\r\nHost".to_owned()),
+        stall(head("/async-function/cat")),
+        stall(head("/system/functions")),
+        stall(head("/function/cat")),
+        stall(head("/function/upstream/verbatim")),
+    );
+    for (slow, expected) in [(no_head, "closed"), (half_head, "closed"), (queued, "408"), (system, "408")] {
+        assert!([expected, "408", "closed"].contains(&slow.as_str()), "{slow}");
+    }
+    for slow in [sync, streamed] {
+        assert_eq!(slow, "408", "a function must not be held by a caller that stalls");
+    }
+    assert_unharmed(&platform).await;
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_in_the_middle_of_its_body_queues_nothing() {
+    let platform = Platform::start([Function::cat()]).await;
+    for framing in ["Content-Length: 100\r\n\r\n0123456789", "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n"] {
+        let head = "POST /async-function/cat HTTP/1.1\r\nHost: a\r\nX-Call-Id: half\r\n";
+        let mut stream = raw::send(platform.site.listen, format!("{head}{framing}")).await;
+        stream.shutdown().await.unwrap();
+        let answer = raw::rest_of(&mut stream).await;
+        assert!(["400", "closed"].contains(&status_of(&answer)), "{answer}");
+    }
+    assert!(platform.gateway.call_status("half").await.is_none());
+    assert_unharmed(&platform).await;
+}
+
+#[tokio::test]
+async fn requests_on_one_connection_are_kept_apart() {
+    let platform = Platform::start([Function::cat()]).await;
+    let one = "POST /function/cat HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none";
+    let two = "POST /function/cat HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\n";
+    let three = "POST /function/cat HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\nthree";
+    let answer = raw::exchange(platform.site.listen, format!("{one}{two}{three}")).await;
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 3, "{answer}");
+    let positions: Vec<_> = ["one", "two", "three"].iter().map(|word| answer.find(word).expect(&answer)).collect();
+    assert!(positions.is_sorted(), "{answer}");
+}

@@ -1,0 +1,24 @@
+//! The whole platform, tested from outside: through HTTP, NATS, signals, and the processes and files that are there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on panics")]
+
+mod accept;
+mod callbacks;
+mod calls;
+mod faults;
+mod garbage;
+mod github;
+mod harness;
+mod headers;
+mod lanes;
+mod limits;
+mod logs;
+mod nats;
+mod password;
+mod refused;
+mod routing;
+mod secrets;
+mod settings;
+mod streaming;
+mod sync;
+mod system;
+mod up;

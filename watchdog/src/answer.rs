@@ -1,0 +1,112 @@
+//! Answers: their body, and those that the watchdog makes itself.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use skep_protocol::headers::{OPENFAAS_INTERNAL, SKEP_ERROR};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::{http::ProxiedBody, limit::Limit};
+
+pub(crate) type Answer = Response<AnswerBody>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Which watchdog of OpenFaaS an answer's `X-OpenFaaS-Internal` names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    Classic,
+    OfWatchdog,
+    Middleware,
+}
+
+pub(crate) struct AnswerBody {
+    content: Content,
+    /// A place among the calls that may run at a time, kept until the last byte.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+enum Content {
+    Whole(Full<Bytes>),
+    Proxied(ProxiedBody),
+}
+
+impl AnswerBody {
+    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self { content: Content::Whole(Full::new(bytes.into())), _place: None }
+    }
+
+    pub(crate) fn proxied(body: ProxiedBody) -> Self {
+        Self { content: Content::Proxied(body), _place: None }
+    }
+
+    pub(crate) fn keep(&mut self, place: Option<OwnedSemaphorePermit>) {
+        self._place = place;
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.get_mut().content {
+            Content::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
+            Content::Proxied(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(body) => body.is_end_stream(),
+            Content::Proxied(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(body) => body.size_hint(),
+            Content::Proxied(body) => body.size_hint(),
+        }
+    }
+}
+
+/// A plain text answer of the watchdog's own that is no error.
+pub(crate) fn text(status: StatusCode, text: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(AnswerBody::whole(text));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
+}
+
+/// An error that the watchdog made and not the function; `code` is for programs.
+pub(crate) fn refusal(status: StatusCode, code: &'static str, source: Source, body: impl Into<Bytes>) -> Answer {
+    let mut answer = text(status, body);
+    insert(&mut answer, SKEP_ERROR, code);
+    insert(&mut answer, OPENFAAS_INTERNAL, source.name());
+    answer
+}
+
+pub(crate) fn too_many(limit: &Limit) -> Answer {
+    let text = format!("Concurrent request limit exceeded. Max concurrent requests: {}\n", limit.size());
+    refusal(StatusCode::TOO_MANY_REQUESTS, "max_inflight", Source::Middleware, text)
+}
+
+pub(crate) fn insert(answer: &mut Answer, name: HeaderName, value: &'static str) {
+    answer.headers_mut().insert(name, HeaderValue::from_static(value));
+}
+
+impl Source {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic-watchdog",
+            Self::OfWatchdog => "of-watchdog",
+            Self::Middleware => "faas-middleware",
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The settings, by the names that OpenFaaS gave them.
+
+use std::{
+    collections::HashSet,
+    error::Error as _,
+    ffi::{OsStr, OsString},
+    net::IpAddr,
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{ArgAction, Parser, ValueEnum, builder::BoolishValueParser, error::ContextKind};
+use skep_protocol::{DurationError, parse_duration};
+
+use crate::plan::{Plan, SettingError};
+
+/// What a setting of the http mode is when it is not set.
+pub(crate) const HTTP_EXEC_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Turns any program into a function: HTTP in, STDIN and STDOUT (or HTTP) to the program.
+///
+/// Each setting is an environment variable of the same name.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "fwatchdog",
+    version,
+    hide_possible_values = true,
+    rename_all_env = "snake_case",
+    rename_all = "snake_case"
+)]
+pub struct Settings {
+    /// The program and its arguments, split by the shell's quoting rules; no shell is involved.
+    #[arg(long, env, hide_env_values = true)]
+    pub(crate) fprocess: Option<String>,
+    /// Same as fprocess, and wins over it.
+    #[arg(long, env, hide_env_values = true)]
+    pub(crate) function_process: Option<String>,
+    /// fork (also serializing, streaming): a process per request; http: one program that speaks HTTP.
+    #[arg(long, env)]
+    pub(crate) mode: Option<ModeName>,
+    /// Address to listen on.
+    #[arg(long, env, default_value = "0.0.0.0")]
+    pub listen_address: IpAddr,
+    /// Port to listen on; 0 takes a free one and names it on STDERR.
+    #[arg(long, env, default_value_t = 8080)]
+    pub port: u16,
+    /// Port of /metrics; 0 turns it off.
+    #[arg(long, env, default_value_t = 8081)]
+    pub metrics_port: u16,
+    /// How long a client may take to send a request's head, or the next piece of its body.
+    #[arg(long, env, default_value = "30s", value_parser = duration)]
+    pub(crate) read_timeout: Duration,
+    /// How long running calls may take after a shutdown began.
+    #[arg(long, env, default_value = "30s", value_parser = duration)]
+    pub(crate) write_timeout: Duration,
+    /// How long a call may run; 0 is for ever [default: 0 in fork mode, 30s in http mode].
+    #[arg(long, env, value_parser = duration)]
+    pub(crate) exec_timeout: Option<Duration>,
+    /// How long calls are still accepted after a shutdown began [default: write_timeout].
+    #[arg(long, env, value_parser = duration)]
+    pub(crate) healthcheck_interval: Option<Duration>,
+    /// Log what the function answers.
+    #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) write_debug: bool,
+    /// Give the facts of the request to the process as Http_* variables.
+    #[arg(long, env, default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) cgi_headers: bool,
+    /// Content type of each answer of the fork mode.
+    #[arg(long, env)]
+    pub(crate) content_type: Option<String>,
+    /// Merge STDERR into the answer; else it goes to the log.
+    #[arg(long, env, default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) combine_output: bool,
+    /// How many calls may run at a time; 0 is no limit.
+    #[arg(long, env, default_value_t = 0)]
+    pub(crate) max_inflight: usize,
+    /// Do not write the lock file /tmp/.lock.
+    #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) suppress_lock: bool,
+    /// Where the program of the http mode listens [default: a free port, told to it as PORT].
+    #[arg(long, env)]
+    pub(crate) upstream_url: Option<String>,
+    /// Same as upstream_url, and wins over it.
+    #[arg(long, env)]
+    pub(crate) http_upstream_url: Option<String>,
+    /// Read a request's body whole before it is sent to the program, so that its length is known.
+    #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) http_buffer_req_body: bool,
+    /// Same as http_buffer_req_body.
+    #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) buffer_http: bool,
+    /// A path of the program that answers 2xx when it is ready (http mode).
+    #[arg(long, env)]
+    pub(crate) ready_path: Option<String>,
+    /// Put the date and the name of the stream before the function's log lines.
+    #[arg(long, env, default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) prefix_logs: bool,
+    /// Longest log line in bytes, longer ones are split; -1 is no limit.
+    #[arg(long, env, default_value_t = 65536, allow_negative_numbers = true)]
+    pub(crate) log_buffer_size: i64,
+    /// Put the call id before the function's log lines (fork mode).
+    #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) log_callid: bool,
+    /// Log the headers of each request, without secrets.
+    #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) debug_headers: bool,
+    /// Give header and body to the process as one JSON document.
+    #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) marshal_request: bool,
+    /// Not supported, and so refused when set.
+    #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) jwt_auth: bool,
+    /// Directory of the static mode.
+    #[arg(long, env)]
+    pub(crate) static_path: Option<PathBuf>,
+    /// `stdin`: end with all processes as soon as STDIN ends, because then the owner is gone.
+    #[arg(long, env)]
+    pub lifeline: Option<Lifeline>,
+    /// The tag that whoever started this process knows it by.
+    #[arg(long, env = skep_process::ProcessTag::VARIABLE, hide = true)]
+    pub(crate) process_tag: Option<String>,
+    /// Only tell by the exit code whether a watchdog is healthy on this machine.
+    #[arg(long = "run-healthcheck")]
+    pub run_healthcheck: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModeName {
+    #[value(aliases = ["serializing", "streaming"])]
+    Fork,
+    Http,
+    Static,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Lifeline {
+    Stdin,
+}
+
+/// Why the start stops, in one line; or text that was asked for.
+#[derive(Debug)]
+pub enum Stop {
+    Asked(String),
+    Refused(String),
+}
+
+impl Settings {
+    /// Reads flags and environment; `-run-healthcheck` and `-version` work with one dash too, as in OpenFaaS.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
+        let arguments = arguments.into_iter().map(|argument| match argument.to_str() {
+            Some("-run-healthcheck") => "--run-healthcheck".into(),
+            Some("-version") => "--version".into(),
+            _ => argument,
+        });
+        Self::try_parse_from(arguments).map_err(|error| {
+            if error.use_stderr() { Stop::Refused(one_line(&error)) } else { Stop::Asked(error.to_string()) }
+        })
+    }
+
+    /// Checks the settings against each other; `environment` are the names of the variables that the function inherits.
+    pub fn plan(&self, environment: impl IntoIterator<Item = OsString>) -> Result<Plan, SettingError> {
+        let own: HashSet<OsString> =
+            environment.into_iter().filter(|name| name.as_encoded_bytes().starts_with(b"Http_")).collect();
+        Plan::new(self, own)
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, DurationError> {
+    parse_duration(text)
+}
+
+/// `setting: what is wrong with it`, out of clap's page.
+fn one_line(error: &clap::Error) -> String {
+    let context = |kind| error.get(kind).map(ToString::to_string);
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let Some(argument) = context(ContextKind::InvalidArg) else {
+        return first;
+    };
+    let name = argument.trim_start_matches('-').split([' ', '=']).next().unwrap_or_default().to_owned();
+    match (error.source(), context(ContextKind::InvalidValue)) {
+        (Some(source), _) => format!("{name}: {source}"),
+        (None, Some(value)) => format!("{name}: {value:?} is not a value that it can have"),
+        (None, None) => first,
+    }
+}
+
+/// Whether a variable of the function's own environment has this name.
+pub(crate) fn contains(names: &HashSet<OsString>, name: &str) -> bool {
+    names.contains(OsStr::new(name))
+}

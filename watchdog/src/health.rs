@@ -1,0 +1,71 @@
+//! Whether the watchdog takes calls: a flag, and the lock file that images look for.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Read, Write},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use crate::config::Settings;
+
+const LOCK_FILE: &str = "/tmp/.lock";
+const CHECK_LIMIT: Duration = Duration::from_secs(3);
+
+#[derive(Debug)]
+pub(crate) struct Health {
+    accepting: AtomicBool,
+    lock_file: bool,
+}
+
+impl Health {
+    /// Takes calls from now on, and says so with the lock file if there is to be one.
+    pub(crate) fn open(lock_file: bool) -> io::Result<Self> {
+        if lock_file {
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o660).open(LOCK_FILE)?;
+        }
+        Ok(Self { accepting: AtomicBool::new(true), lock_file })
+    }
+
+    /// With a lock file both must be there, so that an operator can take a replica out by removing it.
+    pub(crate) fn is_good(&self) -> bool {
+        self.accepts() && (!self.lock_file || Path::new(LOCK_FILE).exists())
+    }
+
+    pub(crate) fn accepts(&self) -> bool {
+        self.accepting.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn close(&self) {
+        self.accepting.store(false, Ordering::Relaxed);
+        if self.lock_file {
+            // Gone already is what is wanted.
+            let _ = fs::remove_file(LOCK_FILE);
+        }
+    }
+}
+
+/// What `-run-healthcheck` finds: the lock file or, where none is written, the answer of `/_/health`.
+pub fn is_healthy(settings: &Settings) -> bool {
+    if settings.suppress_lock {
+        asks_well(settings.listen_address, settings.port)
+    } else {
+        Path::new(LOCK_FILE).exists()
+    }
+}
+
+fn asks_well(address: IpAddr, port: u16) -> bool {
+    let address = if address.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address };
+    let ask = || -> io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&SocketAddr::new(address, port), CHECK_LIMIT)?;
+        stream.set_read_timeout(Some(CHECK_LIMIT))?;
+        stream.write_all(b"GET /_/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head)?;
+        Ok(String::from_utf8_lossy(&head).into_owned())
+    };
+    ask().is_ok_and(|head| head.ends_with(" 200"))
+}

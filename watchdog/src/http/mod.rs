@@ -1,0 +1,176 @@
+//! HTTP mode: one program that speaks HTTP itself; requests and answers pass through.
+
+mod pool;
+mod program;
+mod proxied;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use skep_protocol::headers::remove_hop_by_hop;
+use tokio::time::timeout;
+
+use crate::{
+    answer::{Answer, AnswerBody, Source, refusal},
+    body::{CallBody, collect},
+    deadline::{add_duration, limit_of},
+    http::{
+        pool::{Lease, Pool, SendError},
+        program::Program,
+    },
+    log::Log,
+    plan::{HttpPlan, Plan},
+    processes::Processes,
+};
+
+pub(crate) use proxied::ProxiedBody;
+
+const READY_LIMIT: Duration = Duration::from_secs(5);
+
+pub(crate) struct HttpMode {
+    program: Program,
+    exec_timeout: Option<Duration>,
+    read_timeout: Duration,
+    buffer_body: bool,
+    ready_path: Option<PathAndQuery>,
+    log: Log,
+}
+
+impl HttpMode {
+    /// Starts the program, and keeps it running until [`stop`](Self::stop).
+    pub(crate) fn start(plan: &Plan, http: HttpPlan, processes: &Arc<Processes>) -> Self {
+        let ready_path = http.ready_path.as_ref().and_then(|path| path.parse().ok());
+        let log = processes.log().clone();
+        let program = Program::start(plan, http.upstream, ready_path.clone(), processes);
+        Self {
+            program,
+            exec_timeout: plan.exec_timeout,
+            read_timeout: plan.read_timeout,
+            buffer_body: http.buffer_body,
+            ready_path,
+            log,
+        }
+    }
+
+    pub(crate) async fn call(&self, request: Request<Incoming>) -> Answer {
+        let begun = Instant::now();
+        let Some(pool) = self.program.pool() else {
+            return not_ready();
+        };
+        let asks_for_stream = names_stream(request.headers(), &header::ACCEPT);
+        let limit = limit_of(request.headers(), self.exec_timeout);
+        let request = match self.forwarded(request, &pool).await {
+            Ok(request) => request,
+            Err(reason) => {
+                return refusal(StatusCode::BAD_REQUEST, "bad_body", Source::OfWatchdog, format!("{reason}\n"));
+            }
+        };
+        let sent = pool.send(request);
+        let result = match limit.filter(|_| !asks_for_stream) {
+            None => sent.await,
+            Some(limit) => match timeout(limit, sent).await {
+                Ok(result) => result,
+                Err(_) => return self.timed_out(begun),
+            },
+        };
+        match result {
+            Ok((response, lease)) => {
+                let streams = asks_for_stream || names_stream(response.headers(), &header::CONTENT_TYPE);
+                let rest = limit.filter(|_| !streams).map(|limit| begun + limit);
+                relayed(response, lease, rest, begun)
+            }
+            Err(error) => self.failure(&error),
+        }
+    }
+
+    /// 200 when the program answers, its own status when it has a path for that.
+    pub(crate) async fn readiness(&self) -> StatusCode {
+        let Some(pool) = self.program.pool() else {
+            return StatusCode::SERVICE_UNAVAILABLE;
+        };
+        let Some(path) = &self.ready_path else {
+            return StatusCode::OK;
+        };
+        match timeout(READY_LIMIT, pool.probe(path)).await {
+            Ok(Ok(status)) => status,
+            Ok(Err(_)) | Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Ends the program: TERM, and KILL for its tree after a grace.
+    pub(crate) async fn stop(&self) {
+        self.program.stop().await;
+    }
+
+    /// For when everything is killed: the program is not started again.
+    pub(crate) fn halt(&self) {
+        self.program.halt();
+    }
+
+    async fn forwarded(&self, request: Request<Incoming>, pool: &Pool) -> Result<Request<CallBody>, String> {
+        let (mut parts, body) = request.into_parts();
+        remove_hop_by_hop(&mut parts.headers);
+        // The watchdog's own server has answered it.
+        parts.headers.remove(header::EXPECT);
+        if !parts.headers.contains_key(header::HOST) {
+            let host = parts.uri.authority().unwrap_or(pool.authority()).as_str();
+            let host = HeaderValue::from_str(host).map_err(|error| error.to_string())?;
+            parts.headers.insert(header::HOST, host);
+        }
+        let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        parts.uri = Uri::try_from(format!("{}{path}", pool.prefix())).map_err(|error| error.to_string())?;
+        parts.version = Version::HTTP_11;
+        let body = if self.buffer_body {
+            parts.headers.remove(header::CONTENT_LENGTH);
+            Either::Right(Full::new(collect(body, self.read_timeout).await?))
+        } else {
+            Either::Left(body)
+        };
+        Ok(Request::from_parts(parts, body))
+    }
+
+    fn timed_out(&self, begun: Instant) -> Answer {
+        self.log.say(&format!("Upstream took too long: {:.6}s", begun.elapsed().as_secs_f64()));
+        refusal(StatusCode::GATEWAY_TIMEOUT, "exec_timeout", Source::OfWatchdog, "the function took too long\n")
+    }
+
+    fn failure(&self, error: &SendError) -> Answer {
+        self.log.say(&format!("Upstream HTTP request error: {error}"));
+        match error {
+            SendError::Connect(_) => not_ready(),
+            SendError::Lost(_) => {
+                refusal(StatusCode::INTERNAL_SERVER_ERROR, "upstream", Source::OfWatchdog, Bytes::new())
+            }
+        }
+    }
+}
+
+fn relayed(response: Response<Incoming>, lease: Lease, until: Option<Instant>, begun: Instant) -> Answer {
+    let (mut parts, body) = response.into_parts();
+    remove_hop_by_hop(&mut parts.headers);
+    parts.version = Version::HTTP_11;
+    let mut answer = Response::from_parts(parts, AnswerBody::proxied(ProxiedBody::new(body, lease, until)));
+    add_duration(answer.headers_mut(), begun.elapsed());
+    answer
+}
+
+fn not_ready() -> Answer {
+    let mut answer =
+        refusal(StatusCode::SERVICE_UNAVAILABLE, "not_ready", Source::OfWatchdog, "the function is not ready\n");
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}
+
+/// Whether a header speaks of content that goes on for as long as it likes.
+fn names_stream(headers: &HeaderMap, name: &header::HeaderName) -> bool {
+    let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
+    value.contains("text/event-stream")
+        || value.contains("application/x-ndjson")
+        || value.contains("application/ndjson")
+}

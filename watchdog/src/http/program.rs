@@ -1,0 +1,202 @@
+//! The program of the http mode: started, watched, started again.
+
+use std::{
+    future::pending,
+    io,
+    net::{Ipv4Addr, TcpListener},
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::uri::{Authority, PathAndQuery};
+use tokio::{
+    process::Command,
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    http::pool::Pool,
+    lines::Origin,
+    plan::{Plan, Upstream},
+    processes::{Processes, Spawned},
+};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A program that ran for so long is not one that cannot start.
+const RAN_WELL: Duration = Duration::from_secs(10);
+const PROBE_EVERY: Duration = Duration::from_millis(20);
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
+/// Between TERM and KILL at the end.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// A handle to the program that is kept running.
+pub(super) struct Program {
+    state: watch::Receiver<State>,
+    stop: CancellationToken,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// Starts, or waits until it is started again.
+    Down,
+    Ready(Arc<Pool>),
+    Stopped,
+}
+
+struct Supervisor {
+    command: Vec<String>,
+    upstream: Option<Upstream>,
+    ready_path: Option<PathAndQuery>,
+    processes: Arc<Processes>,
+    stop: CancellationToken,
+    state: watch::Sender<State>,
+}
+
+impl Program {
+    pub(super) fn start(
+        plan: &Plan,
+        upstream: Option<Upstream>,
+        ready_path: Option<PathAndQuery>,
+        processes: &Arc<Processes>,
+    ) -> Self {
+        let (sender, state) = watch::channel(State::Down);
+        let stop = CancellationToken::new();
+        let supervisor = Supervisor {
+            command: plan.command.clone(),
+            upstream,
+            ready_path,
+            processes: Arc::clone(processes),
+            stop: stop.clone(),
+            state: sender,
+        };
+        processes.tasks().spawn(supervisor.supervise());
+        Self { state, stop }
+    }
+
+    /// How to reach the program, when it can be reached.
+    pub(super) fn pool(&self) -> Option<Arc<Pool>> {
+        match &*self.state.borrow() {
+            State::Ready(pool) => Some(Arc::clone(pool)),
+            State::Down | State::Stopped => None,
+        }
+    }
+
+    /// Does not start it again any more, and asks it to end.
+    pub(super) fn halt(&self) {
+        self.stop.cancel();
+    }
+
+    /// Returns when the program and all that it started are gone.
+    pub(super) async fn stop(&self) {
+        self.halt();
+        let mut state = self.state.clone();
+        // It fails only where the supervisor is gone, and then so is the program.
+        let _ = state.wait_for(|state| matches!(state, State::Stopped)).await;
+    }
+}
+
+impl Supervisor {
+    async fn supervise(self) {
+        let mut pause = FIRST_PAUSE;
+        while !self.stop.is_cancelled() {
+            let begun = Instant::now();
+            let end = self.run_once().await;
+            self.state.send_replace(State::Down);
+            if self.stop.is_cancelled() {
+                break;
+            }
+            if begun.elapsed() >= RAN_WELL {
+                pause = FIRST_PAUSE;
+            }
+            self.processes.log().say(&format!("Function {end}, is started again in {pause:?}"));
+            let _ = timeout(pause, self.stop.cancelled()).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+        self.state.send_replace(State::Stopped);
+    }
+
+    /// Runs the program until it ends or is to end, and says how it ended.
+    async fn run_once(&self) -> String {
+        let (mut process, pool) = match self.spawn() {
+            Ok(started) => started,
+            Err(error) => return format!("cannot be started: {error}"),
+        };
+        let serve = async {
+            self.wait_until_ready(&pool).await;
+            self.processes.log().say("Function is ready.");
+            self.state.send_replace(State::Ready(Arc::clone(&pool)));
+            pending::<()>().await;
+        };
+        let status = tokio::select! {
+            status = process.wait() => status,
+            () = serve => return String::new(),
+            () = self.stop.cancelled() => {
+                process.end(STOP_GRACE).await;
+                return "was stopped".to_owned();
+            }
+        };
+        self.state.send_replace(State::Down);
+        process.kill().await;
+        match status {
+            Ok(status) => format!("ended ({status})"),
+            Err(error) => format!("was lost ({error})"),
+        }
+    }
+
+    fn spawn(&self) -> io::Result<(Spawned, Arc<Pool>)> {
+        let [program, arguments @ ..] = self.command.as_slice() else {
+            return Err(io::Error::other("no program"));
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let upstream = if let Some(upstream) = &self.upstream {
+            upstream.clone()
+        } else {
+            let port = free_port()?;
+            command.env("PORT", port.to_string());
+            let authority = Authority::try_from(format!("127.0.0.1:{port}")).map_err(io::Error::other)?;
+            Upstream { authority, prefix: String::new() }
+        };
+        self.processes
+            .log()
+            .say(&format!("Forking: {program}, upstream http://{}{}", upstream.authority, upstream.prefix));
+        let mut process = self.processes.spawn(&mut command)?;
+        if let Some(stdout) = process.take_stdout() {
+            self.processes.relay(stdout, origin("stdout"));
+        }
+        if let Some(stderr) = process.take_stderr() {
+            self.processes.relay(stderr, origin("stderr"));
+        }
+        Ok((process, Pool::new(upstream, self.processes.tasks().clone())))
+    }
+
+    /// Nothing tells when a program begins to listen: it is asked again and again.
+    async fn wait_until_ready(&self, pool: &Arc<Pool>) {
+        loop {
+            let ready = match &self.ready_path {
+                None => pool.open().await.is_ok(),
+                Some(path) => {
+                    let answer = timeout(PROBE_LIMIT, pool.probe(path)).await;
+                    answer.is_ok_and(|result| result.is_ok_and(|status| status.is_success()))
+                }
+            };
+            if ready {
+                return;
+            }
+            sleep(PROBE_EVERY).await;
+        }
+    }
+}
+
+fn origin(stream: &'static str) -> Origin {
+    Origin { stream, call_id: None }
+}
+
+/// A loopback port that nobody listens on now.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}

@@ -1,0 +1,25 @@
+//! The watchdog: turns any program into a function that is called over HTTP.
+//!
+//! It keeps to the contract of OpenFaaS's classic watchdog (`mode=fork`: a process per request) and of its of-watchdog (`mode=http`: one program that speaks HTTP).
+//! One door: [`run`]. It knows nothing of the bus, the gateway, or where it runs; it binds nothing and reads no environment, `main` does.
+
+mod answer;
+mod body;
+mod config;
+mod deadline;
+mod fork;
+mod health;
+mod http;
+mod limit;
+mod lines;
+mod log;
+mod metrics;
+mod plan;
+mod processes;
+mod server;
+mod service;
+
+pub use config::{Lifeline, Settings, Stop};
+pub use health::is_healthy;
+pub use plan::{Plan, SettingError};
+pub use server::{Listeners, Shutdown, run};

@@ -1,0 +1,59 @@
+//! `fwatchdog`: reads the settings, binds, runs, drains.
+
+mod ends;
+
+use std::{
+    env,
+    io::{self, Write},
+    process::ExitCode,
+    thread,
+};
+
+use anyhow::Context;
+use skep_watchdog::{Listeners, Plan, Settings, Shutdown, Stop, is_healthy, run};
+use tokio::{net::TcpListener, runtime::Builder};
+
+fn main() -> ExitCode {
+    let settings = match Settings::read(env::args_os()) {
+        Ok(settings) => settings,
+        Err(Stop::Asked(text)) => return say(&mut io::stdout(), &text, 0),
+        Err(Stop::Refused(line)) => return say(&mut io::stderr(), &format!("fwatchdog: {line}\n"), 2),
+    };
+    if settings.run_healthcheck {
+        return if is_healthy(&settings) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    match settings.plan(env::vars_os().map(|(name, _)| name)).map(|plan| serve(&settings, plan)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => say(&mut io::stderr(), &format!("fwatchdog: {error:#}\n"), 1),
+        Err(error) => say(&mut io::stderr(), &format!("fwatchdog: {error}\n"), 2),
+    }
+}
+
+fn serve(settings: &Settings, plan: Plan) -> anyhow::Result<()> {
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(4);
+    let runtime = Builder::new_multi_thread().worker_threads(workers).max_blocking_threads(4).enable_all().build()?;
+    runtime.block_on(async {
+        let shutdown = Shutdown::default();
+        ends::on_signals(&shutdown)?;
+        if settings.lifeline.is_some() {
+            ends::with_stdin(shutdown.now.clone())?;
+        }
+        let address = settings.listen_address;
+        let bind = async |port| {
+            TcpListener::bind((address, port)).await.with_context(|| format!("cannot listen on {address}:{port}"))
+        };
+        let calls = bind(settings.port).await?;
+        let metrics = match settings.metrics_port {
+            0 => None,
+            port => Some(bind(port).await?),
+        };
+        say(&mut io::stderr(), &format!("fwatchdog: Listening on {}\n", calls.local_addr()?), 0);
+        run(plan, Listeners { calls, metrics }, shutdown).await
+    })
+}
+
+fn say(stream: &mut impl Write, text: &str, code: u8) -> ExitCode {
+    // A closed stream is no reason to end otherwise.
+    let _ = stream.write_all(text.as_bytes());
+    code.into()
+}

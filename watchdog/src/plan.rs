@@ -1,0 +1,178 @@
+//! The settings after they were checked: what the watchdog is going to do.
+
+use std::{collections::HashSet, ffi::OsString, time::Duration};
+
+use http::{
+    HeaderValue, Uri,
+    uri::{Authority, Scheme},
+};
+use skep_process::ProcessTag;
+use thiserror::Error;
+
+use crate::config::{HTTP_EXEC_TIMEOUT, ModeName, Settings};
+
+/// A setting that cannot be; its message names it.
+#[derive(Debug, Error)]
+#[error("{setting}: {problem}")]
+pub struct SettingError {
+    setting: &'static str,
+    problem: String,
+}
+
+/// What to run, and how.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) command: Vec<String>,
+    pub(crate) mode: Mode,
+    pub(crate) read_timeout: Duration,
+    pub(crate) write_timeout: Duration,
+    /// `None` is for ever.
+    pub(crate) exec_timeout: Option<Duration>,
+    pub(crate) healthcheck_interval: Duration,
+    pub(crate) max_inflight: Option<usize>,
+    pub(crate) lock_file: bool,
+    pub(crate) debug_headers: bool,
+    pub(crate) prefix_logs: bool,
+    pub(crate) longest_line: usize,
+    pub(crate) inherited_tag: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Mode {
+    Fork(ForkPlan),
+    Http(HttpPlan),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ForkPlan {
+    pub(crate) cgi_headers: bool,
+    pub(crate) marshal_request: bool,
+    pub(crate) combine_output: bool,
+    pub(crate) content_type: Option<HeaderValue>,
+    pub(crate) write_debug: bool,
+    pub(crate) log_call_id: bool,
+    /// Variables of the function's own that begin with `Http_`; a request does not change them.
+    pub(crate) own_variables: HashSet<OsString>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct HttpPlan {
+    /// `None`: a free port is found at each start.
+    pub(crate) upstream: Option<Upstream>,
+    pub(crate) ready_path: Option<String>,
+    pub(crate) buffer_body: bool,
+}
+
+/// Where the program of the http mode listens.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    pub(crate) authority: Authority,
+    /// Goes before the path of each request; without a slash at its end.
+    pub(crate) prefix: String,
+}
+
+impl Plan {
+    pub(crate) fn new(settings: &Settings, own_variables: HashSet<OsString>) -> Result<Self, SettingError> {
+        if settings.jwt_auth {
+            return Err(refuse("jwt_auth", "is not supported"));
+        }
+        let command = command(settings)?;
+        let mode = mode(settings, own_variables)?;
+        let exec_timeout = match (&mode, settings.exec_timeout) {
+            (_, Some(limit)) => Some(limit).filter(|limit| !limit.is_zero()),
+            (Mode::Fork(_), None) => None,
+            (Mode::Http(_), None) => Some(HTTP_EXEC_TIMEOUT),
+        };
+        Ok(Self {
+            command,
+            mode,
+            read_timeout: settings.read_timeout,
+            write_timeout: settings.write_timeout,
+            exec_timeout,
+            healthcheck_interval: settings.healthcheck_interval.unwrap_or(settings.write_timeout),
+            max_inflight: Some(settings.max_inflight).filter(|limit| *limit > 0),
+            lock_file: !settings.suppress_lock,
+            debug_headers: settings.debug_headers,
+            prefix_logs: settings.prefix_logs,
+            longest_line: longest_line(settings.log_buffer_size)?,
+            inherited_tag: settings.process_tag.clone(),
+        })
+    }
+
+    /// The tag of this run; those of the calls are within it.
+    pub(crate) fn tag(&self) -> ProcessTag {
+        ProcessTag::new(self.inherited_tag.as_deref())
+    }
+}
+
+fn refuse(setting: &'static str, problem: impl Into<String>) -> SettingError {
+    SettingError { setting, problem: problem.into() }
+}
+
+fn command(settings: &Settings) -> Result<Vec<String>, SettingError> {
+    let text = given(&settings.function_process).or(given(&settings.fprocess));
+    let Some(text) = text else {
+        return Err(refuse("fprocess", "is required: the program to run"));
+    };
+    match shlex::split(text) {
+        Some(words) if !words.is_empty() => Ok(words),
+        _ => Err(refuse("fprocess", "has a quote without its end")),
+    }
+}
+
+fn mode(settings: &Settings, own_variables: HashSet<OsString>) -> Result<Mode, SettingError> {
+    let upstream = given(&settings.http_upstream_url).or(given(&settings.upstream_url));
+    let name = settings.mode.unwrap_or(if upstream.is_some() { ModeName::Http } else { ModeName::Fork });
+    match name {
+        ModeName::Fork => {
+            let content_type = given(&settings.content_type)
+                .map(|text| text.parse().map_err(|_| refuse("content_type", "is not a header value")))
+                .transpose()?;
+            Ok(Mode::Fork(ForkPlan {
+                cgi_headers: settings.cgi_headers,
+                marshal_request: settings.marshal_request,
+                combine_output: settings.combine_output,
+                content_type,
+                write_debug: settings.write_debug,
+                log_call_id: settings.log_callid,
+                own_variables,
+            }))
+        }
+        ModeName::Http => {
+            let ready_path = given(&settings.ready_path).map(str::to_owned);
+            if ready_path.as_ref().is_some_and(|path| !path.starts_with('/') || path.parse::<Uri>().is_err()) {
+                return Err(refuse("ready_path", "is not a path that begins with /"));
+            }
+            Ok(Mode::Http(HttpPlan {
+                upstream: upstream.map(parse_upstream).transpose()?,
+                ready_path,
+                buffer_body: settings.http_buffer_req_body || settings.buffer_http,
+            }))
+        }
+        ModeName::Static => Err(refuse("mode", "static is not implemented yet")),
+    }
+}
+
+fn parse_upstream(text: &str) -> Result<Upstream, SettingError> {
+    let uri: Uri = text.parse().map_err(|_| refuse("upstream_url", format!("{text:?} is not a URL")))?;
+    let (Some(authority), Some(scheme)) = (uri.authority(), uri.scheme()) else {
+        return Err(refuse("upstream_url", format!("{text:?} is not a URL with http://")));
+    };
+    if *scheme != Scheme::HTTP {
+        return Err(refuse("upstream_url", format!("{text:?} is not a URL with http://")));
+    }
+    Ok(Upstream { authority: authority.clone(), prefix: uri.path().trim_end_matches('/').to_owned() })
+}
+
+fn longest_line(size: i64) -> Result<usize, SettingError> {
+    match size {
+        -1 => Ok(usize::MAX),
+        1.. => usize::try_from(size).map_err(|_| refuse("log_buffer_size", "is too large")),
+        _ => Err(refuse("log_buffer_size", "is neither -1 nor at least 1")),
+    }
+}
+
+/// An empty variable is one that is not set, as compose files write it.
+fn given(setting: &Option<String>) -> Option<&str> {
+    setting.as_deref().map(str::trim).filter(|text| !text.is_empty())
+}

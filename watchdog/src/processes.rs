@@ -1,0 +1,276 @@
+//! The processes that the watchdog started, and the end of each of them with everything that it started itself.
+
+use std::{
+    collections::HashMap,
+    io,
+    process::ExitStatus,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use skep_process::{
+    Orphan, ProcessTag, adopt_orphans, kill_descendants, kill_orphan, kill_tree, orphans, reap, terminate_group,
+};
+use tokio::{
+    io::AsyncRead,
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    runtime::Handle,
+    sync::Notify,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    lines::{Origin, copy_lines},
+    log::Log,
+    plan::Plan,
+};
+
+/// A killed process ends at once, unless the kernel holds it.
+const DEATH_LIMIT: Duration = Duration::from_secs(10);
+/// How soon after a call what it left behind is looked for, at the earliest.
+const SWEEP_PAUSE: Duration = Duration::from_millis(500);
+const SWEEP_IDLE: Duration = Duration::from_secs(5);
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Processes {
+    tag: ProcessTag,
+    /// Read while a process is started: who holds it for writing knows that each of the watchdog's own is among the leaders.
+    starting: RwLock<()>,
+    leaders: Mutex<Leaders>,
+    ended: Notify,
+    runtime: Handle,
+    tasks: TaskTracker,
+    log: Log,
+    longest_line: usize,
+    /// Nobody was here before: an orphan that hides its tag comes from a call, and not from what an entry point started before it became the watchdog.
+    alone: bool,
+}
+
+/// One process that was started here; if it is dropped while it runs, its tree is killed.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    /// `None` once it was waited for: from then on its id may be another's.
+    child: Option<Child>,
+    pid: u32,
+    tag: ProcessTag,
+    processes: Arc<Processes>,
+}
+
+#[derive(Debug, Default)]
+struct Leaders {
+    by_pid: HashMap<u32, Leader>,
+    count: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Leader {
+    tag: ProcessTag,
+    number: u64,
+}
+
+impl Processes {
+    /// Needs to run inside of the runtime; `tasks` are waited for at the end.
+    pub(crate) fn new(plan: &Plan, tasks: TaskTracker, log: Log) -> io::Result<Arc<Self>> {
+        adopt_orphans()?;
+        Ok(Arc::new(Self {
+            tag: plan.tag(),
+            starting: RwLock::default(),
+            leaders: Mutex::default(),
+            ended: Notify::new(),
+            runtime: Handle::current(),
+            tasks,
+            log,
+            longest_line: plan.longest_line,
+            alone: orphans(|_| false).is_empty(),
+        }))
+    }
+
+    /// Starts a process as leader of a group of its own. It costs about half a millisecond in the kernel, less than handing it to another thread would gain.
+    pub(crate) fn spawn(self: &Arc<Self>, command: &mut Command) -> io::Result<Spawned> {
+        let tag = self.tag.within();
+        command.env(ProcessTag::VARIABLE, tag.as_str()).process_group(0);
+        let starting = self.starting.read().unwrap_or_else(PoisonError::into_inner);
+        let child = command.spawn()?;
+        let pid = child.id().unwrap_or_default();
+        self.leaders().add(pid, tag.clone());
+        drop(starting);
+        Ok(Spawned { child: Some(child), pid, tag, processes: Arc::clone(self) })
+    }
+
+    /// Where work goes on that belongs to no call any more.
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Copies what a process writes to the log, until the end of it.
+    pub(crate) fn relay(&self, output: impl AsyncRead + Send + Unpin + 'static, origin: Origin) {
+        self.tasks.spawn(copy_lines(output, origin, self.longest_line, self.log.clone()));
+    }
+
+    /// Reaps and kills what calls left behind, soon after each, until it is dropped.
+    pub(crate) async fn sweep(self: Arc<Self>) {
+        let mut suspects = HashMap::new();
+        loop {
+            // Neither end of the wait is a failure: it looks now and then in any case.
+            let _ = timeout(SWEEP_IDLE, self.ended.notified()).await;
+            let begun = Instant::now();
+            let processes = Arc::clone(&self);
+            let swept = spawn_blocking(move || {
+                processes.sweep_once(&mut suspects);
+                suspects
+            });
+            suspects = swept.await.unwrap_or_default();
+            // Where thousands of processes make a look slow it takes no more than a twentieth of a core.
+            sleep(SWEEP_PAUSE.max(begun.elapsed() * 20)).await;
+        }
+    }
+
+    /// Kills everything that was ever started here.
+    pub(crate) async fn kill_all(&self) {
+        let tag = self.tag.clone();
+        let _ = spawn_blocking(move || kill_descendants(&tag)).await;
+    }
+
+    /// `suspects` are orphans without a tag, and which number the next leader had when they were seen first.
+    fn sweep_once(&self, suspects: &mut HashMap<(u32, u64), u64>) {
+        let found = orphans(|pid| self.leaders().by_pid.contains_key(&pid));
+        if found.is_empty() {
+            suspects.clear();
+            return;
+        }
+        let starting = self.starting.write().unwrap_or_else(PoisonError::into_inner);
+        let (leaders, count) = self.leaders().snapshot();
+        drop(starting);
+        let mut seen = HashMap::new();
+        for orphan in found.iter().filter(|orphan| !leaders.contains_key(&orphan.pid)) {
+            match self.fate(orphan, &leaders, count, suspects) {
+                Fate::Reap => reap(orphan),
+                Fate::KillTree(tag) => drop(kill_tree(None, &tag)),
+                Fate::Kill => kill_orphan(orphan),
+                Fate::Keep => {}
+                Fate::Watch(since) => drop(seen.insert((orphan.pid, orphan.started), since)),
+            }
+        }
+        *suspects = seen;
+    }
+
+    fn fate(
+        &self,
+        orphan: &Orphan,
+        leaders: &HashMap<u32, Leader>,
+        count: u64,
+        suspects: &HashMap<(u32, u64), u64>,
+    ) -> Fate {
+        if orphan.dead {
+            return Fate::Reap;
+        }
+        // A tag that is not within the own one is from outside, and covers the calls that run.
+        if let Some(value) = orphan.tag.as_ref().filter(|value| self.tag.covers(value)) {
+            let owned = leaders.values().any(|leader| leader.tag.covers(value));
+            return if owned { Fate::Keep } else { Fate::KillTree(ProcessTag::of(value)) };
+        }
+        if !self.alone {
+            return Fate::Keep;
+        }
+        // It hides its tag: it goes when all are gone that could have started it.
+        let since = suspects.get(&(orphan.pid, orphan.started)).copied().unwrap_or(count);
+        if leaders.values().any(|leader| leader.number < since) { Fate::Watch(since) } else { Fate::Kill }
+    }
+
+    fn leaders(&self) -> MutexGuard<'_, Leaders> {
+        self.leaders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Fate {
+    Reap,
+    KillTree(ProcessTag),
+    Kill,
+    /// A call that still runs owns it, or it may be none of the calls' at all.
+    Keep,
+    Watch(u64),
+}
+
+impl Leaders {
+    fn add(&mut self, pid: u32, tag: ProcessTag) {
+        let number = self.count;
+        self.count += 1;
+        self.by_pid.insert(pid, Leader { tag, number });
+    }
+
+    fn snapshot(&self) -> (HashMap<u32, Leader>, u64) {
+        (self.by_pid.clone(), self.count)
+    }
+}
+
+impl Spawned {
+    pub(crate) fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.as_mut()?.stdin.take()
+    }
+
+    pub(crate) fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.as_mut()?.stdout.take()
+    }
+
+    pub(crate) fn take_stderr(&mut self) -> Option<ChildStderr> {
+        self.child.as_mut()?.stderr.take()
+    }
+
+    /// Waits until the process itself has ended; what it started may still run.
+    pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        let Some(child) = &mut self.child else {
+            return Err(io::Error::other("was waited for already"));
+        };
+        let status = child.wait().await?;
+        self.child = None;
+        self.processes.leaders().by_pid.remove(&self.pid);
+        Ok(status)
+    }
+
+    /// Kills the whole tree, and returns when it is gone.
+    pub(crate) async fn kill(&mut self) {
+        let leader = self.child.as_ref().map(|_| self.pid);
+        let tag = self.tag.clone();
+        let _ = spawn_blocking(move || kill_tree(leader, &tag)).await;
+        // Whoever is not gone by then is the sweep's.
+        let _ = timeout(DEATH_LIMIT, self.wait()).await;
+    }
+
+    /// Asks it to end, and kills the whole tree after `grace` at the latest.
+    pub(crate) async fn end(&mut self, grace: Duration) {
+        if self.child.is_some() {
+            terminate_group(self.pid);
+            let _ = timeout(grace, self.wait()).await;
+        }
+        self.kill().await;
+    }
+}
+
+impl Drop for Spawned {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            let mut rest = Self {
+                child: Some(child),
+                pid: self.pid,
+                tag: self.tag.clone(),
+                processes: Arc::clone(&self.processes),
+            };
+            let end = async move {
+                rest.kill().await;
+                // A process that no signal ends would come here for ever.
+                if rest.child.take().is_some() {
+                    rest.processes.leaders().by_pid.remove(&rest.pid);
+                }
+            };
+            self.processes.tasks.spawn_on(end, &self.processes.runtime);
+        }
+        self.processes.ended.notify_one();
+    }
+}

@@ -1,0 +1,217 @@
+//! Accepts connections until it is told to end, then drains.
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1::Builder, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    fork::Fork,
+    health::Health,
+    http::HttpMode,
+    limit::Limit,
+    log::Log,
+    metrics::Metrics,
+    plan::{self, Plan},
+    processes::Processes,
+    service::{Mode, Watchdog},
+};
+
+const LONGEST_HEAD: usize = 64 * 1024;
+const MOST_HEADERS: usize = 200;
+/// Without file descriptors accepting fails at once, and would do so again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// For what is left when everything was cancelled and killed.
+const LAST_TASKS: Duration = Duration::from_secs(5);
+
+/// Where calls, and where Prometheus come in.
+#[derive(Debug)]
+pub struct Listeners {
+    pub calls: TcpListener,
+    pub metrics: Option<TcpListener>,
+}
+
+/// The two steps to the end: `drain` lets calls finish, `now` kills them.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    pub drain: CancellationToken,
+    pub now: CancellationToken,
+}
+
+/// Serves until a shutdown is over; no process is left then.
+pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
+    let log = Log::start(plan.prefix_logs).context("cannot start the log")?;
+    let tasks = TaskTracker::new();
+    let processes = Processes::new(&plan, tasks.clone(), log.clone()).context("cannot become a reaper of processes")?;
+    let metrics = Metrics::new()?;
+    let health = Health::open(plan.lock_file).context("cannot write /tmp/.lock (suppress_lock=true goes without)")?;
+    let watchdog = Watchdog {
+        mode: start_mode(&plan, &processes),
+        health,
+        limit: Limit::new(plan.max_inflight),
+        metrics: Arc::clone(&metrics),
+        log: log.clone(),
+        debug_headers: plan.debug_headers,
+    };
+    let finished = CancellationToken::new();
+    let sweeping = Arc::clone(&processes).sweep();
+    tasks.spawn(finished.clone().run_until_cancelled_owned(sweeping));
+    if let Some(listener) = listeners.metrics {
+        tasks.spawn(finished.clone().run_until_cancelled_owned(serve_metrics(listener, metrics)));
+    }
+    Server::new(&plan, watchdog).serve(listeners.calls, &shutdown).await;
+    finished.cancel();
+    processes.kill_all().await;
+    tasks.close();
+    // What is left hangs on something that was killed.
+    let _ = timeout(LAST_TASKS, tasks.wait()).await;
+    log.flush();
+    Ok(())
+}
+
+fn start_mode(plan: &Plan, processes: &Arc<Processes>) -> Mode {
+    match plan.mode.clone() {
+        plan::Mode::Fork(fork) => Mode::Fork(Fork::new(plan, fork, Arc::clone(processes))),
+        plan::Mode::Http(http) => Mode::Http(HttpMode::start(plan, http, processes)),
+    }
+}
+
+struct Server {
+    watchdog: Arc<Watchdog>,
+    http: Builder,
+    healthcheck_interval: Duration,
+    write_timeout: Duration,
+    connections: TaskTracker,
+    /// Connections end after the call that runs on them.
+    finish: CancellationToken,
+    /// Connections end now, and with them their calls.
+    abort: CancellationToken,
+}
+
+impl Server {
+    fn new(plan: &Plan, watchdog: Watchdog) -> Self {
+        Self {
+            watchdog: Arc::new(watchdog),
+            http: http(plan.read_timeout),
+            healthcheck_interval: plan.healthcheck_interval,
+            write_timeout: plan.write_timeout,
+            connections: TaskTracker::new(),
+            finish: CancellationToken::new(),
+            abort: CancellationToken::new(),
+        }
+    }
+
+    async fn serve(&self, listener: TcpListener, shutdown: &Shutdown) {
+        let gently = async {
+            self.serve_and_drain(listener, &shutdown.drain).await;
+            if let Mode::Http(http) = &self.watchdog.mode {
+                http.stop().await;
+            }
+        };
+        tokio::select! {
+            () = gently => {}
+            () = shutdown.now.cancelled() => {
+                self.watchdog.health.close();
+                if let Mode::Http(http) = &self.watchdog.mode {
+                    http.halt();
+                }
+            }
+        }
+        self.abort.cancel();
+        self.connections.close();
+        self.connections.wait().await;
+    }
+
+    async fn serve_and_drain(&self, listener: TcpListener, drain: &CancellationToken) {
+        let lame_duck = async {
+            drain.cancelled().await;
+            self.watchdog.health.close();
+            self.watchdog.log.say("Shutting down: no new connections after healthcheck_interval.");
+            sleep(self.healthcheck_interval).await;
+        };
+        tokio::select! {
+            () = self.accept(&listener) => {}
+            () = lame_duck => {}
+        }
+        drop(listener);
+        self.finish.cancel();
+        self.connections.close();
+        if timeout(self.write_timeout, self.connections.wait()).await.is_err() {
+            self.watchdog.log.say("Calls that are still running are killed: write_timeout is over.");
+        }
+    }
+
+    async fn accept(&self, listener: &TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let connection = self.connection(stream);
+                    self.connections.spawn(self.abort.clone().run_until_cancelled_owned(connection));
+                }
+                Err(error) => {
+                    self.watchdog.log.say(&format!("Cannot accept a connection: {error}"));
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn connection(&self, stream: TcpStream) -> impl Future<Output = ()> + Send + 'static {
+        let watchdog = Arc::clone(&self.watchdog);
+        let finish = self.finish.clone();
+        // A connection that is gone already needs no options.
+        let _ = stream.set_nodelay(true);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let watchdog = Arc::clone(&watchdog);
+            async move { Ok::<_, Infallible>(watchdog.answer(request).await) }
+        });
+        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        async move {
+            let mut connection = pin!(connection);
+            // How a connection ends is the client's business; a call on it has told its own end.
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = finish.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
+            }
+        }
+    }
+}
+
+fn http(read_timeout: Duration) -> Builder {
+    let mut http = Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(Some(read_timeout).filter(|limit| !limit.is_zero()))
+        .max_header_size(LONGEST_HEAD)
+        .max_headers(MOST_HEADERS);
+    http
+}
+
+async fn serve_metrics(listener: TcpListener, metrics: Arc<Metrics>) {
+    let http = http(Duration::from_secs(5));
+    let connections = TaskTracker::new();
+    let end = CancellationToken::new();
+    // Dropped with this future, which ends the connections.
+    let _guard = end.clone().drop_guard();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let metrics = Arc::clone(&metrics);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let page = metrics.page(&request);
+            async move { Ok::<_, Infallible>(page) }
+        });
+        connections.spawn(end.clone().run_until_cancelled_owned(http.serve_connection(TokioIo::new(stream), service)));
+    }
+}

@@ -1,0 +1,104 @@
+//! What is done with one request.
+
+use std::{sync::Arc, time::Instant};
+
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use hyper::body::Incoming;
+use skep_protocol::headers::CALL_ID;
+
+use crate::{
+    answer::{Answer, Source, refusal, text, too_many},
+    fork::Fork,
+    health::Health,
+    http::HttpMode,
+    limit::Limit,
+    log::Log,
+    metrics::Metrics,
+};
+
+pub(crate) struct Watchdog {
+    pub(crate) mode: Mode,
+    pub(crate) health: Health,
+    pub(crate) limit: Limit,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) log: Log,
+    pub(crate) debug_headers: bool,
+}
+
+pub(crate) enum Mode {
+    Fork(Fork),
+    Http(HttpMode),
+}
+
+impl Watchdog {
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let is_get = *request.method() == Method::GET;
+        match request.uri().path() {
+            "/_/health" | "/_/ready" if !is_get => not_allowed(),
+            "/_/health" if self.health.is_good() => text(StatusCode::OK, "OK"),
+            "/_/health" => closing(),
+            "/_/ready" => self.readiness().await,
+            _ => self.call(request).await,
+        }
+    }
+
+    async fn call(&self, request: Request<Incoming>) -> Answer {
+        let begun = Instant::now();
+        let method = request.method().clone();
+        let call_id = request.headers().get(CALL_ID).cloned();
+        if self.debug_headers {
+            self.log_headers(request.headers());
+        }
+        let running = self.metrics.enter();
+        let mut answer = match self.limit.enter() {
+            Err(_) => too_many(&self.limit),
+            Ok(place) => {
+                let mut answer = match &self.mode {
+                    Mode::Fork(fork) => fork.call(request).await,
+                    Mode::Http(http) => http.call(request).await,
+                };
+                answer.body_mut().keep(place);
+                answer
+            }
+        };
+        drop(running);
+        if let Some(call_id) = call_id {
+            answer.headers_mut().entry(CALL_ID).or_insert(call_id);
+        }
+        self.metrics.count(&method, answer.status(), begun.elapsed());
+        answer
+    }
+
+    async fn readiness(&self) -> Answer {
+        if !self.health.accepts() {
+            return closing();
+        }
+        if self.limit.is_full() {
+            return too_many(&self.limit);
+        }
+        let status = match &self.mode {
+            Mode::Fork(_) => StatusCode::OK,
+            Mode::Http(http) => http.readiness().await,
+        };
+        if status.is_success() {
+            return text(status, "OK");
+        }
+        refusal(status, "not_ready", Source::OfWatchdog, "the function is not ready\n")
+    }
+
+    fn log_headers(&self, headers: &HeaderMap) {
+        for (name, value) in headers {
+            let secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE].contains(name);
+            let value = if secret { "(hidden)".into() } else { String::from_utf8_lossy(value.as_bytes()) };
+            self.log.say(&format!("Header {name}: {value}"));
+        }
+    }
+}
+
+fn closing() -> Answer {
+    refusal(StatusCode::SERVICE_UNAVAILABLE, "closing", Source::Classic, "the watchdog does not take calls\n")
+}
+
+fn not_allowed() -> Answer {
+    refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", Source::Classic, "method not allowed\n")
+}

@@ -1,0 +1,168 @@
+//! Fork mode with programs that behave.
+
+use std::{fs, io::Write, thread};
+
+use crate::{
+    client::{open, send},
+    support::{Watchdog, wait_until},
+};
+
+#[test]
+fn cat_echoes_the_body_and_the_answer_tells_call_id_and_duration() {
+    let watchdog = Watchdog::fork("cat", &[]);
+    let headers = [("X-Call-Id", "call-1"), ("Content-Type", "application/x-test")];
+    let answer = send(watchdog.address, "POST", "/", &headers, b"hello");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
+    assert_eq!(answer.headers["x-call-id"], "call-1");
+    assert_eq!(answer.headers["content-type"], "application/x-test");
+    let duration: f64 = answer.headers["x-duration-seconds"].parse().unwrap();
+    assert!(duration > 0.0);
+    wait_until("both log lines are there", || {
+        watchdog.logged("Forking fprocess.") && watchdog.logged("Wrote 5 Bytes - Duration: 0.")
+    });
+}
+
+#[test]
+fn the_request_is_in_the_environment_and_the_functions_own_variables_stay() {
+    let settings = [("Http_Own", "mine"), ("Http_X_Taken", "mine")];
+    let watchdog = Watchdog::fork("env", &settings);
+    let headers = [("X-Taken", "theirs"), ("proxy", "http://evil"), ("X-Call-Id", "7"), ("a_b", "odd")];
+    let text = send(watchdog.address, "PUT", "/a%20b/c?d=e&f", &headers, b"xyz").text();
+    let lines: Vec<&str> = text.lines().collect();
+    for expected in [
+        "Http_Method=PUT",
+        "Http_Path=/a b/c",
+        "Http_Query=d=e&f",
+        "Http_X_Call_Id=7",
+        "Http_ContentLength=3",
+        "Http_Content_Length=3",
+        "Http_Host=function:8080",
+        "Http_Own=mine",
+        "Http_X_Taken=mine",
+        "fprocess=env",
+    ] {
+        assert!(lines.contains(&expected), "{expected} is not in {text}");
+    }
+    assert!(!text.contains("evil") && !text.contains("odd"), "{text}");
+}
+
+#[test]
+fn cgi_headers_can_be_turned_off() {
+    let watchdog = Watchdog::fork("env", &[("cgi_headers", "false")]);
+    assert!(!watchdog.get("/").text().contains("Http_"));
+}
+
+#[test]
+fn a_failing_program_is_500_with_its_exit_status_and_output() {
+    let watchdog = Watchdog::sh("echo out; echo err >&2; exit 3", &[]);
+    let answer = watchdog.get("/");
+    assert_eq!((answer.status, answer.text().as_str()), (500, "exit status 3\nout\nerr\n"));
+    assert!(!answer.headers.contains_key("x-skep-error"), "it is the function's error");
+    assert_eq!(Watchdog::sh("kill -9 $$", &[]).get("/").text(), "signal: killed\n");
+}
+
+#[test]
+fn a_program_that_is_not_there_is_500_and_names_it() {
+    let watchdog = Watchdog::fork("/no/such/program", &[("write_debug", "true")]);
+    let answer = watchdog.get("/");
+    assert_eq!(answer.status, 500);
+    assert!(answer.text().contains("/no/such/program"), "{}", answer.text());
+    assert_eq!(answer.headers["x-skep-error"], "cannot_start");
+    assert_eq!(watchdog.get("/_/health").status, 200);
+}
+
+#[test]
+fn stderr_goes_to_the_log_with_the_call_id_when_it_is_not_combined() {
+    let script = "echo out; echo err >&2; head -c 100000 /dev/zero | tr '\\0' x >&2";
+    let settings = [("combine_output", "false"), ("log_callid", "true"), ("log_buffer_size", "40000")];
+    let watchdog = Watchdog::sh(script, &settings);
+    let answer = send(watchdog.address, "GET", "/", &[("X-Call-Id", "call-9")], b"");
+    assert_eq!(answer.text(), "out\n");
+    let stripped = |line: &String| line.split_once("stderr: [call-9] ").map(|(_, text)| text.len());
+    wait_until("the whole of STDERR is in the log", || {
+        let lengths: Vec<usize> = watchdog.log_lines().iter().filter_map(stripped).collect();
+        lengths == [3, 40_000, 40_000, 20_000]
+    });
+}
+
+#[test]
+fn bodies_of_many_sizes_come_back_whole() {
+    let watchdog = Watchdog::fork("cat", &[]);
+    for size in [0, 1, 65_536, 1 << 20, 64 << 20] {
+        let body: Vec<u8> = (0..size).map(|position: u32| (position / 3 % 251) as u8).collect();
+        let answer = watchdog.post(&body);
+        assert_eq!(answer.status, 200);
+        assert!(answer.body == body, "{size} bytes came back as {}", answer.body.len());
+    }
+}
+
+#[test]
+fn chunked_bodies_are_streamed_and_have_no_length() {
+    let watchdog = Watchdog::sh("cat; echo; echo $Http_ContentLength $Http_Transfer_Encoding", &[]);
+    let mut stream = open(watchdog.address, "POST", "/", &[("Transfer-Encoding", "chunked")], None);
+    stream.write_all(b"3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.ends_with("\r\n\r\nabcdefg\n-1 chunked\n"), "{answer}");
+}
+
+#[test]
+fn a_body_that_breaks_off_is_never_taken_for_a_whole_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (begun, whole) = (directory.path().join("begun"), directory.path().join("whole"));
+    let script = format!("touch {}; cat >/dev/null; touch {}", begun.display(), whole.display());
+    let watchdog = Watchdog::sh(&script, &[]);
+    let mut stream = open(watchdog.address, "POST", "/", &[], Some(1000));
+    stream.write_all(b"only this").unwrap();
+    wait_until("the process runs", || fs::exists(&begun).unwrap());
+    drop(stream);
+    watchdog.wait_until_no_function_runs();
+    assert!(!fs::exists(&whole).unwrap());
+}
+
+#[test]
+fn verbs_of_the_contract_are_served_and_others_are_405() {
+    let watchdog = Watchdog::sh("echo $Http_Method", &[]);
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        let answer = send(watchdog.address, method, "/", &[], b"");
+        assert_eq!((answer.status, answer.text()), (200, format!("{method}\n")));
+    }
+    let answer = send(watchdog.address, "HEAD", "/", &[], b"");
+    assert_eq!((answer.status, answer.headers["content-length"].as_str()), (200, "5"));
+    assert_eq!(send(watchdog.address, "TRACE", "/", &[], b"").status, 405);
+}
+
+#[test]
+fn over_max_inflight_is_429_with_the_openfaas_text_and_not_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    let go = directory.path().join("go");
+    let script = format!("until [ -e {} ]; do sleep 0.05; done; echo done", go.display());
+    let watchdog = Watchdog::sh(&script, &[("max_inflight", "1")]);
+    thread::scope(|scope| {
+        let first = scope.spawn(|| watchdog.get("/"));
+        wait_until("the place is taken", || watchdog.get("/_/ready").status == 429);
+        let answer = watchdog.get("/");
+        assert_eq!(answer.status, 429);
+        assert_eq!(answer.text().trim(), "Concurrent request limit exceeded. Max concurrent requests: 1");
+        assert_eq!(answer.headers["x-openfaas-internal"], "faas-middleware");
+        fs::write(&go, "").unwrap();
+        assert_eq!(first.join().unwrap().status, 200);
+    });
+    assert_eq!((watchdog.get("/_/ready").status, watchdog.get("/").status), (200, 200));
+}
+
+#[test]
+fn marshalled_requests_are_one_json_document() {
+    let watchdog = Watchdog::fork("cat", &[("marshal_request", "true"), ("content_type", "application/json")]);
+    let answer = send(watchdog.address, "POST", "/", &[("X-Call-Id", "7")], b"hi");
+    assert_eq!(answer.headers["content-type"], "application/json");
+    assert!(answer.text().contains(r#""X-Call-Id":["7"]"#) && answer.text().contains(r#""raw":"aGk=""#));
+}
+
+#[test]
+fn health_is_for_get_only() {
+    let watchdog = Watchdog::fork("cat", &[]);
+    let answer = watchdog.get("/_/health");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "OK"));
+    assert_eq!(send(watchdog.address, "POST", "/_/health", &[], b"").status, 405);
+}

@@ -1,0 +1,94 @@
+//! Settings, as the operating system gives them.
+
+use std::{fs, process::Command};
+
+use crate::{
+    client::send,
+    support::{Watchdog, wait_until},
+};
+
+#[test]
+fn a_value_that_cannot_be_stops_the_start_with_one_line_that_names_it() {
+    for (setting, value) in [
+        ("exec_timeout", "abc"),
+        ("read_timeout", "-1"),
+        ("write_timeout", ""),
+        ("healthcheck_interval", "5 s"),
+        ("mode", "afterburn"),
+        ("mode", "static"),
+        ("port", "65536"),
+        ("write_debug", "maybe"),
+        ("max_inflight", "-1"),
+        ("fprocess", "cat 'x"),
+        ("fprocess", ""),
+        ("upstream_url", "ftp://x"),
+        ("log_buffer_size", "0"),
+        ("lifeline", "tcp"),
+        ("jwt_auth", "true"),
+        ("listen_address", "x"),
+        ("content_type", "a\nb"),
+    ] {
+        let output = command().env("fprocess", "cat").env(setting, value).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{setting}={value}: {text}");
+        assert!(text.starts_with(&format!("fwatchdog: {setting}: ")) && text.trim_end().lines().count() == 1, "{text}");
+    }
+}
+
+#[test]
+fn one_dash_is_enough_for_version_and_health_check() {
+    let output = command().arg("-version").output().unwrap();
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains(env!("CARGO_PKG_VERSION")));
+    let watchdog = Watchdog::fork("cat", &[]);
+    let check = |port: u16| {
+        let mut command = command();
+        command.arg("-run-healthcheck").env("suppress_lock", "true").env("port", port.to_string());
+        command.status().unwrap().success()
+    };
+    assert!(check(watchdog.address.port()));
+    assert!(!check(1));
+}
+
+#[test]
+fn names_and_aliases_of_openfaas_are_understood() {
+    let settings =
+        [("function_process", "echo 'two  words'"), ("fprocess", "cat"), ("mode", "streaming"), ("exec_timeout", "10")];
+    let watchdog = Watchdog::start(&settings);
+    assert_eq!(send(watchdog.address, "GET", "/", &[], b"").text(), "two  words\n");
+}
+
+#[test]
+fn the_lock_file_is_part_of_health() {
+    const LOCK: &str = "/tmp/.lock";
+    let mut watchdog = Watchdog::fork("cat", &[("suppress_lock", "false")]);
+    wait_until("the lock file is written", || fs::exists(LOCK).unwrap());
+    let check = || command().arg("-run-healthcheck").status().unwrap().success();
+    assert!(check());
+    assert_eq!(watchdog.get("/_/health").status, 200);
+    fs::remove_file(LOCK).unwrap();
+    assert!(!check());
+    assert_eq!(watchdog.get("/_/health").status, 503);
+    fs::write(LOCK, "").unwrap();
+    watchdog.signal("TERM");
+    watchdog.wait_for_exit();
+    assert!(!fs::exists(LOCK).unwrap());
+}
+
+#[test]
+fn metrics_have_the_names_of_openfaas() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let watchdog = Watchdog::fork("cat", &[("metrics_port", &port.to_string())]);
+    watchdog.post(b"x");
+    let page = send(([127, 0, 0, 1], port).into(), "GET", "/metrics", &[], b"").text();
+    for line in [
+        r#"http_requests_total{code="200",method="post"} 1"#,
+        r#"http_request_duration_seconds_count{code="200",method="post"} 1"#,
+        "http_requests_in_flight 0",
+    ] {
+        assert!(page.contains(line), "{line} is not in {page}");
+    }
+}
+
+fn command() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_fwatchdog"))
+}

@@ -1,0 +1,148 @@
+//! A watchdog that was started for one test, and what `/proc` tells about it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use skep_process::{ProcessTag, kill_tree};
+
+use crate::client::{Answer, send};
+
+/// Long enough for a machine that does other things as well.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Watchdog {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) tag: ProcessTag,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Watchdog {
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
+        let tag = ProcessTag::new(None);
+        let mut child = command(settings, &tag).spawn().unwrap();
+        let log = Arc::default();
+        let address = read_log(&mut child, &log);
+        Self { child, address, tag, log }
+    }
+
+    pub(crate) fn fork(fprocess: &str, settings: &[(&str, &str)]) -> Self {
+        Self::start(&[&[("fprocess", fprocess)], settings].concat())
+    }
+
+    pub(crate) fn sh(script: &str, settings: &[(&str, &str)]) -> Self {
+        Self::fork(&shlex::try_join(["sh", "-c", script]).unwrap(), settings)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        send(self.address, "GET", path, &[], b"")
+    }
+
+    pub(crate) fn post(&self, body: &[u8]) -> Answer {
+        send(self.address, "POST", "/", &[], body)
+    }
+
+    pub(crate) fn logged(&self, text: &str) -> bool {
+        self.log.lock().unwrap().iter().any(|line| line.contains(text))
+    }
+
+    pub(crate) fn log_lines(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    pub(crate) fn take_stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
+    pub(crate) fn wait_for_exit(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the watchdog ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// How many processes the watchdog's functions have now.
+    pub(crate) fn functions(&self) -> usize {
+        tagged(&self.tag) - usize::from(fs::exists(format!("/proc/{}/exe", self.child.id())).unwrap_or_default())
+    }
+
+    pub(crate) fn wait_until_no_function_runs(&self) {
+        wait_until("no process is left", || self.functions() == 0);
+    }
+
+    pub(crate) fn wait_until_ready(&self) {
+        wait_until("the function is ready", || self.get("/_/ready").status == 200);
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        kill_tree(None, &self.tag);
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn command(settings: &[(&str, &str)], tag: &ProcessTag) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fwatchdog"));
+    command
+        .env(ProcessTag::VARIABLE, tag.as_str())
+        .envs([("port", "0"), ("metrics_port", "0"), ("listen_address", "127.0.0.1")])
+        .envs([("suppress_lock", "true"), ("healthcheck_interval", "0s")])
+        .envs(settings.iter().copied())
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Reads STDERR for as long as there is any, and returns the address that it names.
+pub(crate) fn read_log(child: &mut Child, log: &Arc<Mutex<Vec<String>>>) -> SocketAddr {
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    let address = line.split_once("Listening on ").unwrap_or_else(|| panic!("{line}")).1.trim().parse().unwrap();
+    let log = Arc::clone(log);
+    thread::spawn(move || {
+        let mut line = Vec::new();
+        while stderr.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            log.lock().unwrap().push(String::from_utf8_lossy(&line).trim_end().to_owned());
+            line.clear();
+        }
+    });
+    address
+}
+
+/// Processes that carry the tag, the dead ones not counted.
+pub(crate) fn tagged(tag: &ProcessTag) -> usize {
+    let mark = format!("{}=", ProcessTag::VARIABLE).into_bytes();
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| fs::read(entry.unwrap().path().join("environ")).ok())
+        .filter(|environment| {
+            let mut values =
+                environment.split(|byte| *byte == 0).filter_map(|variable| variable.strip_prefix(&mark[..]));
+            values.any(|value| tag.covers(&String::from_utf8_lossy(value)))
+        })
+        .count()
+}
+
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
