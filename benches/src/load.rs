@@ -16,7 +16,7 @@ use crate::http::{Requests, Target, with_requests};
 pub(crate) const BODY: [u8; 256] = [b'x'; 256];
 
 /// Requests of a run that are sent before anything is counted.
-const LEAD: Duration = Duration::from_millis(200);
+const LEAD: Duration = Duration::from_millis(60);
 /// What has not ended so long after it should have hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(30);
 /// However many requests are sent.
@@ -29,6 +29,16 @@ pub(crate) struct Answered {
 }
 
 impl Answered {
+    pub(crate) fn nothing() -> Result<Self> {
+        Ok(Self { latency: Histogram::new(3)?, window: Duration::ZERO })
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) -> Result<()> {
+        self.latency.add(&other.latency)?;
+        self.window += other.window;
+        Ok(())
+    }
+
     pub(crate) fn per_second(&self) -> f64 {
         self.latency.len() as f64 / self.window.as_secs_f64()
     }

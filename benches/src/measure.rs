@@ -4,9 +4,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::{http::Target, load, output};
+use crate::{
+    http::Target,
+    load::{self, Answered},
+    output,
+};
 
-/// One line of the result. Runs of value and baseline are pairs: the n-th of one came right after the n-th of the other.
+/// A run of a load is cut into so many slices, and the sides take turns with them: what drifts within seconds hits all.
+const SLICES: u32 = 5;
+
+/// One line of the result. The n-th run of the value and the n-th of the baseline are a pair: they took turns, or came one right after the other.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) name: String,
@@ -71,8 +78,13 @@ pub(crate) async fn alternate(
         load::run(target, connections, window / 2).await?;
     }
     for run in 1..=runs {
-        for (side, (_, target)) in sides.iter_mut().zip(targets) {
-            let answered = load::run(target, connections, window).await?;
+        let mut all = targets.iter().map(|_| Answered::nothing()).collect::<Result<Vec<_>>>()?;
+        for _ in 0..SLICES {
+            for (answered, (_, target)) in all.iter_mut().zip(targets) {
+                answered.add(&load::run(target, connections, window / SLICES).await?)?;
+            }
+        }
+        for (side, answered) in sides.iter_mut().zip(all) {
             side.values.push(match reading {
                 Reading::PerSecond => answered.per_second(),
                 Reading::P50Micros => answered.p50_us(),

@@ -28,12 +28,8 @@ impl Puller {
         Handled: Future<Output = ()> + Send + 'static,
     {
         let window = Arc::new(Semaphore::new(self.window));
-        loop {
-            let next = tokio::select! {
-                () = self.shutdown.cancelled() => return,
-                next = next(&mut queue, &window) => next,
-            };
-            let deliveries = match next {
+        while !self.shutdown.is_cancelled() {
+            let deliveries = match self.next(&mut queue, &window).await {
                 Ok(deliveries) => deliveries,
                 Err(error) => {
                     warn!(error = error.chain(), queue = self.queue, "a queue cannot be read; trying again");
@@ -54,14 +50,14 @@ impl Puller {
             }
         }
     }
-}
 
-/// Waits for room in the window, then for as many deliveries as it has room for.
-async fn next<T>(queue: &mut Queue<T>, window: &Semaphore) -> Result<Vec<Delivery<T>>> {
-    let Ok(first) = window.acquire().await else {
-        return Ok(Vec::new());
-    };
-    let room = (window.available_permits() + 1).min(BATCH);
-    drop(first);
-    queue.next(room).await
+    /// Waits for room in the window, then for as many deliveries as it has room for.
+    async fn next<T>(&self, queue: &mut Queue<T>, window: &Semaphore) -> Result<Vec<Delivery<T>>> {
+        let first = tokio::select! {
+            first = window.acquire() => first,
+            () = self.shutdown.cancelled() => return Ok(Vec::new()),
+        };
+        drop(first);
+        queue.next(window.available_permits().min(BATCH), &self.shutdown).await
+    }
 }

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::harness::{Function, Platform, Receiver, answer_to, wait_until};
+use crate::harness::{Function, Platform, Receiver, answer_to, free_address, wait_until};
 
 async fn queue(platform: &Platform, function: &str, receiver: &Receiver, body: &'static str) -> String {
     let request = platform.gateway.post(&format!("/async-function/{function}"));
@@ -67,7 +67,7 @@ async fn a_callback_that_is_never_taken_becomes_a_dead_letter_and_the_result_sta
 #[tokio::test]
 async fn a_receiver_that_is_not_there_yet_gets_its_callback_later() {
     let platform = Platform::start([Function::cat()]).await;
-    let address = crate::harness::free_address();
+    let address = free_address();
     let request = platform.gateway.post("/async-function/cat").header("X-Callback-Url", format!("http://{address}/"));
     let id = answer_to(request.body("patience")).await.header("x-call-id").to_owned();
     wait_until("the first try has failed", async || platform.up.stderr().contains("callback failed")).await;

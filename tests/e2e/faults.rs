@@ -128,35 +128,5 @@ async fn a_bus_that_is_killed_keeps_what_was_accepted() {
     for id in ids {
         assert_eq!(roles.gateway.finished(&id).await["state"], "succeeded");
     }
-    for _ in 0..12 {
-        let st = roles.gateway.call_status("accepted").await.unwrap();
-        let stream = crate::nats::stream(&roles.site, "SKEP_INVOKE").await;
-        let info = stream.get_info().await.unwrap();
-        eprintln!("DEBUG {st} {:?}", info.state);
-        use futures_util::StreamExt;
-        let mut cs = stream.consumers();
-        while let Some(Ok(c)) = cs.next().await {
-            if c.delivered.stream_sequence > 0 || c.num_pending > 0 {
-                eprintln!(
-                    "DEBUG   {} delivered={:?} floor={:?} pending={} ackpend={} redeliv={} waiting={}",
-                    c.name,
-                    c.delivered,
-                    c.ack_floor,
-                    c.num_pending,
-                    c.num_ack_pending,
-                    c.num_redelivered,
-                    c.num_waiting
-                );
-            }
-        }
-        if st["state"] != "queued" {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_secs(4)).await;
-    }
-    eprintln!(
-        "DEBUG {}",
-        roles.worker.stderr().lines().filter(|l| !l.contains("could not be run")).collect::<Vec<_>>().join("\n")
-    );
     assert_eq!(roles.gateway.finished("accepted").await["state"], "succeeded");
 }

@@ -8,7 +8,9 @@ use std::{
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use crate::harness::{Callback, Function, Gateway, Platform, Receiver, Roles, answer_to, repository, wait_until};
+use crate::harness::{
+    Callback, Function, Gateway, Platform, Receiver, Roles, Site, answer_to, metrics_of, repository, wait_until,
+};
 
 const CALLS: usize = 500;
 const EVENTS: [&str; 3] = ["push", "issues", "pull_request"];
@@ -105,7 +107,7 @@ fn distinct(callbacks: &[Callback]) -> HashSet<String> {
 }
 
 /// Checks that there is one record for each call, and that each says the call succeeded.
-async fn check_records(gateway: &Gateway, site: &crate::harness::Site, sent: &Sent) -> u64 {
+async fn check_records(gateway: &Gateway, site: &Site, sent: &Sent) -> u64 {
     let records = crate::nats::stream(site, "SKEP_CALLS").await;
     let mut info = records.info_with_subjects("skep.calls.*.*").await.unwrap();
     let mut subjects = BTreeMap::new();
@@ -154,7 +156,7 @@ async fn webhooks_come_back_500_at_once_although_the_worker_is_killed() {
     for callback in &callbacks {
         check(callback, &sent, &webhooks);
     }
-    let runs = crate::harness::metrics_of(roles.site.worker_admin).await;
+    let runs = metrics_of(roles.site.worker_admin).await;
     let runs = runs.lines().find(|line| line.starts_with("gateway_function_invocation_started")).unwrap_or_default();
     eprintln!(
         "the worker was killed after {before} of {CALLS} callbacks; {} came twice; attempts on record: {attempts}; after the restart: {runs}",

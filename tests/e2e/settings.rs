@@ -13,6 +13,14 @@ async fn check(site: &Site, arguments: &[&str], setting: &str) -> String {
     said
 }
 
+/// As `check`, for what cannot be known before the start.
+async fn check_last_line(site: &Site, arguments: &[&str], setting: &str) -> String {
+    let (code, said) = site.run_to_the_end(site.up_command(arguments)).await;
+    let last = said.lines().last().unwrap_or_default().to_owned();
+    assert!(code == Some(2) && last.contains(setting), "{setting}: {code:?}: {said}");
+    last
+}
+
 /// Nothing that `skep up` starts is there.
 fn assert_nothing_is_left(site: &Site) {
     assert!(site.processes().is_empty(), "{:?}", site.processes());
@@ -58,7 +66,6 @@ async fn a_broken_stack_file_is_told_with_its_line() {
         ("functions:\n  a:\n    fprocess: cat\n    environment:\n      max_inflight: few\n", "max_inflight"),
         ("functions:\n  a:\n    fprocess: cat\n  a:\n    fprocess: cat\n", "a"),
         ("provider:\n  name: lambda\n", "lambda"),
-        ("functions:\n  a:\n    image: example/a\n", "fprocess"),
     ];
     for (text, told) in stacks {
         fs::write(site.path("stack.yml"), text).unwrap();
@@ -70,6 +77,17 @@ async fn a_broken_stack_file_is_told_with_its_line() {
     check(&site, &[], "--file").await;
     fs::remove_file(site.path("stack.yml")).unwrap();
     check(&site, &[], "--file").await;
+}
+
+#[tokio::test]
+async fn a_function_that_cannot_run_here_is_told_and_nothing_stays() {
+    let site = Site::new([]);
+    for (section, told) in [("image: example/a", "image"), ("fprocess: no-such-program", "no-such-program")] {
+        fs::write(site.path("stack.yml"), format!("functions:\n  a:\n    {section}\n")).unwrap();
+        let said = check_last_line(&site, &[], "--file").await;
+        assert!(said.contains(told), "{said}");
+        assert_nothing_is_left(&site);
+    }
 }
 
 #[tokio::test]
@@ -99,9 +117,10 @@ async fn other_settings_that_cannot_be_are_named() {
     let no_nats = ["--nats-url", nowhere.as_str(), "--nats-wait", "200ms"];
     check(&site, &no_nats, "--nats-url").await;
     check(&site, &["--watchdog", &missing], "--watchdog").await;
+    // What only shows when NATS is up is told in the last line.
     let most = (64 * 1024 * 1024).to_string();
-    check(&site, &["--async-body-limit", &most], "--async-body-limit").await;
-    check(&site, &["--basic-auth", "--secret-mount-path", &missing], "basic-auth-user").await;
+    check_last_line(&site, &["--async-body-limit", &most], "--async-body-limit").await;
+    check_last_line(&site, &["--basic-auth", "--secret-mount-path", &missing], "basic-auth-user").await;
     for (flag, value) in [
         ("--grace", "soon"),
         ("--attempts", "0"),

@@ -35,9 +35,10 @@ class Upstream(BaseHTTPRequestHandler):
             self.piece(b"")
         elif path == "/upload":
             # Tells by a file of its own that the first piece of the body came.
-            first = next(pieces(self.rfile))
+            body = pieces(self.rfile)
+            first = next(body)
             open("first-piece", "wb").write(first)
-            rest = b"".join(pieces(self.rfile))
+            rest = b"".join(body)
             self.head("text/plain")
             self.piece(first + rest)
             self.piece(b"")

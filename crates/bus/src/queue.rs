@@ -7,6 +7,7 @@ use async_nats::jetstream::{
     consumer::{AckPolicy, PullConsumer, pull},
 };
 use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
 
 use crate::{Bus, Delivery, Error, Result, wire::Unreadable};
 
@@ -14,6 +15,8 @@ use crate::{Bus, Delivery, Error, Result, wire::Unreadable};
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(30);
 /// How long one pull waits for messages.
 const PULL_FOR: Duration = Duration::from_secs(5);
+/// A pull that has brought nothing for so long, not even word of its end, is given up.
+const ANSWER_WITHIN: Duration = PULL_FOR.saturating_add(Duration::from_secs(5));
 
 /// Messages of one stream, each read as `T`, handed out to be finished.
 pub struct Queue<T> {
@@ -36,10 +39,11 @@ impl<T> Queue<T> {
         Self { bus: bus.clone(), stream: bus.subjects().stream(stream), name, filter, read, consumer: None }
     }
 
-    /// The next deliveries, at most `limit`; an empty answer means that none came for a while.
+    /// The next deliveries, at most `limit`; an empty answer means that none came for a while, or that `stop` is cancelled.
     ///
+    /// What was handed out is always returned, for nobody else gets it before its deadline.
     /// After an error the consumer is looked up, or made, again.
-    pub async fn next(&mut self, limit: usize) -> Result<Vec<Delivery<T>>> {
+    pub async fn next(&mut self, limit: usize, stop: &CancellationToken) -> Result<Vec<Delivery<T>>> {
         let consumer = match self.consumer.take() {
             Some(consumer) => consumer,
             None => self.open().await?,
@@ -47,7 +51,12 @@ impl<T> Queue<T> {
         // What is there now, and if there is nothing, the first message that comes.
         let mut deliveries = self.drain(consumer.fetch().max_messages(limit).messages().await).await?;
         if deliveries.is_empty() {
-            deliveries = self.drain(consumer.batch().max_messages(1).expires(PULL_FOR).messages().await).await?;
+            let first = async { self.drain(consumer.batch().max_messages(1).expires(PULL_FOR).messages().await).await };
+            tokio::select! {
+                biased;
+                first = first => deliveries = first?,
+                () = stop.cancelled() => {}
+            }
         }
         self.consumer = Some(consumer);
         Ok(deliveries)
@@ -77,7 +86,12 @@ impl<T> Queue<T> {
     {
         let mut batch = batch.map_err(Error::unavailable)?;
         let mut deliveries = Vec::new();
-        while let Some(message) = batch.next().await {
+        loop {
+            // The answer to a pull is lost when the server dies; without expiry the client would wait for ever.
+            let Ok(next) = tokio::time::timeout(ANSWER_WITHIN, batch.next()).await else {
+                break;
+            };
+            let Some(message) = next else { break };
             match message {
                 Ok(message) => deliveries.extend(Delivery::new(message, self.read)),
                 // What was already handed out must be used, or it would wait for its ack deadline.

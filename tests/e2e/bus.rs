@@ -1,0 +1,218 @@
+//! The bus against a real server: what is stored once, what is refused, and what housekeeping leaves alone.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, stream};
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use skep_bus::{Bus, BusConfig, Delivery, Error, RegistryEvent, Submitted};
+use skep_protocol::{
+    CallId, CallRecord, CallState, CallStatus, FunctionDeployment, FunctionName, FunctionRecord, Invocation, LANES,
+    Subjects, lane_of,
+};
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    harness::{Program, Site, wait_until},
+    nats,
+};
+
+async fn start() -> (Site, Program, Bus) {
+    let site = Site::new([]);
+    let server = site.start_nats().await;
+    let config = BusConfig {
+        url: site.nats_url(),
+        subjects: Subjects::default(),
+        name: "test".to_owned(),
+        patience: Duration::from_secs(60),
+        keep_records: Duration::from_secs(3600),
+    };
+    let bus = Bus::connect(&config).await.unwrap();
+    (site, server, bus)
+}
+
+fn invocation(function: &str, id: &str) -> Invocation {
+    Invocation {
+        call_id: id.parse().unwrap(),
+        function: function.parse().unwrap(),
+        method: Method::POST,
+        path: String::new(),
+        query: None,
+        headers: HeaderMap::new(),
+        body: Bytes::from_static(b"body"),
+        callback: None,
+        accepted_at: OffsetDateTime::now_utc(),
+        has_callers_id: false,
+    }
+}
+
+fn record(id: &CallId, body: &'static str) -> CallRecord {
+    let status = CallStatus {
+        call_id: id.clone(),
+        function: "f".to_owned(),
+        state: CallState::Succeeded,
+        status: Some(200),
+        attempts: 1,
+        accepted_at: OffsetDateTime::now_utc(),
+        started_at: None,
+        finished_at: None,
+        duration_seconds: None,
+        reason: None,
+        callback_url: None,
+    };
+    CallRecord { status, headers: HeaderMap::new(), body: Bytes::from_static(body.as_bytes()) }
+}
+
+async fn take(bus: &Bus, function: &str, count: usize) -> Vec<Delivery<Invocation>> {
+    let mut queue = bus.lane(lane_of(&function.parse::<FunctionName>().unwrap()));
+    let mut taken = Vec::new();
+    while taken.len() < count {
+        taken.extend(queue.next(count - taken.len(), &CancellationToken::new()).await.unwrap());
+    }
+    taken
+}
+
+async fn queued(site: &Site) -> u64 {
+    let jetstream = jetstream::new(nats::client(site).await);
+    jetstream.get_stream("SKEP_INVOKE").await.unwrap().cached_info().state.messages
+}
+
+#[tokio::test]
+async fn a_call_id_is_accepted_once_while_queued_and_once_recorded() {
+    let (_site, _server, bus) = start().await;
+    let mut call = invocation("f", "once");
+    assert_eq!(bus.submit(&call).await.unwrap(), Submitted::Accepted);
+    assert_eq!(bus.submit(&call).await.unwrap(), Submitted::Duplicate);
+    let status = bus.call_status(&call.call_id).await.unwrap().unwrap();
+    assert_eq!((status.state, status.function.as_str()), (CallState::Queued, "f"));
+
+    bus.store_record(&record(&call.call_id, "first")).await.unwrap();
+    take(&bus, "f", 1).await[0].ack().await;
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    for lane in 0..LANES {
+        // Every lane has been opened once, or housekeeping would spare what it may still hold.
+        bus.lane(lane).next(1, &stopped).await.unwrap();
+    }
+    wait_until("the finished call is purged", async || bus.purge_finished().await.unwrap() == 1).await;
+    call.has_callers_id = true;
+    assert_eq!(bus.submit(&call).await.unwrap(), Submitted::Duplicate, "its record is kept");
+}
+
+#[tokio::test]
+async fn the_first_record_of_a_call_stays() {
+    let (_site, _server, bus) = start().await;
+    let id: CallId = "r".parse().unwrap();
+    assert!(bus.record(&id).await.unwrap().is_none());
+    assert_eq!(bus.store_record(&record(&id, "first")).await.unwrap(), Submitted::Accepted);
+    assert_eq!(bus.store_record(&record(&id, "second")).await.unwrap(), Submitted::Duplicate);
+    assert_eq!(bus.record(&id).await.unwrap().unwrap().body, "first");
+}
+
+#[tokio::test]
+async fn a_record_that_comes_later_ends_the_wait() {
+    let (_site, _server, bus) = start().await;
+    let id: CallId = "w".parse().unwrap();
+    let later = async {
+        tokio::task::yield_now().await;
+        bus.store_record(&record(&id, "late")).await.unwrap();
+    };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let (found, ()) = tokio::join!(bus.wait_for_record(&id, deadline), later);
+    assert_eq!(found.unwrap().unwrap().body, "late");
+    let never: CallId = "never".parse().unwrap();
+    assert!(bus.wait_for_record(&never, tokio::time::Instant::now()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn housekeeping_spares_everything_from_the_first_unfinished_call_on() {
+    let (site, _server, bus) = start().await;
+    // Two functions of different lanes, in turns.
+    let other =
+        (0..).map(|n| format!("g{n}")).find(|name| lane_of(&name.parse().unwrap()) != lane_of(&"f".parse().unwrap()));
+    let other = other.unwrap();
+    for n in 0..10 {
+        bus.submit(&invocation("f", &format!("f{n}"))).await.unwrap();
+        bus.submit(&invocation(&other, &format!("g{n}"))).await.unwrap();
+    }
+    for delivery in take(&bus, "f", 10).await {
+        delivery.ack().await;
+    }
+    let others = take(&bus, &other, 10).await;
+    for delivery in others.iter().filter(|delivery| delivery.content.as_ref().unwrap().call_id.as_str() != "g4") {
+        delivery.ack().await;
+    }
+    assert_eq!(bus.purge_finished().await.unwrap(), 0, "a lane that nobody has opened may hold anything");
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    for lane in 0..LANES {
+        bus.lane(lane).next(1, &stopped).await.unwrap();
+    }
+    wait_until("finished calls are purged", async || {
+        bus.purge_finished().await.unwrap() > 0 || queued(&site).await == 11
+    })
+    .await;
+    assert_eq!(queued(&site).await, 11, "g4 and all after it stay");
+    assert!(bus.call_status(&"g4".parse().unwrap()).await.unwrap().is_some());
+    others.iter().find(|delivery| delivery.content.as_ref().unwrap().call_id.as_str() == "g4").unwrap().ack().await;
+    wait_until("the rest is purged", async || bus.purge_finished().await.unwrap() > 0 || queued(&site).await == 0)
+        .await;
+    assert_eq!(queued(&site).await, 0);
+}
+
+#[tokio::test]
+async fn what_is_given_back_comes_again_and_what_is_held_does_not() {
+    let (_site, _server, bus) = start().await;
+    bus.submit(&invocation("f", "again")).await.unwrap();
+    let first = take(&bus, "f", 1).await.remove(0);
+    assert_eq!(first.delivered, 1);
+    first.again_after(Duration::from_millis(50)).await;
+    let second = take(&bus, "f", 1).await.remove(0);
+    assert_eq!(second.delivered, 2);
+    let mut queue = bus.lane(lane_of(&"f".parse().unwrap()));
+    assert!(queue.next(1, &CancellationToken::new()).await.unwrap().is_empty(), "it is still held");
+    second.ack().await;
+}
+
+#[tokio::test]
+async fn a_full_stream_and_a_large_message_are_told_apart() {
+    let (site, _server, bus) = start().await;
+    let mut large = invocation("f", "large");
+    large.body = vec![0; bus.largest_message() + 1].into();
+    assert!(matches!(bus.submit(&large).await, Err(Error::TooLarge { .. })));
+
+    let jetstream = jetstream::new(nats::client(&site).await);
+    let config = jetstream.get_stream("SKEP_INVOKE").await.unwrap().cached_info().config.clone();
+    jetstream.update_stream(stream::Config { max_messages: 1, ..config }).await.unwrap();
+    assert_eq!(bus.submit(&invocation("f", "fits")).await.unwrap(), Submitted::Accepted);
+    assert!(matches!(bus.submit(&invocation("f", "full")).await, Err(Error::Full(_))));
+}
+
+#[tokio::test]
+async fn the_registry_is_read_whole_empty_or_not() {
+    use futures_util::StreamExt;
+
+    let (_site, _server, bus) = start().await;
+    assert!(bus.functions().await.unwrap().is_empty());
+    let record = |service: &str| FunctionRecord {
+        deployment: FunctionDeployment { service: service.to_owned(), ..Default::default() },
+        replicas: 1,
+        endpoints: vec![],
+        created_at: OffsetDateTime::UNIX_EPOCH,
+    };
+    for name in ["a", "b", "c"] {
+        bus.put_function(&name.parse().unwrap(), &record(name)).await.unwrap();
+    }
+    bus.remove_function(&"b".parse().unwrap()).await.unwrap();
+    let names: Vec<String> = bus.functions().await.unwrap().into_iter().map(|(name, _)| name.into()).collect();
+    assert_eq!(names, ["a", "c"]);
+
+    let mut events = std::pin::pin!(bus.watch_functions().await.unwrap());
+    while !matches!(events.next().await.unwrap().unwrap(), RegistryEvent::Current) {}
+    let revision = bus.put_function(&"d".parse().unwrap(), &record("d")).await.unwrap();
+    let change = events.next().await.unwrap().unwrap();
+    assert!(
+        matches!(change, RegistryEvent::Put { name, revision: seen, .. } if name.as_str() == "d" && seen == revision)
+    );
+}
