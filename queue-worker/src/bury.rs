@@ -9,7 +9,7 @@ use skep_protocol::{CallId, CallRecord, CallState, CallStatus, Invocation};
 use time::OffsetDateTime;
 use tracing::warn;
 
-use crate::{Worker, call::queued};
+use crate::Worker;
 
 /// A dead letter that cannot be stored is not lost: its message comes again.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ impl Worker {
         attempts: u64,
         reason: &str,
     ) {
-        let status = CallStatus { attempts, ..queued(invocation) };
+        let status = CallStatus { attempts, ..invocation.status() };
         self.bury(delivery, status, reason).await;
     }
 
@@ -31,7 +31,7 @@ impl Worker {
         let mut tokens = delivery.subject.rsplit('.');
         let call_id = tokens.next().and_then(|id| id.parse().ok()).unwrap_or_else(CallId::generate);
         let function = tokens.next().unwrap_or_default().to_owned();
-        self.bury(delivery, unknown_call(call_id, function), reason).await;
+        self.bury(delivery, CallStatus::accepted(call_id, function, OffsetDateTime::now_utc()), reason).await;
     }
 
     /// Stores the message and the record of its end, then acknowledges; a step that fails is done again on redelivery.
@@ -61,22 +61,5 @@ impl Worker {
         warn!(call_id = %record.status.call_id, function = record.status.function, reason, "a call is dead");
         self.metrics.count_finished(&record.status);
         delivery.ack().await;
-    }
-}
-
-/// The state of a call of which only function and id are known.
-pub(crate) fn unknown_call(call_id: CallId, function: String) -> CallStatus {
-    CallStatus {
-        call_id,
-        function,
-        state: CallState::Queued,
-        status: None,
-        attempts: 0,
-        accepted_at: OffsetDateTime::now_utc(),
-        started_at: None,
-        finished_at: None,
-        duration_seconds: None,
-        reason: None,
-        callback_url: None,
     }
 }

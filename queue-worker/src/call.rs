@@ -22,8 +22,6 @@ use crate::{
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(100);
 /// How long the bus may be away before a delivery that has not begun is given back.
 const BUS_AWAY: Duration = Duration::from_secs(2);
-/// How long a call that has begun waits before it asks for a slot again.
-const SLOT_AGAIN: Duration = Duration::from_millis(200);
 /// Room that a record needs beside the answer's body.
 const RECORD_HEADERS: usize = 64 * 1024;
 
@@ -47,16 +45,8 @@ impl Worker {
     }
 
     async fn run_call(&self, delivery: &Delivery<Invocation>, invocation: &Invocation) {
-        // A second delivery, or an id that may have been used before, may have its result already.
-        if delivery.delivered > 1 || invocation.has_callers_id {
-            match self.bus.record(&invocation.call_id).await {
-                Ok(None) => {}
-                Ok(Some(_)) => return delivery.ack().await,
-                Err(error) => {
-                    warn!(error = error.chain(), call_id = %invocation.call_id, "the record cannot be looked up");
-                    return delivery.again_after(BUS_AWAY).await;
-                }
-            }
+        if !self.is_to_be_run(delivery, invocation).await {
+            return;
         }
         let mut number = 1;
         loop {
@@ -64,6 +54,10 @@ impl Worker {
                 let reason = format!("function {} is not deployed", invocation.function);
                 return self.bury_call(delivery, invocation, number - 1, &reason).await;
             };
+            // A call that has begun stays here, so that its attempts are not forgotten.
+            if number == 1 && self.slots.is_congested(&function) {
+                return delivery.again_after(deferral(delivery.delivered)).await;
+            }
             let slot = tokio::select! {
                 slot = self.slots.acquire(&function) => slot,
                 () = self.shutdown.cancelled() => return delivery.again_after(Duration::ZERO).await,
@@ -72,8 +66,6 @@ impl Worker {
                 if number == 1 {
                     return delivery.again_after(deferral(delivery.delivered)).await;
                 }
-                // A congested function refuses at once, and this call has begun and stays here.
-                sleep(SLOT_AGAIN).await;
                 continue;
             };
             // The slot may be one of a replica that came while we waited.
@@ -97,6 +89,22 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// A second delivery, or an id that may have been used before, may have its result already; then the delivery is ended.
+    async fn is_to_be_run(&self, delivery: &Delivery<Invocation>, invocation: &Invocation) -> bool {
+        if delivery.delivered == 1 && !invocation.has_callers_id {
+            return true;
+        }
+        match self.bus.record(&invocation.call_id).await {
+            Ok(None) => return true,
+            Ok(Some(_)) => delivery.ack().await,
+            Err(error) => {
+                warn!(error = error.chain(), call_id = %invocation.call_id, "the record cannot be looked up");
+                delivery.again_after(BUS_AWAY).await;
+            }
+        }
+        false
     }
 
     async fn attempt(&self, function: &Function, invocation: &Invocation, attempt: &Attempt) -> Outcome {
@@ -160,7 +168,7 @@ impl Worker {
             state: CallState::Running,
             started_at: Some(attempt.started_at),
             attempts: attempt.number,
-            ..queued(invocation)
+            ..invocation.status()
         };
         self.running.announce(&status).await;
         future::pending().await
@@ -183,7 +191,7 @@ impl Worker {
                 finished_at: Some(OffsetDateTime::now_utc()),
                 duration_seconds: Some(attempt.started.elapsed().as_secs_f64()),
                 reason: answer.reason,
-                ..queued(invocation)
+                ..invocation.status()
             },
             headers: answer.headers,
             body: answer.body,
@@ -217,23 +225,6 @@ impl Worker {
 fn deferral(delivered: u64) -> Duration {
     let base = Duration::from_millis(500).saturating_mul(1 << delivered.min(4));
     base.mul_f64(0.75 + fastrand::f64() / 2.0)
-}
-
-/// The state of a call before anything has happened to it.
-pub(crate) fn queued(invocation: &Invocation) -> CallStatus {
-    CallStatus {
-        call_id: invocation.call_id.clone(),
-        function: invocation.function.to_string(),
-        state: CallState::Queued,
-        status: None,
-        attempts: 0,
-        accepted_at: invocation.accepted_at,
-        started_at: None,
-        finished_at: None,
-        duration_seconds: None,
-        reason: None,
-        callback_url: invocation.callback.clone(),
-    }
 }
 
 fn platform_answer(status: StatusCode, reason: String) -> Answer {

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use skep_bus::{Delivery, Error, Published};
-use skep_protocol::{CallId, FunctionName};
+use skep_protocol::{CallId, CallStatus, FunctionName};
+use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 use url::Url;
 
-use crate::{Worker, bury::unknown_call, pull::Puller};
+use crate::{Worker, pull::Puller};
 
 const WINDOW: usize = 256;
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -29,14 +30,20 @@ impl Worker {
             Ok(judged) => judged,
             Err(reason) => {
                 let call_id = published.callers_id.as_deref().and_then(|id| id.parse().ok()).unwrap_or(derived);
-                return self.bury(&delivery, unknown_call(call_id, published.function.clone()), &reason).await;
+                return self
+                    .bury(
+                        &delivery,
+                        CallStatus::accepted(call_id, &published.function, OffsetDateTime::now_utc()),
+                        &reason,
+                    )
+                    .await;
             }
         };
         let invocation = delivery.invocation(published, function, call_id, callback);
         match self.bus.submit(&invocation).await {
             Ok(_) => delivery.ack().await,
             Err(error @ Error::TooLarge { .. }) => {
-                self.bury(&delivery, crate::call::queued(&invocation), &error.to_string()).await;
+                self.bury(&delivery, invocation.status(), &error.to_string()).await;
             }
             Err(error) => {
                 warn!(error = error.chain(), "published work cannot be taken up; trying again");

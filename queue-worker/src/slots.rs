@@ -36,12 +36,14 @@ impl Slots {
         Self { registry, per_replica: per_replica.max(1), functions: Mutex::default() }
     }
 
-    /// A slot of a function; `None` if none came free in time, or many wait already.
+    /// Whether so many calls of a function wait already that another one should not.
+    pub(crate) fn is_congested(&self, function: &Function) -> bool {
+        self.of(function).is_congested()
+    }
+
+    /// A slot of a function; `None` if none came free in time.
     pub(crate) async fn acquire(&self, function: &Function) -> Option<Slot> {
         let slots = self.of(function);
-        if slots.is_congested() {
-            return None;
-        }
         let waiting = Waiting::begin(&slots);
         let since = Instant::now();
         let permit = timeout(PATIENCE, Arc::clone(&slots.semaphore).acquire_owned()).await;

@@ -48,19 +48,8 @@ fn invocation(function: &str, id: &str) -> Invocation {
 }
 
 fn record(id: &CallId, body: &'static str) -> CallRecord {
-    let status = CallStatus {
-        call_id: id.clone(),
-        function: "f".to_owned(),
-        state: CallState::Succeeded,
-        status: Some(200),
-        attempts: 1,
-        accepted_at: OffsetDateTime::now_utc(),
-        started_at: None,
-        finished_at: None,
-        duration_seconds: None,
-        reason: None,
-        callback_url: None,
-    };
+    let accepted = CallStatus::accepted(id.clone(), "f", OffsetDateTime::now_utc());
+    let status = CallStatus { state: CallState::Succeeded, status: Some(200), ..accepted };
     CallRecord { status, headers: HeaderMap::new(), body: Bytes::from_static(body.as_bytes()) }
 }
 

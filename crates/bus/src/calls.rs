@@ -1,6 +1,6 @@
 //! Where a call stands, by its id alone.
 
-use skep_protocol::{CallId, CallState, CallStatus};
+use skep_protocol::{CallId, CallStatus};
 
 use crate::{Bus, Error, Result, records, wire};
 
@@ -23,18 +23,6 @@ impl Bus {
         };
         let invocation = wire::read_invocation(&message.headers, message.payload)
             .map_err(|reason| Error::Unreadable { subject: message.subject.to_string(), reason })?;
-        Ok(Some(CallStatus {
-            call_id: invocation.call_id,
-            function: invocation.function.to_string(),
-            state: CallState::Queued,
-            status: None,
-            attempts: 0,
-            accepted_at: invocation.accepted_at,
-            started_at: None,
-            finished_at: None,
-            duration_seconds: None,
-            reason: None,
-            callback_url: invocation.callback,
-        }))
+        Ok(Some(invocation.status()))
     }
 }

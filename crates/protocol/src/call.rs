@@ -46,6 +46,25 @@ pub struct CallRecord {
     pub body: Bytes,
 }
 
+impl CallStatus {
+    /// A call of which nothing is known but that it was accepted.
+    pub fn accepted(call_id: CallId, function: impl Into<String>, accepted_at: OffsetDateTime) -> Self {
+        Self {
+            call_id,
+            function: function.into(),
+            state: CallState::Queued,
+            status: None,
+            attempts: 0,
+            accepted_at,
+            started_at: None,
+            finished_at: None,
+            duration_seconds: None,
+            reason: None,
+            callback_url: None,
+        }
+    }
+}
+
 impl CallRecord {
     /// Headers of a callback, and of the result when it is asked for: the function's own, and which call and function it was, its status, and how long it took.
     pub fn answer_headers(&self) -> HeaderMap {

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::{CallId, FunctionName};
+use crate::{CallId, CallStatus, FunctionName};
 
 /// An accepted call: the caller's raw body, and everything else that the function or the callback needs.
 #[derive(Clone, Debug)]
@@ -25,4 +25,12 @@ pub struct Invocation {
     pub accepted_at: OffsetDateTime,
     /// Whether the caller chose the id: then the same call may be submitted again after it has finished.
     pub has_callers_id: bool,
+}
+
+impl Invocation {
+    /// Its state before anything has happened to it.
+    pub fn status(&self) -> CallStatus {
+        let accepted = CallStatus::accepted(self.call_id.clone(), self.function.as_str(), self.accepted_at);
+        CallStatus { callback_url: self.callback.clone(), ..accepted }
+    }
 }
