@@ -198,20 +198,25 @@ pub(crate) async fn run_worker(
     Ok(process.while_ready("queue-worker", worker).await?)
 }
 
+/// What functions of this machine inherit.
+pub(crate) fn inherited_environment() -> BTreeMap<String, String> {
+    let is_inherited = |name: &str| INHERITED.contains(&name) || name.starts_with("LC_");
+    environment().into_iter().filter(|(name, _)| is_inherited(name)).collect()
+}
+
+/// All variables that are text.
+pub(crate) fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
 pub(crate) fn controller_config(
     args: &ProviderArgs,
     data_dir: &DataDir,
     calls: &CallArgs,
     grace: Duration,
 ) -> Result<ControllerConfig> {
-    let environment: BTreeMap<String, String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let outer_tag = environment.get(ProcessTag::VARIABLE).cloned();
-    let inherited = environment
-        .into_iter()
-        .filter(|(name, _)| INHERITED.contains(&name.as_str()) || name.starts_with("LC_"))
-        .collect();
     Ok(ControllerConfig {
         version: VersionInfo {
             commit_message: String::new(),
@@ -223,8 +228,8 @@ pub(crate) fn controller_config(
             watchdog: find_watchdog(args.watchdog.as_deref())?,
             data_dir: data_dir.path.clone(),
             default_timeout: calls.upstream_timeout,
-            environment: inherited,
-            process_tag: ProcessTag::new(outer_tag.as_deref()),
+            environment: inherited_environment(),
+            process_tag: ProcessTag::new(environment().get(ProcessTag::VARIABLE).map(String::as_str)),
         },
     })
 }

@@ -6,7 +6,7 @@ use axum::{body::Body, response::Response};
 use http::{HeaderMap, Request};
 use serde::{Serialize, de::DeserializeOwned};
 use skep_bus::Bus;
-use skep_dispatch::{Dispatch, Function};
+use skep_dispatch::{Dispatch, Function, Registry};
 use skep_protocol::{FunctionName, Operation};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,8 @@ use crate::{Error, Result, body, door::Stamp};
 
 /// After a change the answer waits this long until reads show it; then it goes out all the same.
 const SHOWN_WITHIN: Duration = Duration::from_secs(2);
+/// A call waits this long for the first replica of a function that should have one.
+const STARTED_WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) struct App {
     pub(crate) bus: Bus,
@@ -27,6 +29,18 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn function(&self, name: &FunctionName) -> Result<Arc<Function>> {
         self.dispatch.registry().get(name).ok_or_else(|| Error::UnknownFunction(name.clone()))
+    }
+
+    /// A function to be called now; one whose first replica is still starting is waited for a little.
+    pub(crate) async fn callable(&self, name: &FunctionName) -> Result<Arc<Function>> {
+        let function = self.function(name)?;
+        if function.replicas() > 0 || function.record.replicas == 0 {
+            return Ok(function);
+        }
+        let registry = self.dispatch.registry();
+        let is_settled = |registry: &Registry| registry.get(name).is_none_or(|function| function.replicas() > 0);
+        registry.wait_until(is_settled, STARTED_WITHIN).await;
+        self.function(name)
     }
 
     /// Calls a function and marks its answer.

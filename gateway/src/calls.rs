@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use skep_protocol::{CallId, CallRecord, CallState, CallStatus, parse_duration};
+use skep_protocol::{CallId, CallRecord, CallState, CallStatus, parse_duration, without_credentials};
 use tokio::time::Instant;
 
 use crate::{
@@ -47,11 +47,10 @@ async fn status(
     Segment(id): Segment,
     Queried(wait): Queried<Wait>,
 ) -> Result<Json<CallStatus>> {
-    let status = match look(&app, &id, wait.duration()?).await? {
-        Found::Finished(record) => record.status,
-        Found::Open(status) => *status,
-    };
-    Ok(Json(status))
+    Ok(match look(&app, &id, wait.duration()?).await? {
+        Found::Finished(record) => shown(record.status),
+        Found::Open(status) => shown(*status),
+    })
 }
 
 async fn result(State(app): State<Arc<App>>, Segment(id): Segment, Queried(wait): Queried<Wait>) -> Result<Response> {
@@ -59,9 +58,14 @@ async fn result(State(app): State<Arc<App>>, Segment(id): Segment, Queried(wait)
         Found::Finished(record) => answer(*record),
         Found::Open(status) => {
             let again = (header::RETRY_AFTER, HeaderValue::from_static("1"));
-            Ok((StatusCode::ACCEPTED, [again], Json(status)).into_response())
+            Ok((StatusCode::ACCEPTED, [again], shown(*status)).into_response())
         }
     }
+}
+
+fn shown(mut status: CallStatus) -> Json<CallStatus> {
+    status.callback_url = status.callback_url.map(without_credentials);
+    Json(status)
 }
 
 enum Found {
@@ -105,8 +109,7 @@ fn is_open(state: CallState) -> bool {
 fn answer(record: CallRecord) -> Result<Response> {
     let headers = record.answer_headers();
     let status = record.status;
-    if status.status.is_none() {
-        let reason = status.reason.unwrap_or_else(|| "no reason was kept".to_owned());
+    if let Some(reason) = status.reason {
         return Err(Error::NoResult { id: status.call_id, reason });
     }
     let mut response = record.body.into_response();
@@ -139,7 +142,7 @@ mod tests {
             started_at: None,
             finished_at: None,
             duration_seconds: Some(0.25),
-            reason: Some("exec format error".to_owned()),
+            reason: status.is_none().then(|| "exec format error".to_owned()),
             callback_url: None,
         };
         CallRecord { status, headers, body: Bytes::from_static(b"png") }
@@ -164,10 +167,10 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_call_without_an_answer_says_why() {
+    fn a_call_without_an_answer_of_its_own_says_why() {
         let error = answer(record(CallState::Dead, None)).unwrap_err();
         assert_eq!(error.status().0, StatusCode::CONFLICT);
-        assert_eq!(error.to_string(), "call a-1 is dead and has no result: exec format error");
+        assert_eq!(error.to_string(), "call a-1 has no result: exec format error");
     }
 
     #[test]

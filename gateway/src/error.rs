@@ -38,7 +38,7 @@ pub(crate) enum Error {
     InvalidCallId(#[from] CallIdError),
     #[error("call {0} not found")]
     UnknownCall(CallId),
-    #[error("call {id} is dead and has no result: {reason}")]
+    #[error("call {id} has no result: {reason}")]
     NoResult { id: CallId, reason: String },
     #[error("malformed JSON at line {line} column {column}: {reason}")]
     MalformedJson { line: usize, column: usize, reason: String },
@@ -157,6 +157,7 @@ fn status_of_bus(error: &skep_bus::Error) -> (StatusCode, &'static str) {
         skep_bus::Error::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
         skep_bus::Error::NoController => (StatusCode::SERVICE_UNAVAILABLE, "no_controller"),
         skep_bus::Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+        skep_bus::Error::IdInUse { .. } => (StatusCode::CONFLICT, "call_id_in_use"),
         skep_bus::Error::Refused { status, .. } => status_of_refusal(*status),
         skep_bus::Error::ServerTooOld { .. }
         | skep_bus::Error::Connect { .. }

@@ -92,7 +92,7 @@ async fn call(
     stamp: &Stamp,
 ) -> Result<(Arc<Function>, Response<Bytes>)> {
     let name: FunctionName = request.function.parse()?;
-    let function = app.function(&name)?;
+    let function = app.callable(&name).await?;
     // A publisher may have copied these from elsewhere; they belong to the HTTP request that is made here.
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::HOST);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use skep_bus::{DeadLetter, Delivery};
+use skep_bus::{DeadKind, DeadLetter, Delivery};
 use skep_protocol::{CallId, CallRecord, CallState, CallStatus, Invocation};
 use time::OffsetDateTime;
 use tracing::warn;
@@ -37,6 +37,7 @@ impl Worker {
     /// Stores the message and the record of its end, then acknowledges; a step that fails is done again on redelivery.
     pub(crate) async fn bury<T>(&self, delivery: &Delivery<T>, status: CallStatus, reason: &str) {
         let letter = DeadLetter {
+            kind: DeadKind::Call,
             function: &status.function,
             call_id: &status.call_id,
             reason,

@@ -4,7 +4,7 @@ use std::{convert::Infallible, future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use skep_bus::Delivery;
 use skep_dispatch::{Body, Error, Function, full_body};
@@ -137,13 +137,8 @@ impl Worker {
             }
         };
         let (parts, body) = response.into_parts();
-        let is_platform = parts.headers.contains_key(headers::OPENFAAS_INTERNAL);
-        match parts.status {
-            StatusCode::TOO_MANY_REQUESTS if is_platform => return Outcome::Busy,
-            StatusCode::SERVICE_UNAVAILABLE if is_platform => {
-                return Outcome::Failed { reason: format!("function {} is not ready", function.name) };
-            }
-            _ => {}
+        if let Some(outcome) = of_platform(function, &parts) {
+            return outcome;
         }
         let limit = self.bus.largest_message().saturating_sub(invocation_size(invocation) + RECORD_HEADERS);
         // Boxed, because the compiler cannot show otherwise that a future over a boxed error is `Send`.
@@ -225,6 +220,22 @@ impl Worker {
 fn deferral(delivered: u64) -> Duration {
     let base = Duration::from_millis(500).saturating_mul(1 << delivered.min(4));
     base.mul_f64(0.75 + fastrand::f64() / 2.0)
+}
+
+/// What the watchdog says in the function's place: busy, or a failure that is not the function's own answer. A time-out is final.
+fn of_platform(function: &Function, parts: &Parts) -> Option<Outcome> {
+    if !parts.headers.contains_key(headers::OPENFAAS_INTERNAL) {
+        return None;
+    }
+    match parts.status {
+        StatusCode::TOO_MANY_REQUESTS => Some(Outcome::Busy),
+        StatusCode::GATEWAY_TIMEOUT => None,
+        status if status.is_server_error() => {
+            let code = parts.headers.get(headers::SKEP_ERROR).and_then(|code| code.to_str().ok()).unwrap_or("no code");
+            Some(Outcome::Failed { reason: format!("function {} failed in its watchdog: {code}", function.name) })
+        }
+        _ => None,
+    }
 }
 
 fn platform_answer(status: StatusCode, reason: String) -> Answer {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, header};
 use reqwest::{Client, StatusCode, redirect::Policy};
 use skep_bus::Delivery;
 use skep_protocol::{CallRecord, CallState, headers};
@@ -83,6 +83,7 @@ impl Worker {
     async fn give_up(&self, delivery: &Delivery<CallRecord>, record: &CallRecord, reason: &str) {
         let reason = format!("the callback could not be delivered: {reason}");
         let letter = skep_bus::DeadLetter {
+            kind: skep_bus::DeadKind::Callback,
             function: &record.status.function,
             call_id: &record.status.call_id,
             reason: &reason,
@@ -121,9 +122,12 @@ fn judge(status: StatusCode) -> Result<(), Refusal> {
 
 fn callback_headers(record: &CallRecord) -> HeaderMap {
     let mut map = record.answer_headers();
-    if record.status.state == CallState::Dead {
-        map.insert(headers::SKEP_ERROR, HeaderValue::from_static("dead"));
+    if record.status.reason.is_some() {
+        let code = if record.status.state == CallState::Dead { "dead" } else { "no_result" };
+        map.insert(headers::SKEP_ERROR, HeaderValue::from_static(code));
     }
+    // Said even when it is 0, for many receivers read nothing without it.
+    map.insert(header::CONTENT_LENGTH, HeaderValue::from(record.body.len()));
     map
 }
 

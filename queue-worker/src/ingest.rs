@@ -42,7 +42,7 @@ impl Worker {
         let invocation = delivery.invocation(published, function, call_id, callback);
         match self.bus.submit(&invocation).await {
             Ok(_) => delivery.ack().await,
-            Err(error @ Error::TooLarge { .. }) => {
+            Err(error @ (Error::TooLarge { .. } | Error::IdInUse { .. })) => {
                 self.bury(&delivery, invocation.status(), &error.to_string()).await;
             }
             Err(error) => {

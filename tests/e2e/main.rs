@@ -14,6 +14,7 @@ mod lanes;
 mod limits;
 mod logs;
 mod nats;
+mod outcomes;
 mod password;
 mod refused;
 mod routing;

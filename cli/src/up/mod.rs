@@ -57,9 +57,13 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
     ended
 }
 
+/// Reads the stack file and checks its functions, before anything is started.
 fn read_stack(file: &Path) -> Result<Stack> {
-    let lookup = |name: &str| std::env::vars().find(|(known, _)| known == name).map(|(_, value)| value);
-    stack::read(file, lookup).map_err(|error| bad_setting("--file", error))
+    let environment = roles::environment();
+    let stack = stack::read(file, |name| environment.get(name).cloned());
+    let stack = stack.map_err(|error| bad_setting("--file", error))?;
+    stack.check(&roles::inherited_environment()).map_err(|error| bad_setting("--file", error))?;
+    Ok(stack)
 }
 
 async fn run_roles(
@@ -95,7 +99,9 @@ async fn run_roles(
         error = skep_daemon::shutdown_signal(process.shutdown.clone()) => return Err(Failure::internal(error)),
     }
     process.ending.cancel();
-    controller.await.map_err(Failure::internal)?.map_err(Failure::internal)
+    let ended = controller.await.map_err(Failure::internal)?.map_err(Failure::internal);
+    bus.close().await;
+    ended
 }
 
 /// Deploys the stack, says what runs, and shows the functions' log for as long as everything runs.
@@ -133,7 +139,7 @@ async fn deploy(bus: &Bus, stack: &Stack) -> Result<()> {
         match applied.outcome {
             Outcome::Deployed | Outcome::Updated | Outcome::Unchanged => {}
             Outcome::Refused(error) => {
-                return Err(bad_setting("--file", format!("function {}: {error}", applied.function)));
+                return Err(bad_setting("--file", error));
             }
         }
     }

@@ -81,6 +81,15 @@ impl Bus {
         self.client.server_info().version
     }
 
+    /// Ends both connections in order; no handle on this bus is of use afterwards.
+    pub async fn close(&self) {
+        self.flush().await;
+        for client in [self.client.clone(), self.deliveries.client()] {
+            // It is only refused by a connection that has ended already.
+            let _ = client.drain().await;
+        }
+    }
+
     /// Sends what is still buffered, for an orderly end.
     pub async fn flush(&self) {
         for client in [self.client.clone(), self.deliveries.client()] {
@@ -126,7 +135,7 @@ async fn connect_client(config: &BusConfig) -> Result<Client> {
 fn warn_of(event: &async_nats::Event) {
     match event {
         async_nats::Event::Connected => info!("NATS connection is up"),
-        async_nats::Event::Closed => debug!("NATS connection is closed"),
+        async_nats::Event::Draining | async_nats::Event::Closed => debug!("NATS connection is closing"),
         other => warn!(event = %other, "NATS connection changed"),
     }
 }

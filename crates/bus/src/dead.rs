@@ -6,8 +6,18 @@ use skep_protocol::CallId;
 
 use crate::{Bus, Result, Submitted, wire};
 
+/// What could not be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadKind {
+    /// The call could not be run.
+    Call,
+    /// The call was run or given up, and its callback could not be delivered.
+    Callback,
+}
+
 /// A message that is given up.
 pub struct DeadLetter<'message> {
+    pub kind: DeadKind,
     /// The function as it was named; any single subject token.
     pub function: &'message str,
     pub call_id: &'message CallId,
@@ -34,7 +44,10 @@ impl Bus {
             }
         }
         headers.insert(wire::REASON, letter.reason.replace(['\r', '\n'], " "));
-        let subject = self.subjects.dead(letter.function, letter.call_id);
+        let subject = match letter.kind {
+            DeadKind::Call => self.subjects.dead(letter.function, letter.call_id),
+            DeadKind::Callback => self.subjects.dead_callback(letter.function, letter.call_id),
+        };
         self.publish_once(subject, headers, letter.payload.clone()).await
     }
 }

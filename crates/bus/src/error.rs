@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use skep_protocol::CallId;
 use thiserror::Error;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -16,6 +17,9 @@ pub enum Error {
     /// The stream takes nothing more.
     #[error("the queue is full")]
     Full(#[source] Source),
+    /// The call id belongs to a call of another function.
+    #[error("call id {id} is in use by a call of function {function}")]
+    IdInUse { id: CallId, function: String },
     /// The message is larger than the server takes.
     #[error("the message is larger than {limit} bytes, the server's max_payload")]
     TooLarge { limit: usize },

@@ -24,7 +24,7 @@ mod wire;
 
 pub use connect::{Bus, BusConfig, OLDEST_SERVER};
 pub use control::{ControlCall, ControlServer};
-pub use dead::DeadLetter;
+pub use dead::{DeadKind, DeadLetter};
 pub use delivery::Delivery;
 pub use error::{Error, Result};
 pub use ingest::Published;

@@ -6,7 +6,7 @@ use async_nats::jetstream::{
     message::PublishMessage,
 };
 use bytes::Bytes;
-use skep_protocol::Invocation;
+use skep_protocol::{CallStatus, Invocation};
 
 use crate::{Bus, Error, Result, wire};
 
@@ -24,8 +24,10 @@ pub enum Submitted {
 impl Bus {
     /// Stores a call and returns when the server has acknowledged it, and not before.
     pub async fn submit(&self, invocation: &Invocation) -> Result<Submitted> {
-        if invocation.has_callers_id && self.record(&invocation.call_id).await?.is_some() {
-            return Ok(Submitted::Duplicate);
+        if invocation.has_callers_id
+            && let Some(known) = self.stored_status(&invocation.call_id).await?
+        {
+            return same_function(invocation, known);
         }
         let subject = self.subjects.invoke(&invocation.function, &invocation.call_id);
         self.publish_once(subject, wire::invocation_headers(invocation), invocation.body.clone()).await
@@ -65,4 +67,12 @@ impl Bus {
         }
         Err(Error::Full(error.into()))
     }
+}
+
+/// A known id may be submitted again for the same function only: for another one it would be another call.
+fn same_function(invocation: &Invocation, known: CallStatus) -> Result<Submitted> {
+    if known.function == invocation.function.as_str() {
+        return Ok(Submitted::Duplicate);
+    }
+    Err(Error::IdInUse { id: known.call_id, function: known.function })
 }

@@ -17,6 +17,14 @@ pub fn parse_callback(text: &str) -> Result<Url, String> {
     }
 }
 
+/// The URL as it may be shown: without user and password.
+pub fn without_credentials(mut url: Url) -> Url {
+    // Both only fail for URLs that cannot have credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,5 +37,11 @@ mod tests {
         for bad in ["", "/x", "example.com", "ftp://a", "http://", "javascript:1", "http//a", "file:///etc/passwd"] {
             assert!(parse_callback(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn credentials_are_not_shown() {
+        let url = parse_callback("https://user:pass@example.com/x?y=1").unwrap();
+        assert_eq!(without_credentials(url).as_str(), "https://example.com/x?y=1");
     }
 }

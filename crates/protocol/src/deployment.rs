@@ -66,7 +66,11 @@ impl FunctionDeployment {
     /// How long one call may run: the annotation `skep.timeout`, else the variable `exec_timeout` unless it is 0.
     pub fn timeout(&self) -> Result<Option<std::time::Duration>, String> {
         if let Some(text) = self.annotations.get(TIMEOUT) {
-            return parse_duration(text).map(Some).map_err(|error| format!("annotation {TIMEOUT}: {error}"));
+            return match parse_duration(text) {
+                Ok(timeout) if timeout.is_zero() => Err(format!("annotation {TIMEOUT} must be more than 0")),
+                Ok(timeout) => Ok(Some(timeout)),
+                Err(error) => Err(format!("annotation {TIMEOUT}: {error}")),
+            };
         }
         let Some(text) = self.env_vars.get("exec_timeout") else {
             return Ok(None);

@@ -100,8 +100,13 @@ impl Subjects {
         format!("{}.dead.{function}.{id}", self.prefix)
     }
 
+    /// Where a record is kept whose callback could not be delivered.
+    pub fn dead_callback(&self, function: &str, id: &CallId) -> String {
+        format!("{}.dead.{function}.{id}.callback", self.prefix)
+    }
+
     pub fn dead_all(&self) -> String {
-        format!("{}.dead.*.*", self.prefix)
+        format!("{}.dead.>", self.prefix)
     }
 
     /// Where the worker that runs a call answers for it, while it runs.

@@ -12,7 +12,7 @@ use skep_protocol::{FunctionDeployment, FunctionName, WORKDIR};
 use crate::{Error, Result};
 
 /// Checks the command and the folder it runs in; `environment` is what every function inherits.
-pub(super) fn check(
+pub(crate) fn check(
     name: &FunctionName,
     deployment: &FunctionDeployment,
     workdir: &Path,

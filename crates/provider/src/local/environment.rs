@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use skep_process::ProcessTag;
-use skep_protocol::{DEFAULT_NAMESPACE, FunctionDeployment, FunctionName, format_duration};
+use skep_protocol::{DEFAULT_NAMESPACE, FunctionDeployment, FunctionName, TIMEOUT, format_duration};
 
 use super::SECRETS_DIR;
 
@@ -32,6 +32,10 @@ pub(super) fn variables(
         [("exec_timeout", surroundings.timeout), ("read_timeout", longer), ("write_timeout", longer)]
     {
         variables.entry(setting.to_owned()).or_insert_with(|| format_duration(duration));
+    }
+    if deployment.annotations.contains_key(TIMEOUT) {
+        // The function's one limit; every hop goes by it.
+        variables.insert("exec_timeout".to_owned(), format_duration(surroundings.timeout));
     }
     let mut set = |variable: &str, value: &str| variables.insert(variable.to_owned(), value.to_owned());
     set("fprocess", &deployment.env_process);

@@ -31,7 +31,7 @@ use crate::{Error, Result};
 
 use self::{logs::Logs, secrets::Secrets};
 
-pub(crate) use self::replicas::Replicas;
+pub(crate) use self::{command::check as check_command, replicas::Replicas};
 
 /// The most replicas of one function on one machine.
 pub const MOST_REPLICAS: u64 = 100;

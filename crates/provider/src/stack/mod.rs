@@ -10,6 +10,7 @@ mod substitute;
 mod tests;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
 };
@@ -17,7 +18,7 @@ use std::{
 use skep_protocol::{FunctionDeployment, WORKDIR};
 use thiserror::Error;
 
-use crate::validate;
+use crate::{local::check_command, validate};
 
 use self::section::{EnvironmentFile, FunctionSection, StackFile};
 
@@ -27,6 +28,18 @@ pub use self::apply::{Applied, Outcome, apply};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stack {
     pub functions: Vec<FunctionDeployment>,
+}
+
+impl Stack {
+    /// Checks that every function can be started on this machine; `environment` is what functions inherit.
+    pub fn check(&self, environment: &BTreeMap<String, String>) -> crate::Result<()> {
+        for deployment in &self.functions {
+            let name = validate::deployment(deployment)?;
+            let workdir = deployment.annotations.get(WORKDIR).map(String::as_str).unwrap_or_default();
+            check_command(&name, deployment, Path::new(workdir), environment)?;
+        }
+        Ok(())
+    }
 }
 
 /// Why a stack file cannot be used, on one line.

@@ -1,0 +1,80 @@
+//! What callers learn in less usual cases: an id that is taken, an answer that cannot be kept, a letter beside a letter.
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::harness::{Function, Platform, Receiver, answer_to, wait_until};
+
+#[tokio::test]
+async fn a_call_id_of_another_function_is_refused_while_queued_and_once_recorded() {
+    let platform = Platform::start([Function::gated(), Function::counted()]).await;
+    let first = platform.gateway.queue_as("taken", "gated", "x").await;
+    assert_eq!(first.status, 202);
+    platform.gateway.state("taken", "running").await;
+    platform.gateway.queue_as("taken", "counted", "x").await.assert_refused(409);
+    platform.site.open_gate();
+    platform.gateway.finished("taken").await;
+    let refused = platform.gateway.queue_as("taken", "counted", "x").await;
+    refused.assert_refused(409);
+    assert!(refused.text().contains("gated"), "{refused:?}");
+    assert_eq!(platform.site.runs(), ["taken"]);
+    let again = platform.gateway.queue_as("taken", "gated", "x").await;
+    assert_eq!((again.status, again.header("x-skep-duplicate")), (202, "true"));
+}
+
+#[tokio::test]
+async fn an_answer_too_large_to_keep_is_told_and_not_shown_as_empty() {
+    let platform = Platform::start([Function::new("much", "head -c 9000000 /dev/zero")]).await;
+    let receiver = Receiver::start().await;
+    let request = platform.gateway.post("/async-function/much").header("X-Callback-Url", &receiver.url);
+    let id = answer_to(request).await.header("x-call-id").to_owned();
+    let callback = receiver.wait_for(1).await.remove(0);
+    assert_eq!((callback.header("x-skep-error"), callback.header("content-length")), ("no_result", "0"));
+    assert_eq!(platform.gateway.finished(&id).await["state"], "failed");
+    let result = platform.gateway.result(&id).await;
+    result.assert_refused(409);
+    assert!(result.text().contains("larger than"), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_dead_call_and_its_dead_callback_are_both_kept() {
+    let platform = Platform::start([Function::counted()]).await;
+    platform.gateway.scale("counted", 0).await;
+    let gone = Receiver::refusing(100, StatusCode::GONE).await;
+    let request = platform.gateway.post("/async-function/counted").header("X-Callback-Url", &gone.url);
+    let id = answer_to(request.body("x")).await.header("x-call-id").to_owned();
+    let body = json!({ "functionName": "counted" });
+    assert_eq!(platform.gateway.send(http::Method::DELETE, "/system/functions", &body).await.status, 202);
+    assert_eq!(platform.gateway.finished(&id).await["state"], "dead");
+    let stream = crate::nats::stream(&platform.site, "SKEP_DEAD").await;
+    wait_until("two dead letters", async || stream.get_info().await.unwrap().state.messages == 2).await;
+    for subject in [format!("skep.dead.counted.{id}"), format!("skep.dead.counted.{id}.callback")] {
+        stream.get_last_raw_message_by_subject(&subject).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_function_can_be_called_right_after_its_deploy() {
+    let platform = Platform::start([]).await;
+    for number in 0..10 {
+        let deployment = Function::new(&format!("f{number}"), "cat").deployment(platform.site.folder());
+        let answer = platform.gateway.send(http::Method::POST, "/system/functions", &deployment).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        let answer = platform.gateway.call(&format!("f{number}"), "x").await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "x"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_of_a_callback_are_used_and_not_shown() {
+    let platform = Platform::start([Function::new("env", "env")]).await;
+    let receiver = Receiver::start().await;
+    let url = receiver.url.replace("http://", "http://bee:honey@");
+    let request = platform.gateway.post("/async-function/env").header("X-Callback-Url", &url);
+    let id = answer_to(request).await.header("x-call-id").to_owned();
+    let callback = receiver.wait_for(1).await.remove(0);
+    assert!(callback.header("authorization").starts_with("Basic "), "{callback:?}");
+    assert!(!String::from_utf8_lossy(&callback.body).contains("honey"), "the function does not see them");
+    let status = platform.gateway.finished(&id).await;
+    assert_eq!(status["callbackUrl"], receiver.url.as_str());
+}
