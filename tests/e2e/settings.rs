@@ -84,7 +84,7 @@ async fn a_function_that_cannot_run_here_is_told_and_nothing_stays() {
     let site = Site::new([]);
     for (section, told) in [("image: example/a", "image"), ("fprocess: no-such-program", "no-such-program")] {
         fs::write(site.path("stack.yml"), format!("functions:\n  a:\n    {section}\n")).unwrap();
-        let said = check_last_line(&site, &[], "--file").await;
+        let said = check(&site, &[], "--file").await;
         assert!(said.contains(told), "{said}");
         assert_nothing_is_left(&site);
     }
@@ -117,10 +117,11 @@ async fn other_settings_that_cannot_be_are_named() {
     let no_nats = ["--nats-url", nowhere.as_str(), "--nats-wait", "200ms"];
     check(&site, &no_nats, "--nats-url").await;
     check(&site, &["--watchdog", &missing], "--watchdog").await;
+    let said = check(&site, &["--basic-auth", "--secret-mount-path", &missing], "--secret-mount-path").await;
+    assert!(said.contains("basic-auth-user"), "{said}");
     // What only shows when NATS is up is told in the last line.
     let most = (64 * 1024 * 1024).to_string();
     check_last_line(&site, &["--async-body-limit", &most], "--async-body-limit").await;
-    check_last_line(&site, &["--basic-auth", "--secret-mount-path", &missing], "basic-auth-user").await;
     for (flag, value) in [
         ("--grace", "soon"),
         ("--attempts", "0"),
