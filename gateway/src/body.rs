@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, time::Duration};
 
 use axum::body::{Body, HttpBody};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
@@ -13,6 +13,10 @@ use crate::{Error, Result};
 
 /// A body that is gathered must be all there within this, however steadily it trickles.
 const GATHERED_WITHIN: Duration = Duration::from_secs(300);
+
+/// What is read at most of a body that is refused.
+const MOST_DISCARDED: usize = 64 * 1024 * 1024;
+const DISCARDED_WITHIN: Duration = Duration::from_secs(2);
 
 /// How much is gathered at most, and what an error says of it.
 #[derive(Clone, Copy, Debug)]
@@ -34,17 +38,37 @@ pub(crate) fn streamed(body: Body, idle: Duration) -> skep_dispatch::Body {
 pub(crate) async fn gathered(headers: &HeaderMap, body: Body, limit: BodyLimit, idle: Duration) -> Result<Bytes> {
     let too_large = || Error::BodyTooLarge { limit: limit.bytes, origin: limit.origin };
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let mut body = Box::pin(TimeoutBody::new(idle, body));
     if announced.is_some_and(|length| length > limit.bytes as u64) {
+        discard(&mut body).await;
         return Err(too_large());
     }
-    let body = Limited::new(TimeoutBody::new(idle, body), limit.bytes);
-    match timeout(GATHERED_WITHIN, body.collect()).await {
+    match timeout(GATHERED_WITHIN, Limited::new(&mut body, limit.bytes).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            discard(&mut body).await;
+            Err(too_large())
+        }
         Ok(Err(error)) if is_stalled(error.as_ref()) => Err(Error::SlowBody(idle)),
         Ok(Err(_)) => Err(Error::BrokenBody),
         Err(_) => Err(Error::SlowBody(GATHERED_WITHIN)),
     }
+}
+
+/// Reads some of a body that is refused: a caller that still sends does not see an answer on a connection that is closed to it.
+async fn discard<B: HttpBody + Unpin>(body: &mut B) {
+    let mut left = MOST_DISCARDED;
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Buf::remaining);
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // The answer is the same, however much came.
+    let _ = timeout(DISCARDED_WITHIN, rest).await;
 }
 
 /// Whether an error of a body, wherever it surfaces, began with a caller that stalled.

@@ -91,9 +91,9 @@ impl Worker {
         }
     }
 
-    /// A second delivery, or an id that may have been used before, may have its result already; then the delivery is ended.
+    /// A delivery that is not the first, or an id that may have been used before, may have its result already; then the delivery is ended.
     async fn is_to_be_run(&self, delivery: &Delivery<Invocation>, invocation: &Invocation) -> bool {
-        if delivery.delivered == 1 && !invocation.has_callers_id {
+        if !delivery.may_be_repeated && !invocation.has_callers_id {
             return true;
         }
         match self.bus.record(&invocation.call_id).await {

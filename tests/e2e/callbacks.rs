@@ -60,7 +60,18 @@ async fn a_callback_that_is_never_taken_becomes_a_dead_letter_and_the_result_sta
     for (id, body) in [(tried, "x"), (refused, "y")] {
         assert_eq!(platform.gateway.call_status(&id).await.unwrap()["state"], "succeeded");
         assert_eq!(platform.gateway.result(&id).await.text(), body);
-        stream.get_last_raw_message_by_subject(&format!("skep.dead.cat.{id}")).await.unwrap();
+        stream.get_last_raw_message_by_subject(&format!("skep.dead.cat.{id}.callback")).await.unwrap();
+    }
+
+    // A call that is dead itself keeps its own letter beside that of its callback.
+    platform.gateway.scale("cat", 0).await;
+    platform.gateway.wait_for_replicas("cat", 0).await;
+    let dead = queue(&platform, "cat", &gone, "z").await;
+    let delete = serde_json::json!({ "functionName": "cat" });
+    assert_eq!(platform.gateway.send(http::Method::DELETE, "/system/functions", &delete).await.status, 202);
+    wait_until("both letters", async || stream.get_info().await.unwrap().state.messages == 4).await;
+    for subject in [format!("skep.dead.cat.{dead}"), format!("skep.dead.cat.{dead}.callback")] {
+        stream.get_last_raw_message_by_subject(&subject).await.unwrap();
     }
 }
 

@@ -78,3 +78,41 @@ async fn credentials_of_a_callback_are_used_and_not_shown() {
     let status = platform.gateway.finished(&id).await;
     assert_eq!(status["callbackUrl"], receiver.url.as_str());
 }
+
+#[tokio::test]
+async fn a_client_that_sends_too_much_still_sees_why_it_is_refused() {
+    let platform = Platform::start([Function::cat()]).await;
+    for _ in 0..5 {
+        let request = platform.gateway.post("/async-function/cat").body(vec![0_u8; 9_000_000]);
+        let answer = answer_to(request).await;
+        answer.assert_refused(413);
+        assert!(answer.text().contains("SKEP_ASYNC_BODY_LIMIT"), "{answer:?}");
+        answer_to(platform.gateway.post("/system/functions").body(vec![b' '; 3_000_000])).await.assert_refused(413);
+    }
+}
+
+#[tokio::test]
+async fn finished_calls_are_not_run_again_when_nats_forgets_their_acks() {
+    let platform = Platform::start([Function::counted()]).await;
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(platform.gateway.queue("counted", "x").await);
+    }
+    for id in &ids {
+        platform.gateway.finished(id).await;
+    }
+    platform.site.processes().into_iter().find(|process| process.is("nats-server")).unwrap().kill();
+    wait_until("calls are accepted again", async || {
+        platform.gateway.queue_as("after", "counted", "x").await.status == 202
+    })
+    .await;
+    platform.gateway.finished("after").await;
+    let stream = crate::nats::stream(&platform.site, "SKEP_INVOKE").await;
+    let lane = format!("lane-{}", skep_protocol::lane_of(&"counted".parse().unwrap()));
+    wait_until("the lane is empty", async || {
+        let info = stream.consumer_info(&lane).await.unwrap();
+        info.num_pending == 0 && info.num_ack_pending == 0
+    })
+    .await;
+    assert_eq!(platform.site.runs().len(), 21, "{:?}", platform.site.runs());
+}

@@ -1,12 +1,20 @@
 //! The connection to NATS.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_nats::{
     Client, ConnectOptions,
     jetstream::{self, context::ContextBuilder},
 };
 use skep_protocol::Subjects;
+use time::OffsetDateTime;
 use tracing::{debug, info, warn};
 
 use crate::{Error, Result, streams};
@@ -40,6 +48,7 @@ pub struct Bus {
     pub(crate) jetstream: jetstream::Context,
     /// A second connection, so that a burst of deliveries does not delay acknowledgements of submits.
     pub(crate) deliveries: jetstream::Context,
+    pub(crate) connected: LastConnected,
     pub(crate) subjects: Arc<Subjects>,
     pub(crate) streams: Arc<streams::Streams>,
 }
@@ -47,16 +56,18 @@ pub struct Bus {
 impl Bus {
     /// Connects, checks the server's version, and makes or checks the streams.
     pub async fn connect(config: &BusConfig) -> Result<Self> {
-        let client = connect_client(config).await?;
+        let connected = LastConnected::default();
+        let client = connect_client(config, &connected).await?;
         require_version(&client)?;
         let jetstream = context(client.clone());
-        let deliveries = context(connect_client(config).await?);
+        let deliveries = context(connect_client(config, &connected).await?);
         let streams = Box::pin(streams::ensure(&jetstream, &config.subjects, config.keep_records)).await?;
         info!(server = client.server_info().version, "connected to NATS");
         Ok(Self {
             client,
             jetstream,
             deliveries,
+            connected,
             subjects: Arc::new(config.subjects.clone()),
             streams: Arc::new(streams),
         })
@@ -99,6 +110,27 @@ impl Bus {
     }
 }
 
+/// When a connection was made last.
+///
+/// A server that is killed forgets its latest acks (only messages are synced one by one), and hands out again what was finished.
+/// So a message from before the connection may have been run, whatever its count of deliveries says.
+#[derive(Clone, Default)]
+pub(crate) struct LastConnected(Arc<AtomicI64>);
+
+impl LastConnected {
+    /// What the clocks of servers and workers may differ by.
+    const MARGIN: i64 = 5;
+
+    fn is_now(&self) {
+        self.0.store(OffsetDateTime::now_utc().unix_timestamp(), Ordering::Relaxed);
+    }
+
+    /// Whether something that was stored at this time may have been handed out before the connection was made.
+    pub(crate) fn is_after(&self, stored_at: OffsetDateTime) -> bool {
+        stored_at.unix_timestamp() < self.0.load(Ordering::Relaxed) + Self::MARGIN
+    }
+}
+
 fn context(client: Client) -> jetstream::Context {
     ContextBuilder::new()
         .timeout(REQUEST_DEADLINE)
@@ -108,15 +140,23 @@ fn context(client: Client) -> jetstream::Context {
         .build(client)
 }
 
-async fn connect_client(config: &BusConfig) -> Result<Client> {
+async fn connect_client(config: &BusConfig, connected: &LastConnected) -> Result<Client> {
     let started = tokio::time::Instant::now();
     loop {
+        let connected = connected.clone();
+        connected.is_now();
         let options = ConnectOptions::new()
             .name(&config.name)
             .request_timeout(Some(REQUEST_DEADLINE))
             .connection_timeout(REQUEST_DEADLINE)
             .reconnect_delay_callback(|attempts| Duration::from_millis(50 << attempts.min(5)))
-            .event_callback(|event| async move { warn_of(&event) });
+            .event_callback(move |event| {
+                if matches!(event, async_nats::Event::Connected) {
+                    connected.is_now();
+                }
+                warn_of(&event);
+                future::ready(())
+            });
         let error = match options.connect(&config.url).await {
             Ok(client) => return Ok(client),
             Err(error) => error,

@@ -9,14 +9,16 @@ use async_nats::{
 use bytes::Bytes;
 use tracing::warn;
 
-use crate::{queue::ACK_WAIT, wire::Unreadable};
+use crate::{connect::LastConnected, queue::ACK_WAIT, wire::Unreadable};
 
 /// One delivery of something that was read as `T`, or could not be.
 pub struct Delivery<T> {
     /// What came, or why it cannot be read.
     pub content: Result<T, Unreadable>,
-    /// How often it has been handed out, this time included.
+    /// How often it has been handed out, this time included, as far as the server knows.
     pub delivered: u64,
+    /// Whether it may have been worked on before: it was handed out before, or is older than the connection.
+    pub may_be_repeated: bool,
     pub subject: String,
     pub headers: HeaderMap,
     pub payload: Bytes,
@@ -28,14 +30,17 @@ impl<T> Delivery<T> {
     /// Reads a message; `None` if it did not come from a stream.
     pub(crate) fn new(
         message: jetstream::Message,
+        connected: &LastConnected,
         read: impl Fn(&async_nats::Message) -> Result<T, Unreadable>,
     ) -> Option<Self> {
         let info = message.info().ok()?;
         let (delivered, sequence) = (u64::try_from(info.delivered).unwrap_or(1), info.stream_sequence);
+        let may_be_repeated = delivered > 1 || connected.is_after(info.published);
         let (message, acker) = message.split();
         Some(Self {
             content: read(&message),
             delivered,
+            may_be_repeated,
             subject: message.subject.to_string(),
             headers: message.headers.unwrap_or_default(),
             payload: message.payload,

@@ -93,7 +93,7 @@ impl<T> Queue<T> {
             };
             let Some(message) = next else { break };
             match message {
-                Ok(message) => deliveries.extend(Delivery::new(message, self.read)),
+                Ok(message) => deliveries.extend(Delivery::new(message, &self.bus.connected, self.read)),
                 // What was already handed out must be used, or it would wait for its ack deadline.
                 Err(error) if deliveries.is_empty() => return Err(Error::Unavailable(error)),
                 Err(_) => break,
