@@ -87,11 +87,6 @@ impl Bus {
         self.client.connection_state() == async_nats::connection::State::Connected
     }
 
-    /// The server's own version.
-    pub fn server_version(&self) -> String {
-        self.client.server_info().version
-    }
-
     /// Ends both connections in order; no handle on this bus is of use afterwards.
     pub async fn close(&self) {
         self.flush().await;

@@ -27,8 +27,6 @@ pub const OPENFAAS_INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-in
 pub const SKEP_ERROR: HeaderName = HeaderName::from_static("x-skep-error");
 /// On a 202: this call id was accepted before and runs once.
 pub const SKEP_DUPLICATE: HeaderName = HeaderName::from_static("x-skep-duplicate");
-/// On a 202: what the acknowledgement survives.
-pub const SKEP_DURABILITY: HeaderName = HeaderName::from_static("x-skep-durability");
 /// On a request to a function: which attempt of an asynchronous call this is, from 1.
 pub const SKEP_ATTEMPT: HeaderName = HeaderName::from_static("x-skep-attempt");
 
