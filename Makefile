@@ -14,7 +14,8 @@ build:
 test:
 	@sh scripts/nats-server.sh >/dev/null
 	$(CARGO) build --locked --workspace --bins
-	SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --doc
+	SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked --workspace --lib --bins --tests
 
 lint:
 	$(CARGO) fmt --all --check
