@@ -146,7 +146,7 @@ fn status_of_call(error: &skep_dispatch::Error) -> (StatusCode, &'static str) {
         skep_dispatch::Error::NoReplica(_) => (StatusCode::SERVICE_UNAVAILABLE, "no_replica"),
         skep_dispatch::Error::Unreachable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unreachable"),
         skep_dispatch::Error::Broken { .. } => (StatusCode::BAD_GATEWAY, "broken"),
-        skep_dispatch::Error::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "timed_out"),
+        skep_dispatch::Error::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "timed_out"),
         skep_dispatch::Error::RequestBody(_) => (StatusCode::BAD_REQUEST, "broken_body"),
     }
 }

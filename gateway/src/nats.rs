@@ -112,7 +112,7 @@ async fn call(
     });
     match gathered.await {
         Ok(response) => Ok((Arc::clone(&function), response?)),
-        Err(_) => Err(skep_dispatch::Error::TimedOut { function: name, limit: function.timeout }.into()),
+        Err(_) => Err(skep_dispatch::Error::TimedOut(name).into()),
     }
 }
 

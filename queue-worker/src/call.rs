@@ -129,7 +129,7 @@ impl Worker {
         };
         let response = match self.dispatch.call(function, request).await {
             Ok(response) => response,
-            Err(error @ Error::TimedOut { .. }) => {
+            Err(error @ Error::TimedOut(_)) => {
                 return Outcome::Answered(platform_answer(StatusCode::GATEWAY_TIMEOUT, error.to_string()));
             }
             Err(error) => {

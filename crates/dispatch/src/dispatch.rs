@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use skep_bus::Bus;
@@ -83,8 +83,12 @@ impl Dispatch {
         let deadline = call.started + function.timeout + WATCHDOG_FIRST;
         let sent = match timeout_at(deadline, self.send(function, request)).await {
             Ok(sent) => sent,
-            Err(_) => Err(Error::TimedOut { function: function.name.clone(), limit: function.timeout }),
+            Err(_) => Err(Error::TimedOut(function.name.clone())),
         };
+        let sent = sent.and_then(|sent| match told_by_watchdog(function, sent.0.headers()) {
+            Some(error) => Err(error),
+            None => Ok(sent),
+        });
         call.code = match &sent {
             Ok((response, ..)) => response.status(),
             Err(error) => code_of(error),
@@ -151,12 +155,26 @@ fn broken(function: &Function, error: hyper::Error) -> Error {
     Error::Broken { function: function.name.clone(), source: error.into() }
 }
 
+/// The watchdog's own word that a call came to nothing; whatever made the call sees one error for one cause.
+fn told_by_watchdog(function: &Function, headers: &HeaderMap) -> Option<Error> {
+    if !headers.contains_key(headers::OPENFAAS_INTERNAL) {
+        return None;
+    }
+    match headers.get(headers::SKEP_ERROR)?.as_bytes() {
+        b"exec_timeout" => Some(Error::TimedOut(function.name.clone())),
+        b"upstream" => {
+            Some(Error::Broken { function: function.name.clone(), source: "its program closed the connection".into() })
+        }
+        _ => None,
+    }
+}
+
 /// The status that a failure is counted under.
 fn code_of(error: &Error) -> StatusCode {
     match error {
         Error::NoReplica(_) | Error::Unreachable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::Broken { .. } => StatusCode::BAD_GATEWAY,
-        Error::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+        Error::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         Error::RequestBody(_) => StatusCode::BAD_REQUEST,
     }
 }

@@ -1,7 +1,5 @@
 //! Why a function could not be reached, as far as a caller can act on it.
 
-use std::time::Duration;
-
 use skep_protocol::FunctionName;
 use thiserror::Error;
 
@@ -28,8 +26,9 @@ pub enum Error {
         #[source]
         source: BodyError,
     },
-    #[error("function {function} did not answer within {limit:?}")]
-    TimedOut { function: FunctionName, limit: Duration },
+    /// The call was ended, here or by its watchdog.
+    #[error("function {0} ran longer than its time-out")]
+    TimedOut(FunctionName),
     /// The caller's own body broke off.
     #[error("the request body broke off")]
     RequestBody(#[source] BodyError),
