@@ -11,7 +11,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use skep_bus::Submitted;
-use skep_protocol::{CallId, Invocation, headers, parse_callback, without_credentials};
+use skep_protocol::{CallId, Invocation, headers, parse_callback};
 use time::OffsetDateTime;
 use url::Url;
 
@@ -55,7 +55,7 @@ async fn accept(app: &App, parts: Parts, body: Body, given: Option<HeaderValue>,
         query: target.query.map(str::to_owned),
         function: target.function,
         method: parts.method,
-        headers: stored_headers(parts.headers, callback.as_ref()),
+        headers: stored_headers(parts.headers),
         body,
         callback,
         accepted_at: OffsetDateTime::now_utc(),
@@ -83,15 +83,10 @@ fn answer_headers(call_id: &CallId, submitted: Submitted) -> HeaderMap {
     answer
 }
 
-/// What the function gets to see: the length is that of the stored body, whoever sends it on, and the credentials of a callback are not its business.
-fn stored_headers(mut stored: HeaderMap, callback: Option<&Url>) -> HeaderMap {
-    stored.remove(header::CONTENT_LENGTH);
-    if let Some(callback) = callback
-        && let Ok(shown) = HeaderValue::try_from(without_credentials(callback.clone()).as_str())
-    {
-        stored.insert(headers::CALLBACK_URL, shown);
-    }
-    stored
+/// The length is that of the stored body, whoever sends it on.
+fn stored_headers(mut headers: HeaderMap) -> HeaderMap {
+    headers.remove(header::CONTENT_LENGTH);
+    headers
 }
 
 fn call_id(given: &HeaderValue) -> Result<CallId> {

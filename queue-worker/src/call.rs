@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts}
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use skep_bus::Delivery;
 use skep_dispatch::{Body, Error, Function, full_body};
-use skep_protocol::{CallRecord, CallState, CallStatus, Invocation, headers};
+use skep_protocol::{CallRecord, CallState, CallStatus, Invocation, headers, without_credentials};
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -261,6 +261,11 @@ fn request(invocation: &Invocation, attempt: u64) -> http::Result<Request<Body>>
     request.headers_mut().remove(header::EXPECT);
     request.headers_mut().insert(headers::CALL_ID, HeaderValue::from_str(invocation.call_id.as_str())?);
     request.headers_mut().append(headers::START_TIME, HeaderValue::from_str(&now)?);
+    if let Some(callback) = &invocation.callback {
+        // The function may know where its answer goes, but not the credentials for it.
+        let shown = HeaderValue::try_from(without_credentials(callback.clone()).as_str())?;
+        request.headers_mut().insert(headers::CALLBACK_URL, shown);
+    }
     request.headers_mut().insert(headers::SKEP_ATTEMPT, HeaderValue::from(attempt));
     Ok(request)
 }

@@ -28,21 +28,15 @@ impl Worker {
         let derived = delivery.derived_id(&self.bus.ingest_epoch()).unwrap_or_else(CallId::generate);
         let (function, call_id, callback) = match self.judge(published, &derived) {
             Ok(judged) => judged,
-            Err(reason) => {
-                let call_id = published.callers_id.as_deref().and_then(|id| id.parse().ok()).unwrap_or(derived);
-                return self
-                    .bury(
-                        &delivery,
-                        CallStatus::accepted(call_id, &published.function, OffsetDateTime::now_utc()),
-                        &reason,
-                    )
-                    .await;
-            }
+            Err(reason) => return self.reject(&delivery, published, derived, &reason).await,
         };
         let invocation = delivery.invocation(published, function, call_id, callback);
         match self.bus.submit(&invocation).await {
             Ok(_) => delivery.ack().await,
-            Err(error @ (Error::TooLarge { .. } | Error::IdInUse { .. })) => {
+            Err(error @ Error::IdInUse { .. }) => {
+                self.reject(&delivery, published, derived, &error.to_string()).await;
+            }
+            Err(error @ Error::TooLarge { .. }) => {
                 self.bury(&delivery, invocation.status(), &error.to_string()).await;
             }
             Err(error) => {
@@ -50,6 +44,27 @@ impl Worker {
                 delivery.again_after(TRY_AGAIN).await;
             }
         }
+    }
+
+    /// Buries what cannot become a call.
+    async fn reject(&self, delivery: &Delivery<Published>, published: &Published, derived: CallId, reason: &str) {
+        match self.free_id(published, derived).await {
+            Ok(call_id) => {
+                let status = CallStatus::accepted(call_id, &published.function, OffsetDateTime::now_utc());
+                self.bury(delivery, status, reason).await;
+            }
+            Err(error) => {
+                warn!(error = error.chain(), "published work cannot be looked at; trying again");
+                delivery.again_after(TRY_AGAIN).await;
+            }
+        }
+    }
+
+    /// The publisher's own id unless a call has it: the record of that call must stay free for its result.
+    async fn free_id(&self, published: &Published, derived: CallId) -> skep_bus::Result<CallId> {
+        let Some(id) = published.callers_id.as_deref().and_then(|id| id.parse().ok()) else { return Ok(derived) };
+        let is_taken = self.bus.call_status(&id).await?.is_some();
+        Ok(if is_taken { derived } else { id })
     }
 
     fn judge(&self, published: &Published, derived: &CallId) -> Result<(FunctionName, CallId, Option<Url>), String> {

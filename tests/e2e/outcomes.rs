@@ -116,3 +116,23 @@ async fn finished_calls_are_not_run_again_when_nats_forgets_their_acks() {
     .await;
     assert_eq!(platform.site.runs().len(), 21, "{:?}", platform.site.runs());
 }
+
+#[tokio::test]
+async fn published_work_with_a_taken_call_id_does_not_touch_the_call_that_has_it() {
+    let platform = Platform::start([Function::gated(), Function::counted()]).await;
+    platform.gateway.queue_as("taken", "gated", "x").await;
+    platform.gateway.state("taken", "running").await;
+    let jetstream = async_nats::jetstream::new(crate::nats::client(&platform.site).await);
+    for function in ["counted", "nobody"] {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("X-Call-Id", "taken");
+        let subject = format!("skep.publish.{function}");
+        jetstream.publish_with_headers(subject, headers, "x".into()).await.unwrap().await.unwrap();
+    }
+    let dead = crate::nats::stream(&platform.site, "SKEP_DEAD").await;
+    wait_until("two dead letters", async || dead.get_info().await.unwrap().state.messages == 2).await;
+    platform.site.open_gate();
+    let status = platform.gateway.finished("taken").await;
+    assert_eq!((&status["state"], &status["function"]), (&"succeeded".into(), &"gated".into()), "{status}");
+    assert_eq!(platform.site.runs(), ["taken"]);
+}
