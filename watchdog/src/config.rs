@@ -35,7 +35,7 @@ pub struct Settings {
     /// Same as fprocess, and wins over it.
     #[arg(long, env, hide_env_values = true)]
     pub(crate) function_process: Option<String>,
-    /// fork (also serializing, streaming): a process per request; http: one program that speaks HTTP.
+    /// fork (also serializing): a process per request, the answer as a whole; streaming: the answer as it comes; http: one program that speaks HTTP; static: files of static_path.
     #[arg(long, env)]
     pub(crate) mode: Option<ModeName>,
     /// Address to listen on.
@@ -62,9 +62,18 @@ pub struct Settings {
     /// Log what the function answers.
     #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) write_debug: bool,
-    /// Give the facts of the request to the process as Http_* variables.
-    #[arg(long, env, default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
-    pub(crate) cgi_headers: bool,
+    /// Give the facts of the request to the process as Http_* variables [default: true, or false if prefork is set].
+    #[arg(long, env, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) cgi_headers: Option<bool>,
+    /// How many processes at most wait for requests, started beforehand; 0 is none [default: 8 if cgi_headers is set to false, else 0].
+    #[arg(long, env)]
+    pub(crate) prefork: Option<usize>,
+    /// The output begins with header lines and an empty line, as that of a CGI program.
+    #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) cgi_response: bool,
+    /// An answer of the fork mode with more bytes is sent as it comes; -1 is no limit.
+    #[arg(long, env, default_value_t = 16 << 20, allow_negative_numbers = true)]
+    pub(crate) output_buffer_size: i64,
     /// Content type of each answer of the fork mode.
     #[arg(long, env)]
     pub(crate) content_type: Option<String>,
@@ -74,6 +83,9 @@ pub struct Settings {
     /// How many calls may run at a time; 0 is no limit.
     #[arg(long, env, default_value_t = 0)]
     pub(crate) max_inflight: usize,
+    /// How long a call beyond max_inflight waits for its turn before it is refused.
+    #[arg(long, env, default_value = "0s", value_parser = duration)]
+    pub(crate) max_inflight_wait: Duration,
     /// Do not write the lock file /tmp/.lock.
     #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) suppress_lock: bool,
@@ -98,7 +110,13 @@ pub struct Settings {
     /// Longest log line in bytes, longer ones are split; -1 is no limit.
     #[arg(long, env, default_value_t = 65536, allow_negative_numbers = true)]
     pub(crate) log_buffer_size: i64,
-    /// Put the call id before the function's log lines (fork mode).
+    /// text, or json: one document per line with time, stream, call_id and text.
+    #[arg(long, env, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// How many lines of the function's are logged per second, the others are counted; 0 is no limit.
+    #[arg(long, env, default_value_t = 5000)]
+    pub(crate) log_rate: u32,
+    /// Put the call id before the function's log lines (fork mode, text).
     #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) log_callid: bool,
     /// Log the headers of each request, without secrets.
@@ -111,8 +129,8 @@ pub struct Settings {
     #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) jwt_auth: bool,
     /// Directory of the static mode.
-    #[arg(long, env)]
-    pub(crate) static_path: Option<PathBuf>,
+    #[arg(long, env, default_value = "/home/app/public")]
+    pub(crate) static_path: PathBuf,
     /// `stdin`: end with all processes as soon as STDIN ends, because then the owner is gone.
     #[arg(long, env)]
     pub lifeline: Option<Lifeline>,
@@ -126,10 +144,17 @@ pub struct Settings {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ModeName {
-    #[value(aliases = ["serializing", "streaming"])]
+    #[value(alias = "serializing")]
     Fork,
+    Streaming,
     Http,
     Static,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

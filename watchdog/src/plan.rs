@@ -1,6 +1,6 @@
 //! The settings after they were checked: what the watchdog is going to do.
 
-use std::{collections::HashSet, ffi::OsString, time::Duration};
+use std::{collections::HashSet, ffi::OsString, path::PathBuf, time::Duration};
 
 use http::{
     HeaderValue, Uri,
@@ -9,7 +9,10 @@ use http::{
 use skep_process::ProcessTag;
 use thiserror::Error;
 
-use crate::config::{HTTP_EXEC_TIMEOUT, ModeName, Settings};
+use crate::config::{HTTP_EXEC_TIMEOUT, LogFormat, ModeName, Settings};
+
+/// How many processes are started beforehand at most where that is safe and nothing is said.
+const DEFAULT_PREFORK: usize = 8;
 
 /// A setting that cannot be; its message names it.
 #[derive(Debug, Error)]
@@ -30,21 +33,38 @@ pub struct Plan {
     pub(crate) exec_timeout: Option<Duration>,
     pub(crate) healthcheck_interval: Duration,
     pub(crate) max_inflight: Option<usize>,
+    pub(crate) max_inflight_wait: Duration,
     pub(crate) lock_file: bool,
     pub(crate) debug_headers: bool,
-    pub(crate) prefix_logs: bool,
-    pub(crate) longest_line: usize,
+    pub(crate) log: LogPlan,
     pub(crate) inherited_tag: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct LogPlan {
+    pub(crate) format: LogFormat,
+    /// Date and name of the stream go before each line.
+    pub(crate) prefix: bool,
+    /// In bytes.
+    pub(crate) longest_line: usize,
+    /// Lines of the function's per second.
+    pub(crate) rate: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Mode {
     Fork(ForkPlan),
     Http(HttpPlan),
+    Static(PathBuf),
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct ForkPlan {
+    /// At most so many processes wait for requests, started beforehand.
+    pub(crate) prefork: usize,
+    /// So many bytes of output are held back until it is known how the process ends.
+    pub(crate) held_back: usize,
+    pub(crate) cgi_response: bool,
     pub(crate) cgi_headers: bool,
     pub(crate) marshal_request: bool,
     pub(crate) combine_output: bool,
@@ -76,11 +96,11 @@ impl Plan {
         if settings.jwt_auth {
             return Err(refuse("jwt_auth", "is not supported"));
         }
-        let command = command(settings)?;
         let mode = mode(settings, own_variables)?;
+        let command = if matches!(mode, Mode::Static(_)) { Vec::new() } else { command(settings)? };
         let exec_timeout = match (&mode, settings.exec_timeout) {
             (_, Some(limit)) => Some(limit).filter(|limit| !limit.is_zero()),
-            (Mode::Fork(_), None) => None,
+            (Mode::Fork(_) | Mode::Static(_), None) => None,
             (Mode::Http(_), None) => Some(HTTP_EXEC_TIMEOUT),
         };
         Ok(Self {
@@ -91,10 +111,15 @@ impl Plan {
             exec_timeout,
             healthcheck_interval: settings.healthcheck_interval.unwrap_or(settings.write_timeout),
             max_inflight: Some(settings.max_inflight).filter(|limit| *limit > 0),
+            max_inflight_wait: settings.max_inflight_wait,
             lock_file: !settings.suppress_lock,
             debug_headers: settings.debug_headers,
-            prefix_logs: settings.prefix_logs,
-            longest_line: longest_line(settings.log_buffer_size)?,
+            log: LogPlan {
+                format: settings.log_format,
+                prefix: settings.prefix_logs,
+                longest_line: size("log_buffer_size", settings.log_buffer_size, 1)?,
+                rate: Some(settings.log_rate).filter(|rate| *rate > 0),
+            },
             inherited_tag: settings.process_tag.clone(),
         })
     }
@@ -124,12 +149,17 @@ fn mode(settings: &Settings, own_variables: HashSet<OsString>) -> Result<Mode, S
     let upstream = given(&settings.http_upstream_url).or(given(&settings.upstream_url));
     let name = settings.mode.unwrap_or(if upstream.is_some() { ModeName::Http } else { ModeName::Fork });
     match name {
-        ModeName::Fork => {
+        ModeName::Fork | ModeName::Streaming => {
+            let (cgi_headers, prefork) = prefork(settings)?;
+            let held_back = size("output_buffer_size", settings.output_buffer_size, 0)?;
             let content_type = given(&settings.content_type)
                 .map(|text| text.parse().map_err(|_| refuse("content_type", "is not a header value")))
                 .transpose()?;
             Ok(Mode::Fork(ForkPlan {
-                cgi_headers: settings.cgi_headers,
+                prefork,
+                held_back: if name == ModeName::Streaming { 0 } else { held_back },
+                cgi_response: settings.cgi_response,
+                cgi_headers,
                 marshal_request: settings.marshal_request,
                 combine_output: settings.combine_output,
                 content_type,
@@ -149,7 +179,8 @@ fn mode(settings: &Settings, own_variables: HashSet<OsString>) -> Result<Mode, S
                 buffer_body: settings.http_buffer_req_body || settings.buffer_http,
             }))
         }
-        ModeName::Static => Err(refuse("mode", "static is not implemented yet")),
+        ModeName::Static if settings.static_path.is_dir() => Ok(Mode::Static(settings.static_path.clone())),
+        ModeName::Static => Err(refuse("static_path", format!("{:?} is not a directory", settings.static_path))),
     }
 }
 
@@ -164,11 +195,25 @@ fn parse_upstream(text: &str) -> Result<Upstream, SettingError> {
     Ok(Upstream { authority: authority.clone(), prefix: uri.path().trim_end_matches('/').to_owned() })
 }
 
-fn longest_line(size: i64) -> Result<usize, SettingError> {
-    match size {
-        -1 => Ok(usize::MAX),
-        1.. => usize::try_from(size).map_err(|_| refuse("log_buffer_size", "is too large")),
-        _ => Err(refuse("log_buffer_size", "is neither -1 nor at least 1")),
+/// Whether processes get `Http_*` variables, and how many are started beforehand: those cannot have such variables.
+fn prefork(settings: &Settings) -> Result<(bool, usize), SettingError> {
+    match (settings.cgi_headers, settings.prefork) {
+        (Some(true), Some(1..)) => {
+            Err(refuse("prefork", "goes only with cgi_headers=false: a process cannot get variables after its start"))
+        }
+        (Some(false), None) => Ok((false, DEFAULT_PREFORK)),
+        (cgi_headers, prefork) => {
+            let prefork = prefork.unwrap_or(0);
+            Ok((cgi_headers.unwrap_or(prefork == 0), prefork))
+        }
+    }
+}
+
+fn size(setting: &'static str, size: i64, least: i64) -> Result<usize, SettingError> {
+    match usize::try_from(size) {
+        _ if size == -1 => Ok(usize::MAX),
+        Ok(bytes) if size >= least => Ok(bytes),
+        _ => Err(refuse(setting, format!("is neither -1 nor at least {least}"))),
     }
 }
 

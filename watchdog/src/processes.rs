@@ -83,7 +83,7 @@ impl Processes {
             runtime: Handle::current(),
             tasks,
             log,
-            longest_line: plan.longest_line,
+            longest_line: plan.log.longest_line,
             alone: orphans(|_| false).is_empty(),
         }))
     }

@@ -47,7 +47,7 @@ pub struct Shutdown {
 
 /// Serves until a shutdown is over; no process is left then.
 pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
-    let log = Log::start(plan.prefix_logs).context("cannot start the log")?;
+    let log = Log::start(plan.log.prefix).context("cannot start the log")?;
     let tasks = TaskTracker::new();
     let processes = Processes::new(&plan, tasks.clone(), log.clone()).context("cannot become a reaper of processes")?;
     let metrics = Metrics::new()?;
@@ -80,6 +80,7 @@ fn start_mode(plan: &Plan, processes: &Arc<Processes>) -> Mode {
     match plan.mode.clone() {
         plan::Mode::Fork(fork) => Mode::Fork(Fork::new(plan, fork, Arc::clone(processes))),
         plan::Mode::Http(http) => Mode::Http(HttpMode::start(plan, http, processes)),
+        plan::Mode::Static(directory) => Mode::Static(directory),
     }
 }
 

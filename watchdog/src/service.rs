@@ -1,6 +1,6 @@
 //! What is done with one request.
 
-use std::{sync::Arc, time::Instant};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
@@ -28,6 +28,7 @@ pub(crate) struct Watchdog {
 pub(crate) enum Mode {
     Fork(Fork),
     Http(HttpMode),
+    Static(PathBuf),
 }
 
 impl Watchdog {
@@ -56,6 +57,7 @@ impl Watchdog {
                 let mut answer = match &self.mode {
                     Mode::Fork(fork) => fork.call(request).await,
                     Mode::Http(http) => http.call(request).await,
+                    Mode::Static(_) => not_allowed(),
                 };
                 answer.body_mut().keep(place);
                 answer
@@ -77,7 +79,7 @@ impl Watchdog {
             return too_many(&self.limit);
         }
         let status = match &self.mode {
-            Mode::Fork(_) => StatusCode::OK,
+            Mode::Fork(_) | Mode::Static(_) => StatusCode::OK,
             Mode::Http(http) => http.readiness().await,
         };
         if status.is_success() {
