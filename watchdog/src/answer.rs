@@ -11,8 +11,9 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use skep_protocol::headers::{OPENFAAS_INTERNAL, SKEP_ERROR};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::{http::ProxiedBody, limit::Limit};
+use crate::{fork::StreamedBody, http::ProxiedBody, limit::Limit, metrics::Running};
 
 pub(crate) type Answer = Response<AnswerBody>;
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -27,26 +28,39 @@ pub(crate) enum Source {
 
 pub(crate) struct AnswerBody {
     content: Content,
-    /// A place among the calls that may run at a time, kept until the last byte.
-    _place: Option<OwnedSemaphorePermit>,
+    _in_flight: Option<InFlight>,
+}
+
+/// What makes a call one that is running, kept until the last byte of its answer.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    /// A place among the calls that may run at a time.
+    pub(crate) _place: Option<OwnedSemaphorePermit>,
+    pub(crate) _running: Running,
+    pub(crate) _call: TaskTrackerToken,
 }
 
 enum Content {
     Whole(Full<Bytes>),
+    Streamed(StreamedBody),
     Proxied(ProxiedBody),
 }
 
 impl AnswerBody {
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self { content: Content::Whole(Full::new(bytes.into())), _place: None }
+        Self { content: Content::Whole(Full::new(bytes.into())), _in_flight: None }
     }
 
     pub(crate) fn proxied(body: ProxiedBody) -> Self {
-        Self { content: Content::Proxied(body), _place: None }
+        Self { content: Content::Proxied(body), _in_flight: None }
     }
 
-    pub(crate) fn keep(&mut self, place: Option<OwnedSemaphorePermit>) {
-        self._place = place;
+    pub(crate) fn streamed(body: StreamedBody) -> Self {
+        Self { content: Content::Streamed(body), _in_flight: None }
+    }
+
+    pub(crate) fn keep(&mut self, in_flight: InFlight) {
+        self._in_flight = Some(in_flight);
     }
 }
 
@@ -57,6 +71,7 @@ impl Body for AnswerBody {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.get_mut().content {
             Content::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
+            Content::Streamed(body) => Pin::new(body).poll_frame(context),
             Content::Proxied(body) => Pin::new(body).poll_frame(context),
         }
     }
@@ -64,6 +79,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(body) => body.is_end_stream(),
+            Content::Streamed(body) => body.is_end_stream(),
             Content::Proxied(body) => body.is_end_stream(),
         }
     }
@@ -71,6 +87,7 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Whole(body) => body.size_hint(),
+            Content::Streamed(body) => body.size_hint(),
             Content::Proxied(body) => body.size_hint(),
         }
     }

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 
 const REQUESTS: &str = "http_requests_total";
 const REQUESTS_HELP: &str = "Calls that were answered.";
@@ -13,6 +15,14 @@ const DURATION_HELP: &str = "Seconds until the head of the answer.";
 const IN_FLIGHT: &str = "http_requests_in_flight";
 const IN_FLIGHT_HELP: &str = "Calls that are running.";
 const LABELS: [&str; 2] = ["code", "method"];
+const WAITING: &str = "skep_watchdog_waiting_processes";
+const WAITING_HELP: &str = "Processes that were started beforehand and wait for a request.";
+const START: &str = "skep_watchdog_process_start_seconds";
+const START_HELP: &str = "Seconds that starting a process took, until its program was loaded.";
+const KILLS: &str = "skep_watchdog_kills_total";
+const KILLS_HELP: &str = "Process trees that were killed, by the reason.";
+/// Half a millisecond is usual.
+const START_BUCKETS: [f64; 10] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5];
 
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -20,10 +30,35 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     duration: HistogramVec,
     in_flight: IntGauge,
+    waiting: IntGauge,
+    start: Histogram,
+    kills: [IntCounter; Kill::ALL.len()],
+}
+
+/// Why a process tree was killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kill {
+    /// The call took too long.
+    Timeout,
+    /// Nobody waits for the answer any more.
+    CallerGone,
+    /// The request's body broke off.
+    BrokenBody,
+    /// Its output could not be an answer.
+    BadOutput,
+    /// Its pipes broke.
+    Lost,
+    /// It held the output open after the process itself had ended.
+    Leftover,
+    /// It was started beforehand and not needed, or did not wait for a request.
+    Unused,
+    /// The program of the http mode was to end, or left processes when it ended.
+    Program,
 }
 
 /// A call that is running, as long as it is kept.
-pub(crate) struct Running<'a>(&'a IntGauge);
+#[derive(Debug)]
+pub(crate) struct Running(IntGauge);
 
 impl Metrics {
     pub(crate) fn new() -> prometheus::Result<Arc<Self>> {
@@ -34,12 +69,34 @@ impl Metrics {
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
-        Ok(Arc::new(Self { registry, requests, duration, in_flight }))
+        let waiting = IntGauge::new(WAITING, WAITING_HELP)?;
+        let start = Histogram::with_opts(HistogramOpts::new(START, START_HELP).buckets(START_BUCKETS.to_vec()))?;
+        let kills = IntCounterVec::new(Opts::new(KILLS, KILLS_HELP), &["reason"])?;
+        registry.register(Box::new(waiting.clone()))?;
+        registry.register(Box::new(start.clone()))?;
+        registry.register(Box::new(kills.clone()))?;
+        let kills = Kill::ALL.map(|kill| kills.with_label_values(&[kill.name()]));
+        Ok(Arc::new(Self { registry, requests, duration, in_flight, waiting, start, kills }))
     }
 
-    pub(crate) fn enter(&self) -> Running<'_> {
+    pub(crate) fn enter(&self) -> Running {
         self.in_flight.inc();
-        Running(&self.in_flight)
+        Running(self.in_flight.clone())
+    }
+
+    /// How many processes wait for a request.
+    pub(crate) fn set_waiting(&self, processes: usize) {
+        self.waiting.set(i64::try_from(processes).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn count_start(&self, took: Duration) {
+        self.start.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn count_kill(&self, reason: Kill) {
+        if let Some(counter) = self.kills.get(reason as usize) {
+            counter.inc();
+        }
     }
 
     pub(crate) fn count(&self, method: &Method, status: StatusCode, took: Duration) {
@@ -66,7 +123,33 @@ impl Metrics {
     }
 }
 
-impl Drop for Running<'_> {
+impl Kill {
+    const ALL: [Self; 8] = [
+        Self::Timeout,
+        Self::CallerGone,
+        Self::BrokenBody,
+        Self::BadOutput,
+        Self::Lost,
+        Self::Leftover,
+        Self::Unused,
+        Self::Program,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::CallerGone => "caller_gone",
+            Self::BrokenBody => "broken_body",
+            Self::BadOutput => "bad_output",
+            Self::Lost => "lost",
+            Self::Leftover => "leftover",
+            Self::Unused => "unused",
+            Self::Program => "program",
+        }
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
         self.0.dec();
     }

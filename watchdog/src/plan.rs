@@ -62,8 +62,10 @@ pub(crate) enum Mode {
 pub(crate) struct ForkPlan {
     /// At most so many processes wait for requests, started beforehand.
     pub(crate) prefork: usize,
-    /// So many bytes of output are held back until it is known how the process ends.
-    pub(crate) held_back: usize,
+    /// The answer is sent as it comes, not as a whole.
+    pub(crate) streaming: bool,
+    /// A whole answer has at most so many bytes.
+    pub(crate) output_buffer: usize,
     pub(crate) cgi_response: bool,
     pub(crate) cgi_headers: bool,
     pub(crate) marshal_request: bool,
@@ -151,13 +153,13 @@ fn mode(settings: &Settings, own_variables: HashSet<OsString>) -> Result<Mode, S
     match name {
         ModeName::Fork | ModeName::Streaming => {
             let (cgi_headers, prefork) = prefork(settings)?;
-            let held_back = size("output_buffer_size", settings.output_buffer_size, 0)?;
             let content_type = given(&settings.content_type)
                 .map(|text| text.parse().map_err(|_| refuse("content_type", "is not a header value")))
                 .transpose()?;
             Ok(Mode::Fork(ForkPlan {
                 prefork,
-                held_back: if name == ModeName::Streaming { 0 } else { held_back },
+                streaming: name == ModeName::Streaming,
+                output_buffer: size("output_buffer_size", settings.output_buffer_size, 0)?,
                 cgi_response: settings.cgi_response,
                 cgi_headers,
                 marshal_request: settings.marshal_request,

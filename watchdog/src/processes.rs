@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     lines::{Origin, copy_lines},
     log::Log,
+    metrics::{Kill, Metrics},
     plan::Plan,
 };
 
@@ -44,6 +45,7 @@ pub(crate) struct Processes {
     runtime: Handle,
     tasks: TaskTracker,
     log: Log,
+    metrics: Arc<Metrics>,
     longest_line: usize,
     /// Nobody was here before: an orphan that hides its tag comes from a call, and not from what an entry point started before it became the watchdog.
     alone: bool,
@@ -57,6 +59,7 @@ pub(crate) struct Spawned {
     pid: u32,
     tag: ProcessTag,
     processes: Arc<Processes>,
+    when_dropped: Kill,
 }
 
 #[derive(Debug, Default)]
@@ -68,12 +71,13 @@ struct Leaders {
 #[derive(Clone, Debug)]
 struct Leader {
     tag: ProcessTag,
-    number: u64,
+    /// `None` while it waits for a request.
+    number: Option<u64>,
 }
 
 impl Processes {
     /// Needs to run inside of the runtime; `tasks` are waited for at the end.
-    pub(crate) fn new(plan: &Plan, tasks: TaskTracker, log: Log) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(plan: &Plan, tasks: TaskTracker, log: Log, metrics: Arc<Metrics>) -> io::Result<Arc<Self>> {
         adopt_orphans()?;
         Ok(Arc::new(Self {
             tag: plan.tag(),
@@ -83,6 +87,7 @@ impl Processes {
             runtime: Handle::current(),
             tasks,
             log,
+            metrics,
             longest_line: plan.log.longest_line,
             alone: orphans(|_| false).is_empty(),
         }))
@@ -93,11 +98,17 @@ impl Processes {
         let tag = self.tag.within();
         command.env(ProcessTag::VARIABLE, tag.as_str()).process_group(0);
         let starting = self.starting.read().unwrap_or_else(PoisonError::into_inner);
+        let begun = Instant::now();
         let child = command.spawn()?;
+        self.metrics.count_start(begun.elapsed());
         let pid = child.id().unwrap_or_default();
         self.leaders().add(pid, tag.clone());
         drop(starting);
-        Ok(Spawned { child: Some(child), pid, tag, processes: Arc::clone(self) })
+        Ok(Spawned { child: Some(child), pid, tag, processes: Arc::clone(self), when_dropped: Kill::CallerGone })
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Where work goes on that belongs to no call any more.
@@ -181,7 +192,11 @@ impl Processes {
         }
         // It hides its tag: it goes when all are gone that could have started it.
         let since = suspects.get(&(orphan.pid, orphan.started)).copied().unwrap_or(count);
-        if leaders.values().any(|leader| leader.number < since) { Fate::Watch(since) } else { Fate::Kill }
+        if leaders.values().any(|leader| leader.number.is_some_and(|number| number < since)) {
+            Fate::Watch(since)
+        } else {
+            Fate::Kill
+        }
     }
 
     fn leaders(&self) -> MutexGuard<'_, Leaders> {
@@ -202,7 +217,13 @@ impl Leaders {
     fn add(&mut self, pid: u32, tag: ProcessTag) {
         let number = self.count;
         self.count += 1;
-        self.by_pid.insert(pid, Leader { tag, number });
+        self.by_pid.insert(pid, Leader { tag, number: Some(number) });
+    }
+
+    fn set_waiting(&mut self, pid: u32) {
+        if let Some(leader) = self.by_pid.get_mut(&pid) {
+            leader.number = None;
+        }
     }
 
     fn snapshot(&self) -> (HashMap<u32, Leader>, u64) {
@@ -211,6 +232,10 @@ impl Leaders {
 }
 
 impl Spawned {
+    pub(crate) fn processes(&self) -> &Processes {
+        &self.processes
+    }
+
     pub(crate) fn take_stdin(&mut self) -> Option<ChildStdin> {
         self.child.as_mut()?.stdin.take()
     }
@@ -229,27 +254,65 @@ impl Spawned {
             return Err(io::Error::other("was waited for already"));
         };
         let status = child.wait().await?;
-        self.child = None;
-        self.processes.leaders().by_pid.remove(&self.pid);
+        self.forget();
         Ok(status)
     }
 
+    /// It was waited for.
+    fn forget(&mut self) {
+        self.child = None;
+        self.processes.leaders().by_pid.remove(&self.pid);
+    }
+
+    /// Whether the process itself still runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        match self.child.as_mut().map(Child::try_wait) {
+            Some(Ok(None)) => true,
+            Some(Ok(Some(_))) => {
+                self.forget();
+                false
+            }
+            Some(Err(_)) | None => false,
+        }
+    }
+
+    /// It waits for a request: it has started nothing yet that a call could leave behind.
+    pub(crate) fn waits(&mut self) {
+        self.when_dropped = Kill::Unused;
+        self.processes.leaders().set_waiting(self.pid);
+    }
+
+    /// It has a request from now on, as if it had been started for it.
+    pub(crate) fn serves(&mut self) {
+        self.when_dropped = Kill::CallerGone;
+        self.processes.leaders().add(self.pid, self.tag.clone());
+    }
+
     /// Kills the whole tree, and returns when it is gone.
-    pub(crate) async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self, reason: Kill) {
+        // After the end of the process itself there may be nothing to kill.
+        if self.child.is_some() || reason == Kill::Leftover {
+            self.processes.metrics.count_kill(reason);
+        }
+        self.kill_tree().await;
+    }
+
+    /// Asks it to end, and kills the whole tree after `grace` at the latest.
+    pub(crate) async fn end(&mut self, grace: Duration, reason: Kill) {
+        if self.child.is_some() {
+            self.processes.metrics.count_kill(reason);
+            terminate_group(self.pid);
+            let _ = timeout(grace, self.wait()).await;
+        }
+        self.kill_tree().await;
+    }
+
+    async fn kill_tree(&mut self) {
         let leader = self.child.as_ref().map(|_| self.pid);
         let tag = self.tag.clone();
         let _ = spawn_blocking(move || kill_tree(leader, &tag)).await;
         // Whoever is not gone by then is the sweep's.
         let _ = timeout(DEATH_LIMIT, self.wait()).await;
-    }
-
-    /// Asks it to end, and kills the whole tree after `grace` at the latest.
-    pub(crate) async fn end(&mut self, grace: Duration) {
-        if self.child.is_some() {
-            terminate_group(self.pid);
-            let _ = timeout(grace, self.wait()).await;
-        }
-        self.kill().await;
     }
 }
 
@@ -261,9 +324,10 @@ impl Drop for Spawned {
                 pid: self.pid,
                 tag: self.tag.clone(),
                 processes: Arc::clone(&self.processes),
+                when_dropped: self.when_dropped,
             };
             let end = async move {
-                rest.kill().await;
+                rest.kill(rest.when_dropped).await;
                 // A process that no signal ends would come here for ever.
                 if rest.child.take().is_some() {
                     rest.processes.leaders().by_pid.remove(&rest.pid);

@@ -49,13 +49,15 @@ pub struct Shutdown {
 pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
     let log = Log::start(plan.log.prefix).context("cannot start the log")?;
     let tasks = TaskTracker::new();
-    let processes = Processes::new(&plan, tasks.clone(), log.clone()).context("cannot become a reaper of processes")?;
     let metrics = Metrics::new()?;
+    let processes = Processes::new(&plan, tasks.clone(), log.clone(), Arc::clone(&metrics))
+        .context("cannot become a reaper of processes")?;
     let health = Health::open(plan.lock_file).context("cannot write /tmp/.lock (suppress_lock=true goes without)")?;
     let watchdog = Watchdog {
         mode: start_mode(&plan, &processes),
         health,
-        limit: Limit::new(plan.max_inflight),
+        limit: Limit::new(plan.max_inflight, plan.max_inflight_wait),
+        calls: TaskTracker::new(),
         metrics: Arc::clone(&metrics),
         log: log.clone(),
         debug_headers: plan.debug_headers,
@@ -78,7 +80,7 @@ pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow
 
 fn start_mode(plan: &Plan, processes: &Arc<Processes>) -> Mode {
     match plan.mode.clone() {
-        plan::Mode::Fork(fork) => Mode::Fork(Fork::new(plan, fork, Arc::clone(processes))),
+        plan::Mode::Fork(fork) => Mode::Fork(Fork::new(plan, fork, processes)),
         plan::Mode::Http(http) => Mode::Http(HttpMode::start(plan, http, processes)),
         plan::Mode::Static(directory) => Mode::Static(directory),
     }
@@ -134,8 +136,13 @@ impl Server {
         let lame_duck = async {
             drain.cancelled().await;
             self.watchdog.health.close();
-            self.watchdog.log.say("Shutting down: no new connections after healthcheck_interval.");
-            sleep(self.healthcheck_interval).await;
+            self.watchdog
+                .log
+                .say("Shutting down: no new connections when no call runs, or after healthcheck_interval.");
+            let calls = &self.watchdog.calls;
+            calls.close();
+            // Whoever has no call here needs no time.
+            let _ = timeout(self.healthcheck_interval, calls.wait()).await;
         };
         tokio::select! {
             () = self.accept(&listener) => {}

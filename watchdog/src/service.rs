@@ -5,9 +5,10 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use skep_protocol::headers::CALL_ID;
+use tokio_util::task::TaskTracker;
 
 use crate::{
-    answer::{Answer, Source, refusal, text, too_many},
+    answer::{Answer, InFlight, Source, refusal, text, too_many},
     fork::Fork,
     health::Health,
     http::HttpMode,
@@ -20,6 +21,8 @@ pub(crate) struct Watchdog {
     pub(crate) mode: Mode,
     pub(crate) health: Health,
     pub(crate) limit: Limit,
+    /// Each call until the last byte of its answer.
+    pub(crate) calls: TaskTracker,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Log,
     pub(crate) debug_headers: bool,
@@ -50,8 +53,8 @@ impl Watchdog {
         if self.debug_headers {
             self.log_headers(request.headers());
         }
-        let running = self.metrics.enter();
-        let mut answer = match self.limit.enter() {
+        let running = (self.metrics.enter(), self.calls.token());
+        let mut answer = match self.limit.enter().await {
             Err(_) => too_many(&self.limit),
             Ok(place) => {
                 let mut answer = match &self.mode {
@@ -59,11 +62,10 @@ impl Watchdog {
                     Mode::Http(http) => http.call(request).await,
                     Mode::Static(_) => not_allowed(),
                 };
-                answer.body_mut().keep(place);
+                answer.body_mut().keep(InFlight { _place: place, _running: running.0, _call: running.1 });
                 answer
             }
         };
-        drop(running);
         if let Some(call_id) = call_id {
             answer.headers_mut().entry(CALL_ID).or_insert(call_id);
         }

@@ -2,25 +2,50 @@
 
 use std::{io, pin::pin, process::ExitStatus, time::Duration};
 
-use bytes::BytesMut;
+use bytes::Bytes;
+use http_body::Body;
 use thiserror::Error;
-use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver, time::timeout};
+use tokio::{process::ChildStdin, time::timeout};
 
 use crate::{
-    body::CallBody,
-    fork::feed::{Broken, feed},
+    body::{CallBody, discard},
+    fork::{
+        facts::Facts,
+        feed::{Broken, feed},
+        output::Output,
+    },
+    metrics::Kill,
     processes::Spawned,
 };
 
+/// Between TERM and KILL when a call took too long.
+const TERM_GRACE: Duration = Duration::from_secs(1);
 /// How long a pipe that others hold open is still read after the process has ended.
 const HELD_OPEN: Duration = Duration::from_millis(500);
-const CHUNK: usize = 64 * 1024;
 
-/// A process that ended by itself, and what it wrote.
+/// A process that has its request.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    pub(super) process: Spawned,
+    pub(super) stdin: Option<ChildStdin>,
+    pub(super) body: CallBody,
+    pub(super) output: Output,
+    /// How long the client may take for the next piece of its body.
+    pub(super) idle: Duration,
+    /// How long the process may run.
+    pub(super) limit: Option<Duration>,
+    /// The process may read them whenever it likes.
+    pub(super) _facts: Option<Facts>,
+}
+
+/// A process that ended by itself.
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) status: ExitStatus,
-    pub(super) output: BytesMut,
+    /// How many bytes it wrote.
+    pub(super) total: u64,
+    /// What it wrote, if that was not passed on meanwhile.
+    pub(super) output: Option<Bytes>,
 }
 
 #[derive(Debug, Error)]
@@ -31,56 +56,70 @@ pub(super) enum CallError {
     Body(String),
     #[error("took too long")]
     TimedOut,
+    #[error("the answer is larger than output_buffer_size, and an HTTP/1.0 client cannot be told how a stream ended")]
+    TooLarge,
+    #[error("the output does not begin with the head of a CGI answer: {0}")]
+    BadHead(&'static str),
+    #[error("the caller is gone")]
+    Gone,
     #[error("lost the process: {0}")]
     Io(#[from] io::Error),
 }
 
-/// Feeds and reads at the same time, so that neither side waits for the other for ever.
-pub(super) async fn converse(
-    process: &mut Spawned,
-    body: &mut CallBody,
-    mut pipe: Receiver,
-    idle: Duration,
-) -> Result<Finished, CallError> {
-    let mut output = BytesMut::new();
-    let stdin = process.take_stdin();
-    let status = {
-        let mut feeding = pin!(feed(body, stdin, idle));
-        let mut reading = pin!(read_all(&mut pipe, &mut output));
-        let (mut fed, mut ended) = (false, false);
-        loop {
-            tokio::select! {
-                result = &mut feeding, if !fed => {
-                    fed = true;
-                    if let Err(Broken { reason, stdin }) = result {
-                        // Killed first: an early end of STDIN would look like a whole body to it.
-                        process.kill().await;
-                        drop(stdin);
-                        return Err(CallError::Body(reason));
-                    }
-                }
-                result = &mut reading, if !ended => {
-                    ended = true;
-                    result?;
-                }
-                status = process.wait() => break status?,
-            }
+impl Conversation {
+    /// To the end of the process, whichever way that comes. The output comes back because whoever reads it takes its end for success.
+    pub(super) async fn hold(mut self) -> (Result<Finished, CallError>, Output) {
+        let limit = self.limit;
+        let talk = self.talk();
+        let result = match limit {
+            Some(limit) => timeout(limit, talk).await.unwrap_or(Err(CallError::TimedOut)),
+            None => talk.await,
+        };
+        match &result {
+            // A broken body has killed it before.
+            Ok(_) | Err(CallError::Body(_)) => {}
+            Err(CallError::TimedOut) => self.process.end(TERM_GRACE, Kill::Timeout).await,
+            Err(CallError::Gone) => self.process.kill(Kill::CallerGone).await,
+            Err(CallError::TooLarge | CallError::BadHead(_)) => self.process.kill(Kill::BadOutput).await,
+            Err(CallError::Start(_) | CallError::Io(_)) => self.process.kill(Kill::Lost).await,
         }
-    };
-    if timeout(HELD_OPEN, read_all(&mut pipe, &mut output)).await.is_err() {
-        process.kill().await;
-        // Only what is in the pipe already.
-        let _ = timeout(HELD_OPEN, read_all(&mut pipe, &mut output)).await;
+        if !self.body.is_end_stream() {
+            // A client that still sends would not see an answer on a connection that is closed to it.
+            self.process.processes().tasks().spawn(discard(self.body));
+        }
+        (result, self.output)
     }
-    Ok(Finished { status, output })
-}
 
-/// Reads to the end; what was read stays when it is dropped before.
-async fn read_all(pipe: &mut Receiver, output: &mut BytesMut) -> io::Result<()> {
-    loop {
-        output.reserve(if output.is_empty() { 4096 } else { CHUNK });
-        if pipe.read_buf(output).await? == 0 {
-            return Ok(());
+    /// Feeds and reads at the same time, so that neither side waits for the other for ever.
+    async fn talk(&mut self) -> Result<Finished, CallError> {
+        let status = {
+            let mut feeding = pin!(feed(&mut self.body, self.stdin.take(), self.idle));
+            let mut reading = pin!(self.output.read_all());
+            let (mut fed, mut ended) = (false, false);
+            loop {
+                tokio::select! {
+                    result = &mut feeding, if !fed => {
+                        fed = true;
+                        if let Err(Broken { reason, stdin }) = result {
+                            // Killed first: an early end of STDIN would look like a whole body to it.
+                            self.process.kill(Kill::BrokenBody).await;
+                            drop(stdin);
+                            return Err(CallError::Body(reason));
+                        }
+                    }
+                    result = &mut reading, if !ended => {
+                        ended = true;
+                        result?;
+                    }
+                    status = self.process.wait() => break status?,
+                }
+            }
+        };
+        if !self.output.read_rest(HELD_OPEN).await? {
+            self.process.kill(Kill::Leftover).await;
+            // Only what is in the pipe already.
+            self.output.read_rest(HELD_OPEN).await?;
         }
+        Ok(Finished { status, total: self.output.total(), output: self.output.whole() })
     }
 }

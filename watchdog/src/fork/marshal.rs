@@ -10,11 +10,16 @@ use crate::fork::variables::canonical;
 
 /// `{"header":{NAME:[VALUE]},"body":{"raw":BASE64}}`
 pub(super) fn document(headers: &HeaderMap, body: &[u8]) -> Bytes {
+    serde_json::json!({ "header": by_name(headers), "body": { "raw": STANDARD.encode(body) } }).to_string().into()
+}
+
+/// All values of each header under its canonical name.
+pub(super) fn by_name(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
     let mut map: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in headers {
         map.entry(canonical(name.as_str())).or_default().push(String::from_utf8_lossy(value.as_bytes()).into_owned());
     }
-    serde_json::json!({ "header": map, "body": { "raw": STANDARD.encode(body) } }).to_string().into()
+    map
 }
 
 #[cfg(test)]

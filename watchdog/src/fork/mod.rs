@@ -1,56 +1,62 @@
 //! Fork mode: one process per request, its STDIN the request's body, its STDOUT the answer.
 
+mod cgi;
 mod content_type;
 mod conversation;
+mod facts;
 mod feed;
 mod marshal;
 mod outcome;
+mod output;
+mod prefork;
+mod start;
 mod variables;
 
 use std::{
-    io::{self, PipeReader, pipe},
-    process::Stdio,
+    future::ready,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use http::{Method, Request, StatusCode, request::Parts};
+use http::{Method, Request, StatusCode, Version, request::Parts};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use skep_protocol::headers::CALL_ID;
-use tokio::{net::unix::pipe::Receiver, process::Command, time::timeout};
+use tokio::sync::oneshot;
 
 use crate::{
     answer::{Answer, Source, refusal},
-    body::{CallBody, collect, discard},
+    body::{CallBody, collect},
     deadline::limit_of,
-    fork::conversation::{CallError, Finished, converse},
+    fork::{
+        conversation::{CallError, Conversation},
+        output::{Holding, Output, Stream},
+        prefork::Prefork,
+        start::{Started, Starter, Variable},
+    },
     lines::Origin,
+    log::Log,
     plan::{ForkPlan, Plan},
-    processes::{Processes, Spawned},
+    processes::Processes,
 };
 
-/// Between TERM and KILL when a call took too long.
-const TERM_GRACE: Duration = Duration::from_secs(1);
+pub(crate) use output::StreamedBody;
 
 pub(crate) struct Fork {
-    command: Vec<String>,
     plan: ForkPlan,
     exec_timeout: Option<Duration>,
     read_timeout: Duration,
-    processes: Arc<Processes>,
+    starter: Arc<Starter>,
+    prefork: Option<Prefork>,
 }
 
 impl Fork {
-    pub(crate) fn new(plan: &Plan, fork: ForkPlan, processes: Arc<Processes>) -> Self {
-        Self {
-            command: plan.command.clone(),
-            plan: fork,
-            exec_timeout: plan.exec_timeout,
-            read_timeout: plan.read_timeout,
-            processes,
-        }
+    /// Needs to run inside of the runtime.
+    pub(crate) fn new(plan: &Plan, fork: ForkPlan, processes: &Arc<Processes>) -> Self {
+        let starter = Arc::new(Starter::new(plan, &fork, Arc::clone(processes)));
+        let prefork = (fork.prefork > 0).then(|| Prefork::begin(Arc::clone(&starter), fork.prefork));
+        Self { plan: fork, exec_timeout: plan.exec_timeout, read_timeout: plan.read_timeout, starter, prefork }
     }
 
     pub(crate) async fn call(&self, request: Request<Incoming>) -> Answer {
@@ -63,20 +69,25 @@ impl Fork {
             );
         }
         let begun = Instant::now();
-        let limit = limit_of(request.headers(), self.exec_timeout);
         let (parts, body) = request.into_parts();
         let length = body.size_hint().exact();
-        let mut body = match self.input(&parts, body).await {
-            Ok(body) => body,
-            Err(error) => return self.answer(&parts, begun, Err(error)),
+        let begins = match self.input(&parts, body).await {
+            Ok(body) => self.begin(&parts, length, body, begun),
+            Err(error) => Err(error),
         };
-        self.processes.log().say("Forking fprocess.");
-        let result = self.run(&parts, length, &mut body, limit).await;
-        if !body.is_end_stream() {
-            // A client that still sends would not see an answer on a connection that is closed to it.
-            self.processes.tasks().spawn(discard(body));
+        let (conversation, mut stream) = match begins {
+            Ok(begins) => begins,
+            Err(error) => return self.failure(&error),
+        };
+        let mut conversation = Box::pin(conversation.hold());
+        let ended = tokio::select! {
+            ended = &mut conversation => ended,
+            Ok(stream) = &mut stream => return self.streamed(&parts, begun, stream, conversation),
+        };
+        match stream.try_recv() {
+            Ok(stream) => self.streamed(&parts, begun, stream, ready(ended)),
+            Err(_) => self.whole(&parts, begun, ended.0),
         }
-        self.answer(&parts, begun, result)
     }
 
     async fn input(&self, parts: &Parts, body: Incoming) -> Result<CallBody, CallError> {
@@ -87,60 +98,50 @@ impl Fork {
         Ok(Either::Right(Full::new(marshal::document(&parts.headers, &whole))))
     }
 
-    async fn run(
+    /// Gives the request to a process that waits, or to a new one.
+    fn begin(
         &self,
         parts: &Parts,
         length: Option<u64>,
-        body: &mut CallBody,
-        limit: Option<Duration>,
-    ) -> Result<Finished, CallError> {
-        let mut command = self.command(parts, length)?;
-        let (mut process, output) = self.start(&mut command, parts).map_err(CallError::Start)?;
-        // It holds the writing ends of the pipes.
-        drop(command);
-        let conversation = converse(&mut process, body, output, self.read_timeout);
-        let result = match limit {
-            Some(limit) => timeout(limit, conversation).await.unwrap_or(Err(CallError::TimedOut)),
-            None => conversation.await,
+        body: CallBody,
+        begun: Instant,
+    ) -> Result<(Conversation, oneshot::Receiver<Stream>), CallError> {
+        let limit = limit_of(&parts.headers, self.exec_timeout).map(|limit| limit.saturating_sub(begun.elapsed()));
+        self.log().say("Forking fprocess.");
+        let started = match self.prefork.as_ref().and_then(Prefork::take) {
+            Some(started) => started,
+            None => self.starter.start(self.variables(parts, length, limit)).map_err(CallError::Start)?,
         };
-        match &result {
-            // A broken body has killed it before.
-            Ok(_) | Err(CallError::Body(_)) => {}
-            Err(CallError::TimedOut) => process.end(TERM_GRACE).await,
-            Err(CallError::Start(_) | CallError::Io(_)) => process.kill().await,
+        let Started { mut process, output, stderr, mut facts } = started;
+        if let Some(facts) = &mut facts {
+            facts.tell(parts, limit)?;
         }
-        result
-    }
-
-    fn command(&self, parts: &Parts, length: Option<u64>) -> Result<Command, CallError> {
-        let [program, arguments @ ..] = self.command.as_slice() else {
-            return Err(CallError::Start(io::Error::other("no program")));
-        };
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::piped());
-        if self.plan.cgi_headers {
-            command.envs(variables::of(parts, length, &self.plan.own_variables));
-        }
-        Ok(command)
-    }
-
-    /// Starts the process with its output connected: merged in one pipe, so in the order in which it was written, or apart.
-    fn start(&self, command: &mut Command, parts: &Parts) -> io::Result<(Spawned, Receiver)> {
-        let (reader, writer): (PipeReader, _) = pipe()?;
-        if self.plan.combine_output {
-            command.stderr(writer.try_clone()?);
-        } else {
-            command.stderr(Stdio::piped());
-        }
-        command.stdout(writer);
-        let mut process = self.processes.spawn(command)?;
-        if let Some(stderr) = process.take_stderr() {
+        if let Some(stderr) = stderr {
             let call_id = parts.headers.get(CALL_ID).filter(|_| self.plan.log_call_id);
             let call_id = call_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
-            let origin = Origin { stream: "stderr", call_id };
-            self.processes.relay(stderr, origin);
+            self.starter.processes().relay(stderr, Origin { stream: "stderr", call_id });
         }
-        Ok((process, Receiver::from_owned_fd(reader.into())?))
+        let (output, stream) = Output::new(output, self.holding(parts.version));
+        let stdin = process.take_stdin();
+        Ok((Conversation { process, stdin, body, output, idle: self.read_timeout, limit, _facts: facts }, stream))
+    }
+
+    fn variables(&self, parts: &Parts, length: Option<u64>, limit: Option<Duration>) -> Vec<Variable> {
+        let mut variables = variables::of_watchdog(parts, limit);
+        if self.plan.cgi_headers {
+            variables.extend(variables::of(parts, length, &self.plan.own_variables));
+        }
+        variables
+    }
+
+    fn holding(&self, version: Version) -> Holding {
+        let passes_on = version >= Version::HTTP_11;
+        let most = if self.plan.streaming && passes_on { 0 } else { self.plan.output_buffer };
+        Holding { most, passes_on, has_head: self.plan.cgi_response }
+    }
+
+    fn log(&self) -> &Log {
+        self.starter.processes().log()
     }
 }
 

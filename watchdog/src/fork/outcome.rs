@@ -13,43 +13,99 @@ use crate::{
     answer::{Answer, AnswerBody, Source, refusal},
     deadline::add_duration,
     fork::{
-        Fork,
+        Fork, cgi,
         content_type::sniff,
         conversation::{CallError, Finished},
+        output::{Output, Stream},
     },
+    log::Log,
 };
 
 impl Fork {
-    pub(super) fn answer(&self, parts: &Parts, begun: Instant, result: Result<Finished, CallError>) -> Answer {
+    /// The answer to a call of which nothing was sent before its end.
+    pub(super) fn whole(&self, parts: &Parts, begun: Instant, result: Result<Finished, CallError>) -> Answer {
         let took = begun.elapsed();
         let finished = match result {
             Ok(finished) => finished,
             Err(error) => return self.failure(&error),
         };
+        let output = finished.output.unwrap_or_default();
         let answer = if finished.status.success() {
-            self.success(parts, took, finished.output.freeze())
+            self.success(parts, took, output)
         } else {
-            self.failed(finished.status, took, &finished.output)
+            Ok(self.failed(finished.status, took, &output))
         };
-        with_duration(answer, took)
+        answer.map_or_else(|error| self.failure(&error), |answer| with_duration(answer, took))
     }
 
-    fn success(&self, parts: &Parts, took: Duration, output: Bytes) -> Answer {
+    /// The answer to a call that goes on; how it ends is told by how the body ends.
+    pub(super) fn streamed<C>(&self, parts: &Parts, begun: Instant, stream: Stream, conversation: C) -> Answer
+    where
+        C: Future<Output = (Result<Finished, CallError>, Output)> + Send + 'static,
+    {
+        let (mut answer, skipped) = match self.head(parts, &stream.first) {
+            Ok(head) => head,
+            Err(error) => return self.failure(&error),
+        };
+        let (body, gone) = stream.into_body(skipped);
+        *answer.body_mut() = AnswerBody::streamed(body);
+        let log = self.log().clone();
+        let end = gone.run_until_cancelled_owned(async move {
+            let (result, output) = conversation.await;
+            let failure = match result {
+                Ok(finished) if finished.status.success() => {
+                    return log_success(&log, finished.total, begun.elapsed());
+                }
+                Ok(finished) => {
+                    log_failure(&log, finished.status, begun.elapsed());
+                    describe(finished.status)
+                }
+                Err(error) => {
+                    log.say(&format!("Call failed: {error}, the answer was broken off"));
+                    error.to_string()
+                }
+            };
+            output.break_off(failure).await;
+        });
+        self.starter.processes().tasks().spawn(end);
+        with_duration(answer, begun.elapsed())
+    }
+
+    fn success(&self, parts: &Parts, took: Duration, mut output: Bytes) -> Result<Answer, CallError> {
         if self.plan.write_debug {
-            self.processes.log().relay("stdout", None, &output);
+            self.log().relay("stdout", None, &output);
         } else {
-            self.processes.log().say(&format!("Wrote {} Bytes - Duration: {:.6}s", output.len(), took.as_secs_f64()));
+            log_success(self.log(), output.len() as u64, took);
         }
-        let given = self.plan.content_type.as_ref().or(parts.headers.get(header::CONTENT_TYPE));
-        let content_type = given.cloned().unwrap_or_else(|| HeaderValue::from_static(sniff(&output)));
-        answer(StatusCode::OK, content_type, output)
+        let (mut answer, skipped) = self.head(parts, &output)?;
+        *answer.body_mut() = AnswerBody::whole(output.split_off(skipped));
+        Ok(answer)
+    }
+
+    /// Status and headers of an answer, and at which byte of the output its body begins.
+    fn head(&self, parts: &Parts, output: &[u8]) -> Result<(Answer, usize), CallError> {
+        let mut answer = Response::new(AnswerBody::whole(Bytes::new()));
+        let mut skipped = 0;
+        if self.plan.cgi_response {
+            let head = cgi::parse(output).map_err(CallError::BadHead)?;
+            *answer.status_mut() = head.status;
+            *answer.headers_mut() = head.headers;
+            skipped = head.length;
+        }
+        if !answer.headers().contains_key(header::CONTENT_TYPE) {
+            let given = self.plan.content_type.as_ref().or(parts.headers.get(header::CONTENT_TYPE));
+            let sniffed = || HeaderValue::from_static(sniff(output.get(skipped..).unwrap_or_default()));
+            let content_type = given.cloned().unwrap_or_else(sniffed);
+            answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        }
+        Ok((answer, skipped))
     }
 
     fn failed(&self, status: ExitStatus, took: Duration, output: &[u8]) -> Answer {
         let reason = describe(status);
-        self.processes.log().say(&format!("Function failed: {reason} - Duration: {:.6}s", took.as_secs_f64()));
+        log_failure(self.log(), status, took);
         if self.plan.write_debug {
-            self.processes.log().relay("stdout", None, output);
+            self.log().relay("stdout", None, output);
         }
         let mut body = BytesMut::with_capacity(reason.len() + 1 + output.len());
         body.extend_from_slice(reason.as_bytes());
@@ -59,8 +115,8 @@ impl Fork {
         answer(StatusCode::INTERNAL_SERVER_ERROR, content_type, body.freeze())
     }
 
-    fn failure(&self, error: &CallError) -> Answer {
-        self.processes.log().say(&format!("Call failed: {error}"));
+    pub(super) fn failure(&self, error: &CallError) -> Answer {
+        self.log().say(&format!("Call failed: {error}"));
         match error {
             CallError::TimedOut => {
                 refusal(StatusCode::REQUEST_TIMEOUT, "exec_timeout", Source::Classic, "Killed process.")
@@ -69,11 +125,14 @@ impl Fork {
                 refusal(StatusCode::BAD_REQUEST, "bad_body", Source::Classic, format!("{reason}\n"))
             }
             CallError::Start(error) => {
-                let program = self.command.first().map_or("", String::as_str);
+                let program = self.starter.program();
                 let text = format!("exec: {program:?}: {error}\n");
                 refusal(StatusCode::INTERNAL_SERVER_ERROR, "cannot_start", Source::Classic, text)
             }
-            CallError::Io(_) => {
+            CallError::TooLarge | CallError::BadHead(_) => {
+                refusal(StatusCode::INTERNAL_SERVER_ERROR, "bad_output", Source::Classic, format!("{error}\n"))
+            }
+            CallError::Gone | CallError::Io(_) => {
                 refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal", Source::Classic, "lost the process\n")
             }
         }
@@ -90,6 +149,14 @@ fn answer(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Answer 
 fn with_duration(mut answer: Answer, took: Duration) -> Answer {
     add_duration(answer.headers_mut(), took);
     answer
+}
+
+fn log_success(log: &Log, bytes: u64, took: Duration) {
+    log.say(&format!("Wrote {bytes} Bytes - Duration: {:.6}s", took.as_secs_f64()));
+}
+
+fn log_failure(log: &Log, status: ExitStatus, took: Duration) {
+    log.say(&format!("Function failed: {} - Duration: {:.6}s", describe(status), took.as_secs_f64()));
 }
 
 /// As Go's `ExitError` says it.

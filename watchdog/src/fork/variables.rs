@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
     os::unix::ffi::{OsStrExt, OsStringExt},
+    time::Duration,
 };
 
 use http::{header, request::Parts};
@@ -20,6 +21,8 @@ const RESERVED: [&str; 7] = [
     "Http_Path",
     "Http_Host",
 ];
+/// Milliseconds that the process may run.
+const TIMEOUT: &str = "SKEP_TIMEOUT_MS";
 /// Longer ones cannot be given to a process (`MAX_ARG_STRLEN` of Linux is 128 KiB).
 const LONGEST: usize = 120 * 1024;
 
@@ -54,6 +57,22 @@ pub(super) fn of(parts: &Parts, length: Option<u64>, own: &HashSet<OsString>) ->
     variables
 }
 
+/// What a process is told in any case: how long it may run, and the trace that it belongs to, under the names that OpenTelemetry gives such variables.
+pub(super) fn of_watchdog(parts: &Parts, limit: Option<Duration>) -> Vec<(String, OsString)> {
+    let mut variables = Vec::new();
+    if let Some(limit) = limit {
+        variables.push((TIMEOUT.to_owned(), limit.as_millis().to_string().into()));
+    }
+    if let Some(parent) = parts.headers.get("traceparent") {
+        for (variable, value) in [("TRACEPARENT", Some(parent)), ("TRACESTATE", parts.headers.get("tracestate"))] {
+            if let Some(value) = value.filter(|value| value.len() <= LONGEST) {
+                variables.push((variable.to_owned(), OsStr::from_bytes(value.as_bytes()).to_owned()));
+            }
+        }
+    }
+    variables
+}
+
 /// `x-call-id` as Go writes it: `X-Call-Id`.
 pub(super) fn canonical(name: &str) -> String {
     let mut upper = true;
@@ -75,7 +94,7 @@ fn variable(header: &str) -> Option<String> {
 }
 
 /// Percent-decoded, except for what is not an encoding and for the zero byte, which no variable can hold.
-fn decode(path: &str) -> OsString {
+pub(super) fn decode(path: &str) -> OsString {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let [first, after @ ..] = rest {

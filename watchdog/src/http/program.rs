@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     http::pool::Pool,
     lines::Origin,
+    metrics::Kill,
     plan::{Plan, Upstream},
     processes::{Processes, Spawned},
 };
@@ -135,12 +136,12 @@ impl Supervisor {
             status = process.wait() => status,
             () = serve => return String::new(),
             () = self.stop.cancelled() => {
-                process.end(STOP_GRACE).await;
+                process.end(STOP_GRACE, Kill::Program).await;
                 return "was stopped".to_owned();
             }
         };
         self.state.send_replace(State::Down);
-        process.kill().await;
+        process.kill(Kill::Program).await;
         match status {
             Ok(status) => format!("ended ({status})"),
             Err(error) => format!("was lost ({error})"),

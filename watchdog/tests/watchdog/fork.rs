@@ -152,6 +152,39 @@ fn over_max_inflight_is_429_with_the_openfaas_text_and_not_ready() {
 }
 
 #[test]
+fn with_max_inflight_wait_a_call_waits_for_its_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let go = directory.path().join("go");
+    let script = format!("until [ -e {} ]; do sleep 0.05; done; echo done", go.display());
+    let limit = ("max_inflight", "1");
+    let patient = Watchdog::sh(&script, &[limit, ("max_inflight_wait", "10m")]);
+    let hasty = Watchdog::sh(&script, &[limit, ("max_inflight_wait", "200ms")]);
+    thread::scope(|scope| {
+        let calls: Vec<_> = (0..3).map(|_| scope.spawn(|| patient.get("/"))).collect();
+        let _first = open(hasty.address, "GET", "/", &[], None);
+        wait_until("the place is taken", || hasty.get("/_/ready").status == 429);
+        assert_eq!(hasty.get("/").status, 429);
+        fs::write(&go, "").unwrap();
+        assert!(calls.into_iter().all(|call| call.join().unwrap().status == 200));
+    });
+}
+
+#[test]
+fn the_process_is_told_its_trace_and_how_long_it_may_run() {
+    let watchdog = Watchdog::fork("env", &[("exec_timeout", "1m"), ("cgi_headers", "false"), ("prefork", "0")]);
+    let headers = [("traceparent", "00-ab-cd-01"), ("tracestate", "a=b"), ("X-Timeout", "10s")];
+    let text = send(watchdog.address, "GET", "/", &headers, b"").text();
+    assert!(text.contains("TRACEPARENT=00-ab-cd-01\n") && text.contains("TRACESTATE=a=b\n"), "{text}");
+    let left = text.lines().find_map(|line| line.strip_prefix("SKEP_TIMEOUT_MS=")).unwrap();
+    assert!((9000..=10_000).contains(&left.parse().unwrap()), "{left}");
+    let text = Watchdog::fork("env", &[]).get("/").text();
+    assert!(
+        !text.contains("TRACEPARENT") && !text.contains("TRACESTATE") && !text.contains("SKEP_TIMEOUT_MS"),
+        "{text}"
+    );
+}
+
+#[test]
 fn marshalled_requests_are_one_json_document() {
     let watchdog = Watchdog::fork("cat", &[("marshal_request", "true"), ("content_type", "application/json")]);
     let answer = send(watchdog.address, "POST", "/", &[("X-Call-Id", "7")], b"hi");

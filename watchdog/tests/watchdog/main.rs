@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test they are how it fails")]
 
+mod cgi;
 mod client;
 mod fork;
 mod hostile;
 mod http;
+mod leaks;
+mod prefork;
 mod settings;
 mod shutdown;
+mod streaming;
 mod support;

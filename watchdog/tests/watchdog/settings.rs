@@ -1,10 +1,10 @@
 //! Settings, as the operating system gives them.
 
-use std::{fs, process::Command};
+use std::{fs, io, process::Command};
 
 use crate::{
-    client::send,
-    support::{Watchdog, wait_until},
+    client::{open, send},
+    support::{Watchdog, free_port, metrics, wait_until},
 };
 
 #[test]
@@ -15,7 +15,6 @@ fn a_value_that_cannot_be_stops_the_start_with_one_line_that_names_it() {
         ("write_timeout", ""),
         ("healthcheck_interval", "5 s"),
         ("mode", "afterburn"),
-        ("mode", "static"),
         ("port", "65536"),
         ("write_debug", "maybe"),
         ("max_inflight", "-1"),
@@ -25,6 +24,10 @@ fn a_value_that_cannot_be_stops_the_start_with_one_line_that_names_it() {
         ("log_buffer_size", "0"),
         ("lifeline", "tcp"),
         ("jwt_auth", "true"),
+        ("max_inflight_wait", "1 s"),
+        ("output_buffer_size", "-2"),
+        ("prefork", "-1"),
+        ("cgi_response", "perhaps"),
         ("listen_address", "x"),
         ("content_type", "a\nb"),
     ] {
@@ -33,6 +36,10 @@ fn a_value_that_cannot_be_stops_the_start_with_one_line_that_names_it() {
         assert_eq!(output.status.code(), Some(2), "{setting}={value}: {text}");
         assert!(text.starts_with(&format!("fwatchdog: {setting}: ")) && text.trim_end().lines().count() == 1, "{text}");
     }
+    let output = command().envs([("fprocess", "cat"), ("cgi_headers", "true"), ("prefork", "1")]).output().unwrap();
+    assert!(
+        String::from_utf8_lossy(&output.stderr).starts_with("fwatchdog: prefork: goes only with cgi_headers=false")
+    );
 }
 
 #[test]
@@ -76,14 +83,20 @@ fn the_lock_file_is_part_of_health() {
 
 #[test]
 fn metrics_have_the_names_of_openfaas() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let watchdog = Watchdog::fork("cat", &[("metrics_port", &port.to_string())]);
     watchdog.post(b"x");
-    let page = send(([127, 0, 0, 1], port).into(), "GET", "/metrics", &[], b"").text();
+    let unfinished = open(watchdog.address, "POST", "/", &[("X-Timeout", "100ms")], Some(9));
+    assert!(io::read_to_string(unfinished).unwrap().starts_with("HTTP/1.1 408"));
+    let page = metrics(port);
     for line in [
         r#"http_requests_total{code="200",method="post"} 1"#,
         r#"http_request_duration_seconds_count{code="200",method="post"} 1"#,
         "http_requests_in_flight 0",
+        "skep_watchdog_process_start_seconds_count 2",
+        r#"skep_watchdog_kills_total{reason="timeout"} 1"#,
+        r#"skep_watchdog_kills_total{reason="caller_gone"} 0"#,
+        "skep_watchdog_waiting_processes 0",
     ] {
         assert!(page.contains(line), "{line} is not in {page}");
     }

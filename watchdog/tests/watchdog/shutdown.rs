@@ -16,7 +16,7 @@ use crate::{
 
 #[test]
 fn an_idle_watchdog_ends_at_once() {
-    let mut watchdog = Watchdog::fork("cat", &[("write_timeout", "10m")]);
+    let mut watchdog = Watchdog::fork("cat", &[("write_timeout", "10m"), ("healthcheck_interval", "10m")]);
     // Kept alive and idle.
     let _idle = std::net::TcpStream::connect(watchdog.address).unwrap();
     watchdog.signal("TERM");
@@ -28,19 +28,19 @@ fn a_running_call_is_finished_and_health_says_503_meanwhile() {
     let directory = tempfile::tempdir().unwrap();
     let (begun, go) = (directory.path().join("begun"), directory.path().join("go"));
     let script = format!("touch {}; until [ -e {} ]; do sleep 0.05; done; echo done", begun.display(), go.display());
-    let mut watchdog = Watchdog::sh(&script, &[("healthcheck_interval", "3s"), ("write_timeout", "10m")]);
+    let mut watchdog = Watchdog::sh(&script, &[("healthcheck_interval", "10m"), ("write_timeout", "10m")]);
     thread::scope(|scope| {
         let address = watchdog.address;
         let call = scope.spawn(move || send(address, "GET", "/", &[], b""));
         wait_until("the call runs", || fs::exists(&begun).unwrap());
         assert_eq!(watchdog.get("/_/health").status, 200);
         watchdog.signal("TERM");
-        wait_until("health is gone", || {
-            let stream = std::net::TcpStream::connect(address);
-            stream.is_err() || send(address, "GET", "/_/health", &[], b"").status == 503
-        });
+        wait_until("health is gone", || watchdog.get("/_/health").status == 503);
+        let late = scope.spawn(move || send(address, "GET", "/", &[], b""));
+        wait_until("a late call runs as well", || watchdog.functions_named("sh") == 2);
         fs::write(&go, "").unwrap();
         assert_eq!(call.join().unwrap().text(), "done\n");
+        assert_eq!(late.join().unwrap().text(), "done\n");
     });
     assert!(watchdog.wait_for_exit().success());
 }

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
+    path::PathBuf,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -80,6 +81,30 @@ impl Watchdog {
         tagged(&self.tag) - usize::from(fs::exists(format!("/proc/{}/exe", self.child.id())).unwrap_or_default())
     }
 
+    /// Processes whose parent is the watchdog, dead ones too.
+    pub(crate) fn children(&self) -> Vec<String> {
+        let id = self.child.id().to_string();
+        let output = Command::new("ps").args(["-o", "pid=,stat=,args=", "--ppid", &id]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// Processes of the watchdog's functions that run the program of this name.
+    pub(crate) fn functions_named(&self, name: &str) -> usize {
+        let runs = |process: &PathBuf| fs::read_to_string(process.join("comm")).is_ok_and(|comm| comm.trim() == name);
+        processes_tagged(&self.tag).filter(runs).count()
+    }
+
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// The most memory that it had so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     pub(crate) fn wait_until_no_function_runs(&self) {
         wait_until("no process is left", || self.functions() == 0);
     }
@@ -94,6 +119,15 @@ impl Drop for Watchdog {
         kill_tree(None, &self.tag);
         let _ = self.child.wait();
     }
+}
+
+/// A port that nobody listens on now.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub(crate) fn metrics(port: u16) -> String {
+    send(([127, 0, 0, 1], port).into(), "GET", "/metrics", &[], b"").text()
 }
 
 pub(crate) fn command(settings: &[(&str, &str)], tag: &ProcessTag) -> Command {
@@ -127,16 +161,16 @@ pub(crate) fn read_log(child: &mut Child, log: &Arc<Mutex<Vec<String>>>) -> Sock
 
 /// Processes that carry the tag, the dead ones not counted.
 pub(crate) fn tagged(tag: &ProcessTag) -> usize {
+    processes_tagged(tag).count()
+}
+
+fn processes_tagged(tag: &ProcessTag) -> impl Iterator<Item = PathBuf> {
     let mark = format!("{}=", ProcessTag::VARIABLE).into_bytes();
-    fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| fs::read(entry.unwrap().path().join("environ")).ok())
-        .filter(|environment| {
-            let mut values =
-                environment.split(|byte| *byte == 0).filter_map(|variable| variable.strip_prefix(&mark[..]));
-            values.any(|value| tag.covers(&String::from_utf8_lossy(value)))
-        })
-        .count()
+    fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path()).filter(move |process| {
+        let environment = fs::read(process.join("environ")).unwrap_or_default();
+        let mut values = environment.split(|byte| *byte == 0).filter_map(|variable| variable.strip_prefix(&mark[..]));
+        values.any(|value| tag.covers(&String::from_utf8_lossy(value)))
+    })
 }
 
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {

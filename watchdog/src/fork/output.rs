@@ -1,0 +1,207 @@
+//! The output of a process on its way to the answer: held back until it is whole, or passed on as it comes.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use tokio::{
+    io::AsyncReadExt,
+    net::unix::pipe::Receiver,
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{
+    answer::BoxError,
+    fork::{cgi, conversation::CallError},
+};
+
+/// Between the process and the client at most so many pieces wait.
+const PIECES: usize = 4;
+const FIRST_PIECE: usize = 4096;
+const PIECE: usize = 128 * 1024;
+
+/// When an output is passed on before the process has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Holding {
+    /// So many bytes are held back.
+    pub(super) most: usize,
+    /// What to do with more than that: pass it on, or refuse it, for a client that could not be told of a failure then.
+    pub(super) passes_on: bool,
+    /// It begins with the head of a CGI answer, which is held back until it is whole.
+    pub(super) has_head: bool,
+}
+
+/// Reads the output; whatever is dropped in the middle of a wait, no byte is lost.
+#[derive(Debug)]
+pub(super) struct Output {
+    pipe: Receiver,
+    unsent: BytesMut,
+    total: u64,
+    state: State,
+    holding: Holding,
+}
+
+#[derive(Debug)]
+enum State {
+    Held(Option<oneshot::Sender<Stream>>),
+    Passed(mpsc::Sender<Piece>),
+}
+
+type Piece = Result<Bytes, BoxError>;
+
+/// An output from the moment on at which it is passed on.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) first: Bytes,
+    pieces: mpsc::Receiver<Piece>,
+}
+
+/// The rest of a stream as the body of an answer.
+pub(crate) struct StreamedBody {
+    first: Bytes,
+    pieces: mpsc::Receiver<Piece>,
+    error: Option<BoxError>,
+    /// Tells the conversation that nobody reads any more.
+    _gone: DropGuard,
+}
+
+impl Output {
+    /// The second one is told when the output begins to be passed on.
+    pub(super) fn new(pipe: Receiver, holding: Holding) -> (Self, oneshot::Receiver<Stream>) {
+        let (sender, stream) = oneshot::channel();
+        let state = State::Held(Some(sender));
+        (Self { pipe, unsent: BytesMut::new(), total: 0, state, holding }, stream)
+    }
+
+    /// Reads and passes on until the end.
+    pub(super) async fn read_all(&mut self) -> Result<(), CallError> {
+        while self.read().await? {
+            self.pass_on().await?;
+        }
+        Ok(())
+    }
+
+    /// The same for what the pipe still holds; `false` if that did not come to its end within `patience`. The time that the client takes does not count.
+    pub(super) async fn read_rest(&mut self, patience: Duration) -> Result<bool, CallError> {
+        let mut left = patience;
+        loop {
+            self.pass_on().await?;
+            let begun = Instant::now();
+            match timeout(left, self.read()).await {
+                Err(_) => return Ok(false),
+                Ok(Ok(true)) => left = left.saturating_sub(begun.elapsed()),
+                Ok(Ok(false)) => return Ok(true),
+                Ok(Err(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The output as a whole, if nothing of it was passed on.
+    pub(super) fn whole(&mut self) -> Option<Bytes> {
+        match self.state {
+            State::Held(_) => Some(self.unsent.split().freeze()),
+            State::Passed(_) => None,
+        }
+    }
+
+    /// Makes sure that the client does not take a part for the whole.
+    pub(super) async fn break_off(self, reason: String) {
+        if let State::Passed(pieces) = &self.state {
+            // Without a reader there is nobody to tell.
+            let _ = pieces.send(Err(io::Error::other(reason).into())).await;
+        }
+    }
+
+    /// `false` at the end.
+    async fn read(&mut self) -> io::Result<bool> {
+        self.unsent.reserve(if self.total == 0 { FIRST_PIECE } else { PIECE });
+        let length = self.pipe.read_buf(&mut self.unsent).await?;
+        self.total += length as u64;
+        Ok(length > 0)
+    }
+
+    /// Waits for the client where it is slower than the process.
+    async fn pass_on(&mut self) -> Result<(), CallError> {
+        if let State::Held(sender) = &mut self.state {
+            if !goes_out(self.holding, &self.unsent)? {
+                return Ok(());
+            }
+            let (sender, first) = (sender.take(), self.unsent.split().freeze());
+            let (pieces, receiver) = mpsc::channel(PIECES);
+            self.state = State::Passed(pieces);
+            // A caller who is gone ends the conversation.
+            let _ = sender.map(|sender| sender.send(Stream { first, pieces: receiver }));
+        } else if let (State::Passed(pieces), false) = (&self.state, self.unsent.is_empty()) {
+            let place = pieces.reserve().await.map_err(|_| CallError::Gone)?;
+            place.send(Ok(self.unsent.split().freeze()));
+        }
+        Ok(())
+    }
+}
+
+/// Whether an output of which so much is held back begins to be passed on.
+fn goes_out(holding: Holding, held: &[u8]) -> Result<bool, CallError> {
+    if held.len() <= holding.most {
+        return Ok(false);
+    }
+    if !holding.passes_on {
+        return Err(CallError::TooLarge);
+    }
+    if !holding.has_head || cgi::head_end(held).is_some() {
+        return Ok(true);
+    }
+    if held.len() > cgi::LONGEST_HEAD { Err(CallError::BadHead("it is too long")) } else { Ok(false) }
+}
+
+impl Stream {
+    /// The body after its first `skipped` bytes, and what is cancelled when nobody reads it any more.
+    pub(super) fn into_body(mut self, skipped: usize) -> (StreamedBody, CancellationToken) {
+        let gone = CancellationToken::new();
+        let first = self.first.split_off(skipped.min(self.first.len()));
+        (StreamedBody { first, pieces: self.pieces, error: None, _gone: gone.clone().drop_guard() }, gone)
+    }
+}
+
+impl Body for StreamedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if !this.first.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.first)))));
+        }
+        if let Some(error) = this.error.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match ready!(this.pieces.poll_recv(context)) {
+            Some(Ok(piece)) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            Some(Err(error)) => {
+                // At an error the server forgets what it has not sent yet; while it waits it sends.
+                this.error = Some(error);
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        false
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
