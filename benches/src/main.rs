@@ -14,6 +14,7 @@ mod platform;
 mod process;
 mod publisher;
 mod report;
+mod spawn;
 mod upstream;
 mod watchdog;
 

@@ -63,6 +63,16 @@ impl Process {
         self.child.id()
     }
 
+    /// A line of `/proc/PID/status`, in MB of a million bytes: `VmRSS` is its memory now, `VmHWM` the most so far.
+    pub(crate) fn memory_mb(&self, name: &str) -> Result<f64> {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.id())).context("memory is read from /proc")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kib =
+            line.and_then(|line| line.trim().strip_suffix(" kB")).with_context(|| format!("/proc tells no {name}"))?;
+        Ok(kib.trim().parse::<f64>()? * 1024.0 / 1e6)
+    }
+
     /// Returns when the probe says yes; fails when the process ends or the time is over.
     pub(crate) async fn until_ready(&mut self, mut probe: impl AsyncFnMut() -> bool) -> Result<()> {
         let deadline = Instant::now() + READY_WITHIN;

@@ -12,7 +12,17 @@ use crate::{
 
 /// A process per request.
 pub(crate) async fn fork(bench: &Bench, fprocess: &str) -> Result<(Process, Target)> {
-    start(bench, "fork", fprocess.into()).await
+    start(bench, fprocess.into(), &[]).await
+}
+
+/// A process per request that was started before it.
+pub(crate) async fn prefork(bench: &Bench, fprocess: &str) -> Result<(Process, Target)> {
+    start(bench, fprocess.into(), &[("prefork", "8")]).await
+}
+
+/// A process per request whose output goes out as it comes.
+pub(crate) async fn streaming(bench: &Bench, fprocess: &str) -> Result<(Process, Target)> {
+    start(bench, fprocess.into(), &[("mode", "streaming")]).await
 }
 
 /// One long-lived program: the trivial upstream.
@@ -20,28 +30,21 @@ pub(crate) async fn http(bench: &Bench) -> Result<(Process, Target)> {
     let mut fprocess = OsString::from("'");
     fprocess.push(&bench.programs.own);
     fprocess.push("' upstream");
-    start(bench, "http", fprocess).await
+    start(bench, fprocess, &[("mode", "http")]).await
 }
 
-async fn start(bench: &Bench, mode: &str, fprocess: OsString) -> Result<(Process, Target)> {
+async fn start(bench: &Bench, fprocess: OsString, settings: &[(&'static str, &str)]) -> Result<(Process, Target)> {
     let address = free_address()?;
-    let mut process = Process::start(
-        bench,
-        Launch {
-            name: "fwatchdog",
-            program: &bench.programs.watchdog,
-            arguments: vec![],
-            variables: vec![
-                ("fprocess", fprocess),
-                ("mode", mode.into()),
-                ("listen_address", address.ip().to_string().into()),
-                ("port", address.port().to_string().into()),
-                ("metrics_port", "0".into()),
-                ("suppress_lock", "true".into()),
-                ("healthcheck_interval", "0s".into()),
-            ],
-        },
-    )?;
+    let mut variables = vec![
+        ("fprocess", fprocess),
+        ("listen_address", address.ip().to_string().into()),
+        ("port", address.port().to_string().into()),
+        ("metrics_port", "0".into()),
+        ("suppress_lock", "true".into()),
+    ];
+    variables.extend(settings.iter().map(|(name, value)| (*name, OsString::from(value))));
+    let launch = Launch { name: "fwatchdog", program: &bench.programs.watchdog, arguments: vec![], variables };
+    let mut process = Process::start(bench, launch)?;
     let ready = Target::new(address, "/_/ready");
     process.until_ready(async || ready.answers().await).await?;
     Ok((process, Target::new(address, "/")))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::time::sleep;
 
 use crate::{
@@ -65,13 +65,5 @@ async fn measure(bench: &Bench) -> Result<f64> {
     let function = Target::new(gateway, "/function/noop");
     process.until_ready(async || function.answers().await).await?;
     sleep(SETTLES_WITHIN).await;
-    resident_mb(process.id())
-}
-
-/// In MB of a million bytes.
-fn resident_mb(process: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).context("memory is read from /proc")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).context("/proc tells no VmRSS")?;
-    Ok(kib.trim().parse::<f64>()? * 1024.0 / 1e6)
+    process.memory_mb("VmRSS")
 }

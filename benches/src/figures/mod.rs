@@ -5,6 +5,8 @@ mod drain;
 mod fork;
 mod http;
 mod idle;
+mod prefork;
+mod stream;
 mod sync;
 
 use anyhow::Result;
@@ -17,6 +19,9 @@ pub(crate) enum Figure {
     SyncRate,
     ForkLatency,
     ForkRate,
+    PreforkLatency,
+    PreforkPython,
+    StreamRate,
     HttpRate,
     AcceptRate,
     DrainRate,
@@ -24,11 +29,14 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::SyncLatency,
         Self::SyncRate,
         Self::ForkLatency,
         Self::ForkRate,
+        Self::PreforkLatency,
+        Self::PreforkPython,
+        Self::StreamRate,
         Self::HttpRate,
         Self::AcceptRate,
         Self::DrainRate,
@@ -41,6 +49,9 @@ impl Figure {
             Self::SyncRate => "sync_c64_rps",
             Self::ForkLatency => "fork_c1_p50_us",
             Self::ForkRate => "fork_c16_rps",
+            Self::PreforkLatency => "prefork_c1_p50_us",
+            Self::PreforkPython => "prefork_python_p50_us",
+            Self::StreamRate => "stream_mb_s",
             Self::HttpRate => "http_c16_rps",
             Self::AcceptRate => "accept_c64_rps",
             Self::DrainRate => "drain_rps",
@@ -60,6 +71,9 @@ impl Figure {
             Self::SyncRate => Box::pin(sync::rate(bench, name)).await,
             Self::ForkLatency => Box::pin(fork::latency(bench, name)).await,
             Self::ForkRate => Box::pin(fork::rate(bench, name)).await,
+            Self::PreforkLatency => Box::pin(prefork::cat(bench, name)).await,
+            Self::PreforkPython => Box::pin(prefork::python(bench, name)).await,
+            Self::StreamRate => Box::pin(stream::rate(bench, name)).await,
             Self::HttpRate => Box::pin(http::rate(bench, name)).await,
             Self::AcceptRate => Box::pin(accept::rate(bench, name)).await,
             Self::DrainRate => Box::pin(drain::rate(bench, name)).await,

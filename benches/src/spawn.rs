@@ -1,0 +1,71 @@
+//! The baseline of a process per request: this program starting the same program for the same bytes.
+
+use std::{
+    ffi::OsString,
+    io::{Error, Read, Write},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, anyhow};
+use hdrhistogram::Histogram;
+use tokio::task::spawn_blocking;
+
+use crate::load::BODY;
+
+/// A program that reads [`BODY`] from STDIN.
+#[derive(Clone, Debug)]
+pub(crate) struct Raw {
+    pub(crate) program: OsString,
+    pub(crate) arguments: Vec<OsString>,
+}
+
+impl Raw {
+    /// Starts one process after the other on some threads for a while; how long each took, in nanoseconds.
+    pub(crate) async fn repeat(&self, threads: usize, window: Duration) -> Result<Histogram<u64>> {
+        let raw = self.clone();
+        spawn_blocking(move || {
+            let end = Instant::now() + window;
+            thread::scope(|scope| {
+                let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| raw.repeat_until(end))).collect();
+                let mut all = Histogram::new(3)?;
+                for thread in threads {
+                    all.add(thread.join().map_err(|_| anyhow!("a thread panicked"))??)?;
+                }
+                Ok(all)
+            })
+        })
+        .await?
+    }
+
+    fn repeat_until(&self, end: Instant) -> Result<Histogram<u64>> {
+        let mut took = Histogram::new(3)?;
+        loop {
+            let started = Instant::now();
+            self.run()?;
+            let ended = Instant::now();
+            if ended >= end {
+                return Ok(took);
+            }
+            took.record(u64::try_from((ended - started).as_nanos())?)?;
+        }
+    }
+
+    /// What the watchdog does for a request, and nothing else.
+    fn run(&self) -> Result<()> {
+        let mut command = Command::new(&self.program);
+        let mut child = command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let missing = || Error::other("a pipe is missing");
+        let mut stdin = child.stdin.take().ok_or_else(missing)?;
+        stdin.write_all(&BODY)?;
+        drop(stdin);
+        let mut answer = Vec::with_capacity(BODY.len());
+        child.stdout.take().ok_or_else(missing)?.read_to_end(&mut answer)?;
+        let status = child.wait()?;
+        if status.success() && !answer.is_empty() {
+            return Ok(());
+        }
+        Err(anyhow!("{} ended with {status} and {} bytes", self.program.display(), answer.len()))
+    }
+}
