@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use skep_protocol::headers::{OPENFAAS_INTERNAL, SKEP_ERROR};
 use tokio::sync::OwnedSemaphorePermit;
+use tower_http::services::fs::ServeFileSystemResponseBody;
 
 use crate::{http::ProxiedBody, limit::Limit};
 
@@ -34,6 +35,7 @@ pub(crate) struct AnswerBody {
 enum Content {
     Whole(Full<Bytes>),
     Proxied(ProxiedBody),
+    File(ServeFileSystemResponseBody),
 }
 
 impl AnswerBody {
@@ -43,6 +45,10 @@ impl AnswerBody {
 
     pub(crate) fn proxied(body: ProxiedBody) -> Self {
         Self { content: Content::Proxied(body), _place: None }
+    }
+
+    pub(crate) fn file(body: ServeFileSystemResponseBody) -> Self {
+        Self { content: Content::File(body), _place: None }
     }
 
     pub(crate) fn keep(&mut self, place: Option<OwnedSemaphorePermit>) {
@@ -58,6 +64,7 @@ impl Body for AnswerBody {
         match &mut self.get_mut().content {
             Content::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
             Content::Proxied(body) => Pin::new(body).poll_frame(context),
+            Content::File(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
         }
     }
 
@@ -65,6 +72,7 @@ impl Body for AnswerBody {
         match &self.content {
             Content::Whole(body) => body.is_end_stream(),
             Content::Proxied(body) => body.is_end_stream(),
+            Content::File(body) => body.is_end_stream(),
         }
     }
 
@@ -72,6 +80,7 @@ impl Body for AnswerBody {
         match &self.content {
             Content::Whole(body) => body.size_hint(),
             Content::Proxied(body) => body.size_hint(),
+            Content::File(body) => body.size_hint(),
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    files::Files,
     fork::Fork,
     health::Health,
     http::HttpMode,
@@ -80,7 +81,7 @@ fn start_mode(plan: &Plan, processes: &Arc<Processes>) -> Mode {
     match plan.mode.clone() {
         plan::Mode::Fork(fork) => Mode::Fork(Fork::new(plan, fork, Arc::clone(processes))),
         plan::Mode::Http(http) => Mode::Http(HttpMode::start(plan, http, processes)),
-        plan::Mode::Static(directory) => Mode::Static(directory),
+        plan::Mode::Static(directory) => Mode::Static(Files::new(&directory, processes.log().clone())),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is done with one request.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
@@ -8,6 +8,7 @@ use skep_protocol::headers::CALL_ID;
 
 use crate::{
     answer::{Answer, Source, refusal, text, too_many},
+    files::Files,
     fork::Fork,
     health::Health,
     http::HttpMode,
@@ -28,7 +29,7 @@ pub(crate) struct Watchdog {
 pub(crate) enum Mode {
     Fork(Fork),
     Http(HttpMode),
-    Static(PathBuf),
+    Static(Files),
 }
 
 impl Watchdog {
@@ -57,7 +58,7 @@ impl Watchdog {
                 let mut answer = match &self.mode {
                     Mode::Fork(fork) => fork.call(request).await,
                     Mode::Http(http) => http.call(request).await,
-                    Mode::Static(_) => not_allowed(),
+                    Mode::Static(files) => files.call(request).await,
                 };
                 answer.body_mut().keep(place);
                 answer

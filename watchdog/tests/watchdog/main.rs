@@ -8,4 +8,5 @@ mod hostile;
 mod http;
 mod settings;
 mod shutdown;
+mod static_files;
 mod support;

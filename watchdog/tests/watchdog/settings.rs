@@ -15,7 +15,6 @@ fn a_value_that_cannot_be_stops_the_start_with_one_line_that_names_it() {
         ("write_timeout", ""),
         ("healthcheck_interval", "5 s"),
         ("mode", "afterburn"),
-        ("mode", "static"),
         ("port", "65536"),
         ("write_debug", "maybe"),
         ("max_inflight", "-1"),
@@ -28,11 +27,18 @@ fn a_value_that_cannot_be_stops_the_start_with_one_line_that_names_it() {
         ("listen_address", "x"),
         ("content_type", "a\nb"),
     ] {
-        let output = command().env("fprocess", "cat").env(setting, value).output().unwrap();
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{setting}={value}: {text}");
-        assert!(text.starts_with(&format!("fwatchdog: {setting}: ")) && text.trim_end().lines().count() == 1, "{text}");
+        assert_refused(command().env("fprocess", "cat").env(setting, value), setting);
     }
+    for path in ["/no/such/directory", "/etc/passwd"] {
+        assert_refused(command().env("mode", "static").env("static_path", path), "static_path");
+    }
+}
+
+fn assert_refused(command: &mut Command, setting: &str) {
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{command:?}: {text}");
+    assert!(text.starts_with(&format!("fwatchdog: {setting}: ")) && text.trim_end().lines().count() == 1, "{text}");
 }
 
 #[test]
