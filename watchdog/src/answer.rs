@@ -1,6 +1,7 @@
 //! Answers: their body, and those that the watchdog makes itself.
 
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -13,7 +14,10 @@ use skep_protocol::headers::{OPENFAAS_INTERNAL, SKEP_ERROR};
 use tokio::sync::OwnedSemaphorePermit;
 use tower_http::services::fs::ServeFileSystemResponseBody;
 
-use crate::{http::ProxiedBody, limit::Limit};
+use crate::{
+    http::{ProxiedBody, Tunnel},
+    limit::Limit,
+};
 
 pub(crate) type Answer = Response<AnswerBody>;
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -29,30 +33,59 @@ pub(crate) enum Source {
 pub(crate) struct AnswerBody {
     content: Content,
     /// A place among the calls that may run at a time, kept until the last byte.
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 enum Content {
     Whole(Full<Bytes>),
     Proxied(ProxiedBody),
     File(ServeFileSystemResponseBody),
+    /// What follows a 101.
+    Tunnel(Tunnel),
 }
 
 impl AnswerBody {
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self { content: Content::Whole(Full::new(bytes.into())), _place: None }
+        Content::Whole(Full::new(bytes.into())).into()
     }
 
     pub(crate) fn proxied(body: ProxiedBody) -> Self {
-        Self { content: Content::Proxied(body), _place: None }
+        Content::Proxied(body).into()
     }
 
     pub(crate) fn file(body: ServeFileSystemResponseBody) -> Self {
-        Self { content: Content::File(body), _place: None }
+        Content::File(body).into()
+    }
+
+    pub(crate) fn tunnel(tunnel: Tunnel) -> Self {
+        Content::Tunnel(tunnel).into()
+    }
+
+    /// What is to run after a 101 was sent; it keeps the call's place.
+    pub(crate) fn take_tunnel(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        match mem::replace(&mut self.content, Content::Whole(Full::default())) {
+            Content::Tunnel(tunnel) => {
+                let place = self.place.take();
+                Some(async move {
+                    tunnel.join().await;
+                    drop(place);
+                })
+            }
+            content @ (Content::Whole(_) | Content::Proxied(_) | Content::File(_)) => {
+                self.content = content;
+                None
+            }
+        }
     }
 
     pub(crate) fn keep(&mut self, place: Option<OwnedSemaphorePermit>) {
-        self._place = place;
+        self.place = place;
+    }
+}
+
+impl From<Content> for AnswerBody {
+    fn from(content: Content) -> Self {
+        Self { content, place: None }
     }
 }
 
@@ -65,6 +98,7 @@ impl Body for AnswerBody {
             Content::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
             Content::Proxied(body) => Pin::new(body).poll_frame(context),
             Content::File(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+            Content::Tunnel(_) => Poll::Ready(None),
         }
     }
 
@@ -73,6 +107,7 @@ impl Body for AnswerBody {
             Content::Whole(body) => body.is_end_stream(),
             Content::Proxied(body) => body.is_end_stream(),
             Content::File(body) => body.is_end_stream(),
+            Content::Tunnel(_) => true,
         }
     }
 
@@ -81,6 +116,7 @@ impl Body for AnswerBody {
             Content::Whole(body) => body.size_hint(),
             Content::Proxied(body) => body.size_hint(),
             Content::File(body) => body.size_hint(),
+            Content::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }

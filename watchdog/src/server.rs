@@ -147,6 +147,9 @@ impl Server {
         self.connections.close();
         if timeout(self.write_timeout, self.connections.wait()).await.is_err() {
             self.watchdog.log.say("Calls that are still running are killed: write_timeout is over.");
+            // A program may wait for the end of its connections before it ends itself.
+            self.abort.cancel();
+            self.connections.wait().await;
         }
     }
 
@@ -167,14 +170,25 @@ impl Server {
 
     fn connection(&self, stream: TcpStream) -> impl Future<Output = ()> + Send + 'static {
         let watchdog = Arc::clone(&self.watchdog);
-        let finish = self.finish.clone();
+        let (connections, finish, abort) = (self.connections.clone(), self.finish.clone(), self.abort.clone());
         // A connection that is gone already needs no options.
         let _ = stream.set_nodelay(true);
         let service = service_fn(move |request: Request<Incoming>| {
-            let watchdog = Arc::clone(&watchdog);
-            async move { Ok::<_, Infallible>(watchdog.answer(request).await) }
+            let (watchdog, connections, abort) = (Arc::clone(&watchdog), connections.clone(), abort.clone());
+            async move {
+                let mut answer = watchdog.answer(request).await;
+                if let Some(tunnel) = answer.body_mut().take_tunnel() {
+                    // The connection ends for HTTP, but not for the drain.
+                    let running = async move {
+                        let _running = watchdog.metrics.enter();
+                        tunnel.await;
+                    };
+                    connections.spawn(abort.run_until_cancelled_owned(running));
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let connection = self.http.serve_connection(TokioIo::new(stream), service).with_upgrades();
         async move {
             let mut connection = pin!(connection);
             // How a connection ends is the client's business; a call on it has told its own end.

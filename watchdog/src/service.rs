@@ -79,14 +79,10 @@ impl Watchdog {
         if self.limit.is_full() {
             return too_many(&self.limit);
         }
-        let status = match &self.mode {
-            Mode::Fork(_) | Mode::Static(_) => StatusCode::OK,
+        match &self.mode {
+            Mode::Fork(_) | Mode::Static(_) => text(StatusCode::OK, "OK"),
             Mode::Http(http) => http.readiness().await,
-        };
-        if status.is_success() {
-            return text(status, "OK");
         }
-        refusal(status, "not_ready", Source::OfWatchdog, "the function is not ready\n")
     }
 
     fn log_headers(&self, headers: &HeaderMap) {

@@ -10,3 +10,4 @@ mod settings;
 mod shutdown;
 mod static_files;
 mod support;
+mod websocket;
