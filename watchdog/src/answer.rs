@@ -1,6 +1,7 @@
 //! Answers: their body, and those that the watchdog makes itself.
 
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -12,8 +13,14 @@ use http_body_util::Full;
 use skep_protocol::headers::{OPENFAAS_INTERNAL, SKEP_ERROR};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tower_http::services::fs::ServeFileSystemResponseBody;
 
-use crate::{fork::StreamedBody, http::ProxiedBody, limit::Limit, metrics::Running};
+use crate::{
+    fork::StreamedBody,
+    http::{ProxiedBody, Tunnel},
+    limit::Limit,
+    metrics::Running,
+};
 
 pub(crate) type Answer = Response<AnswerBody>;
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -28,7 +35,7 @@ pub(crate) enum Source {
 
 pub(crate) struct AnswerBody {
     content: Content,
-    _in_flight: Option<InFlight>,
+    in_flight: Option<InFlight>,
 }
 
 /// What makes a call one that is running, kept until the last byte of its answer.
@@ -44,23 +51,57 @@ enum Content {
     Whole(Full<Bytes>),
     Streamed(StreamedBody),
     Proxied(ProxiedBody),
+    File(ServeFileSystemResponseBody),
+    /// What follows a 101.
+    Tunnel(Tunnel),
 }
 
 impl AnswerBody {
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self { content: Content::Whole(Full::new(bytes.into())), _in_flight: None }
+        Content::Whole(Full::new(bytes.into())).into()
     }
 
     pub(crate) fn proxied(body: ProxiedBody) -> Self {
-        Self { content: Content::Proxied(body), _in_flight: None }
+        Content::Proxied(body).into()
     }
 
     pub(crate) fn streamed(body: StreamedBody) -> Self {
-        Self { content: Content::Streamed(body), _in_flight: None }
+        Content::Streamed(body).into()
+    }
+
+    pub(crate) fn file(body: ServeFileSystemResponseBody) -> Self {
+        Content::File(body).into()
+    }
+
+    pub(crate) fn tunnel(tunnel: Tunnel) -> Self {
+        Content::Tunnel(tunnel).into()
+    }
+
+    /// What is to run after a 101 was sent; it keeps the call in flight.
+    pub(crate) fn take_tunnel(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        match mem::replace(&mut self.content, Content::Whole(Full::default())) {
+            Content::Tunnel(tunnel) => {
+                let in_flight = self.in_flight.take();
+                Some(async move {
+                    tunnel.join().await;
+                    drop(in_flight);
+                })
+            }
+            content @ (Content::Whole(_) | Content::Streamed(_) | Content::Proxied(_) | Content::File(_)) => {
+                self.content = content;
+                None
+            }
+        }
     }
 
     pub(crate) fn keep(&mut self, in_flight: InFlight) {
-        self._in_flight = Some(in_flight);
+        self.in_flight = Some(in_flight);
+    }
+}
+
+impl From<Content> for AnswerBody {
+    fn from(content: Content) -> Self {
+        Self { content, in_flight: None }
     }
 }
 
@@ -73,6 +114,8 @@ impl Body for AnswerBody {
             Content::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
             Content::Streamed(body) => Pin::new(body).poll_frame(context),
             Content::Proxied(body) => Pin::new(body).poll_frame(context),
+            Content::File(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+            Content::Tunnel(_) => Poll::Ready(None),
         }
     }
 
@@ -81,6 +124,8 @@ impl Body for AnswerBody {
             Content::Whole(body) => body.is_end_stream(),
             Content::Streamed(body) => body.is_end_stream(),
             Content::Proxied(body) => body.is_end_stream(),
+            Content::File(body) => body.is_end_stream(),
+            Content::Tunnel(_) => true,
         }
     }
 
@@ -89,6 +134,8 @@ impl Body for AnswerBody {
             Content::Whole(body) => body.size_hint(),
             Content::Streamed(body) => body.size_hint(),
             Content::Proxied(body) => body.size_hint(),
+            Content::File(body) => body.size_hint(),
+            Content::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How long a call may run, and how long it ran.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue};
 use skep_protocol::{
@@ -18,6 +18,15 @@ pub(crate) fn limit_of(headers: &HeaderMap, setting: Option<Duration>) -> Option
     match (asked, setting) {
         (Some(asked), Some(setting)) => Some(asked.min(setting)),
         (asked, setting) => asked.or(setting),
+    }
+}
+
+/// Tells the program how long it has from now on.
+pub(crate) fn tell_rest(headers: &mut HeaderMap, until: Instant) {
+    // Zero would be no limit.
+    let rest = until.saturating_duration_since(Instant::now()).as_millis().max(1);
+    if let Ok(value) = HeaderValue::try_from(format!("{rest}ms")) {
+        headers.insert(TIMEOUT, value);
     }
 }
 

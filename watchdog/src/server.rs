@@ -13,6 +13,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    files::Files,
     fork::Fork,
     health::Health,
     http::HttpMode,
@@ -82,7 +83,7 @@ fn start_mode(plan: &Plan, processes: &Arc<Processes>) -> Mode {
     match plan.mode.clone() {
         plan::Mode::Fork(fork) => Mode::Fork(Fork::new(plan, fork, processes)),
         plan::Mode::Http(http) => Mode::Http(HttpMode::start(plan, http, processes)),
-        plan::Mode::Static(directory) => Mode::Static(directory),
+        plan::Mode::Static(directory) => Mode::Static(Files::new(&directory, processes.log().clone())),
     }
 }
 
@@ -153,6 +154,9 @@ impl Server {
         self.connections.close();
         if timeout(self.write_timeout, self.connections.wait()).await.is_err() {
             self.watchdog.log.say("Calls that are still running are killed: write_timeout is over.");
+            // A program may wait for the end of its connections before it ends itself.
+            self.abort.cancel();
+            self.connections.wait().await;
         }
     }
 
@@ -173,14 +177,21 @@ impl Server {
 
     fn connection(&self, stream: TcpStream) -> impl Future<Output = ()> + Send + 'static {
         let watchdog = Arc::clone(&self.watchdog);
-        let finish = self.finish.clone();
+        let (connections, finish, abort) = (self.connections.clone(), self.finish.clone(), self.abort.clone());
         // A connection that is gone already needs no options.
         let _ = stream.set_nodelay(true);
         let service = service_fn(move |request: Request<Incoming>| {
-            let watchdog = Arc::clone(&watchdog);
-            async move { Ok::<_, Infallible>(watchdog.answer(request).await) }
+            let (watchdog, connections, abort) = (Arc::clone(&watchdog), connections.clone(), abort.clone());
+            async move {
+                let mut answer = watchdog.answer(request).await;
+                if let Some(tunnel) = answer.body_mut().take_tunnel() {
+                    // The connection ends for HTTP, but not for the drain.
+                    connections.spawn(abort.run_until_cancelled_owned(tunnel));
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let connection = self.http.serve_connection(TokioIo::new(stream), service).with_upgrades();
         async move {
             let mut connection = pin!(connection);
             // How a connection ends is the client's business; a call on it has told its own end.

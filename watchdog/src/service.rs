@@ -1,6 +1,6 @@
 //! What is done with one request.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     answer::{Answer, InFlight, Source, refusal, text, too_many},
+    files::Files,
     fork::Fork,
     health::Health,
     http::HttpMode,
@@ -31,7 +32,7 @@ pub(crate) struct Watchdog {
 pub(crate) enum Mode {
     Fork(Fork),
     Http(HttpMode),
-    Static(PathBuf),
+    Static(Files),
 }
 
 impl Watchdog {
@@ -60,7 +61,7 @@ impl Watchdog {
                 let mut answer = match &self.mode {
                     Mode::Fork(fork) => fork.call(request).await,
                     Mode::Http(http) => http.call(request).await,
-                    Mode::Static(_) => not_allowed(),
+                    Mode::Static(files) => files.call(request).await,
                 };
                 answer.body_mut().keep(InFlight { _place: place, _running: running.0, _call: running.1 });
                 answer
@@ -80,14 +81,10 @@ impl Watchdog {
         if self.limit.is_full() {
             return too_many(&self.limit);
         }
-        let status = match &self.mode {
-            Mode::Fork(_) | Mode::Static(_) => StatusCode::OK,
+        match &self.mode {
+            Mode::Fork(_) | Mode::Static(_) => text(StatusCode::OK, "OK"),
             Mode::Http(http) => http.readiness().await,
-        };
-        if status.is_success() {
-            return text(status, "OK");
         }
-        refusal(status, "not_ready", Source::OfWatchdog, "the function is not ready\n")
     }
 
     fn log_headers(&self, headers: &HeaderMap) {

@@ -3,6 +3,7 @@
 mod pool;
 mod program;
 mod proxied;
+mod tunnel;
 
 use std::{
     sync::Arc,
@@ -14,15 +15,16 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, 
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use skep_protocol::headers::remove_hop_by_hop;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use crate::{
-    answer::{Answer, AnswerBody, Source, refusal},
+    answer::{Answer, AnswerBody, Source, insert, refusal, text},
     body::{CallBody, collect},
-    deadline::{add_duration, limit_of},
+    deadline::{add_duration, limit_of, tell_rest},
     http::{
         pool::{Lease, Pool, SendError},
         program::Program,
+        tunnel::Upgrade,
     },
     log::Log,
     plan::{HttpPlan, Plan},
@@ -30,6 +32,7 @@ use crate::{
 };
 
 pub(crate) use proxied::ProxiedBody;
+pub(crate) use tunnel::Tunnel;
 
 const READY_LIMIT: Duration = Duration::from_secs(5);
 
@@ -58,48 +61,67 @@ impl HttpMode {
         }
     }
 
-    pub(crate) async fn call(&self, request: Request<Incoming>) -> Answer {
+    pub(crate) async fn call(&self, mut request: Request<Incoming>) -> Answer {
         let begun = Instant::now();
-        let Some(pool) = self.program.pool() else {
-            return not_ready();
+        let pool = match self.program.pool() {
+            Ok(pool) => pool,
+            Err(state) => return not_ready(&state),
         };
         let asks_for_stream = names_stream(request.headers(), &header::ACCEPT);
-        let limit = limit_of(request.headers(), self.exec_timeout);
-        let request = match self.forwarded(request, &pool).await {
+        // A time that the clock does not reach is no limit.
+        let until = limit_of(request.headers(), self.exec_timeout).and_then(|limit| begun.checked_add(limit));
+        let upgrade = Upgrade::asked_by(&mut request);
+        let mut request = match self.forwarded(request, &pool).await {
             Ok(request) => request,
             Err(reason) => {
                 return refusal(StatusCode::BAD_REQUEST, "bad_body", Source::OfWatchdog, format!("{reason}\n"));
             }
         };
-        let sent = pool.send(request);
-        let result = match limit.filter(|_| !asks_for_stream) {
+        // A stream goes on for as long as it likes, and so does what follows an upgrade.
+        match (&upgrade, until) {
+            (Some(upgrade), _) => upgrade.ask(request.headers_mut()),
+            (None, Some(until)) if !asks_for_stream => tell_rest(request.headers_mut(), until),
+            (None, _) => {}
+        }
+        let sent = async { if upgrade.is_some() { pool.send_alone(request).await } else { pool.send(request).await } };
+        let result = match until.filter(|_| !asks_for_stream) {
             None => sent.await,
-            Some(limit) => match timeout(limit, sent).await {
+            Some(until) => match timeout_at(until.into(), sent).await {
                 Ok(result) => result,
                 Err(_) => return self.timed_out(begun),
             },
         };
-        match result {
-            Ok((response, lease)) => {
-                let streams = asks_for_stream || names_stream(response.headers(), &header::CONTENT_TYPE);
-                let rest = limit.filter(|_| !streams).map(|limit| begun + limit);
-                relayed(response, lease, rest, begun)
+        let answered = result.and_then(|(response, lease)| {
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return upgrade.map(|upgrade| upgrade.agreed(response)).ok_or(SendError::Unasked);
             }
-            Err(error) => self.failure(&error),
-        }
+            let streams = asks_for_stream || names_stream(response.headers(), &header::CONTENT_TYPE);
+            Ok(relayed(response, lease, until.filter(|_| !streams)))
+        });
+        let mut answer = match answered {
+            Ok(answer) => answer,
+            Err(error) => return self.failure(&error),
+        };
+        add_duration(answer.headers_mut(), begun.elapsed());
+        answer
     }
 
     /// 200 when the program answers, its own status when it has a path for that.
-    pub(crate) async fn readiness(&self) -> StatusCode {
-        let Some(pool) = self.program.pool() else {
-            return StatusCode::SERVICE_UNAVAILABLE;
+    pub(crate) async fn readiness(&self) -> Answer {
+        let pool = match self.program.pool() {
+            Ok(pool) => pool,
+            Err(state) => return not_ready(&state),
         };
         let Some(path) = &self.ready_path else {
-            return StatusCode::OK;
+            return text(StatusCode::OK, "OK");
         };
         match timeout(READY_LIMIT, pool.probe(path)).await {
-            Ok(Ok(status)) => status,
-            Ok(Err(_)) | Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Ok(Ok(status)) if status.is_success() => text(status, "OK"),
+            Ok(Ok(status)) => {
+                let text = format!("the function answers {} at its ready_path\n", status.as_u16());
+                refusal(status, "not_ready", Source::OfWatchdog, text)
+            }
+            Ok(Err(_)) | Err(_) => not_ready("the function does not answer at its ready_path"),
         }
     }
 
@@ -143,27 +165,27 @@ impl HttpMode {
     fn failure(&self, error: &SendError) -> Answer {
         self.log.say(&format!("Upstream HTTP request error: {error}"));
         match error {
-            SendError::Connect(_) => not_ready(),
-            SendError::Lost(_) => {
+            SendError::Connect(_) => {
+                let state = self.program.pool().err();
+                not_ready(state.as_deref().unwrap_or("the function does not take connections"))
+            }
+            SendError::Lost(_) | SendError::Unasked => {
                 refusal(StatusCode::INTERNAL_SERVER_ERROR, "upstream", Source::OfWatchdog, Bytes::new())
             }
         }
     }
 }
 
-fn relayed(response: Response<Incoming>, lease: Lease, until: Option<Instant>, begun: Instant) -> Answer {
+fn relayed(response: Response<Incoming>, lease: Lease, until: Option<Instant>) -> Answer {
     let (mut parts, body) = response.into_parts();
     remove_hop_by_hop(&mut parts.headers);
     parts.version = Version::HTTP_11;
-    let mut answer = Response::from_parts(parts, AnswerBody::proxied(ProxiedBody::new(body, lease, until)));
-    add_duration(answer.headers_mut(), begun.elapsed());
-    answer
+    Response::from_parts(parts, AnswerBody::proxied(ProxiedBody::new(body, lease, until)))
 }
 
-fn not_ready() -> Answer {
-    let mut answer =
-        refusal(StatusCode::SERVICE_UNAVAILABLE, "not_ready", Source::OfWatchdog, "the function is not ready\n");
-    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+fn not_ready(state: &str) -> Answer {
+    let mut answer = refusal(StatusCode::SERVICE_UNAVAILABLE, "not_ready", Source::OfWatchdog, format!("{state}\n"));
+    insert(&mut answer, header::RETRY_AFTER, "1");
     answer
 }
 

@@ -55,6 +55,8 @@ pub(super) enum SendError {
     Connect(#[source] io::Error),
     #[error(transparent)]
     Lost(#[from] hyper::Error),
+    #[error("it answered 101 to a request that asks for no upgrade")]
+    Unasked,
 }
 
 impl Pool {
@@ -85,6 +87,14 @@ impl Pool {
                 None => return Err(SendError::Lost(error.into_error())),
             }
         }
+        self.send_alone(request).await
+    }
+
+    /// Sends on a new connection, which an answer 101 may make into one of another protocol.
+    pub(super) async fn send_alone(
+        self: &Arc<Self>,
+        request: Request<CallBody>,
+    ) -> Result<(Response<Incoming>, Lease), SendError> {
         let mut sender = self.connect().await?;
         let response = sender.send_request(request).await?;
         Ok((response, Lease { sender, pool: Arc::clone(self) }))
@@ -119,7 +129,7 @@ impl Pool {
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         self.tasks.spawn(async move {
             // Whoever uses the connection hears of its failure.
-            let _ = connection.await;
+            let _ = connection.with_upgrades().await;
         });
         Ok(sender)
     }

@@ -42,8 +42,9 @@ pub(super) struct Program {
 
 #[derive(Clone, Debug)]
 enum State {
-    /// Starts, or waits until it is started again.
-    Down,
+    Starting,
+    /// It ended like this, and is started again.
+    Down(String),
     Ready(Arc<Pool>),
     Stopped,
 }
@@ -64,7 +65,7 @@ impl Program {
         ready_path: Option<PathAndQuery>,
         processes: &Arc<Processes>,
     ) -> Self {
-        let (sender, state) = watch::channel(State::Down);
+        let (sender, state) = watch::channel(State::Starting);
         let stop = CancellationToken::new();
         let supervisor = Supervisor {
             command: plan.command.clone(),
@@ -78,11 +79,13 @@ impl Program {
         Self { state, stop }
     }
 
-    /// How to reach the program, when it can be reached.
-    pub(super) fn pool(&self) -> Option<Arc<Pool>> {
+    /// How to reach the program, or in words why it cannot be reached.
+    pub(super) fn pool(&self) -> Result<Arc<Pool>, String> {
         match &*self.state.borrow() {
-            State::Ready(pool) => Some(Arc::clone(pool)),
-            State::Down | State::Stopped => None,
+            State::Ready(pool) => Ok(Arc::clone(pool)),
+            State::Starting => Err("the function is starting".to_owned()),
+            State::Down(end) => Err(format!("the function {end} and is started again")),
+            State::Stopped => Err("the function was stopped".to_owned()),
         }
     }
 
@@ -106,7 +109,7 @@ impl Supervisor {
         while !self.stop.is_cancelled() {
             let begun = Instant::now();
             let end = self.run_once().await;
-            self.state.send_replace(State::Down);
+            self.state.send_replace(State::Down(end.clone()));
             if self.stop.is_cancelled() {
                 break;
             }
@@ -124,7 +127,7 @@ impl Supervisor {
     async fn run_once(&self) -> String {
         let (mut process, pool) = match self.spawn() {
             Ok(started) => started,
-            Err(error) => return format!("cannot be started: {error}"),
+            Err(error) => return format!("cannot be started ({error})"),
         };
         let serve = async {
             self.wait_until_ready(&pool).await;
@@ -140,12 +143,13 @@ impl Supervisor {
                 return "was stopped".to_owned();
             }
         };
-        self.state.send_replace(State::Down);
-        process.kill(Kill::Program).await;
-        match status {
+        let end = match status {
             Ok(status) => format!("ended ({status})"),
             Err(error) => format!("was lost ({error})"),
-        }
+        };
+        self.state.send_replace(State::Down(end.clone()));
+        process.kill(Kill::Program).await;
+        end
     }
 
     fn spawn(&self) -> io::Result<(Spawned, Arc<Pool>)> {

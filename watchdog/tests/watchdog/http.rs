@@ -125,11 +125,16 @@ fn nobody_is_served_before_the_ready_path_answers() {
     let (watchdog, directory) = start(&[("ready_path", "/ready")]);
     let answer = watchdog.get("/pid");
     assert_eq!((answer.status, answer.headers["retry-after"].as_str()), (503, "1"));
-    assert_eq!(watchdog.get("/_/ready").status, 503);
+    assert_eq!(answer.text(), "the function is starting\n");
+    let answer = watchdog.get("/_/ready");
+    assert_eq!((answer.status, answer.text().as_str()), (503, "the function is starting\n"));
     assert_eq!(watchdog.get("/_/health").status, 200);
     fs::write(directory.path().join("go"), "").unwrap();
     watchdog.wait_until_ready();
     assert_eq!(watchdog.get("/pid").status, 200);
+    fs::remove_file(directory.path().join("go")).unwrap();
+    let answer = watchdog.get("/_/ready");
+    assert_eq!((answer.status, answer.text().as_str()), (500, "the function answers 500 at its ready_path\n"));
 }
 
 #[test]
@@ -151,7 +156,45 @@ fn a_program_that_dies_is_started_again_and_callers_are_told_to_come_back() {
 fn a_program_that_cannot_be_started_is_503_and_the_watchdog_stays() {
     let watchdog = Watchdog::start(&[("mode", "http"), ("fprocess", "/no/such/program")]);
     wait_until("the failure is in the log", || watchdog.logged("cannot be started"));
-    assert_eq!(watchdog.get("/").status, 503);
+    let answer = watchdog.get("/");
+    assert_eq!(answer.status, 503);
+    assert!(answer.text().starts_with("the function cannot be started (No such file"), "{}", answer.text());
+}
+
+#[test]
+fn a_program_that_ended_is_503_with_its_exit_code() {
+    let watchdog = Watchdog::sh("exit 3", &[("mode", "http")]);
+    wait_until("it has ended", || watchdog.logged("is started again"));
+    for path in ["/", "/_/ready"] {
+        let answer = watchdog.get(path);
+        let facts = [answer.headers["retry-after"].as_str(), answer.headers["x-skep-error"].as_str()];
+        assert_eq!((answer.status, facts), (503, ["1", "not_ready"]));
+        assert_eq!(answer.text(), "the function ended (exit status: 3) and is started again\n");
+    }
+}
+
+#[test]
+fn the_program_is_told_how_long_it_has() {
+    let told = |watchdog: &Watchdog, headers: &[(&str, &str)]| {
+        let answer = send(watchdog.address, "GET", "/", headers, b"");
+        assert_eq!(answer.status, 418);
+        answer.text().lines().find_map(|line| line.strip_prefix("x-timeout: ").map(str::to_owned))
+    };
+    let (watchdog, _directory) = start(&[("exec_timeout", "10m")]);
+    watchdog.wait_until_ready();
+    for (asked, most) in [(None, 600_000), (Some("5m"), 300_000), (Some("1h"), 600_000)] {
+        let rest = told(&watchdog, &asked.map(|asked| ("X-Timeout", asked)).into_iter().collect::<Vec<_>>()).unwrap();
+        let milliseconds: u32 = rest.strip_suffix("ms").unwrap().parse().unwrap();
+        assert!((most - 60_000..most).contains(&milliseconds), "{asked:?}: {rest}");
+    }
+    let stream = [("Accept", "text/event-stream"), ("X-Timeout", "5m")];
+    assert_eq!(told(&watchdog, &stream).as_deref(), Some("5m"));
+    assert_eq!(told(&watchdog, &stream[..1]), None);
+    let (watchdog, _directory) = start(&[("exec_timeout", "0")]);
+    watchdog.wait_until_ready();
+    assert_eq!(told(&watchdog, &[]), None);
+    // Longer than the clock can count to.
+    assert!(told(&watchdog, &[("X-Timeout", "18446744073709551615")]).is_some());
 }
 
 #[test]

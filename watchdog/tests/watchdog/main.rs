@@ -11,5 +11,7 @@ mod leaks;
 mod prefork;
 mod settings;
 mod shutdown;
+mod static_files;
 mod streaming;
 mod support;
+mod websocket;

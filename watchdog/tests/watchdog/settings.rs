@@ -31,15 +31,20 @@ fn a_value_that_cannot_be_stops_the_start_with_one_line_that_names_it() {
         ("listen_address", "x"),
         ("content_type", "a\nb"),
     ] {
-        let output = command().env("fprocess", "cat").env(setting, value).output().unwrap();
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{setting}={value}: {text}");
-        assert!(text.starts_with(&format!("fwatchdog: {setting}: ")) && text.trim_end().lines().count() == 1, "{text}");
+        assert_refused(command().env("fprocess", "cat").env(setting, value), setting);
     }
-    let output = command().envs([("fprocess", "cat"), ("cgi_headers", "true"), ("prefork", "1")]).output().unwrap();
-    assert!(
-        String::from_utf8_lossy(&output.stderr).starts_with("fwatchdog: prefork: goes only with cgi_headers=false")
-    );
+    let mut both = command();
+    assert_refused(both.envs([("fprocess", "cat"), ("cgi_headers", "true"), ("prefork", "1")]), "prefork");
+    for path in ["/no/such/directory", "/etc/passwd"] {
+        assert_refused(command().env("mode", "static").env("static_path", path), "static_path");
+    }
+}
+
+fn assert_refused(command: &mut Command, setting: &str) {
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{command:?}: {text}");
+    assert!(text.starts_with(&format!("fwatchdog: {setting}: ")) && text.trim_end().lines().count() == 1, "{text}");
 }
 
 #[test]

@@ -1,0 +1,80 @@
+//! Static mode: the files of one directory.
+
+use std::{io, path::Path};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use hyper::body::Incoming;
+use tower_http::services::{ServeDir, fs::ServeFileSystemResponseBody};
+
+use crate::{
+    answer::{Answer, AnswerBody, Source, insert, refusal, text},
+    log::Log,
+};
+
+pub(crate) struct Files {
+    directory: ServeDir,
+    log: Log,
+}
+
+impl Files {
+    pub(crate) fn new(directory: &Path, log: Log) -> Self {
+        Self { directory: ServeDir::new(directory), log }
+    }
+
+    pub(crate) async fn call(&self, request: Request<Incoming>) -> Answer {
+        if ![Method::GET, Method::HEAD].contains(request.method()) {
+            let text = "only GET and HEAD are allowed\n";
+            let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", Source::OfWatchdog, text);
+            insert(&mut answer, header::ALLOW, "GET, HEAD");
+            return answer;
+        }
+        let uri = request.uri().clone();
+        match self.directory.clone().try_call(request).await {
+            Ok(response) if response.status() == StatusCode::NOT_FOUND => not_found(),
+            Ok(response) => served(response, &uri),
+            Err(error) if is_absent(&error) => not_found(),
+            Err(error) => {
+                self.log.say(&format!("Cannot read the file of {:?}: {error}", uri.path()));
+                let text = "the file cannot be read\n";
+                refusal(StatusCode::INTERNAL_SERVER_ERROR, "unreadable", Source::OfWatchdog, text)
+            }
+        }
+    }
+}
+
+fn served(response: Response<ServeFileSystemResponseBody>, uri: &Uri) -> Answer {
+    let mut answer = response.map(AnswerBody::file);
+    let headers = answer.headers_mut();
+    // The gateway has cut off the beginning of the path: only a relative redirect leads to the directory from outside.
+    if headers.contains_key(header::LOCATION) {
+        let name = uri.path().rsplit('/').next().unwrap_or_default();
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(value) = HeaderValue::try_from(format!("./{name}/{query}")) {
+            headers.insert(header::LOCATION, value);
+        }
+    }
+    // Without it browsers take text for something older than UTF-8.
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if content_type.starts_with("text/")
+        && !content_type.contains(';')
+        && let Ok(value) = HeaderValue::try_from(format!("{content_type}; charset=utf-8"))
+    {
+        headers.insert(header::CONTENT_TYPE, value);
+    }
+    answer
+}
+
+/// An answer of the function, and no refusal: a missing file is its own business.
+fn not_found() -> Answer {
+    text(StatusCode::NOT_FOUND, "file not found\n")
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidFilename
+    )
+}
