@@ -50,7 +50,7 @@ pub struct Settings {
     /// How long a client may take to send a request's head, or the next piece of its body.
     #[arg(long, env, default_value = "30s", value_parser = duration)]
     pub(crate) read_timeout: Duration,
-    /// How long running calls may take after a shutdown began.
+    /// How long a client may take to read the next piece of an answer, and running calls to end after a shutdown began.
     #[arg(long, env, default_value = "30s", value_parser = duration)]
     pub(crate) write_timeout: Duration,
     /// How long a call may run; 0 is for ever [default: 0 in fork mode, 30s in http mode].

@@ -10,6 +10,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -191,7 +192,10 @@ impl Server {
                 Ok::<_, Infallible>(answer)
             }
         });
-        let connection = self.http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut stream = TimeoutStream::new(stream);
+        // A client that does not read holds a process, and what is held back of its output.
+        stream.set_write_timeout(Some(self.write_timeout).filter(|limit| !limit.is_zero()));
+        let connection = self.http.serve_connection(TokioIo::new(Box::pin(stream)), service).with_upgrades();
         async move {
             let mut connection = pin!(connection);
             // How a connection ends is the client's business; a call on it has told its own end.

@@ -4,6 +4,7 @@
 
 mod cgi;
 mod client;
+mod docs;
 mod fork;
 mod hostile;
 mod http;

@@ -129,6 +129,21 @@ fn a_client_that_does_not_read_holds_the_process_back_and_not_its_time_out() {
 }
 
 #[test]
+fn a_client_that_does_not_read_for_write_timeout_is_cut_off() {
+    for way in [("mode", "fork"), STREAMING] {
+        let watchdog = Watchdog::sh("head -c 16000000 /dev/zero", &[way, ("write_timeout", "300ms")]);
+        assert_eq!(watchdog.get("/_/health").status, 200);
+        wait_until("no connection is open", || watchdog.children().is_empty());
+        let before = watchdog.descriptors();
+        let stream = open(watchdog.address, "GET", "/", &[], None);
+        wait_until("the answer has begun", || stream.peek(&mut [0]).unwrap() == 1);
+        wait_until("the connection is closed", || watchdog.descriptors() <= before);
+        watchdog.wait_until_no_function_runs();
+        assert!(read_all(stream).len() < 16_000_000);
+    }
+}
+
+#[test]
 fn a_client_that_leaves_in_the_middle_ends_the_process() {
     for script in ["setsid sleep 1000 & yes", "echo out; setsid sleep 1000 & sleep 1000"] {
         let watchdog = Watchdog::sh(script, &[STREAMING]);
