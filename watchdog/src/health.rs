@@ -1,6 +1,7 @@
 //! Whether the watchdog takes calls: a flag, and the lock file that images look for.
 
 use std::{
+    convert::Infallible,
     fs::{self, OpenOptions},
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
@@ -23,16 +24,16 @@ pub(crate) struct Health {
 
 impl Health {
     /// Takes calls from now on, and says so with the lock file if there is to be one.
-    pub(crate) fn open(lock_file: bool) -> io::Result<Self> {
-        if lock_file {
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o660).open(LOCK_FILE)?;
-        }
+    ///
+    /// Images may be read-only or without `/tmp`, so a lock file that cannot be written is told and gone without.
+    pub(crate) fn open(lock_file: bool) -> Result<Self, Infallible> {
+        let lock_file = lock_file && write_lock_file().inspect_err(tell).is_ok();
         Ok(Self { accepting: AtomicBool::new(true), lock_file })
     }
 
     /// With a lock file both must be there, so that an operator can take a replica out by removing it.
     pub(crate) fn is_good(&self) -> bool {
-        self.accepts() && (!self.lock_file || Path::new(LOCK_FILE).exists())
+        self.accepts() && (!self.lock_file || lock_file_exists())
     }
 
     pub(crate) fn accepts(&self) -> bool {
@@ -48,13 +49,24 @@ impl Health {
     }
 }
 
-/// What `-run-healthcheck` finds: the lock file or, where none is written, the answer of `/_/health`.
+/// What `--run-healthcheck` finds: the lock file or, where there is none, what `/_/health` answers.
 pub fn is_healthy(settings: &Settings) -> bool {
-    if settings.suppress_lock {
-        asks_well(settings.listen_address, settings.port)
-    } else {
-        Path::new(LOCK_FILE).exists()
-    }
+    let locked = !settings.suppress_lock && lock_file_exists();
+    locked || asks_well(settings.listen_address, settings.port)
+}
+
+fn write_lock_file() -> io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o660).open(LOCK_FILE).map(drop)
+}
+
+fn tell(error: &io::Error) {
+    let line = format!("fwatchdog: cannot write {LOCK_FILE}: {error}; goes without it, as with suppress_lock=true\n");
+    // A closed stream is no reason to end.
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+fn lock_file_exists() -> bool {
+    Path::new(LOCK_FILE).is_file()
 }
 
 fn asks_well(address: IpAddr, port: u16) -> bool {

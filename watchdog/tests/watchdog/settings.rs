@@ -69,21 +69,40 @@ fn names_and_aliases_of_openfaas_are_understood() {
     assert_eq!(send(watchdog.address, "GET", "/", &[], b"").text(), "two  words\n");
 }
 
+/// One test, because there is one lock file.
 #[test]
-fn the_lock_file_is_part_of_health() {
+fn the_lock_file_is_part_of_health_unless_it_cannot_be_written() {
     const LOCK: &str = "/tmp/.lock";
+    let check = |watchdog: &Watchdog| {
+        let port = watchdog.address.port().to_string();
+        command().arg("-run-healthcheck").env("port", port).status().unwrap().success()
+    };
     let mut watchdog = Watchdog::fork("cat", &[("suppress_lock", "false")]);
     wait_until("the lock file is written", || fs::exists(LOCK).unwrap());
-    let check = || command().arg("-run-healthcheck").status().unwrap().success();
-    assert!(check());
+    assert!(check(&watchdog));
     assert_eq!(watchdog.get("/_/health").status, 200);
     fs::remove_file(LOCK).unwrap();
-    assert!(!check());
+    assert!(!check(&watchdog));
     assert_eq!(watchdog.get("/_/health").status, 503);
     fs::write(LOCK, "").unwrap();
     watchdog.signal("TERM");
     watchdog.wait_for_exit();
     assert!(!fs::exists(LOCK).unwrap());
+
+    // A directory in its place stops root too.
+    fs::create_dir(LOCK).unwrap();
+    let mut watchdog = Watchdog::fork("cat", &[("suppress_lock", "false")]);
+    assert_eq!(watchdog.get("/_/health").status, 200);
+    assert!(check(&watchdog));
+    let told: Vec<String> = watchdog.log_lines().into_iter().filter(|line| line.contains(LOCK)).collect();
+    watchdog.signal("TERM");
+    watchdog.wait_for_exit();
+    assert!(!check(&watchdog));
+    fs::remove_dir(LOCK).unwrap();
+    assert!(
+        told.len() == 1 && told[0].contains("Is a directory") && told[0].contains("suppress_lock=true"),
+        "{told:?}"
+    );
 }
 
 #[test]
