@@ -173,7 +173,7 @@ health() {
     wait_until checked || true
     docker inspect -f '{{.State.Health.Status}}' "$container"
 }
-complaints() { docker logs "$container" 2>&1 | grep -c 'cannot write /tmp/.lock' || true; }
+complaints() { docker logs "$container" 2>&1 | grep -c 'Cannot write /tmp/.lock' || true; }
 count() { docker top "$container" -eo pid,args | grep -v 'sh -c' | grep -c "$1" || true; }
 runs() { [ "$(count "$1")" -gt 0 ]; }
 lacks() { ! runs "$1"; }

@@ -1,7 +1,6 @@
 //! Whether the watchdog takes calls: a flag, and the lock file that images look for.
 
 use std::{
-    convert::Infallible,
     fs::{self, OpenOptions},
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
@@ -11,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::config::Settings;
+use crate::{config::Settings, log::Log};
 
 const LOCK_FILE: &str = "/tmp/.lock";
 const CHECK_LIMIT: Duration = Duration::from_secs(3);
@@ -26,9 +25,12 @@ impl Health {
     /// Takes calls from now on, and says so with the lock file if there is to be one.
     ///
     /// Images may be read-only or without `/tmp`, so a lock file that cannot be written is told and gone without.
-    pub(crate) fn open(lock_file: bool) -> Result<Self, Infallible> {
+    pub(crate) fn open(lock_file: bool, log: &Log) -> Self {
+        let tell = |error: &io::Error| {
+            log.say(&format!("Cannot write {LOCK_FILE}: {error}; goes without it, as with suppress_lock=true"));
+        };
         let lock_file = lock_file && write_lock_file().inspect_err(tell).is_ok();
-        Ok(Self { accepting: AtomicBool::new(true), lock_file })
+        Self { accepting: AtomicBool::new(true), lock_file }
     }
 
     /// With a lock file both must be there, so that an operator can take a replica out by removing it.
@@ -57,12 +59,6 @@ pub fn is_healthy(settings: &Settings) -> bool {
 
 fn write_lock_file() -> io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o660).open(LOCK_FILE).map(drop)
-}
-
-fn tell(error: &io::Error) {
-    let line = format!("fwatchdog: cannot write {LOCK_FILE}: {error}; goes without it, as with suppress_lock=true\n");
-    // A closed stream is no reason to end.
-    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 fn lock_file_exists() -> bool {

@@ -54,7 +54,7 @@ pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow
     let metrics = Metrics::new()?;
     let processes = Processes::new(&plan, tasks.clone(), log.clone(), Arc::clone(&metrics))
         .context("cannot become a reaper of processes")?;
-    let health = Health::open(plan.lock_file).context("cannot write /tmp/.lock (suppress_lock=true goes without)")?;
+    let health = Health::open(plan.lock_file, &log);
     let watchdog = Watchdog {
         mode: start_mode(&plan, &processes),
         health,
