@@ -16,6 +16,7 @@ mod log;
 mod metrics;
 mod plan;
 mod processes;
+mod redact;
 mod server;
 mod service;
 

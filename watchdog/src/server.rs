@@ -47,7 +47,7 @@ pub struct Shutdown {
 
 /// Serves until a shutdown is over; no process is left then.
 pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
-    let log = Log::start(plan.log.prefix).context("cannot start the log")?;
+    let log = Log::start(&plan.log).context("cannot start the log")?;
     let tasks = TaskTracker::new();
     let processes = Processes::new(&plan, tasks.clone(), log.clone()).context("cannot become a reaper of processes")?;
     let metrics = Metrics::new()?;

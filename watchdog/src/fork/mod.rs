@@ -18,7 +18,6 @@ use http::{Method, Request, StatusCode, request::Parts};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use skep_protocol::headers::CALL_ID;
 use tokio::{net::unix::pipe::Receiver, process::Command, time::timeout};
 
 use crate::{
@@ -135,10 +134,7 @@ impl Fork {
         command.stdout(writer);
         let mut process = self.processes.spawn(command)?;
         if let Some(stderr) = process.take_stderr() {
-            let call_id = parts.headers.get(CALL_ID).filter(|_| self.plan.log_call_id);
-            let call_id = call_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
-            let origin = Origin { stream: "stderr", call_id };
-            self.processes.relay(stderr, origin);
+            self.processes.relay(stderr, Origin::of_call("stderr", &parts.headers));
         }
         Ok((process, Receiver::from_owned_fd(reader.into())?))
     }

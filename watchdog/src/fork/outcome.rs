@@ -17,6 +17,7 @@ use crate::{
         content_type::sniff,
         conversation::{CallError, Finished},
     },
+    lines::{Origin, log_output},
 };
 
 impl Fork {
@@ -29,14 +30,14 @@ impl Fork {
         let answer = if finished.status.success() {
             self.success(parts, took, finished.output.freeze())
         } else {
-            self.failed(finished.status, took, &finished.output)
+            self.failed(parts, finished.status, took, &finished.output)
         };
         with_duration(answer, took)
     }
 
     fn success(&self, parts: &Parts, took: Duration, output: Bytes) -> Answer {
         if self.plan.write_debug {
-            self.processes.log().relay("stdout", None, &output);
+            log_output(&output, &Origin::of_call("stdout", &parts.headers), self.processes.log());
         } else {
             self.processes.log().say(&format!("Wrote {} Bytes - Duration: {:.6}s", output.len(), took.as_secs_f64()));
         }
@@ -45,11 +46,11 @@ impl Fork {
         answer(StatusCode::OK, content_type, output)
     }
 
-    fn failed(&self, status: ExitStatus, took: Duration, output: &[u8]) -> Answer {
+    fn failed(&self, parts: &Parts, status: ExitStatus, took: Duration, output: &[u8]) -> Answer {
         let reason = describe(status);
         self.processes.log().say(&format!("Function failed: {reason} - Duration: {:.6}s", took.as_secs_f64()));
         if self.plan.write_debug {
-            self.processes.log().relay("stdout", None, output);
+            log_output(output, &Origin::of_call("stdout", &parts.headers), self.processes.log());
         }
         let mut body = BytesMut::with_capacity(reason.len() + 1 + output.len());
         body.extend_from_slice(reason.as_bytes());

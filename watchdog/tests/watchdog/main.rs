@@ -6,6 +6,7 @@ mod client;
 mod fork;
 mod hostile;
 mod http;
+mod logs;
 mod settings;
 mod shutdown;
 mod support;
