@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test they are how it fails")]
 
 mod client;
+mod environment;
 mod fork;
 mod hostile;
 mod http;
