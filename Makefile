@@ -1,9 +1,9 @@
-# make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines.
+# make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines. make fuzz: a minute of random requests.
 
 CARGO ?= cargo
 NATS_SERVER = $$(sh scripts/nats-server.sh)
 
-.PHONY: run build test lint bench clean
+.PHONY: run build test lint bench fuzz clean
 
 run: build
 	@nats=$(NATS_SERVER) && exec target/release/skep up -f stack.yml --nats-server "$$nats"
@@ -26,6 +26,19 @@ lint:
 bench: build
 	$(CARGO) build --release --locked -p skep-benches
 	@nats=$(NATS_SERVER) && exec target/release/skep-benches --nats-server "$$nats"
+
+# What a fuzzer needs of the compiler, without an unstable flag.
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS = --cfg fuzzing -Cdebug-assertions -Ccodegen-units=1 -Cpasses=sancov-module \
+	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
+
+fuzz:
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --locked --manifest-path watchdog/fuzz/Cargo.toml \
+		--target $$(rustc --print host-tuple) --target-dir target/fuzz
+	@mkdir -p target/fuzz/corpus
+	target/fuzz/$$(rustc --print host-tuple)/release/request -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
+		-artifact_prefix=target/fuzz/ target/fuzz/corpus watchdog/fuzz/seeds
 
 clean:
 	$(CARGO) clean

@@ -20,6 +20,10 @@ mod redact;
 mod server;
 mod service;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use fork::laws;
+
 pub use config::{Lifeline, Settings, Stop};
 pub use health::is_healthy;
 pub use plan::{Plan, SettingError};

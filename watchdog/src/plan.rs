@@ -141,6 +141,11 @@ fn command(settings: &Settings) -> Result<Vec<String>, SettingError> {
     let Some(text) = text else {
         return Err(refuse("fprocess", "is required: the program to run"));
     };
+    split_words(text)
+}
+
+/// By the shell's quoting rules; one word at least.
+pub(crate) fn split_words(text: &str) -> Result<Vec<String>, SettingError> {
     match shlex::split(text) {
         Some(words) if !words.is_empty() => Ok(words),
         _ => Err(refuse("fprocess", "has a quote without its end")),

@@ -3,6 +3,8 @@
 mod content_type;
 mod conversation;
 mod feed;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 mod marshal;
 mod outcome;
 mod variables;
