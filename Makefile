@@ -1,11 +1,11 @@
-# make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines.
+# make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines. make fuzz: a minute of random requests.
 # make static: fwatchdog as one static file. make images: the same as an image. make test-images: function images, in Docker.
 
 CARGO ?= cargo
 DOCKER_BUILD ?= docker build
 NATS_SERVER = $$(sh scripts/nats-server.sh)
 
-.PHONY: run build static images test test-images lint bench clean
+.PHONY: run build static images test test-images lint bench fuzz clean
 
 run: build
 	@nats=$(NATS_SERVER) && exec target/release/skep up -f stack.yml --nats-server "$$nats"
@@ -38,6 +38,19 @@ lint:
 bench: build
 	$(CARGO) build --release --locked -p skep-benches
 	@nats=$(NATS_SERVER) && exec target/release/skep-benches --nats-server "$$nats"
+
+# What a fuzzer needs of the compiler, without an unstable flag.
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS = --cfg fuzzing -Cdebug-assertions -Ccodegen-units=1 -Cpasses=sancov-module \
+	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
+
+fuzz:
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --locked --manifest-path watchdog/fuzz/Cargo.toml \
+		--target $$(rustc --print host-tuple) --target-dir target/fuzz
+	@mkdir -p target/fuzz/corpus
+	target/fuzz/$$(rustc --print host-tuple)/release/request -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
+		-artifact_prefix=target/fuzz/ target/fuzz/corpus watchdog/fuzz/seeds
 
 clean:
 	$(CARGO) clean

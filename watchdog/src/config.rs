@@ -12,7 +12,10 @@ use std::{
 use clap::{ArgAction, Parser, ValueEnum, builder::BoolishValueParser, error::ContextKind};
 use skep_protocol::{DurationError, parse_duration};
 
-use crate::plan::{Plan, SettingError};
+use crate::{
+    log::before_the_log,
+    plan::{Plan, SettingError},
+};
 
 /// What a setting of the http mode is when it is not set.
 pub(crate) const HTTP_EXEC_TIMEOUT: Duration = Duration::from_secs(30);
@@ -180,6 +183,11 @@ impl Settings {
         Self::try_parse_from(arguments).map_err(|error| {
             if error.use_stderr() { Stop::Refused(one_line(&error)) } else { Stop::Asked(error.to_string()) }
         })
+    }
+
+    /// A line for STDERR before there is a log, or after it.
+    pub fn line(&self, text: &str) -> Vec<u8> {
+        before_the_log(self.log_format, text)
     }
 
     /// Checks the settings against each other; `environment` are the names of the variables that the function inherits.

@@ -17,8 +17,13 @@ mod log;
 mod metrics;
 mod plan;
 mod processes;
+mod redact;
 mod server;
 mod service;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use fork::laws;
 
 pub use config::{Lifeline, Settings, Stop};
 pub use health::is_healthy;

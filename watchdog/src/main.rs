@@ -16,16 +16,16 @@ use tokio::{net::TcpListener, runtime::Builder};
 fn main() -> ExitCode {
     let settings = match Settings::read(env::args_os()) {
         Ok(settings) => settings,
-        Err(Stop::Asked(text)) => return say(&mut io::stdout(), &text, 0),
-        Err(Stop::Refused(line)) => return say(&mut io::stderr(), &format!("fwatchdog: {line}\n"), 2),
+        Err(Stop::Asked(text)) => return say(&mut io::stdout(), text.as_bytes(), 0),
+        Err(Stop::Refused(line)) => return say(&mut io::stderr(), format!("fwatchdog: {line}\n").as_bytes(), 2),
     };
     if settings.run_healthcheck {
         return if is_healthy(&settings) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     match settings.plan(env::vars_os().map(|(name, _)| name)).map(|plan| serve(&settings, plan)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => say(&mut io::stderr(), &format!("fwatchdog: {error:#}\n"), 1),
-        Err(error) => say(&mut io::stderr(), &format!("fwatchdog: {error}\n"), 2),
+        Ok(Err(error)) => say(&mut io::stderr(), &settings.line(&format!("{error:#}")), 1),
+        Err(error) => say(&mut io::stderr(), &settings.line(&error.to_string()), 2),
     }
 }
 
@@ -47,13 +47,13 @@ fn serve(settings: &Settings, plan: Plan) -> anyhow::Result<()> {
             0 => None,
             port => Some(bind(port).await?),
         };
-        say(&mut io::stderr(), &format!("fwatchdog: Listening on {}\n", calls.local_addr()?), 0);
+        say(&mut io::stderr(), &settings.line(&format!("Listening on {}", calls.local_addr()?)), 0);
         run(plan, Listeners { calls, metrics }, shutdown).await
     })
 }
 
-fn say(stream: &mut impl Write, text: &str, code: u8) -> ExitCode {
+fn say(stream: &mut impl Write, text: &[u8], code: u8) -> ExitCode {
     // A closed stream is no reason to end otherwise.
-    let _ = stream.write_all(text.as_bytes());
+    let _ = stream.write_all(text);
     code.into()
 }

@@ -45,6 +45,8 @@ pub(crate) struct LogPlan {
     pub(crate) format: LogFormat,
     /// Date and name of the stream go before each line.
     pub(crate) prefix: bool,
+    /// The call id goes before each line of the function's, in text; JSON has it anyway.
+    pub(crate) call_id: bool,
     /// In bytes.
     pub(crate) longest_line: usize,
     /// Lines of the function's per second.
@@ -72,7 +74,6 @@ pub(crate) struct ForkPlan {
     pub(crate) combine_output: bool,
     pub(crate) content_type: Option<HeaderValue>,
     pub(crate) write_debug: bool,
-    pub(crate) log_call_id: bool,
     /// Variables of the function's own that begin with `Http_`; a request does not change them.
     pub(crate) own_variables: HashSet<OsString>,
 }
@@ -119,6 +120,7 @@ impl Plan {
             log: LogPlan {
                 format: settings.log_format,
                 prefix: settings.prefix_logs,
+                call_id: settings.log_callid,
                 longest_line: size("log_buffer_size", settings.log_buffer_size, 1)?,
                 rate: Some(settings.log_rate).filter(|rate| *rate > 0),
             },
@@ -141,6 +143,11 @@ fn command(settings: &Settings) -> Result<Vec<String>, SettingError> {
     let Some(text) = text else {
         return Err(refuse("fprocess", "is required: the program to run"));
     };
+    split_words(text)
+}
+
+/// By the shell's quoting rules; one word at least.
+pub(crate) fn split_words(text: &str) -> Result<Vec<String>, SettingError> {
     match shlex::split(text) {
         Some(words) if !words.is_empty() => Ok(words),
         _ => Err(refuse("fprocess", "has a quote without its end")),
@@ -166,7 +173,6 @@ fn mode(settings: &Settings, own_variables: HashSet<OsString>) -> Result<Mode, S
                 combine_output: settings.combine_output,
                 content_type,
                 write_debug: settings.write_debug,
-                log_call_id: settings.log_callid,
                 own_variables,
             }))
         }

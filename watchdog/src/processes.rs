@@ -46,7 +46,6 @@ pub(crate) struct Processes {
     tasks: TaskTracker,
     log: Log,
     metrics: Arc<Metrics>,
-    longest_line: usize,
     /// Nobody was here before: an orphan that hides its tag comes from a call, and not from what an entry point started before it became the watchdog.
     alone: bool,
 }
@@ -88,7 +87,6 @@ impl Processes {
             tasks,
             log,
             metrics,
-            longest_line: plan.log.longest_line,
             alone: orphans(|_| false).is_empty(),
         }))
     }
@@ -122,7 +120,7 @@ impl Processes {
 
     /// Copies what a process writes to the log, until the end of it.
     pub(crate) fn relay(&self, output: impl AsyncRead + Send + Unpin + 'static, origin: Origin) {
-        self.tasks.spawn(copy_lines(output, origin, self.longest_line, self.log.clone()));
+        self.tasks.spawn(copy_lines(output, origin, self.log.clone()));
     }
 
     /// Reaps and kills what calls left behind, soon after each, until it is dropped.

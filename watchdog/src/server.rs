@@ -49,7 +49,7 @@ pub struct Shutdown {
 
 /// Serves until a shutdown is over; no process is left then.
 pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
-    let log = Log::start(plan.log.prefix).context("cannot start the log")?;
+    let log = Log::start(&plan.log).context("cannot start the log")?;
     let tasks = TaskTracker::new();
     let metrics = Metrics::new()?;
     let processes = Processes::new(&plan, tasks.clone(), log.clone(), Arc::clone(&metrics))

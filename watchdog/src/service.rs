@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use skep_protocol::headers::CALL_ID;
 use tokio_util::task::TaskTracker;
@@ -16,6 +16,7 @@ use crate::{
     limit::Limit,
     log::Log,
     metrics::Metrics,
+    redact::shown,
 };
 
 pub(crate) struct Watchdog {
@@ -89,9 +90,7 @@ impl Watchdog {
 
     fn log_headers(&self, headers: &HeaderMap) {
         for (name, value) in headers {
-            let secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE].contains(name);
-            let value = if secret { "(hidden)".into() } else { String::from_utf8_lossy(value.as_bytes()) };
-            self.log.say(&format!("Header {name}: {value}"));
+            self.log.say(&format!("Header {}", shown(name, value)));
         }
     }
 }

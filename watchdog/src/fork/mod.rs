@@ -5,6 +5,8 @@ mod content_type;
 mod conversation;
 mod facts;
 mod feed;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 mod marshal;
 mod outcome;
 mod output;
@@ -22,7 +24,6 @@ use http::{Method, Request, StatusCode, Version, request::Parts};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use skep_protocol::headers::CALL_ID;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -117,9 +118,7 @@ impl Fork {
             facts.tell(parts, limit)?;
         }
         if let Some(stderr) = stderr {
-            let call_id = parts.headers.get(CALL_ID).filter(|_| self.plan.log_call_id);
-            let call_id = call_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
-            self.starter.processes().relay(stderr, Origin { stream: "stderr", call_id });
+            self.starter.processes().relay(stderr, Origin::of_call("stderr", &parts.headers));
         }
         let (output, stream) = Output::new(output, self.holding(parts.version));
         let stdin = process.take_stdin();

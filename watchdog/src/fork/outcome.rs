@@ -18,6 +18,7 @@ use crate::{
         conversation::{CallError, Finished},
         output::{Output, Stream},
     },
+    lines::{Origin, log_output},
     log::Log,
 };
 
@@ -33,7 +34,7 @@ impl Fork {
         let answer = if finished.status.success() {
             self.success(parts, took, output)
         } else {
-            Ok(self.failed(finished.status, took, &output))
+            Ok(self.failed(parts, finished.status, took, &output))
         };
         answer.map_or_else(|error| self.failure(&error), |answer| with_duration(answer, took))
     }
@@ -73,7 +74,7 @@ impl Fork {
 
     fn success(&self, parts: &Parts, took: Duration, mut output: Bytes) -> Result<Answer, CallError> {
         if self.plan.write_debug {
-            self.log().relay("stdout", None, &output);
+            log_output(&output, &Origin::of_call("stdout", &parts.headers), self.log());
         } else {
             log_success(self.log(), output.len() as u64, took);
         }
@@ -101,11 +102,11 @@ impl Fork {
         Ok((answer, skipped))
     }
 
-    fn failed(&self, status: ExitStatus, took: Duration, output: &[u8]) -> Answer {
+    fn failed(&self, parts: &Parts, status: ExitStatus, took: Duration, output: &[u8]) -> Answer {
         let reason = describe(status);
         log_failure(self.log(), status, took);
         if self.plan.write_debug {
-            self.log().relay("stdout", None, output);
+            log_output(output, &Origin::of_call("stdout", &parts.headers), self.log());
         }
         let mut body = BytesMut::with_capacity(reason.len() + 1 + output.len());
         body.extend_from_slice(reason.as_bytes());

@@ -34,6 +34,16 @@ pub(crate) fn send(address: SocketAddr, method: &str, path: &str, headers: &[(&s
     parse(&raw)
 }
 
+/// Sends bytes that are a request as they are.
+pub(crate) fn send_raw(address: SocketAddr, request: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(request).unwrap();
+    let mut raw = Vec::new();
+    stream.read_to_end(&mut raw).unwrap();
+    parse(&raw)
+}
+
 /// A connection on which the head of a request was sent.
 pub(crate) fn open(
     address: SocketAddr,

@@ -72,20 +72,6 @@ fn a_program_that_is_not_there_is_500_and_names_it() {
 }
 
 #[test]
-fn stderr_goes_to_the_log_with_the_call_id_when_it_is_not_combined() {
-    let script = "echo out; echo err >&2; head -c 100000 /dev/zero | tr '\\0' x >&2";
-    let settings = [("combine_output", "false"), ("log_callid", "true"), ("log_buffer_size", "40000")];
-    let watchdog = Watchdog::sh(script, &settings);
-    let answer = send(watchdog.address, "GET", "/", &[("X-Call-Id", "call-9")], b"");
-    assert_eq!(answer.text(), "out\n");
-    let stripped = |line: &String| line.split_once("stderr: [call-9] ").map(|(_, text)| text.len());
-    wait_until("the whole of STDERR is in the log", || {
-        let lengths: Vec<usize> = watchdog.log_lines().iter().filter_map(stripped).collect();
-        lengths == [3, 40_000, 40_000, 20_000]
-    });
-}
-
-#[test]
 fn bodies_of_many_sizes_come_back_whole() {
     let watchdog = Watchdog::fork("cat", &[]);
     for size in [0, 1, 65_536, 1 << 20, 64 << 20] {

@@ -5,10 +5,12 @@
 mod cgi;
 mod client;
 mod docs;
+mod environment;
 mod fork;
 mod hostile;
 mod http;
 mod leaks;
+mod logs;
 mod prefork;
 mod settings;
 mod shutdown;

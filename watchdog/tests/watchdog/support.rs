@@ -147,7 +147,9 @@ pub(crate) fn read_log(child: &mut Child, log: &Arc<Mutex<Vec<String>>>) -> Sock
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     stderr.read_line(&mut line).unwrap();
-    let address = line.split_once("Listening on ").unwrap_or_else(|| panic!("{line}")).1.trim().parse().unwrap();
+    let (_, address) = line.split_once("Listening on ").unwrap_or_else(|| panic!("{line}"));
+    let address = address.split(['\n', '"']).next().unwrap().parse().unwrap();
+    log.lock().unwrap().push(line.trim_end().to_owned());
     let log = Arc::clone(log);
     thread::spawn(move || {
         let mut line = Vec::new();

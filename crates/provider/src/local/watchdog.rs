@@ -154,7 +154,8 @@ fn describe_unknown(reason: &impl Display) -> String {
 
 fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once(LISTENING)?;
-    rest.split_whitespace().next()?.parse().ok()
+    // In a line of JSON a quote comes after it.
+    rest.split([' ', '"']).next()?.trim_end().parse().ok()
 }
 
 #[cfg(test)]
@@ -166,6 +167,7 @@ mod tests {
         let expected = Some("127.0.0.1:4711".parse().unwrap());
         assert_eq!(address_in("2026-11-23 INFO Listening on 127.0.0.1:4711"), expected);
         assert_eq!(address_in("Listening on 127.0.0.1:4711 mode=fork"), expected);
+        assert_eq!(address_in(r#"{"stream":"watchdog","text":"Listening on 127.0.0.1:4711"}"#), expected);
         assert_eq!(address_in("listening soon"), None);
         assert_eq!(address_in("Listening on port"), None);
     }
