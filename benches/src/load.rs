@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use hyper::{Method, body::Bytes};
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
 use crate::http::{Requests, Target, with_requests};
@@ -48,16 +48,6 @@ impl Answered {
     }
 }
 
-/// Sends one request at a time, and each a while after the answer to the last.
-pub(crate) async fn paced(target: &Target, pause: Duration, window: Duration) -> Result<Answered> {
-    let begin = Instant::now() + LEAD;
-    let end = begin + window;
-    let latency = with_requests(target, async |requests: &mut Requests| count(requests, begin, end, pause).await);
-    let latency =
-        timeout(LEAD + window + HANGS_AFTER, latency).await.with_context(|| format!("{target:?} hangs"))??;
-    Ok(Answered { latency, window })
-}
-
 /// Keeps `connections` requests in flight and counts those that begin and end within the window.
 pub(crate) async fn run(target: &Target, connections: usize, window: Duration) -> Result<Answered> {
     let begin = Instant::now() + LEAD;
@@ -66,8 +56,7 @@ pub(crate) async fn run(target: &Target, connections: usize, window: Duration) -
     for _ in 0..connections {
         let target = target.clone();
         tasks.spawn(async move {
-            with_requests(&target, async |requests: &mut Requests| count(requests, begin, end, Duration::ZERO).await)
-                .await
+            with_requests(&target, async |requests: &mut Requests| count(requests, begin, end).await).await
         });
     }
     let mut latency = Histogram::new(3)?;
@@ -81,7 +70,7 @@ pub(crate) async fn run(target: &Target, connections: usize, window: Duration) -
     Ok(Answered { latency, window })
 }
 
-async fn count(requests: &mut Requests, begin: Instant, end: Instant, pause: Duration) -> Result<Histogram<u64>> {
+async fn count(requests: &mut Requests, begin: Instant, end: Instant) -> Result<Histogram<u64>> {
     let body = Bytes::from_static(&BODY);
     let mut latency = Histogram::new(3)?;
     loop {
@@ -93,9 +82,6 @@ async fn count(requests: &mut Requests, begin: Instant, end: Instant, pause: Dur
         }
         if sent >= begin {
             latency.record(u64::try_from((answered - sent).as_nanos())?)?;
-        }
-        if !pause.is_zero() {
-            sleep(pause).await;
         }
     }
 }

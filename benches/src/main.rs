@@ -10,6 +10,7 @@ mod load;
 mod measure;
 mod nginx;
 mod output;
+mod paced;
 mod platform;
 mod process;
 mod publisher;

@@ -12,7 +12,7 @@ use anyhow::{Result, anyhow};
 use hdrhistogram::Histogram;
 use tokio::task::spawn_blocking;
 
-use crate::load::BODY;
+use crate::{load::BODY, paced::Pace};
 
 /// A program that reads [`BODY`] from STDIN.
 #[derive(Clone, Debug)]
@@ -22,13 +22,13 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    /// Starts one process after the other on some threads for a while; how long each took, in nanoseconds.
-    pub(crate) async fn repeat(&self, threads: usize, window: Duration) -> Result<Histogram<u64>> {
+    /// Starts one process after the other on some threads for a while, with pauses; how long each took, in nanoseconds.
+    pub(crate) async fn repeat(&self, threads: usize, pace: Pace, window: Duration) -> Result<Histogram<u64>> {
         let raw = self.clone();
         spawn_blocking(move || {
             let end = Instant::now() + window;
             thread::scope(|scope| {
-                let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| raw.repeat_until(end))).collect();
+                let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| raw.repeat_until(end, pace))).collect();
                 let mut all = Histogram::new(3)?;
                 for thread in threads {
                     all.add(thread.join().map_err(|_| anyhow!("a thread panicked"))??)?;
@@ -39,17 +39,19 @@ impl Raw {
         .await?
     }
 
-    fn repeat_until(&self, end: Instant) -> Result<Histogram<u64>> {
+    fn repeat_until(&self, end: Instant, pace: Pace) -> Result<Histogram<u64>> {
         let mut took = Histogram::new(3)?;
-        loop {
+        for done in 1.. {
             let started = Instant::now();
             self.run()?;
             let ended = Instant::now();
             if ended >= end {
-                return Ok(took);
+                break;
             }
             took.record(u64::try_from((ended - started).as_nanos())?)?;
+            pace.hold(done);
         }
+        Ok(took)
     }
 
     /// What the watchdog does for a request, and nothing else.

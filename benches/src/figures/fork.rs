@@ -8,6 +8,7 @@ use crate::{
     bench::Bench,
     load,
     measure::{Row, Side, rows, tell},
+    paced::Pace,
     spawn::Raw,
     watchdog,
 };
@@ -22,12 +23,12 @@ pub(super) async fn latency(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     let (_watchdog, target) = watchdog::fork(bench, PROGRAM).await?;
     let cat = Raw { program: PROGRAM.into(), arguments: vec![] };
     load::run(&target, 1, WINDOW / 2).await?;
-    cat.repeat(1, WINDOW / 2).await?;
+    cat.repeat(1, Pace::NONE, WINDOW / 2).await?;
     let mut sides = [Side::new("watchdog"), Side::new("spawn")];
     for run in 1..=bench.runs {
         let [watchdog, raw] = &mut sides;
         watchdog.values.push(load::run(&target, 1, WINDOW).await?.p50_us());
-        raw.values.push(cat.repeat(1, WINDOW).await?.value_at_quantile(0.5) as f64 / 1000.0);
+        raw.values.push(cat.repeat(1, Pace::NONE, WINDOW).await?.value_at_quantile(0.5) as f64 / 1000.0);
         tell(name, run, bench.runs, &sides);
     }
     Ok(rows(name, "µs", sides.into()))
@@ -39,13 +40,13 @@ pub(super) async fn rate(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     load::run(&target, CONNECTIONS, WINDOW / 2).await?;
     let mut best = (0, 1);
     for threads in THREADS {
-        best = best.max((cat.repeat(threads, WINDOW / 2).await?.len(), threads));
+        best = best.max((cat.repeat(threads, Pace::NONE, WINDOW / 2).await?.len(), threads));
     }
     let mut sides = [Side::new("watchdog"), Side::new("spawn")];
     for run in 1..=bench.runs {
         let [watchdog, raw] = &mut sides;
         watchdog.values.push(load::run(&target, CONNECTIONS, WINDOW).await?.per_second());
-        raw.values.push(cat.repeat(best.1, WINDOW).await?.len() as f64 / WINDOW.as_secs_f64());
+        raw.values.push(cat.repeat(best.1, Pace::NONE, WINDOW).await?.len() as f64 / WINDOW.as_secs_f64());
         tell(name, run, bench.runs, &sides);
     }
     Ok(rows(name, "1/s", sides.into()))

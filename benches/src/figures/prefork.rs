@@ -1,46 +1,58 @@
-//! A watchdog whose processes were started beforehand, with a pause after each request, against starting the same program for each.
+//! A watchdog whose processes were started beforehand, against starting the same program for each request; with the same pauses.
 
 use std::{process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use hdrhistogram::Histogram;
 
 use crate::{
     bench::Bench,
-    load,
     measure::{Row, Side, rows, tell},
+    paced::{self, Pace},
     spawn::Raw,
     watchdog,
 };
 
 const WINDOW: Duration = Duration::from_millis(2500);
-/// Long enough for the next process to be ready.
-const CAT_PAUSE: Duration = Duration::from_millis(10);
-const PYTHON_PAUSE: Duration = Duration::from_millis(60);
+/// As many as wait, then long enough for others to take their place.
+const CAT: Pace = Pace { group: 4, pause: Duration::from_millis(20) };
+const PYTHON: Pace = Pace { group: 1, pause: Duration::from_millis(60) };
 const SCRIPT: &str = "import json, sys; print(json.dumps({'length': len(sys.stdin.read())}))";
+/// Leaves out the interpreter's cleaning up, which takes longer than the call.
+const QUICK_END: &str = "; import os; sys.stdout.flush(); os._exit(0)";
 
 pub(super) async fn cat(bench: &Bench, name: &str) -> Result<Vec<Row>> {
-    latency(bench, name, Raw { program: "cat".into(), arguments: vec![] }, "cat", CAT_PAUSE).await
+    latency(bench, name, Raw { program: "cat".into(), arguments: vec![] }, "cat", CAT).await
 }
 
 pub(super) async fn python(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     let program = interpreter(bench)?;
-    let fprocess = format!("{program} -c \"{SCRIPT}\"");
-    let raw = Raw { program: program.into(), arguments: vec!["-c".into(), SCRIPT.into()] };
-    latency(bench, name, raw, &fprocess, PYTHON_PAUSE).await
+    let mut all = Vec::new();
+    for (name, end) in [(name, QUICK_END), ("prefork_python_plain_p50_us", "")] {
+        let script = format!("{SCRIPT}{end}");
+        let fprocess = format!("{program} -c \"{script}\"");
+        let raw = Raw { program: program.clone().into(), arguments: vec!["-c".into(), script.into()] };
+        all.extend(latency(bench, name, raw, &fprocess, PYTHON).await?);
+    }
+    Ok(all)
 }
 
-async fn latency(bench: &Bench, name: &str, raw: Raw, fprocess: &str, pause: Duration) -> Result<Vec<Row>> {
+async fn latency(bench: &Bench, name: &str, raw: Raw, fprocess: &str, pace: Pace) -> Result<Vec<Row>> {
     let (_watchdog, target) = watchdog::prefork(bench, fprocess).await?;
-    load::paced(&target, pause, WINDOW / 5).await?;
-    raw.repeat(1, WINDOW / 5).await?;
+    paced::run(&target, pace, WINDOW / 5).await?;
+    raw.repeat(1, pace, WINDOW / 5).await?;
     let mut sides = [Side::new("watchdog"), Side::new("spawn")];
     for run in 1..=bench.runs {
         let [watchdog, spawn] = &mut sides;
-        watchdog.values.push(load::paced(&target, pause, WINDOW).await?.p50_us());
-        spawn.values.push(raw.repeat(1, WINDOW).await?.value_at_quantile(0.5) as f64 / 1000.0);
+        watchdog.values.push(p50_us(&paced::run(&target, pace, WINDOW).await?));
+        spawn.values.push(p50_us(&raw.repeat(1, pace, WINDOW).await?));
         tell(name, run, bench.runs, &sides);
     }
     Ok(rows(name, "µs", sides.into()))
+}
+
+fn p50_us(took: &Histogram<u64>) -> f64 {
+    took.value_at_quantile(0.5) as f64 / 1000.0
 }
 
 /// The interpreter itself: what is on PATH may be a script that finds it first.

@@ -3,6 +3,7 @@
 use std::{io, pin::pin, process::ExitStatus, time::Duration};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http_body::Body;
 use thiserror::Error;
 use tokio::{process::ChildStdin, time::timeout};
@@ -29,13 +30,13 @@ pub(super) struct Conversation {
     pub(super) process: Spawned,
     pub(super) stdin: Option<ChildStdin>,
     pub(super) body: CallBody,
+    /// How to tell the request, and the request.
+    pub(super) facts: Option<(Facts, Parts)>,
     pub(super) output: Output,
     /// How long the client may take for the next piece of its body.
     pub(super) idle: Duration,
     /// How long the process may run.
     pub(super) limit: Option<Duration>,
-    /// The process may read them whenever it likes.
-    pub(super) _facts: Option<Facts>,
 }
 
 /// A process that ended by itself.
@@ -92,12 +93,15 @@ impl Conversation {
 
     /// Feeds and reads at the same time, so that neither side waits for the other for ever.
     async fn talk(&mut self) -> Result<Finished, CallError> {
-        let status = {
+        let (status, ended) = {
             let mut feeding = pin!(feed(&mut self.body, self.stdin.take(), self.idle));
             let mut reading = pin!(self.output.read_all());
-            let (mut fed, mut ended) = (false, false);
+            let mut telling = pin!(async { self.facts.as_mut().map(|(facts, parts)| facts.tell(parts, self.limit)) });
+            let (mut fed, mut told, mut ended) = (false, false, false);
             loop {
                 tokio::select! {
+                    // In this order: first what a process waits for.
+                    biased;
                     result = &mut feeding, if !fed => {
                         fed = true;
                         if let Err(Broken { reason, stdin }) = result {
@@ -107,15 +111,19 @@ impl Conversation {
                             return Err(CallError::Body(reason));
                         }
                     }
+                    result = &mut telling, if !told => {
+                        told = true;
+                        result.transpose()?;
+                    }
                     result = &mut reading, if !ended => {
                         ended = true;
                         result?;
                     }
-                    status = self.process.wait() => break status?,
+                    status = self.process.wait() => break (status?, ended),
                 }
             }
         };
-        if !self.output.read_rest(HELD_OPEN).await? {
+        if !ended && !self.output.read_rest(HELD_OPEN).await? {
             self.process.kill(Kill::Leftover).await;
             // Only what is in the pipe already.
             self.output.read_rest(HELD_OPEN).await?;

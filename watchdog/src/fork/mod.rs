@@ -81,7 +81,9 @@ impl Fork {
             Err(error) => return self.failure(&error),
         };
         let mut conversation = Box::pin(conversation.hold());
+        let _refill = self.prefork.as_ref().map(Prefork::refill);
         let ended = tokio::select! {
+            biased;
             ended = &mut conversation => ended,
             Ok(stream) = &mut stream => return self.streamed(&parts, begun, stream, conversation),
         };
@@ -113,16 +115,14 @@ impl Fork {
             Some(started) => started,
             None => self.starter.start(self.variables(parts, length, limit)).map_err(CallError::Start)?,
         };
-        let Started { mut process, output, stderr, mut facts } = started;
-        if let Some(facts) = &mut facts {
-            facts.tell(parts, limit)?;
-        }
+        let Started { mut process, output, stderr, facts } = started;
         if let Some(stderr) = stderr {
             self.starter.processes().relay(stderr, Origin::of_call("stderr", &parts.headers));
         }
         let (output, stream) = Output::new(output, self.holding(parts.version));
         let stdin = process.take_stdin();
-        Ok((Conversation { process, stdin, body, output, idle: self.read_timeout, limit, _facts: facts }, stream))
+        let facts = facts.map(|facts| (facts, parts.clone()));
+        Ok((Conversation { process, stdin, body, facts, output, idle: self.read_timeout, limit }, stream))
     }
 
     fn variables(&self, parts: &Parts, length: Option<u64>, limit: Option<Duration>) -> Vec<Variable> {

@@ -1,6 +1,6 @@
 //! Processes that were started beforehand and wait for a request on STDIN; each serves one.
 //!
-//! How many there are follows the load: one at first, one more whenever a call found none, fewer when some were not needed for a while.
+//! How many there are follows the load: one at first, one more whenever a call found none that was there in time, fewer when some were not needed for a while.
 
 use std::{
     collections::VecDeque,
@@ -21,8 +21,10 @@ use crate::fork::start::{Started, Starter};
 const LOOK: Duration = Duration::from_secs(10);
 /// Then it is replaced, so that a changed program is not called in its old form for long.
 const OLDEST: Duration = Duration::from_secs(60);
-/// The call that took a process has the processor first.
-const PAUSE: Duration = Duration::from_millis(2);
+/// Most programs wait on STDIN so long after their start; younger ones may still be loading.
+const LOADED: Duration = Duration::from_millis(50);
+/// While there are some left, calls have the processor first.
+const PAUSE: Duration = Duration::from_millis(5);
 /// So many processes in a row that did not wait mean that the program is not one that waits.
 const STRIKES: usize = 3;
 
@@ -32,6 +34,9 @@ pub(super) struct Prefork {
     stock: Arc<Stock>,
     _end: DropGuard,
 }
+
+/// When it is dropped there may be too few.
+pub(super) struct Refill<'a>(&'a Stock);
 
 #[derive(Debug)]
 struct Stock {
@@ -76,13 +81,23 @@ impl Prefork {
     pub(super) fn take(&self) -> Option<Started> {
         let mut state = self.stock.state();
         let found = state.take();
-        if found.is_none() && state.strikes == 0 {
-            state.target = self.stock.most.min(state.target + 1);
+        if found.is_none() {
+            self.stock.wanted.notify_one();
         }
+        state.target = state.target.min(self.stock.most);
         self.stock.count(&state);
-        drop(state);
-        self.stock.wanted.notify_one();
         found
+    }
+
+    /// For a call to keep: another process is started in the place of the one that it took when it has ended, because until then it has the processor first.
+    pub(super) fn refill(&self) -> Refill<'_> {
+        Refill(&self.stock)
+    }
+}
+
+impl Drop for Refill<'_> {
+    fn drop(&mut self) {
+        self.0.wanted.notify_one();
     }
 }
 
@@ -95,7 +110,9 @@ impl Stock {
                 return self.give_up(&format!("the program cannot be started: {error}"));
             }
             if timeout_at(look, self.wanted.notified()).await.is_ok() {
-                sleep(PAUSE).await;
+                if !self.state().waiting.is_empty() {
+                    sleep(PAUSE).await;
+                }
             } else {
                 self.state().look();
                 look = Instant::now() + LOOK;
@@ -138,19 +155,30 @@ impl Stock {
     }
 }
 
+impl Waiting {
+    fn is_loaded(&self) -> bool {
+        self.since.elapsed() >= LOADED
+    }
+}
+
 impl State {
     fn take(&mut self) -> Option<Started> {
-        while let Some(Waiting { mut started, .. }) = self.waiting.pop_front() {
-            if started.is_waiting() {
+        let found = loop {
+            let Some(mut waiting) = self.waiting.pop_front() else {
+                break None;
+            };
+            if waiting.started.is_waiting() {
                 self.strikes = 0;
-                self.spare = self.spare.min(self.waiting.len());
-                started.process.serves();
-                return Some(started);
+                waiting.started.process.serves();
+                break Some(waiting);
             }
             self.strikes += 1;
-        }
-        self.spare = 0;
-        None
+        };
+        let in_time = found.as_ref().is_some_and(Waiting::is_loaded);
+        // Programs that do not wait do not get more processes.
+        self.target += usize::from(!in_time && self.strikes == 0 && self.target > 0);
+        self.spare = self.spare.min(self.waiting.iter().filter(|waiting| waiting.is_loaded()).count());
+        found.map(|waiting| waiting.started)
     }
 
     /// Removes those that are ill, old, or were not needed since the last time.
