@@ -17,9 +17,6 @@ use crate::{
     plan::{Plan, SettingError},
 };
 
-/// What a setting of the http mode is when it is not set.
-pub(crate) const HTTP_EXEC_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Turns any program into a function: HTTP in, STDIN and STDOUT (or HTTP) to the program.
 ///
 /// Each setting is an environment variable of the same name.
@@ -38,7 +35,7 @@ pub struct Settings {
     /// Same as fprocess, and wins over it.
     #[arg(long, env, hide_env_values = true)]
     pub(crate) function_process: Option<String>,
-    /// fork (also serializing): a process per request, the answer as a whole; streaming: the answer as it comes; http: one program that speaks HTTP; static: files of static_path.
+    /// fork: a process per request, as in OpenFaaS's classic watchdog; serializing: the same as in its of-watchdog; streaming: the answer as it comes; http: one program that speaks HTTP; static: files of static_path.
     #[arg(long, env)]
     pub(crate) mode: Option<ModeName>,
     /// Address to listen on.
@@ -56,7 +53,7 @@ pub struct Settings {
     /// How long a client may take to read the next piece of an answer, and running calls to end after a shutdown began.
     #[arg(long, env, default_value = "30s", value_parser = duration)]
     pub(crate) write_timeout: Duration,
-    /// How long a call may run; 0 is for ever [default: 0 in fork mode, 30s in http mode].
+    /// How long a call may run; 0 is for ever [default: 0 in fork and static mode, else 30s].
     #[arg(long, env, value_parser = duration)]
     pub(crate) exec_timeout: Option<Duration>,
     /// How long calls are still accepted after a shutdown began [default: write_timeout].
@@ -77,12 +74,12 @@ pub struct Settings {
     /// An answer of the fork mode with more bytes is sent as it comes; -1 is no limit.
     #[arg(long, env, default_value_t = 16 << 20, allow_negative_numbers = true)]
     pub(crate) output_buffer_size: i64,
-    /// Content type of each answer of the fork mode.
+    /// Content type of each answer of a process [default: in fork mode the request's, else that which the output looks like; application/octet-stream in serializing and streaming mode].
     #[arg(long, env)]
     pub(crate) content_type: Option<String>,
-    /// Merge STDERR into the answer; else it goes to the log.
-    #[arg(long, env, default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
-    pub(crate) combine_output: bool,
+    /// Merge STDERR into the answer; else it goes to the log [default: true in fork mode, false in serializing and streaming mode].
+    #[arg(long, env, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) combine_output: Option<bool>,
     /// How many calls may run at a time; 0 is no limit.
     #[arg(long, env, default_value_t = 0)]
     pub(crate) max_inflight: usize,
@@ -147,8 +144,8 @@ pub struct Settings {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ModeName {
-    #[value(alias = "serializing")]
     Fork,
+    Serializing,
     Streaming,
     Http,
     Static,

@@ -9,10 +9,15 @@ use http::{
 use skep_process::ProcessTag;
 use thiserror::Error;
 
-use crate::config::{HTTP_EXEC_TIMEOUT, LogFormat, ModeName, Settings};
+use crate::config::{LogFormat, ModeName, Settings};
 
 /// How many processes are started beforehand at most where that is safe and nothing is said.
 const DEFAULT_PREFORK: usize = 8;
+
+/// Of the modes that OpenFaaS's of-watchdog has; its classic watchdog sets no limit.
+const EXEC_TIMEOUT: Duration = Duration::from_secs(30);
+/// Of serializing and streaming mode; the classic watchdog looks at request and output.
+const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// A setting that cannot be; its message names it.
 #[derive(Debug, Error)]
@@ -99,19 +104,19 @@ impl Plan {
         if settings.jwt_auth {
             return Err(refuse("jwt_auth", "is not supported"));
         }
-        let mode = mode(settings, own_variables)?;
+        let name = mode_name(settings);
+        let mode = mode(name, settings, own_variables)?;
         let command = if matches!(mode, Mode::Static(_)) { Vec::new() } else { command(settings)? };
-        let exec_timeout = match (&mode, settings.exec_timeout) {
-            (_, Some(limit)) => Some(limit).filter(|limit| !limit.is_zero()),
-            (Mode::Fork(_) | Mode::Static(_), None) => None,
-            (Mode::Http(_), None) => Some(HTTP_EXEC_TIMEOUT),
-        };
+        let exec_timeout = settings.exec_timeout.unwrap_or(match name {
+            ModeName::Fork | ModeName::Static => Duration::ZERO,
+            ModeName::Serializing | ModeName::Streaming | ModeName::Http => EXEC_TIMEOUT,
+        });
         Ok(Self {
             command,
             mode,
             read_timeout: settings.read_timeout,
             write_timeout: settings.write_timeout,
-            exec_timeout,
+            exec_timeout: Some(exec_timeout).filter(|limit| !limit.is_zero()),
             healthcheck_interval: settings.healthcheck_interval.unwrap_or(settings.write_timeout),
             max_inflight: Some(settings.max_inflight).filter(|limit| *limit > 0),
             max_inflight_wait: settings.max_inflight_wait,
@@ -154,13 +159,22 @@ pub(crate) fn split_words(text: &str) -> Result<Vec<String>, SettingError> {
     }
 }
 
-fn mode(settings: &Settings, own_variables: HashSet<OsString>) -> Result<Mode, SettingError> {
-    let upstream = given(&settings.http_upstream_url).or(given(&settings.upstream_url));
-    let name = settings.mode.unwrap_or(if upstream.is_some() { ModeName::Http } else { ModeName::Fork });
+fn upstream_url(settings: &Settings) -> Option<&str> {
+    given(&settings.http_upstream_url).or(given(&settings.upstream_url))
+}
+
+fn mode_name(settings: &Settings) -> ModeName {
+    let usual = if upstream_url(settings).is_some() { ModeName::Http } else { ModeName::Fork };
+    settings.mode.unwrap_or(usual)
+}
+
+fn mode(name: ModeName, settings: &Settings, own_variables: HashSet<OsString>) -> Result<Mode, SettingError> {
     match name {
-        ModeName::Fork | ModeName::Streaming => {
+        ModeName::Fork | ModeName::Serializing | ModeName::Streaming => {
             let (cgi_headers, prefork) = prefork(settings)?;
-            let content_type = given(&settings.content_type)
+            let classic = name == ModeName::Fork;
+            let content_type = given(&settings.content_type).or((!classic).then_some(CONTENT_TYPE));
+            let content_type = content_type
                 .map(|text| text.parse().map_err(|_| refuse("content_type", "is not a header value")))
                 .transpose()?;
             Ok(Mode::Fork(ForkPlan {
@@ -170,7 +184,7 @@ fn mode(settings: &Settings, own_variables: HashSet<OsString>) -> Result<Mode, S
                 cgi_response: settings.cgi_response,
                 cgi_headers,
                 marshal_request: settings.marshal_request,
-                combine_output: settings.combine_output,
+                combine_output: settings.combine_output.unwrap_or(classic),
                 content_type,
                 write_debug: settings.write_debug,
                 own_variables,
@@ -182,7 +196,7 @@ fn mode(settings: &Settings, own_variables: HashSet<OsString>) -> Result<Mode, S
                 return Err(refuse("ready_path", "is not a path that begins with /"));
             }
             Ok(Mode::Http(HttpPlan {
-                upstream: upstream.map(parse_upstream).transpose()?,
+                upstream: upstream_url(settings).map(parse_upstream).transpose()?,
                 ready_path,
                 buffer_body: settings.http_buffer_req_body || settings.buffer_http,
             }))

@@ -125,7 +125,11 @@ impl Fork {
         Ok((Conversation { process, stdin, body, facts, output, idle: self.read_timeout, limit }, stream))
     }
 
+    /// None where processes wait for requests: all of them are told the same way.
     fn variables(&self, parts: &Parts, length: Option<u64>, limit: Option<Duration>) -> Vec<Variable> {
+        if self.prefork.is_some() {
+            return Vec::new();
+        }
         let mut variables = variables::of_watchdog(parts, limit);
         if self.plan.cgi_headers {
             variables.extend(variables::of(parts, length, &self.plan.own_variables));

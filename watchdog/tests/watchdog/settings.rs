@@ -1,6 +1,6 @@
 //! Settings, as the operating system gives them.
 
-use std::{fs, io, process::Command};
+use std::{fs, io::Read, process::Command};
 
 use crate::{
     client::{open, send},
@@ -69,6 +69,22 @@ fn names_and_aliases_of_openfaas_are_understood() {
     assert_eq!(send(watchdog.address, "GET", "/", &[], b"").text(), "two  words\n");
 }
 
+#[test]
+fn the_modes_of_the_of_watchdog_have_its_defaults() {
+    for (mode, body, content_type, limit) in [
+        ("fork", "out\nerr\n", "text/plain; charset=utf-8", None),
+        ("serializing", "out\n", "application/octet-stream", Some(30_000)),
+        ("streaming", "out\n", "application/octet-stream", Some(30_000)),
+    ] {
+        let watchdog = Watchdog::sh("echo out; echo err >&2", &[("mode", mode)]);
+        let answer = watchdog.get("/");
+        assert_eq!((answer.text().as_str(), answer.headers["content-type"].as_str()), (body, content_type), "{mode}");
+        let told = Watchdog::sh("echo $SKEP_TIMEOUT_MS", &[("mode", mode)]).get("/").text();
+        let told: Option<u64> = told.trim().parse().ok();
+        assert_eq!(told.map(|left| left.next_multiple_of(1000)), limit, "{mode}");
+    }
+}
+
 /// One test, because there is one lock file.
 #[test]
 fn the_lock_file_is_part_of_health_unless_it_cannot_be_written() {
@@ -107,8 +123,10 @@ fn metrics_have_the_names_of_openfaas() {
     let port = free_port();
     let watchdog = Watchdog::fork("cat", &[("metrics_port", &port.to_string())]);
     watchdog.post(b"x");
-    let unfinished = open(watchdog.address, "POST", "/", &[("X-Timeout", "100ms")], Some(9));
-    assert!(io::read_to_string(unfinished).unwrap().starts_with("HTTP/1.1 408"));
+    let mut unfinished = open(watchdog.address, "POST", "/", &[("X-Timeout", "100ms")], Some(9));
+    let mut head = [0; 12];
+    unfinished.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 408");
     let page = metrics(port);
     for line in [
         r#"http_requests_total{code="200",method="post"} 1"#,
