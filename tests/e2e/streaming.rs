@@ -62,3 +62,48 @@ async fn an_answer_that_breaks_off_breaks_off_for_the_caller_too() {
     assert!(response.bytes().await.is_err(), "a part must not look like the whole");
     assert_eq!(platform.gateway.call("upstream/nothing", "x").await.status, 404);
 }
+
+#[tokio::test]
+async fn a_process_that_streams_is_seen_as_it_writes_and_its_failure_breaks_the_answer_off() {
+    let script = "sh -c 'echo one; while [ ! -e gate ]; do sleep 0.1; done; echo two; exit 3'";
+    let platform = Platform::start([Function::new("stream", script).env("mode", "streaming")]).await;
+    let response = platform.gateway.get("/function/stream").send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut pieces = response.bytes_stream();
+    assert_eq!(pieces.next().await.unwrap().unwrap(), "one\n");
+    platform.site.open_gate();
+    assert_eq!(pieces.next().await.unwrap().unwrap(), "two\n");
+    assert!(pieces.next().await.is_some_and(|piece| piece.is_err()), "a part looks like the whole");
+}
+
+#[tokio::test]
+async fn a_queued_call_of_a_process_that_streams_fails_once_and_with_its_output() {
+    let script = r#"sh -c 'echo "$Http_X_Call_Id" >> runs; echo some; exit 3'"#;
+    let platform = Platform::start([Function::new("stream", script).env("mode", "streaming")]).await;
+    let id = answer_to(platform.gateway.post("/async-function/stream")).await.header("x-call-id").to_owned();
+    let call = platform.gateway.finished(&id).await;
+    assert_eq!((call["state"].as_str(), call["status"].as_u64()), (Some("failed"), Some(500)));
+    assert_eq!(platform.gateway.result(&id).await.text(), "exit status 3\nsome\n");
+    assert_eq!(platform.site.runs(), [id]);
+}
+
+#[tokio::test]
+async fn processes_started_beforehand_serve_calls_of_both_kinds() {
+    let function = Function::new("facts", r#"sh -c 'cat "$SKEP_REQUEST"; echo; cat'"#).env("prefork", "2");
+    let platform = Platform::start([function]).await;
+    for path in ["/function/facts/a?b=c", "/async-function/facts/a?b=c"] {
+        let request = platform.gateway.post(path).header("X-Call-Id", path.split('/').nth(1).unwrap());
+        let mut answer = answer_to(request.body("the body")).await;
+        let id = answer.header("x-call-id").to_owned();
+        if answer.status == 202 {
+            platform.gateway.finished(&id).await;
+            answer = platform.gateway.result(&id).await;
+        }
+        let text = answer.text();
+        let (facts, body) = text.split_once('\n').unwrap_or_else(|| panic!("{text}"));
+        let facts: serde_json::Value = serde_json::from_str(facts).unwrap();
+        assert_eq!((answer.status, body), (200, "the body"));
+        assert_eq!((facts["call_id"].as_str(), facts["path"].as_str()), (Some(id.as_str()), Some("/a")));
+        assert_eq!(facts["query"], "b=c");
+    }
+}

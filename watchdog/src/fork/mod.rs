@@ -24,6 +24,7 @@ use http::{Method, Request, StatusCode, Version, request::Parts};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
+use skep_protocol::headers::SKEP_ATTEMPT;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -119,7 +120,7 @@ impl Fork {
         if let Some(stderr) = stderr {
             self.starter.processes().relay(stderr, Origin::of_call("stderr", &parts.headers));
         }
-        let (output, stream) = Output::new(output, self.holding(parts.version));
+        let (output, stream) = Output::new(output, self.holding(parts));
         let stdin = process.take_stdin();
         let facts = facts.map(|facts| (facts, parts.clone()));
         Ok((Conversation { process, stdin, body, facts, output, idle: self.read_timeout, limit }, stream))
@@ -137,9 +138,12 @@ impl Fork {
         variables
     }
 
-    fn holding(&self, version: Version) -> Holding {
-        let passes_on = version >= Version::HTTP_11;
-        let most = if self.plan.streaming && passes_on { 0 } else { self.plan.output_buffer };
+    fn holding(&self, parts: &Parts) -> Holding {
+        let passes_on = parts.version >= Version::HTTP_11;
+        // An asynchronous call's answer is kept as a whole, so it can have a status that says how the process ended.
+        let is_kept = parts.headers.contains_key(SKEP_ATTEMPT);
+        let streams = self.plan.streaming && passes_on && !is_kept;
+        let most = if streams { 0 } else { self.plan.output_buffer };
         Holding { most, passes_on, has_head: self.plan.cgi_response }
     }
 
