@@ -140,9 +140,9 @@ impl Fork {
 
     fn holding(&self, parts: &Parts) -> Holding {
         let passes_on = parts.version >= Version::HTTP_11;
-        // An asynchronous call's answer is kept as a whole, so it can have a status that says how the process ended.
-        let is_kept = parts.headers.contains_key(SKEP_ATTEMPT);
-        let streams = self.plan.streaming && passes_on && !is_kept;
+        // An asynchronous call's answer is kept as a whole, and HEAD asks for its length: both can have a status that says how the process ended.
+        let is_whole = parts.headers.contains_key(SKEP_ATTEMPT) || parts.method == Method::HEAD;
+        let streams = self.plan.streaming && passes_on && !is_whole;
         let most = if streams { 0 } else { self.plan.output_buffer };
         Holding { most, passes_on, has_head: self.plan.cgi_response }
     }

@@ -67,11 +67,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 "#;
 
 fn start(settings: &[(&str, &str)]) -> (Watchdog, TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    let server = directory.path().join("server.py");
-    fs::write(&server, SERVER).unwrap();
-    let fprocess = format!("python3 {}", server.display());
-    (Watchdog::start(&[&[("mode", "http"), ("fprocess", fprocess.as_str())], settings].concat()), directory)
+    Watchdog::python(SERVER, settings)
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    client::open,
+    client::{open, send},
     support::{Watchdog, wait_until},
 };
 
@@ -69,6 +69,13 @@ fn a_failure_before_the_first_byte_has_a_status() {
     assert_eq!(watchdog.get("/").status, 408);
     let watchdog = Watchdog::sh("true", &[STREAMING]);
     assert_eq!((watchdog.get("/").status, watchdog.get("/").text().as_str()), (200, ""));
+}
+
+#[test]
+fn a_head_request_runs_the_process_to_its_end() {
+    let watchdog = Watchdog::sh("echo out; sleep 0.2; exit 3", &[STREAMING]);
+    let answer = send(watchdog.address, "HEAD", "/", &[], b"");
+    assert_eq!((answer.status, answer.headers["content-length"].as_str()), (500, "18"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::{
 };
 
 use skep_process::{ProcessTag, kill_tree};
+use tempfile::TempDir;
 
 use crate::client::{Answer, send};
 
@@ -40,6 +41,15 @@ impl Watchdog {
 
     pub(crate) fn sh(script: &str, settings: &[(&str, &str)]) -> Self {
         Self::fork(&shlex::try_join(["sh", "-c", script]).unwrap(), settings)
+    }
+
+    /// In http mode before a server written in Python, whose file is in the folder.
+    pub(crate) fn python(server: &str, settings: &[(&str, &str)]) -> (Self, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("server.py");
+        fs::write(&file, server).unwrap();
+        let fprocess = format!("python3 {}", file.display());
+        (Self::start(&[&[("mode", "http"), ("fprocess", fprocess.as_str())], settings].concat()), folder)
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {

@@ -76,13 +76,9 @@ server.serve_forever()
 "#;
 
 fn start(settings: &[(&str, &str)]) -> (Watchdog, TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    let server = directory.path().join("server.py");
-    fs::write(&server, SERVER).unwrap();
-    let fprocess = format!("python3 {}", server.display());
-    let watchdog = Watchdog::start(&[&[("mode", "http"), ("fprocess", fprocess.as_str())], settings].concat());
+    let (watchdog, folder) = Watchdog::python(SERVER, settings);
     watchdog.wait_until_ready();
-    (watchdog, directory)
+    (watchdog, folder)
 }
 
 /// Sends the head of a request that asks for another protocol, and `early` right after it.
