@@ -46,7 +46,7 @@ FUZZ_FLAGS = --cfg fuzzing -Cdebug-assertions -Ccodegen-units=1 -Cpasses=sancov-
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
 
 fuzz:
-	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --locked --manifest-path watchdog/fuzz/Cargo.toml \
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --manifest-path watchdog/fuzz/Cargo.toml \
 		--target $$(rustc --print host-tuple) --target-dir target/fuzz
 	@mkdir -p target/fuzz/corpus
 	target/fuzz/$$(rustc --print host-tuple)/release/request -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
