@@ -1,6 +1,7 @@
 //! The baseline of a process per request: this program starting the same program for the same bytes.
 
 use std::{
+    env,
     ffi::OsString,
     io::{Error, Read, Write},
     process::{Command, Stdio},
@@ -17,11 +18,18 @@ use crate::{load::BODY, paced::Pace};
 /// A program that reads [`BODY`] from STDIN.
 #[derive(Clone, Debug)]
 pub(crate) struct Raw {
-    pub(crate) program: OsString,
-    pub(crate) arguments: Vec<OsString>,
+    program: OsString,
+    arguments: Vec<OsString>,
+    /// Variables that it does not get, nor does what is measured: a language, for one, makes programs load more. To clear the whole environment would be a slower way to start a process.
+    hidden: Vec<OsString>,
 }
 
 impl Raw {
+    pub(crate) fn new(program: impl Into<OsString>, arguments: Vec<OsString>) -> Self {
+        let hidden = env::vars_os().map(|(name, _)| name).filter(|name| name != "PATH").collect();
+        Self { program: program.into(), arguments, hidden }
+    }
+
     /// Starts one process after the other on some threads for a while, with pauses; how long each took, in nanoseconds.
     pub(crate) async fn repeat(&self, threads: usize, pace: Pace, window: Duration) -> Result<Histogram<u64>> {
         let raw = self.clone();
@@ -57,7 +65,11 @@ impl Raw {
     /// What the watchdog does for a request, and nothing else.
     fn run(&self) -> Result<()> {
         let mut command = Command::new(&self.program);
-        let mut child = command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        command.args(&self.arguments);
+        for name in &self.hidden {
+            command.env_remove(name);
+        }
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let missing = || Error::other("a pipe is missing");
         let mut stdin = child.stdin.take().ok_or_else(missing)?;
         stdin.write_all(&BODY)?;

@@ -21,7 +21,7 @@ const THREADS: [usize; 3] = [2, 4, 8];
 
 pub(super) async fn latency(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     let (_watchdog, target) = watchdog::fork(bench, PROGRAM).await?;
-    let cat = Raw { program: PROGRAM.into(), arguments: vec![] };
+    let cat = Raw::new(PROGRAM, vec![]);
     load::run(&target, 1, WINDOW / 2).await?;
     cat.repeat(1, Pace::NONE, WINDOW / 2).await?;
     let mut sides = [Side::new("watchdog"), Side::new("spawn")];
@@ -36,7 +36,7 @@ pub(super) async fn latency(bench: &Bench, name: &str) -> Result<Vec<Row>> {
 
 pub(super) async fn rate(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     let (_watchdog, target) = watchdog::fork(bench, PROGRAM).await?;
-    let cat = Raw { program: PROGRAM.into(), arguments: vec![] };
+    let cat = Raw::new(PROGRAM, vec![]);
     load::run(&target, CONNECTIONS, WINDOW / 2).await?;
     let mut best = (0, 1);
     for threads in THREADS {

@@ -22,7 +22,7 @@ const SCRIPT: &str = "import json, sys; print(json.dumps({'length': len(sys.stdi
 const QUICK_END: &str = "; import os; sys.stdout.flush(); os._exit(0)";
 
 pub(super) async fn cat(bench: &Bench, name: &str) -> Result<Vec<Row>> {
-    latency(bench, name, Raw { program: "cat".into(), arguments: vec![] }, "cat", CAT).await
+    latency(bench, name, Raw::new("cat", vec![]), "cat", CAT).await
 }
 
 pub(super) async fn python(bench: &Bench, name: &str) -> Result<Vec<Row>> {
@@ -31,7 +31,7 @@ pub(super) async fn python(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     for (name, end) in [(name, QUICK_END), ("prefork_python_plain_p50_us", "")] {
         let script = format!("{SCRIPT}{end}");
         let fprocess = format!("{program} -c \"{script}\"");
-        let raw = Raw { program: program.clone().into(), arguments: vec!["-c".into(), script.into()] };
+        let raw = Raw::new(&program, vec!["-c".into(), script.into()]);
         all.extend(latency(bench, name, raw, &fprocess, PYTHON).await?);
     }
     Ok(all)
