@@ -22,7 +22,7 @@ use tokio_util::{
 use tracing::{error, info, warn};
 
 use crate::{
-    Error, LocalConfig, Result,
+    Error, LocalConfig, Provider, Result,
     function::{Command, Function, Request},
     local::Local,
     validate,
@@ -54,7 +54,7 @@ pub struct Controller {
     server: ControlServer,
     grace: Duration,
     /// Without an orderly end nothing may go on.
-    _abandoned: [DropGuard; 2],
+    _abandoned: DropGuard,
 }
 
 impl Controller {
@@ -62,18 +62,12 @@ impl Controller {
     pub async fn start(config: Config, bus: Bus) -> Result<Self> {
         let tasks = TaskTracker::new();
         let ending = CancellationToken::new();
-        let local = Arc::new(Local::new(config.local, bus.clone())?);
-        let abandoned = [ending.clone().drop_guard(), local.kill_switch().drop_guard()];
+        let abandoned = ending.clone().drop_guard();
+        let provider = Arc::new(Local::new(config.local, bus.clone())?);
         let running = Mutex::default();
-        let functions = Arc::new(Functions { bus, local, version: config.version, running, tasks, ending });
-        for (name, mut record) in functions.bus.functions().await? {
-            if !record.endpoints.is_empty() {
-                record.endpoints.clear();
-                functions.bus.put_function(&name, &record).await?;
-            }
-            let mut running = functions.running();
-            let requests = functions.spawn(name.clone(), Some(record));
-            running.insert(name, requests);
+        let functions = Arc::new(Functions { bus, provider, version: config.version, running, tasks, ending });
+        for (name, record) in functions.bus.functions().await? {
+            functions.take_up(name, record).await;
         }
         let server = functions.bus.serve_control(env!("CARGO_PKG_VERSION")).await?;
         Ok(Self { functions, server, grace: config.grace, _abandoned: abandoned })
@@ -109,7 +103,7 @@ impl Controller {
 /// All functions and what they share.
 pub(crate) struct Functions {
     pub(crate) bus: Bus,
-    pub(crate) local: Arc<Local>,
+    pub(crate) provider: Arc<dyn Provider>,
     pub(crate) ending: CancellationToken,
     version: VersionInfo,
     running: Mutex<HashMap<FunctionName, mpsc::Sender<Request>>>,
@@ -137,11 +131,11 @@ impl Functions {
                 self.ask(name, Command::Scale(asked.replicas)).await
             }
             Operation::Info => Ok(json!(self.info())),
-            Operation::Logs => self.logs(&call.body()?),
-            Operation::ListSecrets => Ok(json!(self.local.secrets().list()?)),
-            Operation::CreateSecret => self.change_secret(call.body()?, Local::create_secret).await,
-            Operation::UpdateSecret => self.change_secret(call.body()?, Local::update_secret).await,
-            Operation::DeleteSecret => self.change_secret(call.body()?, Local::delete_secret).await,
+            Operation::Logs => self.logs(&call.body()?).await,
+            Operation::ListSecrets => Ok(json!(self.provider.list_secrets().await?)),
+            Operation::CreateSecret => Ok(json!(self.provider.create_secret(secret(call)?).await?)),
+            Operation::UpdateSecret => Ok(json!(self.provider.update_secret(secret(call)?).await?)),
+            Operation::DeleteSecret => Ok(json!(self.provider.delete_secret(secret(call)?).await?)),
         }
     }
 
@@ -154,8 +148,9 @@ impl Functions {
                 if !matches!(command, Command::Deploy(_)) {
                     return Err(command.not_found(&name));
                 }
-                let requests = self.spawn(name.clone(), None);
-                running.insert(name.clone(), requests);
+                let (sender, requests) = mpsc::channel(MOST_WAITING);
+                self.tasks.spawn(Function::new(Arc::clone(self), name.clone(), None, requests).run());
+                running.insert(name.clone(), sender);
             }
             let Some(requests) = running.get(&name) else { return Err(Error::Busy) };
             requests.try_send(Request { command, reply }).map_err(|_| Error::Busy)?;
@@ -164,10 +159,13 @@ impl Functions {
         answer.await.unwrap_or(Err(Error::Busy))
     }
 
-    fn spawn(self: &Arc<Self>, name: FunctionName, record: Option<FunctionRecord>) -> mpsc::Sender<Request> {
+    /// Goes on with a function of the registry, without endpoints that are none any more.
+    async fn take_up(self: &Arc<Self>, name: FunctionName, record: FunctionRecord) {
         let (sender, requests) = mpsc::channel(MOST_WAITING);
-        self.tasks.spawn(Function::new(Arc::clone(self), name, record, requests).run());
-        sender
+        let mut function = Function::new(Arc::clone(self), name.clone(), Some(record), requests);
+        function.publish().await;
+        self.tasks.spawn(function.run());
+        self.running().insert(name, sender);
     }
 
     /// Lets the task of a function that is gone end, unless something was asked of it meanwhile.
@@ -177,33 +175,25 @@ impl Functions {
             return false;
         }
         running.remove(name);
-        self.local.forget(name);
+        self.provider.forget(name);
         true
     }
 
     fn info(&self) -> ProviderInfo {
         ProviderInfo {
-            provider: "skep-local".to_owned(),
-            orchestration: "local".to_owned(),
+            provider: self.provider.name().to_owned(),
+            orchestration: self.provider.orchestration().to_owned(),
             version: self.version.clone(),
         }
     }
 
-    fn logs(&self, query: &LogQuery) -> Result<Value> {
+    async fn logs(&self, query: &LogQuery) -> Result<Value> {
         let name = FunctionName::parse_qualified(&query.name).map_err(|error| Error::Invalid(error.to_string()))?;
         if !self.running().contains_key(&name) {
             return Err(Error::NotFound(format!("function {name} not found")));
         }
-        Ok(json!(last_that_fit(self.local.past_lines(&name, query), self.bus.largest_message())))
-    }
-
-    async fn change_secret(&self, secret: Secret, change: fn(&Local, &Secret) -> Result<()>) -> Result<Value> {
-        validate::namespace(&secret.namespace)?;
-        validate::secret_name(&secret.name)?;
-        let local = Arc::clone(&self.local);
-        // It waits for the disk.
-        let changed = tokio::task::spawn_blocking(move || change(&local, &secret));
-        changed.await.unwrap_or(Err(Error::Busy)).map(|()| Value::Null)
+        let lines = self.provider.past_lines(&name, query).await?;
+        Ok(json!(last_that_fit(lines, self.bus.largest_message())))
     }
 
     async fn end(&self, grace: Duration) {
@@ -211,18 +201,26 @@ impl Functions {
         self.tasks.close();
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
             warn!("replicas that still work are killed");
-            self.local.kill_switch().cancel();
+            self.provider.kill();
             if tokio::time::timeout(KILLED_WITHIN, self.tasks.wait()).await.is_err() {
                 error!("some replicas did not end");
             }
         }
-        self.local.end().await;
+        self.provider.end().await;
         info!("the controller has ended");
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<FunctionName, mpsc::Sender<Request>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The secret that an operation is about.
+fn secret(call: &ControlCall) -> Result<Secret> {
+    let secret: Secret = call.body()?;
+    validate::namespace(&secret.namespace)?;
+    validate::secret_name(&secret.name)?;
+    Ok(secret)
 }
 
 /// The newest lines that one answer on the bus can carry.

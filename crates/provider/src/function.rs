@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
-use crate::{Error, Result, controller::Functions, local::Replicas};
+use crate::{Error, Replicas, Result, controller::Functions};
 
 /// Between two attempts to write the registry.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub(crate) struct Function {
     record: Option<FunctionRecord>,
     /// A write failed, so the registry may hold something else.
     doubtful: bool,
-    replicas: Replicas,
+    replicas: Box<dyn Replicas>,
     requests: mpsc::Receiver<Request>,
 }
 
@@ -53,10 +53,9 @@ impl Function {
         record: Option<FunctionRecord>,
         requests: mpsc::Receiver<Request>,
     ) -> Self {
-        let mut replicas = functions.local.replicas(&name);
+        let mut replicas = functions.provider.replicas(&name);
         if let Some(record) = &record {
-            functions.local.secrets().take_up(&name, &record.deployment.secrets);
-            replicas.want(&record.deployment, record.replicas);
+            replicas.take_up(record);
         }
         Self { functions, name, record, doubtful: false, replicas, requests }
     }
@@ -89,7 +88,7 @@ impl Function {
     async fn handle(&mut self, command: Command) -> Result<Value> {
         match (self.record.clone(), command) {
             (None, Command::Deploy(deployment)) => {
-                let replicas = self.check(&deployment)?;
+                let replicas = self.admit(&deployment).await?;
                 let created_at = OffsetDateTime::now_utc();
                 let record = FunctionRecord { deployment, replicas, endpoints: Vec::new(), created_at };
                 self.put(record).await
@@ -98,12 +97,12 @@ impl Function {
                 Err(Error::Conflict(format!("function {} already exists: use PUT to update it", self.name)))
             }
             (Some(record), Command::Update(deployment)) => {
-                let minimum = self.check(&deployment)?;
+                let minimum = self.admit(&deployment).await?;
                 let replicas = replicas_after_update(&record, minimum);
                 self.put(FunctionRecord { deployment, replicas, ..record }).await
             }
             (Some(record), Command::Scale(replicas)) => {
-                self.functions.local.check_replicas(&self.name, replicas)?;
+                self.functions.provider.check_replicas(&self.name, replicas)?;
                 self.put(FunctionRecord { replicas, ..record }).await
             }
             (Some(_), Command::Delete) => self.delete().await,
@@ -111,31 +110,42 @@ impl Function {
         }
     }
 
-    /// Checks a deployment against this machine and returns how many replicas it starts with.
-    fn check(&self, deployment: &FunctionDeployment) -> Result<u64> {
+    /// Checks a deployment and returns how many replicas it starts with.
+    async fn admit(&self, deployment: &FunctionDeployment) -> Result<u64> {
         let minimum = deployment.initial_replicas().map_err(Error::Invalid)?;
-        self.functions.local.check(&self.name, deployment)?;
-        self.functions.local.check_replicas(&self.name, minimum)?;
+        self.functions.provider.check_replicas(&self.name, minimum)?;
+        self.functions.provider.admit(&self.name, deployment).await?;
         Ok(minimum)
     }
 
-    /// Writes what is wanted from now on; the replicas follow.
+    /// Writes what is wanted from now on; the replicas follow. What they cannot be is taken back.
     async fn put(&mut self, record: FunctionRecord) -> Result<Value> {
-        self.functions.local.secrets().hold(&self.name, &record.deployment.secrets)?;
-        match self.functions.bus.put_function(&self.name, &record).await {
-            Ok(revision) => {
-                info!(function = %self.name, replicas = record.replicas, revision, "function is set");
-                self.replicas.want(&record.deployment, record.replicas);
-                self.record = Some(record);
-                Ok(json!(revision))
-            }
+        let former = self.record.clone();
+        let revision = match self.functions.bus.put_function(&self.name, &record).await {
+            Ok(revision) => revision,
             Err(error) => {
-                self.doubtful = true;
-                let held = self.record.as_ref().map(|record| record.deployment.secrets.as_slice());
-                self.functions.local.secrets().take_up(&self.name, held.unwrap_or_default());
-                Err(error.into())
+                self.take_back(former);
+                return Err(error.into());
             }
+        };
+        if let Err(error) = self.replicas.want(&record).await {
+            self.take_back(former);
+            self.publish().await;
+            return Err(error);
         }
+        info!(function = %self.name, replicas = record.replicas, revision, "function is set");
+        self.record = Some(record);
+        Ok(json!(revision))
+    }
+
+    /// Goes on with what was before; the registry may hold something else until the next [`Self::publish`].
+    fn take_back(&mut self, former: Option<FunctionRecord>) {
+        match &former {
+            Some(record) => self.replicas.take_up(record),
+            None => self.replicas.want_none(),
+        }
+        self.record = former;
+        self.doubtful = true;
     }
 
     async fn delete(&mut self) -> Result<Value> {
@@ -145,13 +155,12 @@ impl Function {
         }
         info!(function = %self.name, "function is deleted");
         self.record = None;
-        self.functions.local.secrets().take_up(&self.name, &[]);
         self.replicas.want_none();
         Ok(Value::Null)
     }
 
     /// Brings the registry up to date; only then do replicas end that nobody can be sent to any more.
-    async fn publish(&mut self) {
+    pub(crate) async fn publish(&mut self) {
         let endpoints = self.replicas.endpoints();
         let written = match &mut self.record {
             Some(record) if self.doubtful || record.endpoints != endpoints => {
@@ -172,10 +181,10 @@ impl Function {
         self.record.is_none() && self.replicas.is_empty() && !self.doubtful
     }
 
-    /// Withdraws all endpoints, keeps what is wanted, and waits for the replicas.
+    /// Keeps what is wanted, withdraws the endpoints of replicas that end with the controller, and waits for these.
     async fn end(mut self) {
         self.requests.close();
-        self.replicas.want_none();
+        self.replicas.leave();
         self.publish().await;
         self.replicas.release();
         while !self.replicas.is_empty() {

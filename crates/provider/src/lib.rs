@@ -1,6 +1,7 @@
 //! What makes replicas out of "deploy X": the controller, and the provider that runs functions as local commands.
 //!
 //! The [`Controller`] is the only writer of the registry and answers the operations on the bus; it does not know how a replica runs.
+//! What it asks of a provider is in `provider.rs`.
 //! The local provider ([`LocalConfig`]) runs each replica as a watchdog on this machine; it does not know the bus's subjects, streams or buckets.
 //! [`stack`] reads `stack.yml` and asks the controller for what it says.
 //!
@@ -10,9 +11,12 @@ mod controller;
 mod error;
 mod function;
 mod local;
+mod provider;
 pub mod stack;
 mod validate;
 
 pub use controller::{Config, Controller, run};
 pub use error::{Error, Result};
 pub use local::{LocalConfig, MOST_REPLICAS, SECRETS_DIR};
+
+use provider::{Provider, Replicas};

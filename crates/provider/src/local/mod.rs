@@ -22,16 +22,17 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use skep_bus::Bus;
 use skep_process::ProcessTag;
 use skep_protocol::{FunctionDeployment, FunctionName, LogLine, LogQuery, Secret, WORKDIR};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{Error, Result};
+use crate::{Error, Provider, Replicas, Result};
 
-use self::{logs::Logs, secrets::Secrets};
+use self::{logs::Logs, replicas::LocalReplicas, secrets::Secrets};
 
-pub(crate) use self::{command::check as check_command, replicas::Replicas};
+pub(crate) use self::command::check as check_command;
 
 /// The most replicas of one function on one machine.
 pub const MOST_REPLICAS: u64 = 100;
@@ -55,8 +56,9 @@ pub struct LocalConfig {
 /// Runs functions as local commands.
 pub(crate) struct Local {
     place: Arc<Place>,
-    secrets: Secrets,
     logs: Logs,
+    /// Without an orderly end nothing may go on.
+    _abandoned: DropGuard,
 }
 
 impl Local {
@@ -67,16 +69,31 @@ impl Local {
         config.watchdog = config.watchdog.canonicalize().map_err(Error::io("find", &config.watchdog))?;
         let secrets = config.data_dir.join("secrets");
         make_folder(&secrets)?;
-        let place = Place { config, kill: CancellationToken::new() };
-        Ok(Self { place: Arc::new(place), secrets: Secrets::new(secrets), logs: Logs::new(bus) })
+        let kill = CancellationToken::new();
+        let abandoned = kill.clone().drop_guard();
+        let place = Arc::new(Place { config, secrets: Secrets::new(secrets), kill });
+        Ok(Self { place, logs: Logs::new(bus), _abandoned: abandoned })
     }
 
-    /// Checks a deployment against this machine.
-    pub(crate) fn check(&self, name: &FunctionName, deployment: &FunctionDeployment) -> Result<()> {
-        command::check(name, deployment, &self.place.workdir(name, deployment), &self.place.config.environment)
+    /// Changes a secret on a thread that may wait for the disk.
+    async fn change_secret(&self, change: impl FnOnce(&Secrets) -> Result<()> + Send + 'static) -> Result<()> {
+        let place = Arc::clone(&self.place);
+        let changed = tokio::task::spawn_blocking(move || change(&place.secrets));
+        changed.await.unwrap_or(Err(Error::Busy))
+    }
+}
+
+#[async_trait]
+impl Provider for Local {
+    fn name(&self) -> &'static str {
+        "skep-local"
     }
 
-    pub(crate) fn check_replicas(&self, name: &FunctionName, replicas: u64) -> Result<()> {
+    fn orchestration(&self) -> &'static str {
+        "local"
+    }
+
+    fn check_replicas(&self, name: &FunctionName, replicas: u64) -> Result<()> {
         if replicas <= MOST_REPLICAS {
             return Ok(());
         }
@@ -84,50 +101,53 @@ impl Local {
         Err(Error::Invalid(reason))
     }
 
-    /// The replicas of one function, none at first.
-    pub(crate) fn replicas(&self, name: &FunctionName) -> Replicas {
-        Replicas::new(Arc::clone(&self.place), name.clone(), self.logs.of(name))
+    async fn admit(&self, name: &FunctionName, deployment: &FunctionDeployment) -> Result<()> {
+        command::check(name, deployment, &self.place.workdir(name, deployment), &self.place.config.environment)?;
+        self.place.secrets.hold(name, &deployment.secrets)
     }
 
-    pub(crate) fn past_lines(&self, name: &FunctionName, query: &LogQuery) -> Vec<LogLine> {
-        self.logs.of(name).past(query)
+    fn replicas(&self, name: &FunctionName) -> Box<dyn Replicas> {
+        Box::new(LocalReplicas::new(Arc::clone(&self.place), name.clone(), self.logs.of(name)))
     }
 
-    /// Drops what is kept in memory of a function that is gone.
-    pub(crate) fn forget(&self, name: &FunctionName) {
+    async fn past_lines(&self, name: &FunctionName, query: &LogQuery) -> Result<Vec<LogLine>> {
+        Ok(self.logs.of(name).past(query))
+    }
+
+    fn forget(&self, name: &FunctionName) {
         self.logs.forget(name);
     }
 
-    pub(crate) fn secrets(&self) -> &Secrets {
-        &self.secrets
+    async fn list_secrets(&self) -> Result<Vec<Secret>> {
+        self.place.secrets.list()
     }
 
-    pub(crate) fn create_secret(&self, secret: &Secret) -> Result<()> {
-        self.secrets.create(secret)
+    async fn create_secret(&self, secret: Secret) -> Result<()> {
+        self.change_secret(move |secrets| secrets.create(&secret)).await
     }
 
-    pub(crate) fn update_secret(&self, secret: &Secret) -> Result<()> {
-        self.secrets.update(secret)
+    async fn update_secret(&self, secret: Secret) -> Result<()> {
+        self.change_secret(move |secrets| secrets.update(&secret)).await
     }
 
-    pub(crate) fn delete_secret(&self, secret: &Secret) -> Result<()> {
-        self.secrets.delete(&secret.name)
+    async fn delete_secret(&self, secret: Secret) -> Result<()> {
+        self.change_secret(move |secrets| secrets.delete(&secret.name)).await
     }
 
-    /// Cancelling it ends the patience with all replicas that drain.
-    pub(crate) fn kill_switch(&self) -> CancellationToken {
-        self.place.kill.clone()
+    fn kill(&self) {
+        self.place.kill.cancel();
     }
 
-    /// Publishes what is still to be published; to be called when no replica is left.
-    pub(crate) async fn end(&self) {
+    /// Publishes what is still to be published.
+    async fn end(&self) {
         self.logs.end().await;
     }
 }
 
 /// What all replicas have in common.
-pub(crate) struct Place {
+struct Place {
     config: LocalConfig,
+    secrets: Secrets,
     /// Replicas that are being stopped get no more time.
     kill: CancellationToken,
 }

@@ -2,12 +2,15 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use skep_protocol::{Endpoint, FunctionDeployment, FunctionName};
+use async_trait::async_trait;
+use skep_protocol::{Endpoint, FunctionDeployment, FunctionName, FunctionRecord};
 use tokio::{
     sync::Notify,
     task::{Id, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::{Replicas, Result};
 
 use super::{
     Place,
@@ -16,7 +19,7 @@ use super::{
     secrets,
 };
 
-pub(crate) struct Replicas {
+pub(super) struct LocalReplicas {
     place: Arc<Place>,
     name: FunctionName,
     log: Arc<Log>,
@@ -42,79 +45,10 @@ struct Member {
     stop: CancellationToken,
 }
 
-impl Replicas {
+impl LocalReplicas {
     pub(super) fn new(place: Arc<Place>, name: FunctionName, log: Arc<Log>) -> Self {
         let (members, tasks, changed) = (HashMap::new(), JoinSet::new(), Arc::default());
         Self { place, name, log, wanted: None, stale_links: true, members, tasks, changed }
-    }
-
-    /// Says what should run; [`Self::converge`] does it. A changed deployment means new replicas.
-    pub(crate) fn want(&mut self, deployment: &FunctionDeployment, replicas: u64) {
-        let same = self.wanted.take().map(|wanted| wanted.deployment).filter(|wanted| **wanted == *deployment);
-        self.stale_links |= same.is_none();
-        let deployment = same.unwrap_or_else(|| Arc::new(deployment.clone()));
-        self.wanted = Some(Wanted { deployment, replicas });
-    }
-
-    pub(crate) fn want_none(&mut self) {
-        self.wanted = None;
-        self.stale_links = true;
-        self.converge();
-    }
-
-    /// Starts what is missing, and takes what is too much out of [`Self::endpoints`].
-    pub(crate) fn converge(&mut self) {
-        let seen: Vec<Seen> = self.members.iter().map(|(id, member)| self.look_at(*id, member)).collect();
-        let plan = plan(&seen, self.wanted.as_ref().map_or(0, |wanted| wanted.replicas));
-        for id in plan.retire {
-            if let Some(member) = self.members.get_mut(&id) {
-                member.retiring = true;
-            }
-        }
-        for number in plan.start {
-            self.start(number);
-        }
-    }
-
-    /// The replicas that can be sent to.
-    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
-        let mut members: Vec<&Member> = self.members.values().filter(|member| !member.retiring).collect();
-        members.sort_by_key(|member| member.number);
-        let endpoint = |member: &Member| {
-            let address = member.address.get()?;
-            Some(Endpoint { instance: self.instance(member.number), address })
-        };
-        members.into_iter().filter_map(endpoint).collect()
-    }
-
-    /// To be called when nobody is sent to other replicas than [`Self::endpoints`] any more: the others drain and end.
-    pub(crate) fn release(&mut self) {
-        for member in self.members.values().filter(|member| member.retiring) {
-            member.stop.cancel();
-        }
-        if self.stale_links && self.members.values().all(|member| self.is_current(member)) {
-            let names = self.wanted.as_ref().map_or(&[][..], |wanted| &wanted.deployment.secrets);
-            secrets::prune(&self.place.secrets_folder(&self.name), names);
-            self.stale_links = false;
-        }
-    }
-
-    /// Returns when a replica has become ready, has failed or has ended.
-    pub(crate) async fn changed(&mut self) {
-        tokio::select! {
-            () = self.changed.notified() => {}
-            Some(ended) = self.tasks.join_next_with_id() => {
-                let id = match ended {
-                    Ok((id, ())) => id,
-                    Err(error) => error.id(),
-                };
-                self.members.remove(&id);
-            }
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.members.is_empty()
     }
 
     fn start(&mut self, number: u64) {
@@ -151,6 +85,86 @@ impl Replicas {
 
     fn instance(&self, number: u64) -> String {
         format!("{}-{number}", self.name)
+    }
+}
+
+#[async_trait]
+impl Replicas for LocalReplicas {
+    fn take_up(&mut self, record: &FunctionRecord) {
+        let deployment = &record.deployment;
+        self.place.secrets.take_up(&self.name, &deployment.secrets);
+        let same = self.wanted.take().map(|wanted| wanted.deployment).filter(|wanted| **wanted == *deployment);
+        self.stale_links |= same.is_none();
+        let deployment = same.unwrap_or_else(|| Arc::new(deployment.clone()));
+        self.wanted = Some(Wanted { deployment, replicas: record.replicas });
+    }
+
+    async fn want(&mut self, record: &FunctionRecord) -> Result<()> {
+        self.take_up(record);
+        Ok(())
+    }
+
+    fn want_none(&mut self) {
+        self.place.secrets.take_up(&self.name, &[]);
+        self.leave();
+    }
+
+    fn converge(&mut self) {
+        let seen: Vec<Seen> = self.members.iter().map(|(id, member)| self.look_at(*id, member)).collect();
+        let plan = plan(&seen, self.wanted.as_ref().map_or(0, |wanted| wanted.replicas));
+        for id in plan.retire {
+            if let Some(member) = self.members.get_mut(&id) {
+                member.retiring = true;
+            }
+        }
+        for number in plan.start {
+            self.start(number);
+        }
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let mut members: Vec<&Member> = self.members.values().filter(|member| !member.retiring).collect();
+        members.sort_by_key(|member| member.number);
+        let endpoint = |member: &Member| {
+            let address = member.address.get()?;
+            Some(Endpoint { instance: self.instance(member.number), address })
+        };
+        members.into_iter().filter_map(endpoint).collect()
+    }
+
+    fn release(&mut self) {
+        for member in self.members.values().filter(|member| member.retiring) {
+            member.stop.cancel();
+        }
+        if self.stale_links && self.members.values().all(|member| self.is_current(member)) {
+            let names = self.wanted.as_ref().map_or(&[][..], |wanted| &wanted.deployment.secrets);
+            secrets::prune(&self.place.secrets_folder(&self.name), names);
+            self.stale_links = false;
+        }
+    }
+
+    /// Returns when a replica has become ready, has failed or has ended.
+    async fn changed(&mut self) {
+        tokio::select! {
+            () = self.changed.notified() => {}
+            Some(ended) = self.tasks.join_next_with_id() => {
+                let id = match ended {
+                    Ok((id, ())) => id,
+                    Err(error) => error.id(),
+                };
+                self.members.remove(&id);
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    fn leave(&mut self) {
+        self.wanted = None;
+        self.stale_links = true;
+        self.converge();
     }
 }
 

@@ -19,7 +19,7 @@ use super::make_folder;
 /// Not a valid secret's name, so it clashes with none.
 const UNFINISHED: &str = ".unfinished";
 
-pub(crate) struct Secrets {
+pub(super) struct Secrets {
     folder: PathBuf,
     /// Which function names which secrets; its lock makes all changes one after the other.
     users: Mutex<HashMap<FunctionName, Vec<String>>>,
@@ -31,7 +31,7 @@ impl Secrets {
     }
 
     /// All secrets by name, without their values.
-    pub(crate) fn list(&self) -> Result<Vec<Secret>> {
+    pub(super) fn list(&self) -> Result<Vec<Secret>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(Error::io("read", &self.folder))? {
             let entry = entry.map_err(Error::io("read", &self.folder))?;
@@ -73,7 +73,7 @@ impl Secrets {
     }
 
     /// Reserves the secrets that a function names from now on; none of them can be deleted then.
-    pub(crate) fn hold(&self, function: &FunctionName, names: &[String]) -> Result<()> {
+    pub(super) fn hold(&self, function: &FunctionName, names: &[String]) -> Result<()> {
         let mut users = self.users();
         if let Some(missing) = names.iter().find(|name| !self.exists(name)) {
             return Err(Error::Invalid(format!(
@@ -86,7 +86,7 @@ impl Secrets {
     }
 
     /// As [`Self::hold`] for what the registry says already, whether or not the secrets are still there.
-    pub(crate) fn take_up(&self, function: &FunctionName, names: &[String]) {
+    pub(super) fn take_up(&self, function: &FunctionName, names: &[String]) {
         note(&mut self.users(), function, names);
     }
 

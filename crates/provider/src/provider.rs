@@ -1,0 +1,72 @@
+//! What the controller asks of whatever runs functions.
+
+use async_trait::async_trait;
+use skep_protocol::{Endpoint, FunctionDeployment, FunctionName, FunctionRecord, LogLine, LogQuery, Secret};
+
+use crate::Result;
+
+/// Runs functions, and keeps their secrets and logs; it does not know the registry.
+#[async_trait]
+pub(crate) trait Provider: Send + Sync {
+    /// How `GET /system/info` calls it.
+    fn name(&self) -> &'static str;
+
+    fn orchestration(&self) -> &'static str;
+
+    fn check_replicas(&self, name: &FunctionName, replicas: u64) -> Result<()>;
+
+    /// Checks a deployment against what is there, and reserves the secrets that it names until [`Replicas`] are told.
+    async fn admit(&self, name: &FunctionName, deployment: &FunctionDeployment) -> Result<()>;
+
+    /// The replicas of one function, none at first.
+    fn replicas(&self, name: &FunctionName) -> Box<dyn Replicas>;
+
+    async fn past_lines(&self, name: &FunctionName, query: &LogQuery) -> Result<Vec<LogLine>>;
+
+    /// Drops what is kept in memory of a function that is gone.
+    fn forget(&self, name: &FunctionName);
+
+    /// All secrets by name, without their values.
+    async fn list_secrets(&self) -> Result<Vec<Secret>>;
+
+    async fn create_secret(&self, secret: Secret) -> Result<()>;
+
+    async fn update_secret(&self, secret: Secret) -> Result<()>;
+
+    async fn delete_secret(&self, secret: Secret) -> Result<()>;
+
+    /// Ends the patience with all replicas that drain.
+    fn kill(&self);
+
+    /// Gives up what is left when no function has a task any more.
+    async fn end(&self);
+}
+
+/// The replicas of one function: how many run, which may be sent to, which are on their way out.
+#[async_trait]
+pub(crate) trait Replicas: Send + Sync {
+    /// Says what the registry wants to run; [`Self::converge`] does it. A changed deployment means new replicas.
+    fn take_up(&mut self, record: &FunctionRecord);
+
+    /// As [`Self::take_up`] for what someone asks now; returns an error when it cannot be, and nothing is changed then.
+    async fn want(&mut self, record: &FunctionRecord) -> Result<()>;
+
+    fn want_none(&mut self);
+
+    /// Starts what is missing, and takes what is too much out of [`Self::endpoints`].
+    fn converge(&mut self);
+
+    /// The replicas that can be sent to.
+    fn endpoints(&self) -> Vec<Endpoint>;
+
+    /// To be called when nobody is sent to other replicas than [`Self::endpoints`] any more: the others drain and end.
+    fn release(&mut self);
+
+    /// Returns when something may have changed; it may be dropped at any time.
+    async fn changed(&mut self);
+
+    fn is_empty(&self) -> bool;
+
+    /// The controller ends: replicas that need it end too, after [`Self::release`], and others stay as they are.
+    fn leave(&mut self);
+}
