@@ -14,6 +14,7 @@ mod lanes;
 mod limits;
 mod logs;
 mod nats;
+mod on_swarm;
 mod outcomes;
 mod password;
 mod refused;

@@ -9,6 +9,7 @@ mod programs;
 pub(crate) mod raw;
 mod receiver;
 mod site;
+mod swarm;
 mod wait;
 
 pub(crate) use self::{
@@ -20,5 +21,6 @@ pub(crate) use self::{
     programs::repository,
     receiver::{Callback, Receiver},
     site::{Site, free_address, metrics_of},
+    swarm::{FUNCTION, Swarm},
     wait::{DEADLINE, wait_for, wait_until},
 };

@@ -1,0 +1,90 @@
+//! Images without a registry: FROM scratch, of what cargo built and of programs of this machine.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::LazyLock,
+};
+
+use super::{
+    super::programs::{NATS_SERVER, SKEP, repository, variable},
+    Swarm,
+};
+
+/// A function image: fwatchdog, and programs for `fprocess`.
+pub(crate) const FUNCTION: &str = "skep-test/function:latest";
+
+/// The images that the stack file names.
+const PLATFORM: &str = "skep/skep:latest";
+const NATS: &str = "nats:2.15.1";
+
+/// What functions run; by these names in `/bin`.
+const PROGRAMS: [&str; 12] =
+    ["cat", "env", "false", "head", "hostname", "id", "ls", "sh", "sha256sum", "sleep", "touch", "wc"];
+
+/// The watchdog as users copy it into their images.
+static STATIC_WATCHDOG: LazyLock<PathBuf> = LazyLock::new(|| match variable("SKEP_TEST_STATIC_WATCHDOG") {
+    Some(given) => given.into(),
+    None => run(Command::new("sh").arg(repository().join("scripts/static-watchdog.sh"))).into(),
+});
+
+impl Swarm {
+    /// Makes the images of the stack file and of functions, on all nodes.
+    pub(crate) async fn make_images(&self) {
+        let folder = tempfile::tempdir_in(&self.world.folder).unwrap();
+        let programs = PROGRAMS.map(|name| format!("{}:/bin/{name}", on_path(name).display()));
+        let watchdog = format!("{}:/usr/bin/fwatchdog", STATIC_WATCHDOG.display());
+        let function = folder.path().join("function");
+        fill(&function.join("image"), programs.into_iter().chain([watchdog]));
+        self.build(FUNCTION, &function, "FROM scratch\nCOPY image /\nCMD [\"fwatchdog\"]\n").await;
+
+        let skep = folder.path().join("skep");
+        fill(&skep.join("image"), [format!("{}:/skep", SKEP.display())]);
+        self.build(PLATFORM, &skep, &target("skep")).await;
+
+        let nats = folder.path().join("nats");
+        fill(&nats.join("image"), [format!("{}:/nats-server", NATS_SERVER.display())]);
+        self.build(NATS, &nats, "FROM scratch\nCOPY image /\nENTRYPOINT [\"/nats-server\"]\n").await;
+    }
+
+    /// Builds an image on the first node and takes it to the others.
+    async fn build(&self, tag: &str, folder: &Path, dockerfile: &str) {
+        fs::write(folder.join("Dockerfile"), dockerfile).unwrap();
+        self.manager().docker(&["build", "--quiet", "--tag", tag, folder.to_str().unwrap()]).await;
+        if self.nodes.len() > 1 {
+            let file = self.world.folder.join("image.tar");
+            self.manager().docker(&["save", "--output", file.to_str().unwrap(), tag]).await;
+            for node in &self.nodes[1..] {
+                node.docker(&["load", "--quiet", "--input", file.to_str().unwrap()]).await;
+            }
+            fs::remove_file(file).unwrap();
+        }
+    }
+}
+
+/// The last stage of a target of the Dockerfile; what it copies from another stage is in the folder that it is built in.
+fn target(name: &str) -> String {
+    let text = fs::read_to_string(repository().join("Dockerfile")).unwrap();
+    let from = format!("FROM scratch AS {name}\n");
+    let stage = text.split_once(&from).unwrap().1.split("\nFROM ").next().unwrap();
+    format!("{from}{}", stage.replace(&format!("--from=build-{name} /"), ""))
+}
+
+/// Puts programs and what they need into the root folder of an image.
+fn fill(root: &Path, programs: impl IntoIterator<Item = String>) {
+    run(Command::new("sh").arg(repository().join("scripts/image-root.sh")).arg(root).args(programs));
+}
+
+fn on_path(program: &str) -> PathBuf {
+    let path = variable("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("{program} is not on PATH"))
+}
+
+/// Runs a command, which must succeed, and returns what it printed.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}

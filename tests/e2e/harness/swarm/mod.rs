@@ -1,0 +1,43 @@
+//! Docker engines of the tests' own, joined to a Swarm: nothing of the machine's own engine or network is touched.
+
+mod images;
+mod node;
+mod world;
+
+use self::world::World;
+pub(crate) use self::{images::FUNCTION, node::Node};
+
+/// A Swarm of engines on one machine. The first node is the manager.
+pub(crate) struct Swarm {
+    pub(crate) nodes: Vec<Node>,
+    // Last, so that the engines have ended before their world does.
+    world: World,
+}
+
+impl Swarm {
+    /// Starts engines and joins them; this thread then is in their network.
+    pub(crate) async fn start(nodes: u8) -> Self {
+        let world = World::create().await;
+        world.enter();
+        let mut swarm = Self { nodes: Vec::new(), world };
+        for number in 1..=nodes {
+            swarm.nodes.push(Node::launch(&swarm.world, number));
+        }
+        for node in &mut swarm.nodes {
+            node.wait_until_up().await;
+        }
+        let manager = swarm.manager();
+        manager.docker(&["swarm", "init", "--advertise-addr", &manager.address.to_string()]).await;
+        let token = manager.docker(&["swarm", "join-token", "--quiet", "worker"]).await;
+        for node in &swarm.nodes[1..] {
+            let manager = format!("{}:2377", manager.address);
+            node.docker(&["swarm", "join", "--token", &token, "--advertise-addr", &node.address.to_string(), &manager])
+                .await;
+        }
+        swarm
+    }
+
+    pub(crate) fn manager(&self) -> &Node {
+        &self.nodes[0]
+    }
+}

@@ -1,0 +1,3 @@
+//! On Swarms of the tests' own engines.
+
+mod engines;
