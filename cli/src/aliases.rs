@@ -4,7 +4,8 @@ use clap::CommandFactory;
 
 use crate::args::Cli;
 
-const ALIASES: [(&str, &str); 3] = [
+const ALIASES: [(&str, &str); 4] = [
+    ("function_namespace", "function_namespace"),
     ("upstream_timeout", "upstream_timeout"),
     ("basic_auth", "basic_auth"),
     ("secret_mount_path", "secret_mount_path"),

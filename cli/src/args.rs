@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use skep_protocol::Subjects;
+use skep_protocol::{DefaultNamespace, Subjects};
 
 /// Functions as a Service for your own machines: HTTP calls, webhooks and NATS messages in, any program runs, nothing accepted is lost.
 #[derive(Debug, Parser)]
@@ -125,6 +125,9 @@ pub(crate) struct BusArgs {
     /// The first word of every subject, stream and bucket; several skeps may share a server with different ones
     #[arg(long, env = "SKEP_SUBJECT_PREFIX", default_value = "skep", value_parser = subjects)]
     pub(crate) subject_prefix: Subjects,
+    /// The namespace of functions that name none; the same for all roles
+    #[arg(long, env = "SKEP_FUNCTION_NAMESPACE", default_value = "openfaas-fn", value_parser = default_namespace)]
+    pub(crate) function_namespace: DefaultNamespace,
     /// How long the results of finished calls are kept (30s, 24h)
     #[arg(long, env = "SKEP_RESULT_TTL", default_value = "24h", value_parser = duration)]
     pub(crate) result_ttl: Duration,
@@ -205,6 +208,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn subjects(text: &str) -> Result<Subjects, String> {
     Subjects::new(text).map_err(|error| error.to_string())
+}
+
+fn default_namespace(text: &str) -> Result<DefaultNamespace, String> {
+    text.parse().map_err(|error: skep_protocol::NameError| error.to_string())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -136,6 +136,7 @@ pub(crate) async fn connect(role: &str, url: &str, args: &BusArgs) -> Result<Bus
     let config = BusConfig {
         url: url.to_owned(),
         subjects: args.subject_prefix.clone(),
+        default_namespace: args.function_namespace.clone(),
         name: format!("skep {role}"),
         patience: args.nats_wait,
         keep_records: args.result_ttl,

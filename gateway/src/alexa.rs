@@ -12,7 +12,10 @@ pub(crate) fn intent_of(body: &[u8]) -> Option<String> {
 
 /// What a function for an intent may be called: `HostnameIntent` is `hostnameintent` or `hostname-intent`.
 pub(crate) fn function_names(intent: &str) -> impl Iterator<Item = FunctionName> {
-    [intent.to_lowercase(), kebab_case(intent)].into_iter().filter_map(|name| name.parse().ok())
+    [intent.to_lowercase(), kebab_case(intent)]
+        .into_iter()
+        .filter_map(|name| name.parse().ok())
+        .filter(|name: &FunctionName| name.namespace().is_none())
 }
 
 #[derive(Deserialize)]

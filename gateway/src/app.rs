@@ -7,7 +7,7 @@ use http::{HeaderMap, Request};
 use serde::{Serialize, de::DeserializeOwned};
 use skep_bus::Bus;
 use skep_dispatch::{Dispatch, Function, Registry};
-use skep_protocol::{FunctionName, Operation};
+use skep_protocol::{FunctionName, NamespaceInfo, Operation};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Error, Result, body, door::Stamp};
@@ -27,6 +27,16 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// Reads `NAME` or `NAME.NAMESPACE`, in a namespace that may have been given beside it.
+    pub(crate) fn named(&self, name: &str, namespace: &str) -> Result<FunctionName> {
+        Ok(self.bus.default_namespace().function_in(name, namespace)?)
+    }
+
+    /// All namespaces, the default one first.
+    pub(crate) async fn namespaces(&self) -> Result<Vec<NamespaceInfo>> {
+        self.control(Operation::ListNamespaces, &()).await
+    }
+
     pub(crate) fn function(&self, name: &FunctionName) -> Result<Arc<Function>> {
         self.dispatch.registry().get(name).ok_or_else(|| Error::UnknownFunction(name.clone()))
     }

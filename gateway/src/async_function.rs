@@ -43,7 +43,7 @@ async fn invoke(State(app): State<Arc<App>>, request: Request) -> Response {
 
 /// Checks a call and stores it; what is returned are headers of the answer.
 async fn accept(app: &App, parts: Parts, body: Body, given: Option<HeaderValue>, stamp: &Stamp) -> Result<HeaderMap> {
-    let target = Target::parse(&parts.uri, ROUTE)?;
+    let target = Target::parse(&parts.uri, ROUTE, app.bus.default_namespace())?;
     app.function(&target.function)?;
     let callback = callback_url(&parts.headers)?;
     let call_id = call_id(&stamp.call_id)?;

@@ -18,6 +18,8 @@ pub(crate) enum Error {
     InvalidPath,
     #[error("error finding function {0}: not deployed")]
     UnknownFunction(FunctionName),
+    #[error("namespace {0:?} not found")]
+    UnknownNamespace(String),
     #[error("no function is deployed for intent {0:?}")]
     UnknownIntent(String),
     #[error(transparent)]
@@ -54,8 +56,6 @@ pub(crate) enum Error {
     RouteNotFound,
     #[error("method is not allowed here")]
     MethodNotAllowed,
-    #[error("namespaces cannot be managed: there is one, openfaas-fn")]
-    NotSupported,
     #[error("the answer of function {function} is larger than {limit} bytes, the server's max_payload")]
     AnswerTooLarge { function: FunctionName, limit: usize },
     #[error("the answer of function {0} broke off")]
@@ -67,8 +67,10 @@ impl Error {
     pub(crate) fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Name(NameError::Empty) => (StatusCode::NOT_FOUND, "no_function_name"),
-            Self::Name(NameError::Invalid(_)) => (StatusCode::BAD_REQUEST, "invalid_name"),
-            Self::Name(NameError::UnknownNamespace(_)) => (StatusCode::NOT_FOUND, "unknown_namespace"),
+            Self::Name(NameError::Invalid(_) | NameError::InvalidNamespace(_) | NameError::TwoNamespaces(..)) => {
+                (StatusCode::BAD_REQUEST, "invalid_name")
+            }
+            Self::UnknownNamespace(_) => (StatusCode::NOT_FOUND, "unknown_namespace"),
             Self::InvalidPath => (StatusCode::BAD_REQUEST, "invalid_path"),
             Self::UnknownFunction(_) => (StatusCode::NOT_FOUND, "unknown_function"),
             Self::UnknownIntent(_) => (StatusCode::NOT_FOUND, "unknown_function"),
@@ -88,7 +90,6 @@ impl Error {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "not_allowed"),
-            Self::NotSupported => (StatusCode::NOT_IMPLEMENTED, "not_supported"),
             Self::AnswerTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "answer_too_large"),
             Self::BrokenAnswer(_) => (StatusCode::BAD_GATEWAY, "broken"),
         }

@@ -36,7 +36,7 @@ async fn call(app: &App, request: Request, stamp: &Stamp) -> Result<Response> {
     if !METHODS.contains(request.method()) {
         return Err(Error::MethodNotAllowed);
     }
-    let target = Target::parse(request.uri(), ROUTE)?;
+    let target = Target::parse(request.uri(), ROUTE, app.bus.default_namespace())?;
     let function = app.callable(&target.function).await?;
     let uri = target.uri()?;
     let mut request = request.map(|body| body::streamed(body, app.body_idle_timeout));

@@ -9,12 +9,12 @@ use axum::{
 };
 use http::StatusCode;
 use skep_dispatch::Function;
-use skep_protocol::{DeleteFunction, FunctionDeployment, FunctionName, FunctionStatus, Operation, ScaleFunction};
+use skep_protocol::{DeleteFunction, FunctionDeployment, FunctionStatus, Namespace, Operation, ScaleFunction};
 
 use crate::{
     Error, Result, Routes,
     app::App,
-    input::{Json, NamespaceQuery, Queried, Segment, check_body_namespace, function_in_body},
+    input::{Json, NamespaceQuery, Queried, Segment, function_in_body},
 };
 
 pub(crate) fn routes() -> Routes {
@@ -29,8 +29,18 @@ async fn list(
     State(app): State<Arc<App>>,
     Queried(namespace): Queried<NamespaceQuery>,
 ) -> Result<AnswerJson<Vec<FunctionStatus>>> {
-    namespace.check()?;
-    Ok(AnswerJson(app.dispatch.registry().all().iter().map(|function| report(function)).collect()))
+    let wanted = app.bus.default_namespace().other(&namespace.namespace)?;
+    let functions = app.dispatch.registry().all();
+    let inside =
+        functions.iter().filter(|function| function.name.namespace() == wanted.as_ref().map(Namespace::as_str));
+    let found: Vec<_> = inside.map(|function| report(function)).collect();
+    // Only the controller can tell an empty namespace from one that is not there.
+    if let Some(wanted) = wanted.filter(|_| found.is_empty())
+        && !app.namespaces().await?.iter().any(|namespace| namespace.name == wanted.as_str())
+    {
+        return Err(Error::UnknownNamespace(wanted.to_string()));
+    }
+    Ok(AnswerJson(found))
 }
 
 async fn read(
@@ -38,8 +48,7 @@ async fn read(
     Segment(name): Segment,
     Queried(namespace): Queried<NamespaceQuery>,
 ) -> Result<AnswerJson<FunctionStatus>> {
-    namespace.check()?;
-    let function = app.function(&FunctionName::parse_qualified(&name)?)?;
+    let function = app.function(&app.named(&name, &namespace.namespace)?)?;
     Ok(AnswerJson(report(&function)))
 }
 
@@ -48,8 +57,7 @@ async fn deploy(
     Queried(namespace): Queried<NamespaceQuery>,
     Json(deployment): Json<FunctionDeployment>,
 ) -> Result<StatusCode> {
-    namespace.check()?;
-    put(&app, Operation::Deploy, &deployment).await
+    put(&app, Operation::Deploy, namespace, deployment).await
 }
 
 async fn update(
@@ -57,18 +65,16 @@ async fn update(
     Queried(namespace): Queried<NamespaceQuery>,
     Json(deployment): Json<FunctionDeployment>,
 ) -> Result<StatusCode> {
-    namespace.check()?;
-    put(&app, Operation::Update, &deployment).await
+    put(&app, Operation::Update, namespace, deployment).await
 }
 
 async fn delete(
     State(app): State<Arc<App>>,
     Queried(namespace): Queried<NamespaceQuery>,
-    Json(wanted): Json<DeleteFunction>,
+    Json(mut wanted): Json<DeleteFunction>,
 ) -> Result<StatusCode> {
-    namespace.check()?;
-    check_body_namespace(&wanted.namespace)?;
-    let name = function_in_body(&wanted.function_name)?;
+    namespace.fill(&mut wanted.namespace)?;
+    let name = function_in_body(&app, &wanted.function_name, &wanted.namespace)?;
     let () = app.control(Operation::Delete, &wanted).await?;
     app.wait_until_gone(&name).await;
     Ok(StatusCode::ACCEPTED)
@@ -80,22 +86,27 @@ async fn scale(
     Queried(namespace): Queried<NamespaceQuery>,
     Json(mut wanted): Json<ScaleFunction>,
 ) -> Result<StatusCode> {
-    namespace.check()?;
-    check_body_namespace(&wanted.namespace)?;
-    let name = FunctionName::parse_qualified(&name)?;
-    if !wanted.service_name.is_empty() && FunctionName::parse_qualified(&wanted.service_name)? != name {
+    namespace.fill(&mut wanted.namespace)?;
+    let name = app.named(&name, &wanted.namespace)?;
+    wanted.namespace = app.bus.default_namespace().of(&name).to_owned();
+    if !wanted.service_name.is_empty() && app.named(&wanted.service_name, &wanted.namespace)? != name {
         let reason = format!("the path names {name} and serviceName another function");
         return Err(Error::InvalidRequest(reason));
     }
-    wanted.service_name = name.to_string();
+    wanted.service_name = name.name().to_owned();
     app.change(Operation::Scale, &wanted).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
-async fn put(app: &App, operation: Operation, deployment: &FunctionDeployment) -> Result<StatusCode> {
-    check_body_namespace(&deployment.namespace)?;
-    function_in_body(&deployment.service)?;
-    app.change(operation, deployment).await?;
+async fn put(
+    app: &App,
+    operation: Operation,
+    namespace: NamespaceQuery,
+    mut deployment: FunctionDeployment,
+) -> Result<StatusCode> {
+    namespace.fill(&mut deployment.namespace)?;
+    function_in_body(app, &deployment.service, &deployment.namespace)?;
+    app.change(operation, &deployment).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

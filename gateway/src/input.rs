@@ -7,7 +7,7 @@ use axum::{
     http::request::Parts,
 };
 use serde::de::DeserializeOwned;
-use skep_protocol::{DEFAULT_NAMESPACE, FunctionName, NameError};
+use skep_protocol::{FunctionName, NameError};
 
 use crate::{Error, Result, app::App, body::BodyLimit};
 
@@ -52,36 +52,31 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     }
 }
 
-/// Checks the query `?namespace=`; there is one namespace.
+/// The query `?namespace=`.
 #[derive(serde::Deserialize)]
 pub(crate) struct NamespaceQuery {
     #[serde(default)]
-    namespace: String,
+    pub(crate) namespace: String,
 }
 
 impl NamespaceQuery {
-    pub(crate) fn check(&self) -> Result<()> {
-        check_namespace(&self.namespace)
+    /// Puts the namespace of the query where a body names none; they may not differ.
+    pub(crate) fn fill(self, of_body: &mut String) -> Result<()> {
+        if of_body.is_empty() {
+            *of_body = self.namespace;
+        } else if !self.namespace.is_empty() && self.namespace != *of_body {
+            let reason = format!("the query names namespace {:?} and the body {of_body:?}", self.namespace);
+            return Err(Error::InvalidRequest(reason));
+        }
+        Ok(())
     }
-}
-
-pub(crate) fn check_namespace(namespace: &str) -> Result<()> {
-    if namespace.is_empty() || namespace == DEFAULT_NAMESPACE {
-        return Ok(());
-    }
-    Err(NameError::UnknownNamespace(namespace.to_owned()).into())
-}
-
-/// Checks the namespace that a body names. It is 400 and not 404, which would tell a client to create the function.
-pub(crate) fn check_body_namespace(namespace: &str) -> Result<()> {
-    check_namespace(namespace).map_err(|error| Error::InvalidRequest(error.to_string()))
 }
 
 /// The function that a body names.
-pub(crate) fn function_in_body(name: &str) -> Result<FunctionName> {
-    name.parse().map_err(|error| match error {
-        NameError::Empty => Error::InvalidRequest(error.to_string()),
-        NameError::Invalid(_) | NameError::UnknownNamespace(_) => error.into(),
+pub(crate) fn function_in_body(app: &App, name: &str, namespace: &str) -> Result<FunctionName> {
+    app.named(name, namespace).map_err(|error| match error {
+        Error::Name(NameError::Empty) => Error::InvalidRequest(NameError::Empty.to_string()),
+        other => other,
     })
 }
 
@@ -116,9 +111,15 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_namespace() {
-        assert!(check_namespace("").is_ok() && check_namespace("openfaas-fn").is_ok());
-        assert_eq!(check_namespace("other").unwrap_err().status().0, 404);
-        assert_eq!(check_body_namespace("other").unwrap_err().status().0, 400);
+    fn the_namespace_may_be_in_the_query_or_in_the_body() {
+        let check = |query: &str, body: &str| {
+            let mut filled = body.to_owned();
+            NamespaceQuery { namespace: query.to_owned() }.fill(&mut filled).map(|()| filled)
+        };
+        assert_eq!(check("", "").unwrap(), "");
+        for (query, body) in [("dev", ""), ("", "dev"), ("dev", "dev")] {
+            assert_eq!(check(query, body).unwrap(), "dev");
+        }
+        assert_eq!(check("dev", "test").unwrap_err().status().0, 400);
     }
 }

@@ -18,6 +18,7 @@ mod functions;
 mod input;
 mod logs;
 mod metrics;
+mod namespaces;
 mod nats;
 mod platform;
 mod root;

@@ -12,14 +12,10 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::header;
 use serde::Deserialize;
-use skep_protocol::{FunctionName, LogLine, LogQuery, Operation};
+use skep_protocol::{DefaultNamespace, FunctionName, LogLine, LogQuery, Operation};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{
-    Error, Result, Routes,
-    app::App,
-    input::{Queried, check_namespace},
-};
+use crate::{Error, Result, Routes, app::App, input::Queried};
 
 pub(crate) fn routes() -> Routes {
     vec![("/system/logs", get(logs))]
@@ -38,8 +34,7 @@ struct LogParameters {
 }
 
 async fn logs(State(app): State<Arc<App>>, Queried(parameters): Queried<LogParameters>) -> Result<Response> {
-    let (query, follow) = parameters.read()?;
-    let name: FunctionName = query.name.parse()?;
+    let (name, query, follow) = parameters.read(app.bus.default_namespace())?;
     app.function(&name)?;
     // Whoever follows listens before the past is asked for, so that no line falls between the two.
     let coming = match follow {
@@ -62,8 +57,7 @@ enum Follow {
 }
 
 impl LogParameters {
-    fn read(self) -> Result<(LogQuery, Follow)> {
-        check_namespace(&self.namespace)?;
+    fn read(self, namespace: &DefaultNamespace) -> Result<(FunctionName, LogQuery, Follow)> {
         if self.name.is_empty() {
             return Err(Error::InvalidRequest("name is missing: say whose log".to_owned()));
         }
@@ -72,13 +66,14 @@ impl LogParameters {
             "1" | "t" | "true" => Follow::Yes,
             _ => return Err(Error::InvalidRequest(format!("follow is {:?}, not true or false", self.follow))),
         };
+        let name = namespace.function_in(&self.name, &self.namespace)?;
         let query = LogQuery {
-            name: FunctionName::parse_qualified(&self.name)?.to_string(),
+            name: name.to_string(),
             instance: Some(self.instance).filter(|instance| !instance.is_empty()),
             tail: read_tail(&self.tail)?,
             since: read_since(&self.since)?,
         };
-        Ok((query, follow))
+        Ok((name, query, follow))
     }
 }
 
@@ -164,8 +159,8 @@ mod tests {
             since: "2026-01-02T03:04:05+01:00".to_owned(),
             ..parameters()
         };
-        let (query, follow) = given.read().unwrap();
-        assert_eq!((query.name.as_str(), query.tail, query.instance), ("a", None, None));
+        let (name, query, follow) = given.read(&DefaultNamespace::default()).unwrap();
+        assert_eq!((name.as_str(), query.tail, query.instance), ("a", None, None));
         assert!(query.since.is_some() && matches!(follow, Follow::Yes));
     }
 
@@ -179,7 +174,7 @@ mod tests {
             LogParameters { name: "A".to_owned(), ..parameters() },
         ];
         for parameters in bad {
-            assert_eq!(parameters.read().err().unwrap().status().0, 400);
+            assert_eq!(parameters.read(&DefaultNamespace::default()).err().unwrap().status().0, 400);
         }
     }
 

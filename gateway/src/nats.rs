@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use skep_bus::{CallRequest, CallRequests};
 use skep_dispatch::{Function, full_body};
-use skep_protocol::{FunctionName, headers};
+use skep_protocol::headers;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -91,7 +91,7 @@ async fn call(
     mut headers: HeaderMap,
     stamp: &Stamp,
 ) -> Result<(Arc<Function>, Response<Bytes>)> {
-    let name: FunctionName = request.function.parse()?;
+    let name = app.bus.default_namespace().function_of_token(&request.function)?;
     let function = app.callable(&name).await?;
     // A publisher may have copied these from elsewhere; they belong to the HTTP request that is made here.
     headers.remove(header::CONTENT_LENGTH);

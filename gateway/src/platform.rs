@@ -1,31 +1,20 @@
-//! What the platform says of itself: `/system/info`, `/system/namespaces`, `/healthz`, `/metrics`.
+//! What the platform says of itself: `/system/info`, `/healthz`, `/metrics`.
 
 use std::{env::consts::ARCH, sync::Arc, time::Duration};
 
-use axum::{
-    Json, Router,
-    extract::State,
-    routing::{get, post},
-};
+use axum::{Json, Router, extract::State, routing::get};
 use prometheus::Registry;
-use serde_json::{Value, json};
 use skep_daemon::{COMMIT, VERSION, metrics_text};
-use skep_protocol::{DEFAULT_NAMESPACE, GatewayInfo, NameError, Operation, VersionInfo};
+use skep_protocol::{GatewayInfo, Operation, VersionInfo};
 use tokio::time::timeout;
 
-use crate::{Error, Result, Routes, app::App, input::Segment};
+use crate::{Result, Routes, app::App};
 
 /// Who asks what runs here is not kept waiting for a controller that is away.
 const INFO_WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) fn routes() -> Routes {
-    let managed = || post(not_supported).put(not_supported).delete(not_supported);
-    vec![
-        ("/system/info", get(info)),
-        ("/system/namespaces", get(async || Json([DEFAULT_NAMESPACE]))),
-        ("/system/namespace/", managed()),
-        ("/system/namespace/{name}", managed().get(namespace)),
-    ]
+    vec![("/system/info", get(info))]
 }
 
 /// Open to everyone: `/healthz`, and `/metrics` when a registry is given.
@@ -44,17 +33,6 @@ async fn info(State(app): State<Arc<App>>) -> Json<GatewayInfo> {
         version: VersionInfo { commit_message: String::new(), sha: COMMIT.to_owned(), release: VERSION.to_owned() },
         arch: ARCH.to_owned(),
     })
-}
-
-async fn namespace(Segment(name): Segment) -> Result<Json<Value>> {
-    if name != DEFAULT_NAMESPACE {
-        return Err(NameError::UnknownNamespace(name).into());
-    }
-    Ok(Json(json!({ "name": name, "annotations": {}, "labels": {} })))
-}
-
-async fn not_supported() -> Error {
-    Error::NotSupported
 }
 
 async fn healthz(State(app): State<Arc<App>>) -> Result<&'static str> {

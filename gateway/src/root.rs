@@ -51,7 +51,7 @@ async fn invoke(State(app): State<Arc<App>>, request: Request) -> Response {
 
 async fn call(app: &App, request: Request, stamp: &Stamp) -> Result<Response> {
     let uri = own_uri(request.uri())?;
-    let (function, mut request) = match named(request.headers())? {
+    let (function, mut request) = match named(app, request.headers())? {
         Some(name) => (app.callable(&name).await?, request.map(|body| body::streamed(body, app.body_idle_timeout))),
         None if app.alexa_routing => {
             let (parts, body) = request.into_parts();
@@ -69,9 +69,9 @@ fn own_uri(uri: &Uri) -> Result<Uri> {
 }
 
 /// The function that `X-Function` names, if it is there.
-fn named(headers: &HeaderMap) -> Result<Option<FunctionName>> {
+fn named(app: &App, headers: &HeaderMap) -> Result<Option<FunctionName>> {
     let Some(name) = headers.get(headers::FUNCTION).filter(|name| !name.is_empty()) else { return Ok(None) };
-    Ok(Some(FunctionName::parse_qualified(&String::from_utf8_lossy(name.as_bytes()))?))
+    app.named(&String::from_utf8_lossy(name.as_bytes()), "").map(Some)
 }
 
 fn of_intent(app: &App, body: &[u8]) -> Result<Arc<Function>> {

@@ -15,7 +15,7 @@ use crate::{
     auth::{self, Credentials},
     calls, function, functions, logs,
     metrics::{self, HttpMetrics},
-    platform, root, secrets,
+    namespaces, platform, root, secrets,
 };
 
 /// One row per route: its template and its verbs.
@@ -43,9 +43,15 @@ pub fn closed_paths() -> Vec<&'static str> {
 /// The one table of what is behind basic authentication.
 fn closed() -> Routes {
     let mut table = Routes::new();
-    for routes in [calls::routes(), functions::routes(), logs::routes(), platform::routes(), secrets::routes()] {
-        table.extend(routes);
-    }
+    let resources = [
+        calls::routes(),
+        functions::routes(),
+        logs::routes(),
+        namespaces::routes(),
+        platform::routes(),
+        secrets::routes(),
+    ];
+    table.extend(resources.into_iter().flatten());
     // What does not exist under these prefixes, or not yet, is behind the same layer.
     for path in ["/system", "/system/", "/system/{*rest}", "/ui", "/ui/", "/ui/{*rest}"] {
         table.push((path, any(route_not_found)));

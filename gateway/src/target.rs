@@ -1,7 +1,7 @@
 //! Which function a path names, read from the raw bytes: nothing after the name is decoded, cleaned or joined.
 
 use http::{Uri, uri::PathAndQuery};
-use skep_protocol::{FunctionName, NameError};
+use skep_protocol::{DefaultNamespace, FunctionName, NameError};
 
 use crate::{Error, Result};
 
@@ -17,11 +17,11 @@ pub(crate) struct Target<'uri> {
 
 impl<'uri> Target<'uri> {
     /// Takes a path apart; `prefix` is the route without a slash at its end.
-    pub(crate) fn parse(uri: &'uri Uri, prefix: &str) -> Result<Self, NameError> {
+    pub(crate) fn parse(uri: &'uri Uri, prefix: &str, namespace: &DefaultNamespace) -> Result<Self, NameError> {
         let after = uri.path().strip_prefix(prefix).unwrap_or_default();
         let after = after.strip_prefix('/').unwrap_or(after);
         let (name, path) = after.split_at(after.find('/').unwrap_or(after.len()));
-        Ok(Self { function: FunctionName::parse_qualified(name)?, path, query: uri.query() })
+        Ok(Self { function: namespace.function(name)?, path, query: uri.query() })
     }
 
     /// What the function gets to see.
@@ -46,7 +46,7 @@ mod tests {
 
     fn check(uri: &str, name: &str, path: &str, query: Option<&str>, seen: &str) {
         let uri: Uri = uri.parse().unwrap();
-        let target = Target::parse(&uri, "/function").unwrap();
+        let target = Target::parse(&uri, "/function", &DefaultNamespace::default()).unwrap();
         assert_eq!(target, Target { function: name.parse().unwrap(), path, query });
         assert_eq!(target.uri().unwrap().to_string(), seen);
     }
@@ -63,11 +63,13 @@ mod tests {
         check("http://host/function/a/b", "a", "/b", None, "/b");
         check("/function/a.openfaas-fn/b", "a", "/b", None, "/b");
         check("/function/a/function/b", "a", "/function/b", None, "/function/b");
+        check("/function/a.dev/b", "a_dev", "/b", None, "/b");
     }
 
     #[test]
     fn what_is_no_name_is_refused() {
-        let error = |uri: &str| Target::parse(&uri.parse().unwrap(), "/function").unwrap_err();
+        let namespace = DefaultNamespace::default();
+        let error = |uri: &str| Target::parse(&uri.parse().unwrap(), "/function", &namespace).unwrap_err();
         for empty in ["/function", "/function/", "/function//", "/function//a", "/function?x=1"] {
             assert_eq!(error(empty), NameError::Empty, "{empty}");
         }
@@ -77,6 +79,6 @@ mod tests {
             assert!(!matches!(error(invalid), NameError::Empty), "{invalid}");
         }
         assert!(matches!(error("/function/a%2Eother/x"), NameError::Invalid(_)));
-        assert_eq!(error("/function/a.other"), NameError::UnknownNamespace("other".to_owned()));
+        assert_eq!(error("/function/a.Other"), NameError::InvalidNamespace("Other".to_owned()));
     }
 }

@@ -68,7 +68,8 @@ impl Worker {
     }
 
     fn judge(&self, published: &Published, derived: &CallId) -> Result<(FunctionName, CallId, Option<Url>), String> {
-        let function: FunctionName = published.function.parse().map_err(|error| format!("{error}"))?;
+        let function = self.bus.default_namespace().function_of_token(&published.function);
+        let function = function.map_err(|error| error.to_string())?;
         if self.dispatch.registry().get(&function).is_none() {
             return Err(format!("function {function} is not deployed"));
         }

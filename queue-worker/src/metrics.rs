@@ -33,7 +33,7 @@ impl Metrics {
 
     /// Counts a call as running until the guard is dropped.
     pub(crate) fn begin(&self, function: &FunctionName) -> InFlight {
-        let gauge = self.in_flight.with_label_values(&[function.as_str()]);
+        let gauge = self.in_flight.with_label_values(&[&function.to_string()]);
         gauge.inc();
         InFlight(gauge)
     }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use skep_bus::{Bus, BusConfig, Delivery, Error, RegistryEvent, Submitted};
 use skep_protocol::{
-    CallId, CallRecord, CallState, CallStatus, FunctionDeployment, FunctionName, FunctionRecord, Invocation, LANES,
-    Subjects, lane_of,
+    CallId, CallRecord, CallState, CallStatus, DefaultNamespace, FunctionDeployment, FunctionName, FunctionRecord,
+    Invocation, LANES, Subjects, lane_of,
 };
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ async fn start() -> (Site, Program, Bus) {
     let config = BusConfig {
         url: site.nats_url(),
         subjects: Subjects::default(),
+        default_namespace: DefaultNamespace::default(),
         name: "test".to_owned(),
         patience: Duration::from_secs(60),
         keep_records: Duration::from_secs(3600),

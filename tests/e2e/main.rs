@@ -13,6 +13,7 @@ mod headers;
 mod lanes;
 mod limits;
 mod logs;
+mod namespaces;
 mod nats;
 mod on_swarm;
 mod outcomes;

@@ -11,6 +11,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use futures_util::StreamExt;
 use skep_bus::Bus;
 use skep_dispatch::{Dispatch, Registry};
+use skep_protocol::DefaultNamespace;
 use skep_provider::{
     Controller,
     stack::{self, Outcome, Stack},
@@ -30,7 +31,7 @@ use crate::{
 const FUNCTIONS_WITHIN: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(args: UpArgs) -> Result<()> {
-    let stack = args.file.as_deref().map(read_stack).transpose()?;
+    let stack = args.file.as_deref().map(|file| read_stack(file, &args.bus.function_namespace)).transpose()?;
     if args.nats_url.is_none() {
         nats::check_version(&args.nats_server)?;
     }
@@ -58,11 +59,11 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
 }
 
 /// Reads the stack file and checks its functions, before anything is started.
-fn read_stack(file: &Path) -> Result<Stack> {
+fn read_stack(file: &Path, namespace: &DefaultNamespace) -> Result<Stack> {
     let environment = roles::environment();
-    let stack = stack::read(file, |name| environment.get(name).cloned());
+    let stack = stack::read(file, namespace, |name| environment.get(name).cloned());
     let stack = stack.map_err(|error| bad_setting("--file", error))?;
-    stack.check(&roles::inherited_environment()).map_err(|error| bad_setting("--file", error))?;
+    stack.check(&roles::inherited_environment(), namespace).map_err(|error| bad_setting("--file", error))?;
     Ok(stack)
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn print(functions: &[Arc<Function>], listen: SocketAddr, admin: Sock
         "\nskep {} is up\n  gateway  http://{listen}\n  admin    http://{admin}/metrics\n  nats     {nats}\n\n",
         skep_daemon::VERSION
     );
-    let longest = functions.iter().map(|function| function.name.as_str().len()).max().unwrap_or_default().max(8);
+    let longest = functions.iter().map(|function| function.name.to_string().len()).max().unwrap_or_default().max(8);
     if functions.is_empty() {
         text.push_str("No function is deployed yet. Write a stack.yml and start with -f stack.yml.\n");
     } else {
@@ -26,7 +26,7 @@ pub(crate) fn print(functions: &[Arc<Function>], listen: SocketAddr, admin: Sock
     for function in functions {
         let replicas = format!("{}/{}", function.replicas(), function.record.replicas);
         let command = &function.record.deployment.env_process;
-        let _ = writeln!(text, "{:longest$}  {replicas:8}  {command}", function.name.as_str());
+        let _ = writeln!(text, "{:longest$}  {replicas:8}  {command}", function.name.to_string());
     }
     if !all_up {
         text.push_str("Some replicas have not answered yet; their log is below.\n");
@@ -37,9 +37,9 @@ pub(crate) fn print(functions: &[Arc<Function>], listen: SocketAddr, admin: Sock
 
 /// Three calls to try, of functions that are there.
 fn hints(functions: &[Arc<Function>], listen: SocketAddr) -> String {
-    let mut names: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
+    let mut names: Vec<String> = functions.iter().map(|function| function.name.to_string()).collect();
     // The samples that answer anything at once come first.
-    names.sort_by_key(|name| !["wordcount", "sha256"].contains(name));
+    names.sort_by_key(|name| !["wordcount", "sha256"].contains(&name.as_str()));
     let (Some(other), Some(one)) = (names.first(), names.get(1).or(names.first())) else { return String::new() };
     format!(
         "\nTry:\n  \

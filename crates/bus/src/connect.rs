@@ -13,7 +13,7 @@ use async_nats::{
     Client, ConnectOptions,
     jetstream::{self, context::ContextBuilder},
 };
-use skep_protocol::Subjects;
+use skep_protocol::{DefaultNamespace, Subjects};
 use time::OffsetDateTime;
 use tracing::{debug, info, warn};
 
@@ -33,6 +33,7 @@ pub struct BusConfig {
     /// `nats://host:port`, with credentials if need be.
     pub url: String,
     pub subjects: Subjects,
+    pub default_namespace: DefaultNamespace,
     /// What the server's operators see in their connection list.
     pub name: String,
     /// How long to try at the start.
@@ -50,6 +51,7 @@ pub struct Bus {
     pub(crate) deliveries: jetstream::Context,
     pub(crate) connected: LastConnected,
     pub(crate) subjects: Arc<Subjects>,
+    default_namespace: Arc<DefaultNamespace>,
     pub(crate) streams: Arc<streams::Streams>,
 }
 
@@ -69,12 +71,18 @@ impl Bus {
             deliveries,
             connected,
             subjects: Arc::new(config.subjects.clone()),
+            default_namespace: Arc::new(config.default_namespace.clone()),
             streams: Arc::new(streams),
         })
     }
 
     pub fn subjects(&self) -> &Subjects {
         &self.subjects
+    }
+
+    /// How the names of functions are read, by everyone on this bus.
+    pub fn default_namespace(&self) -> &DefaultNamespace {
+        &self.default_namespace
     }
 
     /// The largest message that the server takes, headers included, in bytes.

@@ -13,6 +13,7 @@ mod housekeeping;
 mod ingest;
 mod lanes;
 mod logs;
+mod namespaces;
 mod queue;
 mod records;
 mod registry;

@@ -19,6 +19,8 @@ pub(crate) struct Streams {
     pub(crate) calls: Stream,
     /// What is deployed and where it can be reached.
     pub(crate) functions: kv::Store,
+    /// The namespaces that were made.
+    pub(crate) namespaces: kv::Store,
 }
 
 pub(crate) async fn ensure(
@@ -61,18 +63,21 @@ pub(crate) async fn ensure(
         subjects: vec![subjects.dead_all()],
         ..one_per_subject
     };
-    let functions = kv::Config {
-        bucket: subjects.stream("FUNCTIONS"),
-        description: "what is deployed and where it can be reached".to_owned(),
+    let bucket = |name, description: &str| kv::Config {
+        bucket: subjects.stream(name),
+        description: description.to_owned(),
         history: 1,
         ..kv::Config::default()
     };
+    let functions = bucket("FUNCTIONS", "what is deployed and where it can be reached");
+    let namespaces = bucket("NAMESPACES", "the namespaces that were made");
     ensure_stream(jetstream, dead).await?;
     Ok(Streams {
         invoke: ensure_stream(jetstream, invoke).await?,
         publish: ensure_stream(jetstream, publish).await?,
         calls: ensure_stream(jetstream, calls).await?,
         functions: jetstream.create_or_update_key_value(functions).await.map_err(Error::unavailable)?,
+        namespaces: jetstream.create_or_update_key_value(namespaces).await.map_err(Error::unavailable)?,
     })
 }
 

@@ -71,7 +71,7 @@ impl Bus {
 
 /// A known id may be submitted again for the same function only: for another one it would be another call.
 fn same_function(invocation: &Invocation, known: CallStatus) -> Result<Submitted> {
-    if known.function == invocation.function.as_str() {
+    if known.function == invocation.function.to_string() {
         return Ok(Submitted::Duplicate);
     }
     Err(Error::IdInUse { id: known.call_id, function: known.function })

@@ -51,10 +51,11 @@ impl Metrics {
 
     /// Resolves one function's labels, once per deploy and not per call.
     pub(crate) fn of_function(self: &Arc<Self>, name: &FunctionName) -> FunctionMetrics {
+        let name = name.to_string();
         FunctionMetrics {
-            name: name.clone(),
-            started: self.started.with_label_values(&[name.as_str()]),
-            replicas: self.replicas.with_label_values(&[name.as_str()]),
+            started: self.started.with_label_values(&[&name]),
+            replicas: self.replicas.with_label_values(&[&name]),
+            name,
             by_code: RwLock::default(),
             families: Arc::clone(self),
         }
@@ -63,13 +64,14 @@ impl Metrics {
     /// Forgets the gauge of a function that is gone; its counters stay, as counters must.
     pub(crate) fn forget(&self, name: &FunctionName) {
         // It is only missing when it was never set.
-        let _ = self.replicas.remove_label_values(&[name.as_str()]);
+        let _ = self.replicas.remove_label_values(&[&name.to_string()]);
     }
 }
 
 /// One function's counters.
 pub(crate) struct FunctionMetrics {
-    name: FunctionName,
+    /// As the label has it: without the default namespace, and with every other one.
+    name: String,
     started: IntCounter,
     replicas: IntGauge,
     /// A function answers with few different codes, so a short list is searched.

@@ -96,7 +96,7 @@ impl CallRecord {
 #[serde(rename_all = "camelCase")]
 pub struct CallStatus {
     pub call_id: CallId,
-    /// The function as it was named by the caller, without a namespace.
+    /// The function, `NAME` or `NAME.NAMESPACE`, without the default namespace.
     pub function: String,
     pub state: CallState,
     /// HTTP status of the function's answer.

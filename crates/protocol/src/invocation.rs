@@ -30,7 +30,7 @@ pub struct Invocation {
 impl Invocation {
     /// Its state before anything has happened to it.
     pub fn status(&self) -> CallStatus {
-        let accepted = CallStatus::accepted(self.call_id.clone(), self.function.as_str(), self.accepted_at);
+        let accepted = CallStatus::accepted(self.call_id.clone(), self.function.to_string(), self.accepted_at);
         CallStatus { callback_url: self.callback.clone(), ..accepted }
     }
 }

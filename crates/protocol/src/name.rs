@@ -6,15 +6,16 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-/// The namespace that every function lives in unless another was made; `faas-cli invoke` always appends it.
-pub const DEFAULT_NAMESPACE: &str = "openfaas-fn";
+use crate::Namespace;
 
+/// The longest name of a function, its namespace included: what a Swarm takes as the name of a service.
 const LONGEST_FUNCTION_NAME: usize = 63;
 const LONGEST_CALL_ID: usize = 128;
 
-/// The name of a function: lower-case letters, digits and inner hyphens, at most 63 bytes.
+/// The name of a function: lower-case letters, digits and inner hyphens, and after a `_` the namespace, unless that is the default one.
 ///
-/// That makes it safe as a DNS label, a Swarm service name, a NATS subject token and a file name at once.
+/// That makes it safe as a Swarm service name, a NATS subject token and a file name at once.
+/// For people it is written `NAME.NAMESPACE`; [`DefaultNamespace`](crate::DefaultNamespace) reads that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FunctionName(String);
@@ -25,45 +26,66 @@ pub enum NameError {
     #[error("function name is missing")]
     Empty,
     #[error(
-        "function name {0:?} is not valid: use lower-case letters, digits and inner hyphens, at most 63 characters"
+        "function name {0:?} is not valid: use lower-case letters, digits and inner hyphens, at most 63 characters with its namespace"
     )]
     Invalid(String),
-    #[error("namespace {0:?} not found")]
-    UnknownNamespace(String),
+    #[error("namespace {0:?} is not valid: use lower-case letters, digits and inner hyphens, at most 63 characters")]
+    InvalidNamespace(String),
+    #[error("function {0} is not in namespace {1}: name one namespace")]
+    TwoNamespaces(String, String),
 }
 
 impl FunctionName {
-    /// Reads `NAME` or `NAME.NAMESPACE` as it stands in a path; the split is at the last dot.
-    pub fn parse_qualified(text: &str) -> Result<Self, NameError> {
-        match text.rsplit_once('.') {
-            None => text.parse(),
-            Some((name, DEFAULT_NAMESPACE)) => name.parse(),
-            Some((name, namespace)) => {
-                name.parse::<Self>()?;
-                Err(NameError::UnknownNamespace(namespace.to_owned()))
-            }
+    pub(crate) fn new(name: &str, namespace: Option<&Namespace>) -> Result<Self, NameError> {
+        if name.is_empty() {
+            return Err(NameError::Empty);
         }
+        let token = match namespace {
+            Some(namespace) => format!("{name}_{namespace}"),
+            None => name.to_owned(),
+        };
+        if is_label(name) && token.len() <= LONGEST_FUNCTION_NAME {
+            return Ok(Self(token));
+        }
+        Err(NameError::Invalid(beginning(name)))
     }
 
+    /// `NAME`, or `NAME_NAMESPACE`, as it stands in subjects, keys and file names.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name alone.
+    pub fn name(&self) -> &str {
+        self.0.split_once('_').map_or(&self.0, |(name, _)| name)
+    }
+
+    /// The namespace, if it is not the default one.
+    pub fn namespace(&self) -> Option<&str> {
+        self.0.split_once('_').map(|(_, namespace)| namespace)
+    }
+}
+
+/// Whether a text is a name without a namespace.
+pub(crate) fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let edges = !text.starts_with('-') && !text.ends_with('-');
+    !text.is_empty() && text.len() <= LONGEST_FUNCTION_NAME && edges && text.bytes().all(inner)
+}
+
+/// As much of a text as an error shows.
+pub(crate) fn beginning(text: &str) -> String {
+    text.chars().take(LONGEST_FUNCTION_NAME + 1).collect()
 }
 
 impl FromStr for FunctionName {
     type Err = NameError;
 
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        if text.is_empty() {
-            return Err(NameError::Empty);
+    fn from_str(token: &str) -> Result<Self, NameError> {
+        match token.split_once('_') {
+            Some((name, namespace)) => Self::new(name, Some(&namespace.parse()?)),
+            None => Self::new(token, None),
         }
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let inner = text.bytes().all(|byte| plain(byte) || byte == b'-');
-        let edges = !text.starts_with('-') && !text.ends_with('-');
-        if inner && edges && text.len() <= LONGEST_FUNCTION_NAME {
-            return Ok(Self(text.to_owned()));
-        }
-        Err(NameError::Invalid(text.chars().take(LONGEST_FUNCTION_NAME + 1).collect()))
     }
 }
 
@@ -83,7 +105,10 @@ impl From<FunctionName> for String {
 
 impl fmt::Display for FunctionName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        match self.namespace() {
+            Some(namespace) => write!(formatter, "{}.{namespace}", self.name()),
+            None => formatter.write_str(&self.0),
+        }
     }
 }
 
@@ -147,21 +172,17 @@ mod tests {
 
     #[test]
     fn names_follow_the_naming_rule() {
-        for good in ["a", "figlet", "a-b", "0", &"x".repeat(63)] {
+        for good in ["a", "figlet", "a-b", "0", "a_b", &"x".repeat(63)] {
             assert_eq!(good.parse::<FunctionName>().unwrap().as_str(), good);
         }
-        for bad in ["-a", "a-", "A", "a_b", "a b", "a.b", "*", ">", "é", &"x".repeat(64)] {
+        for bad in ["-a", "a-", "A", "A_b", "a b", "a.b", "*", ">", "é", &"x".repeat(64)] {
             assert!(matches!(bad.parse::<FunctionName>(), Err(NameError::Invalid(_))), "{bad}");
         }
         assert_eq!("".parse::<FunctionName>(), Err(NameError::Empty));
-    }
-
-    #[test]
-    fn the_default_namespace_may_be_left_out_or_written() {
-        let plain = FunctionName::parse_qualified("figlet").unwrap();
-        assert_eq!(FunctionName::parse_qualified("figlet.openfaas-fn").unwrap(), plain);
-        assert_eq!(FunctionName::parse_qualified(".openfaas-fn"), Err(NameError::Empty));
-        assert_eq!(FunctionName::parse_qualified("figlet.other"), Err(NameError::UnknownNamespace("other".to_owned())));
+        for bad in ["a_", "a_B", "a_b_c"] {
+            assert!(matches!(bad.parse::<FunctionName>(), Err(NameError::InvalidNamespace(_))), "{bad}");
+        }
+        assert!(format!("{}_{}", "x".repeat(32), "y".repeat(31)).parse::<FunctionName>().is_err());
     }
 
     #[test]

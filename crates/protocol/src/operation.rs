@@ -15,7 +15,15 @@ pub enum Operation {
     Info,
     /// Body [`LogQuery`](crate::LogQuery), answer: past [`LogLine`](crate::LogLine)s.
     Logs,
-    /// Body null, answer [`Secret`](crate::Secret)s without values.
+    /// Body null, answer [`NamespaceInfo`](crate::NamespaceInfo)s, the default one first.
+    ListNamespaces,
+    /// Body [`NamespaceInfo`](crate::NamespaceInfo), answer null.
+    CreateNamespace,
+    /// Body [`NamespaceInfo`](crate::NamespaceInfo), answer null.
+    UpdateNamespace,
+    /// Body [`NamespaceInfo`](crate::NamespaceInfo), of which only the name counts, answer null.
+    DeleteNamespace,
+    /// Body [`NamespaceInfo`](crate::NamespaceInfo), of which only the name counts, answer [`Secret`](crate::Secret)s without values.
     ListSecrets,
     /// Body [`Secret`](crate::Secret), answer null.
     CreateSecret,
@@ -26,13 +34,17 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Deploy,
         Self::Update,
         Self::Delete,
         Self::Scale,
         Self::Info,
         Self::Logs,
+        Self::ListNamespaces,
+        Self::CreateNamespace,
+        Self::UpdateNamespace,
+        Self::DeleteNamespace,
         Self::ListSecrets,
         Self::CreateSecret,
         Self::UpdateSecret,
@@ -47,6 +59,10 @@ impl Operation {
             Self::Scale => "scale",
             Self::Info => "info",
             Self::Logs => "logs",
+            Self::ListNamespaces => "list-namespaces",
+            Self::CreateNamespace => "create-namespace",
+            Self::UpdateNamespace => "update-namespace",
+            Self::DeleteNamespace => "delete-namespace",
             Self::ListSecrets => "list-secrets",
             Self::CreateSecret => "create-secret",
             Self::UpdateSecret => "update-secret",

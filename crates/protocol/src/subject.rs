@@ -48,7 +48,7 @@ impl Subjects {
 
     /// Where one accepted call is stored.
     pub fn invoke(&self, function: &FunctionName, id: &CallId) -> String {
-        format!("{}.invoke.{}.{function}.{id}", self.prefix, lane_of(function))
+        format!("{}.invoke.{}.{}.{id}", self.prefix, lane_of(function), function.as_str())
     }
 
     /// All that the invocation stream stores.
@@ -95,14 +95,14 @@ impl Subjects {
         format!("{}.calls.callback.*", self.prefix)
     }
 
-    /// Where a call that could not be run is kept; the function is a plain token, for it may not be a valid name.
+    /// Where a call that could not be run is kept; the function is `NAME`, `NAME.NAMESPACE`, or a token that is no valid name.
     pub fn dead(&self, function: &str, id: &CallId) -> String {
-        format!("{}.dead.{function}.{id}", self.prefix)
+        format!("{}.dead.{}.{id}", self.prefix, token(function))
     }
 
     /// Where a record is kept whose callback could not be delivered.
     pub fn dead_callback(&self, function: &str, id: &CallId) -> String {
-        format!("{}.dead.{function}.{id}.callback", self.prefix)
+        format!("{}.dead.{}.{id}.callback", self.prefix, token(function))
     }
 
     pub fn dead_all(&self) -> String {
@@ -121,7 +121,7 @@ impl Subjects {
 
     /// Where the controller publishes a function's log lines as they come.
     pub fn logs(&self, function: &FunctionName) -> String {
-        format!("{}.logs.{function}", self.prefix)
+        format!("{}.logs.{}", self.prefix, function.as_str())
     }
 
     /// All log lines.
@@ -135,9 +135,23 @@ impl Subjects {
     }
 }
 
+/// A function as people write it, as the one token that [`FunctionName::as_str`] is.
+fn token(function: &str) -> String {
+    function.replace('.', "_")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_namespace_is_part_of_the_functions_token() {
+        let (subjects, id) = (Subjects::default(), "1".parse().unwrap());
+        let function: FunctionName = "a_dev".parse().unwrap();
+        assert_eq!(subjects.dead(&function.to_string(), &id), "skep.dead.a_dev.1");
+        assert_eq!(subjects.logs(&function), "skep.logs.a_dev");
+        assert!(subjects.invoke(&function, &id).ends_with(".a_dev.1"));
+    }
 
     #[test]
     fn lanes_are_stable_and_in_range() {

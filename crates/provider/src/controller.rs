@@ -11,8 +11,8 @@ use std::{
 use serde_json::{Value, json};
 use skep_bus::{Bus, ControlCall, ControlServer};
 use skep_protocol::{
-    DeleteFunction, FunctionDeployment, FunctionName, FunctionRecord, LogLine, LogQuery, Operation, ProviderInfo,
-    ScaleFunction, Secret, VersionInfo,
+    DeleteFunction, FunctionDeployment, FunctionName, FunctionRecord, LogLine, LogQuery, NamespaceInfo, Operation,
+    ProviderInfo, ScaleFunction, Secret, VersionInfo,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::{
@@ -25,6 +25,7 @@ use crate::{
     Error, LocalConfig, Provider, Result,
     function::{Command, Function, Request},
     local::Local,
+    namespaces::{Inside, Namespaces},
     validate,
 };
 
@@ -65,7 +66,9 @@ impl Controller {
         let abandoned = ending.clone().drop_guard();
         let provider = Arc::new(Local::new(config.local, bus.clone())?);
         let running = Mutex::default();
-        let functions = Arc::new(Functions { bus, provider, version: config.version, running, tasks, ending });
+        let namespaces = Namespaces::read(bus.clone()).await?;
+        let version = config.version;
+        let functions = Arc::new(Functions { bus, provider, version, namespaces, running, tasks, ending });
         for (name, record) in functions.bus.functions().await? {
             functions.take_up(name, record).await;
         }
@@ -106,6 +109,7 @@ pub(crate) struct Functions {
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) ending: CancellationToken,
     version: VersionInfo,
+    namespaces: Namespaces,
     running: Mutex<HashMap<FunctionName, mpsc::Sender<Request>>>,
     tasks: TaskTracker,
 }
@@ -113,30 +117,51 @@ pub(crate) struct Functions {
 impl Functions {
     async fn answer(self: &Arc<Self>, call: &ControlCall) -> Result<Value> {
         match call.operation {
-            Operation::Deploy => {
-                let deployment: FunctionDeployment = call.body()?;
-                self.ask(validate::deployment(&deployment)?, Command::Deploy(deployment)).await
-            }
-            Operation::Update => {
-                let deployment: FunctionDeployment = call.body()?;
-                self.ask(validate::deployment(&deployment)?, Command::Update(deployment)).await
-            }
+            Operation::Deploy => self.put(call.body()?, Command::Deploy).await,
+            Operation::Update => self.put(call.body()?, Command::Update).await,
             Operation::Delete => {
                 let asked: DeleteFunction = call.body()?;
-                self.ask(validate::function_name(&asked.function_name, &asked.namespace)?, Command::Delete).await
+                self.ask(self.named(&asked.function_name, &asked.namespace)?, Command::Delete).await
             }
             Operation::Scale => {
                 let asked: ScaleFunction = call.body()?;
-                let name = validate::function_name(&asked.service_name, &asked.namespace)?;
+                let name = self.named(&asked.service_name, &asked.namespace)?;
                 self.ask(name, Command::Scale(asked.replicas)).await
             }
             Operation::Info => Ok(json!(self.info())),
             Operation::Logs => self.logs(&call.body()?).await,
-            Operation::ListSecrets => Ok(json!(self.provider.list_secrets().await?)),
-            Operation::CreateSecret => Ok(json!(self.provider.create_secret(secret(call)?).await?)),
-            Operation::UpdateSecret => Ok(json!(self.provider.update_secret(secret(call)?).await?)),
-            Operation::DeleteSecret => Ok(json!(self.provider.delete_secret(secret(call)?).await?)),
+            Operation::ListNamespaces => Ok(json!(self.namespaces.list().await)),
+            Operation::CreateNamespace => Ok(json!(self.namespaces.create(call.body()?).await?)),
+            Operation::UpdateNamespace => Ok(json!(self.namespaces.update(call.body()?).await?)),
+            Operation::DeleteNamespace => self.delete_namespace(&call.body()?).await,
+            Operation::ListSecrets => self.list_secrets(&call.body()?).await,
+            Operation::CreateSecret => {
+                let (secret, _inside) = self.secret(call).await?;
+                Ok(json!(self.provider.create_secret(secret).await?))
+            }
+            Operation::UpdateSecret => {
+                let (secret, _inside) = self.secret(call).await?;
+                Ok(json!(self.provider.update_secret(secret).await?))
+            }
+            Operation::DeleteSecret => {
+                let (secret, _inside) = self.secret(call).await?;
+                Ok(json!(self.provider.delete_secret(secret).await?))
+            }
         }
+    }
+
+    async fn put(
+        self: &Arc<Self>,
+        mut deployment: FunctionDeployment,
+        command: fn(FunctionDeployment) -> Command,
+    ) -> Result<Value> {
+        let name = validate::deployment(&mut deployment, self.bus.default_namespace())?;
+        let _inside = self.namespaces.enter(name.namespace()).await?;
+        self.ask(name, command(deployment)).await
+    }
+
+    fn named(&self, name: &str, namespace: &str) -> Result<FunctionName> {
+        validate::function_name(name, namespace, self.bus.default_namespace())
     }
 
     /// Hands a command to the function's task; only a deploy makes a new one.
@@ -188,12 +213,47 @@ impl Functions {
     }
 
     async fn logs(&self, query: &LogQuery) -> Result<Value> {
-        let name = FunctionName::parse_qualified(&query.name).map_err(|error| Error::Invalid(error.to_string()))?;
+        let name = self.named(&query.name, "")?;
         if !self.running().contains_key(&name) {
             return Err(Error::NotFound(format!("function {name} not found")));
         }
         let lines = self.provider.past_lines(&name, query).await?;
         Ok(json!(last_that_fit(lines, self.bus.largest_message())))
+    }
+
+    async fn delete_namespace(&self, asked: &NamespaceInfo) -> Result<Value> {
+        let contents = async || {
+            let functions = self.bus.functions().await?;
+            let inside = functions.iter().filter(|(name, _)| name.namespace() == Some(&asked.name));
+            let mut contents: Vec<String> = inside.map(|(name, _)| format!("function {}", name.name())).collect();
+            let secrets = self.provider.list_secrets(&asked.name).await?;
+            contents.extend(secrets.into_iter().map(|secret| format!("secret {}", secret.name)));
+            Ok(contents)
+        };
+        self.namespaces.delete(&asked.name, contents).await.map(|()| Value::Null)
+    }
+
+    async fn list_secrets(&self, asked: &NamespaceInfo) -> Result<Value> {
+        let namespace = self.other_namespace(&asked.name)?;
+        let entered = self.namespaces.enter(namespace.as_deref()).await;
+        let _inside = entered.map_err(|error| Error::NotFound(error.to_string()))?;
+        Ok(json!(self.provider.list_secrets(&namespace.unwrap_or_default()).await?))
+    }
+
+    /// The secret that an operation is about, and the hold on its namespace.
+    async fn secret(&self, call: &ControlCall) -> Result<(Secret, Inside<'_>)> {
+        let mut secret: Secret = call.body()?;
+        let namespace = self.other_namespace(&secret.namespace)?;
+        let inside = self.namespaces.enter(namespace.as_deref()).await?;
+        secret.namespace = namespace.unwrap_or_default();
+        validate::secret_name(&secret.name)?;
+        Ok((secret, inside))
+    }
+
+    /// A namespace as it was given, `None` if it is the default one.
+    fn other_namespace(&self, namespace: &str) -> Result<Option<String>> {
+        let other = self.bus.default_namespace().other(namespace);
+        other.map(|other| other.map(String::from)).map_err(|error| Error::Invalid(error.to_string()))
     }
 
     async fn end(&self, grace: Duration) {
@@ -213,14 +273,6 @@ impl Functions {
     fn running(&self) -> MutexGuard<'_, HashMap<FunctionName, mpsc::Sender<Request>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The secret that an operation is about.
-fn secret(call: &ControlCall) -> Result<Secret> {
-    let secret: Secret = call.body()?;
-    validate::namespace(&secret.namespace)?;
-    validate::secret_name(&secret.name)?;
-    Ok(secret)
 }
 
 /// The newest lines that one answer on the bus can carry.

@@ -11,6 +11,7 @@ mod controller;
 mod error;
 mod function;
 mod local;
+mod namespaces;
 mod provider;
 pub mod stack;
 mod validate;

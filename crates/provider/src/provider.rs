@@ -26,8 +26,8 @@ pub(crate) trait Provider: Send + Sync {
     /// Drops what is kept in memory of a function that is gone.
     fn forget(&self, name: &FunctionName);
 
-    /// All secrets by name, without their values.
-    async fn list_secrets(&self) -> Result<Vec<Secret>>;
+    /// All secrets of a namespace by name, without their values; here and in secrets an empty text is the default namespace.
+    async fn list_secrets(&self, namespace: &str) -> Result<Vec<Secret>>;
 
     async fn create_secret(&self, secret: Secret) -> Result<()>;
 

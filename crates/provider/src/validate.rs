@@ -1,12 +1,15 @@
 //! What can be said of a deployment without looking at the machine.
 
-use skep_protocol::{DEFAULT_NAMESPACE, FunctionDeployment, FunctionName};
+use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName};
 
 use crate::{Error, Result};
 
-/// Checks a deployment and returns the function's name.
-pub(crate) fn deployment(deployment: &FunctionDeployment) -> Result<FunctionName> {
-    let name = function_name(&deployment.service, &deployment.namespace)?;
+/// Checks a deployment and returns the function's name; a namespace that is part of `service` is put where it belongs.
+pub(crate) fn deployment(deployment: &mut FunctionDeployment, default: &DefaultNamespace) -> Result<FunctionName> {
+    let name = function_name(&deployment.service, &deployment.namespace, default)?;
+    if let Some((service, namespace)) = deployment.service.rsplit_once('.') {
+        (deployment.service, deployment.namespace) = (service.to_owned(), namespace.to_owned());
+    }
     let invalid = |reason: String| Error::Invalid(format!("function {name}: {reason}"));
     deployment.initial_replicas().map_err(invalid)?;
     deployment.timeout().map_err(invalid)?;
@@ -25,16 +28,8 @@ pub(crate) fn deployment(deployment: &FunctionDeployment) -> Result<FunctionName
     Ok(name)
 }
 
-pub(crate) fn function_name(name: &str, namespace: &str) -> Result<FunctionName> {
-    self::namespace(namespace)?;
-    name.parse().map_err(|error: skep_protocol::NameError| Error::Invalid(error.to_string()))
-}
-
-pub(crate) fn namespace(namespace: &str) -> Result<()> {
-    if namespace.is_empty() || namespace == DEFAULT_NAMESPACE {
-        return Ok(());
-    }
-    Err(Error::Invalid(format!("namespace {namespace} not found")))
+pub(crate) fn function_name(name: &str, namespace: &str, default: &DefaultNamespace) -> Result<FunctionName> {
+    default.function_in(name, namespace).map_err(|error| Error::Invalid(error.to_string()))
 }
 
 /// A secret's name becomes a file's name.
@@ -57,7 +52,8 @@ mod tests {
     fn check(change: impl FnOnce(&mut FunctionDeployment)) -> String {
         let mut asked = FunctionDeployment { service: "f".to_owned(), ..Default::default() };
         change(&mut asked);
-        deployment(&asked).map_or_else(|error| error.to_string(), |name| format!("{name} is good"))
+        deployment(&mut asked, &DefaultNamespace::default())
+            .map_or_else(|error| error.to_string(), |name| format!("{name} is good"))
     }
 
     #[test]
@@ -65,9 +61,11 @@ mod tests {
         let insert = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
         assert_eq!(check(|_| ()), "f is good");
         assert_eq!(check(|asked| asked.namespace = "openfaas-fn".to_owned()), "f is good");
-        assert_eq!(check(|asked| asked.namespace = "other".to_owned()), "namespace other not found");
+        assert_eq!(check(|asked| asked.namespace = "dev".to_owned()), "f.dev is good");
+        assert_eq!(check(|asked| asked.service = "f.dev".to_owned()), "f.dev is good");
+        assert!(check(|asked| asked.namespace = "No Such".to_owned()).contains("is not valid"));
         assert_eq!(check(|asked| asked.service.clear()), "function name is missing");
-        assert!(check(|asked| asked.service = "a.b".to_owned()).contains("is not valid"));
+        assert!(check(|asked| asked.service = "a.b.c".to_owned()).contains("is not valid"));
         assert!(check(|asked| asked.labels = insert(SCALE_MIN, "two")).contains(SCALE_MIN));
         assert!(check(|asked| asked.annotations = insert(TIMEOUT, "soon")).contains(TIMEOUT));
         assert!(check(|asked| asked.env_vars = insert("max_inflight", "-1")).contains("max_inflight"));

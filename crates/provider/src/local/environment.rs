@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use skep_process::ProcessTag;
-use skep_protocol::{DEFAULT_NAMESPACE, FunctionDeployment, FunctionName, TIMEOUT, format_duration};
+use skep_protocol::{FunctionDeployment, FunctionName, TIMEOUT, format_duration};
 
 use super::SECRETS_DIR;
 
 /// Where one function runs.
 pub(super) struct Surroundings<'place> {
     pub(super) inherited: &'place BTreeMap<String, String>,
+    pub(super) namespace: &'place str,
     pub(super) secrets: &'place Path,
     pub(super) timeout: Duration,
     pub(super) tag: &'place ProcessTag,
@@ -39,8 +40,8 @@ pub(super) fn variables(
     }
     let mut set = |variable: &str, value: &str| variables.insert(variable.to_owned(), value.to_owned());
     set("fprocess", &deployment.env_process);
-    set("OPENFAAS_NAME", name.as_str());
-    set("OPENFAAS_NAMESPACE", DEFAULT_NAMESPACE);
+    set("OPENFAAS_NAME", name.name());
+    set("OPENFAAS_NAMESPACE", surroundings.namespace);
     set("listen_address", "127.0.0.1");
     set("port", "0");
     // Replicas share the machine, and so one port for metrics would be too few.
@@ -72,11 +73,12 @@ mod tests {
         };
         let surroundings = Surroundings {
             inherited: &pairs(&[("HOME", "/root"), ("PATH", "/bin")]),
+            namespace: "dev",
             secrets: Path::new("/data/secrets"),
             timeout: Duration::from_millis(1500),
             tag: &ProcessTag::new(None),
         };
-        let found = variables(&"f".parse().unwrap(), &deployment, &surroundings);
+        let found = variables(&"f_dev".parse().unwrap(), &deployment, &surroundings);
         for (variable, value) in [
             ("HOME", "/mine"),
             ("PATH", "/bin"),
@@ -86,6 +88,7 @@ mod tests {
             ("read_timeout", "2500ms"),
             ("write_timeout", "9s"),
             ("OPENFAAS_NAME", "f"),
+            ("OPENFAAS_NAMESPACE", "dev"),
             (SECRETS_DIR, "/data/secrets"),
         ] {
             assert_eq!(found.get(variable).map(String::as_str), Some(value), "{variable}");

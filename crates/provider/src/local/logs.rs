@@ -85,8 +85,8 @@ impl Log {
     /// Takes a line and never waits.
     pub(super) fn push(&self, instance: &str, text: String) {
         let line = LogLine {
-            name: self.function.to_string(),
-            namespace: String::new(),
+            name: self.function.name().to_owned(),
+            namespace: self.function.namespace().unwrap_or_default().to_owned(),
             instance: instance.to_owned(),
             timestamp: OffsetDateTime::now_utc(),
             text,

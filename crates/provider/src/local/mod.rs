@@ -1,6 +1,6 @@
 //! The local provider: a replica is a watchdog on this machine, and the watchdog runs the function's command.
 //!
-//! Its folders: `secrets/NAME` (one file per secret), `functions/NAME/work` (where a function runs unless it says otherwise) and `functions/NAME/secrets` (links to the secrets that it names).
+//! Its folders: `secrets/NAME` and `namespaces/NAMESPACE/secrets/NAME` (one file per secret), `functions/NAME/work` (where a function runs unless it says otherwise) and `functions/NAME/secrets` (links to the secrets that it names).
 //! A deleted function's `work` folder stays, for it may hold what the function made.
 
 mod command;
@@ -25,7 +25,7 @@ use std::{
 use async_trait::async_trait;
 use skep_bus::Bus;
 use skep_process::ProcessTag;
-use skep_protocol::{FunctionDeployment, FunctionName, LogLine, LogQuery, Secret, WORKDIR};
+use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, LogLine, LogQuery, Secret, WORKDIR};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{Error, Provider, Replicas, Result};
@@ -67,11 +67,11 @@ impl Local {
         make_folder(&config.data_dir)?;
         config.data_dir = config.data_dir.canonicalize().map_err(Error::io("open", &config.data_dir))?;
         config.watchdog = config.watchdog.canonicalize().map_err(Error::io("find", &config.watchdog))?;
-        let secrets = config.data_dir.join("secrets");
-        make_folder(&secrets)?;
+        let secrets = Secrets::new(&config.data_dir)?;
+        let namespace = bus.default_namespace().clone();
         let kill = CancellationToken::new();
         let abandoned = kill.clone().drop_guard();
-        let place = Arc::new(Place { config, secrets: Secrets::new(secrets), kill });
+        let place = Arc::new(Place { config, namespace, secrets, kill });
         Ok(Self { place, logs: Logs::new(bus), _abandoned: abandoned })
     }
 
@@ -118,8 +118,8 @@ impl Provider for Local {
         self.logs.forget(name);
     }
 
-    async fn list_secrets(&self) -> Result<Vec<Secret>> {
-        self.place.secrets.list()
+    async fn list_secrets(&self, namespace: &str) -> Result<Vec<Secret>> {
+        self.place.secrets.list(namespace)
     }
 
     async fn create_secret(&self, secret: Secret) -> Result<()> {
@@ -131,7 +131,7 @@ impl Provider for Local {
     }
 
     async fn delete_secret(&self, secret: Secret) -> Result<()> {
-        self.change_secret(move |secrets| secrets.delete(&secret.name)).await
+        self.change_secret(move |secrets| secrets.delete(&secret)).await
     }
 
     fn kill(&self) {
@@ -147,6 +147,7 @@ impl Provider for Local {
 /// What all replicas have in common.
 struct Place {
     config: LocalConfig,
+    namespace: DefaultNamespace,
     secrets: Secrets,
     /// Replicas that are being stopped get no more time.
     kill: CancellationToken,

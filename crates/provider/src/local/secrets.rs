@@ -20,21 +20,27 @@ use super::make_folder;
 const UNFINISHED: &str = ".unfinished";
 
 pub(super) struct Secrets {
-    folder: PathBuf,
+    data_dir: PathBuf,
     /// Which function names which secrets; its lock makes all changes one after the other.
     users: Mutex<HashMap<FunctionName, Vec<String>>>,
 }
 
 impl Secrets {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, users: Mutex::default() }
+    pub(super) fn new(data_dir: &Path) -> Result<Self> {
+        make_folder(&folder(data_dir, None))?;
+        Ok(Self { data_dir: data_dir.to_owned(), users: Mutex::default() })
     }
 
-    /// All secrets by name, without their values.
-    pub(super) fn list(&self) -> Result<Vec<Secret>> {
+    /// All secrets of a namespace by name, without their values; an empty text is the default namespace.
+    pub(super) fn list(&self, namespace: &str) -> Result<Vec<Secret>> {
         let mut found = Vec::new();
-        for entry in fs::read_dir(&self.folder).map_err(Error::io("read", &self.folder))? {
-            let entry = entry.map_err(Error::io("read", &self.folder))?;
+        let folder = self.folder(namespace);
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            entries => entries.map_err(Error::io("read", &folder))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(Error::io("read", &folder))?;
             let Ok(name) = entry.file_name().into_string() else { continue };
             if name != UNFINISHED {
                 found.push(Secret { name, ..Secret::default() });
@@ -47,35 +53,39 @@ impl Secrets {
     pub(super) fn create(&self, secret: &Secret) -> Result<()> {
         let value = value_of(secret)?;
         let _users = self.users();
-        if self.exists(&secret.name) {
+        if self.exists(&secret.namespace, &secret.name) {
             return Err(Error::Conflict(format!("secret {} already exists: use PUT to update it", secret.name)));
         }
-        self.write(&secret.name, &value)
+        self.write(secret, &value)
     }
 
     /// Running functions see the new value at once.
     pub(super) fn update(&self, secret: &Secret) -> Result<()> {
         let value = value_of(secret)?;
         let _users = self.users();
-        self.require(&secret.name)?;
-        self.write(&secret.name, &value)
+        self.require(secret)?;
+        self.write(secret, &value)
     }
 
-    pub(super) fn delete(&self, name: &str) -> Result<()> {
+    pub(super) fn delete(&self, secret: &Secret) -> Result<()> {
         let users = self.users();
-        self.require(name)?;
-        let used_by = users.iter().filter(|(_, secrets)| secrets.iter().any(|secret| secret == name));
+        self.require(secret)?;
+        let Secret { name, namespace, .. } = secret;
+        let used_by = users.iter().filter(|(function, secrets)| {
+            function.namespace().unwrap_or_default() == namespace && secrets.iter().any(|secret| secret == name)
+        });
         if let Some(function) = used_by.map(|(function, _)| function).min() {
             return Err(Error::Conflict(format!("secret {name} is used by function {function}")));
         }
-        let path = self.folder.join(name);
+        let path = self.folder(namespace).join(name);
         fs::remove_file(&path).map_err(Error::io("remove", path))
     }
 
     /// Reserves the secrets that a function names from now on; none of them can be deleted then.
     pub(super) fn hold(&self, function: &FunctionName, names: &[String]) -> Result<()> {
         let mut users = self.users();
-        if let Some(missing) = names.iter().find(|name| !self.exists(name)) {
+        let namespace = function.namespace().unwrap_or_default();
+        if let Some(missing) = names.iter().find(|name| !self.exists(namespace, name)) {
             return Err(Error::Invalid(format!(
                 "function {function}: secret {missing} not found: create it first with POST /system/secrets \
                  or faas-cli secret create {missing}"
@@ -90,21 +100,27 @@ impl Secrets {
         note(&mut self.users(), function, names);
     }
 
-    fn require(&self, name: &str) -> Result<()> {
-        if self.exists(name) {
+    fn require(&self, secret: &Secret) -> Result<()> {
+        if self.exists(&secret.namespace, &secret.name) {
             return Ok(());
         }
-        Err(Error::NotFound(format!("secret {name} not found")))
+        Err(Error::NotFound(format!("secret {} not found", secret.name)))
     }
 
-    fn exists(&self, name: &str) -> bool {
-        self.folder.join(name).is_file()
+    fn exists(&self, namespace: &str, name: &str) -> bool {
+        self.folder(namespace).join(name).is_file()
     }
 
     /// Replaces the file as a whole, so that no reader sees half of it.
-    fn write(&self, name: &str, value: &[u8]) -> Result<()> {
-        let path = self.folder.join(name);
-        write_whole(&self.folder, &path, value).map_err(Error::io("write", path))
+    fn write(&self, secret: &Secret, value: &[u8]) -> Result<()> {
+        let folder = self.folder(&secret.namespace);
+        make_folder(&folder)?;
+        let path = folder.join(&secret.name);
+        write_whole(&folder, &path, value).map_err(Error::io("write", path))
+    }
+
+    fn folder(&self, namespace: &str) -> PathBuf {
+        folder(&self.data_dir, Some(namespace).filter(|namespace| !namespace.is_empty()))
     }
 
     fn users(&self) -> MutexGuard<'_, HashMap<FunctionName, Vec<String>>> {
@@ -112,12 +128,20 @@ impl Secrets {
     }
 }
 
+/// Where the secrets of a namespace are, `None` being the default one.
+pub(super) fn folder(data_dir: &Path, namespace: Option<&str>) -> PathBuf {
+    match namespace {
+        Some(namespace) => data_dir.join("namespaces").join(namespace).join("secrets"),
+        None => data_dir.join("secrets"),
+    }
+}
+
 /// Makes a function's folder of links; links to what it no longer names stay until [`prune`].
-pub(super) fn link(data_dir: &Path, folder: &Path, names: &[String]) -> Result<()> {
+pub(super) fn link(secrets: &Path, folder: &Path, names: &[String]) -> Result<()> {
     make_folder(folder)?;
     for name in names {
         let link = folder.join(name);
-        match symlink(data_dir.join("secrets").join(name), &link) {
+        match symlink(secrets.join(name), &link) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(Error::io("link", link)(error)),
             Ok(()) | Err(_) => {}
         }
@@ -179,8 +203,7 @@ mod tests {
     fn a_secret_lives_from_create_to_delete() {
         let data = tempfile::tempdir().unwrap();
         let folder = data.path().join("secrets");
-        make_folder(&folder).unwrap();
-        let secrets = Secrets::new(folder.clone());
+        let secrets = Secrets::new(data.path()).unwrap();
         let function = "f".parse().unwrap();
         let names = ["key".to_owned()];
 
@@ -194,18 +217,18 @@ mod tests {
 
         secrets.hold(&function, &names).unwrap();
         let own = data.path().join("functions/f/secrets");
-        link(data.path(), &own, &names).unwrap();
-        link(data.path(), &own, &names).unwrap();
+        link(&folder, &own, &names).unwrap();
+        link(&folder, &own, &names).unwrap();
         secrets.update(&secret("key", "new", "ignored")).unwrap();
         assert_eq!(fs::read_to_string(own.join("key")).unwrap(), "new");
-        assert_eq!(secrets.list().unwrap().len(), 1);
+        assert_eq!(secrets.list("").unwrap().len(), 1);
 
-        assert_eq!(secrets.delete("key").unwrap_err().to_string(), "secret key is used by function f");
+        assert_eq!(secrets.delete(&secret("key", "", "")).unwrap_err().to_string(), "secret key is used by function f");
         secrets.take_up(&function, &[]);
         prune(&own, &[]);
         assert!(!own.join("key").is_symlink());
-        secrets.delete("key").unwrap();
-        assert!(matches!(secrets.delete("key"), Err(Error::NotFound(_))));
+        secrets.delete(&secret("key", "", "")).unwrap();
+        assert!(matches!(secrets.delete(&secret("key", "", "")), Err(Error::NotFound(_))));
     }
 
     #[test]

@@ -58,10 +58,11 @@ impl Watchdog {
             make_folder(&workdir)?;
         }
         let secrets = place.secrets_folder(name);
-        secrets::link(&place.config.data_dir, &secrets, &deployment.secrets)?;
+        secrets::link(&secrets::folder(&place.config.data_dir, name.namespace()), &secrets, &deployment.secrets)?;
         let tag = place.config.process_tag.within();
         let surroundings = Surroundings {
             inherited: &place.config.environment,
+            namespace: place.namespace.of(name),
             secrets: &secrets,
             timeout: place.timeout(deployment),
             tag: &tag,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use skep_bus::{Bus, Error, Result};
-use skep_protocol::{FunctionDeployment, Operation};
+use skep_protocol::{FunctionDeployment, FunctionName, Operation};
 
 use super::Stack;
 
@@ -27,11 +27,13 @@ pub enum Outcome {
 /// Deploys or updates what differs from the registry; functions that the stack does not name are left alone.
 pub async fn apply(bus: &Bus, stack: &Stack) -> Result<Vec<Applied>> {
     let found = bus.functions().await?;
-    let found: HashMap<&str, &FunctionDeployment> =
-        found.iter().map(|(name, record)| (name.as_str(), &record.deployment)).collect();
+    let found: HashMap<&FunctionName, &FunctionDeployment> =
+        found.iter().map(|(name, record)| (name, &record.deployment)).collect();
     let mut applied = Vec::with_capacity(stack.functions.len());
     for deployment in &stack.functions {
-        let outcome = match found.get(deployment.service.as_str()) {
+        // A name that cannot be is for the controller to refuse.
+        let name = bus.default_namespace().function_in(&deployment.service, &deployment.namespace).ok();
+        let outcome = match name.and_then(|name| found.get(&name)) {
             None => ask(bus, Operation::Deploy, deployment, Outcome::Deployed).await?,
             Some(current) if *current == deployment => Outcome::Unchanged,
             Some(_) => ask(bus, Operation::Update, deployment, Outcome::Updated).await?,

@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use skep_protocol::{FunctionDeployment, WORKDIR};
+use skep_protocol::{DefaultNamespace, FunctionDeployment, WORKDIR};
 use thiserror::Error;
 
 use crate::{local::check_command, validate};
@@ -32,9 +32,9 @@ pub struct Stack {
 
 impl Stack {
     /// Checks that every function can be started on this machine; `environment` is what functions inherit.
-    pub fn check(&self, environment: &BTreeMap<String, String>) -> crate::Result<()> {
+    pub fn check(&self, environment: &BTreeMap<String, String>, default: &DefaultNamespace) -> crate::Result<()> {
         for deployment in &self.functions {
-            let name = validate::deployment(deployment)?;
+            let name = validate::function_name(&deployment.service, &deployment.namespace, default)?;
             let workdir = deployment.annotations.get(WORKDIR).map(String::as_str).unwrap_or_default();
             check_command(&name, deployment, Path::new(workdir), environment)?;
         }
@@ -52,12 +52,21 @@ pub struct StackError {
 }
 
 /// Reads a stack file; `lookup` gives the value of a variable for `${VAR}`.
-pub fn read(file: &Path, lookup: impl Fn(&str) -> Option<String>) -> Result<Stack, StackError> {
-    parse(&read_text(file)?, file, lookup)
+pub fn read(
+    file: &Path,
+    default: &DefaultNamespace,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Stack, StackError> {
+    parse(&read_text(file)?, file, default, lookup)
 }
 
 /// Reads the text of a stack file; paths in it are relative to the file's folder.
-pub fn parse(text: &str, file: &Path, lookup: impl Fn(&str) -> Option<String>) -> Result<Stack, StackError> {
+pub fn parse(
+    text: &str,
+    file: &Path,
+    default: &DefaultNamespace,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Stack, StackError> {
     let source = Source { file };
     let text = substitute::substitute(text, lookup).map_err(|(line, reason)| source.error(line, reason))?;
     let stack: StackFile = source.yaml(&text)?;
@@ -72,7 +81,9 @@ pub fn parse(text: &str, file: &Path, lookup: impl Fn(&str) -> Option<String>) -
     for (name, section) in stack.functions {
         let line = name.referenced.line();
         source.known(&section.unknown, "a function")?;
-        functions.push(deployment(name.value, section, &source, line)?);
+        let mut deployment = deployment(name.value, section, &source, line)?;
+        validate::deployment(&mut deployment, default).map_err(|error| source.error(line, error.to_string()))?;
+        functions.push(deployment);
     }
     Ok(Stack { functions })
 }
@@ -107,7 +118,7 @@ fn deployment(
         };
         annotations.insert(WORKDIR.to_owned(), workdir.to_owned());
     }
-    let deployment = FunctionDeployment {
+    Ok(FunctionDeployment {
         service: name,
         image: section.image,
         namespace: section.namespace,
@@ -122,9 +133,7 @@ fn deployment(
         read_only_root_filesystem: section.readonly_root_filesystem,
         registry_auth: String::new(),
         network: section.network,
-    };
-    validate::deployment(&deployment).map_err(|error| invalid(error.to_string()))?;
-    Ok(deployment)
+    })
 }
 
 fn read_environment(file: &Path) -> Result<std::collections::BTreeMap<String, String>, StackError> {
