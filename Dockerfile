@@ -13,6 +13,7 @@ FROM scratch AS skep
 COPY --from=build-skep /image /
 ENV SKEP_LISTEN=0.0.0.0:8080 SKEP_ADMIN_LISTEN=0.0.0.0:8082 SKEP_NATS_URL=nats://nats:4222
 USER 65532:65532
+HEALTHCHECK CMD ["/skep", "healthcheck"]
 ENTRYPOINT ["/skep"]
 
 # The watchdog alone, for function images: COPY --from=skep/watchdog /fwatchdog /usr/bin/fwatchdog

@@ -20,6 +20,10 @@ for library in $(ldconfig -p | grep -o '/.*/libnss_\(dns\|files\)\.so\.2$'); do
     mkdir -p "$root$(dirname "$library")"
     cp -Lu "$library" "$root$library"
 done
-mkdir -p "$root/etc" "$root/tmp"
+# Whom to trust, for callbacks over HTTPS.
+authorities=/etc/ssl/certs/ca-certificates.crt
+[ -e $authorities ] || { echo "$authorities is missing: install ca-certificates" >&2; exit 1; }
+mkdir -p "$root/etc/ssl/certs" "$root/tmp"
+cp -L $authorities "$root$authorities"
 chmod 1777 "$root/tmp"
 echo 'hosts: files dns' >"$root/etc/nsswitch.conf"

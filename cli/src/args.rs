@@ -26,6 +26,8 @@ pub(crate) enum Command {
     QueueWorker(Box<QueueWorkerRole>),
     /// Run only the controller, with functions as processes of this machine
     Controller(Box<ControllerRole>),
+    /// Ask the role in this container whether it is ready; exit code 0 if it is
+    Healthcheck(HealthcheckArgs),
     /// Become another program that ends when its parent does
     #[command(name = "__guard", hide = true)]
     Guard(GuardArgs),
@@ -189,6 +191,13 @@ pub(crate) struct ProviderArgs {
     /// The fwatchdog program; by default the one beside skep, or on PATH
     #[arg(long, env = "SKEP_WATCHDOG")]
     pub(crate) watchdog: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HealthcheckArgs {
+    /// Where the role's metrics and health listen; 0.0.0.0 is asked at 127.0.0.1
+    #[arg(long, env = "SKEP_ADMIN_LISTEN", default_value = "127.0.0.1:8082")]
+    pub(crate) admin_listen: SocketAddr,
 }
 
 #[derive(Debug, Args)]

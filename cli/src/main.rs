@@ -4,6 +4,7 @@ mod aliases;
 mod args;
 mod failure;
 mod guard;
+mod healthcheck;
 mod output;
 mod roles;
 mod sockets;
@@ -43,6 +44,7 @@ fn start(cli: Cli) -> Result<()> {
             Command::Gateway(args) => Box::pin(roles::gateway(*args)).await,
             Command::QueueWorker(args) => Box::pin(roles::queue_worker(*args)).await,
             Command::Controller(args) => Box::pin(roles::controller(*args)).await,
+            Command::Healthcheck(args) => healthcheck::run(args).await,
             Command::Guard(_) => Ok(()),
         }
     });

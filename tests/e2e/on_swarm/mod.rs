@@ -1,3 +1,4 @@
 //! On Swarms of the tests' own engines.
 
 mod engines;
+mod stack;

@@ -17,7 +17,7 @@ pub(crate) const FUNCTION: &str = "skep-test/function:latest";
 
 /// The images that the stack file names.
 const PLATFORM: &str = "skep/skep:latest";
-const NATS: &str = "nats:2.15.1";
+const NATS: &str = "nats:2.15.1-alpine";
 
 /// What functions run; by these names in `/bin`.
 const PROGRAMS: [&str; 12] =
@@ -44,8 +44,10 @@ impl Swarm {
         self.build(PLATFORM, &skep, &target("skep")).await;
 
         let nats = folder.path().join("nats");
-        fill(&nats.join("image"), [format!("{}:/nats-server", NATS_SERVER.display())]);
-        self.build(NATS, &nats, "FROM scratch\nCOPY image /\nENTRYPOINT [\"/nats-server\"]\n").await;
+        // As in the image of Alpine, wget is there for the health check.
+        let wget = format!("{}:/usr/bin/wget", on_path("wget").display());
+        fill(&nats.join("image"), [format!("{}:/usr/local/bin/nats-server", NATS_SERVER.display()), wget]);
+        self.build(NATS, &nats, "FROM scratch\nCOPY image /\nCMD [\"nats-server\"]\n").await;
     }
 
     /// Builds an image on the first node and takes it to the others.

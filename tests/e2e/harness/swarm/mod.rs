@@ -2,6 +2,7 @@
 
 mod images;
 mod node;
+mod stack;
 mod world;
 
 use self::world::World;
@@ -39,5 +40,23 @@ impl Swarm {
 
     pub(crate) fn manager(&self) -> &Node {
         &self.nodes[0]
+    }
+}
+
+impl Drop for Swarm {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let manager = self.manager();
+        let show = |arguments: &[&str]| {
+            let output = manager.command(arguments).output().map(|output| [output.stdout, output.stderr].concat());
+            String::from_utf8_lossy(&output.unwrap_or_default()).into_owned()
+        };
+        eprintln!("--- the services:\n{}", show(&["service", "ls"]));
+        for service in show(&["service", "ls", "--quiet"]).lines() {
+            eprintln!("{}", show(&["service", "ps", "--no-trunc", service]));
+            eprintln!("{}", show(&["service", "logs", "--tail", "15", service]));
+        }
     }
 }

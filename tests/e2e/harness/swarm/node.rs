@@ -48,11 +48,7 @@ impl Node {
 
     /// Runs `docker` to its end: what it said, good or bad.
     pub(crate) async fn try_docker(&self, arguments: &[&str]) -> Result<String, String> {
-        let mut docker = self.command(arguments);
-        // A thread of its own, so that the load of a test goes on.
-        let output = tokio::task::spawn_blocking(move || docker.output().unwrap()).await.unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+        finish(self.command(arguments)).await
     }
 
     /// `docker` with this engine.
@@ -63,4 +59,12 @@ impl Node {
         docker.args(arguments).stdin(Stdio::null());
         docker
     }
+}
+
+/// Runs a command to its end: what it said, good or bad.
+pub(crate) async fn finish(mut command: Command) -> Result<String, String> {
+    // A thread of its own, so that the load of a test goes on.
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }

@@ -1,0 +1,53 @@
+//! The platform on a Swarm, from the stack file.
+
+use super::{
+    super::{Gateway, programs::repository, wait_until},
+    Swarm,
+    node::finish,
+};
+
+const USER: &str = "admin";
+const PASSWORD: &str = "the bees know";
+
+impl Swarm {
+    /// Deploys the stack file, with settings as variables, and waits until all of it is healthy.
+    ///
+    /// Prometheus and Alertmanager stay away unless the settings say otherwise.
+    pub(crate) async fn deploy_stack(&self, settings: &[(&str, &str)]) -> Gateway {
+        for (secret, value) in [("basic-auth-user", USER), ("basic-auth-password", PASSWORD)] {
+            self.create_secret(secret, value).await;
+        }
+        self.update_stack(settings).await;
+        Gateway::new(format!("http://{}:8080", self.manager().address)).with_credentials(USER, PASSWORD)
+    }
+
+    /// Deploys the stack file again, with other settings, and waits until all of it is healthy.
+    pub(crate) async fn update_stack(&self, settings: &[(&str, &str)]) {
+        let file = repository().join("docker-compose.yml");
+        let mut deploy =
+            self.manager().command(&["stack", "deploy", "--detach=true", "--resolve-image", "never", "-c"]);
+        deploy.arg(file).arg("skep").env("SKEP_PROMETHEUS", "0").envs(settings.iter().copied());
+        finish(deploy).await.unwrap_or_else(|said| panic!("docker stack deploy: {said}"));
+        let only_controller =
+            |services: Vec<String>| services.iter().all(|service| service.starts_with("skep_controller"));
+        wait_until("the stack is healthy", async || only_controller(self.unhealthy().await)).await;
+    }
+
+    /// The services that do not have all their tasks, as `NAME HAS/WANTS`.
+    pub(crate) async fn unhealthy(&self) -> Vec<String> {
+        let services = self.manager().docker(&["service", "ls", "--format", "{{.Name}} {{.Replicas}}"]).await;
+        let complete = |line: &&str| {
+            let mut replicas = line.split(' ').nth(1).unwrap().split('/');
+            replicas.next() == replicas.next()
+        };
+        services.lines().filter(|line| !complete(line)).map(str::to_owned).collect()
+    }
+
+    /// A secret of the Swarm, unless it is there.
+    async fn create_secret(&self, name: &str, value: &str) {
+        let file = self.world.folder.join("secret");
+        std::fs::write(&file, value).unwrap();
+        self.manager().docker(&["secret", "create", name, file.to_str().unwrap()]).await;
+        std::fs::remove_file(file).unwrap();
+    }
+}
