@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use skep_protocol::{DefaultNamespace, Subjects};
+use skep_queue_worker::{Allowance, SubjectPattern};
 
 /// Functions as a Service for your own machines: HTTP calls, webhooks and NATS messages in, any program runs, nothing accepted is lost.
 #[derive(Debug, Parser)]
@@ -175,12 +176,21 @@ pub(crate) struct WorkerArgs {
     /// Runs of one queued call that may fail because its function cannot be reached
     #[arg(long, env = "SKEP_ATTEMPTS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) attempts: u64,
-    /// Tries to deliver one callback
-    #[arg(long, env = "SKEP_CALLBACK_ATTEMPTS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    pub(crate) callback_attempts: u64,
+    /// How long a callback that fails is tried again, at most three quarters of --result-ttl; then it is a dead letter
+    #[arg(long, env = "SKEP_CALLBACK_MAX_AGE", default_value = "1h", value_parser = duration)]
+    pub(crate) callback_max_age: Duration,
     /// How long one callback request may take
     #[arg(long, env = "SKEP_CALLBACK_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub(crate) callback_timeout: Duration,
+    /// Where callbacks may go beside public addresses: networks, addresses, host names (hook.internal, *.internal), loopback, private; separated by commas
+    #[arg(long, env = "SKEP_CALLBACK_ALLOW", value_delimiter = ',')]
+    pub(crate) callback_allow: Option<Vec<Allowance>>,
+    /// Subjects that callbacks to nats://SUBJECT may be published to; separated by commas
+    #[arg(long, env = "SKEP_CALLBACK_SUBJECTS", value_delimiter = ',', default_value = "callback.>")]
+    pub(crate) callback_subjects: Vec<SubjectPattern>,
+    /// Sign callbacks (Standard Webhooks) with the keys of this file: one whsec_… a line
+    #[arg(long, env = "SKEP_CALLBACK_KEY_FILE")]
+    pub(crate) callback_key_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]

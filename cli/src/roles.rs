@@ -10,7 +10,7 @@ use skep_gateway::{Credentials, GatewayConfig};
 use skep_process::ProcessTag;
 use skep_protocol::VersionInfo;
 use skep_provider::{Config as ControllerConfig, Controller, LocalConfig};
-use skep_queue_worker::WorkerConfig;
+use skep_queue_worker::{SigningKeys, WorkerConfig};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -112,7 +112,7 @@ pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
     let role = Box::pin(async {
         let bus = connect("queue-worker", &args.nats.nats_url, &args.bus).await?;
         let dispatch = process.dispatch(&bus, &args.calls).await?;
-        run_worker(&process, &args.worker, args.bus.grace, bus, dispatch).await
+        run_worker(&process, &args.worker, &args.bus, bus, dispatch).await
     });
     process.run_role(role).await
 }
@@ -149,6 +149,12 @@ pub(crate) async fn connect(role: &str, url: &str, args: &BusArgs) -> Result<Bus
     })
 }
 
+/// Reads the keys that callbacks are signed with, if they are asked for.
+pub(crate) fn signing_keys(args: &WorkerArgs) -> Result<Option<SigningKeys>> {
+    let read = args.callback_key_file.as_deref().map(SigningKeys::read).transpose();
+    read.map_err(|error| bad_setting("--callback-key-file", error))
+}
+
 /// Reads the basic auth files, if they are asked for.
 pub(crate) fn credentials(args: &GatewayArgs) -> Result<Option<Credentials>> {
     if !args.basic_auth {
@@ -182,7 +188,7 @@ pub(crate) async fn run_gateway(
 pub(crate) async fn run_worker(
     process: &Process,
     args: &WorkerArgs,
-    grace: Duration,
+    bus_args: &BusArgs,
     bus: Bus,
     dispatch: Dispatch,
 ) -> Result<()> {
@@ -190,9 +196,13 @@ pub(crate) async fn run_worker(
         concurrency_per_replica: args.concurrency_per_replica,
         lane_window: args.lane_window,
         attempts: args.attempts,
-        callback_attempts: args.callback_attempts,
+        callback_max_age: args.callback_max_age,
         callback_timeout: args.callback_timeout,
-        grace,
+        callback_allow: args.callback_allow.clone().unwrap_or_default(),
+        callback_subjects: args.callback_subjects.clone(),
+        callback_keys: signing_keys(args)?,
+        keep_records: bus_args.result_ttl,
+        grace: bus_args.grace,
         version: skep_daemon::VERSION,
     };
     let worker = skep_queue_worker::run(config, bus, dispatch, &process.metrics, process.shutdown.clone());

@@ -11,7 +11,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use skep_bus::Submitted;
-use skep_protocol::{CallId, Invocation, headers, parse_callback};
+use skep_protocol::{CallId, DefaultNamespace, Invocation, headers, parse_callback};
 use time::OffsetDateTime;
 use url::Url;
 
@@ -45,7 +45,7 @@ async fn invoke(State(app): State<Arc<App>>, request: Request) -> Response {
 async fn accept(app: &App, parts: Parts, body: Body, given: Option<HeaderValue>, stamp: &Stamp) -> Result<HeaderMap> {
     let target = Target::parse(&parts.uri, ROUTE, app.bus.default_namespace())?;
     app.function(&target.function)?;
-    let callback = callback_url(&parts.headers)?;
+    let callback = callback_url(&parts.headers, app.bus.default_namespace())?;
     let call_id = call_id(&stamp.call_id)?;
     let bus = app.require_bus()?;
     let body = app.gathered(&parts.headers, body, limit(app)).await?;
@@ -93,10 +93,10 @@ fn call_id(given: &HeaderValue) -> Result<CallId> {
     Ok(String::from_utf8_lossy(given.as_bytes()).parse()?)
 }
 
-fn callback_url(headers: &HeaderMap) -> Result<Option<Url>> {
+fn callback_url(headers: &HeaderMap, namespace: &DefaultNamespace) -> Result<Option<Url>> {
     let Some(given) = headers.get(headers::CALLBACK_URL).filter(|url| !url.is_empty()) else { return Ok(None) };
     let text = String::from_utf8_lossy(given.as_bytes());
-    parse_callback(&text).map(Some).map_err(Error::InvalidCallbackUrl)
+    parse_callback(&text, namespace).map(Some).map_err(Error::InvalidCallbackUrl)
 }
 
 #[cfg(test)]
@@ -107,9 +107,12 @@ mod tests {
     fn an_empty_callback_is_none_and_a_bad_one_is_refused() {
         let callback = |text: &'static [u8]| {
             let value = HeaderValue::from_bytes(text).unwrap();
-            callback_url(&HeaderMap::from_iter([(headers::CALLBACK_URL, value)]))
+            callback_url(&HeaderMap::from_iter([(headers::CALLBACK_URL, value)]), &DefaultNamespace::default())
         };
-        assert!(callback(b"").unwrap().is_none() && callback_url(&HeaderMap::new()).unwrap().is_none());
+        assert!(
+            callback(b"").unwrap().is_none()
+                && callback_url(&HeaderMap::new(), &DefaultNamespace::default()).unwrap().is_none()
+        );
         assert!(callback(b"http://example.com/x").unwrap().is_some());
         for bad in [&b"/relative"[..], b"http://\xff/"] {
             assert!(matches!(callback(bad), Err(Error::InvalidCallbackUrl(_))), "{bad:?}");

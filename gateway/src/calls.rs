@@ -145,7 +145,7 @@ mod tests {
             reason: status.is_none().then(|| "exec format error".to_owned()),
             callback_url: None,
         };
-        CallRecord { status, headers, body: Bytes::from_static(b"png") }
+        CallRecord { status, headers, body: Bytes::from_static(b"png"), returned: HeaderMap::new() }
     }
 
     #[test]

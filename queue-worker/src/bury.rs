@@ -23,7 +23,7 @@ impl Worker {
         reason: &str,
     ) {
         let status = CallStatus { attempts, ..invocation.status() };
-        self.bury(delivery, status, reason).await;
+        self.bury(delivery, status, invocation.returned_headers(), reason).await;
     }
 
     /// Buries a message of the invocation stream that is no invocation; its subject still names function and call.
@@ -31,11 +31,12 @@ impl Worker {
         let mut tokens = delivery.subject.rsplit('.');
         let call_id = tokens.next().and_then(|id| id.parse().ok()).unwrap_or_else(CallId::generate);
         let function = tokens.next().unwrap_or_default().to_owned();
-        self.bury(delivery, CallStatus::accepted(call_id, function, OffsetDateTime::now_utc()), reason).await;
+        let status = CallStatus::accepted(call_id, function, OffsetDateTime::now_utc());
+        self.bury(delivery, status, HeaderMap::new(), reason).await;
     }
 
     /// Stores the message and the record of its end, then acknowledges; a step that fails is done again on redelivery.
-    pub(crate) async fn bury<T>(&self, delivery: &Delivery<T>, status: CallStatus, reason: &str) {
+    pub(crate) async fn bury<T>(&self, delivery: &Delivery<T>, status: CallStatus, returned: HeaderMap, reason: &str) {
         let letter = DeadLetter {
             kind: DeadKind::Call,
             function: &status.function,
@@ -54,7 +55,7 @@ impl Worker {
             reason: Some(reason.to_owned()),
             ..status
         };
-        let record = CallRecord { status, headers: HeaderMap::new(), body: Bytes::new() };
+        let record = CallRecord { status, headers: HeaderMap::new(), body: Bytes::new(), returned };
         if let Err(error) = self.bus.store_record(&record).await {
             warn!(error = error.chain(), call_id = %record.status.call_id, "the record cannot be stored; trying again");
             return delivery.again_after(TRY_AGAIN).await;

@@ -190,6 +190,7 @@ impl Worker {
             },
             headers: answer.headers,
             body: answer.body,
+            returned: invocation.returned_headers(),
         };
         self.store_record(&record).await;
         self.metrics.count_finished(&record.status);

@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderMap;
 use skep_bus::{Delivery, Error, Published};
-use skep_protocol::{CallId, CallStatus, FunctionName};
+use skep_protocol::{CallId, CallStatus, FunctionName, parse_callback};
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -37,7 +38,7 @@ impl Worker {
                 self.reject(&delivery, published, derived, &error.to_string()).await;
             }
             Err(error @ Error::TooLarge { .. }) => {
-                self.bury(&delivery, invocation.status(), &error.to_string()).await;
+                self.bury(&delivery, invocation.status(), invocation.returned_headers(), &error.to_string()).await;
             }
             Err(error) => {
                 warn!(error = error.chain(), "published work cannot be taken up; trying again");
@@ -51,7 +52,7 @@ impl Worker {
         match self.free_id(published, derived).await {
             Ok(call_id) => {
                 let status = CallStatus::accepted(call_id, &published.function, OffsetDateTime::now_utc());
-                self.bury(delivery, status, reason).await;
+                self.bury(delivery, status, HeaderMap::new(), reason).await;
             }
             Err(error) => {
                 warn!(error = error.chain(), "published work cannot be looked at; trying again");
@@ -68,7 +69,8 @@ impl Worker {
     }
 
     fn judge(&self, published: &Published, derived: &CallId) -> Result<(FunctionName, CallId, Option<Url>), String> {
-        let function = self.bus.default_namespace().function_of_token(&published.function);
+        let namespace = self.bus.default_namespace();
+        let function = namespace.function_of_token(&published.function);
         let function = function.map_err(|error| error.to_string())?;
         if self.dispatch.registry().get(&function).is_none() {
             return Err(format!("function {function} is not deployed"));
@@ -77,7 +79,7 @@ impl Worker {
             Some(id) => id.parse().map_err(|error| format!("X-Call-Id: {error}"))?,
             None => derived.clone(),
         };
-        let callback = published.callback.as_deref().map(skep_protocol::parse_callback).transpose()?;
+        let callback = published.callback.as_deref().map(|url| parse_callback(url, namespace)).transpose()?;
         Ok((function, call_id, callback))
     }
 }

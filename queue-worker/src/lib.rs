@@ -23,7 +23,9 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{metrics::Metrics, slots::Slots};
+use crate::{callback::Callbacks, metrics::Metrics, slots::Slots};
+
+pub use crate::callback::{Allowance, AllowanceError, SigningKeys, SubjectPattern, SubjectPatternError};
 
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
@@ -33,10 +35,18 @@ pub struct WorkerConfig {
     pub lane_window: usize,
     /// Runs of one call that may fail for reasons that are not the function's.
     pub attempts: u64,
-    /// Tries to deliver one callback.
-    pub callback_attempts: u64,
+    /// How long after the end of its call a callback that fails is tried again.
+    pub callback_max_age: Duration,
     /// How long one callback request may take.
     pub callback_timeout: Duration,
+    /// Where callbacks may go beside public addresses.
+    pub callback_allow: Vec<Allowance>,
+    /// Subjects that callbacks may be published to.
+    pub callback_subjects: Vec<SubjectPattern>,
+    /// What callbacks are signed with, if they are.
+    pub callback_keys: Option<SigningKeys>,
+    /// How long the bus keeps records.
+    pub keep_records: Duration,
     /// How long calls that run may go on after the worker was told to stop.
     pub grace: Duration,
     pub version: &'static str,
@@ -50,7 +60,7 @@ pub(crate) struct Worker {
     pub(crate) slots: Slots,
     pub(crate) running: RunningCalls,
     pub(crate) metrics: Metrics,
-    pub(crate) callbacks: reqwest::Client,
+    pub(crate) callbacks: Callbacks,
     /// Cancelled when the worker should begin nothing new.
     pub(crate) shutdown: CancellationToken,
 }
@@ -67,7 +77,7 @@ pub async fn run(
         slots: Slots::new(dispatch.registry().clone(), config.concurrency_per_replica),
         running: RunningCalls::new(bus.clone()),
         metrics: Metrics::register(metrics)?,
-        callbacks: callback::client(&config)?,
+        callbacks: Callbacks::new(&config)?,
         config,
         bus,
         dispatch,

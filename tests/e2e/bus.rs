@@ -51,7 +51,12 @@ fn invocation(function: &str, id: &str) -> Invocation {
 fn record(id: &CallId, body: &'static str) -> CallRecord {
     let accepted = CallStatus::accepted(id.clone(), "f", OffsetDateTime::now_utc());
     let status = CallStatus { state: CallState::Succeeded, status: Some(200), ..accepted };
-    CallRecord { status, headers: HeaderMap::new(), body: Bytes::from_static(body.as_bytes()) }
+    CallRecord {
+        status,
+        headers: HeaderMap::new(),
+        body: Bytes::from_static(body.as_bytes()),
+        returned: HeaderMap::new(),
+    }
 }
 
 async fn take(bus: &Bus, function: &str, count: usize) -> Vec<Delivery<Invocation>> {

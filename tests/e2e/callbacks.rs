@@ -48,7 +48,7 @@ async fn a_callback_that_fails_is_tried_again_and_the_function_is_not() {
 
 #[tokio::test]
 async fn a_callback_that_is_never_taken_becomes_a_dead_letter_and_the_result_stays() {
-    let platform = Platform::start_with(&["--callback-attempts", "2"], [Function::cat()]).await;
+    let platform = Platform::start_with(&["--callback-max-age", "2s"], [Function::cat()]).await;
     let receiver = Receiver::refusing(100, StatusCode::SERVICE_UNAVAILABLE).await;
     let tried = queue(&platform, "cat", &receiver, "x").await;
     receiver.wait_for(2).await;
@@ -56,7 +56,8 @@ async fn a_callback_that_is_never_taken_becomes_a_dead_letter_and_the_result_sta
     let refused = queue(&platform, "cat", &gone, "y").await;
     let stream = crate::nats::stream(&platform.site, "SKEP_DEAD").await;
     wait_until("two dead letters", async || stream.get_info().await.unwrap().state.messages == 2).await;
-    assert_eq!((receiver.callbacks().len(), gone.callbacks().len()), (2, 1), "a refusal for good is not repeated");
+    assert!(receiver.callbacks().len() >= 2, "it was tried again before it was given up");
+    assert_eq!(gone.callbacks().len(), 1, "a refusal for good is not repeated");
     for (id, body) in [(tried, "x"), (refused, "y")] {
         assert_eq!(platform.gateway.call_status(&id).await.unwrap()["state"], "succeeded");
         assert_eq!(platform.gateway.result(&id).await.text(), body);

@@ -16,6 +16,7 @@ mod logs;
 mod namespaces;
 mod nats;
 mod on_swarm;
+mod outbox;
 mod outcomes;
 mod password;
 mod refused;

@@ -119,6 +119,10 @@ async fn other_settings_that_cannot_be_are_named() {
     check(&site, &["--watchdog", &missing], "--watchdog").await;
     let said = check(&site, &["--basic-auth", "--secret-mount-path", &missing], "--secret-mount-path").await;
     assert!(said.contains("basic-auth-user"), "{said}");
+    let no_key = site.path("no-key");
+    fs::write(&no_key, "secret\n").unwrap();
+    let said = check(&site, &["--callback-key-file", no_key.to_str().unwrap()], "--callback-key-file").await;
+    assert!(said.contains("whsec_") && !said.contains("secret\n"), "{said}");
     // What only shows when NATS is up is told in the last line.
     let most = (64 * 1024 * 1024).to_string();
     check_last_line(&site, &["--async-body-limit", &most], "--async-body-limit").await;
@@ -128,6 +132,8 @@ async fn other_settings_that_cannot_be_are_named() {
         ("--listen", "everywhere"),
         ("--subject-prefix", "a.b"),
         ("--concurrency-per-replica", "0"),
+        ("--callback-allow", "10.0.0.0/99"),
+        ("--callback-subjects", "a..b"),
         ("--no-such-flag", "1"),
     ] {
         let (code, said) = site.run_to_the_end(site.up_command(&[flag, value])).await;

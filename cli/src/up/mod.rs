@@ -6,7 +6,7 @@ mod nats;
 mod report;
 pub(crate) mod surroundings;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use futures_util::StreamExt;
 use skep_bus::Bus;
@@ -16,15 +16,16 @@ use skep_provider::{
     Controller,
     stack::{self, Outcome, Stack},
 };
+use skep_queue_worker::Allowance;
 use tokio::net::TcpListener;
 
 use crate::{
-    args::UpArgs,
+    args::{UpArgs, WorkerArgs},
     failure::{Failure, Result, bad_setting},
     output,
     roles::{self, Process},
     sockets,
-    up::{nats::NatsServer, surroundings::DataDir},
+    up::{nats::NatsServer, report::Doors, surroundings::DataDir},
 };
 
 /// How long the start waits for functions before it reports what runs.
@@ -37,6 +38,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
     }
     surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
     roles::credentials(&args.gateway)?;
+    roles::signing_keys(&args.worker)?;
     let listener = sockets::bind("--listen", args.listen.listen).await?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let data_dir = DataDir::open(&args.provider.data_dir)?;
@@ -56,6 +58,11 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
         server.stop();
     }
     ended
+}
+
+/// On one machine the receivers of callbacks are usually there too.
+fn callback_allow(args: &UpArgs) -> Vec<Allowance> {
+    args.worker.callback_allow.clone().unwrap_or_else(|| vec![Allowance::loopback()])
 }
 
 /// Reads the stack file and checks its functions, before anything is started.
@@ -92,8 +99,14 @@ async fn run_roles(
     let dispatch = process.dispatch(&bus, &args.calls).await?;
 
     let gateway = roles::run_gateway(process, &args.gateway, args.bus.grace, bus.clone(), dispatch.clone(), listener);
-    let worker = roles::run_worker(process, &args.worker, args.bus.grace, bus.clone(), dispatch.clone());
-    let welcome = welcome(&bus, &dispatch, stack, addresses, url);
+    let worker_args = WorkerArgs { callback_allow: Some(callback_allow(args)), ..args.worker.clone() };
+    let worker = roles::run_worker(process, &worker_args, &args.bus, bus.clone(), dispatch.clone());
+    let callbacks = match &args.worker.callback_allow {
+        None => "public addresses and this machine (--callback-allow permits others)",
+        Some(_) => "public addresses and what --callback-allow permits",
+    };
+    let doors = Doors { listen: addresses.0, admin: addresses.1, nats: url, callbacks };
+    let welcome = welcome(&bus, &dispatch, stack, &doors);
     tokio::select! {
         ended = async { tokio::try_join!(gateway, worker) } => ended.map(|_| ())?,
         ended = welcome => ended?,
@@ -106,13 +119,7 @@ async fn run_roles(
 }
 
 /// Deploys the stack, says what runs, and shows the functions' log for as long as everything runs.
-async fn welcome(
-    bus: &Bus,
-    dispatch: &Dispatch,
-    stack: Option<Stack>,
-    (listen, admin): (SocketAddr, SocketAddr),
-    nats: &str,
-) -> Result<()> {
+async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, doors: &Doors<'_>) -> Result<()> {
     let mut lines = std::pin::pin!(bus.follow_logs(None).await.map_err(Failure::internal)?);
     if let Some(stack) = stack {
         deploy(bus, &stack).await?;
@@ -124,7 +131,7 @@ async fn welcome(
         tokio::select! {
             all_up = &mut waited, if !is_reported => {
                 is_reported = true;
-                report::print(&dispatch.registry().all(), listen, admin, nats, all_up);
+                report::print(&dispatch.registry().all(), doors, all_up);
             }
             line = lines.next() => match line {
                 Some(line) => output::line(format_args!("{} | {}", line.instance, line.text)),

@@ -11,9 +11,19 @@ pub(crate) fn is_up(function: &Function) -> bool {
     function.replicas() as u64 >= function.record.replicas
 }
 
-pub(crate) fn print(functions: &[Arc<Function>], listen: SocketAddr, admin: SocketAddr, nats: &str, all_up: bool) {
+/// Where what comes in comes in, and where callbacks may go.
+pub(crate) struct Doors<'up> {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) nats: &'up str,
+    pub(crate) callbacks: &'static str,
+}
+
+pub(crate) fn print(functions: &[Arc<Function>], doors: &Doors<'_>, all_up: bool) {
+    let Doors { listen, admin, nats, callbacks } = doors;
     let mut text = format!(
-        "\nskep {} is up\n  gateway  http://{listen}\n  admin    http://{admin}/metrics\n  nats     {nats}\n\n",
+        "\nskep {} is up\n  gateway    http://{listen}\n  admin      http://{admin}/metrics\n  nats       {nats}\n  \
+         callbacks  to {callbacks}\n\n",
         skep_daemon::VERSION
     );
     let longest = functions.iter().map(|function| function.name.to_string().len()).max().unwrap_or_default().max(8);
@@ -31,7 +41,7 @@ pub(crate) fn print(functions: &[Arc<Function>], listen: SocketAddr, admin: Sock
     if !all_up {
         text.push_str("Some replicas have not answered yet; their log is below.\n");
     }
-    text.push_str(&hints(functions, listen));
+    text.push_str(&hints(functions, *listen));
     output::line(text);
 }
 

@@ -20,12 +20,14 @@ const ACCEPTED_AT: &str = "Skep-Accepted-At";
 pub(crate) const STATUS: &str = "Skep-Status";
 pub(crate) const REASON: &str = "Skep-Reason";
 const HTTP_PREFIX: &str = "Http-";
+const RETURNED_PREFIX: &str = "Returned-";
 
 /// Why a message cannot be read.
 pub(crate) type Unreadable = String;
 
 pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
-    let mut headers = http_headers(&invocation.headers);
+    let mut headers = NatsHeaders::new();
+    add_http_headers(&mut headers, HTTP_PREFIX, &invocation.headers);
     headers.insert(CALL_ID, invocation.call_id.as_str());
     headers.insert(FUNCTION, invocation.function.as_str());
     headers.insert(METHOD, invocation.method.as_str());
@@ -52,7 +54,7 @@ pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invo
         method: parsed::<Method>(headers, METHOD)?,
         path: text(headers, PATH).unwrap_or_default().to_owned(),
         query: text(headers, QUERY).map(str::to_owned),
-        headers: read_http_headers(headers),
+        headers: read_http_headers(headers, HTTP_PREFIX),
         body,
         callback: text(headers, CALLBACK).map(|_| parsed(headers, CALLBACK)).transpose()?,
         accepted_at: OffsetDateTime::parse(required(headers, ACCEPTED_AT)?, &Rfc3339)
@@ -62,7 +64,9 @@ pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invo
 }
 
 pub(crate) fn record_headers(record: &CallRecord) -> Result<NatsHeaders, serde_json::Error> {
-    let mut headers = http_headers(&record.headers);
+    let mut headers = NatsHeaders::new();
+    add_http_headers(&mut headers, HTTP_PREFIX, &record.headers);
+    add_http_headers(&mut headers, RETURNED_PREFIX, &record.returned);
     headers.insert(STATUS, serde_json::to_string(&record.status)?);
     Ok(headers)
 }
@@ -70,7 +74,8 @@ pub(crate) fn record_headers(record: &CallRecord) -> Result<NatsHeaders, serde_j
 pub(crate) fn read_record(headers: &NatsHeaders, body: Bytes) -> Result<CallRecord, Unreadable> {
     let status: CallStatus =
         serde_json::from_str(required(headers, STATUS)?).map_err(|error| format!("{STATUS}: {error}"))?;
-    Ok(CallRecord { status, headers: read_http_headers(headers), body })
+    let (returned, headers) = (read_http_headers(headers, RETURNED_PREFIX), read_http_headers(headers, HTTP_PREFIX));
+    Ok(CallRecord { status, headers, body, returned })
 }
 
 /// The text of a header that skep or a publisher set.
@@ -95,17 +100,15 @@ fn timestamp(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_default()
 }
 
-fn http_headers(headers: &HeaderMap) -> NatsHeaders {
-    let mut nats = NatsHeaders::new();
+fn add_http_headers(nats: &mut NatsHeaders, prefix: &str, headers: &HeaderMap) {
     for (name, value) in headers {
-        let mut prefixed = String::with_capacity(HTTP_PREFIX.len() + name.as_str().len());
-        prefixed.push_str(HTTP_PREFIX);
+        let mut prefixed = String::with_capacity(prefix.len() + name.as_str().len());
+        prefixed.push_str(prefix);
         prefixed.push_str(name.as_str());
         if let Ok(prefixed) = prefixed.parse::<NatsHeaderName>() {
             nats.append(prefixed, escape(value.as_bytes()));
         }
     }
-    nats
 }
 
 /// HTTP headers for someone who knows nothing of skep: names of NATS headers have a case, so `X-Call-Id` it is.
@@ -123,10 +126,10 @@ pub(crate) fn plain_headers(headers: &HeaderMap) -> NatsHeaders {
     nats
 }
 
-fn read_http_headers(headers: &NatsHeaders) -> HeaderMap {
+fn read_http_headers(headers: &NatsHeaders, prefix: &str) -> HeaderMap {
     let mut http = HeaderMap::new();
     for (name, values) in headers.iter() {
-        let Some(name) = AsRef::<str>::as_ref(name).strip_prefix(HTTP_PREFIX) else {
+        let Some(name) = AsRef::<str>::as_ref(name).strip_prefix(prefix) else {
             continue;
         };
         let Ok(name) = name.parse::<HeaderName>() else {
@@ -199,8 +202,9 @@ mod tests {
                 reason: Some("line one\nline two".to_owned()),
                 callback_url: None,
             },
-            headers: HeaderMap::new(),
+            headers: HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))]),
             body: Bytes::from_static(b"x"),
+            returned: HeaderMap::from_iter([(http::header::FROM, HeaderValue::from_static("bee"))]),
         };
         let headers = record_headers(&record).unwrap();
         assert_eq!(read_record(&headers, record.body.clone()).unwrap(), record);

@@ -44,6 +44,8 @@ pub struct CallRecord {
     pub headers: HeaderMap,
     /// Body of the function's answer.
     pub body: Bytes,
+    /// Headers of the caller that come back with the callback.
+    pub returned: HeaderMap,
 }
 
 impl CallStatus {
@@ -66,9 +68,22 @@ impl CallStatus {
 }
 
 impl CallRecord {
-    /// Headers of a callback, and of the result when it is asked for: the function's own, and which call and function it was, its status, and how long it took.
+    /// Headers of the result when it is asked for: the function's own, and which call and function it was, its status, and how long it took.
     pub fn answer_headers(&self) -> HeaderMap {
+        self.with_facts(self.headers.clone())
+    }
+
+    /// Headers of a callback: those of the result, and what the caller wants back.
+    pub fn callback_headers(&self) -> HeaderMap {
         let mut map = self.headers.clone();
+        for name in self.returned.keys() {
+            map.remove(name);
+        }
+        map.extend(self.returned.clone());
+        self.with_facts(map)
+    }
+
+    fn with_facts(&self, mut map: HeaderMap) -> HeaderMap {
         headers::remove_hop_by_hop(&mut map);
         for of_the_first_hop in [header::CONTENT_LENGTH, header::HOST, header::DATE] {
             map.remove(of_the_first_hop);

@@ -30,6 +30,11 @@ pub const SKEP_DUPLICATE: HeaderName = HeaderName::from_static("x-skep-duplicate
 /// On a request to a function: which attempt of an asynchronous call this is, from 1.
 pub const SKEP_ATTEMPT: HeaderName = HeaderName::from_static("x-skep-attempt");
 
+/// On an asynchronous call: names of its headers that come back with the callback, separated by commas.
+pub const SKEP_CALLBACK_HEADERS: HeaderName = HeaderName::from_static("x-skep-callback-headers");
+/// On a call that is itself a callback (`skep://NAME`): the id of the call whose answer it brings.
+pub const SKEP_CALLBACK_OF: HeaderName = HeaderName::from_static("x-skep-callback-of");
+
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("proxy-connection"),

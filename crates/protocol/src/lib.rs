@@ -17,7 +17,7 @@ mod subject;
 mod system;
 
 pub use call::{CallRecord, CallState, CallStatus};
-pub use callback::{parse_callback, without_credentials};
+pub use callback::{CallbackTarget, parse_callback, without_credentials};
 pub use deployment::{FunctionDeployment, FunctionStatus, Resources, SCALE_MIN, TIMEOUT, WORKDIR};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use invocation::Invocation;

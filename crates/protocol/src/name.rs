@@ -129,6 +129,21 @@ impl CallId {
         Self(Uuid::now_v7().to_string())
     }
 
+    /// The id of a call that follows from this one, always the same: `ID-SUFFIX`, or for a long id its beginning and a hash of it.
+    pub fn derived(&self, suffix: &str) -> Self {
+        let whole = format!("{}-{suffix}", self.0);
+        if whole.len() <= LONGEST_CALL_ID {
+            return Self(whole);
+        }
+        // FNV-1a; ids are ASCII, so any byte is a place to cut.
+        let hash = whole
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let tail = format!("-{hash:016x}-{suffix}");
+        let kept = LONGEST_CALL_ID.saturating_sub(tail.len());
+        Self(format!("{}{tail}", self.0.get(..kept).unwrap_or_default()))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -122,7 +122,7 @@ impl Site {
 
     pub(crate) async fn start_worker(&self) -> Program {
         let mut command = self.command(&SKEP);
-        command.args(["queue-worker", "--nats-url", &self.nats_url()]);
+        command.args(["queue-worker", "--nats-url", &self.nats_url(), "--callback-allow", "loopback"]);
         command.args(["--admin-listen", &self.worker_admin.to_string()]);
         self.start_role("queue-worker", command, self.worker_admin).await
     }

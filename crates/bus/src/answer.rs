@@ -1,0 +1,48 @@
+//! Publishing an answer to a subject that somebody else named.
+
+use std::time::Duration;
+
+use async_nats::{RequestErrorKind, jetstream::context::GetStreamByNameErrorKind};
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::{Bus, Error, Result, wire};
+
+/// Whoever listens and does not answer has heard of a message after this.
+const HEARD_AFTER: Duration = Duration::from_millis(500);
+
+/// Who took what was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announced {
+    /// A stream has stored it.
+    Stored,
+    /// Somebody listens, and no stream stores it.
+    Heard,
+    Unheard,
+}
+
+impl Bus {
+    /// Publishes with HTTP headers as plain ones; returns when it is stored, heard, or known to be neither.
+    pub async fn publish_answer(&self, subject: String, headers: &HeaderMap, body: Bytes) -> Result<Announced> {
+        let headers = wire::plain_headers(headers);
+        match self.jetstream.stream_by_subject(subject.clone()).await {
+            Ok(_) => {
+                self.publish_once(subject, headers, body).await?;
+                return Ok(Announced::Stored);
+            }
+            Err(error) if error.kind() == GetStreamByNameErrorKind::NotFound => {}
+            Err(error) => return Err(Error::unavailable(error)),
+        }
+        // As a request, because the server tells at once if nobody listens.
+        let request = async_nats::Request::new().headers(headers).payload(body).timeout(Some(HEARD_AFTER));
+        match self.client.send_request(subject, request).await {
+            Ok(_) => Ok(Announced::Heard),
+            Err(error) => match error.kind() {
+                RequestErrorKind::TimedOut => Ok(Announced::Heard),
+                RequestErrorKind::NoResponders => Ok(Announced::Unheard),
+                RequestErrorKind::MaxPayloadExceeded => Err(Error::TooLarge { limit: self.largest_message() }),
+                _ => Err(Error::unavailable(error)),
+            },
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Callbacks that stay inside: `skep://NAME` calls a function, `nats://SUBJECT` publishes; neither needs a hole in the guard.
+
+use std::str::FromStr;
+
+use http::{HeaderMap, HeaderValue, Method};
+use skep_bus::Announced;
+use skep_protocol::{CallRecord, FunctionName, Invocation, headers};
+use thiserror::Error;
+use time::OffsetDateTime;
+
+use super::schedule::Refusal;
+use crate::Worker;
+
+/// Subjects that callbacks may be published to: tokens, `*` for any one, `>` for all that follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectPattern(Vec<String>);
+
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{0:?} is no subject like callback.> or orders.*.done")]
+pub struct SubjectPatternError(String);
+
+impl FromStr for SubjectPattern {
+    type Err = SubjectPatternError;
+
+    fn from_str(text: &str) -> Result<Self, SubjectPatternError> {
+        let tokens: Vec<String> = text.trim().split('.').map(str::to_owned).collect();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let last = tokens.len() - 1;
+        let is_token = |(place, token): (usize, &String)| match token.as_str() {
+            "*" => true,
+            ">" => place == last,
+            token => !token.is_empty() && token.bytes().all(plain),
+        };
+        if tokens.iter().enumerate().all(is_token) {
+            Ok(Self(tokens))
+        } else {
+            Err(SubjectPatternError(text.to_owned()))
+        }
+    }
+}
+
+impl SubjectPattern {
+    fn matches(&self, subject: &str) -> bool {
+        let mut tokens = subject.split('.');
+        for pattern in &self.0 {
+            match (pattern.as_str(), tokens.next()) {
+                (_, None) => return false,
+                (">", Some(_)) => return true,
+                ("*", Some(_)) => {}
+                (pattern, Some(token)) if pattern == token => {}
+                (_, Some(_)) => return false,
+            }
+        }
+        tokens.next().is_none()
+    }
+}
+
+impl Worker {
+    /// Submits a call whose body is the answer. Its id follows from the first call's, so doing it twice makes one call.
+    pub(super) async fn call_back_function(
+        &self,
+        record: &CallRecord,
+        mut headers: HeaderMap,
+        (function, path, query): (FunctionName, String, Option<String>),
+    ) -> Result<(), Refusal> {
+        if self.dispatch.registry().get(&function).is_none() {
+            return Err(Refusal::for_now(format!("function {function} is not deployed")));
+        }
+        let origin = &record.status.call_id;
+        headers.remove(headers::CALL_ID);
+        if let Ok(origin) = HeaderValue::from_str(origin.as_str()) {
+            headers.insert(headers::SKEP_CALLBACK_OF, origin);
+        }
+        let invocation = Invocation {
+            call_id: origin.derived("callback"),
+            function,
+            method: Method::POST,
+            path,
+            query,
+            headers,
+            body: record.body.clone(),
+            callback: None,
+            accepted_at: OffsetDateTime::now_utc(),
+            has_callers_id: true,
+        };
+        match self.bus.submit(&invocation).await {
+            Ok(_) => Ok(()),
+            Err(error @ (skep_bus::Error::TooLarge { .. } | skep_bus::Error::IdInUse { .. })) => {
+                Err(Refusal::ForGood { reason: error.to_string() })
+            }
+            Err(error) => Err(Refusal::for_now(error.to_string())),
+        }
+    }
+
+    pub(super) async fn call_back_subject(
+        &self,
+        record: &CallRecord,
+        headers: &HeaderMap,
+        subject: String,
+    ) -> Result<(), Refusal> {
+        if !self.config.callback_subjects.iter().any(|pattern| pattern.matches(&subject)) {
+            let reason = format!(
+                "callbacks to nats://{subject} are not allowed: --callback-subjects (SKEP_CALLBACK_SUBJECTS) permits it"
+            );
+            return Err(Refusal::ForGood { reason });
+        }
+        match self.bus.publish_answer(subject.clone(), headers, record.body.clone()).await {
+            Ok(Announced::Stored | Announced::Heard) => Ok(()),
+            Ok(Announced::Unheard) => {
+                Err(Refusal::for_now(format!("no stream stores {subject} and nobody listens to it")))
+            }
+            Err(error @ skep_bus::Error::TooLarge { .. }) => Err(Refusal::ForGood { reason: error.to_string() }),
+            Err(error) => Err(Refusal::for_now(error.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_the_server_s_do() {
+        let matches = |pattern: &str, subject: &str| pattern.parse::<SubjectPattern>().unwrap().matches(subject);
+        assert!(matches("callback.>", "callback.a") && matches("callback.>", "callback.a.b"));
+        assert!(matches("orders.*.done", "orders.7.done") && matches(">", "a.b") && matches("a", "a"));
+        for (pattern, subject) in
+            [("callback.>", "callback"), ("orders.*.done", "orders.done"), ("a", "a.b"), ("a.b", "a"), ("a", "A")]
+        {
+            assert!(!matches(pattern, subject), "{pattern} {subject}");
+        }
+        for bad in ["", "a..b", "a.>.b", "a b", "$SYS.>", "a.b*"] {
+            assert!(bad.parse::<SubjectPattern>().is_err(), "{bad}");
+        }
+    }
+}

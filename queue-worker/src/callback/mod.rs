@@ -1,0 +1,207 @@
+//! Delivers the results of calls that asked for it to their callback URL.
+//!
+//! A record with a callback is the entry of the outbox: it is delivered from the stream, one try per delivery, and a try that fails gives it back with a growing pause.
+//! So a callback that waits holds nothing in the worker, and survives it.
+//! [`guard`] says which addresses may be dialled, [`destinations`] keeps receivers apart, [`schedule`] decides what a failure means.
+
+mod destinations;
+mod guard;
+mod inward;
+mod post;
+mod schedule;
+mod signature;
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, header};
+use skep_bus::{DeadKind, DeadLetter, Delivery};
+use skep_protocol::{CallRecord, CallState, CallbackTarget, headers};
+use time::OffsetDateTime;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+use url::Url;
+
+pub(crate) use self::destinations::Destinations;
+use self::{
+    destinations::Admission,
+    guard::Guard,
+    post::Post,
+    schedule::{Next, Refusal, next, pause},
+};
+pub use self::{
+    guard::{Allowance, AllowanceError},
+    inward::{SubjectPattern, SubjectPatternError},
+    signature::SigningKeys,
+};
+use crate::{Worker, WorkerConfig, pull::Puller};
+
+/// Callbacks under way at once.
+const WINDOW: usize = 128;
+/// A receiver that has its share of callbacks gets the next one after at most this.
+const LONGEST_TURN: Duration = Duration::from_secs(10);
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// What the delivery of callbacks needs.
+pub(crate) struct Callbacks {
+    post: Post,
+    destinations: Arc<Destinations>,
+}
+
+impl Callbacks {
+    pub(crate) fn new(config: &WorkerConfig) -> reqwest::Result<Self> {
+        let user_agent = format!("skep-queue-worker/{}", config.version);
+        let guard = Guard::new(config.callback_allow.clone());
+        let post = Post::new(user_agent, config.callback_timeout, guard)?;
+        Ok(Self { post, destinations: Arc::default() })
+    }
+}
+
+/// What became of one delivery.
+enum Tried {
+    Taken,
+    Refused(Refusal),
+    /// The receiver was not asked: it has enough, or is taken to be down.
+    Untried {
+        after: Duration,
+        limit: Duration,
+        reason: &'static str,
+    },
+}
+
+pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
+    let puller = Puller { queue: "callbacks", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
+    let queue = worker.bus.callbacks();
+    puller
+        .run(queue, |delivery| {
+            let worker = Arc::clone(&worker);
+            async move { delivery.hold(worker.deliver(&delivery)).await }
+        })
+        .await;
+}
+
+impl Worker {
+    async fn deliver(&self, delivery: &Delivery<CallRecord>) {
+        let record = match &delivery.content {
+            Ok(record) => record,
+            Err(reason) => return self.bury_unreadable(delivery, reason).await,
+        };
+        let Some(url) = &record.status.callback_url else {
+            return delivery.ack().await;
+        };
+        let next = match self.try_once(delivery.delivered, record, url).await {
+            Tried::Taken => {
+                self.metrics.count_callback("delivered");
+                debug!(call_id = %record.status.call_id, tries = delivery.delivered, "callback delivered");
+                return delivery.ack().await;
+            }
+            Tried::Refused(refusal) => {
+                let limit = self.config.callback_max_age.min(self.last_moment());
+                next(refusal, delivery.delivered, age(record), limit, fastrand::f64())
+            }
+            Tried::Untried { after, limit, reason } if age(record) + after < limit => {
+                debug!(call_id = %record.status.call_id, reason, "a callback waits");
+                return delivery.again_after(after).await;
+            }
+            Tried::Untried { reason, .. } => Next::GiveUp { reason: reason.to_owned() },
+        };
+        match next {
+            Next::Again { after, reason } => {
+                warn!(call_id = %record.status.call_id, tries = delivery.delivered, reason, "callback failed; trying again");
+                delivery.again_after(after).await;
+            }
+            Next::GiveUp { reason } => self.give_up(delivery, record, &reason).await,
+        }
+    }
+
+    async fn try_once(&self, tries: u64, record: &CallRecord, url: &Url) -> Tried {
+        let result = match CallbackTarget::of(url, self.bus.default_namespace()) {
+            Ok(CallbackTarget::Web) => return self.try_web(tries, record, url).await,
+            Ok(CallbackTarget::Function { name, path, query }) => {
+                self.call_back_function(record, callback_headers(record), (name, path, query)).await
+            }
+            Ok(CallbackTarget::Subject(subject)) => {
+                self.call_back_subject(record, &callback_headers(record), subject).await
+            }
+            Err(reason) => Err(Refusal::ForGood { reason }),
+        };
+        result.map_or_else(Tried::Refused, |()| Tried::Taken)
+    }
+
+    async fn try_web(&self, tries: u64, record: &CallRecord, url: &Url) -> Tried {
+        let jitter = 0.75 + fastrand::f64() / 2.0;
+        let ticket = match self.callbacks.destinations.admit(url).await {
+            Admission::Go(ticket) => ticket,
+            Admission::Down(rest) => {
+                let limit = self.config.callback_max_age.min(self.last_moment());
+                return Tried::Untried {
+                    after: rest.mul_f64(jitter + 0.25),
+                    limit,
+                    reason: "the receiver does not answer",
+                };
+            }
+            Admission::Busy => {
+                let after = pause(tries).min(LONGEST_TURN).mul_f64(jitter);
+                return Tried::Untried { after, limit: self.last_moment(), reason: "the receiver is too slow" };
+            }
+        };
+        let mut headers = callback_headers(record);
+        if let Some(keys) = &self.config.callback_keys {
+            keys.sign(&mut headers, record.status.call_id.as_str(), OffsetDateTime::now_utc(), &record.body);
+        }
+        match self.callbacks.post.post(url, headers, record.body.clone()).await {
+            Ok(()) => {
+                ticket.answered();
+                Tried::Taken
+            }
+            Err(refusal) => {
+                match &refusal {
+                    Refusal::ForNow { .. } => ticket.failed(),
+                    Refusal::ForGood { .. } => ticket.answered(),
+                }
+                Tried::Refused(refusal)
+            }
+        }
+    }
+
+    /// Until then a callback must have become a dead letter, because its record goes soon after.
+    fn last_moment(&self) -> Duration {
+        self.config.keep_records.mul_f64(0.75)
+    }
+
+    /// The record stays; the callback that could not be delivered is kept as a dead letter.
+    async fn give_up(&self, delivery: &Delivery<CallRecord>, record: &CallRecord, reason: &str) {
+        let reason = format!("the callback could not be delivered: {reason}");
+        let letter = DeadLetter {
+            kind: DeadKind::Callback,
+            function: &record.status.function,
+            call_id: &record.status.call_id,
+            reason: &reason,
+            headers: &delivery.headers,
+            payload: &delivery.payload,
+        };
+        if let Err(error) = self.bus.store_dead(letter).await {
+            warn!(error = error.chain(), call_id = %record.status.call_id, "a dead letter cannot be stored; trying again");
+            return delivery.again_after(TRY_AGAIN).await;
+        }
+        warn!(call_id = %record.status.call_id, reason, "a callback is given up");
+        self.metrics.count_callback("dead");
+        delivery.ack().await;
+    }
+}
+
+/// How long the call has been finished.
+fn age(record: &CallRecord) -> Duration {
+    let finished_at = record.status.finished_at.unwrap_or(record.status.accepted_at);
+    (OffsetDateTime::now_utc() - finished_at).try_into().unwrap_or_default()
+}
+
+fn callback_headers(record: &CallRecord) -> HeaderMap {
+    let mut map = record.callback_headers();
+    if record.status.reason.is_some() {
+        let code = if record.status.state == CallState::Dead { "dead" } else { "no_result" };
+        map.insert(headers::SKEP_ERROR, HeaderValue::from_static(code));
+    }
+    // Said even when it is 0, for many receivers read nothing without it.
+    map.insert(header::CONTENT_LENGTH, HeaderValue::from(record.body.len()));
+    map
+}

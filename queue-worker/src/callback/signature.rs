@@ -1,0 +1,118 @@
+//! Signatures of callbacks, by [Standard Webhooks](https://www.standardwebhooks.com): a receiver can tell that a callback is ours, and that it has had it before.
+
+use std::{fmt, io, path::Path};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use sha2::Sha256;
+use time::OffsetDateTime;
+
+/// The same on every attempt.
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+/// Seconds since 1970, of this attempt.
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+/// `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`; one for each key.
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const PREFIX: &str = "whsec_";
+/// What the specification asks for, in bytes.
+const KEY_LENGTH: std::ops::RangeInclusive<usize> = 24..=64;
+
+/// Keys that callbacks are signed with: one, or while keys are changed the new one and the old one.
+#[derive(Clone)]
+pub struct SigningKeys(Vec<Vec<u8>>);
+
+impl fmt::Debug for SigningKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SigningKeys({})", self.0.len())
+    }
+}
+
+impl SigningKeys {
+    /// Reads a file with one key a line, each `whsec_` and base64 of 24 to 64 bytes.
+    pub fn read(file: &Path) -> io::Result<Self> {
+        let text = std::fs::read_to_string(file)?;
+        Self::parse(&text).map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut keys = Vec::new();
+        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+            let key = line.trim().strip_prefix(PREFIX).and_then(|key| STANDARD.decode(key).ok());
+            match key.filter(|key| KEY_LENGTH.contains(&key.len())) {
+                Some(key) => keys.push(key),
+                None => return Err(format!("line {number} is not {PREFIX} and base64 of 24 to 64 bytes")),
+            }
+        }
+        if keys.is_empty() {
+            return Err("it has no key".to_owned());
+        }
+        Ok(Self(keys))
+    }
+
+    /// Adds the three headers of one attempt.
+    pub(super) fn sign(&self, headers: &mut HeaderMap, id: &str, now: OffsetDateTime, body: &Bytes) {
+        let timestamp = now.unix_timestamp().to_string();
+        let signatures: Vec<String> = self.0.iter().filter_map(|key| sign(key, id, &timestamp, body)).collect();
+        for (name, value) in [(ID, id), (TIMESTAMP, &timestamp), (SIGNATURE, &signatures.join(" "))] {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+fn sign(key: &[u8], id: &str, timestamp: &str, body: &[u8]) -> Option<String> {
+    // A key of any length is one for HMAC.
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
+        mac.update(part);
+    }
+    Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use standardwebhooks::Webhook;
+
+    use super::*;
+
+    const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const OTHER: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+    fn signed(keys: &str, body: &Bytes) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        SigningKeys::parse(keys).unwrap().sign(&mut headers, "order-7", OffsetDateTime::now_utc(), body);
+        headers
+    }
+
+    #[test]
+    fn a_receiver_with_the_usual_library_takes_the_signature() {
+        let body = Bytes::from_static(b"{\"done\":true}");
+        let headers = signed(KEY, &body);
+        assert_eq!(headers["webhook-id"], "order-7");
+        Webhook::new(KEY).unwrap().verify(&body, &headers).unwrap();
+        assert!(Webhook::new(OTHER).unwrap().verify(&body, &headers).is_err());
+        assert!(Webhook::new(KEY).unwrap().verify(b"{\"done\":false}", &headers).is_err());
+    }
+
+    #[test]
+    fn while_keys_are_changed_both_count() {
+        let body = Bytes::from_static("\0 \u{1f41d}\n".as_bytes());
+        let headers = signed(&format!("{OTHER}\n\n  {KEY}\n"), &body);
+        for key in [KEY, OTHER] {
+            Webhook::new(key).unwrap().verify(&body, &headers).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_bad_key_is_told_by_its_line_and_not_shown() {
+        for bad in ["secret", "whsec_c2hvcnQ=", "whsec_!!!"] {
+            let error = SigningKeys::parse(&format!("{KEY}\n{bad}")).unwrap_err();
+            assert!(error.starts_with("line 2") && !error.contains("c2hvcnQ"), "{error}");
+        }
+        assert!(SigningKeys::parse("\n").is_err());
+        assert_eq!(format!("{:?}", SigningKeys::parse(KEY).unwrap()), "SigningKeys(1)");
+    }
+}
