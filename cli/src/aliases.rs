@@ -4,7 +4,8 @@ use clap::CommandFactory;
 
 use crate::args::Cli;
 
-const ALIASES: [(&str, &str); 4] = [
+const ALIASES: [(&str, &str); 5] = [
+    ("scale_from_zero", "scale_from_zero"),
     ("function_namespace", "function_namespace"),
     ("upstream_timeout", "upstream_timeout"),
     ("basic_auth", "basic_auth"),

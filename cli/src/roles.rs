@@ -15,7 +15,10 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    args::{BusArgs, CallArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderArgs, QueueWorkerRole, WorkerArgs},
+    args::{
+        BusArgs, CallArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderArgs, QueueWorkerRole, WakeArgs,
+        WorkerArgs,
+    },
     failure::{Failure, Result, bad_setting},
     sockets,
     up::surroundings::{DataDir, find_watchdog},
@@ -85,8 +88,13 @@ impl Process {
         self.tasks.wait().await;
     }
 
-    pub(crate) async fn dispatch(&self, bus: &Bus, calls: &CallArgs) -> Result<Dispatch> {
-        let config = DispatchConfig { default_timeout: calls.upstream_timeout };
+    pub(crate) async fn dispatch(&self, bus: &Bus, calls: &CallArgs, wake: &WakeArgs) -> Result<Dispatch> {
+        let config = DispatchConfig {
+            default_timeout: calls.upstream_timeout,
+            wake_timeout: wake.wake_timeout,
+            held_calls: wake.held_calls,
+            scale_from_zero: wake.scale_from_zero,
+        };
         let dispatch = Dispatch::start(bus.clone(), &config, &self.metrics, &self.tasks, self.ending.clone());
         Ok(dispatch.await?)
     }
@@ -99,7 +107,7 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     process.serve_admin(admin);
     let role = Box::pin(async {
         let bus = connect("gateway", &args.nats.nats_url, &args.bus).await?;
-        let dispatch = process.dispatch(&bus, &args.calls).await?;
+        let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
         run_gateway(&process, &args.gateway, args.bus.grace, bus, dispatch, listener).await
     });
     process.run_role(role).await
@@ -111,7 +119,7 @@ pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
     process.serve_admin(admin);
     let role = Box::pin(async {
         let bus = connect("queue-worker", &args.nats.nats_url, &args.bus).await?;
-        let dispatch = process.dispatch(&bus, &args.calls).await?;
+        let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
         run_worker(&process, &args.worker, &args.bus, bus, dispatch).await
     });
     process.run_role(role).await

@@ -6,16 +6,15 @@ use axum::{body::Body, response::Response};
 use http::{HeaderMap, Request};
 use serde::{Serialize, de::DeserializeOwned};
 use skep_bus::Bus;
-use skep_dispatch::{Dispatch, Function, Registry};
+use skep_dispatch::{Dispatch, Function};
 use skep_protocol::{FunctionName, NamespaceInfo, Operation};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{Error, Result, body, door::Stamp};
 
 /// After a change the answer waits this long until reads show it; then it goes out all the same.
 const SHOWN_WITHIN: Duration = Duration::from_secs(2);
-/// A call waits this long for the first replica of a function that should have one.
-const STARTED_WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) struct App {
     pub(crate) bus: Bus,
@@ -23,6 +22,10 @@ pub(crate) struct App {
     pub(crate) async_body_limit: usize,
     pub(crate) alexa_routing: bool,
     pub(crate) body_idle_timeout: Duration,
+    /// Places for alerts.
+    pub(crate) alerts: Arc<Semaphore>,
+    /// What goes on when its request has been answered.
+    pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -39,18 +42,6 @@ impl App {
 
     pub(crate) fn function(&self, name: &FunctionName) -> Result<Arc<Function>> {
         self.dispatch.registry().get(name).ok_or_else(|| Error::UnknownFunction(name.clone()))
-    }
-
-    /// A function to be called now; one whose first replica is still starting is waited for a little.
-    pub(crate) async fn callable(&self, name: &FunctionName) -> Result<Arc<Function>> {
-        let function = self.function(name)?;
-        if function.replicas() > 0 || function.record.replicas == 0 {
-            return Ok(function);
-        }
-        let registry = self.dispatch.registry();
-        let is_settled = |registry: &Registry| registry.get(name).is_none_or(|function| function.replicas() > 0);
-        registry.wait_until(is_settled, STARTED_WITHIN).await;
-        self.function(name)
     }
 
     /// Calls a function and marks its answer.

@@ -50,6 +50,10 @@ pub(crate) enum Error {
         "say which function to call: POST / with the header X-Function: NAME, or POST /function/NAME (GET / tells more)"
     )]
     NoFunctionNamed,
+    #[error("too many alerts are being handled")]
+    TooManyAlerts,
+    #[error("what was begun did not come to its end")]
+    Ended(#[source] tokio::task::JoinError),
     #[error("invalid credentials")]
     Unauthorized,
     #[error("route not found")]
@@ -87,6 +91,8 @@ impl Error {
             Self::MalformedJson { .. } => (StatusCode::BAD_REQUEST, "malformed_json"),
             Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::NoFunctionNamed => (StatusCode::BAD_REQUEST, "no_function_named"),
+            Self::TooManyAlerts => (StatusCode::SERVICE_UNAVAILABLE, "too_many_alerts"),
+            Self::Ended(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "not_allowed"),
@@ -145,6 +151,7 @@ impl IntoResponse for Error {
 fn status_of_call(error: &skep_dispatch::Error) -> (StatusCode, &'static str) {
     match error {
         skep_dispatch::Error::NoReplica(_) => (StatusCode::SERVICE_UNAVAILABLE, "no_replica"),
+        skep_dispatch::Error::TooManyHeld(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_held"),
         skep_dispatch::Error::Unreachable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unreachable"),
         skep_dispatch::Error::Broken { .. } => (StatusCode::BAD_GATEWAY, "broken"),
         skep_dispatch::Error::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "timed_out"),

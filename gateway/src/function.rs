@@ -37,7 +37,7 @@ async fn call(app: &App, request: Request, stamp: &Stamp) -> Result<Response> {
         return Err(Error::MethodNotAllowed);
     }
     let target = Target::parse(request.uri(), ROUTE, app.bus.default_namespace())?;
-    let function = app.callable(&target.function).await?;
+    let function = app.function(&target.function)?;
     let uri = target.uri()?;
     let mut request = request.map(|body| body::streamed(body, app.body_idle_timeout));
     *request.uri_mut() = uri;

@@ -4,6 +4,7 @@
 //! It keeps nothing: any number of gateways may run anywhere.
 //! It does not know how a function is run, what an orchestrator is, or when a queued call is done.
 
+mod alert;
 mod alexa;
 mod app;
 mod async_function;
@@ -33,9 +34,9 @@ use prometheus::Registry;
 use skep_bus::Bus;
 use skep_daemon::{RoleReadiness, serve};
 use skep_dispatch::Dispatch;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
 
 use crate::{app::App, metrics::HttpMetrics};
 pub use crate::{
@@ -66,13 +67,17 @@ pub async fn run(
     readiness.ready();
     tokio::join!(
         serve(listener, router, config.http, draining.clone(), config.grace),
-        nats::answer_requests(app, requests, draining.clone(), config.grace),
+        nats::answer_requests(Arc::clone(&app), requests, draining.clone(), config.grace),
         async {
             shutdown.cancelled().await;
             readiness.not_ready();
             draining.cancel();
         },
     );
+    app.tasks.close();
+    if timeout(config.grace, app.tasks.wait()).await.is_err() {
+        warn!("alerts were not handled within the grace period");
+    }
     Ok(())
 }
 
@@ -101,6 +106,8 @@ fn assemble(
         async_body_limit: config.async_body_limit,
         alexa_routing: config.alexa_routing,
         body_idle_timeout: config.body_idle_timeout,
+        alerts: Arc::new(Semaphore::new(alert::MOST_AT_ONCE)),
+        tasks: TaskTracker::new(),
         shutdown,
     });
     let own_port_metrics = config.serve_metrics.then_some(registry);

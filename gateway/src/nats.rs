@@ -92,7 +92,7 @@ async fn call(
     stamp: &Stamp,
 ) -> Result<(Arc<Function>, Response<Bytes>)> {
     let name = app.bus.default_namespace().function_of_token(&request.function)?;
-    let function = app.callable(&name).await?;
+    let function = app.function(&name)?;
     // A publisher may have copied these from elsewhere; they belong to the HTTP request that is made here.
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::HOST);
@@ -100,8 +100,8 @@ async fn call(
     *http.method_mut() = Method::POST;
     *http.headers_mut() = headers;
     let limit = app.bus.largest_message();
+    let (parts, body) = app.call(&function, http, stamp).await?.into_parts();
     let gathered = timeout(function.timeout + PATIENCE, async {
-        let (parts, body) = app.call(&function, http, stamp).await?.into_parts();
         match Limited::new(body, limit).collect().await {
             Ok(body) => Ok(Response::from_parts(parts, body.to_bytes())),
             Err(error) if error.is::<LengthLimitError>() => {

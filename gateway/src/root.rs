@@ -52,7 +52,7 @@ async fn invoke(State(app): State<Arc<App>>, request: Request) -> Response {
 async fn call(app: &App, request: Request, stamp: &Stamp) -> Result<Response> {
     let uri = own_uri(request.uri())?;
     let (function, mut request) = match named(app, request.headers())? {
-        Some(name) => (app.callable(&name).await?, request.map(|body| body::streamed(body, app.body_idle_timeout))),
+        Some(name) => (app.function(&name)?, request.map(|body| body::streamed(body, app.body_idle_timeout))),
         None if app.alexa_routing => {
             let (parts, body) = request.into_parts();
             let body = app.gathered(&parts.headers, body, ALEXA_LIMIT).await?;

@@ -9,7 +9,7 @@ use axum::{
 use prometheus::Registry;
 
 use crate::{
-    Error,
+    Error, alert,
     app::App,
     async_function,
     auth::{self, Credentials},
@@ -44,6 +44,7 @@ pub fn closed_paths() -> Vec<&'static str> {
 fn closed() -> Routes {
     let mut table = Routes::new();
     let resources = [
+        alert::routes(),
         calls::routes(),
         functions::routes(),
         logs::routes(),

@@ -20,6 +20,8 @@ use crate::{
 
 /// A call that runs longer than this is announced, so that its state can be asked for.
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(100);
+/// A function that is asleep is waited for as long as for a slot; then the call comes again.
+const WAKE_WITHIN: Duration = Duration::from_secs(1);
 /// How long the bus may be away before a delivery that has not begun is given back.
 const BUS_AWAY: Duration = Duration::from_secs(2);
 /// Room that a record needs beside the answer's body.
@@ -54,6 +56,7 @@ impl Worker {
                 let reason = format!("function {} is not deployed", invocation.function);
                 return self.bury_call(delivery, invocation, number - 1, &reason).await;
             };
+            self.dispatch.wake(&function, WAKE_WITHIN).await;
             // A call that has begun stays here, so that its attempts are not forgotten.
             if number == 1 && self.slots.is_congested(&function) {
                 return delivery.again_after(deferral(delivery.delivered)).await;

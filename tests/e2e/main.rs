@@ -21,6 +21,7 @@ mod outcomes;
 mod password;
 mod refused;
 mod routing;
+mod scaling;
 mod secrets;
 mod settings;
 mod streaming;

@@ -96,7 +96,7 @@ async fn run_roles(
     // The controller goes on until the calls in flight have drained, for they need its replicas.
     let controller = Controller::start(config, bus.clone()).await.map_err(Failure::internal)?;
     let controller = process.tasks.spawn(controller.run(process.ending.clone()));
-    let dispatch = process.dispatch(&bus, &args.calls).await?;
+    let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
 
     let gateway = roles::run_gateway(process, &args.gateway, args.bus.grace, bus.clone(), dispatch.clone(), listener);
     let worker_args = WorkerArgs { callback_allow: Some(callback_allow(args)), ..args.worker.clone() };

@@ -95,6 +95,11 @@ impl Bus {
         self.client.connection_state() == async_nats::connection::State::Connected
     }
 
+    /// How long ago the connection was made, or made again.
+    pub fn connected_for(&self) -> Duration {
+        self.connected.elapsed()
+    }
+
     /// Ends both connections in order; no handle on this bus is of use afterwards.
     pub async fn close(&self) {
         self.flush().await;
@@ -126,6 +131,11 @@ impl LastConnected {
 
     fn is_now(&self) {
         self.0.store(OffsetDateTime::now_utc().unix_timestamp(), Ordering::Relaxed);
+    }
+
+    fn elapsed(&self) -> Duration {
+        let seconds = OffsetDateTime::now_utc().unix_timestamp() - self.0.load(Ordering::Relaxed);
+        Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
     }
 
     /// Whether something that was stored at this time may have been handed out before the connection was made.

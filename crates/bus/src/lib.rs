@@ -3,6 +3,7 @@
 //! It offers what the programs need in their own words (submit, deliver, record, dead-letter, registry, control, logs) and hides streams, consumers and headers.
 //! It does not know how a function is reached, what runs it, or what an HTTP caller sees.
 
+mod activity;
 mod answer;
 mod calls;
 mod connect;

@@ -9,7 +9,7 @@ use skep_bus::Bus;
 use skep_protocol::headers;
 use tokio::{
     sync::oneshot,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -20,12 +20,18 @@ use crate::{
     metrics::Metrics,
     registry::Follower,
     response::{CallGuard, InFlight, ResponseBody},
+    usage,
+    wake::Wakes,
 };
 
 /// The watchdog ends a call at the function's limit and says so; only if it does not is the call cut from here.
 const WATCHDOG_FIRST: Duration = Duration::from_secs(2);
 /// Replicas that are tried for one call while nothing of it was sent.
 const MOST_ATTEMPTS: usize = 4;
+/// When none of them took it, the registry has this long to name others.
+const MOVED_WITHIN: Duration = Duration::from_secs(2);
+/// How often a call follows its function to other replicas.
+const MOST_MOVES: usize = 3;
 /// The first look at the registry must come within this.
 const REGISTRY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -33,12 +39,19 @@ const REGISTRY_WITHIN: Duration = Duration::from_secs(10);
 pub struct DispatchConfig {
     /// How long a call may run when the function does not say.
     pub default_timeout: Duration,
+    /// How long a call waits for the first replica of its function.
+    pub wake_timeout: Duration,
+    /// How many calls may wait for one at once.
+    pub held_calls: usize,
+    /// Whether a call wakes a function that is scaled to zero.
+    pub scale_from_zero: bool,
 }
 
 /// The way to every function; cheap to clone.
 #[derive(Clone)]
 pub struct Dispatch {
     registry: Registry,
+    wakes: Arc<Wakes>,
     connections: TaskTracker,
 }
 
@@ -52,17 +65,31 @@ impl Dispatch {
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::register(metrics)?);
-        let (follower, registry) = Follower::new(bus, metrics, config.default_timeout);
+        let (follower, registry) = Follower::new(bus.clone(), metrics, config.default_timeout);
         let (first, seen) = oneshot::channel();
-        tasks.spawn(follower.run(first, shutdown));
+        tasks.spawn(follower.run(first, shutdown.clone()));
+        tasks.spawn(usage::tell(bus.clone(), registry.clone(), shutdown));
         timeout(REGISTRY_WITHIN, seen)
             .await
             .map_err(|_| anyhow::anyhow!("the registry was not readable in time"))??;
-        Ok(Self { registry, connections: TaskTracker::new() })
+        let wakes = Arc::new(Wakes::new(bus, registry.clone(), config));
+        Ok(Self { registry, wakes, connections: TaskTracker::new() })
     }
 
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Has a function woken that is scaled to zero, for a call that comes later; returns when that is seen here, or could not be done in time.
+    pub async fn wake(&self, function: &Function, patience: Duration) {
+        self.wakes.wake(function, patience).await;
+    }
+
+    /// Waits for the first replica of a function that has none, and wakes it if it is scaled to zero.
+    ///
+    /// After the configured time the function is as it was. Dropping this future ends the wait.
+    pub async fn ready(&self, function: &Function) -> Result<()> {
+        self.wakes.ready(function).await
     }
 
     /// Calls a function: the request's path and query are what the function sees, its body is streamed, and so is the answer.
@@ -79,12 +106,9 @@ impl Dispatch {
             metrics: Arc::clone(&function.metrics),
             started: Instant::now(),
             code: StatusCode::BAD_GATEWAY,
+            _use: function.usage.begin(),
         };
-        let deadline = call.started + function.timeout + WATCHDOG_FIRST;
-        let sent = match timeout_at(deadline, self.send(function, request)).await {
-            Ok(sent) => sent,
-            Err(_) => Err(Error::TimedOut(function.name.clone())),
-        };
+        let sent = self.send_where_it_is(function, request).await;
         let sent = sent.and_then(|sent| match told_by_watchdog(function, sent.0.headers()) {
             Some(error) => Err(error),
             None => Ok(sent),
@@ -100,15 +124,44 @@ impl Dispatch {
         Ok(Response::from_parts(parts, body.boxed_unsync()))
     }
 
-    async fn send(
-        &self,
-        function: &Function,
-        mut request: Request<Body>,
-    ) -> Result<(Response<Incoming>, Connection, InFlight)> {
+    /// Sends a request, and sends it again when nothing of it was sent and the function's replicas are others by now.
+    async fn send_where_it_is(&self, function: &Function, mut request: Request<Body>) -> Result<Sent> {
+        let mut moved: Option<Arc<Function>> = None;
+        let mut moves = 0;
+        loop {
+            let current = moved.as_deref().unwrap_or(function);
+            let limit = current.timeout + WATCHDOG_FIRST;
+            let failed = match timeout(limit, self.send(current, request)).await {
+                Ok(Ok(sent)) => return Ok(sent),
+                Ok(Err(failed)) => failed,
+                Err(_) => return Err(Error::TimedOut(function.name.clone())),
+            };
+            let Some(unsent) = failed.unsent.filter(|_| moves < MOST_MOVES) else { return Err(failed.error) };
+            let Some(elsewhere) = self.moved(current).await? else { return Err(failed.error) };
+            request = *unsent;
+            moved = Some(elsewhere);
+            moves += 1;
+        }
+    }
+
+    /// The function with other replicas than it had, if there are some soon.
+    async fn moved(&self, function: &Function) -> Result<Option<Arc<Function>>> {
+        let known = &function.record.endpoints;
+        let is_other =
+            |registry: &Registry| registry.get(&function.name).is_none_or(|found| found.record.endpoints != *known);
+        if !known.is_empty() && !self.registry.wait_until(is_other, MOVED_WITHIN).await {
+            return Ok(None);
+        }
+        let Some(found) = self.registry.get(&function.name) else { return Ok(None) };
+        self.ready(&found).await?;
+        Ok(self.registry.get(&function.name).filter(|found| found.replicas() > 0))
+    }
+
+    async fn send(&self, function: &Function, mut request: Request<Body>) -> Result<Sent, Failed> {
         let mut last_error: Option<BodyError> = None;
         for _ in 0..MOST_ATTEMPTS {
             let Some(endpoint) = balance::choose(&function.endpoints) else {
-                return Err(Error::NoReplica(function.name.clone()));
+                return Err(Failed { error: Error::NoReplica(function.name.clone()), unsent: Some(request.into()) });
             };
             let in_flight = InFlight::begin(endpoint);
             let mut connection = match self.connection(endpoint).await {
@@ -126,12 +179,13 @@ impl Dispatch {
                         request = unsent;
                         last_error = Some(failed.error.into());
                     }
-                    None => return Err(broken(function, failed.error)),
+                    None => return Err(Failed { error: broken(function, failed.error), unsent: None }),
                 },
             }
         }
         let source = last_error.unwrap_or_else(|| "no attempt was made".into());
-        Err(Error::Unreachable { function: function.name.clone(), source })
+        let error = Error::Unreachable { function: function.name.clone(), source };
+        Err(Failed { error, unsent: Some(request.into()) })
     }
 
     async fn connection(&self, endpoint: &Endpoint) -> Result<Connection, BodyError> {
@@ -145,6 +199,15 @@ impl Dispatch {
         }
         opened
     }
+}
+
+/// An answer that has begun.
+type Sent = (Response<Incoming>, Connection, InFlight);
+
+/// A call that was not answered, and its request if nothing of it was sent.
+struct Failed {
+    error: Error,
+    unsent: Option<Box<Request<Body>>>,
 }
 
 fn broken(function: &Function, error: hyper::Error) -> Error {
@@ -172,7 +235,7 @@ fn told_by_watchdog(function: &Function, headers: &HeaderMap) -> Option<Error> {
 /// The status that a failure is counted under.
 fn code_of(error: &Error) -> StatusCode {
     match error {
-        Error::NoReplica(_) | Error::Unreachable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::NoReplica(_) | Error::TooManyHeld(_) | Error::Unreachable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::Broken { .. } => StatusCode::BAD_GATEWAY,
         Error::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         Error::RequestBody(_) => StatusCode::BAD_REQUEST,

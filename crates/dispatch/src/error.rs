@@ -12,6 +12,9 @@ pub enum Error {
     /// No replica is there; nothing was sent.
     #[error("function {0} has no replica that is ready")]
     NoReplica(FunctionName),
+    /// As many calls wait for a replica as may; nothing was sent.
+    #[error("too many calls wait for a replica of function {0} or of others")]
+    TooManyHeld(FunctionName),
     /// No replica took a connection; nothing was sent.
     #[error("no replica of function {function} can be reached")]
     Unreachable {

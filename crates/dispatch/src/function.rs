@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use skep_protocol::{FunctionName, FunctionRecord};
+use skep_protocol::{FunctionName, FunctionRecord, Scaling};
 use tracing::warn;
 
-use crate::{endpoint::Endpoint, metrics::FunctionMetrics};
+use crate::{endpoint::Endpoint, metrics::FunctionMetrics, usage::Usage};
 
 /// What the registry said last; a change makes a new one and keeps the replicas that stay.
 pub struct Function {
@@ -17,6 +17,9 @@ pub struct Function {
     pub max_inflight: Option<usize>,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
     pub(crate) metrics: Arc<FunctionMetrics>,
+    pub(crate) usage: Arc<Usage>,
+    /// The controller may scale it to zero.
+    pub(crate) may_rest: bool,
 }
 
 impl Function {
@@ -26,6 +29,7 @@ impl Function {
         default_timeout: Duration,
         known: &[Arc<Endpoint>],
         metrics: Arc<FunctionMetrics>,
+        usage: Arc<Usage>,
     ) -> Self {
         let endpoints = record
             .endpoints
@@ -43,11 +47,13 @@ impl Function {
         metrics.set_replicas(record.replicas);
         Self {
             timeout: or_default(&name, record.deployment.timeout(), Some(default_timeout)).unwrap_or(default_timeout),
+            may_rest: Scaling::of(&record.deployment).is_ok_and(|scaling| scaling.zero_after.is_some()),
             max_inflight: or_default(&name, record.deployment.max_inflight(), None),
             name,
             record,
             endpoints,
             metrics,
+            usage,
         }
     }
 

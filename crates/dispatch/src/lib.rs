@@ -12,6 +12,8 @@ mod function;
 mod metrics;
 mod registry;
 mod response;
+mod usage;
+mod wake;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};

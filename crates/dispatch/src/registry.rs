@@ -149,11 +149,11 @@ impl Follower {
 
     fn function(&self, name: FunctionName, record: FunctionRecord) -> Arc<Function> {
         let known = self.functions.load().get(&name).cloned();
-        let (endpoints, metrics) = match &known {
-            Some(known) => (known.endpoints.as_slice(), Arc::clone(&known.metrics)),
-            None => (&[][..], Arc::new(self.metrics.of_function(&name))),
+        let (endpoints, metrics, usage) = match &known {
+            Some(known) => (known.endpoints.as_slice(), Arc::clone(&known.metrics), Arc::clone(&known.usage)),
+            None => (&[][..], Arc::new(self.metrics.of_function(&name)), Arc::default()),
         };
-        Arc::new(Function::new(name, record, self.default_timeout, endpoints, metrics))
+        Arc::new(Function::new(name, record, self.default_timeout, endpoints, metrics, usage))
     }
 
     fn publish(&self, functions: Functions, revision: u64) {

@@ -12,13 +12,14 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::{BodyError, connection::Connection, endpoint::Endpoint, metrics::FunctionMetrics};
+use crate::{BodyError, connection::Connection, endpoint::Endpoint, metrics::FunctionMetrics, usage::Use};
 
 /// One call from its start to the end of its answer; dropping it counts it.
 pub(crate) struct CallGuard {
     pub(crate) metrics: Arc<FunctionMetrics>,
     pub(crate) started: Instant,
     pub(crate) code: StatusCode,
+    pub(crate) _use: Use,
 }
 
 impl Drop for CallGuard {

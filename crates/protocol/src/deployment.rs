@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
-use crate::{FunctionRecord, parse_duration};
+use crate::{FunctionRecord, SCALE_MIN, parse_duration};
 
 /// What `POST` and `PUT /system/functions` carry; every optional field may also be `null`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,8 +47,6 @@ pub struct FunctionDeployment {
 /// Memory, CPU and devices, reported exactly as they were sent.
 pub type Resources = BTreeMap<String, Option<String>>;
 
-/// The label that sets how many replicas a function starts with.
-pub const SCALE_MIN: &str = "com.openfaas.scale.min";
 /// The annotation that sets how long one call may run; every hop derives its own limit from it.
 pub const TIMEOUT: &str = "skep.timeout";
 /// The annotation that sets the folder a local function runs in.

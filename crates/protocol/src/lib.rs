@@ -13,17 +13,22 @@ mod name;
 mod namespace;
 mod operation;
 mod registry;
+mod scaling;
 mod subject;
 mod system;
 
 pub use call::{CallRecord, CallState, CallStatus};
 pub use callback::{CallbackTarget, parse_callback, without_credentials};
-pub use deployment::{FunctionDeployment, FunctionStatus, Resources, SCALE_MIN, TIMEOUT, WORKDIR};
+pub use deployment::{FunctionDeployment, FunctionStatus, Resources, TIMEOUT, WORKDIR};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use invocation::Invocation;
 pub use name::{CallId, CallIdError, FunctionName, NameError};
 pub use namespace::{DefaultNamespace, Namespace, NamespaceInfo};
 pub use operation::Operation;
 pub use registry::{Endpoint, FunctionRecord};
+pub use scaling::{
+    Alert, AlertStatus, AlertWebhook, SCALE_FACTOR, SCALE_MAX, SCALE_MIN, SCALE_ZERO, SCALE_ZERO_DURATION, Scaling,
+    ScalingAlert,
+};
 pub use subject::{LANES, Subjects, lane_of};
 pub use system::{DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VersionInfo};

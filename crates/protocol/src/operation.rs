@@ -11,6 +11,10 @@ pub enum Operation {
     Delete,
     /// Body [`ScaleFunction`](crate::ScaleFunction), answer: the registry's revision.
     Scale,
+    /// Body [`FunctionName`](crate::FunctionName): scales it to its minimum if it is at zero; answer: the registry's revision, or 0.
+    Wake,
+    /// Body [`ScalingAlert`](crate::ScalingAlert), answer: the registry's revision, or 0 if nothing follows from it.
+    Alert,
     /// Body null, answer [`ProviderInfo`](crate::ProviderInfo).
     Info,
     /// Body [`LogQuery`](crate::LogQuery), answer: past [`LogLine`](crate::LogLine)s.
@@ -34,11 +38,13 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Deploy,
         Self::Update,
         Self::Delete,
         Self::Scale,
+        Self::Wake,
+        Self::Alert,
         Self::Info,
         Self::Logs,
         Self::ListNamespaces,
@@ -57,6 +63,8 @@ impl Operation {
             Self::Update => "update",
             Self::Delete => "delete",
             Self::Scale => "scale",
+            Self::Wake => "wake",
+            Self::Alert => "alert",
             Self::Info => "info",
             Self::Logs => "logs",
             Self::ListNamespaces => "list-namespaces",

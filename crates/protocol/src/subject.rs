@@ -129,6 +129,11 @@ impl Subjects {
         format!("{}.logs.*", self.prefix)
     }
 
+    /// Where gateways and workers say which functions are in use.
+    pub fn activity(&self) -> String {
+        format!("{}.activity", self.prefix)
+    }
+
     /// The name of the controller's micro service.
     pub fn controller(&self) -> String {
         format!("{}-controller", self.prefix)

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use skep_bus::{Bus, ControlCall, ControlServer};
 use skep_protocol::{
     DeleteFunction, FunctionDeployment, FunctionName, FunctionRecord, LogLine, LogQuery, NamespaceInfo, Operation,
-    ProviderInfo, ScaleFunction, Secret, VersionInfo,
+    ProviderInfo, ScaleFunction, ScalingAlert, Secret, VersionInfo,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::{
@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use crate::{
     Error, LocalConfig, Provider, Result,
     function::{Command, Function, Request},
+    in_use::InUse,
     local::Local,
     namespaces::{Inside, Namespaces},
     validate,
@@ -67,8 +68,13 @@ impl Controller {
         let provider = Arc::new(Local::new(config.local, bus.clone())?);
         let running = Mutex::default();
         let namespaces = Namespaces::read(bus.clone()).await?;
-        let version = config.version;
-        let functions = Arc::new(Functions { bus, provider, version, namespaces, running, tasks, ending });
+        let told = bus.hear_use().await?;
+        let (version, in_use) = (config.version, InUse::default());
+        let functions = Arc::new(Functions { bus, provider, ending, in_use, version, namespaces, running, tasks });
+        let hearing = Arc::clone(&functions);
+        functions.tasks.spawn(async move {
+            hearing.ending.run_until_cancelled(hearing.in_use.hear(told)).await;
+        });
         for (name, record) in functions.bus.functions().await? {
             functions.take_up(name, record).await;
         }
@@ -108,6 +114,7 @@ pub(crate) struct Functions {
     pub(crate) bus: Bus,
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) ending: CancellationToken,
+    pub(crate) in_use: InUse,
     version: VersionInfo,
     namespaces: Namespaces,
     running: Mutex<HashMap<FunctionName, mpsc::Sender<Request>>>,
@@ -127,6 +134,11 @@ impl Functions {
                 let asked: ScaleFunction = call.body()?;
                 let name = self.named(&asked.service_name, &asked.namespace)?;
                 self.ask(name, Command::Scale(asked.replicas)).await
+            }
+            Operation::Wake => self.ask(call.body()?, Command::Wake).await,
+            Operation::Alert => {
+                let alert: ScalingAlert = call.body()?;
+                self.ask(alert.function, Command::Alert(alert.status)).await
             }
             Operation::Info => Ok(json!(self.info())),
             Operation::Logs => self.logs(&call.body()?).await,
@@ -201,6 +213,7 @@ impl Functions {
         }
         running.remove(name);
         self.provider.forget(name);
+        self.in_use.forget(name);
         true
     }
 

@@ -3,9 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use skep_protocol::{FunctionDeployment, FunctionName, FunctionRecord};
+use skep_protocol::{AlertStatus, FunctionDeployment, FunctionName, FunctionRecord, Scaling};
 use time::OffsetDateTime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tracing::{info, warn};
 
 use crate::{Error, Replicas, Result, controller::Functions};
@@ -13,19 +16,27 @@ use crate::{Error, Replicas, Result, controller::Functions};
 /// Between two attempts to write the registry.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// Everyone has said by then, over a new connection, what is in use.
+const HEARD_AFTER: Duration = Duration::from_secs(10);
+
 /// What can be asked of a function.
 pub(crate) enum Command {
     Deploy(FunctionDeployment),
     Update(FunctionDeployment),
     Delete,
     Scale(u64),
+    /// Brings it to its minimum if it is at zero.
+    Wake,
+    Alert(AlertStatus),
 }
 
 impl Command {
     pub(crate) fn not_found(&self, name: &FunctionName) -> Error {
         Error::NotFound(match self {
             Self::Delete => format!("No such service found: {name}."),
-            Self::Deploy(_) | Self::Update(_) | Self::Scale(_) => format!("function {name} not found"),
+            Self::Deploy(_) | Self::Update(_) | Self::Scale(_) | Self::Wake | Self::Alert(_) => {
+                format!("function {name} not found")
+            }
         })
     }
 }
@@ -42,6 +53,8 @@ pub(crate) struct Function {
     record: Option<FunctionRecord>,
     /// A write failed, so the registry may hold something else.
     doubtful: bool,
+    /// The last time that something was done with it here.
+    touched: Instant,
     replicas: Box<dyn Replicas>,
     requests: mpsc::Receiver<Request>,
 }
@@ -57,7 +70,7 @@ impl Function {
         if let Some(record) = &record {
             replicas.take_up(record);
         }
-        Self { functions, name, record, doubtful: false, replicas, requests }
+        Self { functions, name, record, doubtful: false, touched: Instant::now(), replicas, requests }
     }
 
     /// Keeps the replicas as they are wanted and the registry as they are, until deleted or the controller ends.
@@ -69,6 +82,7 @@ impl Function {
             if self.is_gone() && self.functions.forget(&self.name, &self.requests) {
                 return;
             }
+            let idle_at = self.idle_at();
             tokio::select! {
                 biased;
                 () = ending.cancelled() => break,
@@ -80,12 +94,14 @@ impl Function {
                 }
                 () = self.replicas.changed() => {}
                 () = tokio::time::sleep(WRITE_AGAIN_AFTER), if self.doubtful => {}
+                () = tokio::time::sleep_until(idle_at.unwrap_or(self.touched)), if idle_at.is_some() => self.rest().await,
             }
         }
         self.end().await;
     }
 
     async fn handle(&mut self, command: Command) -> Result<Value> {
+        self.touched = Instant::now();
         match (self.record.clone(), command) {
             (None, Command::Deploy(deployment)) => {
                 let replicas = self.admit(&deployment).await?;
@@ -101,12 +117,49 @@ impl Function {
                 let replicas = replicas_after_update(&record, minimum);
                 self.put(FunctionRecord { deployment, replicas, ..record }).await
             }
-            (Some(record), Command::Scale(replicas)) => {
-                self.functions.provider.check_replicas(&self.name, replicas)?;
-                self.put(FunctionRecord { replicas, ..record }).await
+            (Some(record), Command::Scale(replicas)) => self.scale(record, replicas).await,
+            (Some(record), Command::Wake) => match record.replicas {
+                0 => {
+                    let replicas = scaling(&record)?.awake();
+                    self.scale(record, replicas).await
+                }
+                _ => Ok(json!(0)),
+            },
+            (Some(record), Command::Alert(status)) => {
+                let replicas = scaling(&record)?.after_alert(record.replicas, status);
+                if replicas == record.replicas { Ok(json!(0)) } else { self.scale(record, replicas).await }
             }
             (Some(_), Command::Delete) => self.delete().await,
             (None, command) => Err(command.not_found(&self.name)),
+        }
+    }
+
+    async fn scale(&mut self, record: FunctionRecord, replicas: u64) -> Result<Value> {
+        self.functions.provider.check_replicas(&self.name, replicas)?;
+        self.put(FunctionRecord { replicas, ..record }).await
+    }
+
+    /// When it has been idle for long enough to be scaled to zero, if it is not used until then.
+    fn idle_at(&self) -> Option<Instant> {
+        let record = self.record.as_ref().filter(|record| record.replicas > 0)?;
+        let zero_after = scaling(record).ok()?.zero_after?;
+        Some(self.functions.in_use.last_of(&self.name).map_or(self.touched, |used| used.max(self.touched)) + zero_after)
+    }
+
+    /// Scales it to zero, unless it was used meanwhile, or nobody could tell that it was.
+    async fn rest(&mut self) {
+        if self.idle_at().is_none_or(|idle_at| idle_at > Instant::now()) {
+            return;
+        }
+        self.touched = Instant::now();
+        let Some(record) = self.record.clone() else { return };
+        let bus = &self.functions.bus;
+        if !bus.is_connected() || bus.connected_for() < HEARD_AFTER {
+            return;
+        }
+        match self.scale(record, 0).await {
+            Ok(_) => info!(function = %self.name, "function was idle"),
+            Err(error) => warn!(%error, function = %self.name, "an idle function was not scaled to zero"),
         }
     }
 
@@ -191,6 +244,11 @@ impl Function {
             self.replicas.changed().await;
         }
     }
+}
+
+/// The controller checks labels before it writes them, so a bad one is only possible after a change of skep itself.
+fn scaling(record: &FunctionRecord) -> Result<Scaling> {
+    Scaling::of(&record.deployment).map_err(Error::Invalid)
 }
 
 /// An update goes back to the label's minimum, but not below what someone scaled up to.

@@ -10,6 +10,7 @@
 mod controller;
 mod error;
 mod function;
+mod in_use;
 mod local;
 mod namespaces;
 mod provider;

@@ -1,6 +1,6 @@
 //! What can be said of a deployment without looking at the machine.
 
-use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName};
+use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, Scaling};
 
 use crate::{Error, Result};
 
@@ -11,7 +11,7 @@ pub(crate) fn deployment(deployment: &mut FunctionDeployment, default: &DefaultN
         (deployment.service, deployment.namespace) = (service.to_owned(), namespace.to_owned());
     }
     let invalid = |reason: String| Error::Invalid(format!("function {name}: {reason}"));
-    deployment.initial_replicas().map_err(invalid)?;
+    Scaling::of(deployment).map_err(invalid)?;
     deployment.timeout().map_err(invalid)?;
     deployment.max_inflight().map_err(invalid)?;
     for (variable, value) in &deployment.env_vars {

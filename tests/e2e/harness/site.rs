@@ -181,6 +181,8 @@ impl Site {
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("TMPDIR", self.path("tmp")).current_dir(self.folder());
+        // What a test has scaled to 0 stays there, unless the test says otherwise.
+        command.env("SKEP_SCALE_FROM_ZERO", "false");
         for inherited in ["PATH", "HOME"] {
             command.env(inherited, variable(inherited).unwrap_or_default());
         }

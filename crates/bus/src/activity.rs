@@ -1,0 +1,28 @@
+//! Which functions are in use: told every second by whoever calls them, heard by the controller.
+//!
+//! Nothing of it is stored: what is lost is told again a second later.
+
+use futures_util::{Stream, StreamExt};
+use skep_protocol::FunctionName;
+
+use crate::{Bus, Error, Result};
+
+/// Names that one message carries.
+const MOST_NAMES: usize = 1000;
+
+impl Bus {
+    /// Says that these functions were used since this was said last, or are in use now.
+    pub async fn tell_use(&self, functions: &[FunctionName]) {
+        for names in functions.chunks(MOST_NAMES) {
+            let Ok(names) = serde_json::to_vec(names) else { return };
+            // Without a connection it waits for the next one, like all that is published.
+            let _ = self.client.publish(self.subjects.activity(), names.into()).await;
+        }
+    }
+
+    /// Functions that are in use, as it is told from now on.
+    pub async fn hear_use(&self) -> Result<impl Stream<Item = Vec<FunctionName>> + use<>> {
+        let told = self.client.subscribe(self.subjects.activity()).await.map_err(Error::unavailable)?;
+        Ok(told.filter_map(|message| async move { serde_json::from_slice(&message.payload).ok() }))
+    }
+}

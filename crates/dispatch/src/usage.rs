@@ -1,0 +1,80 @@
+//! Whether a function is in use, and the report of it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use skep_bus::Bus;
+use tokio_util::sync::CancellationToken;
+
+use crate::Registry;
+
+/// How often is told which functions are in use.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// One function's calls from here, those that wait for a replica included.
+#[derive(Default)]
+pub(crate) struct Usage {
+    under_way: AtomicUsize,
+    since_last_told: AtomicBool,
+}
+
+/// One use, for as long as it is held.
+pub(crate) struct Use(Arc<Usage>);
+
+impl Usage {
+    pub(crate) fn begin(self: &Arc<Self>) -> Use {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.touch();
+        Use(Arc::clone(self))
+    }
+
+    pub(crate) fn touch(&self) {
+        self.since_last_told.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was used since this was asked last, or is in use now.
+    fn take(&self) -> bool {
+        self.since_last_told.swap(false, Ordering::Relaxed) || self.under_way.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        // What ends now was in use until now.
+        self.0.touch();
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Tells the controller of the functions that it may scale to zero, until shutdown.
+pub(crate) async fn tell(bus: Bus, registry: Registry, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(TELL_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let used = registry.all().into_iter().filter(|function| function.may_rest && function.usage.take());
+        let names: Vec<_> = used.map(|function| function.name.clone()).collect();
+        shutdown.run_until_cancelled(bus.tell_use(&names)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_use_from_its_begin_to_after_its_end() {
+        let usage = Arc::new(Usage::default());
+        assert!(!usage.take());
+        let call = usage.begin();
+        assert!(usage.take() && usage.take());
+        drop(call);
+        assert!(usage.take() && !usage.take());
+        usage.touch();
+        assert!(usage.take() && !usage.take());
+    }
+}

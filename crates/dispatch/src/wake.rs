@@ -1,0 +1,120 @@
+//! Waiting for a replica, and waking a function that is scaled to zero: one request to the controller, however many calls wait.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use skep_bus::Bus;
+use skep_protocol::{FunctionName, Operation};
+use tokio::{
+    sync::{Mutex as Turns, Semaphore},
+    time::timeout,
+};
+use tracing::warn;
+
+use crate::{DispatchConfig, Error, Function, Registry, Result};
+
+/// A function that is still asleep, or a controller that does not answer, is asked again after this long.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// What the controller has written is seen here within this.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+
+pub(crate) struct Wakes {
+    bus: Bus,
+    registry: Registry,
+    wake_timeout: Duration,
+    scale_from_zero: bool,
+    /// Places for calls that wait.
+    places: Semaphore,
+    /// Who asks for a function has its turn; the others wait for it.
+    turns: Mutex<HashMap<FunctionName, Weak<Turns<()>>>>,
+}
+
+impl Wakes {
+    pub(crate) fn new(bus: Bus, registry: Registry, config: &DispatchConfig) -> Self {
+        Self {
+            bus,
+            registry,
+            wake_timeout: config.wake_timeout,
+            scale_from_zero: config.scale_from_zero,
+            places: Semaphore::new(config.held_calls),
+            turns: Mutex::default(),
+        }
+    }
+
+    /// Returns when the function has a replica or is gone, or when it took too long; dropping it ends the wait.
+    pub(crate) async fn ready(&self, function: &Function) -> Result<()> {
+        if function.replicas() > 0 || self.stays_asleep(function) {
+            return Ok(());
+        }
+        let Ok(_place) = self.places.try_acquire() else {
+            return Err(Error::TooManyHeld(function.name.clone()));
+        };
+        let _use = function.usage.begin();
+        let is_settled = |registry: &Registry| registry.get(&function.name).is_none_or(|found| found.replicas() > 0);
+        tokio::select! {
+            _ = self.registry.wait_until(is_settled, self.wake_timeout) => Ok(()),
+            never = self.keep_awake(&function.name) => match never {},
+        }
+    }
+
+    /// Has a function woken if it is asleep, and returns when that is seen here, or could not be done in time.
+    pub(crate) async fn wake(&self, function: &Function, patience: Duration) {
+        function.usage.touch();
+        if !self.is_asleep(&function.name) || self.stays_asleep(function) {
+            return;
+        }
+        let turns = self.turns_of(&function.name);
+        let asked = timeout(patience, async {
+            let _turn = turns.lock().await;
+            self.ask(&function.name).await;
+        });
+        // Whoever waits for a replica sees for himself whether there is one.
+        let _ = asked.await;
+    }
+
+    /// Asks as often as the function falls asleep, until dropped.
+    async fn keep_awake(&self, name: &FunctionName) -> Infallible {
+        let turns = self.turns_of(name);
+        let _turn = turns.lock().await;
+        loop {
+            self.ask(name).await;
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+    }
+
+    async fn ask(&self, name: &FunctionName) {
+        if !self.is_asleep(name) {
+            return;
+        }
+        match self.bus.control(Operation::Wake, name).await {
+            Ok(revision) => {
+                self.registry.wait_for_revision(revision, SEEN_WITHIN).await;
+            }
+            Err(error) => warn!(error = error.chain(), function = %name, "a function could not be woken"),
+        }
+    }
+
+    fn is_asleep(&self, name: &FunctionName) -> bool {
+        self.registry.get(name).is_some_and(|function| function.record.replicas == 0)
+    }
+
+    fn stays_asleep(&self, function: &Function) -> bool {
+        function.record.replicas == 0 && !self.scale_from_zero
+    }
+
+    fn turns_of(&self, name: &FunctionName) -> Arc<Turns<()>> {
+        let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turns) = all.get(name).and_then(Weak::upgrade) {
+            return turns;
+        }
+        // What nobody waits for any more goes, so that there are as many as functions that sleep.
+        all.retain(|_, turns| turns.strong_count() > 0);
+        let turns = Arc::new(Turns::new(()));
+        all.insert(name.clone(), Arc::downgrade(&turns));
+        turns
+    }
+}
