@@ -23,13 +23,22 @@ impl Failure {
 
     /// Says on STDERR, in one line, why the program ends.
     pub(crate) fn report(&self) -> ExitCode {
-        let (text, code) = match self {
-            Self::Setting(message) => (message.clone(), 2),
-            Self::Internal(error) => (format!("{error:#}"), 1),
+        let code = match self {
+            Self::Setting(_) => 2,
+            Self::Internal(_) => 1,
         };
         // Nothing is left to be done if STDERR is closed.
-        let _ = writeln!(std::io::stderr(), "skep: {}", one_line(&text));
+        let _ = writeln!(std::io::stderr(), "skep: {}", one_line(&self.to_string()));
         ExitCode::from(code)
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Setting(message) => formatter.write_str(message),
+            Self::Internal(error) => write!(formatter, "{error:#}"),
+        }
     }
 }
 

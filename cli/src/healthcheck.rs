@@ -23,22 +23,25 @@ pub(crate) async fn run(args: HealthcheckArgs) -> Result<()> {
     if address.ip().is_unspecified() {
         address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
-    let answer = match timeout(WITHIN, ask(address)).await {
-        Ok(answer) => answer.map_err(|error| not_ready(address, error))?,
-        Err(_) => return Err(not_ready(address, format_args!("no answer within {} s", WITHIN.as_secs()))),
-    };
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    if head.split(' ').nth(1) == Some("200") { Ok(()) } else { Err(not_ready(address, body)) }
+    let asked = ask(address, "/readyz").await;
+    asked.map_err(|reason| Failure::internal(anyhow::anyhow!("{address} is not ready: {reason}")))
 }
 
-async fn ask(address: SocketAddr) -> std::io::Result<String> {
+/// Whether a path is answered with 200, and soon; if not, why.
+pub(crate) async fn ask(address: SocketAddr, path: &str) -> Result<(), String> {
+    let answer = match timeout(WITHIN, answer(address, path)).await {
+        Ok(answer) => answer.map_err(|error| error.to_string())?,
+        Err(_) => return Err(format!("no answer within {} s", WITHIN.as_secs())),
+    };
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    if head.split(' ').nth(1) == Some("200") { Ok(()) } else { Err(body.trim().to_owned()) }
+}
+
+async fn answer(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.take(10_000).read_to_string(&mut answer).await?;
     Ok(answer)
-}
-
-fn not_ready(address: SocketAddr, reason: impl std::fmt::Display) -> Failure {
-    Failure::internal(anyhow::anyhow!("{address} is not ready: {reason}"))
 }

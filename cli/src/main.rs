@@ -2,12 +2,14 @@
 
 mod aliases;
 mod args;
+mod doctor;
 mod failure;
 mod guard;
 mod healthcheck;
 mod output;
 mod roles;
 mod sockets;
+mod swarm;
 mod up;
 
 use std::process::ExitCode;
@@ -44,6 +46,8 @@ fn start(cli: Cli) -> Result<()> {
             Command::Gateway(args) => Box::pin(roles::gateway(*args)).await,
             Command::QueueWorker(args) => Box::pin(roles::queue_worker(*args)).await,
             Command::Controller(args) => Box::pin(roles::controller(*args)).await,
+            Command::Swarm(command) => swarm::run(command).await,
+            Command::Doctor(args) => doctor::run(args).await,
             Command::Healthcheck(args) => healthcheck::run(args).await,
             Command::Guard(_) => Ok(()),
         }

@@ -2,7 +2,7 @@
 //!
 //! First all checks and sockets, so that nothing is half started; then NATS, the controller, the gateway and the queue-worker, the same as on a Swarm; then the functions of the stack file.
 
-mod nats;
+pub(crate) mod nats;
 mod report;
 pub(crate) mod surroundings;
 

@@ -1,4 +1,5 @@
 //! On Swarms of the tests' own engines.
 
 mod engines;
+mod one_command;
 mod stack;

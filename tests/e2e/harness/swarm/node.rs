@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    super::{Program, wait_until},
+    super::{Program, programs::SKEP, wait_until},
     world::{World, command},
 };
 
@@ -49,6 +49,14 @@ impl Node {
     /// Runs `docker` to its end: what it said, good or bad.
     pub(crate) async fn try_docker(&self, arguments: &[&str]) -> Result<String, String> {
         finish(self.command(arguments)).await
+    }
+
+    /// `skep` with this engine.
+    pub(crate) fn skep(&self, arguments: &[&str]) -> Command {
+        let mut skep = command(SKEP.to_str().unwrap());
+        skep.env("DOCKER_HOST", format!("unix://{}", self.socket.display())).env("TMPDIR", &self.folder);
+        skep.args(arguments).stdin(Stdio::null());
+        skep
     }
 
     /// `docker` with this engine.

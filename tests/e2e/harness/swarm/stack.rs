@@ -24,8 +24,7 @@ impl Swarm {
     /// Deploys the stack file again, with other settings, and waits until all of it is healthy.
     pub(crate) async fn update_stack(&self, settings: &[(&str, &str)]) {
         let file = repository().join("docker-compose.yml");
-        let mut deploy =
-            self.manager().command(&["stack", "deploy", "--detach=true", "--resolve-image", "never", "-c"]);
+        let mut deploy = self.manager().command(&["stack", "deploy", "--resolve-image", "never", "-c"]);
         deploy.arg(file).arg("skep").env("SKEP_PROMETHEUS", "0").envs(settings.iter().copied());
         finish(deploy).await.unwrap_or_else(|said| panic!("docker stack deploy: {said}"));
         let only_controller =
