@@ -48,6 +48,7 @@ impl Platform {
             replicas: endpoints.len() as u64,
             endpoints,
             created_at: OffsetDateTime::now_utc(),
+            problem: None,
         };
         let functions = self.jetstream.get_key_value(Subjects::default().stream("FUNCTIONS")).await?;
         functions.put(FUNCTION, serde_json::to_vec(&record)?.into()).await?;

@@ -2,8 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use skep_protocol::{DefaultNamespace, Subjects};
+use skep_provider::DockerHost;
 use skep_queue_worker::{Allowance, SubjectPattern};
 
 /// Functions as a Service for your own machines: HTTP calls, webhooks and NATS messages in, any program runs, nothing accepted is lost.
@@ -25,7 +26,7 @@ pub(crate) enum Command {
     Gateway(Box<GatewayRole>),
     /// Run only a queue-worker: runs accepted calls and delivers callbacks
     QueueWorker(Box<QueueWorkerRole>),
-    /// Run only the controller, with functions as processes of this machine
+    /// Run only the controller: turns deployments into replicas, as processes of this machine or on a Swarm
     Controller(Box<ControllerRole>),
     /// Start or stop the platform as a stack of a Docker Swarm
     #[command(subcommand)]
@@ -113,8 +114,31 @@ pub(crate) struct ControllerRole {
     pub(crate) bus: BusArgs,
     #[command(flatten)]
     pub(crate) calls: CallArgs,
+    /// What runs the functions
+    #[arg(long = "provider", env = "SKEP_PROVIDER", default_value = "local")]
+    pub(crate) provider_kind: ProviderKind,
     #[command(flatten)]
     pub(crate) provider: ProviderArgs,
+    #[command(flatten)]
+    pub(crate) swarm: SwarmArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProviderKind {
+    /// Functions are processes of this machine
+    Local,
+    /// Functions are services of a Docker Swarm
+    Swarm,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SwarmArgs {
+    /// The Docker engine of a Swarm manager, as unix:///… or tcp://host:port
+    #[arg(long, env = "SKEP_DOCKER_HOST", default_value = "unix:///var/run/docker.sock")]
+    pub(crate) docker_host: DockerHost,
+    /// The overlay network of functions; by default the first with the label openfaas=true
+    #[arg(long, env = "SKEP_FUNCTION_NETWORK")]
+    pub(crate) function_network: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -8,16 +8,16 @@ use skep_daemon::{HttpLimits, Readiness};
 use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{Credentials, GatewayConfig};
 use skep_process::ProcessTag;
-use skep_protocol::VersionInfo;
-use skep_provider::{Config as ControllerConfig, Controller, LocalConfig};
+use skep_protocol::{CallId, VersionInfo};
+use skep_provider::{Config as ControllerConfig, Controller, LocalConfig, ProviderConfig, SwarmConfig};
 use skep_queue_worker::{SigningKeys, WorkerConfig};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     args::{
-        BusArgs, CallArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderArgs, QueueWorkerRole, WakeArgs,
-        WorkerArgs,
+        BusArgs, CallArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderArgs, ProviderKind, QueueWorkerRole,
+        SwarmArgs, WakeArgs, WorkerArgs,
     },
     failure::{Failure, Result, bad_setting},
     sockets,
@@ -127,17 +127,42 @@ pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
 
 pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
     let process = Process::new();
-    let data_dir = DataDir::open(&args.provider.data_dir)?;
+    let data_dir = match args.provider_kind {
+        ProviderKind::Local => Some(DataDir::open(&args.provider.data_dir)?),
+        ProviderKind::Swarm => None,
+    };
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
         let bus = connect("controller", &args.nats.nats_url, &args.bus).await?;
-        let config = controller_config(&args.provider, &data_dir, &args.calls, args.bus.grace)?;
-        let controller = Controller::start(config, bus).await.map_err(Failure::internal)?;
+        let config = match &data_dir {
+            Some(data_dir) => local_controller(&args.provider, data_dir, &args.calls, args.bus.grace)?,
+            None => swarm_controller(&args.swarm, &args.calls, args.bus.grace),
+        };
+        let Some(controller) = start_controller(&process, config, bus).await? else { return Ok(()) };
         let controller = controller.run(process.shutdown.clone());
         process.while_ready("controller", controller).await.map_err(Failure::internal)
     });
     process.run_role(role).await
+}
+
+/// A controller that waits for its turn is as ready as it can be; `None` if it was told to stop meanwhile.
+async fn start_controller(process: &Process, config: ControllerConfig, bus: Bus) -> Result<Option<Controller>> {
+    let waiting = CancellationToken::new();
+    let readiness = process.readiness.role("controller");
+    let mut starting = Box::pin(Controller::start(config, bus, waiting.clone()));
+    let started = tokio::select! {
+        started = &mut starting => started,
+        () = waiting.cancelled() => {
+            readiness.ready();
+            match process.shutdown.run_until_cancelled(starting).await {
+                Some(started) => started,
+                None => return Ok(None),
+            }
+        }
+        () = process.shutdown.cancelled() => return Ok(None),
+    };
+    started.map(Some).map_err(Failure::internal)
 }
 
 pub(crate) async fn connect(role: &str, url: &str, args: &BusArgs) -> Result<Bus> {
@@ -230,25 +255,42 @@ pub(crate) fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
-pub(crate) fn controller_config(
+pub(crate) fn local_controller(
     args: &ProviderArgs,
     data_dir: &DataDir,
     calls: &CallArgs,
     grace: Duration,
 ) -> Result<ControllerConfig> {
-    Ok(ControllerConfig {
-        version: VersionInfo {
-            commit_message: String::new(),
-            sha: skep_daemon::COMMIT.to_owned(),
-            release: skep_daemon::VERSION.to_owned(),
-        },
-        grace,
-        local: LocalConfig {
-            watchdog: find_watchdog(args.watchdog.as_deref())?,
-            data_dir: data_dir.path.clone(),
-            default_timeout: calls.upstream_timeout,
-            environment: inherited_environment(),
-            process_tag: ProcessTag::new(environment().get(ProcessTag::VARIABLE).map(String::as_str)),
-        },
-    })
+    let local = LocalConfig {
+        watchdog: find_watchdog(args.watchdog.as_deref())?,
+        data_dir: data_dir.path.clone(),
+        default_timeout: calls.upstream_timeout,
+        environment: inherited_environment(),
+        process_tag: ProcessTag::new(environment().get(ProcessTag::VARIABLE).map(String::as_str)),
+    };
+    // The folder is locked, so whoever had this name has ended.
+    let holder = format!("{} {}", host(), data_dir.path.display());
+    Ok(ControllerConfig { version: version(), grace, holder, provider: ProviderConfig::Local(local) })
+}
+
+fn swarm_controller(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> ControllerConfig {
+    let swarm = SwarmConfig {
+        docker_host: args.docker_host.clone(),
+        function_network: args.function_network.clone().filter(|network| !network.is_empty()),
+        default_timeout: calls.upstream_timeout,
+    };
+    let holder = format!("{} {}", host(), CallId::generate());
+    ControllerConfig { version: version(), grace, holder, provider: ProviderConfig::Swarm(swarm) }
+}
+
+fn version() -> VersionInfo {
+    VersionInfo {
+        commit_message: String::new(),
+        sha: skep_daemon::COMMIT.to_owned(),
+        release: skep_daemon::VERSION.to_owned(),
+    }
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -163,7 +163,9 @@ fn status_of_bus(error: &skep_bus::Error) -> (StatusCode, &'static str) {
     match error {
         skep_bus::Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "bus_unavailable"),
         skep_bus::Error::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
-        skep_bus::Error::NoController => (StatusCode::SERVICE_UNAVAILABLE, "no_controller"),
+        skep_bus::Error::NoController | skep_bus::Error::NotController => {
+            (StatusCode::SERVICE_UNAVAILABLE, "no_controller")
+        }
         skep_bus::Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
         skep_bus::Error::IdInUse { .. } => (StatusCode::CONFLICT, "call_id_in_use"),
         skep_bus::Error::Refused { status, .. } => status_of_refusal(*status),

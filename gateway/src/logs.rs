@@ -1,6 +1,6 @@
 //! `/system/logs`: a function's log as one JSON object a line, past lines first and then, if wanted, those that come.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -16,6 +16,9 @@ use skep_protocol::{DefaultNamespace, FunctionName, LogLine, LogQuery, Operation
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{Error, Result, Routes, app::App, input::Queried};
+
+/// A controller that publishes lines only while somebody follows does so for a minute.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(20);
 
 pub(crate) fn routes() -> Routes {
     vec![("/system/logs", get(logs))]
@@ -47,8 +50,20 @@ async fn logs(State(app): State<Arc<App>>, Queried(parameters): Queried<LogParam
         let wanted = !seen.take(line) && is_wanted(line, &query);
         async move { wanted }
     });
-    let lines = stream::iter(past).chain(coming.take_until(app.shutdown.clone().cancelled_owned()));
+    let shutdown = app.shutdown.clone();
+    let end = async move { shutdown.run_until_cancelled(keep_asking(app, name)).await };
+    let lines = stream::iter(past).chain(coming.take_until(Box::pin(end)));
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(written(lines))).into_response())
+}
+
+/// Lets the controller know, for as long as the caller is there, that somebody follows.
+async fn keep_asking(app: Arc<App>, name: FunctionName) {
+    loop {
+        tokio::time::sleep(ASKED_AGAIN_AFTER).await;
+        let query = LogQuery { name: name.to_string(), tail: Some(1), follow: true, ..LogQuery::default() };
+        // Lines that were missed while the controller was away come when it is back.
+        let _ = app.control::<Vec<LogLine>>(Operation::Logs, &query).await;
+    }
 }
 
 enum Follow {
@@ -72,6 +87,7 @@ impl LogParameters {
             instance: Some(self.instance).filter(|instance| !instance.is_empty()),
             tail: read_tail(&self.tail)?,
             since: read_since(&self.since)?,
+            follow: matches!(follow, Follow::Yes),
         };
         Ok((name, query, follow))
     }

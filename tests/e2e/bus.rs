@@ -190,24 +190,58 @@ async fn the_registry_is_read_whole_empty_or_not() {
 
     let (_site, _server, bus) = start().await;
     assert!(bus.functions().await.unwrap().is_empty());
-    let record = |service: &str| FunctionRecord {
-        deployment: FunctionDeployment { service: service.to_owned(), ..Default::default() },
-        replicas: 1,
-        endpoints: vec![],
-        created_at: OffsetDateTime::UNIX_EPOCH,
-    };
+    let lease = bus.take_lease("one", &CancellationToken::new()).await.unwrap();
+    assert!(bus.functions().await.unwrap().is_empty());
     for name in ["a", "b", "c"] {
-        bus.put_function(&name.parse().unwrap(), &record(name)).await.unwrap();
+        lease.put_function(&name.parse().unwrap(), &function_record(name)).await.unwrap();
     }
-    bus.remove_function(&"b".parse().unwrap()).await.unwrap();
+    lease.remove_function(&"b".parse().unwrap()).await.unwrap();
     let names: Vec<String> = bus.functions().await.unwrap().into_iter().map(|(name, _)| name.into()).collect();
     assert_eq!(names, ["a", "c"]);
 
     let mut events = std::pin::pin!(bus.watch_functions().await.unwrap());
     while !matches!(events.next().await.unwrap().unwrap(), RegistryEvent::Current) {}
-    let revision = bus.put_function(&"d".parse().unwrap(), &record("d")).await.unwrap();
+    let revision = lease.put_function(&"d".parse().unwrap(), &function_record("d")).await.unwrap();
     let change = events.next().await.unwrap().unwrap();
     assert!(
         matches!(change, RegistryEvent::Put { name, revision: seen, .. } if name.as_str() == "d" && seen == revision)
     );
+}
+
+#[tokio::test]
+async fn what_a_former_controller_writes_is_refused() {
+    let (_site, _server, bus) = start().await;
+    let name = "f".parse().unwrap();
+    let former = bus.take_lease("one", &CancellationToken::new()).await.unwrap();
+    former.put_function(&name, &function_record("f")).await.unwrap();
+    let waiting = tokio::spawn({
+        let bus = bus.clone();
+        async move { bus.take_lease("two", &CancellationToken::new()).await.unwrap() }
+    });
+    // Without an end of the first, as when its process stands still, the lease has to run out.
+    let present = waiting.await.unwrap();
+    assert!(present.is_held() && !former.is_held());
+    for refused in
+        [former.put_function(&name, &function_record("f")).await.map(|_| ()), former.remove_function(&name).await]
+    {
+        assert!(matches!(refused, Err(skep_bus::Error::NotController)), "{refused:?}");
+    }
+    assert_eq!(bus.functions().await.unwrap().len(), 1);
+    present.remove_function(&name).await.unwrap();
+
+    // It is the same one that keeps it, whether or not the lease ran out while the server was away.
+    let again = bus.take_lease("two", &CancellationToken::new()).await.unwrap();
+    again.put_function(&name, &function_record("f")).await.unwrap();
+    again.release().await;
+    bus.take_lease("three", &CancellationToken::new()).await.unwrap();
+}
+
+fn function_record(service: &str) -> FunctionRecord {
+    FunctionRecord {
+        deployment: FunctionDeployment { service: service.to_owned(), ..Default::default() },
+        replicas: 1,
+        endpoints: vec![],
+        created_at: OffsetDateTime::UNIX_EPOCH,
+        problem: None,
+    }
 }

@@ -18,6 +18,7 @@ use skep_provider::{
 };
 use skep_queue_worker::Allowance;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::{UpArgs, WorkerArgs},
@@ -92,9 +93,10 @@ async fn run_roles(
         ),
     })?;
     process.serve_admin(admin);
-    let config = roles::controller_config(&args.provider, data_dir, &args.calls, args.bus.grace)?;
+    let config = roles::local_controller(&args.provider, data_dir, &args.calls, args.bus.grace)?;
     // The controller goes on until the calls in flight have drained, for they need its replicas.
-    let controller = Controller::start(config, bus.clone()).await.map_err(Failure::internal)?;
+    let starting = Box::pin(Controller::start(config, bus.clone(), CancellationToken::new()));
+    let controller = starting.await.map_err(Failure::internal)?;
     let controller = process.tasks.spawn(controller.run(process.ending.clone()));
     let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
 

@@ -43,6 +43,9 @@ pub enum Error {
     Refused { status: u16, message: String },
     #[error("the controller does not answer")]
     NoController,
+    /// A write of somebody who was the controller once.
+    #[error("another controller has taken over")]
+    NotController,
 }
 
 impl Error {

@@ -1,11 +1,11 @@
-//! What is deployed and where it can be reached: one key per function, written only by the controller.
+//! What is deployed and where it can be reached: one key per function, written only by the controller with its [`Lease`](crate::Lease).
 
 use async_nats::jetstream::kv::{Entry, Operation};
 use futures_util::{Stream, StreamExt, stream};
 use skep_protocol::{FunctionName, FunctionRecord};
 use tracing::warn;
 
-use crate::{Bus, Error, Result};
+use crate::{Bus, Error, Result, lease::WRITER};
 
 /// A change of the registry, as a watcher sees it.
 #[derive(Debug)]
@@ -24,16 +24,9 @@ pub enum RegistryEvent {
 }
 
 impl Bus {
-    /// Writes a function's record; returns the revision it became.
-    pub async fn put_function(&self, name: &FunctionName, record: &FunctionRecord) -> Result<u64> {
-        let value = serde_json::to_vec(record)
-            .map_err(|error| Error::Unreadable { subject: name.to_string(), reason: error.to_string() })?;
-        self.streams.functions.put(name.as_str(), value.into()).await.map_err(Error::unavailable)
-    }
-
-    /// Removes a function's record.
-    pub async fn remove_function(&self, name: &FunctionName) -> Result<()> {
-        self.streams.functions.purge(name.as_str()).await.map_err(Error::unavailable)
+    /// The name of the registry, which no other skep on the same servers has.
+    pub fn registry_name(&self) -> String {
+        self.streams.functions.name.clone()
     }
 
     /// All functions at this moment, by name.
@@ -81,6 +74,7 @@ fn events_of(entry: &Entry) -> Vec<Result<RegistryEvent>> {
         (Ok(name), Operation::Delete | Operation::Purge) => {
             events.push(Ok(RegistryEvent::Deleted { name, revision: entry.revision }));
         }
+        (Err(_), _) if entry.key == WRITER => {}
         (Err(error), _) => {
             warn!(%error, "a key of the registry names no function and is passed over")
         }

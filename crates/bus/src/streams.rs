@@ -8,7 +8,7 @@ use async_nats::jetstream::{
 };
 use skep_protocol::Subjects;
 
-use crate::{Error, Result};
+use crate::{Error, Result, lease};
 
 pub(crate) struct Streams {
     /// Accepted calls that are not finished.
@@ -21,6 +21,8 @@ pub(crate) struct Streams {
     pub(crate) functions: kv::Store,
     /// The namespaces that were made.
     pub(crate) namespaces: kv::Store,
+    /// Who is the controller.
+    pub(crate) controller: kv::Store,
 }
 
 pub(crate) async fn ensure(
@@ -71,6 +73,7 @@ pub(crate) async fn ensure(
     };
     let functions = bucket("FUNCTIONS", "what is deployed and where it can be reached");
     let namespaces = bucket("NAMESPACES", "the namespaces that were made");
+    let controller = kv::Config { max_age: lease::RUNS_OUT_AFTER, ..bucket("CONTROLLER", "who is the controller") };
     ensure_stream(jetstream, dead).await?;
     Ok(Streams {
         invoke: ensure_stream(jetstream, invoke).await?,
@@ -78,6 +81,7 @@ pub(crate) async fn ensure(
         calls: ensure_stream(jetstream, calls).await?,
         functions: jetstream.create_or_update_key_value(functions).await.map_err(Error::unavailable)?,
         namespaces: jetstream.create_or_update_key_value(namespaces).await.map_err(Error::unavailable)?,
+        controller: jetstream.create_or_update_key_value(controller).await.map_err(Error::unavailable)?,
     })
 }
 

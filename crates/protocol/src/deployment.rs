@@ -120,6 +120,9 @@ pub struct FunctionStatus {
     pub available_replicas: u64,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+    /// Why there are fewer replicas than are wanted, if there is anything to be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 impl FunctionStatus {
@@ -147,6 +150,7 @@ impl FunctionStatus {
             replicas: record.replicas,
             available_replicas: record.endpoints.len() as u64,
             created_at: record.created_at,
+            problem: record.problem.clone(),
         }
     }
 }
@@ -184,6 +188,7 @@ mod tests {
             replicas: 1,
             endpoints: vec![],
             created_at: OffsetDateTime::UNIX_EPOCH,
+            problem: None,
         };
         let status = serde_json::to_value(FunctionStatus::new(&record, 0.0)).unwrap();
         for absent in ["envVars", "constraints", "secrets", "requests", "limits"] {

@@ -16,6 +16,9 @@ pub struct FunctionRecord {
     pub endpoints: Vec<Endpoint>,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+    /// Why there are fewer replicas than are wanted, if there is anything to be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// One live replica.

@@ -94,4 +94,7 @@ pub struct LogQuery {
     pub tail: Option<usize>,
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub since: Option<OffsetDateTime>,
+    /// Whoever asks listens to the lines to come; it asks again within a minute to go on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub follow: bool,
 }

@@ -20,6 +20,9 @@ pub enum Error {
     /// More is asked of one function than it can take up, or the controller is about to end.
     #[error("the controller is busy or about to end, try again")]
     Busy,
+    /// What runs the functions does not answer, or not as it should.
+    #[error("{0}")]
+    Orchestrator(String),
     #[error(transparent)]
     Bus(#[from] skep_bus::Error),
     #[error("cannot {action} {}", path.display())]
@@ -46,6 +49,11 @@ impl Error {
             Self::Conflict(message) => refused(409, message),
             Self::Busy => refused(503, self.to_string()),
             Self::Bus(refusal @ skep_bus::Error::Refused { .. }) => refusal,
+            Self::Orchestrator(message) => {
+                error!(error = message, "the orchestrator cannot be used");
+                refused(503, "the controller cannot use its orchestrator now, try again".to_owned())
+            }
+            Self::Bus(skep_bus::Error::NotController) => refused(503, Self::Busy.to_string()),
             Self::Bus(cause) => {
                 error!(error = cause.chain(), "the registry cannot be written");
                 refused(503, "the registry cannot be written".to_owned())

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::{Error, Replicas, Result, controller::Functions};
+use crate::{Change, Error, Replicas, Result, functions::Functions};
 
 /// Between two attempts to write the registry.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -103,19 +103,21 @@ impl Function {
     async fn handle(&mut self, command: Command) -> Result<Value> {
         self.touched = Instant::now();
         match (self.record.clone(), command) {
-            (None, Command::Deploy(deployment)) => {
+            (None, Command::Deploy(mut deployment)) => {
                 let replicas = self.admit(&deployment).await?;
+                let registry_auth = std::mem::take(&mut deployment.registry_auth);
                 let created_at = OffsetDateTime::now_utc();
-                let record = FunctionRecord { deployment, replicas, endpoints: Vec::new(), created_at };
-                self.put(record).await
+                let record = FunctionRecord { deployment, replicas, endpoints: Vec::new(), created_at, problem: None };
+                self.put(record, Change::Deployed { registry_auth }).await
             }
             (Some(_), Command::Deploy(_)) => {
                 Err(Error::Conflict(format!("function {} already exists: use PUT to update it", self.name)))
             }
-            (Some(record), Command::Update(deployment)) => {
+            (Some(record), Command::Update(mut deployment)) => {
                 let minimum = self.admit(&deployment).await?;
                 let replicas = replicas_after_update(&record, minimum);
-                self.put(FunctionRecord { deployment, replicas, ..record }).await
+                let registry_auth = std::mem::take(&mut deployment.registry_auth);
+                self.put(FunctionRecord { deployment, replicas, ..record }, Change::Updated { registry_auth }).await
             }
             (Some(record), Command::Scale(replicas)) => self.scale(record, replicas).await,
             (Some(record), Command::Wake) => match record.replicas {
@@ -136,7 +138,7 @@ impl Function {
 
     async fn scale(&mut self, record: FunctionRecord, replicas: u64) -> Result<Value> {
         self.functions.provider.check_replicas(&self.name, replicas)?;
-        self.put(FunctionRecord { replicas, ..record }).await
+        self.put(FunctionRecord { replicas, ..record }, Change::Scaled).await
     }
 
     /// When it has been idle for long enough to be scaled to zero, if it is not used until then.
@@ -172,16 +174,16 @@ impl Function {
     }
 
     /// Writes what is wanted from now on; the replicas follow. What they cannot be is taken back.
-    async fn put(&mut self, record: FunctionRecord) -> Result<Value> {
+    async fn put(&mut self, record: FunctionRecord, change: Change) -> Result<Value> {
         let former = self.record.clone();
-        let revision = match self.functions.bus.put_function(&self.name, &record).await {
+        let revision = match self.functions.lease.put_function(&self.name, &record).await {
             Ok(revision) => revision,
             Err(error) => {
                 self.take_back(former);
                 return Err(error.into());
             }
         };
-        if let Err(error) = self.replicas.want(&record).await {
+        if let Err(error) = self.replicas.want(&record, change).await {
             self.take_back(former);
             self.publish().await;
             return Err(error);
@@ -202,7 +204,7 @@ impl Function {
     }
 
     async fn delete(&mut self) -> Result<Value> {
-        if let Err(error) = self.functions.bus.remove_function(&self.name).await {
+        if let Err(error) = self.functions.lease.remove_function(&self.name).await {
             self.doubtful = true;
             return Err(error.into());
         }
@@ -214,13 +216,17 @@ impl Function {
 
     /// Brings the registry up to date; only then do replicas end that nobody can be sent to any more.
     pub(crate) async fn publish(&mut self) {
-        let endpoints = self.replicas.endpoints();
+        let (endpoints, problem) = (self.replicas.endpoints(), self.replicas.problem());
         let written = match &mut self.record {
-            Some(record) if self.doubtful || record.endpoints != endpoints => {
+            Some(record) if self.doubtful || record.endpoints != endpoints || record.problem != problem => {
+                if let Some(problem) = problem.as_ref().filter(|problem| record.problem.as_ref() != Some(problem)) {
+                    warn!(function = %self.name, problem, "the function is in trouble");
+                }
                 record.endpoints = endpoints;
-                self.functions.bus.put_function(&self.name, record).await.map(|_| ())
+                record.problem = problem;
+                self.functions.lease.put_function(&self.name, record).await.map(|_| ())
             }
-            None if self.doubtful => self.functions.bus.remove_function(&self.name).await,
+            None if self.doubtful => self.functions.lease.remove_function(&self.name).await,
             Some(_) | None => Ok(()),
         };
         self.doubtful = written.is_err();
@@ -268,6 +274,7 @@ mod tests {
             replicas,
             endpoints: Vec::new(),
             created_at: OffsetDateTime::UNIX_EPOCH,
+            problem: None,
         };
         assert_eq!(replicas_after_update(&record(1), 3), 3);
         assert_eq!(replicas_after_update(&record(5), 1), 5);

@@ -10,15 +10,21 @@
 mod controller;
 mod error;
 mod function;
+mod functions;
 mod in_use;
 mod local;
 mod namespaces;
 mod provider;
+mod ready;
+mod secret_value;
 pub mod stack;
+mod swarm;
 mod validate;
 
-pub use controller::{Config, Controller, run};
+pub use controller::{Config, Controller, ProviderConfig};
 pub use error::{Error, Result};
 pub use local::{LocalConfig, MOST_REPLICAS, SECRETS_DIR};
 
-use provider::{Provider, Replicas};
+pub use swarm::{DockerHost, SwarmConfig};
+
+use provider::{Change, Provider, Replicas};

@@ -21,7 +21,13 @@ pub(crate) trait Provider: Send + Sync {
     /// The replicas of one function, none at first.
     fn replicas(&self, name: &FunctionName) -> Box<dyn Replicas>;
 
+    /// To be called when the functions of the registry all have their replicas: whatever else there is is nobody's.
+    fn all_taken_up(&self);
+
     async fn past_lines(&self, name: &FunctionName, query: &LogQuery) -> Result<Vec<LogLine>>;
+
+    /// Publishes the lines of a function as they come, for a minute from now on.
+    fn follow_logs(&self, name: &FunctionName);
 
     /// Drops what is kept in memory of a function that is gone.
     fn forget(&self, name: &FunctionName);
@@ -42,6 +48,16 @@ pub(crate) trait Provider: Send + Sync {
     async fn end(&self);
 }
 
+/// What someone asks of a function.
+pub(crate) enum Change {
+    /// It is new; the credentials are for its image.
+    Deployed { registry_auth: String },
+    /// It is another one, or its image is; without credentials it keeps those that it has.
+    Updated { registry_auth: String },
+    /// Only the number of replicas is another one.
+    Scaled,
+}
+
 /// The replicas of one function: how many run, which may be sent to, which are on their way out.
 #[async_trait]
 pub(crate) trait Replicas: Send + Sync {
@@ -49,7 +65,7 @@ pub(crate) trait Replicas: Send + Sync {
     fn take_up(&mut self, record: &FunctionRecord);
 
     /// As [`Self::take_up`] for what someone asks now; returns an error when it cannot be, and nothing is changed then.
-    async fn want(&mut self, record: &FunctionRecord) -> Result<()>;
+    async fn want(&mut self, record: &FunctionRecord, change: Change) -> Result<()>;
 
     fn want_none(&mut self);
 
@@ -58,6 +74,9 @@ pub(crate) trait Replicas: Send + Sync {
 
     /// The replicas that can be sent to.
     fn endpoints(&self) -> Vec<Endpoint>;
+
+    /// Why there are fewer of them than are wanted, if there is anything to be said.
+    fn problem(&self) -> Option<String>;
 
     /// To be called when nobody is sent to other replicas than [`Self::endpoints`] any more: the others drain and end.
     fn release(&mut self);

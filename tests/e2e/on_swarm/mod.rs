@@ -2,4 +2,5 @@
 
 mod engines;
 mod one_command;
+mod provider;
 mod stack;

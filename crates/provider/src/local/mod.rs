@@ -7,7 +7,6 @@ mod command;
 mod environment;
 mod lines;
 mod logs;
-mod ready;
 mod replica;
 mod replicas;
 mod secrets;
@@ -40,6 +39,7 @@ pub const MOST_REPLICAS: u64 = 100;
 /// The variable that tells a function the folder of its secrets; `/var/openfaas/secrets` cannot be made without root.
 pub const SECRETS_DIR: &str = "SKEP_SECRETS_DIR";
 
+#[derive(Clone)]
 pub struct LocalConfig {
     /// The program `fwatchdog`.
     pub watchdog: PathBuf,
@@ -110,9 +110,15 @@ impl Provider for Local {
         Box::new(LocalReplicas::new(Arc::clone(&self.place), name.clone(), self.logs.of(name)))
     }
 
+    /// The end of the controller was the end of all replicas.
+    fn all_taken_up(&self) {}
+
     async fn past_lines(&self, name: &FunctionName, query: &LogQuery) -> Result<Vec<LogLine>> {
         Ok(self.logs.of(name).past(query))
     }
+
+    /// All lines are published as they come.
+    fn follow_logs(&self, _name: &FunctionName) {}
 
     fn forget(&self, name: &FunctionName) {
         self.logs.forget(name);

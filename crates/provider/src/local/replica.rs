@@ -16,12 +16,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Place, logs::Log, ready, watchdog::Watchdog};
+use crate::ready;
+
+use super::{Place, logs::Log, watchdog::Watchdog};
 
 /// A watchdog that does not say where it listens within this time is started anew.
 const LISTENS_WITHIN: Duration = Duration::from_secs(30);
 /// A watchdog that listens and is not ready within this time is started anew.
 const READY_WITHIN: Duration = Duration::from_secs(300);
+/// Where a watchdog says whether it and its program can take calls.
+const READY: &str = "/_/ready";
 /// How much longer than one call may take a replica gets to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -89,7 +93,7 @@ impl Replica {
         let Ok(address) = tokio::time::timeout(LISTENS_WITHIN, listens).await else {
             return Err(format!("did not listen within {LISTENS_WITHIN:?}"));
         };
-        match tokio::time::timeout(READY_WITHIN, ready::until_ready(address)).await {
+        match tokio::time::timeout(READY_WITHIN, ready::until_ready(address, READY)).await {
             Ok(()) => Ok(address),
             Err(_) => Err(format!("was not ready within {READY_WITHIN:?}")),
         }
@@ -112,11 +116,11 @@ impl Replica {
     /// Takes the replica out of service as long as its watchdog says that it cannot serve.
     async fn keep_watch(&self, address: SocketAddr) -> Infallible {
         loop {
-            ready::until_unready(address).await;
+            ready::until_unready(address, READY).await;
             self.address.set(None);
             warn!(instance = self.instance, "replica is not ready any more");
             self.log.push(&self.instance, "skep: replica is not ready any more, no calls are sent to it".to_owned());
-            ready::until_ready(address).await;
+            ready::until_ready(address, READY).await;
             self.address.set(Some(address));
             info!(instance = self.instance, "replica is ready again");
         }

@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Replicas, Result};
+use crate::{Change, Replicas, Result};
 
 use super::{
     Place,
@@ -99,7 +99,7 @@ impl Replicas for LocalReplicas {
         self.wanted = Some(Wanted { deployment, replicas: record.replicas });
     }
 
-    async fn want(&mut self, record: &FunctionRecord) -> Result<()> {
+    async fn want(&mut self, record: &FunctionRecord, _change: Change) -> Result<()> {
         self.take_up(record);
         Ok(())
     }
@@ -130,6 +130,11 @@ impl Replicas for LocalReplicas {
             Some(Endpoint { instance: self.instance(member.number), address })
         };
         members.into_iter().filter_map(endpoint).collect()
+    }
+
+    /// A replica that fails says why in the function's log.
+    fn problem(&self) -> Option<String> {
+        None
     }
 
     fn release(&mut self) {

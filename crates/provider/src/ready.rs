@@ -17,10 +17,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Returns when the watchdog has answered that it can serve; the caller bounds it.
-pub(super) async fn until_ready(address: SocketAddr) {
+pub(crate) async fn until_ready(address: SocketAddr, path: &str) {
     let mut pause = FIRST_PAUSE;
     loop {
-        let asked = tokio::time::timeout(ANSWER_WITHIN, ask(address)).await;
+        let asked = tokio::time::timeout(ANSWER_WITHIN, ask(address, path)).await;
         if let Ok(Ok(true)) = asked {
             return;
         }
@@ -32,10 +32,10 @@ pub(super) async fn until_ready(address: SocketAddr) {
 /// Returns when the watchdog has answered that it cannot serve now, as when the program of its http mode is down.
 ///
 /// One that does not answer in time is busy, and one that is gone is noticed by its end.
-pub(super) async fn until_unready(address: SocketAddr) {
+pub(crate) async fn until_unready(address: SocketAddr, path: &str) {
     loop {
         tokio::time::sleep(ASKED_AGAIN_AFTER).await;
-        let asked = tokio::time::timeout(ANSWER_WITHIN, ask(address)).await;
+        let asked = tokio::time::timeout(ANSWER_WITHIN, ask(address, path)).await;
         if let Ok(Ok(false)) = asked {
             return;
         }
@@ -43,9 +43,9 @@ pub(super) async fn until_unready(address: SocketAddr) {
 }
 
 /// One GET; 429 is busy and so alive. An error is no answer.
-async fn ask(address: SocketAddr) -> io::Result<bool> {
+async fn ask(address: SocketAddr, path: &str) -> io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET /_/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     // It is read to its end, for a connection that is closed early is an error to the watchdog.
     let mut answer = Vec::new();
@@ -82,7 +82,7 @@ mod tests {
                 stream.write_all(answer.as_bytes()).await.unwrap();
                 drop(stream);
             };
-            let (asked, ()) = tokio::join!(ask(address), server);
+            let (asked, ()) = tokio::join!(ask(address, "/"), server);
             assert_eq!(asked.ok(), expected, "{answer}");
         }
     }

@@ -1,0 +1,197 @@
+//! Who is the controller: one at a time, by a lease that runs out. Only whoever holds it writes the registry.
+//!
+//! Each new holder writes its name into the registry, and every write there says which holder it is of.
+//! So the server refuses what a former holder writes, however late it comes.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{
+    HeaderMap,
+    header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
+    jetstream::{
+        context::PublishErrorKind,
+        kv::{CreateErrorKind, Operation, UpdateErrorKind},
+    },
+};
+use bytes::Bytes;
+use skep_protocol::{FunctionName, FunctionRecord};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{Bus, Error, Result};
+
+/// The lease runs out so long after it was renewed the last time; the server sees to that.
+pub(crate) const RUNS_OUT_AFTER: Duration = Duration::from_secs(8);
+/// By so much earlier its holder stops, for clocks and messages take their time.
+const MARGIN: Duration = Duration::from_secs(1);
+const RENEWED_EVERY: Duration = Duration::from_secs(2);
+/// Between two looks at somebody else's lease, and between two attempts to renew one's own.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+const LEASE: &str = "controller";
+/// In the registry: who may write there. It is no function's name.
+pub(crate) const WRITER: &str = "_controller";
+
+const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
+
+/// The right to be the controller.
+pub struct Lease {
+    bus: Bus,
+    holder: String,
+    /// The lease's own revision.
+    revision: AtomicU64,
+    /// The revision of [`WRITER`], which each write names.
+    writer: u64,
+    held_until: Mutex<Instant>,
+    lost: CancellationToken,
+}
+
+impl Bus {
+    /// Waits until no other controller holds the lease, and takes it; `waiting` is cancelled when there is one.
+    ///
+    /// A holder's name is of one process; whoever has the name of a holder that has ended need not wait for its end.
+    pub async fn take_lease(&self, holder: &str, waiting: &CancellationToken) -> Result<Lease> {
+        let (revision, begun) = loop {
+            let begun = Instant::now();
+            match self.try_lease(holder).await {
+                Ok(Some(revision)) => break (revision, begun),
+                Ok(None) if !waiting.is_cancelled() => {
+                    waiting.cancel();
+                    info!("another controller is active; this one waits for its turn");
+                }
+                Ok(None) => {}
+                Err(error) => warn!(error = error.chain(), "the controller's lease cannot be taken now"),
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        };
+        let writer = self.streams.functions.put(WRITER, holder.to_owned().into()).await.map_err(Error::unavailable)?;
+        Ok(Lease {
+            bus: self.clone(),
+            holder: holder.to_owned(),
+            revision: AtomicU64::new(revision),
+            writer,
+            held_until: Mutex::new(begun + RUNS_OUT_AFTER - MARGIN),
+            lost: CancellationToken::new(),
+        })
+    }
+
+    async fn try_lease(&self, holder: &str) -> Result<Option<u64>> {
+        let (store, value) = (&self.streams.controller, Bytes::copy_from_slice(holder.as_bytes()));
+        let entry = store.entry(LEASE).await.map_err(Error::unavailable)?;
+        let entry = entry.filter(|entry| entry.operation == Operation::Put);
+        match entry {
+            Some(entry) if entry.value == value => match store.update(LEASE, value, entry.revision).await {
+                Ok(revision) => Ok(Some(revision)),
+                Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(None),
+                Err(error) => Err(Error::unavailable(error)),
+            },
+            Some(_) => Ok(None),
+            None => match store.create(LEASE, value).await {
+                Ok(revision) => Ok(Some(revision)),
+                Err(error) if error.kind() == CreateErrorKind::AlreadyExists => Ok(None),
+                Err(error) => Err(Error::unavailable(error)),
+            },
+        }
+    }
+}
+
+impl Lease {
+    /// Whether it is sure that nobody else is the controller.
+    pub fn is_held(&self) -> bool {
+        !self.lost.is_cancelled() && Instant::now() < *self.held_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Renews it; returns when somebody else is the controller.
+    pub async fn keep(&self) {
+        while !self.lost.is_cancelled() {
+            let begun = Instant::now();
+            let pause = match self.renew().await {
+                Ok(true) => {
+                    *self.held_until.lock().unwrap_or_else(PoisonError::into_inner) = begun + RUNS_OUT_AFTER - MARGIN;
+                    RENEWED_EVERY
+                }
+                Ok(false) => break,
+                // The server comes back, and nobody may have taken the lease by then.
+                Err(_) => LOOK_AGAIN,
+            };
+            tokio::select! {
+                () = self.lost.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        self.lost.cancel();
+    }
+
+    /// Returns when somebody else is the controller; [`Self::keep`] notices it.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    /// Whether it is ours for another while.
+    async fn renew(&self) -> Result<bool> {
+        let store = &self.bus.streams.controller;
+        let value = Bytes::copy_from_slice(self.holder.as_bytes());
+        let revision = match store.update(LEASE, value, self.revision.load(Ordering::Relaxed)).await {
+            Ok(revision) => revision,
+            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {
+                // It has run out while the server was away, or the answer to a renewal was lost.
+                let Some(revision) = self.bus.try_lease(&self.holder).await? else { return Ok(false) };
+                let writer = self.bus.streams.functions.entry(WRITER).await.map_err(Error::unavailable)?;
+                if writer.is_none_or(|writer| writer.revision != self.writer) {
+                    return Ok(false);
+                }
+                revision
+            }
+            Err(error) => return Err(Error::unavailable(error)),
+        };
+        self.revision.store(revision, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// Gives it up, so that the next one need not wait.
+    pub async fn release(&self) {
+        if self.is_held() {
+            // It runs out all the same.
+            let _ = self.bus.streams.controller.delete(LEASE).await;
+        }
+        self.lost.cancel();
+    }
+
+    /// Writes a function's record; returns the revision it became.
+    pub async fn put_function(&self, name: &FunctionName, record: &FunctionRecord) -> Result<u64> {
+        let value = serde_json::to_vec(record)
+            .map_err(|error| Error::Unreadable { subject: name.to_string(), reason: error.to_string() })?;
+        self.write(name, HeaderMap::new(), value.into()).await
+    }
+
+    /// Removes a function's record.
+    pub async fn remove_function(&self, name: &FunctionName) -> Result<()> {
+        let mut headers = HeaderMap::new();
+        headers.insert("KV-Operation", "PURGE");
+        headers.insert("Nats-Rollup", "sub");
+        self.write(name, headers, Bytes::new()).await.map(|_| ())
+    }
+
+    async fn write(&self, name: &FunctionName, mut headers: HeaderMap, value: Bytes) -> Result<u64> {
+        let bucket = &self.bus.streams.functions.name;
+        headers.insert(EXPECTED_SUBJECT, format!("$KV.{bucket}.{WRITER}"));
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, self.writer.to_string());
+        let subject = format!("$KV.{bucket}.{}", name.as_str());
+        let published = async { self.bus.jetstream.publish_with_headers(subject, headers, value).await?.await };
+        match published.await {
+            Ok(stored) => Ok(stored.sequence),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
+                self.lost.cancel();
+                Err(Error::NotController)
+            }
+            Err(error) => Err(Error::unavailable(error)),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What the engine shows of each function, for whoever looks after it.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use skep_protocol::FunctionName;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use super::task::{Generation, Task, by_function};
+
+/// One function as it was seen last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Sight {
+    /// Whether anybody has looked yet.
+    pub(super) is_seen: bool,
+    pub(super) service: Option<ServiceSight>,
+    pub(super) tasks: Vec<Task>,
+    /// Counts changes of secrets, whether or not the function names them.
+    pub(super) secrets_changed: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct ServiceSight {
+    pub(super) id: String,
+    /// Rises with each change of the service.
+    pub(super) version: u64,
+    pub(super) generation: Generation,
+    pub(super) replicas: u64,
+    /// The network that its tasks are reached on.
+    pub(super) network: String,
+    /// The last update did not go well, and the service is as it was before.
+    pub(super) is_rolled_back: bool,
+}
+
+/// How soon a function is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Motion {
+    /// It is as it should be.
+    Settled,
+    /// Replicas are on their way.
+    Moving,
+}
+
+/// What has been on its way for longer is in trouble, and is looked at less often.
+const FRESH_FOR: Duration = Duration::from_secs(15);
+
+#[derive(Default)]
+pub(super) struct Board {
+    functions: Mutex<HashMap<FunctionName, Entry>>,
+    look: Notify,
+}
+
+struct Entry {
+    sight: watch::Sender<Sight>,
+    motion: Motion,
+    since: Instant,
+}
+
+impl Board {
+    /// Shows a function from now on.
+    pub(super) fn join(&self, name: &FunctionName) -> watch::Receiver<Sight> {
+        let (sight, receiver) = watch::channel(Sight::default());
+        self.functions().insert(name.clone(), Entry { sight, motion: Motion::Moving, since: Instant::now() });
+        self.look.notify_one();
+        receiver
+    }
+
+    pub(super) fn leave(&self, name: &FunctionName) {
+        self.functions().remove(name);
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        name.parse::<FunctionName>().is_ok_and(|name| self.functions().contains_key(&name))
+    }
+
+    pub(super) fn set_motion(&self, name: &FunctionName, motion: Motion) {
+        if let Some(entry) = self.functions().get_mut(name)
+            && entry.motion != motion
+        {
+            entry.motion = motion;
+            entry.since = Instant::now();
+            self.look.notify_one();
+        }
+    }
+
+    /// Looks at a function often from now on.
+    pub(super) fn hurry(&self, name: &FunctionName) {
+        if let Some(entry) = self.functions().get_mut(name) {
+            (entry.motion, entry.since) = (Motion::Moving, Instant::now());
+            self.look.notify_one();
+        }
+    }
+
+    pub(super) fn moving(&self) -> Vec<FunctionName> {
+        let functions = self.functions();
+        let moving = functions.iter().filter(|(_, entry)| entry.motion == Motion::Moving);
+        moving.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether replicas are expected any moment.
+    pub(super) fn is_fresh(&self) -> bool {
+        let is_fresh = |entry: &Entry| entry.motion == Motion::Moving && entry.since.elapsed() < FRESH_FOR;
+        self.functions().values().any(is_fresh)
+    }
+
+    /// Shows all functions anew, but of those that move not the tasks: [`Self::show_tasks`] knows more of these.
+    pub(super) fn show_all(&self, mut services: HashMap<String, ServiceSight>, tasks: Vec<Task>) {
+        let mut of_function = by_function(tasks);
+        for (name, entry) in self.functions().iter() {
+            let service = services.remove(name.as_str());
+            let mut tasks = of_function.remove(name.as_str()).unwrap_or_default();
+            tasks.sort_by(|one, other| one.id.cmp(&other.id));
+            change(&entry.sight, |sight| {
+                sight.service = service;
+                if entry.motion == Motion::Settled || !sight.is_seen {
+                    sight.tasks = tasks;
+                }
+                sight.is_seen = true;
+            });
+        }
+    }
+
+    /// Shows the service of one function anew.
+    pub(super) fn show_service(&self, name: &FunctionName, service: Option<ServiceSight>) {
+        if let Some(entry) = self.functions().get(name) {
+            change(&entry.sight, |sight| sight.service = service);
+        }
+    }
+
+    /// Shows all tasks of one function anew, after its service.
+    pub(super) fn show_tasks(&self, name: &FunctionName, mut tasks: Vec<Task>) {
+        tasks.sort_by(|one, other| one.id.cmp(&other.id));
+        if let Some(entry) = self.functions().get(name) {
+            change(&entry.sight, |sight| {
+                sight.tasks = tasks;
+                sight.is_seen = true;
+            });
+        }
+    }
+
+    pub(super) fn secrets_changed(&self) {
+        for entry in self.functions().values() {
+            change(&entry.sight, |sight| sight.secrets_changed += 1);
+        }
+    }
+
+    /// Asks for a look at everything.
+    pub(super) fn look(&self) {
+        self.look.notify_one();
+    }
+
+    /// Returns when a look is due before its time.
+    pub(super) async fn asked(&self) {
+        self.look.notified().await;
+    }
+
+    fn functions(&self) -> MutexGuard<'_, HashMap<FunctionName, Entry>> {
+        self.functions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes whoever looks only if there is something new.
+fn change(sight: &watch::Sender<Sight>, change: impl FnOnce(&mut Sight)) {
+    sight.send_if_modified(|current| {
+        let before = current.clone();
+        change(current);
+        *current != before
+    });
+}

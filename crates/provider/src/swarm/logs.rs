@@ -1,0 +1,247 @@
+//! What functions write, from the engine's own logs: past lines on request, and coming ones as long as somebody follows.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use skep_bus::Bus;
+use skep_protocol::{FunctionName, LogLine, LogQuery};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+use super::{
+    engine::{Engine, Result},
+    frames::Frames,
+};
+
+/// Lines of one function that are given back at the most.
+const MOST_LINES: usize = 1000;
+/// Bytes of text of one function that are given back at the most.
+const MOST_BYTES: usize = 1024 * 1024;
+/// The engine has to have given all past lines by then; what it gave is used.
+const GIVEN_WITHIN: Duration = Duration::from_secs(10);
+/// A function is followed so long after somebody asked for it the last time.
+const FOLLOWED_FOR: Duration = Duration::from_secs(60);
+/// Lines a little older than the begin of following, so that none falls between past and coming ones.
+const OVERLAP: Duration = Duration::from_secs(2);
+/// Between two attempts to follow.
+const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
+
+/// The last lines of all replicas, by time.
+pub(super) async fn past(engine: &Engine, name: &FunctionName, query: &LogQuery) -> Result<Vec<LogLine>> {
+    let tail = query.tail.filter(|tail| *tail > 0).unwrap_or(MOST_LINES).min(MOST_LINES);
+    let since = query.since.map_or_else(|| "0".to_owned(), |since| since.unix_timestamp().to_string());
+    let mut answer = match request(engine, name, &since, &tail.to_string(), "0").await {
+        Err(error) if error.is_missing() => return Ok(Vec::new()),
+        answer => answer?,
+    };
+    let mut lines = Lines::new(name.clone());
+    let mut kept = Kept { lines: Vec::new(), bytes: 0 };
+    let is_wanted = |line: &LogLine| {
+        query.instance.as_ref().is_none_or(|instance| *instance == line.instance)
+            && query.since.is_none_or(|since| line.timestamp >= since)
+    };
+    let reading = async {
+        while let Some(bytes) = answer.next().await {
+            lines.push(&bytes, |line| {
+                if is_wanted(&line) {
+                    kept.push(line);
+                }
+            });
+        }
+    };
+    if tokio::time::timeout(GIVEN_WITHIN, reading).await.is_err() {
+        warn!(function = %name, "the engine did not give all log lines in time");
+    }
+    Ok(kept.last(tail))
+}
+
+async fn request(
+    engine: &Engine,
+    name: &FunctionName,
+    since: &str,
+    tail: &str,
+    follow: &str,
+) -> Result<super::socket::Answer> {
+    let query = [
+        ("stdout", "1"),
+        ("stderr", "1"),
+        ("timestamps", "1"),
+        ("details", "1"),
+        ("since", since),
+        ("tail", tail),
+        ("follow", follow),
+    ];
+    engine.socket().get(&format!("services/{}/logs", name.as_str()), &query).await
+}
+
+/// The lines of a stream of frames.
+struct Lines {
+    name: FunctionName,
+    frames: Frames,
+}
+
+impl Lines {
+    fn new(name: FunctionName) -> Self {
+        Self { name, frames: Frames::default() }
+    }
+
+    fn push(&mut self, bytes: &[u8], mut each: impl FnMut(LogLine)) {
+        let name = &self.name;
+        self.frames.push(bytes, |piece| each(line_of(name, piece)));
+    }
+}
+
+/// Reads `2026-11-25T00:05:38.5Z com.docker.swarm.task.id=…,… text`; what looks otherwise is all text.
+fn line_of(name: &FunctionName, piece: &[u8]) -> LogLine {
+    let text = String::from_utf8_lossy(piece);
+    let text = text.trim_end_matches(['\n', '\r']);
+    let read = || {
+        let (timestamp, rest) = text.split_once(' ')?;
+        let timestamp = OffsetDateTime::parse(timestamp, &Rfc3339).ok()?;
+        let (details, text) = rest.split_once(' ').unwrap_or((rest, ""));
+        let task = details.split(',').find_map(|detail| detail.strip_prefix("com.docker.swarm.task.id="))?;
+        Some((timestamp, task.to_owned(), text.to_owned()))
+    };
+    let (timestamp, instance, text) =
+        read().unwrap_or_else(|| (OffsetDateTime::now_utc(), String::new(), text.to_owned()));
+    LogLine {
+        name: name.name().to_owned(),
+        namespace: name.namespace().unwrap_or_default().to_owned(),
+        instance,
+        timestamp,
+        text,
+    }
+}
+
+/// As many lines as are kept in memory while the engine gives those of one replica after the other.
+struct Kept {
+    lines: Vec<LogLine>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn push(&mut self, line: LogLine) {
+        self.bytes += line.text.len();
+        self.lines.push(line);
+        if self.lines.len() > 2 * MOST_LINES || self.bytes > 2 * MOST_BYTES {
+            self.shrink(MOST_LINES);
+        }
+    }
+
+    /// Keeps the newest lines only.
+    fn shrink(&mut self, most: usize) {
+        self.lines.sort_by_key(|line| line.timestamp);
+        let (mut count, mut bytes) = (0, 0);
+        for line in self.lines.iter().rev() {
+            if count == most || bytes + line.text.len() > MOST_BYTES {
+                break;
+            }
+            count += 1;
+            bytes += line.text.len();
+        }
+        self.lines.drain(..self.lines.len() - count);
+        self.bytes = bytes;
+    }
+
+    fn last(mut self, most: usize) -> Vec<LogLine> {
+        self.shrink(most);
+        self.lines
+    }
+}
+
+/// Publishes the lines of functions that somebody follows.
+pub(super) struct Followers {
+    engine: Arc<Engine>,
+    bus: Bus,
+    until: Arc<Mutex<HashMap<FunctionName, Instant>>>,
+    tasks: TaskTracker,
+    ending: CancellationToken,
+}
+
+impl Followers {
+    pub(super) fn new(engine: Arc<Engine>, bus: Bus) -> Self {
+        Self { engine, bus, until: Arc::default(), tasks: TaskTracker::new(), ending: CancellationToken::new() }
+    }
+
+    /// Follows a function for a while from now on; who follows longer asks again.
+    pub(super) fn follow(&self, name: &FunctionName) {
+        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_followed = until.insert(name.clone(), Instant::now() + FOLLOWED_FOR).is_some();
+        if is_followed || self.ending.is_cancelled() {
+            return;
+        }
+        let follower = Follower {
+            engine: Arc::clone(&self.engine),
+            bus: self.bus.clone(),
+            name: name.clone(),
+            until: Arc::clone(&self.until),
+        };
+        let ending = self.ending.clone();
+        self.tasks.spawn(async move { ending.run_until_cancelled(follower.run()).await });
+    }
+
+    pub(super) fn end(&self) {
+        self.ending.cancel();
+    }
+}
+
+struct Follower {
+    engine: Arc<Engine>,
+    bus: Bus,
+    name: FunctionName,
+    until: Arc<Mutex<HashMap<FunctionName, Instant>>>,
+}
+
+impl Follower {
+    async fn run(self) {
+        let mut since = OffsetDateTime::now_utc() - OVERLAP;
+        loop {
+            let begun = OffsetDateTime::now_utc();
+            let following = self.publish_from(since);
+            tokio::select! {
+                () = following => {}
+                () = self.until_nobody_follows() => return,
+            }
+            // The service is not there any more, or yet, or the engine was away.
+            since = begun;
+            tokio::select! {
+                () = tokio::time::sleep(FOLLOW_AGAIN) => {}
+                () = self.until_nobody_follows() => return,
+            }
+        }
+    }
+
+    async fn publish_from(&self, since: OffsetDateTime) {
+        let text = since.unix_timestamp().to_string();
+        let Ok(mut answer) = request(&self.engine, &self.name, &text, "all", "1").await else { return };
+        let mut lines = Lines::new(self.name.clone());
+        let mut found = Vec::new();
+        while let Some(bytes) = answer.next().await {
+            lines.push(&bytes, |line| found.push(line));
+            for line in found.drain(..).filter(|line| line.timestamp >= since) {
+                self.bus.publish_log(&self.name, &line).await;
+            }
+        }
+    }
+
+    async fn until_nobody_follows(&self) {
+        loop {
+            let until = {
+                let mut all = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+                match all.get(&self.name) {
+                    Some(until) if *until > Instant::now() => *until,
+                    Some(_) | None => {
+                        all.remove(&self.name);
+                        return;
+                    }
+                }
+            };
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The Swarm provider: a function is a service of a Docker Swarm, and its tasks are its replicas.
+//!
+//! It speaks to the engine of a manager, and it knows neither the registry nor the bus's names.
+//! `spec.rs` says what a service looks like, `sync.rs` keeps it so, `watcher.rs` looks at all services and tasks, and `replicas.rs` brings the three together for one function.
+
+mod board;
+mod choice;
+mod credentials;
+mod engine;
+mod frames;
+mod labels;
+mod logs;
+mod probe;
+mod problem;
+mod replicas;
+mod resources;
+mod secrets;
+mod socket;
+mod spec;
+mod sync;
+mod task;
+mod watcher;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bollard::models::Network;
+use skep_bus::{Bus, Lease};
+use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, LogLine, LogQuery, Secret};
+use tokio::sync::Mutex;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::{Error, Provider, Replicas, Result};
+
+use self::{
+    board::Board,
+    engine::{Engine, EngineError},
+    logs::Followers,
+    replicas::SwarmReplicas,
+    secrets::SecretVersions,
+    sync::{Renew, Wanted, describe},
+    watcher::Watcher,
+};
+
+pub use self::socket::DockerHost;
+
+/// The most replicas of one function; a Swarm would take more, and one number too many takes it down.
+const MOST_REPLICAS: u64 = 1000;
+/// The label of the network that functions are on, unless a setting names one.
+const NETWORK_LABEL: &str = "openfaas=true";
+
+#[derive(Clone, Debug)]
+pub struct SwarmConfig {
+    /// The engine of a manager.
+    pub docker_host: DockerHost,
+    /// The network of functions that name none; the first with the label `openfaas=true` if there is none here either.
+    pub function_network: Option<String>,
+    /// How long one call may run when the function does not say.
+    pub default_timeout: Duration,
+}
+
+/// Runs functions as services.
+pub(crate) struct Swarm {
+    place: Arc<Place>,
+    watcher: Arc<Watcher>,
+    followers: Followers,
+    /// Changes of secrets come one after the other.
+    secrets: Mutex<()>,
+    _watching: AbortOnDropHandle<()>,
+    ending: CancellationToken,
+}
+
+/// What all functions have in common.
+struct Place {
+    engine: Arc<Engine>,
+    board: Board,
+    /// The name of the registry, by which services are known as its.
+    registry: String,
+    function_network: Option<String>,
+    namespace: DefaultNamespace,
+    default_timeout: Duration,
+    lease: Arc<Lease>,
+}
+
+impl Swarm {
+    pub(crate) async fn connect(config: SwarmConfig, bus: Bus, lease: Arc<Lease>) -> Result<Self> {
+        let engine = Arc::new(Engine::connect(&config.docker_host).await?);
+        let place = Arc::new(Place {
+            engine: Arc::clone(&engine),
+            board: Board::default(),
+            registry: bus.registry_name(),
+            function_network: config.function_network,
+            namespace: bus.default_namespace().clone(),
+            default_timeout: config.default_timeout,
+            lease,
+        });
+        let ending = CancellationToken::new();
+        let watcher = Arc::new(Watcher::new(Arc::clone(&place)));
+        let watching = Arc::clone(&watcher);
+        let watching = tokio::spawn({
+            let ending = ending.clone();
+            async move { watching.run(ending).await }
+        });
+        Ok(Self {
+            place,
+            watcher,
+            followers: Followers::new(engine, bus),
+            secrets: Mutex::default(),
+            _watching: AbortOnDropHandle::new(watching),
+            ending,
+        })
+    }
+}
+
+#[async_trait]
+impl Provider for Swarm {
+    fn name(&self) -> &'static str {
+        "skep-swarm"
+    }
+
+    fn orchestration(&self) -> &'static str {
+        "swarm"
+    }
+
+    fn check_replicas(&self, name: &FunctionName, replicas: u64) -> Result<()> {
+        if replicas <= MOST_REPLICAS {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!("function {name}: {replicas} replicas are more than the {MOST_REPLICAS} allowed")))
+    }
+
+    async fn admit(&self, name: &FunctionName, deployment: &FunctionDeployment) -> Result<()> {
+        let wanted = Wanted {
+            deployment: Arc::new(FunctionDeployment { registry_auth: String::new(), ..deployment.clone() }),
+            replicas: 0,
+            registry_auth: deployment.registry_auth.clone(),
+            renew: Renew::No,
+        };
+        describe(&self.place, name, &wanted).await.map(|_| ()).map_err(Error::from)
+    }
+
+    fn replicas(&self, name: &FunctionName) -> Box<dyn Replicas> {
+        Box::new(SwarmReplicas::new(Arc::clone(&self.place), name.clone()))
+    }
+
+    fn all_taken_up(&self) {
+        self.watcher.is_complete.store(true, Ordering::Release);
+        self.place.board.look();
+    }
+
+    async fn past_lines(&self, name: &FunctionName, query: &LogQuery) -> Result<Vec<LogLine>> {
+        Ok(logs::past(&self.place.engine, name, query).await?)
+    }
+
+    fn follow_logs(&self, name: &FunctionName) {
+        self.followers.follow(name);
+    }
+
+    fn forget(&self, name: &FunctionName) {
+        self.place.board.leave(name);
+    }
+
+    async fn list_secrets(&self, namespace: &str) -> Result<Vec<Secret>> {
+        Ok(self.place.secrets().await?.listed(namespace))
+    }
+
+    async fn create_secret(&self, secret: Secret) -> Result<()> {
+        let _one_at_a_time = self.secrets.lock().await;
+        let versions = self.place.secrets().await?;
+        if versions.newest(&secret.name, &secret.namespace).is_some() {
+            return Err(Error::Conflict(format!("secret {} already exists: use PUT to update it", secret.name)));
+        }
+        self.place.check_reign()?;
+        secrets::add(&self.place.engine, &self.place.registry, &secret, &versions).await
+    }
+
+    /// Functions that name it get new tasks with the new value, one after the other.
+    async fn update_secret(&self, secret: Secret) -> Result<()> {
+        let _one_at_a_time = self.secrets.lock().await;
+        let versions = self.place.secrets().await?;
+        if versions.newest(&secret.name, &secret.namespace).is_none() {
+            return Err(Error::NotFound(format!("secret {} not found", secret.name)));
+        }
+        self.place.check_reign()?;
+        secrets::add(&self.place.engine, &self.place.registry, &secret, &versions).await?;
+        self.watcher.stale_secrets.store(true, Ordering::Release);
+        self.place.board.secrets_changed();
+        Ok(())
+    }
+
+    async fn delete_secret(&self, secret: Secret) -> Result<()> {
+        let _one_at_a_time = self.secrets.lock().await;
+        let versions = self.place.secrets().await?;
+        if versions.newest(&secret.name, &secret.namespace).is_none() {
+            return Err(Error::NotFound(format!("secret {} not found", secret.name)));
+        }
+        self.place.check_reign()?;
+        for version in versions.all_of(&secret.name, &secret.namespace) {
+            self.place.engine.remove_secret(&version.id).await.map_err(|error| match error {
+                EngineError::Refused { message, .. } => Error::Conflict(format!("secret {}: {message}", secret.name)),
+                other => other.into(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Services go on without the controller.
+    fn kill(&self) {}
+
+    async fn end(&self) {
+        self.ending.cancel();
+        self.followers.end();
+    }
+}
+
+impl Place {
+    fn registry_label(&self) -> String {
+        format!("{}={}", labels::REGISTRY, self.registry)
+    }
+
+    async fn secrets(&self) -> Result<SecretVersions, EngineError> {
+        SecretVersions::read(&self.engine, &self.registry).await
+    }
+
+    /// The id of the network that a function names, or of the usual one; the inner error is a reason.
+    async fn network(&self, named: &str) -> Result<Result<String, String>, EngineError> {
+        let named = if named.is_empty() { self.function_network.as_deref().unwrap_or_default() } else { named };
+        let (found, what) = if named.is_empty() {
+            (self.engine.networks("label", NETWORK_LABEL).await?, format!("network with the label {NETWORK_LABEL}"))
+        } else {
+            let is_meant =
+                |network: &Network| network.name.as_deref() == Some(named) || network.id.as_deref() == Some(named);
+            let mut found = self.engine.networks("name", named).await?;
+            found.extend(self.engine.networks("id", named).await?);
+            found.retain(is_meant);
+            (found, format!("network {named}"))
+        };
+        let mut found: Vec<Network> =
+            found.into_iter().filter(|network| network.scope.as_deref() == Some("swarm")).collect();
+        found.sort_by(|one, other| one.created.cmp(&other.created));
+        let id = found.into_iter().next().and_then(|network| network.id);
+        Ok(id.ok_or_else(|| {
+            format!("the Swarm has no {what}: make one with docker network create -d overlay --attachable --label {NETWORK_LABEL} NAME")
+        }))
+    }
+
+    /// Whether this is still the one controller.
+    fn may_write(&self) -> bool {
+        self.lease.is_held()
+    }
+
+    fn check_reign(&self) -> Result<()> {
+        if self.may_write() { Ok(()) } else { Err(Error::Busy) }
+    }
+}
+
+impl From<EngineError> for Error {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Refused { status: 404, message } => Self::NotFound(message),
+            EngineError::Refused { status: 409, message } => Self::Conflict(message),
+            EngineError::Refused { message, .. } => Self::Invalid(message),
+            EngineError::OutOfSequence => Self::Busy,
+            EngineError::Away(_) => Self::Orchestrator(error.to_string()),
+        }
+    }
+}
+
+impl From<sync::SyncError> for Error {
+    fn from(error: sync::SyncError) -> Self {
+        match error {
+            sync::SyncError::Refused(reason) => Self::Invalid(reason),
+            sync::SyncError::Deposed | sync::SyncError::OutOfSequence => Self::Busy,
+            sync::SyncError::Away(_) => Self::Orchestrator(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The replicas of one function: its service is kept as wanted, and its tasks can be sent to once their watchdogs have answered.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use skep_protocol::{Endpoint, FunctionName, FunctionRecord};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::Instant,
+};
+use tracing::warn;
+
+use crate::{Change, Error, Replicas, Result};
+
+use super::{
+    Place,
+    board::{Motion, Sight},
+    choice::{self, Candidate},
+    probe::Probe,
+    problem,
+    sync::{Order, Renew, SyncError, Synced, Wanted, sync},
+};
+
+/// What was refused is tried again after this long: a secret or a network may have been made meanwhile.
+const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(15);
+const AWAY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// A service that is not seen so long after it was made is gone.
+const SHOWN_WITHIN: Duration = Duration::from_secs(3);
+/// A task that runs and does not answer for so long is in trouble.
+const SILENT_AFTER: Duration = Duration::from_secs(10);
+
+pub(super) struct SwarmReplicas {
+    place: Arc<Place>,
+    name: FunctionName,
+    sight: watch::Receiver<Sight>,
+    wanted: Option<Wanted>,
+    /// What the service was given last, and the version of it that was seen then.
+    applied: Option<(String, u64)>,
+    /// When it was, until the board shows the service.
+    applied_at: Option<Instant>,
+    /// The service may be something else than wanted.
+    is_due: bool,
+    /// When it is tried again after it did not work.
+    again_at: Option<Instant>,
+    syncs: JoinSet<Result<Synced, SyncError>>,
+    probes: HashMap<String, Probe>,
+    answered: Arc<Notify>,
+    /// Replicas that the registry had; they count until somebody has looked.
+    former: Vec<Endpoint>,
+    /// What the engine said against the service.
+    trouble: Option<String>,
+    /// How a task of what is wanted failed; Swarm forgets it when it takes an update back.
+    failure: Option<String>,
+    secrets_seen: u64,
+    has_left: bool,
+}
+
+impl SwarmReplicas {
+    pub(super) fn new(place: Arc<Place>, name: FunctionName) -> Self {
+        let sight = place.board.join(&name);
+        Self {
+            place,
+            name,
+            sight,
+            wanted: None,
+            applied: None,
+            applied_at: None,
+            is_due: false,
+            again_at: None,
+            syncs: JoinSet::new(),
+            probes: HashMap::new(),
+            answered: Arc::default(),
+            former: Vec::new(),
+            trouble: None,
+            failure: None,
+            secrets_seen: 0,
+            has_left: false,
+        }
+    }
+
+    fn set_wanted(&mut self, record: &FunctionRecord, registry_auth: String, renew: Renew) {
+        let deployment = Arc::new(record.deployment.clone());
+        self.wanted = Some(Wanted { deployment, replicas: record.replicas, registry_auth, renew });
+        self.is_due = true;
+        self.again_at = None;
+    }
+
+    fn start_sync(&mut self) {
+        if !self.syncs.is_empty() || self.has_left {
+            return;
+        }
+        self.is_due = false;
+        self.again_at = None;
+        let applied = self.applied.as_ref().map(|(fingerprint, _)| fingerprint.clone());
+        let order = Order { name: self.name.clone(), wanted: self.wanted.clone(), applied };
+        self.syncs.spawn(sync(Arc::clone(&self.place), order));
+    }
+
+    /// Takes the outcome of the sync that runs, if one does.
+    async fn next_sync(&mut self) -> Option<Result<(), SyncError>> {
+        let ended = self.syncs.join_next().await?;
+        let outcome = ended.unwrap_or_else(|error| Err(SyncError::Away(error.to_string())));
+        Some(self.synced(outcome))
+    }
+
+    fn synced(&mut self, outcome: Result<Synced, SyncError>) -> Result<(), SyncError> {
+        let error = match outcome {
+            Ok(Synced::Gone) => {
+                (self.applied, self.applied_at) = (None, None);
+                self.trouble = None;
+                return Ok(());
+            }
+            Ok(Synced::Set { fingerprint, seen }) => {
+                if self.applied.as_ref().is_none_or(|(applied, _)| *applied != fingerprint) {
+                    self.failure = None;
+                }
+                self.applied = Some((fingerprint, seen));
+                self.applied_at = Some(Instant::now());
+                self.trouble = None;
+                // Unless something else is wanted by now.
+                if let Some(wanted) = self.wanted.as_mut().filter(|_| !self.is_due) {
+                    wanted.renew = Renew::No;
+                    wanted.registry_auth.clear();
+                }
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let pause = match error {
+            SyncError::Refused(_) => Some(REFUSED_AGAIN_AFTER),
+            SyncError::Away(_) | SyncError::OutOfSequence => Some(AWAY_AGAIN_AFTER),
+            SyncError::Deposed => None,
+        };
+        self.again_at = pause.map(|pause| Instant::now() + pause);
+        let trouble = Some(error.to_string());
+        if self.trouble != trouble {
+            warn!(function = %self.name, %error, "the service is not as it should be");
+            self.trouble = trouble;
+        }
+        Err(error)
+    }
+
+    /// Whether the service was changed by somebody else, or Swarm has taken an update back.
+    fn has_drifted(&self, sight: &Sight) -> bool {
+        let (Some(wanted), Some((fingerprint, version))) = (&self.wanted, &self.applied) else { return false };
+        match &sight.service {
+            // A look may be older than the service.
+            None => sight.is_seen && self.applied_at.is_none_or(|applied_at| applied_at.elapsed() > SHOWN_WITHIN),
+            Some(service) => {
+                let is_same = service.generation.fingerprint == *fingerprint && service.replicas == wanted.replicas;
+                !is_same && service.version > *version
+            }
+        }
+    }
+
+    /// Asks the watchdogs of new tasks whether they answer, and lets go of those that are gone.
+    fn probe(&mut self, sight: &Sight) {
+        let network = sight.service.as_ref().map_or("", |service| service.network.as_str());
+        let up = sight.tasks.iter().filter(|task| task.is_up());
+        let addresses: HashMap<&str, _> =
+            up.filter_map(|task| Some((task.id.as_str(), task.address(network)?))).collect();
+        self.probes.retain(|id, probe| addresses.get(id.as_str()) == Some(&probe.address));
+        for (id, address) in addresses {
+            if !self.probes.contains_key(id) {
+                let has_answered = self.former.iter().any(|former| former.instance == id && former.address == address);
+                let probe = Probe::start(id.to_owned(), address, has_answered, Arc::clone(&self.answered));
+                self.probes.insert(id.to_owned(), probe);
+            }
+        }
+        if sight.is_seen {
+            self.former.clear();
+        }
+    }
+
+    fn is_settled(&self, sight: &Sight) -> bool {
+        let wanted = self.wanted.as_ref().map_or(0, |wanted| wanted.replicas);
+        let endpoints = self.endpoints_in(sight).len() as u64;
+        let up = sight.tasks.iter().filter(|task| task.is_waited_for()).count() as u64;
+        sight.is_seen && !self.is_due && self.syncs.is_empty() && endpoints == wanted && up == wanted
+    }
+
+    fn endpoints_in(&self, sight: &Sight) -> Vec<Endpoint> {
+        let Some(wanted) = &self.wanted else { return Vec::new() };
+        let current = sight.service.as_ref().map(|service| &service.generation);
+        let candidate = |task: &super::task::Task| {
+            let probe = self.probes.get(&task.id).filter(|probe| probe.answers())?;
+            let endpoint = Endpoint { instance: task.id.clone(), address: probe.address };
+            Some(Candidate { endpoint, is_current: Some(&task.generation()) == current })
+        };
+        choice::endpoints(sight.tasks.iter().filter_map(candidate), wanted.replicas)
+    }
+
+    /// What can be said of tasks that run and are silent.
+    fn unanswered(&self, network: &str) -> Option<String> {
+        let is_silent = self.probes.values().any(|probe| !probe.answers() && probe.since.elapsed() > SILENT_AFTER);
+        is_silent.then(|| {
+            format!(
+                "a replica runs and does not answer the controller at port 8080, path /_/health: \
+                 is there a watchdog in the image, and is the controller on the network {network}?"
+            )
+        })
+    }
+}
+
+#[async_trait]
+impl Replicas for SwarmReplicas {
+    fn take_up(&mut self, record: &FunctionRecord) {
+        if self.wanted.is_none() {
+            self.former.clone_from(&record.endpoints);
+        }
+        self.set_wanted(record, String::new(), Renew::No);
+    }
+
+    async fn want(&mut self, record: &FunctionRecord, change: Change) -> Result<()> {
+        // What goes on is of no interest any more, but two must not write at the same time.
+        while self.next_sync().await.is_some() {}
+        match change {
+            Change::Deployed { registry_auth } => self.set_wanted(record, registry_auth, Renew::No),
+            Change::Updated { registry_auth } => self.set_wanted(record, registry_auth, Renew::Yes),
+            Change::Scaled => {
+                // Credentials and new tasks that were asked for before still are.
+                let (registry_auth, renew) = self
+                    .wanted
+                    .take()
+                    .map_or((String::new(), Renew::No), |wanted| (wanted.registry_auth, wanted.renew));
+                self.set_wanted(record, registry_auth, renew);
+            }
+        }
+        self.place.board.hurry(&self.name);
+        self.start_sync();
+        match self.next_sync().await {
+            Some(Err(SyncError::Refused(reason))) => Err(Error::Invalid(reason)),
+            Some(Err(SyncError::Deposed)) => Err(Error::Busy),
+            // It is written down, and tried until it works.
+            Some(Ok(()) | Err(SyncError::Away(_) | SyncError::OutOfSequence)) | None => Ok(()),
+        }
+    }
+
+    fn want_none(&mut self) {
+        self.wanted = None;
+        self.is_due = true;
+        self.again_at = None;
+    }
+
+    fn converge(&mut self) {
+        let sight = self.sight.borrow_and_update().clone();
+        let secrets_changed = std::mem::replace(&mut self.secrets_seen, sight.secrets_changed) != sight.secrets_changed;
+        let names_secrets = self.wanted.as_ref().is_some_and(|wanted| !wanted.deployment.secrets.is_empty());
+        if sight.service.is_some() {
+            self.applied_at = None;
+        }
+        self.is_due |= self.has_drifted(&sight) || (secrets_changed && names_secrets);
+        if self.is_due && self.again_at.is_none() {
+            self.start_sync();
+        }
+        self.probe(&sight);
+        if let Some((applied, _)) = &self.applied {
+            let failed = sight.tasks.iter().filter(|task| task.generation().fingerprint == *applied);
+            self.failure = problem::of_failed(failed).or(self.failure.take());
+        }
+        let motion = if self.is_settled(&sight) { Motion::Settled } else { Motion::Moving };
+        self.place.board.set_motion(&self.name, motion);
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let sight = self.sight.borrow();
+        if sight.is_seen { self.endpoints_in(&sight) } else { self.former.clone() }
+    }
+
+    fn problem(&self) -> Option<String> {
+        if self.trouble.is_some() {
+            return self.trouble.clone();
+        }
+        let wanted = self.wanted.as_ref()?;
+        let sight = self.sight.borrow();
+        let service = sight.service.as_ref()?;
+        let answering = self.endpoints_in(&sight).len() as u64;
+        let reason = problem::of_tasks(&sight.tasks, &service.generation, wanted.replicas, answering);
+        let is_former = self.applied.as_ref().is_some_and(|(applied, _)| *applied != service.generation.fingerprint);
+        if !(service.is_rolled_back && is_former) {
+            return reason.or_else(|| self.unanswered(&service.network));
+        }
+        let reason = self.failure.as_deref().unwrap_or("its replicas did not run");
+        Some(format!("the update was taken back, and what was there before goes on: {reason}"))
+    }
+
+    fn release(&mut self) {}
+
+    async fn changed(&mut self) {
+        let again_at = self.again_at;
+        tokio::select! {
+            Ok(()) = self.sight.changed() => {}
+            () = self.answered.notified() => {}
+            Some(ended) = self.syncs.join_next() => {
+                let outcome = ended.unwrap_or_else(|error| Err(SyncError::Away(error.to_string())));
+                // The failure is kept as the problem, and tried again.
+                let _ = self.synced(outcome);
+            }
+            () = tokio::time::sleep(SHOWN_WITHIN + Duration::from_millis(1)), if self.applied_at.is_some() => {}
+            () = tokio::time::sleep(SILENT_AFTER), if self.probes.values().any(|probe| !probe.answers()) => {}
+            () = tokio::time::sleep_until(again_at.unwrap_or_else(Instant::now)), if again_at.is_some() => {
+                self.again_at = None;
+                self.is_due = true;
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let is_gone = self.wanted.is_none() && self.applied.is_none() && !self.is_due && self.again_at.is_none();
+        self.syncs.is_empty() && (self.has_left || is_gone)
+    }
+
+    /// Services do without the controller, so they go on, and the registry keeps where they are.
+    fn leave(&mut self) {
+        self.has_left = true;
+    }
+}

@@ -1,0 +1,249 @@
+//! Makes a function's service what is wanted: reads it, decides, and writes; once more if somebody else wrote in between.
+
+use std::{sync::Arc, time::Duration};
+
+use bollard::{auth::DockerCredentials, models::ServiceSpec};
+use skep_protocol::{FunctionDeployment, FunctionName};
+use thiserror::Error;
+use tracing::info;
+
+use super::{
+    Place,
+    board::ServiceSight,
+    credentials,
+    engine::EngineError,
+    spec::{self, Surroundings},
+    watcher::sight_of,
+};
+
+/// How often it is tried when somebody else writes the same service at the same time.
+const MOST_TRIES: u32 = 12;
+/// Everything is given up that takes longer, and tried again later.
+const DONE_WITHIN: Duration = Duration::from_secs(25);
+
+/// What is wanted of a service.
+#[derive(Clone)]
+pub(super) struct Order {
+    pub(super) name: FunctionName,
+    pub(super) wanted: Option<Wanted>,
+    /// The fingerprint that the service was given last.
+    pub(super) applied: Option<String>,
+}
+
+#[derive(Clone)]
+pub(super) struct Wanted {
+    pub(super) deployment: Arc<FunctionDeployment>,
+    pub(super) replicas: u64,
+    /// Credentials for the image's registry, as long as the service does not have them.
+    pub(super) registry_auth: String,
+    pub(super) renew: Renew,
+}
+
+/// Whether there must be new tasks although the description is the same: its image may be another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Renew {
+    No,
+    Yes,
+}
+
+/// How a service was left.
+#[derive(Debug)]
+pub(super) enum Synced {
+    Gone,
+    /// It is as wanted, or was and Swarm has taken it back since.
+    Set {
+        fingerprint: String,
+        seen: u64,
+    },
+}
+
+#[derive(Debug, Error)]
+pub(super) enum SyncError {
+    /// It cannot be as it is wanted.
+    #[error("{0}")]
+    Refused(String),
+    /// Another controller has taken over.
+    #[error("another controller has taken over")]
+    Deposed,
+    #[error("{0}")]
+    Away(String),
+    /// Somebody else has written at the same time, so it has to be read again.
+    #[error("the service is being changed by others all the time")]
+    OutOfSequence,
+}
+
+impl From<EngineError> for SyncError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Refused { message, .. } => Self::Refused(message),
+            EngineError::OutOfSequence => Self::OutOfSequence,
+            EngineError::Away(_) => Self::Away(error.to_string()),
+        }
+    }
+}
+
+/// The next step, given what is there.
+#[derive(Debug, PartialEq)]
+enum Step {
+    Nothing,
+    Create,
+    /// Write the description, with so many forced updates.
+    Update(u64),
+    /// Only the number of replicas of what Swarm went back to.
+    Scale,
+}
+
+pub(super) async fn sync(place: Arc<Place>, order: Order) -> Result<Synced, SyncError> {
+    match tokio::time::timeout(DONE_WITHIN, try_to_sync(&place, &order)).await {
+        Ok(done) => done,
+        Err(_) => Err(SyncError::Away(format!("the Docker engine did not do it within {DONE_WITHIN:?}"))),
+    }
+}
+
+async fn try_to_sync(place: &Place, order: &Order) -> Result<Synced, SyncError> {
+    for attempt in 0..MOST_TRIES {
+        let done = match &order.wanted {
+            Some(wanted) => set(place, order, wanted).await,
+            None => remove(place, &order.name).await,
+        };
+        if !matches!(done, Err(SyncError::OutOfSequence)) {
+            return done;
+        }
+        let longest = 10_u64 << attempt.min(6);
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(0..longest))).await;
+    }
+    Err(SyncError::OutOfSequence)
+}
+
+async fn set(place: &Place, order: &Order, wanted: &Wanted) -> Result<Synced, SyncError> {
+    let (mut desired, credentials) = describe(place, &order.name, wanted).await?;
+    let fingerprint = spec::fingerprint_in(&desired);
+    let found = place.engine.service(order.name.as_str()).await?;
+    let seen = match &found {
+        Some(found) => Some(sight_of(found).map(|(_, seen)| seen).ok_or_else(|| foreign(&order.name))?),
+        None => None,
+    };
+    let step = decide(seen.as_ref(), &fingerprint, wanted, order.applied.as_deref());
+    let (id, version) = seen.as_ref().map_or(("", 0), |seen| (seen.id.as_str(), seen.version));
+    if step != Step::Nothing {
+        place.check_reign().map_err(|_| SyncError::Deposed)?;
+        info!(function = %order.name, replicas = wanted.replicas, ?step, "the service is changed");
+    }
+    desired.mode = Some(spec::replicated(wanted.replicas));
+    match step {
+        Step::Nothing => {}
+        Step::Create => place.engine.create_service(desired, credentials).await?,
+        Step::Update(force_update) => {
+            if let Some(template) = &mut desired.task_template {
+                template.force_update = Some(force_update);
+            }
+            place.engine.update_service(id, version, desired, credentials).await?;
+        }
+        Step::Scale => {
+            let former = found.and_then(|found| found.spec).unwrap_or_default();
+            let former = ServiceSpec { mode: desired.mode, ..former };
+            place.engine.update_service(id, version, former, None).await?;
+        }
+    }
+    Ok(Synced::Set { fingerprint, seen: version })
+}
+
+/// The service that a function should have, without its number of replicas, and who may pull its image.
+pub(super) async fn describe(
+    place: &Place,
+    name: &FunctionName,
+    wanted: &Wanted,
+) -> Result<(ServiceSpec, Option<DockerCredentials>), SyncError> {
+    let deployment = &wanted.deployment;
+    let refused = |reason: String| SyncError::Refused(format!("function {name}: {reason}"));
+    if deployment.image.is_empty() {
+        return Err(refused("there is no image: a Swarm runs images; set image".to_owned()));
+    }
+    let credentials = credentials::read(&wanted.registry_auth, &deployment.image).map_err(refused)?;
+    let network = place.network(&deployment.network).await?.map_err(refused)?;
+    let secrets = match deployment.secrets.as_slice() {
+        [] => Vec::new(),
+        names => {
+            place.secrets().await?.of_function(names, name.namespace().unwrap_or_default()).map_err(|missing| {
+                refused(format!(
+                    "secret {missing} not found: create it first with POST /system/secrets \
+                 or faas-cli secret create {missing}"
+                ))
+            })?
+        }
+    };
+    let surroundings = Surroundings {
+        network: &network,
+        secrets: &secrets,
+        registry: &place.registry,
+        namespace: place.namespace.of(name),
+        default_timeout: place.default_timeout,
+    };
+    Ok((spec::service(name, deployment, &surroundings).map_err(refused)?, credentials))
+}
+
+async fn remove(place: &Place, name: &FunctionName) -> Result<Synced, SyncError> {
+    let Some(found) = place.engine.service(name.as_str()).await? else { return Ok(Synced::Gone) };
+    // Somebody else's service of that name stays.
+    let Some((_, seen)) = sight_of(&found) else { return Ok(Synced::Gone) };
+    place.check_reign().map_err(|_| SyncError::Deposed)?;
+    info!(function = %name, "the service is removed");
+    place.engine.remove_service(&seen.id).await?;
+    Ok(Synced::Gone)
+}
+
+fn decide(seen: Option<&ServiceSight>, fingerprint: &str, wanted: &Wanted, applied: Option<&str>) -> Step {
+    let Some(seen) = seen else { return Step::Create };
+    let force_update = seen.generation.force_update;
+    let is_same = seen.generation.fingerprint == fingerprint;
+    let was_taken_back = !is_same && seen.is_rolled_back && applied == Some(fingerprint);
+    match wanted.renew {
+        Renew::Yes => Step::Update(force_update + 1),
+        Renew::No if was_taken_back && seen.replicas == wanted.replicas => Step::Nothing,
+        Renew::No if was_taken_back => Step::Scale,
+        Renew::No if is_same && seen.replicas == wanted.replicas => Step::Nothing,
+        Renew::No => Step::Update(force_update),
+    }
+}
+
+fn foreign(name: &FunctionName) -> SyncError {
+    SyncError::Refused(format!(
+        "function {name}: the Swarm has a service {} that is not skep's; remove it or choose another name",
+        name.as_str()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::task::Generation, *};
+
+    fn check(seen: Option<(&str, u64, bool)>, replicas: u64, renew: Renew, applied: Option<&str>) -> Step {
+        let seen = seen.map(|(fingerprint, replicas, is_rolled_back)| ServiceSight {
+            generation: Generation { fingerprint: fingerprint.to_owned(), force_update: 4 },
+            replicas,
+            is_rolled_back,
+            ..ServiceSight::default()
+        });
+        let wanted = Wanted { deployment: Arc::default(), replicas, registry_auth: String::new(), renew };
+        decide(seen.as_ref(), "new", &wanted, applied)
+    }
+
+    #[test]
+    fn a_service_is_written_only_if_something_differs() {
+        assert_eq!(check(None, 1, Renew::No, None), Step::Create);
+        assert_eq!(check(Some(("new", 1, false)), 1, Renew::No, None), Step::Nothing);
+        assert_eq!(check(Some(("new", 1, false)), 3, Renew::No, None), Step::Update(4));
+        assert_eq!(check(Some(("old", 1, false)), 1, Renew::No, None), Step::Update(4));
+        assert_eq!(check(Some(("new", 1, false)), 1, Renew::Yes, None), Step::Update(5));
+    }
+
+    #[test]
+    fn what_swarm_took_back_is_not_tried_again_until_someone_asks() {
+        let taken_back = Some(("old", 1, true));
+        assert_eq!(check(taken_back, 1, Renew::No, Some("new")), Step::Nothing);
+        assert_eq!(check(taken_back, 2, Renew::No, Some("new")), Step::Scale);
+        assert_eq!(check(taken_back, 1, Renew::Yes, Some("new")), Step::Update(5));
+        assert_eq!(check(taken_back, 1, Renew::No, None), Step::Update(4));
+        assert_eq!(check(Some(("new", 1, true)), 1, Renew::No, Some("new")), Step::Nothing);
+    }
+}
