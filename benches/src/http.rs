@@ -31,6 +31,12 @@ impl Target {
         let asked = with_requests(self, async |requests: &mut Requests| requests.send(Method::GET, Bytes::new()).await);
         asked.await.is_ok()
     }
+
+    /// The body of the answer to a GET.
+    pub(crate) async fn read(&self) -> Result<String> {
+        let asked = with_requests(self, async |requests| requests.ask(Method::GET, Bytes::new()).await);
+        Ok(String::from_utf8_lossy(&asked.await?).into_owned())
+    }
 }
 
 /// Sends one request after the other.
@@ -44,6 +50,10 @@ pub(crate) struct Requests {
 impl Requests {
     /// Sends a request and reads the whole answer; another status than the expected one is an error.
     pub(crate) async fn send(&mut self, method: Method, body: Bytes) -> Result<()> {
+        self.ask(method, body).await.map(|_| ())
+    }
+
+    async fn ask(&mut self, method: Method, body: Bytes) -> Result<Bytes> {
         let request = Request::builder()
             .method(method)
             .uri(self.uri.clone())
@@ -54,7 +64,7 @@ impl Requests {
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
         if status == self.expected {
-            return Ok(());
+            return Ok(body);
         }
         Err(anyhow!("answer {status} to {}: {}", self.uri, String::from_utf8_lossy(&body).trim()))
     }

@@ -16,6 +16,7 @@ mod process;
 mod publisher;
 mod report;
 mod spawn;
+mod up;
 mod upstream;
 mod watchdog;
 

@@ -1,14 +1,22 @@
 //! A watchdog on its own, as a container has it.
 
-use std::ffi::OsString;
+use std::{
+    ffi::OsString,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use tokio::time::{sleep, timeout};
 
 use crate::{
     bench::Bench,
     http::Target,
     process::{Launch, Process, free_address},
 };
+
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+const ASK_AGAIN: Duration = Duration::from_millis(1);
 
 /// A process per request.
 pub(crate) async fn fork(bench: &Bench, fprocess: &str) -> Result<(Process, Target)> {
@@ -33,7 +41,28 @@ pub(crate) async fn http(bench: &Bench) -> Result<(Process, Target)> {
     start(bench, fprocess, &[("mode", "http")]).await
 }
 
+/// Milliseconds from the start of a watchdog to its first answer; it is asked again every millisecond.
+pub(crate) async fn cold_start_ms(bench: &Bench, fprocess: &str) -> Result<f64> {
+    let started = Instant::now();
+    let (_process, address) = launch(bench, fprocess.into(), &[])?;
+    let target = Target::new(address, "/");
+    let answered = timeout(ANSWERS_WITHIN, async {
+        while !target.answers().await {
+            sleep(ASK_AGAIN).await;
+        }
+    });
+    answered.await.context("the watchdog does not answer")?;
+    Ok(started.elapsed().as_secs_f64() * 1000.0)
+}
+
 async fn start(bench: &Bench, fprocess: OsString, settings: &[(&'static str, &str)]) -> Result<(Process, Target)> {
+    let (mut process, address) = launch(bench, fprocess, settings)?;
+    let ready = Target::new(address, "/_/ready");
+    process.until_ready(async || ready.answers().await).await?;
+    Ok((process, Target::new(address, "/")))
+}
+
+fn launch(bench: &Bench, fprocess: OsString, settings: &[(&'static str, &str)]) -> Result<(Process, SocketAddr)> {
     let address = free_address()?;
     let mut variables = vec![
         ("fprocess", fprocess),
@@ -44,8 +73,5 @@ async fn start(bench: &Bench, fprocess: OsString, settings: &[(&'static str, &st
     ];
     variables.extend(settings.iter().map(|(name, value)| (*name, OsString::from(value))));
     let launch = Launch { name: "fwatchdog", program: &bench.programs.watchdog, arguments: vec![], variables };
-    let mut process = Process::start(bench, launch)?;
-    let ready = Target::new(address, "/_/ready");
-    process.until_ready(async || ready.answers().await).await?;
-    Ok((process, Target::new(address, "/")))
+    Ok((Process::start(bench, launch)?, address))
 }

@@ -5,6 +5,7 @@ mod accept;
 mod bus;
 mod callbacks;
 mod calls;
+mod echo;
 mod faults;
 mod garbage;
 mod github;

@@ -1,6 +1,7 @@
 //! The figures, by the names that other runs and issues know them by.
 
 mod accept;
+mod cold;
 mod drain;
 mod fork;
 mod http;
@@ -25,11 +26,12 @@ pub(crate) enum Figure {
     HttpRate,
     AcceptRate,
     DrainRate,
+    ColdStart,
     IdleMemory,
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::SyncLatency,
         Self::SyncRate,
         Self::ForkLatency,
@@ -40,6 +42,7 @@ impl Figure {
         Self::HttpRate,
         Self::AcceptRate,
         Self::DrainRate,
+        Self::ColdStart,
         Self::IdleMemory,
     ];
 
@@ -55,6 +58,7 @@ impl Figure {
             Self::HttpRate => "http_c16_rps",
             Self::AcceptRate => "accept_c64_rps",
             Self::DrainRate => "drain_rps",
+            Self::ColdStart => "cold_start_ms",
             Self::IdleMemory => "idle_rss_mb",
         }
     }
@@ -77,6 +81,7 @@ impl Figure {
             Self::HttpRate => Box::pin(http::rate(bench, name)).await,
             Self::AcceptRate => Box::pin(accept::rate(bench, name)).await,
             Self::DrainRate => Box::pin(drain::rate(bench, name)).await,
+            Self::ColdStart => Box::pin(cold::start(bench, name)).await,
             Self::IdleMemory => Box::pin(idle::memory(bench, name)).await,
         }
     }
