@@ -4,12 +4,17 @@ use clap::CommandFactory;
 
 use crate::args::Cli;
 
-const ALIASES: [(&str, &str); 5] = [
+const ALIASES: [(&str, &str); 10] = [
     ("scale_from_zero", "scale_from_zero"),
     ("function_namespace", "function_namespace"),
     ("upstream_timeout", "upstream_timeout"),
     ("basic_auth", "basic_auth"),
     ("secret_mount_path", "secret_mount_path"),
+    ("attempts", "max_retry_attempts"),
+    ("retry_codes", "retry_http_codes"),
+    ("retry_min_wait", "initial_retry_wait"),
+    ("retry_max_wait", "max_retry_wait"),
+    ("retry_backoff", "backoff"),
 ];
 
 /// The command line, with OpenFaaS's variables where skep's are absent.

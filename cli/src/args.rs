@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use skep_protocol::{DefaultNamespace, Subjects};
+use skep_protocol::{Backoff, DefaultNamespace, RetryCodes, Subjects};
 use skep_provider::DockerHost;
 use skep_queue_worker::{Allowance, SubjectPattern};
 
@@ -221,9 +221,24 @@ pub(crate) struct WorkerArgs {
     /// Queued calls of one lane that are held at once, running or waiting for a replica
     #[arg(long, env = "SKEP_LANE_WINDOW", default_value_t = 256, value_parser = at_least_one)]
     pub(crate) lane_window: usize,
-    /// Runs of one queued call that may fail because its function cannot be reached
+    /// Attempts of one queued call, the first included (annotation com.openfaas.retry.attempts)
     #[arg(long, env = "SKEP_ATTEMPTS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) attempts: u64,
+    /// Statuses of an answer that are tried again; empty for none (annotation com.openfaas.retry.codes)
+    #[arg(long, env = "SKEP_RETRY_CODES", default_value = "408,429,500,502,503,504")]
+    pub(crate) retry_codes: RetryCodes,
+    /// The wait after the first attempt (annotation com.openfaas.retry.min_wait)
+    #[arg(long, env = "SKEP_RETRY_MIN_WAIT", default_value = "10s", value_parser = duration)]
+    pub(crate) retry_min_wait: Duration,
+    /// The longest wait between two attempts (annotation com.openfaas.retry.max_wait)
+    #[arg(long, env = "SKEP_RETRY_MAX_WAIT", default_value = "120s", value_parser = duration)]
+    pub(crate) retry_max_wait: Duration,
+    /// How waits grow: exponential, full or equal (with jitter), fixed (annotation skep.retry.backoff)
+    #[arg(long, env = "SKEP_RETRY_BACKOFF", default_value = "full")]
+    pub(crate) retry_backoff: Backoff,
+    /// A queued call that is older is not tried again; without it all are (annotation skep.retry.max_age)
+    #[arg(long, env = "SKEP_RETRY_MAX_AGE", value_parser = duration)]
+    pub(crate) retry_max_age: Option<Duration>,
     /// How long a callback that fails is tried again, at most three quarters of --result-ttl; then it is a dead letter
     #[arg(long, env = "SKEP_CALLBACK_MAX_AGE", default_value = "1h", value_parser = duration)]
     pub(crate) callback_max_age: Duration,

@@ -1,6 +1,6 @@
 //! The roles, each alone in a process: what a Swarm runs. `skep up` starts the same ones together.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use prometheus::Registry;
 use skep_bus::{Bus, BusConfig};
@@ -8,7 +8,7 @@ use skep_daemon::{HttpLimits, Readiness};
 use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{Credentials, GatewayConfig};
 use skep_process::ProcessTag;
-use skep_protocol::{CallId, VersionInfo};
+use skep_protocol::{CallId, RetryPolicy, VersionInfo};
 use skep_provider::{Config as ControllerConfig, Controller, LocalConfig, ProviderConfig, SwarmConfig};
 use skep_queue_worker::{SigningKeys, WorkerConfig};
 use tokio::net::TcpListener;
@@ -228,7 +228,7 @@ pub(crate) async fn run_worker(
     let config = WorkerConfig {
         concurrency_per_replica: args.concurrency_per_replica,
         lane_window: args.lane_window,
-        attempts: args.attempts,
+        retry: Arc::new(retry_policy(args)?),
         callback_max_age: args.callback_max_age,
         callback_timeout: args.callback_timeout,
         callback_allow: args.callback_allow.clone().unwrap_or_default(),
@@ -240,6 +240,20 @@ pub(crate) async fn run_worker(
     };
     let worker = skep_queue_worker::run(config, bus, dispatch, &process.metrics, process.shutdown.clone());
     Ok(process.while_ready("queue-worker", worker).await?)
+}
+
+fn retry_policy(args: &WorkerArgs) -> Result<RetryPolicy> {
+    if args.retry_min_wait > args.retry_max_wait {
+        return Err(bad_setting("--retry-min-wait", "must not be more than --retry-max-wait"));
+    }
+    Ok(RetryPolicy {
+        attempts: args.attempts,
+        codes: args.retry_codes.clone(),
+        min_wait: args.retry_min_wait,
+        max_wait: args.retry_max_wait,
+        backoff: args.retry_backoff,
+        max_age: args.retry_max_age,
+    })
 }
 
 /// What functions of this machine inherit.

@@ -7,24 +7,39 @@ use axum::{
     body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{delete, post},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use skep_bus::Submitted;
-use skep_protocol::{CallId, DefaultNamespace, Invocation, headers, parse_callback};
+use skep_protocol::{CallId, DefaultNamespace, Invocation, headers, parse_callback, take_run_at};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::{Error, Result, app::App, body::BodyLimit, door::Stamp, function::refused, target::Target};
+use crate::{
+    Error, Result,
+    app::App,
+    auth::{self, Credentials},
+    body::BodyLimit,
+    calls,
+    door::Stamp,
+    function::refused,
+    target::Target,
+};
 
 const ROUTE: &str = "/async-function";
 
-pub(crate) fn router() -> Router<Arc<App>> {
+/// Calls are open; taking one back by its id is for those who may ask for calls.
+pub(crate) fn router(auth: Option<&Credentials>) -> Router<Arc<App>> {
     let mut router = Router::new();
     for shape in [ROUTE, "/async-function/", "/async-function/{*rest}"] {
-        router = router.route(shape, post(invoke));
+        router = router.route(shape, post(invoke).merge(auth::protect_methods(delete(cancel), auth.cloned())));
     }
     router
+}
+
+async fn cancel(State(app): State<Arc<App>>, request: Request) -> Result<StatusCode> {
+    let id = request.uri().path().strip_prefix("/async-function/").unwrap_or_default();
+    calls::cancel_by_id(&app, id).await
 }
 
 async fn invoke(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -42,11 +57,19 @@ async fn invoke(State(app): State<Arc<App>>, request: Request) -> Response {
 }
 
 /// Checks a call and stores it; what is returned are headers of the answer.
-async fn accept(app: &App, parts: Parts, body: Body, given: Option<HeaderValue>, stamp: &Stamp) -> Result<HeaderMap> {
+async fn accept(
+    app: &App,
+    mut parts: Parts,
+    body: Body,
+    given: Option<HeaderValue>,
+    stamp: &Stamp,
+) -> Result<HeaderMap> {
     let target = Target::parse(&parts.uri, ROUTE, app.bus.default_namespace())?;
     app.function(&target.function)?;
     let callback = callback_url(&parts.headers, app.bus.default_namespace())?;
     let call_id = call_id(&stamp.call_id)?;
+    let accepted_at = OffsetDateTime::now_utc();
+    let run_at = take_run_at(&mut parts.headers, accepted_at).map_err(Error::InvalidRequest)?;
     let bus = app.require_bus()?;
     let body = app.gathered(&parts.headers, body, limit(app)).await?;
     let invocation = Invocation {
@@ -58,8 +81,10 @@ async fn accept(app: &App, parts: Parts, body: Body, given: Option<HeaderValue>,
         headers: stored_headers(parts.headers),
         body,
         callback,
-        accepted_at: OffsetDateTime::now_utc(),
+        accepted_at,
         has_callers_id: given.is_some(),
+        run_at,
+        last_attempt: None,
     };
     let submitted = bus.submit(&invocation).await?;
     Ok(answer_headers(&invocation.call_id, submitted))

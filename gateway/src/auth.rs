@@ -13,6 +13,7 @@ use axum::{
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
+    routing::MethodRouter,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header};
@@ -59,6 +60,17 @@ pub(crate) fn protect<S: Clone + Send + Sync + 'static>(router: Router<S>, auth:
     match auth {
         Some(auth) => router.layer(middleware::from_fn_with_state(Arc::new(auth), require)),
         None => router,
+    }
+}
+
+/// Closes single verbs of a path whose others are open.
+pub(crate) fn protect_methods<S: Clone + Send + Sync + 'static>(
+    methods: MethodRouter<S>,
+    auth: Option<Credentials>,
+) -> MethodRouter<S> {
+    match auth {
+        Some(auth) => methods.route_layer(middleware::from_fn_with_state(Arc::new(auth), require)),
+        None => methods,
     }
 }
 

@@ -10,6 +10,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
+use skep_bus::Cancelled;
 use skep_protocol::{CallId, CallRecord, CallState, CallStatus, parse_duration, without_credentials};
 use tokio::time::Instant;
 
@@ -22,7 +23,49 @@ use crate::{
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 pub(crate) fn routes() -> Routes {
-    vec![("/system/calls/{id}", get(status)), ("/system/calls/{id}/result", get(result))]
+    vec![
+        ("/system/calls", get(list)),
+        ("/system/calls/{id}", get(status).delete(cancel)),
+        ("/system/calls/{id}/result", get(result)),
+    ]
+}
+
+/// Which calls to list.
+#[derive(Deserialize)]
+struct Wanted {
+    state: CallState,
+    #[serde(default)]
+    function: Option<String>,
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+const USUALLY_LISTED: usize = 100;
+const MOST_LISTED: usize = 1000;
+
+/// Lists calls that wait for their time.
+async fn list(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<Vec<CallStatus>>> {
+    if !matches!(wanted.state, CallState::Scheduled | CallState::Retrying) {
+        return Err(Error::InvalidRequest("state: only scheduled and retrying calls are listed".to_owned()));
+    }
+    let function = wanted.function.as_deref().map(|name| app.named(name, "")).transpose()?;
+    let limit = wanted.limit.unwrap_or(USUALLY_LISTED).min(MOST_LISTED);
+    let calls = app.require_bus()?.delayed_calls(function.as_ref(), wanted.state, limit).await?;
+    Ok(Json(calls.into_iter().map(|status| shown(status).0).collect()))
+}
+
+async fn cancel(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<StatusCode> {
+    cancel_by_id(&app, &id).await
+}
+
+/// Takes a call back that has not ended; once more is no error.
+pub(crate) async fn cancel_by_id(app: &App, id: &str) -> Result<StatusCode> {
+    let id: CallId = id.parse()?;
+    match app.require_bus()?.cancel(&id).await? {
+        Cancelled::Cancelled | Cancelled::Ended(CallState::Cancelled) => Ok(StatusCode::ACCEPTED),
+        Cancelled::Ended(state) => Err(Error::CallEnded { id, state: state.as_str() }),
+        Cancelled::Unknown => Err(Error::UnknownCall(id)),
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,7 +122,7 @@ async fn look(app: &App, id: &str, wait: Duration) -> Result<Found> {
     let deadline = Instant::now() + wait;
     let bus = app.require_bus()?;
     let mut status = bus.call_status(&id).await?.ok_or_else(|| Error::UnknownCall(id.clone()))?;
-    if is_open(status.state) && !wait.is_zero() {
+    if !status.state.is_final() && !wait.is_zero() {
         // At shutdown the caller learns how far it is, and may ask another gateway.
         tokio::select! {
             record = bus.wait_for_record(&id, deadline) => {
@@ -91,25 +134,18 @@ async fn look(app: &App, id: &str, wait: Duration) -> Result<Found> {
         }
         status = bus.call_status(&id).await?.ok_or_else(|| Error::UnknownCall(id.clone()))?;
     }
-    if is_open(status.state) {
+    if !status.state.is_final() {
         return Ok(Found::Open(Box::new(status)));
     }
     let record = bus.record(&id).await?.ok_or(Error::UnknownCall(id))?;
     Ok(Found::Finished(Box::new(record)))
 }
 
-fn is_open(state: CallState) -> bool {
-    match state {
-        CallState::Queued | CallState::Running => true,
-        CallState::Succeeded | CallState::Failed | CallState::Dead => false,
-    }
-}
-
 /// The function's answer as it was, with the same headers as a callback has; its status travels as one of them.
 fn answer(record: CallRecord) -> Result<Response> {
     let headers = record.answer_headers();
     let status = record.status;
-    if let Some(reason) = status.reason {
+    if let Some(reason) = status.reason.filter(|_| record.body.is_empty()) {
         return Err(Error::NoResult { id: status.call_id, reason });
     }
     let mut response = record.body.into_response();
@@ -138,6 +174,8 @@ mod tests {
             state,
             status,
             attempts: 1,
+            max_attempts: Some(1),
+            next_attempt_at: None,
             accepted_at: OffsetDateTime::UNIX_EPOCH,
             started_at: None,
             finished_at: None,
@@ -145,7 +183,8 @@ mod tests {
             reason: status.is_none().then(|| "exec format error".to_owned()),
             callback_url: None,
         };
-        CallRecord { status, headers, body: Bytes::from_static(b"png"), returned: HeaderMap::new() }
+        let body = if status.status.is_some() { Bytes::from_static(b"png") } else { Bytes::new() };
+        CallRecord { status, headers, body, returned: HeaderMap::new() }
     }
 
     #[test]

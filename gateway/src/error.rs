@@ -42,6 +42,8 @@ pub(crate) enum Error {
     UnknownCall(CallId),
     #[error("call {id} has no result: {reason}")]
     NoResult { id: CallId, reason: String },
+    #[error("call {id} has ended already: {state}")]
+    CallEnded { id: CallId, state: &'static str },
     #[error("malformed JSON at line {line} column {column}: {reason}")]
     MalformedJson { line: usize, column: usize, reason: String },
     #[error("{0}")]
@@ -88,6 +90,7 @@ impl Error {
             Self::InvalidCallId(_) => (StatusCode::BAD_REQUEST, "invalid_call_id"),
             Self::UnknownCall(_) => (StatusCode::NOT_FOUND, "unknown_call"),
             Self::NoResult { .. } => (StatusCode::CONFLICT, "no_result"),
+            Self::CallEnded { .. } => (StatusCode::CONFLICT, "call_ended"),
             Self::MalformedJson { .. } => (StatusCode::BAD_REQUEST, "malformed_json"),
             Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::NoFunctionNamed => (StatusCode::BAD_REQUEST, "no_function_named"),

@@ -28,8 +28,9 @@ pub(crate) fn router(
     own_port_metrics: Option<Registry>,
 ) -> Router {
     let closed = closed().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    let asynchronous = in_our_words(async_function::router(auth.as_ref()));
     let counted = auth::protect(in_our_words(closed), auth)
-        .merge(in_our_words(async_function::router()))
+        .merge(asynchronous)
         .layer(middleware::from_fn_with_state(http_metrics, metrics::count));
     let open = function::router().merge(root::router()).merge(platform::open_router(own_port_metrics));
     in_our_words(open).merge(counted).fallback(route_not_found).with_state(app)

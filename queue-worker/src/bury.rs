@@ -15,33 +15,33 @@ use crate::Worker;
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 impl Worker {
-    pub(crate) async fn bury_call(
-        &self,
-        delivery: &Delivery<Invocation>,
-        invocation: &Invocation,
-        attempts: u64,
-        reason: &str,
-    ) {
-        let status = CallStatus { attempts, ..invocation.status() };
-        self.bury(delivery, status, invocation.returned_headers(), reason).await;
+    /// Buries a call of which no attempt is made any more.
+    pub(crate) async fn bury_call(&self, delivery: &Delivery<Invocation>, invocation: &Invocation, reason: &str) {
+        self.bury(delivery, without_answer(invocation.status(), invocation.returned_headers()), reason).await;
     }
 
-    /// Buries a message of the invocation stream that is no invocation; its subject still names function and call.
+    /// Buries a message that is no invocation; its subject still names function and call.
     pub(crate) async fn bury_unreadable<T>(&self, delivery: &Delivery<T>, reason: &str) {
         let mut tokens = delivery.subject.rsplit('.');
         let call_id = tokens.next().and_then(|id| id.parse().ok()).unwrap_or_else(CallId::generate);
         let function = tokens.next().unwrap_or_default().to_owned();
         let status = CallStatus::accepted(call_id, function, OffsetDateTime::now_utc());
-        self.bury(delivery, status, HeaderMap::new(), reason).await;
+        self.bury(delivery, without_answer(status, HeaderMap::new()), reason).await;
     }
 
     /// Stores the message and the record of its end, then acknowledges; a step that fails is done again on redelivery.
-    pub(crate) async fn bury<T>(&self, delivery: &Delivery<T>, status: CallStatus, returned: HeaderMap, reason: &str) {
+    pub(crate) async fn bury<T>(&self, delivery: &Delivery<T>, mut record: CallRecord, reason: &str) {
+        let status = &mut record.status;
+        status.state = CallState::Dead;
+        status.finished_at = Some(OffsetDateTime::now_utc());
+        status.reason = Some(reason.to_owned());
         let letter = DeadLetter {
             kind: DeadKind::Call,
             function: &status.function,
             call_id: &status.call_id,
             reason,
+            attempts: status.attempts,
+            last_status: status.status,
             headers: &delivery.headers,
             payload: &delivery.payload,
         };
@@ -49,13 +49,6 @@ impl Worker {
             warn!(error = error.chain(), call_id = %status.call_id, "a dead letter cannot be stored; trying again");
             return delivery.again_after(TRY_AGAIN).await;
         }
-        let status = CallStatus {
-            state: CallState::Dead,
-            finished_at: Some(OffsetDateTime::now_utc()),
-            reason: Some(reason.to_owned()),
-            ..status
-        };
-        let record = CallRecord { status, headers: HeaderMap::new(), body: Bytes::new(), returned };
         if let Err(error) = self.bus.store_record(&record).await {
             warn!(error = error.chain(), call_id = %record.status.call_id, "the record cannot be stored; trying again");
             return delivery.again_after(TRY_AGAIN).await;
@@ -64,4 +57,8 @@ impl Worker {
         self.metrics.count_finished(&record.status);
         delivery.ack().await;
     }
+}
+
+pub(crate) fn without_answer(status: CallStatus, returned: HeaderMap) -> CallRecord {
+    CallRecord { status, headers: HeaderMap::new(), body: Bytes::new(), returned }
 }

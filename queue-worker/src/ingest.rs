@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 use url::Url;
 
-use crate::{Worker, pull::Puller};
+use crate::{Worker, bury::without_answer, pull::Puller};
 
 const WINDOW: usize = 256;
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -38,7 +38,12 @@ impl Worker {
                 self.reject(&delivery, published, derived, &error.to_string()).await;
             }
             Err(error @ Error::TooLarge { .. }) => {
-                self.bury(&delivery, invocation.status(), invocation.returned_headers(), &error.to_string()).await;
+                self.bury(
+                    &delivery,
+                    without_answer(invocation.status(), invocation.returned_headers()),
+                    &error.to_string(),
+                )
+                .await;
             }
             Err(error) => {
                 warn!(error = error.chain(), "published work cannot be taken up; trying again");
@@ -52,7 +57,7 @@ impl Worker {
         match self.free_id(published, derived).await {
             Ok(call_id) => {
                 let status = CallStatus::accepted(call_id, &published.function, OffsetDateTime::now_utc());
-                self.bury(delivery, status, HeaderMap::new(), reason).await;
+                self.bury(delivery, without_answer(status, HeaderMap::new()), reason).await;
             }
             Err(error) => {
                 warn!(error = error.chain(), "published work cannot be looked at; trying again");
@@ -79,6 +84,7 @@ impl Worker {
             Some(id) => id.parse().map_err(|error| format!("X-Call-Id: {error}"))?,
             None => derived.clone(),
         };
+        published.run_at.clone()?;
         let callback = published.callback.as_deref().map(|url| parse_callback(url, namespace)).transpose()?;
         Ok((function, call_id, callback))
     }

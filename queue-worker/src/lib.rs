@@ -3,10 +3,13 @@
 //! It holds no durable state: kill it at any moment and another one finishes its calls.
 //! It knows the bus and how to reach a function; it does not know what runs functions, or who submitted a call.
 
+mod attempt;
 mod bury;
 mod call;
 mod callback;
-mod decision;
+mod cancellation;
+pub mod decision;
+mod due;
 mod housekeeping;
 mod ingest;
 mod lane;
@@ -18,12 +21,12 @@ use std::{sync::Arc, time::Duration};
 
 use skep_bus::{Bus, RunningCalls};
 use skep_dispatch::Dispatch;
-use skep_protocol::LANES;
+use skep_protocol::{LANES, RetryPolicy};
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{callback::Callbacks, metrics::Metrics, slots::Slots};
+use crate::{callback::Callbacks, cancellation::Cancellations, metrics::Metrics, slots::Slots};
 
 pub use crate::callback::{Allowance, AllowanceError, SigningKeys, SubjectPattern, SubjectPatternError};
 
@@ -33,8 +36,8 @@ pub struct WorkerConfig {
     pub concurrency_per_replica: usize,
     /// Calls of one lane that this worker holds at once, running or waiting for a replica.
     pub lane_window: usize,
-    /// Runs of one call that may fail for reasons that are not the function's.
-    pub attempts: u64,
+    /// When calls are run again, unless their function says otherwise.
+    pub retry: Arc<RetryPolicy>,
     /// How long after the end of its call a callback that fails is tried again.
     pub callback_max_age: Duration,
     /// How long one callback request may take.
@@ -59,6 +62,7 @@ pub(crate) struct Worker {
     pub(crate) dispatch: Dispatch,
     pub(crate) slots: Slots,
     pub(crate) running: RunningCalls,
+    pub(crate) cancellations: Cancellations,
     pub(crate) metrics: Metrics,
     pub(crate) callbacks: Callbacks,
     /// Cancelled when the worker should begin nothing new.
@@ -76,6 +80,7 @@ pub async fn run(
     let worker = Arc::new(Worker {
         slots: Slots::new(dispatch.registry().clone(), config.concurrency_per_replica),
         running: RunningCalls::new(bus.clone()),
+        cancellations: Cancellations::default(),
         metrics: Metrics::register(metrics)?,
         callbacks: Callbacks::new(&config)?,
         config,
@@ -87,6 +92,8 @@ pub async fn run(
     for lane in 0..LANES {
         tasks.spawn(lane::run(Arc::clone(&worker), lane, tasks.clone()));
     }
+    tasks.spawn(due::run(Arc::clone(&worker), tasks.clone()));
+    tasks.spawn(cancellation::run(Arc::clone(&worker)));
     tasks.spawn(ingest::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(housekeeping::run(Arc::clone(&worker)));

@@ -6,6 +6,7 @@ use skep_protocol::{CallStatus, FunctionName};
 pub(crate) struct Metrics {
     in_flight: IntGaugeVec,
     finished: IntCounterVec,
+    retries: IntCounterVec,
     callbacks: IntCounterVec,
 }
 
@@ -20,6 +21,10 @@ impl Metrics {
                 Opts::new("queue_worker_messages_processed_total", "Queued calls that ended, by their final state."),
                 &["function_name", "state"],
             )?,
+            retries: IntCounterVec::new(
+                Opts::new("queue_worker_retries_total", "Attempts that failed and are followed by another one."),
+                &["function_name"],
+            )?,
             callbacks: IntCounterVec::new(
                 Opts::new("queue_worker_callbacks_total", "Callbacks that ended, delivered or dead."),
                 &["outcome"],
@@ -27,6 +32,7 @@ impl Metrics {
         };
         registry.register(Box::new(metrics.in_flight.clone()))?;
         registry.register(Box::new(metrics.finished.clone()))?;
+        registry.register(Box::new(metrics.retries.clone()))?;
         registry.register(Box::new(metrics.callbacks.clone()))?;
         Ok(metrics)
     }
@@ -42,6 +48,10 @@ impl Metrics {
         // A name that was never deployed comes from outside and must not become a label.
         let function = if status.attempts == 0 { "" } else { status.function.as_str() };
         self.finished.with_label_values(&[function, status.state.as_str()]).inc();
+    }
+
+    pub(crate) fn count_retry(&self, function: &FunctionName) {
+        self.retries.with_label_values(&[function.as_str()]).inc();
     }
 
     pub(crate) fn count_callback(&self, outcome: &str) {

@@ -18,7 +18,7 @@ use crate::{
     nats,
 };
 
-async fn start() -> (Site, Program, Bus) {
+pub(crate) async fn start() -> (Site, Program, Bus) {
     let site = Site::new([]);
     let server = site.start_nats().await;
     let config = BusConfig {
@@ -33,7 +33,7 @@ async fn start() -> (Site, Program, Bus) {
     (site, server, bus)
 }
 
-fn invocation(function: &str, id: &str) -> Invocation {
+pub(crate) fn invocation(function: &str, id: &str) -> Invocation {
     Invocation {
         call_id: id.parse().unwrap(),
         function: function.parse().unwrap(),
@@ -45,10 +45,12 @@ fn invocation(function: &str, id: &str) -> Invocation {
         callback: None,
         accepted_at: OffsetDateTime::now_utc(),
         has_callers_id: false,
+        run_at: None,
+        last_attempt: None,
     }
 }
 
-fn record(id: &CallId, body: &'static str) -> CallRecord {
+pub(crate) fn record(id: &CallId, body: &'static str) -> CallRecord {
     let accepted = CallStatus::accepted(id.clone(), "f", OffsetDateTime::now_utc());
     let status = CallStatus { state: CallState::Succeeded, status: Some(200), ..accepted };
     CallRecord {
@@ -59,7 +61,7 @@ fn record(id: &CallId, body: &'static str) -> CallRecord {
     }
 }
 
-async fn take(bus: &Bus, function: &str, count: usize) -> Vec<Delivery<Invocation>> {
+pub(crate) async fn take(bus: &Bus, function: &str, count: usize) -> Vec<Delivery<Invocation>> {
     let mut queue = bus.lane(lane_of(&function.parse::<FunctionName>().unwrap()));
     let mut taken = Vec::new();
     while taken.len() < count {
@@ -68,7 +70,7 @@ async fn take(bus: &Bus, function: &str, count: usize) -> Vec<Delivery<Invocatio
     taken
 }
 
-async fn queued(site: &Site) -> u64 {
+pub(crate) async fn queued(site: &Site) -> u64 {
     let jetstream = jetstream::new(nats::client(site).await);
     jetstream.get_stream("SKEP_INVOKE").await.unwrap().cached_info().state.messages
 }

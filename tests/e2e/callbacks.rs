@@ -14,7 +14,7 @@ async fn queue(platform: &Platform, function: &str, receiver: &Receiver, body: &
 #[tokio::test]
 async fn a_callback_brings_the_answer_and_says_whose_it_is() {
     let typed = Function::cat().env("content_type", "text/x-hive");
-    let platform = Platform::start([typed, Function::new("failing", "sh -c 'echo sorry; exit 3'")]).await;
+    let platform = Platform::start([typed, Function::failing().answers_once()]).await;
     let receiver = Receiver::start().await;
     let good = queue(&platform, "cat", &receiver, "honey").await;
     let callback = receiver.wait_for(1).await.remove(0);

@@ -5,10 +5,6 @@ use serde_json::json;
 
 use crate::harness::{Function, Platform, Receiver, Roles, answer_to, wait_until};
 
-fn failing() -> Function {
-    Function::new("failing", "sh -c 'echo sorry; exit 3'")
-}
-
 #[tokio::test]
 async fn a_call_goes_from_queued_over_running_to_succeeded() {
     let platform = Platform::start([Function::gated()]).await;
@@ -36,8 +32,8 @@ async fn a_call_goes_from_queued_over_running_to_succeeded() {
 }
 
 #[tokio::test]
-async fn a_function_that_answers_badly_has_failed_and_is_not_run_again() {
-    let platform = Platform::start([failing()]).await;
+async fn a_bad_answer_that_is_not_to_be_tried_again_is_a_failure() {
+    let platform = Platform::start([Function::failing().answers_once()]).await;
     let id = platform.gateway.queue("failing", "x").await;
     let status = platform.gateway.finished(&id).await;
     assert_eq!((&status["state"], &status["status"], &status["attempts"]), (&"failed".into(), &500.into(), &1.into()));

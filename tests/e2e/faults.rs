@@ -8,7 +8,7 @@ fn watchdogs(site: &Site) -> Vec<Process> {
 
 #[tokio::test]
 async fn a_replica_that_is_killed_comes_back() {
-    let platform = Platform::start([Function::gated(), Function::echo_http()]).await;
+    let platform = Platform::start([Function::gated().attempts(10), Function::echo_http()]).await;
     let site = &platform.site;
     let before: Vec<u32> = watchdogs(site).iter().map(|process| process.id).collect();
     assert_eq!(before.len(), 2);

@@ -79,7 +79,7 @@ async fn a_process_that_streams_is_seen_as_it_writes_and_its_failure_breaks_the_
 #[tokio::test]
 async fn a_queued_call_of_a_process_that_streams_fails_once_and_with_its_output() {
     let script = r#"sh -c 'echo "$Http_X_Call_Id" >> runs; echo some; exit 3'"#;
-    let platform = Platform::start([Function::new("stream", script).env("mode", "streaming")]).await;
+    let platform = Platform::start([Function::new("stream", script).env("mode", "streaming").answers_once()]).await;
     let id = answer_to(platform.gateway.post("/async-function/stream")).await.header("x-call-id").to_owned();
     let call = platform.gateway.finished(&id).await;
     assert_eq!((call["state"].as_str(), call["status"].as_u64()), (Some("failed"), Some(500)));

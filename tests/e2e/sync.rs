@@ -83,7 +83,7 @@ async fn a_function_without_a_replica_is_503_and_asks_to_come_again() {
 #[tokio::test]
 async fn a_function_that_does_not_answer_in_its_time_is_504() {
     let hasty = Function::upstream().annotation("skep.timeout", "500ms");
-    let sleep = Function::new("sleep", "sleep 60").annotation("skep.timeout", "500ms");
+    let sleep = Function::new("sleep", "sleep 60").annotation("skep.timeout", "500ms").answers_once();
     let platform = Platform::start([hasty, sleep]).await;
     let answer = platform.gateway.call("upstream/never", "x").await;
     answer.assert_refused(504);

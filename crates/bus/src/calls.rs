@@ -2,10 +2,10 @@
 
 use skep_protocol::{CallId, CallState, CallStatus};
 
-use crate::{Bus, Error, Result, records, wire};
+use crate::{Bus, Result, delayed};
 
 impl Bus {
-    /// Looks a call up: recorded, running, queued, or unknown (`None`).
+    /// Looks a call up: recorded, running, queued, waiting for its time, or unknown (`None`).
     pub async fn call_status(&self, id: &CallId) -> Result<Option<CallStatus>> {
         match self.stored_status(id).await? {
             Some(status) if status.state == CallState::Queued => Ok(Some(self.ask_running(id).await.unwrap_or(status))),
@@ -13,24 +13,24 @@ impl Bus {
         }
     }
 
-    /// What is stored of a call: its record, or its message, be it queued or running.
+    /// What is stored of a call: its record, or its message, be it queued, waiting or running.
     pub(crate) async fn stored_status(&self, id: &CallId) -> Result<Option<CallStatus>> {
-        if let Some(record) = self.record(id).await? {
-            return Ok(Some(record.status));
+        // It may go from one place to the next between two looks, so what is found nowhere is looked for again.
+        match self.look(id).await? {
+            Some(status) => Ok(Some(status)),
+            None => self.look(id).await,
         }
-        if let Some(status) = self.queued(id).await? {
-            return Ok(Some(status));
-        }
-        // It may have finished, and its message been purged, between the two looks.
-        Ok(self.record(id).await?.map(|record| record.status))
     }
 
-    async fn queued(&self, id: &CallId) -> Result<Option<CallStatus>> {
-        let Some(message) = records::find(&self.streams.invoke, self.subjects.invoke_by_id(id)).await? else {
-            return Ok(None);
-        };
-        let invocation = wire::read_invocation(&message.headers, message.payload)
-            .map_err(|reason| Error::Unreadable { subject: message.subject.to_string(), reason })?;
-        Ok(Some(invocation.status()))
+    async fn look(&self, id: &CallId) -> Result<Option<CallStatus>> {
+        let (record, delayed, queued) = tokio::try_join!(self.record(id), self.find_delayed(id), self.find_queued(id))?;
+        if let Some(record) = record {
+            return Ok(Some(record.status));
+        }
+        // The attempt before may still be in its lane, finished but not purged.
+        if let Some(message) = delayed {
+            return delayed::status(&message).map(Some);
+        }
+        queued.map(|message| delayed::read(&message).map(|invocation| invocation.status())).transpose()
     }
 }

@@ -22,6 +22,9 @@ pub struct DeadLetter<'message> {
     pub function: &'message str,
     pub call_id: &'message CallId,
     pub reason: &'message str,
+    /// Attempts that were made, and the status of the last answer.
+    pub attempts: u64,
+    pub last_status: Option<u16>,
     /// The original message, untouched.
     pub headers: &'message HeaderMap,
     pub payload: &'message Bytes,
@@ -43,7 +46,11 @@ impl Bus {
                 headers.append(kept.clone(), value.clone());
             }
         }
-        headers.insert(wire::REASON, letter.reason.replace(['\r', '\n'], " "));
+        headers.insert(wire::REASON, wire::one_line(letter.reason));
+        headers.insert(wire::ATTEMPTS, letter.attempts.to_string());
+        if let Some(status) = letter.last_status {
+            headers.insert(wire::LAST_STATUS, status.to_string());
+        }
         let subject = match letter.kind {
             DeadKind::Call => self.subjects.dead(letter.function, letter.call_id),
             DeadKind::Callback => self.subjects.dead_callback(letter.function, letter.call_id),

@@ -22,7 +22,8 @@ pub struct Delivery<T> {
     pub subject: String,
     pub headers: HeaderMap,
     pub payload: Bytes,
-    pub(crate) sequence: u64,
+    /// Its number in its stream.
+    pub sequence: u64,
     acker: Acker,
 }
 

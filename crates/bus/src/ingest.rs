@@ -2,7 +2,7 @@
 
 use async_nats::HeaderMap as NatsHeaders;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use skep_protocol::{CallId, FunctionName, Invocation, headers as names};
+use skep_protocol::{CallId, FunctionName, Invocation, headers as names, take_run_at};
 use time::OffsetDateTime;
 
 use crate::{Bus, Delivery, Queue};
@@ -15,6 +15,8 @@ pub struct Published {
     pub callers_id: Option<String>,
     /// `X-Callback-Url` as the publisher set it.
     pub callback: Option<String>,
+    /// When the publisher wants it to run, or what is wrong with that.
+    pub run_at: Result<Option<OffsetDateTime>, String>,
     pub headers: HeaderMap,
 }
 
@@ -22,12 +24,14 @@ impl Bus {
     /// The queue of published work.
     pub fn ingest(&self) -> Queue<Published> {
         Queue::new(self, "PUBLISH", "ingest".to_owned(), self.subjects().publish_all(), |message| {
-            let headers = publishers_headers(message.headers.as_ref());
+            let mut headers = publishers_headers(message.headers.as_ref());
+            let run_at = take_run_at(&mut headers, OffsetDateTime::now_utc());
             let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             Ok(Published {
                 function: message.subject.rsplit('.').next().unwrap_or_default().to_owned(),
                 callers_id: text(&names::CALL_ID),
                 callback: text(&names::CALLBACK_URL),
+                run_at,
                 headers,
             })
         })
@@ -63,6 +67,8 @@ impl Delivery<Published> {
             body: self.payload.clone(),
             callback,
             accepted_at: OffsetDateTime::now_utc(),
+            run_at: published.run_at.clone().unwrap_or_default(),
+            last_attempt: None,
             // A derived id may come again after its call has finished, just as a caller's own may.
             has_callers_id: true,
         }

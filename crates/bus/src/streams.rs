@@ -15,6 +15,8 @@ pub(crate) struct Streams {
     pub(crate) invoke: Stream,
     /// What other services published and nobody has taken up yet.
     pub(crate) publish: Stream,
+    /// Calls that wait for their time.
+    pub(crate) delayed: Stream,
     /// Records of finished calls.
     pub(crate) calls: Stream,
     /// What is deployed and where it can be reached.
@@ -52,6 +54,17 @@ pub(crate) async fn ensure(
         discard: DiscardPolicy::New,
         ..Config::default()
     };
+    // Schedules are not possible in a stream that discards new messages, so what is delayed has a stream of its own.
+    let delayed = Config {
+        name: subjects.stream("DELAYED"),
+        description: Some("calls that wait for their time".to_owned()),
+        subjects: vec![subjects.delayed_all()],
+        retention: RetentionPolicy::WorkQueue,
+        max_messages_per_subject: 1,
+        allow_direct: true,
+        allow_message_schedules: true,
+        ..Config::default()
+    };
     let calls = Config {
         name: subjects.stream("CALLS"),
         description: Some("one record per finished call".to_owned()),
@@ -78,6 +91,7 @@ pub(crate) async fn ensure(
     Ok(Streams {
         invoke: ensure_stream(jetstream, invoke).await?,
         publish: ensure_stream(jetstream, publish).await?,
+        delayed: ensure_stream(jetstream, delayed).await?,
         calls: ensure_stream(jetstream, calls).await?,
         functions: jetstream.create_or_update_key_value(functions).await.map_err(Error::unavailable)?,
         namespaces: jetstream.create_or_update_key_value(namespaces).await.map_err(Error::unavailable)?,
@@ -98,6 +112,8 @@ async fn ensure_stream(jetstream: &jetstream::Context, wanted: Config) -> Result
     differs("discard", format!("{:?}", found.discard), format!("{:?}", wanted.discard))?;
     let per_subject = |config: &Config| format!("{} {}", config.discard_new_per_subject, config.allow_atomic_publish);
     differs("discard_new_per_subject and allow_atomic", per_subject(&found), per_subject(&wanted))?;
+    let schedules = |config: &Config| config.allow_message_schedules.to_string();
+    differs("allow_msg_schedules", schedules(&found), schedules(&wanted))?;
     differs("subjects", format!("{:?}", found.subjects), format!("{:?}", wanted.subjects))?;
     jetstream.get_stream(&wanted.name).await.map_err(Error::unavailable)
 }

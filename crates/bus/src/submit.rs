@@ -7,6 +7,7 @@ use async_nats::jetstream::{
 };
 use bytes::Bytes;
 use skep_protocol::{CallStatus, Invocation};
+use time::OffsetDateTime;
 
 use crate::{Bus, Error, Result, wire};
 
@@ -29,11 +30,14 @@ impl Bus {
         {
             return same_function(invocation, known);
         }
+        if invocation.run_at.is_some_and(|run_at| run_at > OffsetDateTime::now_utc()) {
+            return self.submit_delayed(invocation).await;
+        }
         let subject = self.subjects.invoke(&invocation.function, &invocation.call_id);
         self.publish_once(subject, wire::invocation_headers(invocation), invocation.body.clone()).await
     }
 
-    /// Publishes to a stream that holds one message per subject.
+    /// Publishes to a stream that holds one message per subject, or on a condition.
     pub(crate) async fn publish_once(
         &self,
         subject: String,
@@ -59,6 +63,9 @@ impl Bus {
         let Some(cause) = cause else {
             return Err(Error::unavailable(error));
         };
+        if cause.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE {
+            return Ok(Submitted::Duplicate);
+        }
         if cause.error_code() != ErrorCode::STREAM_STORE_FAILED {
             return Err(Error::unavailable(error));
         }

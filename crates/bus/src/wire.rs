@@ -6,7 +6,7 @@
 use async_nats::{HeaderMap as NatsHeaders, HeaderName as NatsHeaderName};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use skep_protocol::{CallRecord, CallStatus, Invocation};
+use skep_protocol::{CallRecord, CallStatus, Invocation, LastAttempt};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 const CALL_ID: &str = "Skep-Call-Id";
@@ -17,6 +17,10 @@ const PATH: &str = "Skep-Path";
 const QUERY: &str = "Skep-Query";
 const CALLBACK: &str = "Skep-Callback";
 const ACCEPTED_AT: &str = "Skep-Accepted-At";
+const RUN_AT: &str = "Skep-Run-At";
+pub(crate) const ATTEMPTS: &str = "Skep-Attempts";
+const NEXT_AT: &str = "Skep-Next-At";
+pub(crate) const LAST_STATUS: &str = "Skep-Last-Status";
 pub(crate) const STATUS: &str = "Skep-Status";
 pub(crate) const REASON: &str = "Skep-Reason";
 const HTTP_PREFIX: &str = "Http-";
@@ -44,7 +48,28 @@ pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
     if invocation.has_callers_id {
         headers.insert(CALLERS_ID, "true");
     }
+    if let Some(run_at) = invocation.run_at {
+        headers.insert(RUN_AT, timestamp(run_at));
+    }
+    if let Some(last) = &invocation.last_attempt {
+        headers.insert(ATTEMPTS, last.number.to_string());
+        headers.insert(NEXT_AT, timestamp(last.next_at));
+        headers.insert(REASON, one_line(&last.reason));
+        if let Some(status) = last.status {
+            headers.insert(LAST_STATUS, status.to_string());
+        }
+    }
     headers
+}
+
+/// How many attempts of a call have been made.
+pub(crate) fn attempts(headers: &NatsHeaders) -> u64 {
+    text(headers, ATTEMPTS).and_then(|attempts| attempts.parse().ok()).unwrap_or(0)
+}
+
+/// A header's value has no line breaks.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace(['\r', '\n'], " ")
 }
 
 pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invocation, Unreadable> {
@@ -57,10 +82,24 @@ pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invo
         headers: read_http_headers(headers, HTTP_PREFIX),
         body,
         callback: text(headers, CALLBACK).map(|_| parsed(headers, CALLBACK)).transpose()?,
-        accepted_at: OffsetDateTime::parse(required(headers, ACCEPTED_AT)?, &Rfc3339)
-            .map_err(|error| format!("{ACCEPTED_AT}: {error}"))?,
+        accepted_at: read_timestamp(headers, ACCEPTED_AT)?,
         has_callers_id: text(headers, CALLERS_ID).is_some(),
+        run_at: text(headers, RUN_AT).map(|_| read_timestamp(headers, RUN_AT)).transpose()?,
+        last_attempt: text(headers, ATTEMPTS).map(|_| read_last_attempt(headers)).transpose()?,
     })
+}
+
+fn read_last_attempt(headers: &NatsHeaders) -> Result<LastAttempt, Unreadable> {
+    Ok(LastAttempt {
+        number: parsed(headers, ATTEMPTS)?,
+        status: text(headers, LAST_STATUS).map(|_| parsed(headers, LAST_STATUS)).transpose()?,
+        reason: text(headers, REASON).unwrap_or_default().to_owned(),
+        next_at: read_timestamp(headers, NEXT_AT)?,
+    })
+}
+
+fn read_timestamp(headers: &NatsHeaders, name: &'static str) -> Result<OffsetDateTime, Unreadable> {
+    OffsetDateTime::parse(required(headers, name)?, &Rfc3339).map_err(|error| format!("{name}: {error}"))
 }
 
 pub(crate) fn record_headers(record: &CallRecord) -> Result<NatsHeaders, serde_json::Error> {
@@ -176,6 +215,13 @@ mod tests {
             callback: Some("https://user:pass@example.com/x".parse().unwrap()),
             accepted_at: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
             has_callers_id: true,
+            run_at: Some(OffsetDateTime::from_unix_timestamp(1_700_000_090).unwrap()),
+            last_attempt: Some(LastAttempt {
+                number: 3,
+                status: Some(503),
+                reason: "the function answered 503".to_owned(),
+                next_at: OffsetDateTime::from_unix_timestamp(1_700_000_100).unwrap(),
+            }),
         };
         let written = invocation_headers(&invocation);
         assert!(written.get("nats-msg-id").is_none(), "a caller must not set the server's headers");
@@ -195,7 +241,9 @@ mod tests {
                 state: CallState::Failed,
                 status: Some(500),
                 attempts: 2,
+                max_attempts: Some(10),
                 accepted_at: OffsetDateTime::UNIX_EPOCH,
+                next_attempt_at: None,
                 started_at: None,
                 finished_at: Some(OffsetDateTime::UNIX_EPOCH),
                 duration_seconds: Some(0.5),

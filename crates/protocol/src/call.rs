@@ -12,26 +12,43 @@ use crate::{CallId, headers};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CallState {
+    /// Stored, and waiting for the time that the caller named.
+    Scheduled,
     /// Stored, and waiting for a replica.
     Queued,
     /// A worker runs it now.
     Running,
+    /// An attempt has failed, and the next one waits for its time.
+    Retrying,
     /// The function answered with a status below 400.
     Succeeded,
-    /// The function answered with a status of 400 or more.
+    /// The function answered with a status of 400 or more that is not tried again.
     Failed,
-    /// It could not be run; the original request is kept with the reason.
+    /// It could not be run, or its last attempt failed too; the original request is kept with the reason.
     Dead,
+    /// Someone took it back before it had ended.
+    Cancelled,
 }
 
 impl CallState {
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Scheduled => "scheduled",
             Self::Queued => "queued",
             Self::Running => "running",
+            Self::Retrying => "retrying",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether it has come to its end, good or bad.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Scheduled | Self::Queued | Self::Running | Self::Retrying => false,
+            Self::Succeeded | Self::Failed | Self::Dead | Self::Cancelled => true,
         }
     }
 }
@@ -57,7 +74,9 @@ impl CallStatus {
             state: CallState::Queued,
             status: None,
             attempts: 0,
+            max_attempts: None,
             accepted_at,
+            next_attempt_at: None,
             started_at: None,
             finished_at: None,
             duration_seconds: None,
@@ -102,6 +121,10 @@ impl CallRecord {
                 map.insert(name, value);
             }
         }
+        if let Some(most) = status.max_attempts {
+            map.insert(headers::RETRY, HeaderValue::from(status.attempts.saturating_sub(1)));
+            map.insert(headers::RETRY_MAX, HeaderValue::from(most.saturating_sub(1)));
+        }
         map
     }
 }
@@ -114,13 +137,19 @@ pub struct CallStatus {
     /// The function, `NAME` or `NAME.NAMESPACE`, without the default namespace.
     pub function: String,
     pub state: CallState,
-    /// HTTP status of the function's answer.
+    /// HTTP status of the function's last answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Runs begun so far.
+    /// Attempts begun so far.
     pub attempts: u64,
+    /// Attempts that there could have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u64>,
     #[serde(with = "time::serde::rfc3339")]
     pub accepted_at: OffsetDateTime,
+    /// When a call that waits is due.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<OffsetDateTime>,
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub started_at: Option<OffsetDateTime>,
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
@@ -128,7 +157,7 @@ pub struct CallStatus {
     /// Seconds of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<f64>,
-    /// Why it is dead.
+    /// What the platform has to say about it: why it is dead, or what came of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -29,6 +29,16 @@ pub const SKEP_ERROR: HeaderName = HeaderName::from_static("x-skep-error");
 pub const SKEP_DUPLICATE: HeaderName = HeaderName::from_static("x-skep-duplicate");
 /// On a request to a function: which attempt of an asynchronous call this is, from 1.
 pub const SKEP_ATTEMPT: HeaderName = HeaderName::from_static("x-skep-attempt");
+/// On a request to a function: how many attempts there are; when it equals the number of this one, this is the last.
+pub const SKEP_ATTEMPTS: HeaderName = HeaderName::from_static("x-skep-attempts");
+/// On an asynchronous call: run it after so long (`90s`).
+pub const SKEP_DELAY: HeaderName = HeaderName::from_static("x-skep-delay");
+/// On an asynchronous call: run it at this time (RFC 3339).
+pub const SKEP_RUN_AT: HeaderName = HeaderName::from_static("x-skep-run-at");
+/// On a callback: attempts after the first one.
+pub const RETRY: HeaderName = HeaderName::from_static("x-retry");
+/// On a callback: how many attempts there could have been after the first one; when it equals `X-Retry`, there were no more.
+pub const RETRY_MAX: HeaderName = HeaderName::from_static("x-retry-max");
 
 /// On an asynchronous call: names of its headers that come back with the callback, separated by commas.
 pub const SKEP_CALLBACK_HEADERS: HeaderName = HeaderName::from_static("x-skep-callback-headers");

@@ -1,11 +1,13 @@
 //! One asynchronous call as it waits on the bus.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, header};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::{CallId, CallStatus, FunctionName, headers};
+use crate::{CallId, CallState, CallStatus, FunctionName, headers};
 
 /// An accepted call: the caller's raw body, and everything else that the function or the callback needs.
 #[derive(Clone, Debug)]
@@ -25,6 +27,22 @@ pub struct Invocation {
     pub accepted_at: OffsetDateTime,
     /// Whether the caller chose the id: then the same call may be submitted again after it has finished.
     pub has_callers_id: bool,
+    /// When the caller wants it to run; `None` is at once.
+    pub run_at: Option<OffsetDateTime>,
+    /// What came of the attempt before, if there was one.
+    pub last_attempt: Option<LastAttempt>,
+}
+
+/// An attempt that is to be followed by another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastAttempt {
+    /// Counted from 1.
+    pub number: u64,
+    /// HTTP status of the answer, if there was one.
+    pub status: Option<u16>,
+    pub reason: String,
+    /// When the next one is due.
+    pub next_at: OffsetDateTime,
 }
 
 impl Invocation {
@@ -48,9 +66,38 @@ impl Invocation {
         returned
     }
 
-    /// Its state before anything has happened to it.
+    /// Its state while it is queued.
     pub fn status(&self) -> CallStatus {
         let accepted = CallStatus::accepted(self.call_id.clone(), self.function.to_string(), self.accepted_at);
-        CallStatus { callback_url: self.callback.clone(), ..accepted }
+        let last = self.last_attempt.as_ref();
+        CallStatus {
+            callback_url: self.callback.clone(),
+            attempts: self.attempts(),
+            status: last.and_then(|last| last.status),
+            reason: last.map(|last| last.reason.clone()),
+            ..accepted
+        }
+    }
+
+    /// Its state while it waits for its time.
+    pub fn waiting_status(&self) -> CallStatus {
+        let state = if self.last_attempt.is_some() { CallState::Retrying } else { CallState::Scheduled };
+        CallStatus { state, next_attempt_at: self.due_at(), ..self.status() }
+    }
+
+    /// Attempts that have been made.
+    pub fn attempts(&self) -> u64 {
+        self.last_attempt.as_ref().map_or(0, |last| last.number)
+    }
+
+    /// When the next attempt is due, if it is not at once.
+    pub fn due_at(&self) -> Option<OffsetDateTime> {
+        self.last_attempt.as_ref().map_or(self.run_at, |last| Some(last.next_at))
+    }
+
+    /// How long it could have run by now.
+    pub fn age(&self, now: OffsetDateTime) -> Duration {
+        let wanted_at = self.run_at.unwrap_or(self.accepted_at).max(self.accepted_at);
+        (now - wanted_at).try_into().unwrap_or_default()
     }
 }

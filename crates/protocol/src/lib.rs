@@ -13,7 +13,9 @@ mod name;
 mod namespace;
 mod operation;
 mod registry;
+mod retry;
 mod scaling;
+mod schedule;
 mod subject;
 mod system;
 
@@ -21,14 +23,19 @@ pub use call::{CallRecord, CallState, CallStatus};
 pub use callback::{CallbackTarget, parse_callback, without_credentials};
 pub use deployment::{FunctionDeployment, FunctionStatus, Resources, TIMEOUT, WORKDIR};
 pub use duration::{DurationError, format_duration, parse_duration};
-pub use invocation::Invocation;
+pub use invocation::{Invocation, LastAttempt};
 pub use name::{CallId, CallIdError, FunctionName, NameError};
 pub use namespace::{DefaultNamespace, Namespace, NamespaceInfo};
 pub use operation::Operation;
 pub use registry::{Endpoint, FunctionRecord};
+pub use retry::{
+    Backoff, RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_CODES, RETRY_MAX_AGE, RETRY_MAX_WAIT, RETRY_MIN_WAIT, RetryCodes,
+    RetryPolicy,
+};
 pub use scaling::{
     Alert, AlertStatus, AlertWebhook, SCALE_FACTOR, SCALE_MAX, SCALE_MIN, SCALE_ZERO, SCALE_ZERO_DURATION, Scaling,
     ScalingAlert,
 };
+pub use schedule::take_run_at;
 pub use subject::{LANES, Subjects, lane_of};
 pub use system::{DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VersionInfo};

@@ -66,6 +66,44 @@ impl Subjects {
         format!("{}.invoke.*.*.{id}", self.prefix)
     }
 
+    /// Where a call waits for its time.
+    pub fn delayed(&self, function: &FunctionName, id: &CallId) -> String {
+        format!("{}.delayed.wait.{}.{id}", self.prefix, function.as_str())
+    }
+
+    /// Where the server puts a call whose time has come.
+    pub fn due(&self, function: &FunctionName, id: &CallId) -> String {
+        format!("{}.delayed.due.{}.{id}", self.prefix, function.as_str())
+    }
+
+    pub fn due_all(&self) -> String {
+        format!("{}.delayed.due.*.*", self.prefix)
+    }
+
+    pub fn delayed_all(&self) -> String {
+        format!("{}.delayed.*.*.*", self.prefix)
+    }
+
+    /// Where a delayed call is found by its id alone, waiting or due.
+    pub fn delayed_by_id(&self, id: &CallId) -> String {
+        format!("{}.delayed.*.*.{id}", self.prefix)
+    }
+
+    /// The calls of one function, or of all, that wait for their time.
+    pub fn delayed_of(&self, function: Option<&FunctionName>) -> String {
+        let function = function.map_or("*", FunctionName::as_str);
+        format!("{}.delayed.wait.{function}.*", self.prefix)
+    }
+
+    /// Where workers hear that a call was cancelled.
+    pub fn cancel(&self, id: &CallId) -> String {
+        format!("{}.cancel.{id}", self.prefix)
+    }
+
+    pub fn cancel_all(&self) -> String {
+        format!("{}.cancel.*", self.prefix)
+    }
+
     /// Where other services publish work: `skep.publish.<function>`.
     pub fn publish_all(&self) -> String {
         format!("{}.publish.*", self.prefix)

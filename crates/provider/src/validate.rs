@@ -1,6 +1,6 @@
 //! What can be said of a deployment without looking at the machine.
 
-use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, Scaling};
+use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, RetryPolicy, Scaling};
 
 use crate::{Error, Result};
 
@@ -14,6 +14,7 @@ pub(crate) fn deployment(deployment: &mut FunctionDeployment, default: &DefaultN
     Scaling::of(deployment).map_err(invalid)?;
     deployment.timeout().map_err(invalid)?;
     deployment.max_inflight().map_err(invalid)?;
+    RetryPolicy::default().with_annotations(&deployment.annotations).map_err(invalid)?;
     for (variable, value) in &deployment.env_vars {
         if variable.is_empty() || variable.contains(['=', '\0']) {
             return Err(invalid(format!("{variable:?} cannot be the name of a variable")));
@@ -45,7 +46,7 @@ pub(crate) fn secret_name(name: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use skep_protocol::{SCALE_MIN, TIMEOUT};
+    use skep_protocol::{RETRY_ATTEMPTS, SCALE_MIN, TIMEOUT};
 
     use super::*;
 
@@ -68,6 +69,7 @@ mod tests {
         assert!(check(|asked| asked.service = "a.b.c".to_owned()).contains("is not valid"));
         assert!(check(|asked| asked.labels = insert(SCALE_MIN, "two")).contains(SCALE_MIN));
         assert!(check(|asked| asked.annotations = insert(TIMEOUT, "soon")).contains(TIMEOUT));
+        assert!(check(|asked| asked.annotations = insert(RETRY_ATTEMPTS, "often")).contains(RETRY_ATTEMPTS));
         assert!(check(|asked| asked.env_vars = insert("max_inflight", "-1")).contains("max_inflight"));
         assert!(check(|asked| asked.env_vars = insert("A=B", "")).contains("\"A=B\""));
         assert!(check(|asked| asked.env_vars = insert("", "")).contains("\"\""));

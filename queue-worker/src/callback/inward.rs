@@ -82,6 +82,8 @@ impl Worker {
             callback: None,
             accepted_at: OffsetDateTime::now_utc(),
             has_callers_id: true,
+            run_at: None,
+            last_attempt: None,
         };
         match self.bus.submit(&invocation).await {
             Ok(_) => Ok(()),

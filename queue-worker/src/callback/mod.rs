@@ -74,7 +74,7 @@ pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     puller
         .run(queue, |delivery| {
             let worker = Arc::clone(&worker);
-            async move { delivery.hold(worker.deliver(&delivery)).await }
+            async move { delivery.hold(Box::pin(worker.deliver(&delivery))).await }
         })
         .await;
 }
@@ -176,6 +176,8 @@ impl Worker {
             function: &record.status.function,
             call_id: &record.status.call_id,
             reason: &reason,
+            attempts: record.status.attempts,
+            last_status: record.status.status,
             headers: &delivery.headers,
             payload: &delivery.payload,
         };
@@ -198,7 +200,11 @@ fn age(record: &CallRecord) -> Duration {
 fn callback_headers(record: &CallRecord) -> HeaderMap {
     let mut map = record.callback_headers();
     if record.status.reason.is_some() {
-        let code = if record.status.state == CallState::Dead { "dead" } else { "no_result" };
+        let code = match record.status.state {
+            CallState::Dead => "dead",
+            CallState::Cancelled => "cancelled",
+            _ => "no_result",
+        };
         map.insert(headers::SKEP_ERROR, HeaderValue::from_static(code));
     }
     // Said even when it is 0, for many receivers read nothing without it.

@@ -101,9 +101,23 @@ impl Gateway {
         wait_for(&format!("the end of call {id}"), async || {
             let status = answer_to(self.get(&format!("/system/calls/{id}?wait=20s"))).await;
             assert_eq!(status.status, 200, "{status:?}");
-            Some(status.json()).filter(|status| !["queued", "running"].contains(&status["state"].as_str().unwrap()))
+            let open = ["scheduled", "queued", "running", "retrying"];
+            Some(status.json()).filter(|status| !open.contains(&status["state"].as_str().unwrap()))
         })
         .await
+    }
+
+    /// Queues a call that is to run later.
+    pub(crate) async fn queue_later(&self, function: &str, delay: &str) -> String {
+        let request = self.post(&format!("/async-function/{function}")).header("X-Skep-Delay", delay);
+        let answer = answer_to(request.body("later")).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.header("x-call-id").to_owned()
+    }
+
+    /// Takes a call back.
+    pub(crate) async fn cancel(&self, id: &str) -> Answer {
+        answer_to(self.request(Method::DELETE, &format!("/async-function/{id}"))).await
     }
 
     pub(crate) async fn result(&self, id: &str) -> Answer {

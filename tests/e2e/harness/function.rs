@@ -49,6 +49,13 @@ impl Function {
         Self::new("gated", &format!("sh -c '{script}'"))
     }
 
+    /// Writes its attempt and how many there are to the file `runs`, and fails until the file `gate` is there.
+    pub(crate) fn failing() -> Self {
+        let script =
+            r#"echo "$Http_X_Skep_Attempt/$Http_X_Skep_Attempts" >> runs; [ -e gate ] || { echo sorry; exit 3; }; cat"#;
+        Self::new("failing", &format!("sh -c '{script}'"))
+    }
+
     /// The sample that answers with the request as JSON.
     pub(crate) fn echo_http() -> Self {
         Self::new("echo", "./echo-http.py").folder(repository().join("functions/echo-http")).env("mode", "http")
@@ -78,6 +85,17 @@ impl Function {
     pub(crate) fn annotation(mut self, name: &str, value: &str) -> Self {
         self.annotations.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// Whatever it answers is not tried again.
+    pub(crate) fn answers_once(self) -> Self {
+        self.annotation("com.openfaas.retry.codes", "")
+    }
+
+    /// It has so many attempts, soon after one another.
+    pub(crate) fn attempts(self, attempts: u64) -> Self {
+        let policy = self.annotation("com.openfaas.retry.attempts", &attempts.to_string());
+        policy.annotation("com.openfaas.retry.min_wait", "300ms").annotation("skep.retry.backoff", "fixed")
     }
 
     pub(crate) fn secret(mut self, name: &str) -> Self {

@@ -1,0 +1,150 @@
+//! Calls that wait for their time: a schedule of the server each, in a stream of its own, so that they hold no slot and pin nothing.
+//!
+//! The server puts a call whose time has come on a subject of the same stream, from where a worker moves it to its lane.
+//! Every step writes to the new place first and then leaves the old one, and a step that is done twice makes one call.
+
+use async_nats::{
+    HeaderMap,
+    header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_SCHEDULE, NATS_SCHEDULE_TARGET},
+    jetstream::{message::StreamMessage, stream::DirectGetErrorKind},
+};
+use serde_json::{Value, json};
+use skep_protocol::{CallId, CallState, CallStatus, FunctionName, Invocation};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{Bus, Error, Queue, Result, Submitted, records, wire};
+
+/// Someone else changes the same call at the same time; more often than this it is not by chance.
+const MOST_TRIES: usize = 5;
+
+impl Bus {
+    /// Lets a call wait until it is due. [`Submitted::Duplicate`] means that it has got further already, or has ended.
+    pub async fn delay(&self, invocation: &Invocation) -> Result<Submitted> {
+        for _ in 0..MOST_TRIES {
+            let id = &invocation.call_id;
+            let (record, queued, delayed) =
+                tokio::try_join!(self.record(id), self.find_queued(id), self.find_delayed(id))?;
+            let is_further = |message: &StreamMessage| attempts_of(message) >= invocation.attempts();
+            let queued_further = queued.as_ref().is_some_and(is_further);
+            if record.is_some() || queued_further || delayed.as_ref().is_some_and(is_further) {
+                return Ok(Submitted::Duplicate);
+            }
+            let subject = self.subjects.delayed(&invocation.function, id);
+            let replaced = delayed.filter(|message| message.subject.as_str() == subject);
+            let sequence = replaced.map_or(0, |message| message.sequence);
+            if self.put_delayed(subject, invocation, sequence).await? == Submitted::Accepted {
+                return Ok(Submitted::Accepted);
+            }
+        }
+        Err(Error::unavailable(format!("call {} is changed by others all the time", invocation.call_id)))
+    }
+
+    /// Stores a new call that its caller wants later.
+    pub(crate) async fn submit_delayed(&self, invocation: &Invocation) -> Result<Submitted> {
+        let subject = self.subjects.delayed(&invocation.function, &invocation.call_id);
+        self.put_delayed(subject, invocation, 0).await
+    }
+
+    /// Writes a schedule if the last one on its subject is still the one that is known; else it is a [`Submitted::Duplicate`].
+    async fn put_delayed(&self, subject: String, invocation: &Invocation, known: u64) -> Result<Submitted> {
+        let due_at = invocation.due_at().unwrap_or_else(OffsetDateTime::now_utc);
+        let mut headers = wire::invocation_headers(invocation);
+        // Only years outside 0 to 9999 cannot be written.
+        headers.insert(NATS_SCHEDULE, format!("@at {}", due_at.format(&Rfc3339).unwrap_or_default()));
+        headers.insert(NATS_SCHEDULE_TARGET, self.subjects.due(&invocation.function, &invocation.call_id));
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, known.to_string());
+        self.publish_once(subject, headers, invocation.body.clone()).await
+    }
+
+    /// The queue of calls whose time has come.
+    pub fn due(&self) -> Queue<Invocation> {
+        Queue::new(self, "DELAYED", "due".to_owned(), self.subjects().due_all(), |message| {
+            let headers = message.headers.clone().unwrap_or_default();
+            wire::read_invocation(&headers, message.payload.clone())
+        })
+    }
+
+    /// Puts a call whose time has come into its lane, also if it has been put there before.
+    pub async fn requeue(&self, invocation: &Invocation) -> Result<()> {
+        let subject = self.subjects.invoke(&invocation.function, &invocation.call_id);
+        for _ in 0..MOST_TRIES {
+            let headers = wire::invocation_headers(invocation);
+            if self.publish_once(subject.clone(), headers, invocation.body.clone()).await? == Submitted::Accepted {
+                return Ok(());
+            }
+            match self.find_queued(&invocation.call_id).await? {
+                // Whoever was to move it before has done so, and died before the ack.
+                Some(message) if attempts_of(&message) >= invocation.attempts() => return Ok(()),
+                // What is there is the attempt before, finished but not purged.
+                Some(message) => self.remove_queued(message.sequence).await?,
+                None => {}
+            }
+        }
+        Err(Error::unavailable(format!("call {} is changed by others all the time", invocation.call_id)))
+    }
+
+    /// Removes the message of a call that goes on elsewhere, so that the way back to its lane is free.
+    pub async fn remove_queued(&self, sequence: u64) -> Result<()> {
+        // Without `no_erase` the server overwrites the message first.
+        let request = json!({ "seq": sequence, "no_erase": true });
+        let subject = format!("STREAM.MSG.DELETE.{}", self.subjects.stream("INVOKE"));
+        // It is no error here if it is gone already.
+        let _: Value = self.jetstream.request(subject, &request).await.map_err(Error::unavailable)?;
+        Ok(())
+    }
+
+    /// Takes a call away from where it waits.
+    pub(crate) async fn remove_delayed(&self, subject: String) -> Result<()> {
+        self.streams.delayed.purge().filter(subject).await.map_err(Error::unavailable)?;
+        Ok(())
+    }
+
+    pub(crate) async fn find_queued(&self, id: &CallId) -> Result<Option<StreamMessage>> {
+        records::find(&self.streams.invoke, self.subjects.invoke_by_id(id)).await
+    }
+
+    pub(crate) async fn find_delayed(&self, id: &CallId) -> Result<Option<StreamMessage>> {
+        records::find(&self.streams.delayed, self.subjects.delayed_by_id(id)).await
+    }
+
+    /// Calls that wait for their time in this state, of one function or of all; at most `limit`.
+    pub async fn delayed_calls(
+        &self,
+        function: Option<&FunctionName>,
+        state: CallState,
+        limit: usize,
+    ) -> Result<Vec<CallStatus>> {
+        let subject = self.subjects.delayed_of(function);
+        let (mut calls, mut after) = (Vec::new(), 0);
+        // A work queue has one consumer a subject, so its messages are looked at one by one.
+        while calls.len() < limit {
+            let found = self.streams.delayed.direct_get_next_for_subject(subject.as_str(), Some(after + 1)).await;
+            let message = match found {
+                Ok(message) => message,
+                Err(error) if error.kind() == DirectGetErrorKind::NotFound => break,
+                Err(error) => return Err(Error::unavailable(error)),
+            };
+            after = message.sequence;
+            // What cannot be read becomes a dead letter when it is due.
+            calls.extend(status(&message).ok().filter(|status| status.state == state));
+        }
+        Ok(calls)
+    }
+}
+
+/// How many attempts had been made when a message was written.
+fn attempts_of(message: &StreamMessage) -> u64 {
+    wire::attempts(&message.headers)
+}
+
+/// What a message of the delayed stream says of its call: it waits, or its time has come and it is on its way.
+pub(crate) fn status(message: &StreamMessage) -> Result<CallStatus> {
+    let invocation = read(message)?;
+    let headers: &HeaderMap = &message.headers;
+    Ok(if headers.get(NATS_SCHEDULE).is_some() { invocation.waiting_status() } else { invocation.status() })
+}
+
+pub(crate) fn read(message: &StreamMessage) -> Result<Invocation> {
+    wire::read_invocation(&message.headers, message.payload.clone())
+        .map_err(|reason| Error::Unreadable { subject: message.subject.to_string(), reason })
+}

@@ -1,0 +1,260 @@
+//! One attempt: the request as the contract has it, and what came of it.
+
+use std::{convert::Infallible, future, time::Duration};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use skep_dispatch::{Body, Error, Function, full_body};
+use skep_protocol::{CallRecord, CallState, CallStatus, Invocation, headers, without_credentials};
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use crate::{Worker, decision::Ended};
+
+/// A call that runs longer than this is announced, so that its state can be asked for.
+const ANNOUNCE_AFTER: Duration = Duration::from_millis(100);
+/// Room that a record needs beside the answer's body.
+const RECORD_HEADERS: usize = 64 * 1024;
+
+/// How one attempt ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The function answered, well or badly, or ran too long; its status and body are the result.
+    Answered(Answer),
+    /// No replica takes the call now.
+    Busy,
+    /// The function could not be reached, or broke off before its answer was complete.
+    Failed { reason: String },
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// What the platform has to say about it, if the function did not answer itself.
+    pub(crate) reason: Option<String>,
+}
+
+/// What is known of an attempt while it is made.
+pub(crate) struct Attempt {
+    /// Counted from 1.
+    pub(crate) number: u64,
+    /// How many there may be.
+    pub(crate) most: u64,
+    started_at: OffsetDateTime,
+    started: Instant,
+}
+
+impl Outcome {
+    pub(crate) fn ended(&self) -> Ended<'_> {
+        match self {
+            Self::Answered(answer) => Ended::Answered {
+                status: answer.status.as_u16(),
+                retry_after: retry_after(&answer.headers, OffsetDateTime::now_utc()),
+            },
+            Self::Busy => Ended::Busy,
+            Self::Failed { reason } => Ended::Failed { reason },
+        }
+    }
+
+    /// The function's answer, if there is one.
+    pub(crate) fn into_answer(self) -> Option<Answer> {
+        match self {
+            Self::Answered(answer) => Some(answer),
+            Self::Busy | Self::Failed { .. } => None,
+        }
+    }
+
+    /// What there is to say about an attempt that is followed by another one.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Answered(Answer { reason: Some(reason), .. }) | Self::Failed { reason } => reason.clone(),
+            Self::Answered(answer) => format!("the function answered {}", answer.status.as_u16()),
+            Self::Busy => "no replica was free".to_owned(),
+        }
+    }
+
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answered(answer) => Some(answer.status.as_u16()),
+            Self::Busy | Self::Failed { .. } => None,
+        }
+    }
+}
+
+impl Attempt {
+    pub(crate) fn begin(number: u64, most: u64) -> Self {
+        Self { number, most, started_at: OffsetDateTime::now_utc(), started: Instant::now() }
+    }
+
+    /// The record of a call that ends with this attempt.
+    pub(crate) fn record(&self, invocation: &Invocation, state: CallState, answer: Option<Answer>) -> CallRecord {
+        let status = CallStatus {
+            state,
+            status: answer.as_ref().map(|answer| answer.status.as_u16()),
+            reason: answer.as_ref().and_then(|answer| answer.reason.clone()),
+            finished_at: Some(OffsetDateTime::now_utc()),
+            duration_seconds: Some(self.started.elapsed().as_secs_f64()),
+            ..self.running(invocation)
+        };
+        let (headers, body) = answer.map(|answer| (answer.headers, answer.body)).unwrap_or_default();
+        CallRecord { status, headers, body, returned: invocation.returned_headers() }
+    }
+
+    fn running(&self, invocation: &Invocation) -> CallStatus {
+        CallStatus {
+            state: CallState::Running,
+            started_at: Some(self.started_at),
+            attempts: self.number,
+            max_attempts: Some(self.most),
+            ..invocation.status()
+        }
+    }
+}
+
+impl Worker {
+    pub(crate) async fn attempt(&self, function: &Function, invocation: &Invocation, attempt: &Attempt) -> Outcome {
+        let in_flight = self.metrics.begin(&invocation.function);
+        let outcome = tokio::select! {
+            outcome = self.call(function, invocation, attempt) => outcome,
+            never = self.announce(invocation, attempt) => match never {},
+        };
+        drop(in_flight);
+        if let Outcome::Failed { reason } = &outcome {
+            warn!(call_id = %invocation.call_id, function = %function.name, attempt = attempt.number, reason, "a call could not be run");
+        }
+        outcome
+    }
+
+    async fn call(&self, function: &Function, invocation: &Invocation, attempt: &Attempt) -> Outcome {
+        let request = match request(invocation, attempt) {
+            Ok(request) => request,
+            Err(error) => {
+                return Outcome::Failed { reason: format!("the request cannot be built: {error}") };
+            }
+        };
+        let response = match self.dispatch.call(function, request).await {
+            Ok(response) => response,
+            Err(error @ Error::TimedOut(_)) => {
+                return Outcome::Answered(platform_answer(StatusCode::GATEWAY_TIMEOUT, error.to_string()));
+            }
+            Err(Error::NoReplica(_)) => return Outcome::Busy,
+            Err(error) => {
+                return Outcome::Failed { reason: with_cause(&error) };
+            }
+        };
+        let (parts, body) = response.into_parts();
+        if let Some(outcome) = of_platform(function, &parts) {
+            return outcome;
+        }
+        let limit = self.bus.largest_message().saturating_sub(invocation_size(invocation) + RECORD_HEADERS);
+        // Boxed, because the compiler cannot show otherwise that a future over a boxed error is `Send`.
+        match Limited::new(body, limit).collect().boxed().await {
+            Ok(body) => Outcome::Answered(Answer {
+                status: parts.status,
+                headers: parts.headers,
+                body: body.to_bytes(),
+                reason: None,
+            }),
+            Err(error) if error.is::<LengthLimitError>() => Outcome::Answered(Answer {
+                body: Bytes::new(),
+                ..platform_answer(parts.status, format!("the answer is larger than {limit} bytes and was not kept"))
+            }),
+            Err(error) => Outcome::Failed { reason: format!("function {} broke off: {error}", function.name) },
+        }
+    }
+
+    async fn announce(&self, invocation: &Invocation, attempt: &Attempt) -> Infallible {
+        sleep(ANNOUNCE_AFTER).await;
+        self.running.announce(&attempt.running(invocation)).await;
+        future::pending().await
+    }
+}
+
+/// What the watchdog says in the function's place: busy, or a failure that is not the function's own answer. A time-out counts as an answer.
+fn of_platform(function: &Function, parts: &Parts) -> Option<Outcome> {
+    if !parts.headers.contains_key(headers::OPENFAAS_INTERNAL) {
+        return None;
+    }
+    match parts.status {
+        StatusCode::TOO_MANY_REQUESTS => Some(Outcome::Busy),
+        StatusCode::GATEWAY_TIMEOUT => None,
+        status if status.is_server_error() => {
+            let code = parts.headers.get(headers::SKEP_ERROR).and_then(|code| code.to_str().ok()).unwrap_or("no code");
+            Some(Outcome::Failed { reason: format!("function {} failed in its watchdog: {code}", function.name) })
+        }
+        _ => None,
+    }
+}
+
+/// What `Retry-After` asks for: seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = OffsetDateTime::from(httpdate::parse_http_date(text).ok()?);
+    Some((date - now).try_into().unwrap_or_default())
+}
+
+fn platform_answer(status: StatusCode, reason: String) -> Answer {
+    Answer { status, headers: HeaderMap::new(), body: Bytes::new(), reason: Some(reason) }
+}
+
+fn invocation_size(invocation: &Invocation) -> usize {
+    invocation.callback.as_ref().map_or(0, |url| url.as_str().len())
+}
+
+/// The request as the contract has it: always `POST`, the stored headers, path and query.
+fn request(invocation: &Invocation, attempt: &Attempt) -> http::Result<Request<Body>> {
+    let path = if invocation.path.is_empty() { "/" } else { &invocation.path };
+    let target = match &invocation.query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut request = Request::post(target).body(full_body(invocation.body.clone()))?;
+    let now = OffsetDateTime::now_utc().unix_timestamp_nanos().to_string();
+    *request.headers_mut() = invocation.headers.clone();
+    // The body is all there, so its length is known and said by the client.
+    request.headers_mut().remove(header::CONTENT_LENGTH);
+    request.headers_mut().remove(header::EXPECT);
+    request.headers_mut().insert(headers::CALL_ID, HeaderValue::from_str(invocation.call_id.as_str())?);
+    request.headers_mut().append(headers::START_TIME, HeaderValue::from_str(&now)?);
+    if let Some(callback) = &invocation.callback {
+        // The function may know where its answer goes, but not the credentials for it.
+        let shown = HeaderValue::try_from(without_credentials(callback.clone()).as_str())?;
+        request.headers_mut().insert(headers::CALLBACK_URL, shown);
+    }
+    request.headers_mut().insert(headers::SKEP_ATTEMPT, HeaderValue::from(attempt.number));
+    request.headers_mut().insert(headers::SKEP_ATTEMPTS, HeaderValue::from(attempt.most));
+    Ok(request)
+}
+
+/// An error with its direct cause, for the reason that is kept.
+fn with_cause(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = OffsetDateTime::from_unix_timestamp(784_111_777).unwrap();
+        let asked = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(text))]);
+            retry_after(&headers, now).map(|asked| asked.as_secs())
+        };
+        assert_eq!([asked("120"), asked("Sun, 06 Nov 1994 08:50:37 GMT")], [Some(120), Some(60)]);
+        assert_eq!(asked("Sun, 06 Nov 1994 08:40:00 GMT"), Some(0), "a time that is over is now");
+        assert_eq!([asked("soon"), asked("-1")], [None, None]);
+    }
+}

@@ -1,0 +1,39 @@
+//! Moves calls whose time has come to their lanes.
+
+use std::{sync::Arc, time::Duration};
+
+use skep_bus::{Delivery, Error};
+use skep_protocol::Invocation;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::{Worker, pull::Puller};
+
+const WINDOW: usize = 256;
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
+    let puller = Puller { queue: "due", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
+    let queue = worker.bus.due();
+    puller.run(queue, |delivery| Arc::clone(&worker).requeue(delivery)).await;
+}
+
+impl Worker {
+    async fn requeue(self: Arc<Self>, delivery: Delivery<Invocation>) {
+        let invocation = match &delivery.content {
+            Ok(invocation) => invocation,
+            Err(reason) => {
+                let reason = format!("the message cannot be read: {reason}");
+                return self.bury_unreadable(&delivery, &reason).await;
+            }
+        };
+        match self.bus.requeue(invocation).await {
+            Ok(()) => delivery.ack().await,
+            Err(error @ Error::TooLarge { .. }) => self.bury_call(&delivery, invocation, &error.to_string()).await,
+            Err(error) => {
+                warn!(error = error.chain(), call_id = %invocation.call_id, "a call that is due cannot be queued; trying again");
+                delivery.again_after(TRY_AGAIN).await;
+            }
+        }
+    }
+}

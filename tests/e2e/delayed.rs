@@ -1,0 +1,64 @@
+//! Waiting and moving on the bus: a step that is done twice, by whoever, makes one call.
+
+use skep_bus::{Delivery, Submitted};
+use skep_protocol::{CallState, Invocation, LastAttempt};
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::{invocation, queued, record, start, take};
+
+fn after_attempt(id: &str, number: u64, wait: time::Duration) -> Invocation {
+    let next_at = OffsetDateTime::now_utc() + wait;
+    let last_attempt =
+        LastAttempt { number, status: Some(500), reason: "the function\nanswered 500".to_owned(), next_at };
+    Invocation { last_attempt: Some(last_attempt), ..invocation("f", id) }
+}
+
+async fn due(bus: &skep_bus::Bus) -> Delivery<Invocation> {
+    let mut queue = bus.due();
+    loop {
+        if let Some(delivery) = queue.next(1, &CancellationToken::new()).await.unwrap().pop() {
+            return delivery;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_moved_twice_is_in_its_lane_once() {
+    let (site, _server, bus) = start().await;
+    bus.submit(&invocation("f", "a")).await.unwrap();
+    let first = take(&bus, "f", 1).await.remove(0);
+    let next = after_attempt("a", 1, time::Duration::milliseconds(100));
+    assert_eq!(bus.delay(&next).await.unwrap(), Submitted::Accepted);
+    assert_eq!(bus.delay(&next).await.unwrap(), Submitted::Duplicate, "a worker that repeats itself changes nothing");
+    // The first attempt's message is still there, as after a crash.
+    let moved = due(&bus).await;
+    let again = moved.content.as_ref().unwrap();
+    assert_eq!(again.attempts(), 1);
+    for _ in 0..3 {
+        bus.requeue(again).await.unwrap();
+    }
+    assert_eq!(queued(&site).await, 1);
+    moved.ack().await;
+    first.ack().await;
+    let second = take(&bus, "f", 1).await.remove(0);
+    let read = second.content.as_ref().unwrap();
+    assert_eq!((read.attempts(), &read.body[..]), (1, &b"body"[..]));
+    assert_eq!(read.last_attempt.as_ref().unwrap().reason, "the function answered 500");
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_behind_does_not_replace_a_later_one() {
+    let (_site, _server, bus) = start().await;
+    assert_eq!(bus.delay(&after_attempt("a", 3, time::Duration::HOUR)).await.unwrap(), Submitted::Accepted);
+    assert_eq!(bus.delay(&after_attempt("a", 2, time::Duration::HOUR)).await.unwrap(), Submitted::Duplicate);
+    assert_eq!(bus.delay(&after_attempt("a", 4, time::Duration::HOUR)).await.unwrap(), Submitted::Accepted);
+    let status = bus.call_status(&"a".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((status.state, status.attempts), (CallState::Retrying, 4));
+
+    // Nor does one whose call has ended come back.
+    let id = "b".parse().unwrap();
+    bus.store_record(&record(&id, "done")).await.unwrap();
+    assert_eq!(bus.delay(&after_attempt("b", 1, time::Duration::HOUR)).await.unwrap(), Submitted::Duplicate);
+    assert_eq!(bus.call_status(&id).await.unwrap().unwrap().state, CallState::Succeeded);
+}
