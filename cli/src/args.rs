@@ -239,6 +239,9 @@ pub(crate) struct WorkerArgs {
     /// A queued call that is older is not tried again; without it all are (annotation skep.retry.max_age)
     #[arg(long, env = "SKEP_RETRY_MAX_AGE", value_parser = duration)]
     pub(crate) retry_max_age: Option<Duration>,
+    /// A queued call that runs longer than this makes room in its lane; three times as long after its worker has died it is begun again
+    #[arg(long, env = "SKEP_LONG_AFTER", default_value = "60s", value_parser = duration)]
+    pub(crate) long_after: Duration,
     /// How long a callback that fails is tried again, at most three quarters of --result-ttl; then it is a dead letter
     #[arg(long, env = "SKEP_CALLBACK_MAX_AGE", default_value = "1h", value_parser = duration)]
     pub(crate) callback_max_age: Duration,

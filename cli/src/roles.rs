@@ -229,6 +229,7 @@ pub(crate) async fn run_worker(
         concurrency_per_replica: args.concurrency_per_replica,
         lane_window: args.lane_window,
         retry: Arc::new(retry_policy(args)?),
+        long_after: args.long_after,
         callback_max_age: args.callback_max_age,
         callback_timeout: args.callback_timeout,
         callback_allow: args.callback_allow.clone().unwrap_or_default(),

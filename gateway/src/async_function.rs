@@ -84,6 +84,7 @@ async fn accept(
         accepted_at,
         has_callers_id: given.is_some(),
         run_at,
+        was_begun: false,
         last_attempt: None,
     };
     let submitted = bus.submit(&invocation).await?;

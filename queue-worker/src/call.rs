@@ -35,7 +35,7 @@ impl Worker {
         };
         let cancelled = self.cancellations.watch(&invocation.call_id);
         tokio::select! {
-            () = delivery.hold(self.run_call(&delivery, invocation)) => {}
+            () = delivery.hold_call(&self.bus, invocation, self.config.long_after, self.run_call(&delivery, invocation)) => {}
             // Its record is written already; what runs of it ends with the request that is dropped.
             () = cancelled.token.cancelled() => {
                 info!(call_id = %invocation.call_id, function = %invocation.function, "a call was cancelled");
@@ -66,7 +66,7 @@ impl Worker {
                 Decision::RetryAfter(wait) => return self.retry(delivery, invocation, &attempt, &outcome, wait).await,
                 Decision::WaitFor(wait) => tokio::select! {
                     () = sleep(wait) => {}
-                    () = self.shutdown.cancelled() => return delivery.again_after(wait).await,
+                    () = self.shutdown.cancelled() => return delivery.give_back(&self.bus, invocation, wait).await,
                 },
             }
         }
@@ -87,18 +87,18 @@ impl Worker {
         }
         self.dispatch.wake(&function, WAKE_WITHIN).await;
         if self.slots.is_congested(&function) {
-            delivery.again_after(deferral(delivery.delivered)).await;
+            delivery.give_back(&self.bus, invocation, deferral(delivery.delivered)).await;
             return None;
         }
         let slot = tokio::select! {
             slot = self.slots.acquire(&function) => slot,
             () = self.shutdown.cancelled() => {
-                delivery.again_after(Duration::ZERO).await;
+                delivery.give_back(&self.bus, invocation, Duration::ZERO).await;
                 return None;
             }
         };
         let Some(slot) = slot else {
-            delivery.again_after(deferral(delivery.delivered)).await;
+            delivery.give_back(&self.bus, invocation, deferral(delivery.delivered)).await;
             return None;
         };
         // The slot may be one of a replica that came while we waited.
@@ -110,10 +110,10 @@ impl Worker {
         match self.bus.standing(delivery, invocation).await {
             Ok(Standing::ToBeRun) => return true,
             Ok(Standing::Ended | Standing::Further) => delivery.ack().await,
-            Ok(Standing::Running) => delivery.again_after(RUNS_ELSEWHERE).await,
+            Ok(Standing::Running) => delivery.give_back(&self.bus, invocation, RUNS_ELSEWHERE).await,
             Err(error) => {
                 warn!(error = error.chain(), call_id = %invocation.call_id, "it cannot be looked up whether this call has ended");
-                delivery.again_after(BUS_AWAY).await;
+                delivery.give_back(&self.bus, invocation, BUS_AWAY).await;
             }
         }
         false
@@ -150,7 +150,7 @@ impl Worker {
             reason: outcome.reason(),
             next_at: OffsetDateTime::now_utc() + wait,
         };
-        let next = Invocation { last_attempt: Some(last_attempt), ..invocation.clone() };
+        let next = Invocation { last_attempt: Some(last_attempt), was_begun: false, ..invocation.clone() };
         let mut pause = Duration::from_millis(100);
         loop {
             match self.bus.delay(&next).await {

@@ -38,6 +38,8 @@ pub struct WorkerConfig {
     pub lane_window: usize,
     /// When calls are run again, unless their function says otherwise.
     pub retry: Arc<RetryPolicy>,
+    /// A call that runs longer than this leaves its lane.
+    pub long_after: Duration,
     /// How long after the end of its call a callback that fails is tried again.
     pub callback_max_age: Duration,
     /// How long one callback request may take.

@@ -17,6 +17,7 @@ mod headers;
 mod lanes;
 mod limits;
 mod logs;
+mod long_calls;
 mod namespaces;
 mod nats;
 mod on_swarm;

@@ -8,7 +8,6 @@ use async_nats::{
     header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_SCHEDULE, NATS_SCHEDULE_TARGET},
     jetstream::{message::StreamMessage, stream::DirectGetErrorKind},
 };
-use serde_json::{Value, json};
 use skep_protocol::{CallId, CallState, CallStatus, FunctionName, Invocation};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -32,7 +31,7 @@ impl Bus {
             let subject = self.subjects.delayed(&invocation.function, id);
             let replaced = delayed.filter(|message| message.subject.as_str() == subject);
             let sequence = replaced.map_or(0, |message| message.sequence);
-            if self.put_delayed(subject, invocation, sequence).await? == Submitted::Accepted {
+            if self.put_delayed(subject, invocation, due_at(invocation), sequence).await?.is_some() {
                 return Ok(Submitted::Accepted);
             }
         }
@@ -42,18 +41,24 @@ impl Bus {
     /// Stores a new call that its caller wants later.
     pub(crate) async fn submit_delayed(&self, invocation: &Invocation) -> Result<Submitted> {
         let subject = self.subjects.delayed(&invocation.function, &invocation.call_id);
-        self.put_delayed(subject, invocation, 0).await
+        let stored = self.put_delayed(subject, invocation, due_at(invocation), 0).await?;
+        Ok(if stored.is_some() { Submitted::Accepted } else { Submitted::Duplicate })
     }
 
-    /// Writes a schedule if the last one on its subject is still the one that is known; else it is a [`Submitted::Duplicate`].
-    async fn put_delayed(&self, subject: String, invocation: &Invocation, known: u64) -> Result<Submitted> {
-        let due_at = invocation.due_at().unwrap_or_else(OffsetDateTime::now_utc);
+    /// Writes a schedule and returns its number, if the last one on its subject is still the one that is known; else `None`.
+    pub(crate) async fn put_delayed(
+        &self,
+        subject: String,
+        invocation: &Invocation,
+        due_at: OffsetDateTime,
+        known: u64,
+    ) -> Result<Option<u64>> {
         let mut headers = wire::invocation_headers(invocation);
         // Only years outside 0 to 9999 cannot be written.
         headers.insert(NATS_SCHEDULE, format!("@at {}", due_at.format(&Rfc3339).unwrap_or_default()));
         headers.insert(NATS_SCHEDULE_TARGET, self.subjects.due(&invocation.function, &invocation.call_id));
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, known.to_string());
-        self.publish_once(subject, headers, invocation.body.clone()).await
+        self.publish(subject, headers, invocation.body.clone()).await
     }
 
     /// The queue of calls whose time has come.
@@ -85,12 +90,7 @@ impl Bus {
 
     /// Removes the message of a call that goes on elsewhere, so that the way back to its lane is free.
     pub async fn remove_queued(&self, sequence: u64) -> Result<()> {
-        // Without `no_erase` the server overwrites the message first.
-        let request = json!({ "seq": sequence, "no_erase": true });
-        let subject = format!("STREAM.MSG.DELETE.{}", self.subjects.stream("INVOKE"));
-        // It is no error here if it is gone already.
-        let _: Value = self.jetstream.request(subject, &request).await.map_err(Error::unavailable)?;
-        Ok(())
+        self.remove_message("INVOKE", sequence).await
     }
 
     /// Takes a call away from where it waits.
@@ -132,6 +132,10 @@ impl Bus {
     }
 }
 
+fn due_at(invocation: &Invocation) -> OffsetDateTime {
+    invocation.due_at().unwrap_or_else(OffsetDateTime::now_utc)
+}
+
 /// How many attempts had been made when a message was written.
 fn attempts_of(message: &StreamMessage) -> u64 {
     wire::attempts(&message.headers)
@@ -141,7 +145,9 @@ fn attempts_of(message: &StreamMessage) -> u64 {
 pub(crate) fn status(message: &StreamMessage) -> Result<CallStatus> {
     let invocation = read(message)?;
     let headers: &HeaderMap = &message.headers;
-    Ok(if headers.get(NATS_SCHEDULE).is_some() { invocation.waiting_status() } else { invocation.status() })
+    // The schedule of a call that runs long only stands in for it.
+    let waits = headers.get(NATS_SCHEDULE).is_some() && !invocation.was_begun;
+    Ok(if waits { invocation.waiting_status() } else { invocation.status() })
 }
 
 pub(crate) fn read(message: &StreamMessage) -> Result<Invocation> {

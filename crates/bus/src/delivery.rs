@@ -1,6 +1,9 @@
 //! A message that was handed out and must end in exactly one ack, delayed redelivery or dead letter.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_nats::{
     HeaderMap,
@@ -9,7 +12,7 @@ use async_nats::{
 use bytes::Bytes;
 use tracing::warn;
 
-use crate::{connect::LastConnected, queue::ACK_WAIT, wire::Unreadable};
+use crate::{connect::LastConnected, queue::ACK_WAIT, stand_in::StandIn, wire::Unreadable};
 
 /// One delivery of something that was read as `T`, or could not be.
 pub struct Delivery<T> {
@@ -25,6 +28,8 @@ pub struct Delivery<T> {
     /// Its number in its stream.
     pub sequence: u64,
     acker: Acker,
+    /// Stands in for it when it runs long.
+    stand_in: Mutex<Option<StandIn>>,
 }
 
 impl<T> Delivery<T> {
@@ -47,12 +52,16 @@ impl<T> Delivery<T> {
             payload: message.payload,
             sequence,
             acker,
+            stand_in: Mutex::default(),
         })
     }
 
     /// Says that it is done for good. A lost ack means one more delivery, which finds the record.
     pub async fn ack(&self) {
-        self.tell(AckKind::Ack).await;
+        match self.stand_in() {
+            Some(stand_in) => stand_in.end().await,
+            None => self.tell(AckKind::Ack).await,
+        }
     }
 
     /// Gives it back, to be delivered again after a while.
@@ -74,7 +83,15 @@ impl<T> Delivery<T> {
         }
     }
 
-    async fn tell(&self, kind: AckKind) {
+    pub(crate) fn stand_in(&self) -> Option<StandIn> {
+        self.stand_in.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_stand_in(&self, stand_in: StandIn) {
+        *self.stand_in.lock().unwrap_or_else(PoisonError::into_inner) = Some(stand_in);
+    }
+
+    pub(crate) async fn tell(&self, kind: AckKind) {
         if let Err(error) = self.acker.ack_with(kind).await {
             warn!(%error, subject = self.subject, "acknowledgement was not sent; the message will come again");
         }

@@ -68,6 +68,7 @@ impl Delivery<Published> {
             callback,
             accepted_at: OffsetDateTime::now_utc(),
             run_at: published.run_at.clone().unwrap_or_default(),
+            was_begun: false,
             last_attempt: None,
             // A derived id may come again after its call has finished, just as a caller's own may.
             has_callers_id: true,

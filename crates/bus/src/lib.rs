@@ -24,6 +24,7 @@ mod records;
 mod registry;
 mod requests;
 mod running;
+mod stand_in;
 mod standing;
 mod streams;
 mod submit;

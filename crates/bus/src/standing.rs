@@ -20,14 +20,14 @@ impl Bus {
     /// Looks a delivered call up where it can have been worked on before; a first delivery of a new id is not looked up.
     pub async fn standing(&self, delivery: &Delivery<Invocation>, invocation: &Invocation) -> Result<Standing> {
         let was_moved = invocation.last_attempt.is_some() || invocation.run_at.is_some();
-        if !delivery.may_be_repeated && !invocation.has_callers_id && !was_moved {
+        if !delivery.may_be_repeated && !invocation.has_callers_id && !invocation.was_begun && !was_moved {
             return Ok(Standing::ToBeRun);
         }
         let id = &invocation.call_id;
         if self.record(id).await?.is_some() {
             return Ok(Standing::Ended);
         }
-        if delivery.delivered < 2 {
+        if delivery.delivered < 2 && !invocation.was_begun {
             return Ok(Standing::ToBeRun);
         }
         if let Some(delayed) = self.find_delayed(id).await?

@@ -44,18 +44,30 @@ impl Bus {
         headers: async_nats::HeaderMap,
         body: Bytes,
     ) -> Result<Submitted> {
+        let stored = self.publish(subject, headers, body).await?;
+        Ok(if stored.is_some() { Submitted::Accepted } else { Submitted::Duplicate })
+    }
+
+    /// As [`Self::publish_once`], and returns the message's number in its stream; `None` if it was not stored for what is there.
+    pub(crate) async fn publish(
+        &self,
+        subject: String,
+        headers: async_nats::HeaderMap,
+        body: Bytes,
+    ) -> Result<Option<u64>> {
         let message = PublishMessage::build().headers(headers).payload(body);
         let acknowledged = match self.jetstream.send_publish(subject, message).await {
             Ok(acknowledgement) => acknowledgement.await,
             Err(error) => Err(error),
         };
         match acknowledged {
-            Ok(_) => Ok(Submitted::Accepted),
-            Err(error) => self.refused(error),
+            Ok(stored) => Ok(Some(stored.sequence)),
+            Err(error) => self.refused(error).map(|()| None),
         }
     }
 
-    fn refused(&self, error: PublishError) -> Result<Submitted> {
+    /// No error is that something is there already.
+    fn refused(&self, error: PublishError) -> Result<()> {
         if error.kind() == PublishErrorKind::MaxPayloadExceeded {
             return Err(Error::TooLarge { limit: self.largest_message() });
         }
@@ -64,13 +76,13 @@ impl Bus {
             return Err(Error::unavailable(error));
         };
         if cause.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE {
-            return Ok(Submitted::Duplicate);
+            return Ok(());
         }
         if cause.error_code() != ErrorCode::STREAM_STORE_FAILED {
             return Err(Error::unavailable(error));
         }
         if cause.to_string().contains(PER_SUBJECT_LIMIT) {
-            return Ok(Submitted::Duplicate);
+            return Ok(());
         }
         Err(Error::Full(error.into()))
     }

@@ -19,6 +19,7 @@ const CALLBACK: &str = "Skep-Callback";
 const ACCEPTED_AT: &str = "Skep-Accepted-At";
 const RUN_AT: &str = "Skep-Run-At";
 pub(crate) const ATTEMPTS: &str = "Skep-Attempts";
+const BEGUN: &str = "Skep-Begun";
 const NEXT_AT: &str = "Skep-Next-At";
 pub(crate) const LAST_STATUS: &str = "Skep-Last-Status";
 pub(crate) const STATUS: &str = "Skep-Status";
@@ -50,6 +51,9 @@ pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
     }
     if let Some(run_at) = invocation.run_at {
         headers.insert(RUN_AT, timestamp(run_at));
+    }
+    if invocation.was_begun {
+        headers.insert(BEGUN, "true");
     }
     if let Some(last) = &invocation.last_attempt {
         headers.insert(ATTEMPTS, last.number.to_string());
@@ -85,6 +89,7 @@ pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invo
         accepted_at: read_timestamp(headers, ACCEPTED_AT)?,
         has_callers_id: text(headers, CALLERS_ID).is_some(),
         run_at: text(headers, RUN_AT).map(|_| read_timestamp(headers, RUN_AT)).transpose()?,
+        was_begun: text(headers, BEGUN).is_some(),
         last_attempt: text(headers, ATTEMPTS).map(|_| read_last_attempt(headers)).transpose()?,
     })
 }
@@ -216,6 +221,7 @@ mod tests {
             accepted_at: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
             has_callers_id: true,
             run_at: Some(OffsetDateTime::from_unix_timestamp(1_700_000_090).unwrap()),
+            was_begun: true,
             last_attempt: Some(LastAttempt {
                 number: 3,
                 status: Some(503),

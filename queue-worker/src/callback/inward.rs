@@ -83,6 +83,7 @@ impl Worker {
             accepted_at: OffsetDateTime::now_utc(),
             has_callers_id: true,
             run_at: None,
+            was_begun: false,
             last_attempt: None,
         };
         match self.bus.submit(&invocation).await {

@@ -121,10 +121,14 @@ impl Site {
     }
 
     pub(crate) async fn start_worker(&self) -> Program {
+        self.start_worker_with(self.worker_admin, &[]).await
+    }
+
+    pub(crate) async fn start_worker_with(&self, admin: SocketAddr, arguments: &[&str]) -> Program {
         let mut command = self.command(&SKEP);
-        command.args(["queue-worker", "--nats-url", &self.nats_url(), "--callback-allow", "loopback"]);
-        command.args(["--admin-listen", &self.worker_admin.to_string()]);
-        self.start_role("queue-worker", command, self.worker_admin).await
+        command.args(["queue-worker", "--nats-url", &self.nats_url(), "--callback-allow", "loopback"]).args(arguments);
+        command.args(["--admin-listen", &admin.to_string()]);
+        self.start_role("queue-worker", command, admin).await
     }
 
     pub(crate) async fn start_controller(&self) -> Program {
