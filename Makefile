@@ -1,12 +1,12 @@
 # make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines. make fuzz: a minute of random requests.
 # make static: fwatchdog as one static file. make images: the images of skep and of fwatchdog.
-# make test-swarm: only the tests on a Swarm, as root. make test-images: function images, in Docker.
+# make storm: ten minutes of calls while parts are killed at random. make test-swarm: only the tests on a Swarm, as root. make test-images: function images, in Docker.
 
 CARGO ?= cargo
 DOCKER_BUILD ?= docker build
 NATS_SERVER = $$(sh scripts/nats-server.sh)
 
-.PHONY: run build static images test test-swarm test-images lint bench fuzz clean
+.PHONY: run build static images test test-swarm test-images storm lint bench fuzz clean
 
 run: build
 	@nats=$(NATS_SERVER) && exec target/release/skep up -f stack.yml --nats-server "$$nats"
@@ -39,6 +39,13 @@ test-swarm:
 	else \
 		echo "$$why, so these tests did not run:" && $(SWARM_TESTS) -- --list && [ "$$CI" != true ]; \
 	fi
+
+# Calls, callbacks, and parts that are killed at random, for STORM_SECONDS.
+STORM_SECONDS ?= 600
+storm:
+	@sh scripts/nats-server.sh >/dev/null
+	$(CARGO) build --locked --workspace --bins
+	SKEP_STORM_SECONDS=$(STORM_SECONDS) SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked -p skep-tests --test e2e storm -- --nocapture
 
 test-images:
 	@DOCKER_BUILD="$(DOCKER_BUILD)" sh tests/images.sh

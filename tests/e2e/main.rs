@@ -30,6 +30,7 @@ mod routing;
 mod scaling;
 mod secrets;
 mod settings;
+mod storm;
 mod streaming;
 mod sync;
 mod system;

@@ -18,7 +18,7 @@ pub(crate) use self::{
     platform::{Platform, Roles},
     proc::{Process, processes_with},
     program::Program,
-    programs::{SKEP, repository},
+    programs::{SKEP, repository, variable},
     receiver::{Callback, Receiver},
     site::{Site, free_address, metrics_of},
     swarm::{FUNCTION, Swarm},

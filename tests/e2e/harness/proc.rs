@@ -35,7 +35,12 @@ impl Process {
 
     /// Kills it with -9; it may be gone already.
     pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Signals it; it may be gone already.
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.id).ok().and_then(Pid::from_raw);
-        let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+        let _ = pid.map(|pid| kill_process(pid, signal));
     }
 }
