@@ -1,0 +1,368 @@
+//! Every step that can happen in a call's life, and what it does.
+
+use stateright::{Model, Property};
+
+use crate::state::{Budget, Cancel, End, Held, MOST_ATTEMPTS, Message, Place, Server, State, Step, Submit, WORKERS};
+
+pub(crate) const KEPT: &str = "what got a 202 is kept or has ended";
+pub(crate) const ONE_RECORD: &str = "a call has at most one record";
+pub(crate) const LETTER: &str = "a dead call has its letter";
+pub(crate) const ONE_RUN: &str = "what has its record is not run again";
+const NOT_STUCK: &str = "no call is stuck";
+
+/// A way to do it wrong, which the properties must catch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    None,
+    /// 202 before the server has the message.
+    AnswerBeforeStored,
+    /// The delivery is acknowledged before its result is stored.
+    AckBeforeRecord,
+    /// The delivery is acknowledged before its next attempt is stored.
+    AckBeforeDelay,
+    /// The record says dead before the letter is stored.
+    RecordBeforeLetter,
+    /// The stream of records takes a second one.
+    RecordsAreReplaced,
+    /// A repeated delivery is run without a look at the record.
+    NoLookUp,
+    /// What is due is acknowledged without having been put into its lane.
+    DueIsForgotten,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Submit,
+    SubmitStep,
+    GatewayDies,
+    Cancel,
+    CancelStep,
+    Deliver(usize, Place),
+    /// A worker takes its next step; a run ends well or badly.
+    Work(usize, bool),
+    WorkerDies(usize),
+    /// The ack deadline passes while the holder is stuck, so that the message is free for others.
+    Stall(Place),
+    Purge,
+    BecomesDue,
+    AckIsForgotten,
+}
+
+pub(crate) struct Call {
+    pub(crate) flaw: Flaw,
+    pub(crate) budget: Budget,
+}
+
+impl Model for Call {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State {
+            server: Server::default(),
+            submit: None,
+            cancel: None,
+            workers: Default::default(),
+            is_accepted: false,
+            ran_after_record: false,
+            budget: self.budget.clone(),
+        }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        let budget = &state.budget;
+        match state.submit {
+            None if budget.submits > 0 => actions.push(Action::Submit),
+            None => {}
+            Some(_) => actions.extend([Action::SubmitStep, Action::GatewayDies]),
+        }
+        match state.cancel {
+            None if budget.cancels > 0 && state.is_accepted => actions.push(Action::Cancel),
+            None => {}
+            // It may also stop in the middle.
+            Some(_) => actions.extend([Action::CancelStep, Action::GatewayDies]),
+        }
+        for (worker, held) in state.workers.iter().enumerate() {
+            match held {
+                Some(held) => {
+                    actions.push(Action::Work(worker, true));
+                    actions.extend((held.step == Step::Run).then_some(Action::Work(worker, false)));
+                    actions.extend((budget.crashes > 0).then_some(Action::WorkerDies(worker)));
+                }
+                None => {
+                    for (place, message) in [(Place::Lane, &state.server.lane), (Place::Due, &state.server.due)] {
+                        let is_free = message.as_ref().is_some_and(|message| !message.is_out && !message.is_acked);
+                        actions.extend(is_free.then_some(Action::Deliver(worker, place)));
+                    }
+                }
+            }
+        }
+        for (place, message) in [(Place::Lane, &state.server.lane), (Place::Due, &state.server.due)] {
+            let is_out = message.as_ref().is_some_and(|message| message.is_out && !message.is_acked);
+            actions.extend((is_out && budget.stalls > 0).then_some(Action::Stall(place)));
+        }
+        if state.server.lane.as_ref().is_some_and(|message| message.is_acked) {
+            actions.push(Action::Purge);
+            actions.extend((budget.lost_acks > 0).then_some(Action::AckIsForgotten));
+        }
+        actions.extend(state.server.delayed.is_some().then_some(Action::BecomesDue));
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        let mut state = last.clone();
+        match action {
+            Action::Submit => {
+                state.budget.submits -= 1;
+                state.is_accepted |= self.flaw == Flaw::AnswerBeforeStored;
+                state.submit = Some(Submit::Look);
+            }
+            Action::SubmitStep => submit(&mut state),
+            Action::GatewayDies => (state.submit, state.cancel) = (None, None),
+            Action::Cancel => {
+                state.budget.cancels -= 1;
+                state.cancel = Some(Cancel::Record);
+            }
+            Action::CancelStep => self.cancel(&mut state),
+            Action::Deliver(worker, place) => deliver(&mut state, worker, place),
+            Action::Work(worker, is_good) => self.work(&mut state, worker, is_good),
+            Action::WorkerDies(worker) => {
+                state.budget.crashes -= 1;
+                let held = state.workers.get_mut(worker)?.take()?;
+                give_back(&mut state.server, held.place, held.sequence);
+            }
+            Action::Stall(place) => {
+                state.budget.stalls -= 1;
+                let sequence = state.server.message(place).as_ref()?.sequence;
+                give_back(&mut state.server, place, sequence);
+            }
+            Action::Purge => state.server.lane = None,
+            Action::BecomesDue => becomes_due(&mut state.server),
+            Action::AckIsForgotten => {
+                state.budget.lost_acks -= 1;
+                let message = state.server.lane.as_mut()?;
+                (message.is_acked, message.is_out, message.is_repeated) = (false, false, true);
+            }
+        }
+        let state = state.canonical();
+        (state != *last).then_some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(KEPT, |_, state: &State| {
+                !state.is_accepted || state.server.record.is_some() || state.server.holds_it()
+            }),
+            Property::always(ONE_RECORD, |_, state: &State| state.server.records <= 1),
+            Property::always(LETTER, |_, state: &State| {
+                state.server.record != Some(End::Dead) || state.server.has_letter
+            }),
+            Property::always(ONE_RUN, |_, state: &State| !state.ran_after_record),
+            Property::always(NOT_STUCK, |model: &Self, state: &State| {
+                let mut actions = Vec::new();
+                model.actions(state, &mut actions);
+                !actions.is_empty() || !state.is_accepted || state.server.record.is_some()
+            }),
+            Property::sometimes("a call ends well", |_, state: &State| state.server.record == Some(End::Done)),
+            Property::sometimes("a call ends dead", |_, state: &State| state.server.record == Some(End::Dead)),
+            Property::sometimes("a call is cancelled", |_, state: &State| state.server.record == Some(End::Cancelled)),
+            Property::sometimes("two workers hold the same call", |_, state: &State| {
+                state.workers.iter().flatten().filter(|held| held.step == Step::Run).count() == WORKERS
+            }),
+        ]
+    }
+}
+
+/// `Bus::submit`: a known id is looked up, then one message is published, then the caller hears of it.
+fn submit(state: &mut State) {
+    let server = &mut state.server;
+    state.submit = match state.submit {
+        Some(Submit::Look) if server.record.is_some() || server.lane.is_some() || server.holds_it() => {
+            Some(Submit::Answer)
+        }
+        Some(Submit::Look) => Some(Submit::Put),
+        // The caller chose the id, so whoever gets the message looks its record up.
+        Some(Submit::Put) => {
+            server.put_in_lane(0, true);
+            Some(Submit::Answer)
+        }
+        Some(Submit::Answer) => {
+            state.is_accepted = true;
+            None
+        }
+        None => None,
+    };
+}
+
+fn deliver(state: &mut State, worker: usize, place: Place) {
+    let Some(message) = state.server.message(place) else { return };
+    message.is_out = true;
+    let step = match place {
+        Place::Lane => Step::LookUp,
+        Place::Due => Step::Requeue,
+    };
+    let (sequence, attempts, is_repeated) = (message.sequence, message.attempts, message.is_repeated);
+    state.workers[worker] = Some(Held { place, sequence, attempts, is_repeated, step });
+}
+
+/// The server hands a message out again.
+fn give_back(server: &mut Server, place: Place, sequence: u8) {
+    if let Some(message) = server.message(place)
+        && message.sequence == sequence
+        && !message.is_acked
+    {
+        (message.is_out, message.is_repeated) = (false, true);
+    }
+}
+
+/// The schedule fires: the message moves to the subject that the workers read.
+fn becomes_due(server: &mut Server) {
+    let Some((_, attempts)) = server.delayed.take() else { return };
+    let sequence = server.next_sequence();
+    let is_repeated = server.due.is_some();
+    server.due = Some(Message { sequence, attempts, is_out: false, is_acked: false, is_repeated });
+}
+
+impl Call {
+    /// `Bus::cancel`.
+    fn cancel(&self, state: &mut State) {
+        state.cancel = match state.cancel {
+            Some(Cancel::Record) => {
+                let is_first = self.record(&mut state.server, End::Cancelled);
+                is_first.then_some(Cancel::RemoveDelayed)
+            }
+            Some(Cancel::RemoveDelayed) => {
+                state.server.delayed = None;
+                Some(Cancel::RemoveQueued)
+            }
+            Some(Cancel::RemoveQueued) => {
+                state.server.lane = None;
+                None
+            }
+            None => None,
+        };
+    }
+
+    /// `Bus::store_record`: the first one stays.
+    fn record(&self, server: &mut Server, end: End) -> bool {
+        if server.record.is_some() && self.flaw != Flaw::RecordsAreReplaced {
+            return false;
+        }
+        server.record = Some(end);
+        server.records += 1;
+        true
+    }
+
+    fn work(&self, state: &mut State, worker: usize, is_good: bool) {
+        let Some(mut held) = state.workers.get_mut(worker).and_then(Option::take) else { return };
+        let server = &mut state.server;
+        let next = match held.step {
+            Step::LookUp => {
+                let next = self.look_up(server, &held);
+                state.ran_after_record |= next == Step::Run && server.record.is_some();
+                Some(next)
+            }
+            Step::Run => Some(self.after_run(server, &held, is_good)),
+            Step::Letter => {
+                server.has_letter = true;
+                Some(if self.flaw == Flaw::RecordBeforeLetter { Step::Ack } else { Step::Record(End::Dead) })
+            }
+            Step::Record(end) => {
+                self.record(server, end);
+                let owes_letter = end == End::Dead && self.flaw == Flaw::RecordBeforeLetter;
+                Some(if owes_letter { Step::Letter } else { Step::Ack })
+            }
+            Step::DelayLook => Some(look_before_delay(server, held.attempts + 1)),
+            Step::DelayPut { known } => Some(put_delayed(server, known, held.attempts + 1)),
+            Step::Requeue if self.flaw == Flaw::DueIsForgotten => Some(Step::Ack),
+            Step::Requeue => Some(requeue(server, held.attempts)),
+            Step::RemoveQueued { sequence } => {
+                if server.lane.as_ref().is_some_and(|message| message.sequence == sequence) {
+                    server.lane = None;
+                }
+                Some(Step::Requeue)
+            }
+            Step::Ack => {
+                ack(server, &held);
+                None
+            }
+        };
+        state.workers[worker] = next.map(|step| {
+            held.step = step;
+            held
+        });
+    }
+
+    /// `Bus::standing`.
+    fn look_up(&self, server: &Server, held: &Held) -> Step {
+        if self.flaw == Flaw::NoLookUp {
+            return Step::Run;
+        }
+        let has_ended = server.record.is_some();
+        let is_further = held.is_repeated && server.waiting().is_some_and(|attempts| attempts > held.attempts);
+        if has_ended || is_further { Step::Ack } else { Step::Run }
+    }
+
+    fn after_run(&self, server: &mut Server, held: &Held, is_good: bool) -> Step {
+        let is_last = held.attempts + 1 >= MOST_ATTEMPTS;
+        match (is_good, is_last) {
+            (true, _) => {
+                if self.flaw == Flaw::AckBeforeRecord {
+                    ack(server, held);
+                }
+                Step::Record(End::Done)
+            }
+            (false, true) if self.flaw == Flaw::RecordBeforeLetter => Step::Record(End::Dead),
+            (false, true) => Step::Letter,
+            (false, false) => {
+                if self.flaw == Flaw::AckBeforeDelay {
+                    ack(server, held);
+                }
+                Step::DelayLook
+            }
+        }
+    }
+}
+
+/// `Bus::delay`, what it looks at before it writes.
+fn look_before_delay(server: &Server, attempts: u8) -> Step {
+    let queued = server.lane.as_ref().is_some_and(|message| message.attempts >= attempts);
+    let delayed = server.waiting().is_some_and(|waiting| waiting >= attempts);
+    if server.record.is_some() || queued || delayed {
+        return Step::Ack;
+    }
+    Step::DelayPut { known: server.delayed.map_or(0, |(sequence, _)| sequence) }
+}
+
+/// `Bus::delay`, the write: refused if the subject has changed since the look.
+fn put_delayed(server: &mut Server, known: u8, attempts: u8) -> Step {
+    if server.delayed.map_or(0, |(sequence, _)| sequence) != known {
+        return Step::DelayLook;
+    }
+    let sequence = server.next_sequence();
+    server.delayed = Some((sequence, attempts));
+    Step::Ack
+}
+
+/// `Bus::requeue`.
+fn requeue(server: &mut Server, attempts: u8) -> Step {
+    if server.put_in_lane(attempts, true) {
+        return Step::Ack;
+    }
+    match &server.lane {
+        Some(message) if message.attempts < attempts => Step::RemoveQueued { sequence: message.sequence },
+        Some(_) | None => Step::Ack,
+    }
+}
+
+/// An ack of a message that is gone, or was replaced, does nothing.
+fn ack(server: &mut Server, held: &Held) {
+    if let Some(message) = server.message(held.place)
+        && message.sequence == held.sequence
+    {
+        message.is_acked = true;
+    }
+    if held.place == Place::Due && server.due.as_ref().is_some_and(|message| message.is_acked) {
+        // A work queue: what is finished is gone.
+        server.due = None;
+    }
+}

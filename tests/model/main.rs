@@ -1,0 +1,44 @@
+//! A model of a call's life, explored exhaustively: accepted, delivered, run, tried again, recorded, buried, cancelled, with crashes anywhere.
+//!
+//! It follows `skep-bus` and the queue-worker step by step, each step of the model one request to the server.
+//! What must always hold are the first three invariants of ARCHITECTURE.md; ways to do it wrong must be caught, or the model shows nothing.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
+
+mod call;
+mod state;
+
+use stateright::{Checker, HasDiscoveries, Model};
+
+use call::{Call, Flaw, KEPT, LETTER, ONE_RECORD, ONE_RUN};
+use state::Budget;
+
+/// All that goes wrong, in any order.
+const TROUBLE: Budget = Budget { submits: 2, cancels: 1, crashes: 2, stalls: 1, lost_acks: 1 };
+
+fn check(flaw: Flaw, until: HasDiscoveries) -> impl Checker<Call> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Call { flaw, budget: TROUBLE }.checker().threads(threads).finish_when(until).spawn_bfs().join()
+}
+
+#[test]
+fn no_order_of_steps_and_crashes_loses_or_doubles_a_call() {
+    let checked = check(Flaw::None, HasDiscoveries::AnyFailures);
+    checked.assert_properties();
+}
+
+#[test]
+fn every_way_to_do_it_wrong_is_caught() {
+    for (flaw, property) in [
+        (Flaw::AnswerBeforeStored, KEPT),
+        (Flaw::AckBeforeRecord, KEPT),
+        (Flaw::AckBeforeDelay, KEPT),
+        (Flaw::DueIsForgotten, KEPT),
+        (Flaw::RecordBeforeLetter, LETTER),
+        (Flaw::RecordsAreReplaced, ONE_RECORD),
+        (Flaw::NoLookUp, ONE_RUN),
+    ] {
+        let until = HasDiscoveries::AnyOf([property].into());
+        let found = check(flaw, until).discovery(property);
+        assert!(found.is_some(), "{flaw:?} is not caught by: {property}");
+    }
+}
