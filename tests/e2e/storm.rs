@@ -23,8 +23,8 @@ use crate::{
 
 const CALLERS: usize = 6;
 const SHORT: Duration = Duration::from_secs(12);
-/// Some receivers are not always well: so many of the first callbacks are refused.
-const REFUSALS: usize = 40;
+/// The receiver is not well at first: enough to be left alone for a while, and each further probe that fails doubles that.
+const REFUSALS: usize = 7;
 
 #[derive(Clone, Copy, Debug)]
 enum Blow {

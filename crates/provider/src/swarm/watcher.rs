@@ -1,7 +1,6 @@
 //! Looks at services and tasks, often while replicas are on their way and now and then otherwise, and clears up what is nobody's.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
