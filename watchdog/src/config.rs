@@ -188,10 +188,16 @@ impl Settings {
     }
 
     /// Checks the settings against each other; `environment` are the names of the variables that the function inherits.
-    pub fn plan(&self, environment: impl IntoIterator<Item = OsString>) -> Result<Plan, SettingError> {
-        let own: HashSet<OsString> =
-            environment.into_iter().filter(|name| name.as_encoded_bytes().starts_with(b"Http_")).collect();
-        Plan::new(self, own)
+    pub fn plan(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Plan, SettingError> {
+        let (mut own, mut path) = (HashSet::new(), OsString::new());
+        for (name, value) in environment {
+            if name == "PATH" {
+                path = value;
+            } else if name.as_encoded_bytes().starts_with(b"Http_") {
+                own.insert(name);
+            }
+        }
+        Plan::new(self, own, &path)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod child;
 mod config;
 mod deadline;
 mod files;
@@ -20,6 +21,7 @@ mod processes;
 mod redact;
 mod server;
 mod service;
+mod workers;
 
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     if settings.run_healthcheck {
         return if is_healthy(&settings) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    match settings.plan(env::vars_os().map(|(name, _)| name)).map(|plan| serve(&settings, plan)) {
+    match settings.plan(env::vars_os()).map(|plan| serve(&settings, plan)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => say(&mut io::stderr(), &settings.line(&format!("{error:#}")), 1),
         Err(error) => say(&mut io::stderr(), &settings.line(&error.to_string()), 2),
@@ -30,8 +30,14 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: &Settings, plan: Plan) -> anyhow::Result<()> {
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(4);
-    let runtime = Builder::new_multi_thread().worker_threads(workers).max_blocking_threads(4).enable_all().build()?;
+    let mut runtime = if plan.has_own_threads() {
+        Builder::new_current_thread()
+    } else {
+        let mut runtime = Builder::new_multi_thread();
+        runtime.worker_threads(thread::available_parallelism().map_or(1, usize::from).min(4));
+        runtime
+    };
+    let runtime = runtime.max_blocking_threads(4).enable_all().build()?;
     runtime.block_on(async {
         let shutdown = Shutdown::default();
         ends::on_signals(&shutdown)?;

@@ -1,11 +1,18 @@
 //! The settings after they were checked: what the watchdog is going to do.
 
-use std::{collections::HashSet, ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    collections::HashSet,
+    env::split_paths,
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+    time::Duration,
+};
 
 use http::{
     HeaderValue, Uri,
     uri::{Authority, Scheme},
 };
+use rustix::fs::{Access, access};
 use skep_process::ProcessTag;
 use thiserror::Error;
 
@@ -31,6 +38,8 @@ pub struct SettingError {
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) command: Vec<String>,
+    /// Where the command's program is, if it had to be looked for: once, and not at each start.
+    pub(crate) program: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) read_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -100,7 +109,11 @@ pub(crate) struct Upstream {
 }
 
 impl Plan {
-    pub(crate) fn new(settings: &Settings, own_variables: HashSet<OsString>) -> Result<Self, SettingError> {
+    pub(crate) fn new(
+        settings: &Settings,
+        own_variables: HashSet<OsString>,
+        path: &OsStr,
+    ) -> Result<Self, SettingError> {
         if settings.jwt_auth {
             return Err(refuse("jwt_auth", "is not supported"));
         }
@@ -112,6 +125,7 @@ impl Plan {
             ModeName::Serializing | ModeName::Streaming | ModeName::Http => EXEC_TIMEOUT,
         });
         Ok(Self {
+            program: command.first().and_then(|program| find(program, path)),
             command,
             mode,
             read_timeout: settings.read_timeout,
@@ -131,6 +145,11 @@ impl Plan {
             },
             inherited_tag: settings.process_tag.clone(),
         })
+    }
+
+    /// Whether calls run on threads of their own, and not on those of the runtime that [`crate::run`] runs in.
+    pub fn has_own_threads(&self) -> bool {
+        matches!(self.mode, Mode::Fork(_))
     }
 
     /// The tag of this run; those of the calls are within it.
@@ -157,6 +176,23 @@ pub(crate) fn split_words(text: &str) -> Result<Vec<String>, SettingError> {
         Some(words) if !words.is_empty() => Ok(words),
         _ => Err(refuse("fprocess", "has a quote without its end")),
     }
+}
+
+/// The program that a shell would find by this name; `None` where only the start can tell.
+fn find(name: &str, path: &OsStr) -> Option<PathBuf> {
+    if name.contains('/') {
+        return None;
+    }
+    for folder in split_paths(path) {
+        if !folder.is_absolute() {
+            return None;
+        }
+        let program = folder.join(name);
+        if program.is_file() && access(&program, Access::EXEC_OK).is_ok() {
+            return Some(program);
+        }
+    }
+    None
 }
 
 fn upstream_url(settings: &Settings) -> Option<&str> {

@@ -3,7 +3,8 @@
 use std::{
     collections::HashMap,
     io,
-    process::ExitStatus,
+    os::{fd::OwnedFd, unix::process::CommandExt},
+    process::{ChildStderr, ChildStdout, Command, ExitStatus},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -12,8 +13,7 @@ use skep_process::{
     Orphan, ProcessTag, adopt_orphans, kill_descendants, kill_orphan, kill_tree, orphans, reap, terminate_group,
 };
 use tokio::{
-    io::AsyncRead,
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    net::unix::pipe::Receiver,
     runtime::Handle,
     sync::Notify,
     task::spawn_blocking,
@@ -22,6 +22,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    child::Child,
     lines::{Origin, copy_lines},
     log::Log,
     metrics::{Kill, Metrics},
@@ -97,9 +98,9 @@ impl Processes {
         command.env(ProcessTag::VARIABLE, tag.as_str()).process_group(0);
         let starting = self.starting.read().unwrap_or_else(PoisonError::into_inner);
         let begun = Instant::now();
-        let child = command.spawn()?;
+        let child = Child::new(command.spawn()?);
         self.metrics.count_start(begun.elapsed());
-        let pid = child.id().unwrap_or_default();
+        let pid = child.id();
         self.leaders().add(pid, tag.clone());
         drop(starting);
         Ok(Spawned { child: Some(child), pid, tag, processes: Arc::clone(self), when_dropped: Kill::CallerGone })
@@ -119,8 +120,11 @@ impl Processes {
     }
 
     /// Copies what a process writes to the log, until the end of it.
-    pub(crate) fn relay(&self, output: impl AsyncRead + Send + Unpin + 'static, origin: Origin) {
-        self.tasks.spawn(copy_lines(output, origin, self.log.clone()));
+    pub(crate) fn relay(&self, output: impl Into<OwnedFd>, origin: Origin) {
+        match Receiver::from_owned_fd(output.into()) {
+            Ok(output) => drop(self.tasks.spawn(copy_lines(output, origin, self.log.clone()))),
+            Err(error) => self.log.say(&format!("Cannot read {} of the function: {error}", origin.stream)),
+        }
     }
 
     /// Reaps and kills what calls left behind, soon after each, until it is dropped.
@@ -234,16 +238,12 @@ impl Spawned {
         &self.processes
     }
 
-    pub(crate) fn take_stdin(&mut self) -> Option<ChildStdin> {
-        self.child.as_mut()?.stdin.take()
-    }
-
     pub(crate) fn take_stdout(&mut self) -> Option<ChildStdout> {
-        self.child.as_mut()?.stdout.take()
+        self.child.as_mut()?.streams().stdout.take()
     }
 
     pub(crate) fn take_stderr(&mut self) -> Option<ChildStderr> {
-        self.child.as_mut()?.stderr.take()
+        self.child.as_mut()?.streams().stderr.take()
     }
 
     /// Waits until the process itself has ended; what it started may still run.

@@ -1,6 +1,6 @@
 //! Accepts connections until it is told to end, then drains.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use http::Request;
@@ -24,6 +24,7 @@ use crate::{
     plan::{self, Plan},
     processes::Processes,
     service::{Mode, Watchdog},
+    workers::Workers,
 };
 
 const LONGEST_HEAD: usize = 64 * 1024;
@@ -70,12 +71,17 @@ pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow
     if let Some(listener) = listeners.metrics {
         tasks.spawn(finished.clone().run_until_cancelled_owned(serve_metrics(listener, metrics)));
     }
-    Server::new(&plan, watchdog).serve(listeners.calls, &shutdown).await;
+    let workers =
+        plan.has_own_threads().then(Workers::start).transpose().context("cannot start a thread")?.map(Arc::new);
+    Arc::new(Server::new(&plan, watchdog, workers.clone())).serve(listeners.calls, &shutdown).await;
     finished.cancel();
     processes.kill_all().await;
     tasks.close();
     // What is left hangs on something that was killed.
     let _ = timeout(LAST_TASKS, tasks.wait()).await;
+    if let Some(workers) = workers {
+        workers.stop();
+    }
     log.flush();
     Ok(())
 }
@@ -93,6 +99,8 @@ struct Server {
     http: Builder,
     healthcheck_interval: Duration,
     write_timeout: Duration,
+    /// `None`: connections are served by the runtime that accepts them.
+    workers: Option<Arc<Workers>>,
     connections: TaskTracker,
     /// Connections end after the call that runs on them.
     finish: CancellationToken,
@@ -101,19 +109,20 @@ struct Server {
 }
 
 impl Server {
-    fn new(plan: &Plan, watchdog: Watchdog) -> Self {
+    fn new(plan: &Plan, watchdog: Watchdog, workers: Option<Arc<Workers>>) -> Self {
         Self {
             watchdog: Arc::new(watchdog),
             http: http(plan.read_timeout),
             healthcheck_interval: plan.healthcheck_interval,
             write_timeout: plan.write_timeout,
+            workers,
             connections: TaskTracker::new(),
             finish: CancellationToken::new(),
             abort: CancellationToken::new(),
         }
     }
 
-    async fn serve(&self, listener: TcpListener, shutdown: &Shutdown) {
+    async fn serve(self: &Arc<Self>, listener: TcpListener, shutdown: &Shutdown) {
         let gently = async {
             self.serve_and_drain(listener, &shutdown.drain).await;
             if let Mode::Http(http) = &self.watchdog.mode {
@@ -134,7 +143,7 @@ impl Server {
         self.connections.wait().await;
     }
 
-    async fn serve_and_drain(&self, listener: TcpListener, drain: &CancellationToken) {
+    async fn serve_and_drain(self: &Arc<Self>, listener: TcpListener, drain: &CancellationToken) {
         let lame_duck = async {
             drain.cancelled().await;
             self.watchdog.health.close();
@@ -161,50 +170,59 @@ impl Server {
         }
     }
 
-    async fn accept(&self, listener: &TcpListener) {
+    async fn accept(self: &Arc<Self>, listener: &TcpListener) {
         loop {
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let connection = self.connection(stream);
-                    self.connections.spawn(self.abort.clone().run_until_cancelled_owned(connection));
-                }
-                Err(error) => {
-                    self.watchdog.log.say(&format!("Cannot accept a connection: {error}"));
-                    sleep(ACCEPT_PAUSE).await;
-                }
+            let accepted = async { self.begin(listener.accept().await?.0) };
+            if let Err(error) = accepted.await {
+                self.watchdog.log.say(&format!("Cannot accept a connection: {error}"));
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 
-    fn connection(&self, stream: TcpStream) -> impl Future<Output = ()> + Send + 'static {
-        let watchdog = Arc::clone(&self.watchdog);
-        let (connections, finish, abort) = (self.connections.clone(), self.finish.clone(), self.abort.clone());
+    /// Has a connection served, by the thread whose turn it is.
+    fn begin(self: &Arc<Self>, stream: TcpStream) -> io::Result<()> {
+        let (server, abort) = (Arc::clone(self), self.abort.clone());
+        let Some(workers) = &self.workers else {
+            let connection = async move { server.connection(stream).await };
+            self.connections.spawn(abort.run_until_cancelled_owned(connection));
+            return Ok(());
+        };
+        let (stream, place) = (stream.into_std()?, workers.place()?);
+        let runtime = place.runtime().clone();
+        let connection = async move {
+            let _place = place;
+            // Only now, so that it is watched where it is served.
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                server.connection(stream).await;
+            }
+        };
+        self.connections.spawn_on(abort.run_until_cancelled_owned(connection), &runtime);
+        Ok(())
+    }
+
+    async fn connection(&self, stream: TcpStream) {
         // A connection that is gone already needs no options.
         let _ = stream.set_nodelay(true);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (watchdog, connections, abort) = (Arc::clone(&watchdog), connections.clone(), abort.clone());
-            async move {
-                let mut answer = watchdog.answer(request).await;
-                if let Some(tunnel) = answer.body_mut().take_tunnel() {
-                    // The connection ends for HTTP, but not for the drain.
-                    connections.spawn(abort.run_until_cancelled_owned(tunnel));
-                }
-                Ok::<_, Infallible>(answer)
+        let service = service_fn(async |request: Request<Incoming>| {
+            let mut answer = self.watchdog.answer(request).await;
+            if let Some(tunnel) = answer.body_mut().take_tunnel() {
+                // The connection ends for HTTP, but not for the drain.
+                self.connections.spawn(self.abort.clone().run_until_cancelled_owned(tunnel));
             }
+            Ok::<_, Infallible>(answer)
         });
         let mut stream = TimeoutStream::new(stream);
         // A client that does not read holds a process, and what is held back of its output.
         stream.set_write_timeout(Some(self.write_timeout).filter(|limit| !limit.is_zero()));
         let connection = self.http.serve_connection(TokioIo::new(Box::pin(stream)), service).with_upgrades();
-        async move {
-            let mut connection = pin!(connection);
-            // How a connection ends is the client's business; a call on it has told its own end.
-            tokio::select! {
-                _ = connection.as_mut() => {}
-                () = finish.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = connection.await;
-                }
+        let mut connection = pin!(connection);
+        // How a connection ends is the client's business; a call on it has told its own end.
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            () = self.finish.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
             }
         }
     }

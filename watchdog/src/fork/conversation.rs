@@ -6,15 +6,11 @@ use bytes::Bytes;
 use http::request::Parts;
 use http_body::Body;
 use thiserror::Error;
-use tokio::{process::ChildStdin, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     body::{CallBody, discard},
-    fork::{
-        facts::Facts,
-        feed::{Broken, feed},
-        output::Output,
-    },
+    fork::{facts::Facts, feed::Feed, output::Output},
     metrics::Kill,
     processes::Spawned,
 };
@@ -28,7 +24,7 @@ const HELD_OPEN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Conversation {
     pub(super) process: Spawned,
-    pub(super) stdin: Option<ChildStdin>,
+    pub(super) feed: Feed,
     pub(super) body: CallBody,
     /// How to tell the request, and the request.
     pub(super) facts: Option<(Facts, Parts)>,
@@ -94,7 +90,7 @@ impl Conversation {
     /// Feeds and reads at the same time, so that neither side waits for the other for ever.
     async fn talk(&mut self) -> Result<Finished, CallError> {
         let (status, ended) = {
-            let mut feeding = pin!(feed(&mut self.body, self.stdin.take(), self.idle));
+            let mut feeding = pin!(self.feed.finish(&mut self.body, self.idle));
             let mut reading = pin!(self.output.read_all());
             let mut telling = pin!(async { self.facts.as_mut().map(|(facts, parts)| facts.tell(parts, self.limit)) });
             let (mut fed, mut told, mut ended) = (false, false, false);
@@ -104,10 +100,9 @@ impl Conversation {
                     biased;
                     result = &mut feeding, if !fed => {
                         fed = true;
-                        if let Err(Broken { reason, stdin }) = result {
-                            // Killed first: an early end of STDIN would look like a whole body to it.
+                        if let Err(reason) = result {
+                            // While STDIN is open: an early end of it would look like a whole body.
                             self.process.kill(Kill::BrokenBody).await;
-                            drop(stdin);
                             return Err(CallError::Body(reason));
                         }
                     }

@@ -1,29 +1,64 @@
 //! The request's body on its way to STDIN.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
-use tokio::{io::AsyncWriteExt, process::ChildStdin};
+use bytes::Bytes;
+use http_body::Body;
 
-use crate::body::{CallBody, next_piece};
+use crate::{
+    body::{CallBody, next_piece},
+    fork::pipes::Writer,
+};
 
-/// The client did not send what it announced; STDIN is still open.
-pub(super) struct Broken {
-    pub(super) reason: String,
-    pub(super) stdin: Option<ChildStdin>,
+/// Writes a body as it comes and as fast as it is read, then closes STDIN. A process that does not want it all is fine.
+#[derive(Debug)]
+pub(super) struct Feed {
+    stdin: Option<Writer>,
+    unsent: Bytes,
+    /// The client did not send what it announced.
+    broken: Option<String>,
 }
 
-/// Writes the body as it comes and as fast as it is read, then closes STDIN. A process that does not want it all is fine.
-pub(super) async fn feed(body: &mut CallBody, mut stdin: Option<ChildStdin>, idle: Duration) -> Result<(), Broken> {
-    while let Some(pipe) = &mut stdin {
-        match next_piece(body, idle).await {
-            Ok(None) => break,
-            Ok(Some(data)) => {
-                if pipe.write_all(&data).await.is_err() {
-                    break;
+impl Feed {
+    /// Writes without a wait what is there already. Before there is a process, so that it finds its STDIN filled: it often has the processor first.
+    pub(super) async fn begin(stdin: Writer, body: &mut CallBody) -> Self {
+        let mut feed = Self { stdin: Some(stdin), unsent: Bytes::new(), broken: None };
+        while let Some(stdin) = &mut feed.stdin {
+            let taken = stdin.write(&mut feed.unsent);
+            if taken.is_err() || (feed.unsent.is_empty() && body.is_end_stream()) {
+                feed.stdin = None;
+            } else if !feed.unsent.is_empty() {
+                break;
+            } else {
+                match poll_fn(|context| Poll::Ready(Pin::new(&mut *body).poll_frame(context))).await {
+                    Poll::Pending => break,
+                    Poll::Ready(None) => feed.stdin = None,
+                    Poll::Ready(Some(Ok(frame))) => feed.unsent = frame.into_data().unwrap_or_default(),
+                    Poll::Ready(Some(Err(error))) => {
+                        feed.broken = Some(error.to_string());
+                        break;
+                    }
                 }
             }
-            Err(reason) => return Err(Broken { reason, stdin }),
         }
+        feed
     }
-    Ok(())
+
+    /// Writes the rest. Where that fails because of the client STDIN stays open.
+    pub(super) async fn finish(&mut self, body: &mut CallBody, idle: Duration) -> Result<(), String> {
+        if let Some(reason) = self.broken.take() {
+            return Err(reason);
+        }
+        while let Some(stdin) = &mut self.stdin {
+            if stdin.write_all(&mut self.unsent).await.is_err() {
+                self.stdin = None;
+                break;
+            }
+            match next_piece(body, idle).await? {
+                Some(data) => self.unsent = data,
+                None => self.stdin = None,
+            }
+        }
+        Ok(())
+    }
 }

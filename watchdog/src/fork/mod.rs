@@ -10,13 +10,17 @@ pub mod laws;
 mod marshal;
 mod outcome;
 mod output;
+mod pipes;
 mod prefork;
 mod start;
 mod variables;
 
 use std::{
     future::ready,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -33,7 +37,9 @@ use crate::{
     deadline::limit_of,
     fork::{
         conversation::{CallError, Conversation},
+        feed::Feed,
         output::{Holding, Output, Stream},
+        pipes::Writer,
         prefork::Prefork,
         start::{Started, Starter, Variable},
     },
@@ -51,6 +57,8 @@ pub(crate) struct Fork {
     read_timeout: Duration,
     starter: Arc<Starter>,
     prefork: Option<Prefork>,
+    /// The last whole answer did not fit into a pipe.
+    is_large: AtomicBool,
 }
 
 impl Fork {
@@ -58,7 +66,14 @@ impl Fork {
     pub(crate) fn new(plan: &Plan, fork: ForkPlan, processes: &Arc<Processes>) -> Self {
         let starter = Arc::new(Starter::new(plan, &fork, Arc::clone(processes)));
         let prefork = (fork.prefork > 0).then(|| Prefork::begin(Arc::clone(&starter), fork.prefork));
-        Self { plan: fork, exec_timeout: plan.exec_timeout, read_timeout: plan.read_timeout, starter, prefork }
+        Self {
+            plan: fork,
+            exec_timeout: plan.exec_timeout,
+            read_timeout: plan.read_timeout,
+            starter,
+            prefork,
+            is_large: AtomicBool::new(false),
+        }
     }
 
     pub(crate) async fn call(&self, request: Request<Incoming>) -> Answer {
@@ -74,7 +89,7 @@ impl Fork {
         let (parts, body) = request.into_parts();
         let length = body.size_hint().exact();
         let begins = match self.input(&parts, body).await {
-            Ok(body) => self.begin(&parts, length, body, begun),
+            Ok(body) => self.begin(&parts, length, body, begun).await,
             Err(error) => Err(error),
         };
         let (conversation, mut stream) = match begins {
@@ -103,27 +118,31 @@ impl Fork {
     }
 
     /// Gives the request to a process that waits, or to a new one.
-    fn begin(
+    async fn begin(
         &self,
         parts: &Parts,
         length: Option<u64>,
-        body: CallBody,
+        mut body: CallBody,
         begun: Instant,
     ) -> Result<(Conversation, oneshot::Receiver<Stream>), CallError> {
         let limit = limit_of(&parts.headers, self.exec_timeout).map(|limit| limit.saturating_sub(begun.elapsed()));
         self.log().say("Forking fprocess.");
-        let started = match self.prefork.as_ref().and_then(Prefork::take) {
-            Some(started) => started,
-            None => self.starter.start(self.variables(parts, length, limit)).map_err(CallError::Start)?,
+        let (started, feed) = match self.prefork.as_ref().and_then(Prefork::take) {
+            Some((started, stdin)) => (started, Feed::begin(stdin, &mut body).await),
+            None => {
+                let (stdin, its_stdin) = Writer::new().map_err(CallError::Start)?;
+                let feed = Feed::begin(stdin, &mut body).await;
+                let variables = self.variables(parts, length, limit);
+                (self.starter.start(its_stdin, variables).map_err(CallError::Start)?, feed)
+            }
         };
-        let Started { mut process, output, stderr, facts } = started;
-        if let Some(stderr) = stderr {
+        let Started { mut process, output, facts } = started;
+        if let Some(stderr) = process.take_stderr() {
             self.starter.processes().relay(stderr, Origin::of_call("stderr", &parts.headers));
         }
         let (output, stream) = Output::new(output, self.holding(parts));
-        let stdin = process.take_stdin();
         let facts = facts.map(|facts| (facts, parts.clone()));
-        Ok((Conversation { process, stdin, body, facts, output, idle: self.read_timeout, limit }, stream))
+        Ok((Conversation { process, feed, body, facts, output, idle: self.read_timeout, limit }, stream))
     }
 
     /// None where processes wait for requests: all of them are told the same way.
@@ -144,7 +163,8 @@ impl Fork {
         let is_whole = parts.headers.contains_key(SKEP_ATTEMPT) || parts.method == Method::HEAD;
         let streams = self.plan.streaming && passes_on && !is_whole;
         let most = if streams { 0 } else { self.plan.output_buffer };
-        Holding { most, passes_on, has_head: self.plan.cgi_response }
+        let waits = most > 0 && !self.is_large.load(Ordering::Relaxed);
+        Holding { most, passes_on, has_head: self.plan.cgi_response, waits }
     }
 
     fn log(&self) -> &Log {

@@ -3,6 +3,7 @@
 use std::{
     os::unix::process::ExitStatusExt,
     process::ExitStatus,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -22,6 +23,9 @@ use crate::{
     log::Log,
 };
 
+/// So much an output can be without being read meanwhile.
+const PIPE: u64 = 64 * 1024;
+
 impl Fork {
     /// The answer to a call of which nothing was sent before its end.
     pub(super) fn whole(&self, parts: &Parts, begun: Instant, result: Result<Finished, CallError>) -> Answer {
@@ -30,6 +34,7 @@ impl Fork {
             Ok(finished) => finished,
             Err(error) => return self.failure(&error),
         };
+        self.is_large.store(finished.total > PIPE, Ordering::Relaxed);
         let output = finished.output.unwrap_or_default();
         let answer = if finished.status.success() {
             self.success(parts, took, output)

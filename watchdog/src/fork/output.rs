@@ -10,22 +10,20 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use tokio::{
-    io::AsyncReadExt,
-    net::unix::pipe::Receiver,
     sync::{mpsc, oneshot},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     answer::BoxError,
-    fork::{cgi, conversation::CallError},
+    fork::{cgi, conversation::CallError, pipes::Reader},
 };
 
 /// Between the process and the client at most so many pieces wait.
 const PIECES: usize = 4;
-const FIRST_PIECE: usize = 4096;
-const PIECE: usize = 128 * 1024;
+/// For so long an output may not be looked at: most are whole by then, and were not waited for piece by piece. What does not fit into the pipe waits as well.
+const UNTOUCHED: Duration = Duration::from_millis(10);
 
 /// When an output is passed on before the process has ended.
 #[derive(Clone, Copy, Debug)]
@@ -36,12 +34,14 @@ pub(super) struct Holding {
     pub(super) passes_on: bool,
     /// It begins with the head of a CGI answer, which is held back until it is whole.
     pub(super) has_head: bool,
+    /// It is not looked at at first.
+    pub(super) waits: bool,
 }
 
 /// Reads the output; whatever is dropped in the middle of a wait, no byte is lost.
 #[derive(Debug)]
 pub(super) struct Output {
-    pipe: Receiver,
+    pipe: Reader,
     unsent: BytesMut,
     total: u64,
     state: State,
@@ -74,7 +74,7 @@ pub(crate) struct StreamedBody {
 
 impl Output {
     /// The second one is told when the output begins to be passed on.
-    pub(super) fn new(pipe: Receiver, holding: Holding) -> (Self, oneshot::Receiver<Stream>) {
+    pub(super) fn new(pipe: Reader, holding: Holding) -> (Self, oneshot::Receiver<Stream>) {
         let (sender, stream) = oneshot::channel();
         let state = State::Held(Some(sender));
         (Self { pipe, unsent: BytesMut::new(), total: 0, state, holding }, stream)
@@ -82,6 +82,9 @@ impl Output {
 
     /// Reads and passes on until the end.
     pub(super) async fn read_all(&mut self) -> Result<(), CallError> {
+        if self.holding.waits {
+            sleep(UNTOUCHED).await;
+        }
         while self.read().await? {
             self.pass_on().await?;
         }
@@ -125,8 +128,7 @@ impl Output {
 
     /// `false` at the end.
     async fn read(&mut self) -> io::Result<bool> {
-        self.unsent.reserve(if self.total == 0 { FIRST_PIECE } else { PIECE });
-        let length = self.pipe.read_buf(&mut self.unsent).await?;
+        let length = self.pipe.read(&mut self.unsent).await?;
         self.total += length as u64;
         Ok(length > 0)
     }

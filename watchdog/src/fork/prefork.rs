@@ -15,7 +15,10 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::fork::start::{Started, Starter};
+use crate::fork::{
+    pipes::Writer,
+    start::{Started, Starter},
+};
 
 /// How often it is looked whether there are more than needed, and whether they are well.
 const LOOK: Duration = Duration::from_secs(10);
@@ -62,6 +65,7 @@ struct State {
 #[derive(Debug)]
 struct Waiting {
     started: Started,
+    stdin: Writer,
     since: Instant,
 }
 
@@ -78,7 +82,7 @@ impl Prefork {
     }
 
     /// A process that waits for a request, if there is one.
-    pub(super) fn take(&self) -> Option<Started> {
+    pub(super) fn take(&self) -> Option<(Started, Writer)> {
         let mut state = self.stock.state();
         let found = state.take();
         if found.is_none() {
@@ -132,9 +136,10 @@ impl Stock {
                 return Ok(());
             }
             drop(state);
-            let mut started = self.starter.start(Vec::new())?;
+            let (stdin, its_stdin) = Writer::new()?;
+            let mut started = self.starter.start(its_stdin, Vec::new())?;
             started.process.waits();
-            self.state().waiting.push_back(Waiting { started, since: Instant::now() });
+            self.state().waiting.push_back(Waiting { started, stdin, since: Instant::now() });
         }
     }
 
@@ -162,7 +167,7 @@ impl Waiting {
 }
 
 impl State {
-    fn take(&mut self) -> Option<Started> {
+    fn take(&mut self) -> Option<(Started, Writer)> {
         let found = loop {
             let Some(mut waiting) = self.waiting.pop_front() else {
                 break None;
@@ -178,7 +183,7 @@ impl State {
         // Programs that do not wait do not get more processes.
         self.target += usize::from(!in_time && self.strikes == 0 && self.target > 0);
         self.spare = self.spare.min(self.waiting.iter().filter(|waiting| waiting.is_loaded()).count());
-        found.map(|waiting| waiting.started)
+        found.map(|waiting| (waiting.started, waiting.stdin))
     }
 
     /// Removes those that are ill, old, or were not needed since the last time.

@@ -2,18 +2,18 @@
 
 use std::{
     ffi::OsString,
-    io::{self, PipeReader, pipe},
-    process::Stdio,
+    io::{self, PipeReader},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::Arc,
 };
 
-use tokio::{
-    net::unix::pipe::Receiver,
-    process::{ChildStderr, Command},
-};
-
 use crate::{
-    fork::facts::{Facts, REQUEST},
+    fork::{
+        facts::{Facts, REQUEST},
+        pipes::Reader,
+    },
     plan::{ForkPlan, Plan},
     processes::{Processes, Spawned},
 };
@@ -24,18 +24,18 @@ pub(super) type Variable = (String, OsString);
 #[derive(Debug)]
 pub(super) struct Starter {
     command: Vec<String>,
+    found: Option<PathBuf>,
     combine_output: bool,
     /// Facts of the request come in a file.
     tells_facts: bool,
     processes: Arc<Processes>,
 }
 
-/// A process that has no request yet.
+/// A process that was started, with or without a request.
 #[derive(Debug)]
 pub(super) struct Started {
     pub(super) process: Spawned,
-    pub(super) output: Receiver,
-    pub(super) stderr: Option<ChildStderr>,
+    pub(super) output: Reader,
     pub(super) facts: Option<Facts>,
 }
 
@@ -43,6 +43,7 @@ impl Starter {
     pub(super) fn new(plan: &Plan, fork: &ForkPlan, processes: Arc<Processes>) -> Self {
         Self {
             command: plan.command.clone(),
+            found: plan.program.clone(),
             combine_output: fork.combine_output,
             tells_facts: fork.prefork > 0,
             processes,
@@ -58,33 +59,32 @@ impl Starter {
     }
 
     /// Starts a process with its output connected: merged in one pipe, so in the order in which it was written, or apart.
-    pub(super) fn start(&self, variables: Vec<Variable>) -> io::Result<Started> {
+    pub(super) fn start(&self, stdin: PipeReader, variables: Vec<Variable>) -> io::Result<Started> {
         let [program, arguments @ ..] = self.command.as_slice() else {
             return Err(io::Error::other("no program"));
         };
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::piped()).envs(variables);
+        let found = self.found.as_deref().unwrap_or(Path::new(program));
+        let mut command = Command::new(found);
+        command.arg0(program).args(arguments).stdin(stdin).envs(variables);
         let facts = if self.tells_facts { Some(Facts::new()?) } else { None };
         if let Some(facts) = &facts {
             command.env(REQUEST, facts.path());
         }
-        let (reader, writer): (PipeReader, _) = pipe()?;
+        let (output, its_output) = Reader::new()?;
         if self.combine_output {
-            command.stderr(writer.try_clone()?);
+            command.stderr(its_output.try_clone()?);
         } else {
             command.stderr(Stdio::piped());
         }
-        command.stdout(writer);
-        let mut process = self.processes.spawn(&mut command)?;
-        let stderr = process.take_stderr();
-        Ok(Started { process, output: Receiver::from_owned_fd(reader.into())?, stderr, facts })
+        command.stdout(its_output);
+        let process = self.processes.spawn(&mut command)?;
+        Ok(Started { process, output, facts })
     }
 }
 
 impl Started {
     /// It runs, and has written nothing: so far it looks like a process that waits for its request.
     pub(super) fn is_waiting(&mut self) -> bool {
-        let silent = matches!(self.output.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        silent && self.process.is_alive()
+        self.output.is_silent() && self.process.is_alive()
     }
 }

@@ -4,14 +4,13 @@ use std::{
     future::pending,
     io,
     net::{Ipv4Addr, TcpListener},
-    process::Stdio,
+    process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use http::uri::{Authority, PathAndQuery};
 use tokio::{
-    process::Command,
     sync::watch,
     time::{sleep, timeout},
 };

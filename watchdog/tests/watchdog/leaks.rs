@@ -12,6 +12,8 @@ use crate::{
 };
 
 const AT_A_TIME: usize = 4;
+/// More connections than this make no more threads, which keep some descriptors.
+const THREADS: usize = 8;
 
 #[test]
 fn ten_thousand_calls_leak_neither_processes_nor_file_descriptors() {
@@ -22,6 +24,9 @@ fn ten_thousand_calls_leak_neither_processes_nor_file_descriptors() {
         let watchdog =
             Watchdog::sh("read line; echo $line; [ \"$line\" = slow ] && sleep 1000; [ \"$line\" != fail ]", settings);
         let settled = || watchdog.children().len() == waiting;
+        let held: Vec<_> = (0..THREADS).map(|_| TcpStream::connect(watchdog.address).unwrap()).collect();
+        assert_eq!(watchdog.post(b"hello\n").text(), "hello\n");
+        drop(held);
         call(&watchdog, 10);
         wait_until("the first calls are over", settled);
         let before = watchdog.descriptors();

@@ -1,0 +1,108 @@
+//! The watchdog's ends of the pipes to a process.
+//!
+//! They are read and written at once, and watched by the runtime only from the moment on at which there is something to wait for: most calls never come to that, and each pipe that is watched costs them time.
+
+use std::{
+    io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write, pipe},
+    os::fd::AsFd,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use rustix::fs::{OFlags, fcntl_setfl};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::unix::pipe::{Receiver, Sender},
+};
+
+const FIRST_PIECE: usize = 4096;
+const PIECE: usize = 128 * 1024;
+
+/// What a process writes.
+#[derive(Debug)]
+pub(super) struct Reader {
+    unwatched: Option<PipeReader>,
+    watched: Option<Receiver>,
+}
+
+/// What a process reads.
+#[derive(Debug)]
+pub(super) struct Writer {
+    unwatched: Option<PipeWriter>,
+    watched: Option<Sender>,
+}
+
+impl Reader {
+    /// With the end that is the process's.
+    pub(super) fn new() -> io::Result<(Self, PipeWriter)> {
+        let (reader, writer) = pipe()?;
+        do_not_block(&reader)?;
+        Ok((Self { unwatched: Some(reader), watched: None }, writer))
+    }
+
+    /// Appends what there is, and waits where there is nothing; 0 is the end. No byte is lost if this is dropped.
+    pub(super) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        if let Some(pipe) = &mut self.unwatched {
+            let mut piece = [0; FIRST_PIECE];
+            match pipe.read(&mut piece) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => {
+                    let length = read?;
+                    buffer.extend_from_slice(piece.get(..length).unwrap_or_default());
+                    return Ok(length);
+                }
+            }
+        }
+        let pipe = self.watched()?;
+        buffer.reserve(PIECE);
+        pipe.read_buf(buffer).await
+    }
+
+    /// Whether nothing was written so far, and the other end is open.
+    pub(super) fn is_silent(&mut self) -> bool {
+        let Some(pipe) = &mut self.unwatched else { return false };
+        matches!(pipe.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
+    fn watched(&mut self) -> io::Result<&mut Receiver> {
+        if let Some(pipe) = self.unwatched.take() {
+            self.watched = Some(Receiver::from_owned_fd_unchecked(pipe.into())?);
+        }
+        self.watched.as_mut().ok_or(ErrorKind::NotConnected.into())
+    }
+}
+
+impl Writer {
+    /// With the end that is the process's.
+    pub(super) fn new() -> io::Result<(Self, PipeReader)> {
+        let (reader, writer) = pipe()?;
+        do_not_block(&writer)?;
+        Ok((Self { unwatched: Some(writer), watched: None }, reader))
+    }
+
+    /// Writes what is taken at once.
+    pub(super) fn write(&mut self, data: &mut Bytes) -> io::Result<()> {
+        while let Some(pipe) = self.unwatched.as_mut().filter(|_| !data.is_empty()) {
+            match pipe.write(data) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                written => data.advance(written?),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn write_all(&mut self, data: &mut Bytes) -> io::Result<()> {
+        self.write(data)?;
+        if data.is_empty() { Ok(()) } else { self.watched()?.write_all_buf(data).await }
+    }
+
+    fn watched(&mut self) -> io::Result<&mut Sender> {
+        if let Some(pipe) = self.unwatched.take() {
+            self.watched = Some(Sender::from_owned_fd_unchecked(pipe.into())?);
+        }
+        self.watched.as_mut().ok_or(ErrorKind::NotConnected.into())
+    }
+}
+
+fn do_not_block(pipe: impl AsFd) -> io::Result<()> {
+    Ok(fcntl_setfl(pipe, OFlags::NONBLOCK)?)
+}
