@@ -50,9 +50,12 @@ async fn logs(State(app): State<Arc<App>>, Queried(parameters): Queried<LogParam
         let wanted = !seen.take(line) && is_wanted(line, &query);
         async move { wanted }
     });
+    let namespace = app.bus.default_namespace().of(&name).to_owned();
     let shutdown = app.shutdown.clone();
     let end = async move { shutdown.run_until_cancelled(keep_asking(app, name)).await };
     let lines = stream::iter(past).chain(coming.take_until(Box::pin(end)));
+    // Clients compare it with the one that they asked for, also when that is the default.
+    let lines = lines.map(move |line| LogLine { namespace: namespace.clone(), ..line });
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(written(lines))).into_response())
 }
 

@@ -33,6 +33,7 @@ async fn past_lines_are_told_as_one_object_a_line() {
         wait_for("all five lines", async || Some(ask("").await).filter(|all| saying(all, "said").len() == 5)).await;
     let line = all.iter().find(|line| line["text"].as_str().unwrap().contains("word-3")).unwrap();
     assert_eq!((&line["name"], &line["instance"]), (&"speaker".into(), &"speaker-1".into()));
+    assert_eq!(line["namespace"], "openfaas-fn");
     let time = line["timestamp"].as_str().unwrap();
     assert_eq!(saying(&ask(&format!("&since={time}")).await, "said").len(), 3);
     assert_eq!(ask("&tail=2").await.len(), 2);
