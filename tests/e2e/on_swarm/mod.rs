@@ -1,6 +1,8 @@
 //! On Swarms of the tests' own engines.
 
 mod engines;
+mod functions;
 mod one_command;
 mod provider;
+mod rolling;
 mod stack;

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, process::Command};
 
-use crate::harness::{SKEP, Swarm, wait_until};
+use crate::harness::{Gateway, SKEP, Swarm, answer_to, wait_until};
 
 /// Runs `skep` with an engine: its exit code and all that it said.
 async fn skep(swarm: &Swarm, arguments: &[&str]) -> (Option<i32>, String) {
@@ -10,6 +10,35 @@ async fn skep(swarm: &Swarm, arguments: &[&str]) -> (Option<i32>, String) {
     let output = tokio::task::spawn_blocking(move || skep.output().unwrap()).await.unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[tokio::test]
+async fn one_command_brings_the_platform_up_and_one_removes_all_of_it() {
+    let swarm = Swarm::start(1).await;
+    swarm.make_images().await;
+    let (code, said) = skep(&swarm, &["swarm", "up", "--without-prometheus"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let url = format!("http://{}:8080", swarm.manager().address);
+    assert!(said.contains(&url), "{said}");
+    let password = said.split_once("shown only here: ").unwrap().1.lines().next().unwrap().to_owned();
+    let with_password = Gateway::new(url).get("/system/functions").basic_auth("admin", Some(&password));
+    assert_eq!(answer_to(with_password).await.text(), "[]");
+    let user = ["inspect", "--format", "{{.Spec.TaskTemplate.ContainerSpec.User}}", "skep_controller"];
+    assert!(swarm.manager().docker(&[&["service"], &user[..]].concat()).await.starts_with("65532:"));
+
+    let (code, said) = skep(&swarm, &["swarm", "up", "--without-prometheus"]).await;
+    assert!(code == Some(0) && !said.contains("shown only here"), "again it finds what is there: {said}");
+    let listen = format!("{}:8080", swarm.manager().address);
+    let (code, said) = skep(&swarm, &["doctor", "--listen", &listen]).await;
+    assert!(code == Some(0) && said.contains("gateway 1/1") && said.contains("Nothing is wrong."), "{said}");
+
+    let (code, said) = skep(&swarm, &["swarm", "down", "--volumes"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    for what in ["service", "secret", "config", "volume"] {
+        assert_eq!(swarm.manager().docker(&[what, "ls", "--quiet"]).await, "", "{what}");
+    }
+    let networks = swarm.manager().docker(&["network", "ls", "--format", "{{.Name}}"]).await;
+    assert!(!networks.contains("skep"), "{networks}");
 }
 
 #[tokio::test]

@@ -1,12 +1,16 @@
 //! Docker engines of the tests' own, joined to a Swarm: nothing of the machine's own engine or network is touched.
 
+mod functions;
 mod images;
+mod load;
 mod node;
 mod stack;
 mod world;
 
+use std::net::Ipv4Addr;
+
 use self::world::World;
-pub(crate) use self::{images::FUNCTION, node::Node};
+pub(crate) use self::{functions::deployment, images::FUNCTION, load::Load, node::Node};
 
 /// A Swarm of engines on one machine. The first node is the manager.
 pub(crate) struct Swarm {
@@ -36,6 +40,11 @@ impl Swarm {
                 .await;
         }
         swarm
+    }
+
+    /// An address of the test that the nodes reach.
+    pub(crate) fn here() -> Ipv4Addr {
+        Ipv4Addr::new(10, 200, 0, 254)
     }
 
     pub(crate) fn manager(&self) -> &Node {

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Gateway, programs::repository, wait_until},
-    Swarm,
+    Node, Swarm,
     node::finish,
 };
 
@@ -18,7 +18,13 @@ impl Swarm {
             self.create_secret(secret, value).await;
         }
         self.update_stack(settings).await;
-        Gateway::new(format!("http://{}:8080", self.manager().address)).with_credentials(USER, PASSWORD)
+        self.gateways().remove(0)
+    }
+
+    /// The gateway of each node, if one runs there.
+    pub(crate) fn gateways(&self) -> Vec<Gateway> {
+        let gateway = |node: &Node| Gateway::new(format!("http://{}:8080", node.address));
+        self.nodes.iter().map(|node| gateway(node).with_credentials(USER, PASSWORD)).collect()
     }
 
     /// Deploys the stack file again, with other settings, and waits until all of it is healthy.
@@ -27,9 +33,7 @@ impl Swarm {
         let mut deploy = self.manager().command(&["stack", "deploy", "--resolve-image", "never", "-c"]);
         deploy.arg(file).arg("skep").env("SKEP_PROMETHEUS", "0").envs(settings.iter().copied());
         finish(deploy).await.unwrap_or_else(|said| panic!("docker stack deploy: {said}"));
-        let only_controller =
-            |services: Vec<String>| services.iter().all(|service| service.starts_with("skep_controller"));
-        wait_until("the stack is healthy", async || only_controller(self.unhealthy().await)).await;
+        wait_until("the whole stack is healthy", async || self.unhealthy().await.is_empty()).await;
     }
 
     /// The services that do not have all their tasks, as `NAME HAS/WANTS`.
