@@ -86,6 +86,7 @@ async fn accept(
         run_at,
         was_begun: false,
         last_attempt: None,
+        history: Vec::new(),
     };
     let submitted = bus.submit(&invocation).await?;
     Ok(answer_headers(&invocation.call_id, submitted))

@@ -182,6 +182,7 @@ mod tests {
             duration_seconds: Some(0.25),
             reason: status.is_none().then(|| "exec format error".to_owned()),
             callback_url: None,
+            history: Vec::new(),
         };
         let body = if status.status.is_some() { Bytes::from_static(b"png") } else { Bytes::new() };
         CallRecord { status, headers, body, returned: HeaderMap::new() }

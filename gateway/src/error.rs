@@ -42,6 +42,10 @@ pub(crate) enum Error {
     UnknownCall(CallId),
     #[error("call {id} has no result: {reason}")]
     NoResult { id: CallId, reason: String },
+    #[error("call {0} has no dead letter of this kind")]
+    UnknownLetter(CallId),
+    #[error("the letter of call {id} cannot be sent again: {reason}")]
+    NotRedriven { id: CallId, reason: String },
     #[error("call {id} has ended already: {state}")]
     CallEnded { id: CallId, state: &'static str },
     #[error("malformed JSON at line {line} column {column}: {reason}")]
@@ -90,6 +94,8 @@ impl Error {
             Self::InvalidCallId(_) => (StatusCode::BAD_REQUEST, "invalid_call_id"),
             Self::UnknownCall(_) => (StatusCode::NOT_FOUND, "unknown_call"),
             Self::NoResult { .. } => (StatusCode::CONFLICT, "no_result"),
+            Self::UnknownLetter(_) => (StatusCode::NOT_FOUND, "unknown_letter"),
+            Self::NotRedriven { .. } => (StatusCode::CONFLICT, "not_redriven"),
             Self::CallEnded { .. } => (StatusCode::CONFLICT, "call_ended"),
             Self::MalformedJson { .. } => (StatusCode::BAD_REQUEST, "malformed_json"),
             Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),

@@ -26,6 +26,19 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
     }
 }
 
+/// A body of JSON, or none.
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+impl<T: Default + DeserializeOwned> FromRequest<Arc<App>> for OptionalJson<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        let body = app.gathered(&parts.headers, body, JSON_LIMIT).await?;
+        if body.is_empty() { Ok(Self(T::default())) } else { read_json(&body).map(Self) }
+    }
+}
+
 /// A query string that was read as `T`.
 pub(crate) struct Queried<T>(pub(crate) T);
 

@@ -12,6 +12,7 @@ mod auth;
 mod body;
 mod calls;
 mod config;
+mod dead;
 mod door;
 mod error;
 mod function;

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     async_function,
     auth::{self, Credentials},
-    calls, function, functions, logs,
+    calls, dead, function, functions, logs,
     metrics::{self, HttpMetrics},
     namespaces, platform, root, secrets,
 };
@@ -47,6 +47,7 @@ fn closed() -> Routes {
     let resources = [
         alert::routes(),
         calls::routes(),
+        dead::routes(),
         functions::routes(),
         logs::routes(),
         namespaces::routes(),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use skep_bus::{DeadKind, DeadLetter, Delivery};
-use skep_protocol::{CallId, CallRecord, CallState, CallStatus, Invocation};
+use skep_bus::{DeadLetter, Delivery};
+use skep_protocol::{CallId, CallRecord, CallState, CallStatus, DeadKind, Invocation};
 use time::OffsetDateTime;
 use tracing::warn;
 
@@ -42,6 +42,7 @@ impl Worker {
             reason,
             attempts: status.attempts,
             last_status: status.status,
+            last_answer: &record.body,
             headers: &delivery.headers,
             payload: &delivery.payload,
         };

@@ -48,6 +48,7 @@ pub(crate) fn invocation(function: &str, id: &str) -> Invocation {
         run_at: None,
         was_begun: false,
         last_attempt: None,
+        history: Vec::new(),
     }
 }
 

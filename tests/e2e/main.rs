@@ -6,6 +6,7 @@ mod bus;
 mod callbacks;
 mod calls;
 mod cancel;
+mod dead;
 mod delayed;
 mod delays;
 mod echo;

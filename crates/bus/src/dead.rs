@@ -1,19 +1,14 @@
 //! Dead letters: calls that could not be run, kept with their reason and the original message.
 
 use async_nats::HeaderMap;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use skep_protocol::CallId;
+use skep_protocol::{CallId, DeadKind};
 
 use crate::{Bus, Result, Submitted, wire};
 
-/// What could not be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeadKind {
-    /// The call could not be run.
-    Call,
-    /// The call was run or given up, and its callback could not be delivered.
-    Callback,
-}
+/// So many bytes of the last answer are kept with a letter.
+const KEPT_OF_ANSWER: usize = 4096;
 
 /// A message that is given up.
 pub struct DeadLetter<'message> {
@@ -25,6 +20,8 @@ pub struct DeadLetter<'message> {
     /// Attempts that were made, and the status of the last answer.
     pub attempts: u64,
     pub last_status: Option<u16>,
+    /// The last answer, of which the beginning is kept.
+    pub last_answer: &'message [u8],
     /// The original message, untouched.
     pub headers: &'message HeaderMap,
     pub payload: &'message Bytes,
@@ -50,6 +47,11 @@ impl Bus {
         headers.insert(wire::ATTEMPTS, letter.attempts.to_string());
         if let Some(status) = letter.last_status {
             headers.insert(wire::LAST_STATUS, status.to_string());
+        }
+        if let Some(beginning) = letter.last_answer.get(..KEPT_OF_ANSWER.min(letter.last_answer.len()))
+            && !beginning.is_empty()
+        {
+            headers.insert(wire::LAST_ANSWER, STANDARD.encode(beginning));
         }
         let subject = match letter.kind {
             DeadKind::Call => self.subjects.dead(letter.function, letter.call_id),

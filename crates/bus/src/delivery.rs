@@ -10,6 +10,7 @@ use async_nats::{
     jetstream::{self, AckKind, message::Acker},
 };
 use bytes::Bytes;
+use time::OffsetDateTime;
 use tracing::warn;
 
 use crate::{connect::LastConnected, queue::ACK_WAIT, stand_in::StandIn, wire::Unreadable};
@@ -27,6 +28,7 @@ pub struct Delivery<T> {
     pub payload: Bytes,
     /// Its number in its stream.
     pub sequence: u64,
+    published: OffsetDateTime,
     acker: Acker,
     /// Stands in for it when it runs long.
     stand_in: Mutex<Option<StandIn>>,
@@ -41,7 +43,8 @@ impl<T> Delivery<T> {
     ) -> Option<Self> {
         let info = message.info().ok()?;
         let (delivered, sequence) = (u64::try_from(info.delivered).unwrap_or(1), info.stream_sequence);
-        let may_be_repeated = delivered > 1 || connected.is_after(info.published);
+        let published = info.published;
+        let may_be_repeated = delivered > 1 || connected.is_after(published);
         let (message, acker) = message.split();
         Some(Self {
             content: read(&message),
@@ -51,9 +54,15 @@ impl<T> Delivery<T> {
             headers: message.headers.unwrap_or_default(),
             payload: message.payload,
             sequence,
+            published,
             acker,
             stand_in: Mutex::default(),
         })
+    }
+
+    /// How long ago it was stored.
+    pub fn age(&self) -> Duration {
+        (OffsetDateTime::now_utc() - self.published).try_into().unwrap_or_default()
     }
 
     /// Says that it is done for good. A lost ack means one more delivery, which finds the record.

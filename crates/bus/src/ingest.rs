@@ -70,6 +70,7 @@ impl Delivery<Published> {
             run_at: published.run_at.clone().unwrap_or_default(),
             was_begun: false,
             last_attempt: None,
+            history: Vec::new(),
             // A derived id may come again after its call has finished, just as a caller's own may.
             has_callers_id: true,
         }

@@ -74,7 +74,7 @@ pub(crate) async fn find(stream: &Stream, subject: String) -> Result<Option<Stre
     }
 }
 
-fn read(message: &StreamMessage) -> Result<CallRecord> {
+pub(crate) fn read(message: &StreamMessage) -> Result<CallRecord> {
     wire::read_record(&message.headers, message.payload.clone())
         .map_err(|reason| Error::Unreadable { subject: message.subject.to_string(), reason })
 }

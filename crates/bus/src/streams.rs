@@ -19,6 +19,8 @@ pub(crate) struct Streams {
     pub(crate) delayed: Stream,
     /// Records of finished calls.
     pub(crate) calls: Stream,
+    /// What was given up.
+    pub(crate) dead: Stream,
     /// What is deployed and where it can be reached.
     pub(crate) functions: kv::Store,
     /// The namespaces that were made.
@@ -87,12 +89,12 @@ pub(crate) async fn ensure(
     let functions = bucket("FUNCTIONS", "what is deployed and where it can be reached");
     let namespaces = bucket("NAMESPACES", "the namespaces that were made");
     let controller = kv::Config { max_age: lease::RUNS_OUT_AFTER, ..bucket("CONTROLLER", "who is the controller") };
-    ensure_stream(jetstream, dead).await?;
     Ok(Streams {
         invoke: ensure_stream(jetstream, invoke).await?,
         publish: ensure_stream(jetstream, publish).await?,
         delayed: ensure_stream(jetstream, delayed).await?,
         calls: ensure_stream(jetstream, calls).await?,
+        dead: ensure_stream(jetstream, dead).await?,
         functions: jetstream.create_or_update_key_value(functions).await.map_err(Error::unavailable)?,
         namespaces: jetstream.create_or_update_key_value(namespaces).await.map_err(Error::unavailable)?,
         controller: jetstream.create_or_update_key_value(controller).await.map_err(Error::unavailable)?,

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use skep_protocol::{CallRecord, CallStatus, Invocation, LastAttempt};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-const CALL_ID: &str = "Skep-Call-Id";
+pub(crate) const CALL_ID: &str = "Skep-Call-Id";
 const CALLERS_ID: &str = "Skep-Callers-Id";
 const FUNCTION: &str = "Skep-Function";
 const METHOD: &str = "Skep-Method";
@@ -20,8 +20,10 @@ const ACCEPTED_AT: &str = "Skep-Accepted-At";
 const RUN_AT: &str = "Skep-Run-At";
 pub(crate) const ATTEMPTS: &str = "Skep-Attempts";
 const BEGUN: &str = "Skep-Begun";
-const NEXT_AT: &str = "Skep-Next-At";
+pub(crate) const NEXT_AT: &str = "Skep-Next-At";
 pub(crate) const LAST_STATUS: &str = "Skep-Last-Status";
+pub(crate) const LAST_ANSWER: &str = "Skep-Last-Answer";
+const HISTORY: &str = "Skep-History";
 pub(crate) const STATUS: &str = "Skep-Status";
 pub(crate) const REASON: &str = "Skep-Reason";
 const HTTP_PREFIX: &str = "Http-";
@@ -54,6 +56,12 @@ pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
     }
     if invocation.was_begun {
         headers.insert(BEGUN, "true");
+    }
+    // Its texts and times can always be written.
+    if let Ok(history) = serde_json::to_string(&invocation.history)
+        && !invocation.history.is_empty()
+    {
+        headers.insert(HISTORY, history);
     }
     if let Some(last) = &invocation.last_attempt {
         headers.insert(ATTEMPTS, last.number.to_string());
@@ -91,6 +99,11 @@ pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invo
         run_at: text(headers, RUN_AT).map(|_| read_timestamp(headers, RUN_AT)).transpose()?,
         was_begun: text(headers, BEGUN).is_some(),
         last_attempt: text(headers, ATTEMPTS).map(|_| read_last_attempt(headers)).transpose()?,
+        history: text(headers, HISTORY)
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|error| format!("{HISTORY}: {error}"))?
+            .unwrap_or_default(),
     })
 }
 
@@ -198,7 +211,7 @@ fn unescape(text: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use skep_protocol::{CallId, CallState};
+    use skep_protocol::{CallId, CallState, PastEnd};
 
     use super::*;
 
@@ -228,6 +241,12 @@ mod tests {
                 reason: "the function answered 503".to_owned(),
                 next_at: OffsetDateTime::from_unix_timestamp(1_700_000_100).unwrap(),
             }),
+            history: vec![PastEnd {
+                dead_at: OffsetDateTime::UNIX_EPOCH,
+                reason: "ü".to_owned(),
+                attempts: 1,
+                last_status: None,
+            }],
         };
         let written = invocation_headers(&invocation);
         assert!(written.get("nats-msg-id").is_none(), "a caller must not set the server's headers");
@@ -255,6 +274,7 @@ mod tests {
                 duration_seconds: Some(0.5),
                 reason: Some("line one\nline two".to_owned()),
                 callback_url: None,
+                history: Vec::new(),
             },
             headers: HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))]),
             body: Bytes::from_static(b"x"),

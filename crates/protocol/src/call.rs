@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::{CallId, headers};
+use crate::{CallId, PastEnd, headers};
 
 /// Where an asynchronous call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,7 @@ impl CallStatus {
             duration_seconds: None,
             reason: None,
             callback_url: None,
+            history: Vec::new(),
         }
     }
 }
@@ -162,4 +163,7 @@ pub struct CallStatus {
     pub reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<Url>,
+    /// How it ended before it was sent on its way again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PastEnd>,
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, header};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::{CallId, CallState, CallStatus, FunctionName, headers};
+use crate::{CallId, CallState, CallStatus, FunctionName, PastEnd, headers};
 
 /// An accepted call: the caller's raw body, and everything else that the function or the callback needs.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Invocation {
     pub was_begun: bool,
     /// What came of the attempt before, if there was one.
     pub last_attempt: Option<LastAttempt>,
+    /// How it ended before it was sent on its way again.
+    pub history: Vec<PastEnd>,
 }
 
 /// An attempt that is to be followed by another one.
@@ -77,6 +79,7 @@ impl Invocation {
             attempts: self.attempts(),
             status: last.and_then(|last| last.status),
             reason: last.map(|last| last.reason.clone()),
+            history: self.history.clone(),
             ..accepted
         }
     }

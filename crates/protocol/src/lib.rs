@@ -5,6 +5,7 @@
 
 mod call;
 mod callback;
+mod dead;
 mod deployment;
 mod duration;
 pub mod headers;
@@ -21,6 +22,7 @@ mod system;
 
 pub use call::{CallRecord, CallState, CallStatus};
 pub use callback::{CallbackTarget, parse_callback, without_credentials};
+pub use dead::{DeadKind, DeadLetterInfo, PastEnd};
 pub use deployment::{FunctionDeployment, FunctionStatus, Resources, TIMEOUT, WORKDIR};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use invocation::{Invocation, LastAttempt};

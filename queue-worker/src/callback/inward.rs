@@ -85,6 +85,7 @@ impl Worker {
             run_at: None,
             was_begun: false,
             last_attempt: None,
+            history: Vec::new(),
         };
         match self.bus.submit(&invocation).await {
             Ok(_) => Ok(()),

@@ -14,8 +14,8 @@ mod signature;
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header};
-use skep_bus::{DeadKind, DeadLetter, Delivery};
-use skep_protocol::{CallRecord, CallState, CallbackTarget, headers};
+use skep_bus::{DeadLetter, Delivery};
+use skep_protocol::{CallRecord, CallState, CallbackTarget, DeadKind, headers};
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -96,9 +96,9 @@ impl Worker {
             }
             Tried::Refused(refusal) => {
                 let limit = self.config.callback_max_age.min(self.last_moment());
-                next(refusal, delivery.delivered, age(record), limit, fastrand::f64())
+                next(refusal, delivery.delivered, delivery.age(), limit, fastrand::f64())
             }
-            Tried::Untried { after, limit, reason } if age(record) + after < limit => {
+            Tried::Untried { after, limit, reason } if delivery.age() + after < limit => {
                 debug!(call_id = %record.status.call_id, reason, "a callback waits");
                 return delivery.again_after(after).await;
             }
@@ -178,6 +178,7 @@ impl Worker {
             reason: &reason,
             attempts: record.status.attempts,
             last_status: record.status.status,
+            last_answer: &[],
             headers: &delivery.headers,
             payload: &delivery.payload,
         };
@@ -189,12 +190,6 @@ impl Worker {
         self.metrics.count_callback("dead");
         delivery.ack().await;
     }
-}
-
-/// How long the call has been finished.
-fn age(record: &CallRecord) -> Duration {
-    let finished_at = record.status.finished_at.unwrap_or(record.status.accepted_at);
-    (OffsetDateTime::now_utc() - finished_at).try_into().unwrap_or_default()
 }
 
 fn callback_headers(record: &CallRecord) -> HeaderMap {

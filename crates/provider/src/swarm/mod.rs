@@ -30,7 +30,10 @@ use async_trait::async_trait;
 use bollard::models::Network;
 use skep_bus::{Bus, Lease};
 use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, LogLine, LogQuery, Secret};
-use tokio::sync::Mutex;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{Error, Provider, Replicas, Result};
@@ -49,6 +52,9 @@ pub use self::socket::DockerHost;
 
 /// The most replicas of one function; a Swarm would take more, and one number too many takes it down.
 const MOST_REPLICAS: u64 = 1000;
+/// Docker takes a moment to let go of a service that is removed, and of its secrets.
+const SERVICE_GONE_WITHIN: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// The label of the network that functions are on, unless a setting names one.
 const NETWORK_LABEL: &str = "openfaas=true";
 
@@ -199,10 +205,7 @@ impl Provider for Swarm {
         }
         self.place.check_reign()?;
         for version in versions.all_of(&secret.name, &secret.namespace) {
-            self.place.engine.remove_secret(&version.id).await.map_err(|error| match error {
-                EngineError::Refused { message, .. } => Error::Conflict(format!("secret {}: {message}", secret.name)),
-                other => other.into(),
-            })?;
+            self.place.remove_secret(&version.id, &secret.name).await?;
         }
         Ok(())
     }
@@ -219,6 +222,21 @@ impl Provider for Swarm {
 impl Place {
     fn registry_label(&self) -> String {
         format!("{}={}", labels::REGISTRY, self.registry)
+    }
+
+    /// Removes a version of a secret; a service that used it and is on its way out is waited for.
+    async fn remove_secret(&self, id: &str, name: &str) -> Result<()> {
+        let give_up = Instant::now() + SERVICE_GONE_WITHIN;
+        loop {
+            match self.engine.remove_secret(id).await {
+                Ok(()) => return Ok(()),
+                Err(EngineError::Refused { message, .. }) if Instant::now() >= give_up => {
+                    return Err(Error::Conflict(format!("secret {name}: {message}")));
+                }
+                Err(EngineError::Refused { .. }) => sleep(LOOK_AGAIN).await,
+                Err(other) => return Err(other.into()),
+            }
+        }
     }
 
     async fn secrets(&self) -> Result<SecretVersions, EngineError> {

@@ -1,0 +1,122 @@
+//! Looking at dead letters, and removing them.
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{consumer::pull, message::StreamMessage},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use skep_protocol::{CallId, DeadKind, DeadLetterInfo, FunctionName};
+use time::OffsetDateTime;
+use tokio::time::{Duration, timeout};
+
+use crate::{Bus, Error, Result, records, wire};
+
+/// A list is given up when nothing of it has come for so long.
+const LISTED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Which letters are meant.
+#[derive(Clone, Debug, Default)]
+pub struct LetterFilter {
+    pub function: Option<FunctionName>,
+    pub kind: Option<DeadKind>,
+    /// A text that the reason holds.
+    pub reason: String,
+    /// Only letters behind this place.
+    pub after: u64,
+}
+
+/// A dead letter: the original message, and why it was given up.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    pub info: DeadLetterInfo,
+    pub body: Bytes,
+    pub(crate) headers: HeaderMap,
+}
+
+impl LetterFilter {
+    fn admits(&self, info: &DeadLetterInfo) -> bool {
+        self.kind.is_none_or(|kind| kind == info.kind) && info.reason.contains(&self.reason)
+    }
+}
+
+impl Letter {
+    /// The first bytes of the last answer, if there was one.
+    pub fn last_answer(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(wire::text(&self.headers, wire::LAST_ANSWER)?).ok()
+    }
+}
+
+impl Bus {
+    /// The oldest letters that the filter admits, at most `limit`.
+    pub async fn letters(&self, filter: &LetterFilter, limit: usize) -> Result<Vec<DeadLetterInfo>> {
+        let config = pull::OrderedConfig {
+            filter_subject: self.subjects.dead_of(filter.function.as_ref()),
+            headers_only: true,
+            deliver_policy: match filter.after.checked_add(1) {
+                Some(start_sequence) => {
+                    async_nats::jetstream::consumer::DeliverPolicy::ByStartSequence { start_sequence }
+                }
+                None => return Ok(Vec::new()),
+            },
+            ..pull::OrderedConfig::default()
+        };
+        let consumer = self.streams.dead.create_consumer(config).await.map_err(Error::unavailable)?;
+        let waiting = usize::try_from(consumer.cached_info().num_pending).unwrap_or(usize::MAX);
+        let mut messages = consumer.messages().await.map_err(Error::unavailable)?;
+        let mut letters = Vec::new();
+        for _ in 0..waiting {
+            if letters.len() >= limit {
+                break;
+            }
+            let next = timeout(LISTED_WITHIN, messages.next()).await.map_err(Error::unavailable)?;
+            let Some(message) = next else { break };
+            let message = message.map_err(Error::unavailable)?;
+            let Ok(stored) = message.info() else { continue };
+            let headers = message.headers.clone().unwrap_or_default();
+            let info = info_of(&message.subject, &headers, stored.published, stored.stream_sequence);
+            letters.extend(info.filter(|info| filter.admits(info)));
+        }
+        Ok(letters)
+    }
+
+    /// A call's letter, or that of its callback.
+    pub async fn letter(&self, id: &CallId, kind: DeadKind) -> Result<Option<Letter>> {
+        let subject = match kind {
+            DeadKind::Call => self.subjects.dead_by_id(id),
+            DeadKind::Callback => self.subjects.dead_callback_by_id(id),
+        };
+        let Some(message) = records::find(&self.streams.dead, subject).await? else { return Ok(None) };
+        let StreamMessage { subject, sequence, headers, payload, time, .. } = message;
+        let Some(info) = info_of(&subject, &headers, time, sequence) else {
+            return Err(Error::Unreadable { subject: subject.to_string(), reason: "it names no call".to_owned() });
+        };
+        Ok(Some(Letter { info, body: payload, headers }))
+    }
+
+    /// Removes a letter; no error if it is gone already.
+    pub async fn remove_letter(&self, sequence: u64) -> Result<()> {
+        self.remove_message("DEAD", sequence).await
+    }
+}
+
+fn info_of(subject: &str, headers: &HeaderMap, dead_at: OffsetDateTime, sequence: u64) -> Option<DeadLetterInfo> {
+    let (subject, kind) = match subject.strip_suffix(".callback") {
+        Some(subject) => (subject, DeadKind::Callback),
+        None => (subject, DeadKind::Call),
+    };
+    let mut tokens = subject.rsplit('.');
+    let call_id = tokens.next()?.parse().ok()?;
+    let function = tokens.next()?;
+    Some(DeadLetterInfo {
+        call_id,
+        function: function.parse().map_or_else(|_| function.to_owned(), |name: FunctionName| name.to_string()),
+        kind,
+        reason: wire::text(headers, wire::REASON).unwrap_or_default().to_owned(),
+        attempts: wire::attempts(headers),
+        last_status: wire::text(headers, wire::LAST_STATUS).and_then(|status| status.parse().ok()),
+        dead_at,
+        sequence,
+    })
+}

@@ -1,0 +1,185 @@
+//! Sending what was given up on its way again, under its own id.
+//!
+//! The letter goes last, so whatever dies in between leaves it there, and doing it again makes one call.
+
+use async_nats::{HeaderMap as NatsHeaders, jetstream::message::StreamMessage};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use skep_protocol::{CallRecord, CallState, DeadKind, FunctionName, Invocation, headers as names, parse_callback};
+use time::OffsetDateTime;
+
+use crate::{Bus, Error, Letter, Result, Submitted, ingest, records, wire};
+
+/// A call remembers so many of its ends.
+const MOST_ENDS: usize = 10;
+
+/// What is changed of a request before it is sent again.
+#[derive(Clone, Debug, Default)]
+pub struct Edit {
+    pub body: Option<Bytes>,
+    pub path: Option<String>,
+    /// An empty one takes the query away.
+    pub query: Option<String>,
+    /// Headers to set, or with `None` to remove.
+    pub headers: Vec<(HeaderName, Option<HeaderValue>)>,
+}
+
+/// What became of a letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Redriven {
+    /// It is on its way, and the letter is gone.
+    Sent,
+    /// It was on its way already; the letter is gone now, too.
+    UnderWay,
+    /// The call has come to another end meanwhile; the letter stays.
+    Ended(CallState),
+    /// It cannot be sent as it is; the letter stays.
+    Impossible(String),
+}
+
+impl Bus {
+    /// Sends a letter on its way again.
+    pub async fn redrive(&self, letter: &Letter, edit: Edit) -> Result<Redriven> {
+        let sent = match letter.info.kind {
+            DeadKind::Call => self.redrive_call(letter, edit).await?,
+            DeadKind::Callback => self.redrive_callback(letter).await?,
+        };
+        if matches!(sent, Redriven::Sent | Redriven::UnderWay) {
+            self.remove_letter(letter.info.sequence).await?;
+        }
+        Ok(sent)
+    }
+
+    async fn redrive_call(&self, letter: &Letter, edit: Edit) -> Result<Redriven> {
+        let invocation = match self.invocation_of(letter) {
+            Ok(invocation) => edit.apply(invocation),
+            Err(reason) => return Ok(Redriven::Impossible(reason)),
+        };
+        let id = &invocation.call_id;
+        let (record, queued, delayed) =
+            tokio::try_join!(self.find_record(id), self.find_queued(id), self.find_delayed(id))?;
+        if let Some(record) = record {
+            let state = records::read(&record)?.status.state;
+            if state != CallState::Dead {
+                return Ok(Redriven::Ended(state));
+            }
+            // What is left of the call that died.
+            for (stream, message) in [("INVOKE", queued), ("DELAYED", delayed), ("CALLS", Some(record))] {
+                if let Some(message) = message {
+                    self.remove_message(stream, message.sequence).await?;
+                }
+            }
+        } else if queued.is_some() || delayed.is_some() {
+            return Ok(Redriven::UnderWay);
+        }
+        let subject = self.subjects.invoke(&invocation.function, id);
+        let headers = wire::invocation_headers(&invocation);
+        Ok(match self.publish_once(subject, headers, invocation.body.clone()).await? {
+            Submitted::Accepted => Redriven::Sent,
+            Submitted::Duplicate => Redriven::UnderWay,
+        })
+    }
+
+    /// The record is the entry of the outbox, so it is stored once more.
+    async fn redrive_callback(&self, letter: &Letter) -> Result<Redriven> {
+        let record: CallRecord = match wire::read_record(&letter.headers, letter.body.clone()) {
+            Ok(record) => record,
+            Err(reason) => return Ok(Redriven::Impossible(reason)),
+        };
+        if let Some(old) = self.find_record(&record.status.call_id).await? {
+            self.remove_message("CALLS", old.sequence).await?;
+        }
+        Ok(match self.store_record(&record).await? {
+            Submitted::Accepted => Redriven::Sent,
+            Submitted::Duplicate => Redriven::UnderWay,
+        })
+    }
+
+    async fn find_record(&self, id: &skep_protocol::CallId) -> Result<Option<StreamMessage>> {
+        records::find(&self.streams.calls, self.subjects.record_by_id(id)).await
+    }
+
+    /// The call that a letter holds, as if it was new, but for its history.
+    fn invocation_of(&self, letter: &Letter) -> Result<Invocation, String> {
+        let now = OffsetDateTime::now_utc();
+        let mut invocation = match wire::text(&letter.headers, wire::CALL_ID) {
+            Some(_) => wire::read_invocation(&without_end(&letter.headers), letter.body.clone())?,
+            None => self.published(letter, now)?,
+        };
+        invocation.history.push(letter.info.past());
+        let too_many = invocation.history.len().saturating_sub(MOST_ENDS);
+        invocation.history.drain(..too_many);
+        // Its age counts from now on, and an id that comes again is looked up.
+        Ok(Invocation { run_at: Some(now), was_begun: false, last_attempt: None, has_callers_id: true, ..invocation })
+    }
+
+    /// Published work that never became a call.
+    fn published(&self, letter: &Letter, now: OffsetDateTime) -> Result<Invocation, String> {
+        let function: FunctionName =
+            self.default_namespace().function(&letter.info.function).map_err(|error| error.to_string())?;
+        let headers = ingest::publishers_headers(Some(&without_end(&letter.headers)));
+        let callback = headers.get(names::CALLBACK_URL).and_then(|url| url.to_str().ok());
+        Ok(Invocation {
+            call_id: letter.info.call_id.clone(),
+            function,
+            method: Method::POST,
+            path: String::new(),
+            query: None,
+            callback: callback.map(|url| parse_callback(url, self.default_namespace())).transpose()?,
+            headers,
+            body: letter.body.clone(),
+            accepted_at: now,
+            has_callers_id: true,
+            run_at: None,
+            was_begun: false,
+            last_attempt: None,
+            history: Vec::new(),
+        })
+    }
+
+    /// The request of a call's letter, to be looked at.
+    pub fn request_of(&self, letter: &Letter) -> Result<Invocation> {
+        self.invocation_of(letter)
+            .map_err(|reason| Error::Unreadable { subject: letter.info.call_id.to_string(), reason })
+    }
+}
+
+impl Edit {
+    fn apply(self, mut invocation: Invocation) -> Invocation {
+        if let Some(body) = self.body {
+            invocation.body = body;
+        }
+        if let Some(path) = self.path {
+            invocation.path = path;
+        }
+        if let Some(query) = self.query {
+            invocation.query = Some(query).filter(|query| !query.is_empty());
+        }
+        edit_headers(&mut invocation.headers, self.headers);
+        invocation
+    }
+}
+
+fn edit_headers(headers: &mut HeaderMap, edits: Vec<(HeaderName, Option<HeaderValue>)>) {
+    for (name, value) in edits {
+        match value {
+            Some(value) => drop(headers.insert(name, value)),
+            None => drop(headers.remove(name)),
+        }
+    }
+}
+
+/// The original message: without what the letter says of its end.
+fn without_end(headers: &NatsHeaders) -> NatsHeaders {
+    let of_the_end = [wire::REASON, wire::ATTEMPTS, wire::LAST_STATUS, wire::NEXT_AT, wire::LAST_ANSWER];
+    let mut original = NatsHeaders::new();
+    for (name, values) in headers.iter() {
+        if of_the_end.contains(&AsRef::<str>::as_ref(name)) {
+            continue;
+        }
+        for value in values {
+            original.append(name.clone(), value.clone());
+        }
+    }
+    original
+}

@@ -1,0 +1,278 @@
+//! `/system/dead`: calls and callbacks that were given up, to be looked at, sent on their way again, or removed.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::State,
+    routing::{get, post},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+use skep_bus::{Edit, Letter, LetterFilter, Redriven};
+use skep_protocol::{CallId, DeadKind, DeadLetterInfo, PastEnd, without_credentials};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    Error, Result, Routes,
+    app::App,
+    input::{self, Queried, Segment},
+};
+
+const USUALLY_LISTED: usize = 100;
+const MOST_LISTED: usize = 1000;
+/// A redrive of many letters at a rate takes no longer.
+const LONGEST_REDRIVE: Duration = Duration::from_secs(60);
+
+pub(crate) fn routes() -> Routes {
+    vec![
+        ("/system/dead", get(list).delete(purge)),
+        ("/system/dead-redrive", post(redrive_many)),
+        ("/system/dead/{id}", get(show).delete(remove)),
+        ("/system/dead/{id}/redrive", post(redrive)),
+    ]
+}
+
+/// Which letters are meant.
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    function: Option<String>,
+    #[serde(default)]
+    kind: Option<DeadKind>,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    after: u64,
+    #[serde(default)]
+    limit: Option<usize>,
+    /// Letters a second, of a redrive.
+    #[serde(default)]
+    rate: Option<f64>,
+}
+
+impl Wanted {
+    fn filter(&self, app: &App) -> Result<LetterFilter> {
+        let function = self.function.as_deref().map(|name| app.named(name, "")).transpose()?;
+        Ok(LetterFilter { function, kind: self.kind, reason: self.reason.clone(), after: self.after })
+    }
+
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(USUALLY_LISTED).min(MOST_LISTED)
+    }
+
+    /// The pause between two letters.
+    fn pause(&self) -> Result<Duration> {
+        let Some(rate) = self.rate else { return Ok(Duration::ZERO) };
+        let pause = Duration::try_from_secs_f64(1.0 / rate).ok().filter(|_| rate > 0.0);
+        let pause = pause.ok_or_else(|| Error::InvalidRequest("rate: letters a second, more than 0".to_owned()))?;
+        let most = u32::try_from(self.limit()).unwrap_or(u32::MAX);
+        if pause.saturating_mul(most) > LONGEST_REDRIVE {
+            let reason = format!("limit {most} at this rate takes longer than a minute: ask for fewer at a time");
+            return Err(Error::InvalidRequest(reason));
+        }
+        Ok(pause)
+    }
+}
+
+async fn list(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<Vec<DeadLetterInfo>>> {
+    let letters = app.require_bus()?.letters(&wanted.filter(&app)?, wanted.limit()).await?;
+    Ok(Json(letters))
+}
+
+/// Which of a call's two letters is meant.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(default = "Kind::usual")]
+    kind: DeadKind,
+}
+
+impl Kind {
+    fn usual() -> DeadKind {
+        DeadKind::Call
+    }
+}
+
+/// A letter with the request, or the answer, that it is about.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    #[serde(flatten)]
+    info: DeadLetterInfo,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<Sent>,
+    /// The bytes in base64.
+    body: String,
+    /// The same as text, where it is text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// The beginning of the last answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_answer: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sent {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query: Option<String>,
+    headers: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callback_url: Option<String>,
+    /// Its ends so far, this one included.
+    history: Vec<PastEnd>,
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Segment(id): Segment,
+    Queried(Kind { kind }): Queried<Kind>,
+) -> Result<Json<Shown>> {
+    let letter = find(&app, &id, kind).await?;
+    let request = match kind {
+        DeadKind::Call => app.bus.request_of(&letter).ok(),
+        DeadKind::Callback => None,
+    };
+    let request = request.map(|call| Sent {
+        path: call.path,
+        query: call.query,
+        headers: call.headers.iter().map(|(name, value)| (name.to_string(), lossy(value.as_bytes()))).collect(),
+        callback_url: call.callback.map(|url| without_credentials(url).to_string()),
+        history: call.history,
+    });
+    Ok(Json(Shown {
+        request,
+        body: STANDARD.encode(&letter.body),
+        text: std::str::from_utf8(&letter.body).ok().map(str::to_owned),
+        last_answer: letter.last_answer().map(|answer| lossy(&answer)),
+        info: letter.info,
+    }))
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    Segment(id): Segment,
+    Queried(Kind { kind }): Queried<Kind>,
+) -> Result<StatusCode> {
+    let letter = find(&app, &id, kind).await?;
+    app.bus.remove_letter(letter.info.sequence).await?;
+    Ok(StatusCode::OK)
+}
+
+/// How many letters something was done with, and with which not.
+#[derive(Default, Serialize)]
+struct Done {
+    done: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<Refused>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refused {
+    call_id: CallId,
+    reason: String,
+}
+
+/// Removes the oldest letters that are meant, at most `limit`.
+async fn purge(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<Done>> {
+    let letters = app.require_bus()?.letters(&wanted.filter(&app)?, wanted.limit()).await?;
+    for letter in &letters {
+        app.bus.remove_letter(letter.sequence).await?;
+    }
+    Ok(Json(Done { done: letters.len(), refused: Vec::new() }))
+}
+
+/// What is to be changed before it is sent again.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Changes {
+    text: Option<String>,
+    /// Base64; counts where there is no text.
+    body: Option<String>,
+    path: Option<String>,
+    query: Option<String>,
+    #[serde(default)]
+    headers: std::collections::BTreeMap<String, Option<String>>,
+}
+
+impl Changes {
+    fn edit(self) -> Result<Edit> {
+        let invalid = |reason: String| Error::InvalidRequest(reason);
+        if self.path.as_deref().is_some_and(|path| !path.is_empty() && !path.starts_with('/')) {
+            return Err(invalid("path: it begins with / or is empty".to_owned()));
+        }
+        let body = match (self.text, self.body) {
+            (Some(text), _) => Some(Bytes::from(text)),
+            (None, Some(body)) => {
+                Some(STANDARD.decode(body).map_err(|error| invalid(format!("body: {error}")))?.into())
+            }
+            (None, None) => None,
+        };
+        let header = |(name, value): (String, Option<String>)| {
+            let value = value.map(HeaderValue::try_from).transpose();
+            let value = value.map_err(|error| invalid(format!("header {name}: {error}")))?;
+            let name = HeaderName::try_from(&name).map_err(|error| invalid(format!("header {name:?}: {error}")))?;
+            Ok((name, value))
+        };
+        let headers = self.headers.into_iter().map(header).collect::<Result<_>>()?;
+        Ok(Edit { body, path: self.path, query: self.query, headers })
+    }
+}
+
+/// Sends one letter on its way again, under its own id, changed or as it was.
+async fn redrive(
+    State(app): State<Arc<App>>,
+    Segment(id): Segment,
+    Queried(Kind { kind }): Queried<Kind>,
+    input::OptionalJson(changes): input::OptionalJson<Changes>,
+) -> Result<StatusCode> {
+    let letter = find(&app, &id, kind).await?;
+    send_again(&app, &letter, changes.edit()?).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Sends the oldest letters that are meant on their way again, at most `limit`, at a rate.
+async fn redrive_many(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<Done>> {
+    let pause = wanted.pause()?;
+    let mut next = Instant::now();
+    let mut done = Done::default();
+    for info in app.require_bus()?.letters(&wanted.filter(&app)?, wanted.limit()).await? {
+        sleep_until(next).await;
+        next += pause;
+        let Some(letter) = app.bus.letter(&info.call_id, info.kind).await? else { continue };
+        match send_again(&app, &letter, Edit::default()).await {
+            Ok(()) => done.done += 1,
+            Err(error @ (Error::NotRedriven { .. } | Error::UnknownFunction(_) | Error::Name(_))) => {
+                done.refused.push(Refused { call_id: info.call_id, reason: error.to_string() });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Json(done))
+}
+
+async fn send_again(app: &App, letter: &Letter, edit: Edit) -> Result<()> {
+    if letter.info.kind == DeadKind::Call {
+        // It would only die again.
+        app.function(&app.named(&letter.info.function, "")?)?;
+    }
+    let not_redriven = |reason| Error::NotRedriven { id: letter.info.call_id.clone(), reason };
+    match app.bus.redrive(letter, edit).await? {
+        Redriven::Sent | Redriven::UnderWay => Ok(()),
+        Redriven::Ended(state) => Err(not_redriven(format!("the call has ended: {}", state.as_str()))),
+        Redriven::Impossible(reason) => Err(not_redriven(reason)),
+    }
+}
+
+async fn find(app: &App, id: &str, kind: DeadKind) -> Result<Letter> {
+    let id: CallId = id.parse()?;
+    app.require_bus()?.letter(&id, kind).await?.ok_or(Error::UnknownLetter(id))
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,144 @@
+//! Dead letters, as someone who looks after the platform sees them: listed, shown, sent again, removed.
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Function, Platform, Receiver, answer_to, wait_for};
+
+/// Fails until the file `well` is there.
+fn sick() -> Function {
+    let script = "if [ -e well ]; then cat; else echo sorry; exit 3; fi";
+    Function::new("sick", &format!("sh -c '{script}'")).annotation("com.openfaas.retry.attempts", "1")
+}
+
+async fn ask(platform: &Platform, method: Method, path: &str) -> Answer {
+    answer_to(platform.gateway.request(method, path)).await
+}
+
+async fn letters(platform: &Platform, query: &str) -> Vec<Value> {
+    let answer = ask(platform, Method::GET, &format!("/system/dead{query}")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json().as_array().unwrap().clone()
+}
+
+async fn dead(platform: &Platform, id: &str, body: &'static str) -> Value {
+    let request = platform.gateway.post("/async-function/sick/path?x=1").header("X-Call-Id", id);
+    assert_eq!(answer_to(request.header("X-Order", "7").body(body)).await.status, 202);
+    let status = platform.gateway.finished(id).await;
+    assert_eq!(status["state"], "dead", "{status}");
+    status
+}
+
+#[tokio::test]
+async fn a_letter_is_listed_shown_and_sent_again_under_its_own_id() {
+    let platform = Platform::start([sick()]).await;
+    dead(&platform, "one", "honey").await;
+    let listed = letters(&platform, "?function=sick").await;
+    assert_eq!(listed.len(), 1);
+    let letter = &listed[0];
+    assert_eq!((&letter["callId"], &letter["kind"], &letter["attempts"]), (&json!("one"), &json!("call"), &json!(1)));
+    assert_eq!(letter["lastStatus"], 500);
+
+    let shown = ask(&platform, Method::GET, "/system/dead/one").await.json();
+    assert_eq!(
+        (&shown["text"], &shown["request"]["path"], &shown["request"]["query"]),
+        (&json!("honey"), &json!("/path"), &json!("x=1"))
+    );
+    assert!(shown["lastAnswer"].as_str().unwrap().contains("sorry"), "{shown}");
+    assert!(shown["request"]["headers"].as_array().unwrap().contains(&json!(["x-order", "7"])), "{shown}");
+
+    std::fs::write(platform.site.path("well"), "").unwrap();
+    assert_eq!(ask(&platform, Method::POST, "/system/dead/one/redrive").await.status, 202);
+    let status = platform.gateway.state("one", "succeeded").await;
+    assert_eq!(platform.gateway.result("one").await.text(), "honey");
+    assert_eq!(status["history"].as_array().unwrap().len(), 1, "{status}");
+    assert!(letters(&platform, "").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_request_may_be_changed_before_it_is_sent_again() {
+    let platform = Platform::start([sick()]).await;
+    dead(&platform, "two", "honey").await;
+    std::fs::write(platform.site.path("well"), "").unwrap();
+    for bad in
+        [json!({ "path": "no-slash" }), json!({ "body": "!" }), json!({ "headers": { "a b": "1" } }), json!({ "x": 1 })]
+    {
+        platform.gateway.send(Method::POST, "/system/dead/two/redrive", &bad).await.assert_refused(400);
+    }
+    let sent = platform.gateway.send(Method::POST, "/system/dead/two/redrive", &json!({ "text": "wax" })).await;
+    assert_eq!(sent.status, StatusCode::ACCEPTED);
+    platform.gateway.state("two", "succeeded").await;
+    assert_eq!(platform.gateway.result("two").await.text(), "wax");
+}
+
+#[tokio::test]
+async fn a_letter_that_dies_again_remembers_both_ends() {
+    let platform = Platform::start([sick()]).await;
+    dead(&platform, "three", "x").await;
+    assert_eq!(ask(&platform, Method::POST, "/system/dead/three/redrive").await.status, 202);
+    let ends = wait_for("the second end", async || {
+        let shown = ask(&platform, Method::GET, "/system/dead/three").await;
+        let history = (shown.status == 200).then(|| shown.json()["request"]["history"].clone())?;
+        Some(history).filter(|history| history.as_array().is_some_and(|history| history.len() == 2))
+    });
+    let ends = ends.await;
+    assert!(ends[0]["deadAt"].as_str() < ends[1]["deadAt"].as_str(), "{ends}");
+}
+
+#[tokio::test]
+async fn many_are_sent_again_or_removed_by_function_and_reason() {
+    let platform = Platform::start([sick(), Function::cat()]).await;
+    for id in ["a", "b", "c"] {
+        dead(&platform, id, "x").await;
+    }
+    assert_eq!(letters(&platform, "?function=cat").await.len(), 0);
+    assert_eq!(letters(&platform, "?reason=no-such-reason").await.len(), 0);
+    let first = letters(&platform, "?limit=1").await;
+    let rest = letters(&platform, &format!("?after={}", first[0]["sequence"])).await;
+    assert_eq!((first.len(), rest.len()), (1, 2));
+
+    std::fs::write(platform.site.path("well"), "").unwrap();
+    ask(&platform, Method::POST, "/system/dead-redrive?rate=0").await.assert_refused(400);
+    ask(&platform, Method::POST, "/system/dead-redrive?rate=0.1").await.assert_refused(400);
+    let done = ask(&platform, Method::POST, "/system/dead-redrive?function=sick&limit=2&rate=50").await.json();
+    assert_eq!(done["done"], 2, "{done}");
+    for id in ["a", "b"] {
+        platform.gateway.state(id, "succeeded").await;
+    }
+    let removed = ask(&platform, Method::DELETE, "/system/dead?function=sick").await.json();
+    assert_eq!(removed["done"], 1, "{removed}");
+    assert!(letters(&platform, "").await.is_empty());
+    assert_eq!(platform.gateway.call_status("c").await.unwrap()["state"], "dead");
+}
+
+#[tokio::test]
+async fn a_callback_is_delivered_after_all() {
+    let platform = Platform::start([Function::cat()]).await;
+    let receiver = Receiver::refusing(1, StatusCode::GONE).await;
+    let request = platform.gateway.post("/async-function/cat").header("X-Callback-Url", &receiver.url);
+    let id = answer_to(request.body("honey")).await.header("x-call-id").to_owned();
+    wait_for("its letter", async || Some(letters(&platform, "?kind=callback").await).filter(|all| all.len() == 1))
+        .await;
+    let sent = ask(&platform, Method::POST, &format!("/system/dead/{id}/redrive?kind=callback")).await;
+    assert_eq!(sent.status, 202, "{sent:?}");
+    let callbacks = receiver.wait_for(2).await;
+    assert!(callbacks.iter().all(|callback| callback.header("x-call-id") == id && &callback.body[..] == b"honey"));
+    assert_eq!(platform.gateway.result(&id).await.text(), "honey");
+    assert!(letters(&platform, "").await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_letter_is_not_found_and_a_deleted_function_gets_none() {
+    let platform = Platform::start([sick()]).await;
+    for method in [Method::GET, Method::DELETE] {
+        ask(&platform, method, "/system/dead/nothing").await.assert_refused(404);
+    }
+    ask(&platform, Method::POST, "/system/dead/nothing/redrive").await.assert_refused(404);
+    dead(&platform, "late", "x").await;
+    let delete = json!({ "functionName": "sick" });
+    assert_eq!(platform.gateway.send(Method::DELETE, "/system/functions", &delete).await.status, 202);
+    ask(&platform, Method::POST, "/system/dead/late/redrive").await.assert_refused(404);
+    assert_eq!(letters(&platform, "").await.len(), 1, "it stays");
+    assert_eq!(ask(&platform, Method::DELETE, "/system/dead/late").await.status, 200);
+    assert!(letters(&platform, "").await.is_empty());
+}
