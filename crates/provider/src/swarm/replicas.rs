@@ -173,11 +173,19 @@ impl SwarmReplicas {
         }
     }
 
+    /// Whether all is as wanted, or Swarm has taken it back and it is known why.
     fn is_settled(&self, sight: &Sight) -> bool {
         let wanted = self.wanted.as_ref().map_or(0, |wanted| wanted.replicas);
+        let is_current = sight.service.as_ref().is_some_and(|service| {
+            let is_applied =
+                self.applied.as_ref().is_some_and(|(applied, _)| *applied == service.generation.fingerprint);
+            let is_explained = service.is_rolled_back && self.failure.is_some();
+            let mut up = sight.tasks.iter().filter(|task| task.is_waited_for());
+            (is_applied || is_explained) && up.all(|task| task.generation() == service.generation)
+        });
         let endpoints = self.endpoints_in(sight).len() as u64;
         let up = sight.tasks.iter().filter(|task| task.is_waited_for()).count() as u64;
-        sight.is_seen && !self.is_due && self.syncs.is_empty() && endpoints == wanted && up == wanted
+        is_current && !self.is_due && self.syncs.is_empty() && endpoints == wanted && up == wanted
     }
 
     fn endpoints_in(&self, sight: &Sight) -> Vec<Endpoint> {
