@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use async_nats::{
     HeaderMap,
     jetstream::{
@@ -41,7 +41,13 @@ impl Publisher {
         let config = Config { name: "BENCH".to_owned(), subjects: vec!["bench.>".to_owned()], ..info.config };
         let stream = jetstream.create_stream(config).await?;
         let (jetstream, next) = (jetstream.clone(), Arc::default());
-        Ok(Self { jetstream, stream, headers: message.headers, payload: message.payload, next })
+        // What the server acts on is not of the message.
+        let is_plain = |name: &async_nats::HeaderName| !name.to_string().starts_with("Nats-");
+        let mut headers = HeaderMap::new();
+        for (name, values) in message.headers.iter().filter(|(name, _)| is_plain(name)) {
+            values.iter().for_each(|value| headers.append(name.clone(), value.clone()));
+        }
+        Ok(Self { jetstream, stream, headers, payload: message.payload, next })
     }
 
     /// Acknowledged publishes per second.
@@ -58,6 +64,41 @@ impl Publisher {
         };
         self.publish(each).await?;
         Ok(counted.load(Ordering::Relaxed) as f64 / window.as_secs_f64())
+    }
+
+    /// Messages per second in atomic batches of as many as are otherwise in flight, one batch after the other.
+    pub(crate) async fn batched_per_second(&self, window: Duration) -> Result<f64> {
+        let begin = Instant::now();
+        let mut stored = 0;
+        while begin.elapsed() < window {
+            self.publish_batch().await?;
+            stored += IN_FLIGHT;
+        }
+        Ok(stored as f64 / begin.elapsed().as_secs_f64())
+    }
+
+    async fn publish_batch(&self) -> Result<()> {
+        let client = self.jetstream.client();
+        let id = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+        for number in 1..=IN_FLIGHT {
+            let mut headers = self.headers.clone();
+            headers.insert("Nats-Batch-Id", id.as_str());
+            headers.insert("Nats-Batch-Sequence", number.to_string());
+            let subject = self.next_subject();
+            if number < IN_FLIGHT {
+                client.publish_with_headers(subject, headers, self.payload.clone()).await?;
+                continue;
+            }
+            headers.insert("Nats-Batch-Commit", "1");
+            let committed = client.request_with_headers(subject, headers, self.payload.clone()).await?;
+            ensure!(!committed.payload.windows(7).any(|part| part == b"\"error\""), "{:?}", committed.payload);
+        }
+        Ok(())
+    }
+
+    /// As long as skep's own.
+    fn next_subject(&self) -> String {
+        format!("bench.lane.noop.{:036}", self.next.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The rate at which a number of messages is stored.
@@ -85,10 +126,8 @@ impl Publisher {
 
     fn publish_one(&self) -> impl Future<Output = Result<Instant>> + Send + use<> {
         let (headers, payload) = (self.headers.clone(), self.payload.clone());
-        let (jetstream, next) = (self.jetstream.clone(), Arc::clone(&self.next));
+        let (jetstream, subject) = (self.jetstream.clone(), self.next_subject());
         async move {
-            // As long as skep's own subjects.
-            let subject = format!("bench.lane.noop.{:036}", next.fetch_add(1, Ordering::Relaxed));
             let sent = Instant::now();
             jetstream.publish_with_headers(subject, headers, payload).await?.await?;
             Ok(sent)

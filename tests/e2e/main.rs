@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on panics")]
 
 mod accept;
+mod batches;
 mod bus;
 mod callbacks;
 mod calls;

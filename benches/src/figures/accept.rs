@@ -24,13 +24,16 @@ pub(super) async fn rate(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     let queue = platform.stream("INVOKE").await?;
     let publisher = Publisher::like(&platform.jetstream, &queue).await?;
     publisher.per_second(WINDOW / 2).await?;
-    let mut sides = [Side::new("skep"), Side::new("publish")];
+    publisher.batched_per_second(WINDOW / 2).await?;
+    let mut sides = [Side::new("skep"), Side::new("publish"), Side::new("batch")];
     for run in 1..=bench.runs {
-        let [skep, raw] = &mut sides;
+        let [skep, raw, batch] = &mut sides;
         queue.purge().await?;
         skep.values.push(load::run(&target, CONNECTIONS, WINDOW).await?.per_second());
         queue.purge().await?;
         raw.values.push(publisher.per_second(WINDOW).await?);
+        publisher.stream.purge().await?;
+        batch.values.push(publisher.batched_per_second(WINDOW).await?);
         publisher.stream.purge().await?;
         tell(name, run, bench.runs, &sides);
     }

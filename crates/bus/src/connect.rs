@@ -17,13 +17,13 @@ use skep_protocol::{DefaultNamespace, Subjects};
 use time::OffsetDateTime;
 use tracing::{debug, info, warn};
 
-use crate::{Error, Result, streams};
+use crate::{Error, Result, batch::Batcher, publish::Publisher, streams};
 
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
 pub const OLDEST_SERVER: &str = "2.12.0";
 
 /// No answer of the bus is awaited longer than this.
-const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Publishes that may wait for their acknowledgement at once; beyond it the bus says that it is not available.
 const MOST_UNACKNOWLEDGED: usize = 8192;
@@ -53,6 +53,10 @@ pub struct Bus {
     pub(crate) subjects: Arc<Subjects>,
     default_namespace: Arc<DefaultNamespace>,
     pub(crate) streams: Arc<streams::Streams>,
+    pub(crate) publisher: Publisher,
+    /// The ways into the streams of accepted and of finished calls.
+    pub(crate) invocations: Batcher,
+    pub(crate) finished: Batcher,
 }
 
 impl Bus {
@@ -65,7 +69,11 @@ impl Bus {
         let deliveries = context(connect_client(config, &connected).await?);
         let streams = Box::pin(streams::ensure(&jetstream, &config.subjects, config.keep_records)).await?;
         info!(server = client.server_info().version, "connected to NATS");
+        let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone() };
         Ok(Self {
+            invocations: Batcher::start(publisher.clone()),
+            finished: Batcher::start(publisher.clone()),
+            publisher,
             client,
             jetstream,
             deliveries,

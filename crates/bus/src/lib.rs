@@ -5,6 +5,7 @@
 
 mod activity;
 mod answer;
+mod batch;
 mod calls;
 mod cancel;
 mod connect;
@@ -20,6 +21,7 @@ mod lease;
 mod letters;
 mod logs;
 mod namespaces;
+mod publish;
 mod queue;
 mod records;
 mod redrive;

@@ -21,7 +21,7 @@ impl Bus {
         let subject = self.subjects.record(&record.status.call_id, record.status.callback_url.is_some());
         let headers = wire::record_headers(record)
             .map_err(|error| Error::Unreadable { subject: subject.clone(), reason: error.to_string() })?;
-        self.publish_once(subject, headers, record.body.clone()).await
+        self.finished.store(subject, headers, record.body.clone()).await
     }
 
     /// The record of a call, if it has finished and is still kept.

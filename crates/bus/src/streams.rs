@@ -71,6 +71,7 @@ pub(crate) async fn ensure(
         name: subjects.stream("CALLS"),
         description: Some("one record per finished call".to_owned()),
         subjects: vec![subjects.record_all()],
+        allow_atomic_publish: true,
         max_age: keep_records,
         ..one_per_subject.clone()
     };

@@ -1,18 +1,10 @@
 //! Accepting a call: one durable message.
 
-use async_nats::jetstream::{
-    self, ErrorCode,
-    context::{PublishError, PublishErrorKind},
-    message::PublishMessage,
-};
 use bytes::Bytes;
 use skep_protocol::{CallStatus, Invocation};
 use time::OffsetDateTime;
 
-use crate::{Bus, Error, Result, wire};
-
-/// A subject that may hold one message holds one already.
-const PER_SUBJECT_LIMIT: &str = "maximum messages per subject exceeded";
+use crate::{Bus, Error, Result, publish::Message, wire};
 
 /// What became of a submit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +26,7 @@ impl Bus {
             return self.submit_delayed(invocation).await;
         }
         let subject = self.subjects.invoke(&invocation.function, &invocation.call_id);
-        self.publish_once(subject, wire::invocation_headers(invocation), invocation.body.clone()).await
+        self.invocations.store(subject, wire::invocation_headers(invocation), invocation.body.clone()).await
     }
 
     /// Publishes to a stream that holds one message per subject, or on a condition.
@@ -55,36 +47,7 @@ impl Bus {
         headers: async_nats::HeaderMap,
         body: Bytes,
     ) -> Result<Option<u64>> {
-        let message = PublishMessage::build().headers(headers).payload(body);
-        let acknowledged = match self.jetstream.send_publish(subject, message).await {
-            Ok(acknowledgement) => acknowledgement.await,
-            Err(error) => Err(error),
-        };
-        match acknowledged {
-            Ok(stored) => Ok(Some(stored.sequence)),
-            Err(error) => self.refused(error).map(|()| None),
-        }
-    }
-
-    /// No error is that something is there already.
-    fn refused(&self, error: PublishError) -> Result<()> {
-        if error.kind() == PublishErrorKind::MaxPayloadExceeded {
-            return Err(Error::TooLarge { limit: self.largest_message() });
-        }
-        let cause = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<jetstream::Error>());
-        let Some(cause) = cause else {
-            return Err(Error::unavailable(error));
-        };
-        if cause.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE {
-            return Ok(());
-        }
-        if cause.error_code() != ErrorCode::STREAM_STORE_FAILED {
-            return Err(Error::unavailable(error));
-        }
-        if cause.to_string().contains(PER_SUBJECT_LIMIT) {
-            return Ok(());
-        }
-        Err(Error::Full(error.into()))
+        self.publisher.publish(Message { subject, headers, body }).await
     }
 }
 

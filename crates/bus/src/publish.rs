@@ -1,0 +1,119 @@
+//! Storing messages: one with its acknowledgement, or several that the server commits together.
+
+use async_nats::{
+    Client, HeaderMap, Request,
+    jetstream::{
+        self, ErrorCode,
+        context::{PublishError, PublishErrorKind},
+        message::PublishMessage,
+        response::Response,
+    },
+};
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::{Error, Result, connect::REQUEST_DEADLINE};
+
+/// A subject that may hold one message holds one already.
+const PER_SUBJECT_LIMIT: &str = "maximum messages per subject exceeded";
+const BATCH_ID: &str = "Nats-Batch-Id";
+const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
+const BATCH_COMMIT: &str = "Nats-Batch-Commit";
+
+/// Publishes to streams; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Publisher {
+    pub(crate) client: Client,
+    pub(crate) jetstream: jetstream::Context,
+}
+
+/// A message to be stored.
+#[derive(Clone)]
+pub(crate) struct Message {
+    pub(crate) subject: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// What the server says to the last message of a batch.
+#[derive(Deserialize)]
+struct Committed {
+    count: usize,
+}
+
+/// What became of a batch.
+pub(crate) enum Batch {
+    Stored,
+    /// Nothing of it is stored, for one of its messages or the server's own state; alone they may be.
+    Refused,
+}
+
+impl Publisher {
+    /// Stores a message and returns its number in its stream; `None` if it was not stored for what is there already.
+    pub(crate) async fn publish(&self, message: Message) -> Result<Option<u64>> {
+        let Message { subject, headers, body } = message;
+        let message = PublishMessage::build().headers(headers).payload(body);
+        let acknowledged = match self.jetstream.send_publish(subject, message).await {
+            Ok(acknowledgement) => acknowledgement.await,
+            Err(error) => Err(error),
+        };
+        match acknowledged {
+            Ok(stored) => Ok(Some(stored.sequence)),
+            Err(error) => self.refused(error).map(|()| None),
+        }
+    }
+
+    /// Stores messages of one stream with one commit. Its subjects must differ.
+    pub(crate) async fn publish_batch(&self, messages: &[Message]) -> Result<Batch> {
+        let id = uuid::Uuid::now_v7().simple().to_string();
+        let Some((last, others)) = messages.split_last() else { return Ok(Batch::Stored) };
+        for (number, message) in (1_usize..).zip(others) {
+            let headers = in_batch(message, &id, number);
+            let published = self.client.publish_with_headers(message.subject.clone(), headers, message.body.clone());
+            published.await.map_err(Error::unavailable)?;
+        }
+        let mut headers = in_batch(last, &id, messages.len());
+        headers.insert(BATCH_COMMIT, "1");
+        let commit = Request::new().headers(headers).payload(last.body.clone()).timeout(Some(REQUEST_DEADLINE));
+        let answer = self.client.send_request(last.subject.clone(), commit).await.map_err(Error::unavailable)?;
+        match serde_json::from_slice(&answer.payload) {
+            Ok(Response::Ok(Committed { count })) if count == messages.len() => Ok(Batch::Stored),
+            Ok(Response::Err { .. }) => Ok(Batch::Refused),
+            Ok(Response::Ok(Committed { count })) => {
+                Err(Error::unavailable(format!("a batch of {} was acknowledged as {count}", messages.len())))
+            }
+            Err(error) => Err(Error::unavailable(error)),
+        }
+    }
+
+    /// No error is that something is there already.
+    fn refused(&self, error: PublishError) -> Result<()> {
+        if error.kind() == PublishErrorKind::MaxPayloadExceeded {
+            return Err(Error::TooLarge { limit: self.client.max_payload() });
+        }
+        let cause = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<jetstream::Error>());
+        let Some(cause) = cause else {
+            return Err(Error::unavailable(error));
+        };
+        match cause.error_code() {
+            ErrorCode::STREAM_WRONG_LAST_SEQUENCE => Ok(()),
+            ErrorCode::STREAM_STORE_FAILED if cause.to_string().contains(PER_SUBJECT_LIMIT) => Ok(()),
+            ErrorCode::STREAM_STORE_FAILED => Err(Error::Full(error.into())),
+            _ => Err(Error::unavailable(error)),
+        }
+    }
+}
+
+impl Message {
+    /// About what it takes on the wire.
+    pub(crate) fn size(&self) -> usize {
+        self.subject.len() + self.body.len()
+    }
+}
+
+fn in_batch(message: &Message, id: &str, number: usize) -> HeaderMap {
+    let mut headers = message.headers.clone();
+    headers.insert(BATCH_ID, id);
+    headers.insert(BATCH_SEQUENCE, number.to_string());
+    headers
+}
