@@ -141,7 +141,7 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
         };
         let Some(controller) = start_controller(&process, config, bus).await? else { return Ok(()) };
         let controller = controller.run(process.shutdown.clone());
-        process.while_ready("controller", controller).await.map_err(Failure::internal)
+        Box::pin(process.while_ready("controller", controller)).await.map_err(Failure::internal)
     });
     process.run_role(role).await
 }
