@@ -7,4 +7,4 @@ cd "$(dirname "$0")/.."
 target=$(rustc -vV | sed -n 's/^host: //p')
 RUSTFLAGS="-C target-feature=+crt-static" CARGO_PROFILE_RELEASE_STRIP=symbols \
     "${CARGO:-cargo}" build --release --locked -p skep-watchdog --target "$target" >&2
-echo "${CARGO_TARGET_DIR:-target}/$target/release/fwatchdog"
+echo "$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/$target/release/fwatchdog"
