@@ -6,7 +6,7 @@ use async_nats::{RequestErrorKind, jetstream::context::GetStreamByNameErrorKind}
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::{Bus, Error, Result, wire};
+use crate::{Bus, Error, Result, Submitted, wire};
 
 /// Whoever listens and does not answer has heard of a message after this.
 const HEARD_AFTER: Duration = Duration::from_millis(500);
@@ -27,8 +27,13 @@ impl Bus {
         let headers = wire::plain_headers(headers);
         match self.jetstream.stream_by_subject(subject.clone()).await {
             Ok(_) => {
-                self.publish_once(subject, headers, body).await?;
-                return Ok(Announced::Stored);
+                return match self.publish_once(subject, headers, body).await? {
+                    Submitted::Accepted => Ok(Announced::Stored),
+                    // A stream of somebody else's that holds one message per subject, and has not let go of it yet.
+                    Submitted::Duplicate => {
+                        Err(Error::unavailable("the stream takes no further message on this subject"))
+                    }
+                };
             }
             Err(error) if error.kind() == GetStreamByNameErrorKind::NotFound => {}
             Err(error) => return Err(Error::unavailable(error)),
