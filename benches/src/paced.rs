@@ -60,6 +60,10 @@ pub(crate) async fn run(target: &Target, pace: Pace, window: Duration) -> Result
     .await?
 }
 
+pub(crate) fn p50_us(took: &Histogram<u64>) -> f64 {
+    took.value_at_quantile(0.5) as f64 / 1000.0
+}
+
 /// Reads a 200 with a `Content-Length` to its end.
 fn read_answer(stream: &mut TcpStream) -> Result<()> {
     let (mut answer, mut piece) = (Vec::new(), [0; 4096]);

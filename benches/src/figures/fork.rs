@@ -8,7 +8,7 @@ use crate::{
     bench::Bench,
     load,
     measure::{Row, Side, rows, tell},
-    paced::Pace,
+    paced::{self, Pace, p50_us},
     spawn::Raw,
     watchdog,
 };
@@ -22,13 +22,13 @@ const THREADS: [usize; 3] = [2, 4, 8];
 pub(super) async fn latency(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     let (_watchdog, target) = watchdog::fork(bench, PROGRAM).await?;
     let cat = Raw::new(PROGRAM, vec![]);
-    load::run(&target, 1, WINDOW / 2).await?;
+    paced::run(&target, Pace::NONE, WINDOW / 2).await?;
     cat.repeat(1, Pace::NONE, WINDOW / 2).await?;
     let mut sides = [Side::new("watchdog"), Side::new("spawn")];
     for run in 1..=bench.runs {
         let [watchdog, raw] = &mut sides;
-        watchdog.values.push(load::run(&target, 1, WINDOW).await?.p50_us());
-        raw.values.push(cat.repeat(1, Pace::NONE, WINDOW).await?.value_at_quantile(0.5) as f64 / 1000.0);
+        watchdog.values.push(p50_us(&paced::run(&target, Pace::NONE, WINDOW).await?));
+        raw.values.push(p50_us(&cat.repeat(1, Pace::NONE, WINDOW).await?));
         tell(name, run, bench.runs, &sides);
     }
     Ok(rows(name, "µs", sides.into()))

@@ -3,12 +3,11 @@
 use std::{process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use hdrhistogram::Histogram;
 
 use crate::{
     bench::Bench,
     measure::{Row, Side, rows, tell},
-    paced::{self, Pace},
+    paced::{self, Pace, p50_us},
     spawn::Raw,
     watchdog,
 };
@@ -49,10 +48,6 @@ async fn latency(bench: &Bench, name: &str, raw: Raw, fprocess: &str, pace: Pace
         tell(name, run, bench.runs, &sides);
     }
     Ok(rows(name, "µs", sides.into()))
-}
-
-fn p50_us(took: &Histogram<u64>) -> f64 {
-    took.value_at_quantile(0.5) as f64 / 1000.0
 }
 
 /// The interpreter itself: what is on PATH may be a script that finds it first.
