@@ -1,6 +1,6 @@
-//! `/async-function/{name}`: a call is stored, and answered 202 once NATS has acknowledged it.
+//! `/async-function/{name}`: a call is stored, and answered 202 once NATS has acknowledged it, or with its result if the caller waits for it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -23,6 +23,7 @@ use crate::{
     calls,
     door::Stamp,
     function::refused,
+    prefer,
     target::Target,
 };
 
@@ -46,9 +47,10 @@ async fn invoke(State(app): State<Arc<App>>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let given = parts.headers.get(headers::CALL_ID).filter(|id| !id.is_empty()).cloned();
     let stamp = Stamp::request(&mut parts);
+    let wait = prefer::wait(&parts.headers);
     match accept(&app, parts, body, given, &stamp).await {
-        Ok(answer) => {
-            let mut response = (StatusCode::ACCEPTED, answer).into_response();
+        Ok(accepted) => {
+            let mut response = accepted.answer(&app, wait).await;
             stamp.answer(response.headers_mut());
             response
         }
@@ -56,14 +58,47 @@ async fn invoke(State(app): State<Arc<App>>, request: Request) -> Response {
     }
 }
 
-/// Checks a call and stores it; what is returned are headers of the answer.
+/// A call that is stored.
+struct Accepted {
+    call_id: CallId,
+    submitted: Submitted,
+}
+
+impl Accepted {
+    /// The call's own answer, if the caller waits for it and it comes in time; else 202.
+    async fn answer(self, app: &App, wait: Option<Duration>) -> Response {
+        let answer = match wait {
+            Some(wait) => calls::answer_within(app, &self.call_id, wait).await,
+            None => None,
+        };
+        let mut response = answer.unwrap_or_else(|| (StatusCode::ACCEPTED, self.location()).into_response());
+        let headers = response.headers_mut();
+        match self.submitted {
+            Submitted::Accepted => {}
+            Submitted::Duplicate => {
+                headers.insert(headers::SKEP_DUPLICATE, HeaderValue::from_static("true"));
+            }
+        }
+        if let Some(wait) = wait {
+            prefer::applied(headers, wait);
+        }
+        response
+    }
+
+    fn location(&self) -> HeaderMap {
+        let location = HeaderValue::try_from(format!("/system/calls/{}", self.call_id));
+        location.map(|location| HeaderMap::from_iter([(header::LOCATION, location)])).unwrap_or_default()
+    }
+}
+
+/// Checks a call and stores it.
 async fn accept(
     app: &App,
     mut parts: Parts,
     body: Body,
     given: Option<HeaderValue>,
     stamp: &Stamp,
-) -> Result<HeaderMap> {
+) -> Result<Accepted> {
     let target = Target::parse(&parts.uri, ROUTE, app.bus.default_namespace())?;
     app.function(&target.function)?;
     let callback = callback_url(&parts.headers, app.bus.default_namespace())?;
@@ -89,25 +124,11 @@ async fn accept(
         history: Vec::new(),
     };
     let submitted = bus.submit(&invocation).await?;
-    Ok(answer_headers(&invocation.call_id, submitted))
+    Ok(Accepted { call_id: invocation.call_id, submitted })
 }
 
 fn limit(app: &App) -> BodyLimit {
     BodyLimit { bytes: app.async_body_limit, origin: "the limit --async-body-limit (SKEP_ASYNC_BODY_LIMIT)" }
-}
-
-fn answer_headers(call_id: &CallId, submitted: Submitted) -> HeaderMap {
-    let mut answer = HeaderMap::new();
-    if let Ok(location) = HeaderValue::try_from(format!("/system/calls/{call_id}")) {
-        answer.insert(header::LOCATION, location);
-    }
-    match submitted {
-        Submitted::Accepted => {}
-        Submitted::Duplicate => {
-            answer.insert(headers::SKEP_DUPLICATE, HeaderValue::from_static("true"));
-        }
-    }
-    answer
 }
 
 /// The length is that of the stored body, whoever sends it on.
@@ -144,14 +165,5 @@ mod tests {
         for bad in [&b"/relative"[..], b"http://\xff/"] {
             assert!(matches!(callback(bad), Err(Error::InvalidCallbackUrl(_))), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn a_duplicate_is_told() {
-        let id: CallId = "order-7".parse().unwrap();
-        let answer = answer_headers(&id, Submitted::Duplicate);
-        assert_eq!(answer["location"], "/system/calls/order-7");
-        assert_eq!(answer["x-skep-duplicate"], "true");
-        assert!(!answer_headers(&id, Submitted::Accepted).contains_key("x-skep-duplicate"));
     }
 }

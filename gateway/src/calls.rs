@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use skep_bus::Cancelled;
 use skep_protocol::{CallId, CallRecord, CallState, CallStatus, parse_duration, without_credentials};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     Error, Result, Routes,
@@ -20,7 +20,9 @@ use crate::{
     input::{Queried, Segment},
 };
 
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// The last look after a wait may take so long.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 
 pub(crate) fn routes() -> Routes {
     vec![
@@ -123,14 +125,8 @@ async fn look(app: &App, id: &str, wait: Duration) -> Result<Found> {
     let bus = app.require_bus()?;
     let mut status = bus.call_status(&id).await?.ok_or_else(|| Error::UnknownCall(id.clone()))?;
     if !status.state.is_final() && !wait.is_zero() {
-        // At shutdown the caller learns how far it is, and may ask another gateway.
-        tokio::select! {
-            record = bus.wait_for_record(&id, deadline) => {
-                if let Some(record) = record? {
-                    return Ok(Found::Finished(Box::new(record)));
-                }
-            }
-            () = app.shutdown.cancelled() => {}
+        if let Some(record) = end_of(app, &id, deadline).await? {
+            return Ok(Found::Finished(Box::new(record)));
         }
         status = bus.call_status(&id).await?.ok_or_else(|| Error::UnknownCall(id.clone()))?;
     }
@@ -139,6 +135,33 @@ async fn look(app: &App, id: &str, wait: Duration) -> Result<Found> {
     }
     let record = bus.record(&id).await?.ok_or(Error::UnknownCall(id))?;
     Ok(Found::Finished(Box::new(record)))
+}
+
+/// Waits for a call's end; `None` if it has not come in time, or this gateway is told to stop and another one may be asked.
+async fn end_of(app: &App, id: &CallId, deadline: Instant) -> Result<Option<CallRecord>> {
+    tokio::select! {
+        record = app.bus.wait_for_record(id, deadline) => Ok(record?),
+        () = sleep_until(deadline + LAST_LOOK) => Ok(None),
+        () = app.shutdown.cancelled() => Ok(None),
+    }
+}
+
+/// The answer of a call that was stored a moment ago, if it comes in time: as the result is told, but with the status that the function gave it.
+pub(crate) async fn answer_within(app: &App, id: &CallId, wait: Duration) -> Option<Response> {
+    let record = match end_of(app, id, Instant::now() + wait).await {
+        Ok(record) => record?,
+        Err(error) => {
+            // The call is accepted all the same.
+            error.log();
+            return None;
+        }
+    };
+    let status = record.status.status.and_then(|status| StatusCode::from_u16(status).ok());
+    let mut response = answer(record).unwrap_or_else(IntoResponse::into_response);
+    if let Some(status) = status.filter(|_| response.status() == StatusCode::OK) {
+        *response.status_mut() = status;
+    }
+    Some(response)
 }
 
 /// The function's answer as it was, with the same headers as a callback has; its status travels as one of them.

@@ -23,6 +23,7 @@ mod metrics;
 mod namespaces;
 mod nats;
 mod platform;
+mod prefer;
 mod root;
 mod routes;
 mod secrets;

@@ -26,6 +26,7 @@ mod on_swarm;
 mod outbox;
 mod outcomes;
 mod password;
+mod prefer;
 mod refused;
 mod retries;
 mod routing;
