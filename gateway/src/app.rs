@@ -24,6 +24,8 @@ pub(crate) struct App {
     pub(crate) body_idle_timeout: Duration,
     /// Places for alerts.
     pub(crate) alerts: Arc<Semaphore>,
+    /// Places for those who follow calls.
+    pub(crate) followers: Arc<Semaphore>,
     /// What goes on when its request has been answered.
     pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,

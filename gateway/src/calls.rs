@@ -8,10 +8,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use skep_bus::Cancelled;
-use skep_protocol::{CallId, CallRecord, CallState, CallStatus, parse_duration, without_credentials};
+use skep_bus::{CallFilter, Cancelled, Position};
+use skep_protocol::{
+    CallDetails, CallId, CallRecord, CallState, CallStatus, parse_duration, parse_past, without_credentials,
+};
+use time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
@@ -33,27 +36,58 @@ pub(crate) fn routes() -> Routes {
 }
 
 /// Which calls to list.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Wanted {
-    state: CallState,
-    #[serde(default)]
-    function: Option<String>,
-    #[serde(default)]
+    /// Several are separated by commas; without one, any.
+    state: String,
+    function: String,
+    since: String,
+    until: String,
     limit: Option<usize>,
+    after: String,
 }
 
 const USUALLY_LISTED: usize = 100;
 const MOST_LISTED: usize = 1000;
+/// On a list that goes on: what `after` is to be for the next part.
+const NEXT: HeaderName = HeaderName::from_static("x-skep-next");
 
-/// Lists calls that wait for their time.
-async fn list(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<Vec<CallStatus>>> {
-    if !matches!(wanted.state, CallState::Scheduled | CallState::Retrying) {
-        return Err(Error::InvalidRequest("state: only scheduled and retrying calls are listed".to_owned()));
+impl Wanted {
+    fn filter(&self, app: &App) -> Result<CallFilter> {
+        let invalid = |name: &str, reason: String| Error::InvalidRequest(format!("{name}: {reason}"));
+        let states = self.state.split(',').map(str::trim).filter(|state| !state.is_empty());
+        let states = states.map(|state| state.parse().map_err(|reason| invalid("state", reason)));
+        let now = OffsetDateTime::now_utc();
+        let time = |name: &str, text: &str| match text {
+            "" => Ok(None),
+            text => parse_past(text, now).map(Some).map_err(|reason| invalid(name, reason)),
+        };
+        Ok(CallFilter {
+            function: Some(&self.function)
+                .filter(|name| !name.is_empty())
+                .map(|name| app.named(name, ""))
+                .transpose()?,
+            states: states.collect::<Result<_>>()?,
+            since: time("since", &self.since)?,
+            until: time("until", &self.until)?,
+        })
     }
-    let function = wanted.function.as_deref().map(|name| app.named(name, "")).transpose()?;
+
+    fn position(&self) -> Result<Position> {
+        if self.after.is_empty() {
+            return Ok(Position::default());
+        }
+        self.after.parse().map_err(|reason| Error::InvalidRequest(format!("after: {reason}")))
+    }
+}
+
+async fn list(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Response> {
     let limit = wanted.limit.unwrap_or(USUALLY_LISTED).min(MOST_LISTED);
-    let calls = app.require_bus()?.delayed_calls(function.as_ref(), wanted.state, limit).await?;
-    Ok(Json(calls.into_iter().map(|status| shown(status).0).collect()))
+    let page = app.require_bus()?.calls(&wanted.filter(&app)?, limit, wanted.position()?).await?;
+    let next = page.next.and_then(|position| HeaderValue::try_from(position.to_string()).ok());
+    let calls: Vec<CallStatus> = page.calls.into_iter().map(shown).collect();
+    Ok((next.map(|next| [(NEXT, next)]), Json(calls)).into_response())
 }
 
 async fn cancel(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<StatusCode> {
@@ -91,11 +125,25 @@ async fn status(
     State(app): State<Arc<App>>,
     Segment(id): Segment,
     Queried(wait): Queried<Wait>,
-) -> Result<Json<CallStatus>> {
-    Ok(match look(&app, &id, wait.duration()?).await? {
-        Found::Finished(record) => shown(record.status),
-        Found::Open(status) => shown(*status),
-    })
+) -> Result<Json<CallDetails>> {
+    let status = match look(&app, &id, wait.duration()?).await? {
+        Found::Finished(record) => record.status,
+        Found::Open(status) => *status,
+    };
+    details(&app, status).await.map(Json)
+}
+
+/// Where a call stands now, and what happened to it.
+pub(crate) async fn details_of(app: &App, id: &CallId) -> Result<CallDetails> {
+    let status = app.require_bus()?.call_status(id).await?.ok_or_else(|| Error::UnknownCall(id.clone()))?;
+    details(app, status).await
+}
+
+async fn details(app: &App, mut status: CallStatus) -> Result<CallDetails> {
+    let has_callback = status.state.is_final() && status.callback_url.is_some();
+    let tries = if has_callback { app.bus.callback_tries(&status.call_id).await? } else { Vec::new() };
+    status.callback_url = status.callback_url.map(without_credentials);
+    Ok(CallDetails::new(status, &tries))
 }
 
 async fn result(State(app): State<Arc<App>>, Segment(id): Segment, Queried(wait): Queried<Wait>) -> Result<Response> {
@@ -103,14 +151,16 @@ async fn result(State(app): State<Arc<App>>, Segment(id): Segment, Queried(wait)
         Found::Finished(record) => answer(*record),
         Found::Open(status) => {
             let again = (header::RETRY_AFTER, HeaderValue::from_static("1"));
-            Ok((StatusCode::ACCEPTED, [again], shown(*status)).into_response())
+            Ok((StatusCode::ACCEPTED, [again], Json(shown(*status))).into_response())
         }
     }
 }
 
-fn shown(mut status: CallStatus) -> Json<CallStatus> {
+/// In a list, and where there is no result yet, a call is shown without its steps.
+fn shown(mut status: CallStatus) -> CallStatus {
     status.callback_url = status.callback_url.map(without_credentials);
-    Json(status)
+    status.past_attempts.clear();
+    status
 }
 
 enum Found {
@@ -181,7 +231,6 @@ fn answer(record: CallRecord) -> Result<Response> {
 mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
-    use time::OffsetDateTime;
 
     use super::*;
 
@@ -192,20 +241,13 @@ mod tests {
         headers.append("x-many", HeaderValue::from_static("1"));
         headers.append("x-many", HeaderValue::from_static("2"));
         let status = CallStatus {
-            call_id: "a-1".parse().unwrap(),
-            function: "figlet".to_owned(),
             state,
             status,
             attempts: 1,
             max_attempts: Some(1),
-            next_attempt_at: None,
-            accepted_at: OffsetDateTime::UNIX_EPOCH,
-            started_at: None,
-            finished_at: None,
             duration_seconds: Some(0.25),
             reason: status.is_none().then(|| "exec format error".to_owned()),
-            callback_url: None,
-            history: Vec::new(),
+            ..CallStatus::accepted("a-1".parse().unwrap(), "figlet", OffsetDateTime::UNIX_EPOCH)
         };
         let body = if status.status.is_some() { Bytes::from_static(b"png") } else { Bytes::new() };
         CallRecord { status, headers, body, returned: HeaderMap::new() }

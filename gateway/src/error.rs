@@ -58,6 +58,8 @@ pub(crate) enum Error {
     NoFunctionNamed,
     #[error("too many alerts are being handled")]
     TooManyAlerts,
+    #[error("too many calls are followed at once")]
+    TooManyFollowers,
     #[error("what was begun did not come to its end")]
     Ended(#[source] tokio::task::JoinError),
     #[error("invalid credentials")]
@@ -101,6 +103,7 @@ impl Error {
             Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::NoFunctionNamed => (StatusCode::BAD_REQUEST, "no_function_named"),
             Self::TooManyAlerts => (StatusCode::SERVICE_UNAVAILABLE, "too_many_alerts"),
+            Self::TooManyFollowers => (StatusCode::SERVICE_UNAVAILABLE, "too_many_followers"),
             Self::Ended(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "not_found"),

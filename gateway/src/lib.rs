@@ -15,6 +15,7 @@ mod config;
 mod dead;
 mod door;
 mod error;
+mod events;
 mod function;
 mod functions;
 mod input;
@@ -109,6 +110,7 @@ fn assemble(
         alexa_routing: config.alexa_routing,
         body_idle_timeout: config.body_idle_timeout,
         alerts: Arc::new(Semaphore::new(alert::MOST_AT_ONCE)),
+        followers: Arc::new(Semaphore::new(events::MOST_FOLLOWERS)),
         tasks: TaskTracker::new(),
         shutdown,
     });

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     async_function,
     auth::{self, Credentials},
-    calls, dead, function, functions, logs,
+    calls, dead, events, function, functions, logs,
     metrics::{self, HttpMetrics},
     namespaces, platform, root, secrets,
 };
@@ -48,6 +48,7 @@ fn closed() -> Routes {
         alert::routes(),
         calls::routes(),
         dead::routes(),
+        events::routes(),
         functions::routes(),
         logs::routes(),
         namespaces::routes(),

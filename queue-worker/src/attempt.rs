@@ -6,8 +6,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use skep_dispatch::{Body, Error, Function, full_body};
-use skep_protocol::{CallRecord, CallState, CallStatus, Invocation, headers, without_credentials};
+use skep_dispatch::{Body, Error, Function, Taker, full_body};
+use skep_protocol::{
+    CallRecord, CallState, CallStatus, Invocation, LastAttempt, PastAttempt, headers, without_credentials,
+};
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -47,6 +49,7 @@ pub(crate) struct Attempt {
     pub(crate) most: u64,
     started_at: OffsetDateTime,
     started: Instant,
+    taker: Taker,
 }
 
 impl Outcome {
@@ -88,7 +91,26 @@ impl Outcome {
 
 impl Attempt {
     pub(crate) fn begin(number: u64, most: u64) -> Self {
-        Self { number, most, started_at: OffsetDateTime::now_utc(), started: Instant::now() }
+        let (started_at, started) = (OffsetDateTime::now_utc(), Instant::now());
+        Self { number, most, started_at, started, taker: Taker::default() }
+    }
+
+    /// What the next attempt knows of this one, that ended with this outcome.
+    pub(crate) fn before(&self, invocation: &Invocation, outcome: &Outcome, wait: Duration) -> LastAttempt {
+        let next_at = OffsetDateTime::now_utc() + wait;
+        let (number, status, reason) = (self.number, outcome.status(), outcome.reason());
+        let mut told = invocation.last_attempt.as_ref().map(|last| last.told.clone()).unwrap_or_default();
+        let this = PastAttempt {
+            number,
+            started_at: self.started_at,
+            duration_seconds: self.started.elapsed().as_secs_f64(),
+            replica: self.taker.replica(),
+            status,
+            reason: reason.clone(),
+            next_at,
+        };
+        this.append_to(&mut told);
+        LastAttempt { number, status, reason, next_at, told }
     }
 
     /// The record of a call that ends with this attempt.
@@ -109,6 +131,7 @@ impl Attempt {
         CallStatus {
             state: CallState::Running,
             started_at: Some(self.started_at),
+            replica: self.taker.replica(),
             attempts: self.number,
             max_attempts: Some(self.most),
             ..invocation.status()
@@ -231,6 +254,7 @@ fn request(invocation: &Invocation, attempt: &Attempt) -> http::Result<Request<B
     }
     request.headers_mut().insert(headers::SKEP_ATTEMPT, HeaderValue::from(attempt.number));
     request.headers_mut().insert(headers::SKEP_ATTEMPTS, HeaderValue::from(attempt.most));
+    request.extensions_mut().insert(attempt.taker.clone());
     Ok(request)
 }
 

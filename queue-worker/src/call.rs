@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use skep_bus::{Delivery, Error, Standing};
 use skep_dispatch::Function;
-use skep_protocol::{CallRecord, CallState, Invocation, LastAttempt, RetryPolicy};
+use skep_protocol::{CallRecord, CallState, Invocation, RetryPolicy};
 use time::OffsetDateTime;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -144,13 +144,8 @@ impl Worker {
         outcome: &Outcome,
         wait: Duration,
     ) {
-        let last_attempt = LastAttempt {
-            number: attempt.number,
-            status: outcome.status(),
-            reason: outcome.reason(),
-            next_at: OffsetDateTime::now_utc() + wait,
-        };
-        let next = Invocation { last_attempt: Some(last_attempt), was_begun: false, ..invocation.clone() };
+        let last_attempt = Some(attempt.before(invocation, outcome, wait));
+        let next = Invocation { last_attempt, was_begun: false, ..invocation.clone() };
         let mut pause = Duration::from_millis(100);
         loop {
             match self.bus.delay(&next).await {

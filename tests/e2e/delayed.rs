@@ -9,8 +9,8 @@ use crate::bus::{invocation, queued, record, start, take};
 
 fn after_attempt(id: &str, number: u64, wait: time::Duration) -> Invocation {
     let next_at = OffsetDateTime::now_utc() + wait;
-    let last_attempt =
-        LastAttempt { number, status: Some(500), reason: "the function\nanswered 500".to_owned(), next_at };
+    let reason = "the function\nanswered 500".to_owned();
+    let last_attempt = LastAttempt { number, status: Some(500), reason, next_at, told: Vec::new() };
     Invocation { last_attempt: Some(last_attempt), ..invocation("f", id) }
 }
 

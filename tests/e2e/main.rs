@@ -37,4 +37,5 @@ mod storm;
 mod streaming;
 mod sync;
 mod system;
+mod timeline;
 mod up;

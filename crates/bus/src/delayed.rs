@@ -6,9 +6,9 @@
 use async_nats::{
     HeaderMap,
     header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_SCHEDULE, NATS_SCHEDULE_TARGET},
-    jetstream::{message::StreamMessage, stream::DirectGetErrorKind},
+    jetstream::message::StreamMessage,
 };
-use skep_protocol::{CallId, CallState, CallStatus, FunctionName, Invocation};
+use skep_protocol::{CallId, CallStatus, Invocation};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{Bus, Error, Queue, Result, Submitted, records, wire};
@@ -105,30 +105,6 @@ impl Bus {
 
     pub(crate) async fn find_delayed(&self, id: &CallId) -> Result<Option<StreamMessage>> {
         records::find(&self.streams.delayed, self.subjects.delayed_by_id(id)).await
-    }
-
-    /// Calls that wait for their time in this state, of one function or of all; at most `limit`.
-    pub async fn delayed_calls(
-        &self,
-        function: Option<&FunctionName>,
-        state: CallState,
-        limit: usize,
-    ) -> Result<Vec<CallStatus>> {
-        let subject = self.subjects.delayed_of(function);
-        let (mut calls, mut after) = (Vec::new(), 0);
-        // A work queue has one consumer a subject, so its messages are looked at one by one.
-        while calls.len() < limit {
-            let found = self.streams.delayed.direct_get_next_for_subject(subject.as_str(), Some(after + 1)).await;
-            let message = match found {
-                Ok(message) => message,
-                Err(error) if error.kind() == DirectGetErrorKind::NotFound => break,
-                Err(error) => return Err(Error::unavailable(error)),
-            };
-            after = message.sequence;
-            // What cannot be read becomes a dead letter when it is due.
-            calls.extend(status(&message).ok().filter(|status| status.state == state));
-        }
-        Ok(calls)
     }
 }
 

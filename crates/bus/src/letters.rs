@@ -1,20 +1,12 @@
 //! Looking at dead letters, and removing them.
 
-use async_nats::{
-    HeaderMap,
-    jetstream::{consumer::pull, message::StreamMessage},
-};
+use async_nats::{HeaderMap, jetstream::message::StreamMessage};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use skep_protocol::{CallId, DeadKind, DeadLetterInfo, FunctionName};
 use time::OffsetDateTime;
-use tokio::time::{Duration, timeout};
 
-use crate::{Bus, Error, Result, records, wire};
-
-/// A list is given up when nothing of it has come for so long.
-const LISTED_WITHIN: Duration = Duration::from_secs(5);
+use crate::{Bus, Error, Result, looking::Looking, records, wire};
 
 /// Which letters are meant.
 #[derive(Clone, Debug, Default)]
@@ -51,33 +43,15 @@ impl Letter {
 impl Bus {
     /// The oldest letters that the filter admits, at most `limit`.
     pub async fn letters(&self, filter: &LetterFilter, limit: usize) -> Result<Vec<DeadLetterInfo>> {
-        let config = pull::OrderedConfig {
-            filter_subject: self.subjects.dead_of(filter.function.as_ref()),
-            headers_only: true,
-            deliver_policy: match filter.after.checked_add(1) {
-                Some(start_sequence) => {
-                    async_nats::jetstream::consumer::DeliverPolicy::ByStartSequence { start_sequence }
-                }
-                None => return Ok(Vec::new()),
-            },
-            ..pull::OrderedConfig::default()
-        };
-        let consumer = self.streams.dead.create_consumer(config).await.map_err(Error::unavailable)?;
-        let waiting = usize::try_from(consumer.cached_info().num_pending).unwrap_or(usize::MAX);
-        let mut messages = consumer.messages().await.map_err(Error::unavailable)?;
+        let subject = self.subjects.dead_of(filter.function.as_ref());
+        let mut looking = Looking::begin(&self.streams.dead, subject, filter.after).await?;
         let mut letters = Vec::new();
-        for _ in 0..waiting {
-            if letters.len() >= limit {
-                break;
-            }
-            let next = timeout(LISTED_WITHIN, messages.next()).await.map_err(Error::unavailable)?;
-            let Some(message) = next else { break };
-            let message = message.map_err(Error::unavailable)?;
-            let Ok(stored) = message.info() else { continue };
-            let headers = message.headers.clone().unwrap_or_default();
-            let info = info_of(&message.subject, &headers, stored.published, stored.stream_sequence);
+        while letters.len() < limit {
+            let Some(seen) = looking.next().await? else { break };
+            let info = info_of(&seen.subject, &seen.headers, seen.published, seen.sequence);
             letters.extend(info.filter(|info| filter.admits(info)));
         }
+        looking.end().await;
         Ok(letters)
     }
 

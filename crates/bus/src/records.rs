@@ -67,7 +67,12 @@ impl Bus {
 }
 
 pub(crate) async fn find(stream: &Stream, subject: String) -> Result<Option<StreamMessage>> {
-    match stream.direct_get_next_for_subject(subject, None).await {
+    find_after(stream, subject, 0).await
+}
+
+/// The first message of a subject behind a place in the stream.
+pub(crate) async fn find_after(stream: &Stream, subject: String, after: u64) -> Result<Option<StreamMessage>> {
+    match stream.direct_get_next_for_subject(subject, Some(after.saturating_add(1))).await {
         Ok(message) => Ok(Some(message)),
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::unavailable(error)),

@@ -10,6 +10,9 @@ use skep_protocol::Subjects;
 
 use crate::{Error, Result, lease};
 
+/// So many tries of a callback are kept, the last ones.
+const MOST_TRIES: i64 = 32;
+
 pub(crate) struct Streams {
     /// Accepted calls that are not finished.
     pub(crate) invoke: Stream,
@@ -19,6 +22,8 @@ pub(crate) struct Streams {
     pub(crate) delayed: Stream,
     /// Records of finished calls.
     pub(crate) calls: Stream,
+    /// Tries to deliver callbacks, where the first one came to nothing.
+    pub(crate) tries: Stream,
     /// What was given up.
     pub(crate) dead: Stream,
     /// What is deployed and where it can be reached.
@@ -75,6 +80,15 @@ pub(crate) async fn ensure(
         max_age: keep_records,
         ..one_per_subject.clone()
     };
+    let tries = Config {
+        name: subjects.stream("TRIES"),
+        description: Some("tries to deliver callbacks, where the first one came to nothing".to_owned()),
+        subjects: vec![subjects.callback_try_all()],
+        max_messages_per_subject: MOST_TRIES,
+        allow_direct: true,
+        max_age: keep_records,
+        ..Config::default()
+    };
     let dead = Config {
         name: subjects.stream("DEAD"),
         description: Some("calls that could not be run, with their reason".to_owned()),
@@ -95,6 +109,7 @@ pub(crate) async fn ensure(
         publish: ensure_stream(jetstream, publish).await?,
         delayed: ensure_stream(jetstream, delayed).await?,
         calls: ensure_stream(jetstream, calls).await?,
+        tries: ensure_stream(jetstream, tries).await?,
         dead: ensure_stream(jetstream, dead).await?,
         functions: jetstream.create_or_update_key_value(functions).await.map_err(Error::unavailable)?,
         namespaces: jetstream.create_or_update_key_value(namespaces).await.map_err(Error::unavailable)?,

@@ -6,12 +6,13 @@
 use async_nats::{HeaderMap as NatsHeaders, HeaderName as NatsHeaderName};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::{Serialize, de::DeserializeOwned};
 use skep_protocol::{CallRecord, CallStatus, Invocation, LastAttempt};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(crate) const CALL_ID: &str = "Skep-Call-Id";
 const CALLERS_ID: &str = "Skep-Callers-Id";
-const FUNCTION: &str = "Skep-Function";
+pub(crate) const FUNCTION: &str = "Skep-Function";
 const METHOD: &str = "Skep-Method";
 const PATH: &str = "Skep-Path";
 const QUERY: &str = "Skep-Query";
@@ -24,6 +25,7 @@ pub(crate) const NEXT_AT: &str = "Skep-Next-At";
 pub(crate) const LAST_STATUS: &str = "Skep-Last-Status";
 pub(crate) const LAST_ANSWER: &str = "Skep-Last-Answer";
 const HISTORY: &str = "Skep-History";
+const TOLD: &str = "Skep-Told";
 pub(crate) const STATUS: &str = "Skep-Status";
 pub(crate) const REASON: &str = "Skep-Reason";
 const HTTP_PREFIX: &str = "Http-";
@@ -57,16 +59,12 @@ pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
     if invocation.was_begun {
         headers.insert(BEGUN, "true");
     }
-    // Its texts and times can always be written.
-    if let Ok(history) = serde_json::to_string(&invocation.history)
-        && !invocation.history.is_empty()
-    {
-        headers.insert(HISTORY, history);
-    }
+    insert_list(&mut headers, HISTORY, &invocation.history);
     if let Some(last) = &invocation.last_attempt {
         headers.insert(ATTEMPTS, last.number.to_string());
         headers.insert(NEXT_AT, timestamp(last.next_at));
         headers.insert(REASON, one_line(&last.reason));
+        insert_list(&mut headers, TOLD, &last.told);
         if let Some(status) = last.status {
             headers.insert(LAST_STATUS, status.to_string());
         }
@@ -99,11 +97,7 @@ pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invo
         run_at: text(headers, RUN_AT).map(|_| read_timestamp(headers, RUN_AT)).transpose()?,
         was_begun: text(headers, BEGUN).is_some(),
         last_attempt: text(headers, ATTEMPTS).map(|_| read_last_attempt(headers)).transpose()?,
-        history: text(headers, HISTORY)
-            .map(serde_json::from_str)
-            .transpose()
-            .map_err(|error| format!("{HISTORY}: {error}"))?
-            .unwrap_or_default(),
+        history: read_list(headers, HISTORY)?,
     })
 }
 
@@ -113,7 +107,22 @@ fn read_last_attempt(headers: &NatsHeaders) -> Result<LastAttempt, Unreadable> {
         status: text(headers, LAST_STATUS).map(|_| parsed(headers, LAST_STATUS)).transpose()?,
         reason: text(headers, REASON).unwrap_or_default().to_owned(),
         next_at: read_timestamp(headers, NEXT_AT)?,
+        told: read_list(headers, TOLD)?,
     })
+}
+
+/// A list as JSON, if there is anything in it. Its texts and times can always be written.
+fn insert_list<T: Serialize>(headers: &mut NatsHeaders, name: &'static str, list: &[T]) {
+    if let Ok(written) = serde_json::to_string(list)
+        && !list.is_empty()
+    {
+        headers.insert(name, written);
+    }
+}
+
+fn read_list<T: DeserializeOwned>(headers: &NatsHeaders, name: &'static str) -> Result<Vec<T>, Unreadable> {
+    let list = text(headers, name).map(serde_json::from_str).transpose();
+    Ok(list.map_err(|error| format!("{name}: {error}"))?.unwrap_or_default())
 }
 
 fn read_timestamp(headers: &NatsHeaders, name: &'static str) -> Result<OffsetDateTime, Unreadable> {
@@ -211,7 +220,7 @@ fn unescape(text: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use skep_protocol::{CallId, CallState, PastEnd};
+    use skep_protocol::{CallId, CallState, PastAttempt, PastEnd};
 
     use super::*;
 
@@ -240,6 +249,15 @@ mod tests {
                 status: Some(503),
                 reason: "the function answered 503".to_owned(),
                 next_at: OffsetDateTime::from_unix_timestamp(1_700_000_100).unwrap(),
+                told: vec![PastAttempt {
+                    number: 3,
+                    started_at: OffsetDateTime::UNIX_EPOCH,
+                    duration_seconds: 0.25,
+                    replica: Some("figlet-1".to_owned()),
+                    status: Some(503),
+                    reason: "the function answered 503".to_owned(),
+                    next_at: OffsetDateTime::UNIX_EPOCH,
+                }],
             }),
             history: vec![PastEnd {
                 dead_at: OffsetDateTime::UNIX_EPOCH,
@@ -261,20 +279,14 @@ mod tests {
     fn a_record_survives_the_bus() {
         let record = CallRecord {
             status: CallStatus {
-                call_id: CallId::generate(),
-                function: "figlet".to_owned(),
                 state: CallState::Failed,
                 status: Some(500),
                 attempts: 2,
-                max_attempts: Some(10),
-                accepted_at: OffsetDateTime::UNIX_EPOCH,
-                next_attempt_at: None,
-                started_at: None,
                 finished_at: Some(OffsetDateTime::UNIX_EPOCH),
                 duration_seconds: Some(0.5),
+                replica: Some("figlet-1".to_owned()),
                 reason: Some("line one\nline two".to_owned()),
-                callback_url: None,
-                history: Vec::new(),
+                ..CallStatus::accepted(CallId::generate(), "figlet", OffsetDateTime::UNIX_EPOCH)
             },
             headers: HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))]),
             body: Bytes::from_static(b"x"),

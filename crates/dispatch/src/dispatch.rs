@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Body, BodyError, Error, Function, Registry, Result, balance,
+    Body, BodyError, Error, Function, Registry, Result, Taker, balance,
     connection::Connection,
     endpoint::Endpoint,
     metrics::Metrics,
@@ -163,6 +163,9 @@ impl Dispatch {
             let Some(endpoint) = balance::choose(&function.endpoints) else {
                 return Err(Failed { error: Error::NoReplica(function.name.clone()), unsent: Some(request.into()) });
             };
+            if let Some(taker) = request.extensions().get::<Taker>() {
+                taker.is(&endpoint.instance);
+            }
             let in_flight = InFlight::begin(endpoint);
             let mut connection = match self.connection(endpoint).await {
                 Ok(connection) => connection,

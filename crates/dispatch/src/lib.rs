@@ -12,6 +12,7 @@ mod function;
 mod metrics;
 mod registry;
 mod response;
+mod taker;
 mod usage;
 mod wake;
 
@@ -22,6 +23,7 @@ pub use dispatch::{Dispatch, DispatchConfig};
 pub use error::{Error, Result};
 pub use function::Function;
 pub use registry::Registry;
+pub use taker::Taker;
 
 /// A body that streams, of a request or of an answer.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;

@@ -1,12 +1,14 @@
 //! What became of a call.
 
+use std::str::FromStr;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::{CallId, PastEnd, headers};
+use crate::{CallId, PastAttempt, PastEnd, headers};
 
 /// Where an asynchronous call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +32,30 @@ pub enum CallState {
     Cancelled,
 }
 
+impl FromStr for CallState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let state = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        state.ok_or_else(|| {
+            let all = Self::ALL.map(Self::as_str).join(", ");
+            format!("{:?} is not one of {all}", text.chars().take(40).collect::<String>())
+        })
+    }
+}
+
 impl CallState {
+    pub const ALL: [Self; 8] = [
+        Self::Scheduled,
+        Self::Queued,
+        Self::Running,
+        Self::Retrying,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Dead,
+        Self::Cancelled,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Scheduled => "scheduled",
@@ -76,12 +101,15 @@ impl CallStatus {
             attempts: 0,
             max_attempts: None,
             accepted_at,
+            run_at: None,
             next_attempt_at: None,
             started_at: None,
+            replica: None,
             finished_at: None,
             duration_seconds: None,
             reason: None,
             callback_url: None,
+            past_attempts: Vec::new(),
             history: Vec::new(),
         }
     }
@@ -148,11 +176,17 @@ pub struct CallStatus {
     pub max_attempts: Option<u64>,
     #[serde(with = "time::serde::rfc3339")]
     pub accepted_at: OffsetDateTime,
+    /// When it was to run first, if that was later.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub run_at: Option<OffsetDateTime>,
     /// When a call that waits is due.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<OffsetDateTime>,
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub started_at: Option<OffsetDateTime>,
+    /// The replica that took the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<String>,
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<OffsetDateTime>,
     /// Seconds of the last attempt.
@@ -163,6 +197,9 @@ pub struct CallStatus {
     pub reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<Url>,
+    /// The attempts before the last one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past_attempts: Vec<PastAttempt>,
     /// How it ended before it was sent on its way again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastEnd>,

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, header};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::{CallId, CallState, CallStatus, FunctionName, PastEnd, headers};
+use crate::{CallId, CallState, CallStatus, FunctionName, PastAttempt, PastEnd, headers};
 
 /// An accepted call: the caller's raw body, and everything else that the function or the callback needs.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ pub struct Invocation {
 }
 
 /// An attempt that is to be followed by another one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LastAttempt {
     /// Counted from 1.
     pub number: u64,
@@ -47,6 +47,8 @@ pub struct LastAttempt {
     pub reason: String,
     /// When the next one is due.
     pub next_at: OffsetDateTime,
+    /// What is told of all attempts so far, this one included.
+    pub told: Vec<PastAttempt>,
 }
 
 impl Invocation {
@@ -79,6 +81,8 @@ impl Invocation {
             attempts: self.attempts(),
             status: last.and_then(|last| last.status),
             reason: last.map(|last| last.reason.clone()),
+            run_at: self.run_at,
+            past_attempts: last.map(|last| last.told.clone()).unwrap_or_default(),
             history: self.history.clone(),
             ..accepted
         }

@@ -19,6 +19,7 @@ mod scaling;
 mod schedule;
 mod subject;
 mod system;
+mod timeline;
 
 pub use call::{CallRecord, CallState, CallStatus};
 pub use callback::{CallbackTarget, parse_callback, without_credentials};
@@ -38,6 +39,7 @@ pub use scaling::{
     Alert, AlertStatus, AlertWebhook, SCALE_FACTOR, SCALE_MAX, SCALE_MIN, SCALE_ZERO, SCALE_ZERO_DURATION, Scaling,
     ScalingAlert,
 };
-pub use schedule::take_run_at;
+pub use schedule::{parse_past, take_run_at};
 pub use subject::{LANES, Subjects, lane_of};
 pub use system::{DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VersionInfo};
+pub use timeline::{CallDetails, CallEvent, CallNews, CallbackTry, PastAttempt, Step, timeline};

@@ -35,6 +35,21 @@ pub fn take_run_at(map: &mut HeaderMap, now: OffsetDateTime) -> Result<Option<Of
     Ok((at > now).then_some(at))
 }
 
+/// Reads a time that is over: RFC 3339, or how long ago (`15m`).
+pub fn parse_past(text: &str, now: OffsetDateTime) -> Result<OffsetDateTime, String> {
+    let text = text.trim();
+    if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339) {
+        return Ok(at);
+    }
+    let ago = parse_duration(text).ok().and_then(|ago| now.checked_sub(ago.try_into().ok()?));
+    ago.ok_or_else(|| {
+        format!(
+            "{:?} is neither a time (2030-01-31T08:00:00Z) nor how long ago (15m)",
+            text.chars().take(40).collect::<String>()
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
@@ -75,5 +90,16 @@ mod tests {
             assert!(said.starts_with(&format!("{name}: ")), "{said}");
         }
         assert!(check(&[(DELAY, "1s"), (RUN_AT, "2026-01-02T00:00:00Z")]).is_err());
+    }
+
+    #[test]
+    fn a_past_time_is_written_out_or_counted_back() {
+        let now = OffsetDateTime::parse("2026-01-01T00:01:00Z", &Rfc3339).unwrap();
+        let past = |text: &str| parse_past(text, now).map(|at| (now - at).whole_seconds());
+        assert_eq!(past("2026-01-01T00:00:00Z"), Ok(60));
+        assert_eq!([past("90s"), past("2m"), past("7")], [Ok(90), Ok(120), Ok(7)]);
+        for bad in ["", "yesterday", "-1s", "2026-01-01", "9999999999999999999"] {
+            assert!(past(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -56,6 +56,12 @@ impl Subjects {
         format!("{}.invoke.*.*.*", self.prefix)
     }
 
+    /// The accepted calls of one function, or of all.
+    pub fn invoke_of(&self, function: Option<&FunctionName>) -> String {
+        let function = function.map_or("*", FunctionName::as_str);
+        format!("{}.invoke.*.{function}.*", self.prefix)
+    }
+
     /// What one lane's consumer reads.
     pub fn invoke_lane(&self, lane: u32) -> String {
         format!("{}.invoke.{lane}.*.*", self.prefix)
@@ -131,6 +137,15 @@ impl Subjects {
     /// What the callback consumer reads.
     pub fn record_callbacks(&self) -> String {
         format!("{}.calls.callback.*", self.prefix)
+    }
+
+    /// Where tries to deliver a call's callback are kept.
+    pub fn callback_try(&self, id: &CallId) -> String {
+        format!("{}.tries.{id}", self.prefix)
+    }
+
+    pub fn callback_try_all(&self) -> String {
+        format!("{}.tries.*", self.prefix)
     }
 
     /// Where a call that could not be run is kept; the function is `NAME`, `NAME.NAMESPACE`, or a token that is no valid name.

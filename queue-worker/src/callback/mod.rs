@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header};
 use skep_bus::{DeadLetter, Delivery};
-use skep_protocol::{CallRecord, CallState, CallbackTarget, DeadKind, headers};
+use skep_protocol::{CallRecord, CallState, CallbackTarget, CallbackTry, DeadKind, headers};
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -91,6 +91,9 @@ impl Worker {
         let next = match self.try_once(delivery.delivered, record, url).await {
             Tried::Taken => {
                 self.metrics.count_callback("delivered");
+                if delivery.delivered > 1 {
+                    self.keep_try(delivery, record, None, None).await;
+                }
                 debug!(call_id = %record.status.call_id, tries = delivery.delivered, "callback delivered");
                 return delivery.ack().await;
             }
@@ -107,6 +110,7 @@ impl Worker {
         match next {
             Next::Again { after, reason } => {
                 warn!(call_id = %record.status.call_id, tries = delivery.delivered, reason, "callback failed; trying again");
+                self.keep_try(delivery, record, Some(reason), Some(after)).await;
                 delivery.again_after(after).await;
             }
             Next::GiveUp { reason } => self.give_up(delivery, record, &reason).await,
@@ -168,8 +172,25 @@ impl Worker {
         self.config.keep_records.mul_f64(0.75)
     }
 
+    /// Tells whoever looks at the call; nothing depends on it, and a callback that is taken at once costs no write.
+    async fn keep_try(
+        &self,
+        delivery: &Delivery<CallRecord>,
+        record: &CallRecord,
+        reason: Option<String>,
+        again_after: Option<Duration>,
+    ) {
+        let at = OffsetDateTime::now_utc();
+        let next_at = again_after.map(|after| at + after);
+        let one = CallbackTry { number: delivery.delivered, at, reason, next_at };
+        if let Err(error) = self.bus.keep_callback_try(&record.status, &one).await {
+            debug!(error = error.chain(), call_id = %record.status.call_id, "a try of a callback is not kept");
+        }
+    }
+
     /// The record stays; the callback that could not be delivered is kept as a dead letter.
     async fn give_up(&self, delivery: &Delivery<CallRecord>, record: &CallRecord, reason: &str) {
+        self.keep_try(delivery, record, Some(reason.to_owned()), None).await;
         let reason = format!("the callback could not be delivered: {reason}");
         let letter = DeadLetter {
             kind: DeadKind::Callback,

@@ -1,0 +1,74 @@
+//! Looking through a stream, without the bodies of its messages.
+
+use std::time::Duration;
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        consumer::{DeliverPolicy, pull},
+        stream::Stream,
+    },
+};
+use futures_util::StreamExt;
+use time::OffsetDateTime;
+use tokio::time::timeout;
+
+use crate::{Error, Result};
+
+/// A look is given up when nothing of it has come for so long.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Messages of a subject in their order, as far as they were there when the look began.
+pub(crate) struct Looking {
+    messages: pull::Ordered,
+    left: u64,
+    stream: Stream,
+    consumer: String,
+}
+
+/// A message without its body.
+pub(crate) struct Seen {
+    pub(crate) subject: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) published: OffsetDateTime,
+    pub(crate) sequence: u64,
+}
+
+impl Looking {
+    /// Begins behind a place in the stream.
+    pub(crate) async fn begin(stream: &Stream, subject: String, after: u64) -> Result<Self> {
+        let config = pull::OrderedConfig {
+            filter_subject: subject,
+            headers_only: true,
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after.saturating_add(1) },
+            ..pull::OrderedConfig::default()
+        };
+        let consumer = stream.create_consumer(config).await.map_err(Error::unavailable)?;
+        let info = consumer.cached_info();
+        let (left, name) = (info.num_pending, info.name.clone());
+        let messages = consumer.messages().await.map_err(Error::unavailable)?;
+        Ok(Self { messages, left, stream: stream.clone(), consumer: name })
+    }
+
+    /// Takes away what the server keeps for it; else it goes by itself after half a minute.
+    pub(crate) async fn end(self) {
+        drop(self.messages);
+        let _ = self.stream.delete_consumer(&self.consumer).await;
+    }
+
+    /// The next message; `None` when all have been seen.
+    pub(crate) async fn next(&mut self) -> Result<Option<Seen>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let next = timeout(WITHIN, self.messages.next()).await.map_err(Error::unavailable)?;
+        let Some(message) = next else { return Ok(None) };
+        let message = message.map_err(Error::unavailable)?;
+        let Ok(info) = message.info() else { return Ok(None) };
+        let (published, sequence) = (info.published, info.stream_sequence);
+        // Some may have gone since the look began.
+        self.left = self.left.saturating_sub(1).min(info.pending);
+        let headers = message.headers.clone().unwrap_or_default();
+        Ok(Some(Seen { subject: message.subject.to_string(), headers, published, sequence }))
+    }
+}

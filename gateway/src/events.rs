@@ -1,0 +1,158 @@
+//! `/system/events` and `/system/calls/{id}/events`: steps of calls as they come, as server-sent events.
+//!
+//! A stream ends when its call does, after an hour, or when this gateway is told to stop; a client that goes on asks again.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    extract::State,
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+    routing::get,
+};
+use futures_util::{Stream, StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use skep_protocol::{CallEvent, CallId, CallNews, Step};
+use time::OffsetDateTime;
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::sleep,
+};
+
+use crate::{
+    Error, Result, Routes,
+    app::App,
+    calls,
+    input::{Queried, Segment},
+};
+
+/// Streams that are open at once.
+pub(crate) const MOST_FOLLOWERS: usize = 128;
+const LONGEST_STREAM: Duration = Duration::from_secs(3600);
+/// A stream that says nothing for so long says that it is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// That a call was begun is not stored, so it is looked for.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// What is heard of is stored a little later.
+const STORED_AFTER: Duration = Duration::from_millis(10);
+/// Steps that wait for a client that reads slowly; one that is slower still is cut off.
+const MOST_WAITING: usize = 1024;
+
+pub(crate) fn routes() -> Routes {
+    vec![("/system/events", get(all)), ("/system/calls/{id}/events", get(of_call))]
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    function: Option<String>,
+}
+
+/// The steps of all calls, or of one function's, from now on.
+async fn all(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Response> {
+    let function = wanted.function.as_deref().map(|name| app.named(name, "")).transpose()?;
+    let place = place(&app)?;
+    let mut news = Box::pin(app.require_bus()?.news(function.as_ref()).await?);
+    let (sender, receiver) = mpsc::channel::<CallNews>(MOST_WAITING);
+    let shutdown = app.shutdown.clone();
+    // What is heard is taken at once, so that no bodies of calls pile up.
+    app.tasks.spawn(async move {
+        let _place = place;
+        loop {
+            let next = tokio::select! {
+                next = news.next() => next,
+                () = sender.closed() => return,
+                () = shutdown.cancelled() => return,
+            };
+            let Some(next) = next else { return };
+            if sender.try_send(next).is_err() {
+                return;
+            }
+        }
+    });
+    let events = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
+    Ok(answer(&app, events.map(|news| written(news.event.event, &news))))
+}
+
+/// The steps of one call, from the first one to its end.
+async fn of_call(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Response> {
+    let id: CallId = id.parse()?;
+    let place = place(&app)?;
+    let changes = Box::pin(app.require_bus()?.changes_of(&id).await?);
+    let mut following = Following {
+        app: Arc::clone(&app),
+        id,
+        changes,
+        told: HashSet::new(),
+        to_tell: VecDeque::new(),
+        has_ended: false,
+        _place: place,
+    };
+    following.look().await?;
+    let events = stream::unfold(following, async |mut following| Some((following.next().await?, following)));
+    Ok(answer(&app, events.map(|event| written(event.event, &event))))
+}
+
+/// A call that someone follows.
+struct Following {
+    app: Arc<App>,
+    id: CallId,
+    changes: Pin<Box<dyn Stream<Item = ()> + Send>>,
+    told: HashSet<(OffsetDateTime, Step)>,
+    to_tell: VecDeque<CallEvent>,
+    has_ended: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Following {
+    async fn next(&mut self) -> Option<CallEvent> {
+        loop {
+            if let Some(event) = self.to_tell.pop_front() {
+                return Some(event);
+            }
+            if self.has_ended {
+                return None;
+            }
+            tokio::select! {
+                Some(()) = self.changes.next() => sleep(STORED_AFTER).await,
+                () = sleep(LOOK_AGAIN) => {}
+            }
+            match self.look().await {
+                // While the bus is away there is nothing to tell.
+                Ok(()) | Err(Error::Bus(_) | Error::Disconnected) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<()> {
+        let details = calls::details_of(&self.app, &self.id).await?;
+        self.has_ended = details.status.state.is_final();
+        let told = &mut self.told;
+        self.to_tell.extend(details.timeline.into_iter().filter(|event| told.insert((event.at, event.event))));
+        Ok(())
+    }
+}
+
+fn place(app: &App) -> Result<OwnedSemaphorePermit> {
+    Arc::clone(&app.followers).try_acquire_owned().map_err(|_| Error::TooManyFollowers)
+}
+
+fn answer(app: &App, events: impl Stream<Item = Result<Event, axum::Error>> + Send + 'static) -> Response {
+    let shutdown = app.shutdown.clone();
+    let end = async move {
+        shutdown.run_until_cancelled(sleep(LONGEST_STREAM)).await;
+    };
+    Sse::new(events.take_until(Box::pin(end))).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+}
+
+fn written(step: Step, event: &impl Serialize) -> Result<Event, axum::Error> {
+    Event::default().event(step.as_str()).json_data(event)
+}
