@@ -4,7 +4,8 @@ use clap::CommandFactory;
 
 use crate::args::Cli;
 
-const ALIASES: [(&str, &str); 10] = [
+const ALIASES: [(&str, &str); 11] = [
+    ("gateway", "OPENFAAS_URL"),
     ("scale_from_zero", "scale_from_zero"),
     ("function_namespace", "function_namespace"),
     ("upstream_timeout", "upstream_timeout"),
@@ -19,11 +20,11 @@ const ALIASES: [(&str, &str); 10] = [
 
 /// The command line, with OpenFaaS's variables where skep's are absent.
 pub(crate) fn command() -> clap::Command {
-    let subcommands: Vec<String> = Cli::command().get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-    subcommands.iter().fold(Cli::command(), |command, name| command.mut_subcommand(name, with_aliases))
+    with_aliases(Cli::command())
 }
 
-fn with_aliases(mut command: clap::Command) -> clap::Command {
+fn with_aliases(command: clap::Command) -> clap::Command {
+    let mut command = command.mut_subcommands(with_aliases);
     for (setting, alias) in ALIASES {
         let own_is_set =
             std::env::vars_os().any(|(name, _)| name == format!("SKEP_{}", setting.to_uppercase()).as_str());

@@ -7,6 +7,8 @@ use skep_protocol::{Backoff, DefaultNamespace, RetryCodes, Subjects};
 use skep_provider::DockerHost;
 use skep_queue_worker::{Allowance, SubjectPattern};
 
+use crate::client::args::{CallsCommand, DeadCommand, DescribeArgs};
+
 /// Functions as a Service for your own machines: HTTP calls, webhooks and NATS messages in, any program runs, nothing accepted is lost.
 #[derive(Debug, Parser)]
 #[command(name = "skep", version, propagate_version = true)]
@@ -31,6 +33,14 @@ pub(crate) enum Command {
     /// Start or stop the platform as a stack of a Docker Swarm
     #[command(subcommand)]
     Swarm(SwarmCommand),
+    /// Look at queued calls and take them back
+    #[command(subcommand)]
+    Calls(CallsCommand),
+    /// Look at calls and callbacks that were given up, send them on their way again, or remove them
+    #[command(subcommand)]
+    Dead(DeadCommand),
+    /// Describe a function, and what is done with a queued call of it that does not go well
+    Describe(DescribeArgs),
     /// Look at this machine and its Swarm, and say what is wrong and how to mend it
     Doctor(DoctorArgs),
     /// Ask the role in this container whether it is ready; exit code 0 if it is

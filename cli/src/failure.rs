@@ -8,6 +8,8 @@ pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 pub(crate) enum Failure {
     /// A setting, a file or the surroundings are not as they must be; exit code 2.
     Setting(String),
+    /// What was asked for is not there; exit code 3.
+    Missing(String),
     /// Anything else; exit code 1.
     Internal(anyhow::Error),
 }
@@ -21,10 +23,23 @@ impl Failure {
         Self::Internal(error.into())
     }
 
+    /// What several steps together came to: nothing if none failed, the failure itself if it is one, else all reasons.
+    pub(crate) fn all(mut failures: Vec<Self>) -> Result<()> {
+        match failures.len() {
+            0 => Ok(()),
+            1 => Err(failures.remove(0)),
+            _ => {
+                let reasons: Vec<String> = failures.iter().map(Self::to_string).collect();
+                Err(Self::Internal(anyhow::anyhow!(reasons.join("; "))))
+            }
+        }
+    }
+
     /// Says on STDERR, in one line, why the program ends.
     pub(crate) fn report(&self) -> ExitCode {
         let code = match self {
             Self::Setting(_) => 2,
+            Self::Missing(_) => 3,
             Self::Internal(_) => 1,
         };
         // Nothing is left to be done if STDERR is closed.
@@ -36,7 +51,7 @@ impl Failure {
 impl Display for Failure {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Setting(message) => formatter.write_str(message),
+            Self::Setting(message) | Self::Missing(message) => formatter.write_str(message),
             Self::Internal(error) => write!(formatter, "{error:#}"),
         }
     }

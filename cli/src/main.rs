@@ -2,6 +2,7 @@
 
 mod aliases;
 mod args;
+mod client;
 mod doctor;
 mod failure;
 mod guard;
@@ -47,6 +48,9 @@ fn start(cli: Cli) -> Result<()> {
             Command::QueueWorker(args) => Box::pin(roles::queue_worker(*args)).await,
             Command::Controller(args) => Box::pin(roles::controller(*args)).await,
             Command::Swarm(command) => swarm::run(command).await,
+            Command::Calls(command) => client::calls(command).await,
+            Command::Dead(command) => client::dead(command).await,
+            Command::Describe(args) => client::describe(args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Healthcheck(args) => healthcheck::run(args).await,
             Command::Guard(_) => Ok(()),

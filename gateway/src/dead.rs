@@ -10,9 +10,12 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use skep_bus::{Edit, Letter, LetterFilter, Redriven};
-use skep_protocol::{CallId, DeadKind, DeadLetterInfo, PastEnd, without_credentials};
+use skep_protocol::{
+    CallId, DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInfo, DeadRefused, DeadRequest,
+    without_credentials,
+};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
@@ -95,55 +98,24 @@ impl Kind {
     }
 }
 
-/// A letter with the request, or the answer, that it is about.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Shown {
-    #[serde(flatten)]
-    info: DeadLetterInfo,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request: Option<Sent>,
-    /// The bytes in base64.
-    body: String,
-    /// The same as text, where it is text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    /// The beginning of the last answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_answer: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Sent {
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    query: Option<String>,
-    headers: Vec<(String, String)>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    callback_url: Option<String>,
-    /// Its ends so far, this one included.
-    history: Vec<PastEnd>,
-}
-
 async fn show(
     State(app): State<Arc<App>>,
     Segment(id): Segment,
     Queried(Kind { kind }): Queried<Kind>,
-) -> Result<Json<Shown>> {
+) -> Result<Json<DeadLetterContent>> {
     let letter = find(&app, &id, kind).await?;
     let request = match kind {
         DeadKind::Call => app.bus.request_of(&letter).ok(),
         DeadKind::Callback => None,
     };
-    let request = request.map(|call| Sent {
+    let request = request.map(|call| DeadRequest {
         path: call.path,
         query: call.query,
         headers: call.headers.iter().map(|(name, value)| (name.to_string(), lossy(value.as_bytes()))).collect(),
         callback_url: call.callback.map(|url| without_credentials(url).to_string()),
         history: call.history,
     });
-    Ok(Json(Shown {
+    Ok(Json(DeadLetterContent {
         request,
         body: STANDARD.encode(&letter.body),
         text: std::str::from_utf8(&letter.body).ok().map(str::to_owned),
@@ -162,65 +134,33 @@ async fn remove(
     Ok(StatusCode::OK)
 }
 
-/// How many letters something was done with, and with which not.
-#[derive(Default, Serialize)]
-struct Done {
-    done: usize,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    refused: Vec<Refused>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Refused {
-    call_id: CallId,
-    reason: String,
-}
-
 /// Removes the oldest letters that are meant, at most `limit`.
-async fn purge(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<Done>> {
+async fn purge(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<DeadDone>> {
     let letters = app.require_bus()?.letters(&wanted.filter(&app)?, wanted.limit()).await?;
     for letter in &letters {
         app.bus.remove_letter(letter.sequence).await?;
     }
-    Ok(Json(Done { done: letters.len(), refused: Vec::new() }))
+    Ok(Json(DeadDone { done: letters.len(), refused: Vec::new() }))
 }
 
-/// What is to be changed before it is sent again.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Changes {
-    text: Option<String>,
-    /// Base64; counts where there is no text.
-    body: Option<String>,
-    path: Option<String>,
-    query: Option<String>,
-    #[serde(default)]
-    headers: std::collections::BTreeMap<String, Option<String>>,
-}
-
-impl Changes {
-    fn edit(self) -> Result<Edit> {
-        let invalid = |reason: String| Error::InvalidRequest(reason);
-        if self.path.as_deref().is_some_and(|path| !path.is_empty() && !path.starts_with('/')) {
-            return Err(invalid("path: it begins with / or is empty".to_owned()));
-        }
-        let body = match (self.text, self.body) {
-            (Some(text), _) => Some(Bytes::from(text)),
-            (None, Some(body)) => {
-                Some(STANDARD.decode(body).map_err(|error| invalid(format!("body: {error}")))?.into())
-            }
-            (None, None) => None,
-        };
-        let header = |(name, value): (String, Option<String>)| {
-            let value = value.map(HeaderValue::try_from).transpose();
-            let value = value.map_err(|error| invalid(format!("header {name}: {error}")))?;
-            let name = HeaderName::try_from(&name).map_err(|error| invalid(format!("header {name:?}: {error}")))?;
-            Ok((name, value))
-        };
-        let headers = self.headers.into_iter().map(header).collect::<Result<_>>()?;
-        Ok(Edit { body, path: self.path, query: self.query, headers })
+fn edit(changes: DeadChanges) -> Result<Edit> {
+    let invalid = |reason: String| Error::InvalidRequest(reason);
+    if changes.path.as_deref().is_some_and(|path| !path.is_empty() && !path.starts_with('/')) {
+        return Err(invalid("path: it begins with / or is empty".to_owned()));
     }
+    let body = match (changes.text, changes.body) {
+        (Some(text), _) => Some(Bytes::from(text)),
+        (None, Some(body)) => Some(STANDARD.decode(body).map_err(|error| invalid(format!("body: {error}")))?.into()),
+        (None, None) => None,
+    };
+    let header = |(name, value): (String, Option<String>)| {
+        let value = value.map(HeaderValue::try_from).transpose();
+        let value = value.map_err(|error| invalid(format!("header {name}: {error}")))?;
+        let name = HeaderName::try_from(&name).map_err(|error| invalid(format!("header {name:?}: {error}")))?;
+        Ok((name, value))
+    };
+    let headers = changes.headers.into_iter().map(header).collect::<Result<_>>()?;
+    Ok(Edit { body, path: changes.path, query: changes.query, headers })
 }
 
 /// Sends one letter on its way again, under its own id, changed or as it was.
@@ -228,18 +168,18 @@ async fn redrive(
     State(app): State<Arc<App>>,
     Segment(id): Segment,
     Queried(Kind { kind }): Queried<Kind>,
-    input::OptionalJson(changes): input::OptionalJson<Changes>,
+    input::OptionalJson(changes): input::OptionalJson<DeadChanges>,
 ) -> Result<StatusCode> {
     let letter = find(&app, &id, kind).await?;
-    send_again(&app, &letter, changes.edit()?).await?;
+    send_again(&app, &letter, edit(changes)?).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
 /// Sends the oldest letters that are meant on their way again, at most `limit`, at a rate.
-async fn redrive_many(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<Done>> {
+async fn redrive_many(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<DeadDone>> {
     let pause = wanted.pause()?;
     let mut next = Instant::now();
-    let mut done = Done::default();
+    let mut done = DeadDone::default();
     for info in app.require_bus()?.letters(&wanted.filter(&app)?, wanted.limit()).await? {
         sleep_until(next).await;
         next += pause;
@@ -247,7 +187,7 @@ async fn redrive_many(State(app): State<Arc<App>>, Queried(wanted): Queried<Want
         match send_again(&app, &letter, Edit::default()).await {
             Ok(()) => done.done += 1,
             Err(error @ (Error::NotRedriven { .. } | Error::UnknownFunction(_) | Error::Name(_))) => {
-                done.refused.push(Refused { call_id: info.call_id, reason: error.to_string() });
+                done.refused.push(DeadRefused { call_id: info.call_id, reason: error.to_string() });
             }
             Err(error) => return Err(error),
         }

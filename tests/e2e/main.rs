@@ -7,6 +7,7 @@ mod bus;
 mod callbacks;
 mod calls;
 mod cancel;
+mod client;
 mod dead;
 mod delayed;
 mod delays;

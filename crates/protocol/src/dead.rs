@@ -1,5 +1,7 @@
 //! Dead letters: what was given up, as `/system/dead` shows it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -57,4 +59,69 @@ impl DeadLetterInfo {
             last_status: self.last_status,
         }
     }
+}
+
+/// One letter with the request, or the answer, that it is about: `GET /system/dead/ID`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetterContent {
+    #[serde(flatten)]
+    pub info: DeadLetterInfo,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<DeadRequest>,
+    /// The bytes in base64.
+    pub body: String,
+    /// The same as text, where it is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The beginning of the last answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_answer: Option<String>,
+}
+
+/// The request of a call that was given up, without its body.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadRequest {
+    pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    pub headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
+    /// Its ends so far, this one included.
+    pub history: Vec<PastEnd>,
+}
+
+/// What is to be changed of a request before it is sent again: the body of `POST /system/dead/ID/redrive`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeadChanges {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Base64; counts where there is no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// Headers to set, or with `null` to remove.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Option<String>>,
+}
+
+/// With how many letters something was done, and with which not.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DeadDone {
+    pub done: usize,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<DeadRefused>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadRefused {
+    pub call_id: CallId,
+    pub reason: String,
 }

@@ -100,6 +100,17 @@ pub enum Backoff {
     Fixed,
 }
 
+impl Backoff {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exponential => "exponential",
+            Self::Full => "full",
+            Self::Equal => "equal",
+            Self::Fixed => "fixed",
+        }
+    }
+}
+
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{0:?} is not one of exponential, full, equal and fixed")]
 pub struct BackoffError(String);

@@ -162,6 +162,15 @@ impl Site {
         }
     }
 
+    /// Runs a command that asks the gateway, as `skep ARGUMENTS`.
+    pub(crate) async fn client(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.command(&SKEP);
+        command.args(arguments).env("SKEP_GATEWAY", &self.gateway.url);
+        let mut program = Program::start("skep", command, self.folder());
+        let code = program.ended().await.code();
+        Ran { code, stdout: program.stdout(), stderr: program.stderr() }
+    }
+
     /// Runs `skep` to its end.
     pub(crate) async fn run_to_the_end(&self, command: Command) -> (Option<i32>, String) {
         let mut program = Program::start("skep", command, self.folder());
@@ -191,6 +200,32 @@ impl Site {
             command.env(inherited, variable(inherited).unwrap_or_default());
         }
         command
+    }
+}
+
+/// What a program did that has ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// Checks that it went well, and returns what it said.
+    pub(crate) fn said(self) -> String {
+        assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{}", self.stdout);
+        self.stdout
+    }
+
+    pub(crate) fn code_is(&self, code: i32) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+    }
+
+    /// Checks that it failed, with one line that says why.
+    pub(crate) fn failed(self, code: i32, reason: &str) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(self.stderr.contains(reason) && self.stderr.lines().count() == 1, "{self:?}");
     }
 }
 

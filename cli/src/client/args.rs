@@ -1,0 +1,249 @@
+//! What the commands that ask a gateway are told.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand};
+use reqwest::Url;
+
+/// Which gateway is asked, and who asks.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Gateway")]
+pub(crate) struct ClientArgs {
+    /// The gateway to ask; OPENFAAS_URL counts where SKEP_GATEWAY is not set
+    #[arg(short, long, env = "SKEP_GATEWAY", default_value = "http://127.0.0.1:8080", value_parser = gateway)]
+    pub(crate) gateway: Url,
+    /// Who asks, where the gateway wants a password
+    #[arg(short, long, env = "SKEP_USER", default_value = "admin")]
+    pub(crate) user: String,
+    /// A file with the password
+    #[arg(long, env = "SKEP_PASSWORD_FILE", conflicts_with = "password_stdin")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Read the password from STDIN
+    #[arg(short = 's', long)]
+    pub(crate) password_stdin: bool,
+    /// The gateway's own folder of basic-auth-user and basic-auth-password; counts where no password is given
+    #[arg(long, env = "SKEP_SECRET_MOUNT_PATH")]
+    pub(crate) secret_mount_path: Option<PathBuf>,
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CallsCommand {
+    /// List calls: first those that wait and run, the oldest first, then those that have ended, the last one first
+    #[command(after_help = "Examples:
+  skep calls list --since 1h --state failed,dead       what went wrong within the last hour
+  skep calls list --function resize --state queued     what waits for a function
+  skep calls list --until 2026-01-31T08:00:00Z --json")]
+    List(CallListArgs),
+    /// Show what became of a call, step by step
+    Show(CallShowArgs),
+    /// Print the function's answer to a call, byte by byte
+    ///
+    /// The exit code is 0 if the call succeeded, 3 if there is no such call, and 1 for all else: not ended yet, failed,
+    /// dead or cancelled; the answer is printed all the same where there is one.
+    Result(CallShowArgs),
+    /// Take calls back that have not ended; what runs of them is ended
+    Cancel(CallIdsArgs),
+    /// Tell the steps of a call as they come, until it ends; without an id, those of all calls from now on
+    Events(CallEventsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallListArgs {
+    /// Only those of this function
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
+    /// Only those in these states, separated by commas: scheduled, queued, running, retrying, succeeded, failed, dead, cancelled
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// Only those that were accepted then or later: a time (2026-01-31T08:00:00Z), or how long ago (15m)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only those that were accepted before then
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) limit: u32,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallEventsArgs {
+    /// The call's id
+    pub(crate) id: Option<String>,
+    /// Only those of this function
+    #[arg(long, value_name = "NAME", conflicts_with = "id")]
+    pub(crate) function: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallShowArgs {
+    /// The call's id
+    pub(crate) id: String,
+    /// Wait so long for the call's end (30s); five minutes at most
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) wait: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallIdsArgs {
+    /// The calls' ids
+    #[arg(required = true)]
+    pub(crate) ids: Vec<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadCommand {
+    /// List letters, the oldest first
+    List(DeadListArgs),
+    /// Show one letter with its request, or its undelivered result
+    Show(DeadShowArgs),
+    /// Send letters on their way again, as they are
+    #[command(after_help = "Examples:
+  skep dead redrive order-7                            one, by its call id
+  skep dead redrive --function resize --rate 20        those of a function, twenty a second
+  skep dead redrive --reason 'answered 503' --limit 10
+  skep dead redrive --all")]
+    Redrive(DeadRedriveArgs),
+    /// Change a call's request and send it on its way again
+    #[command(after_help = "Examples:
+  skep dead edit order-7 --text '{\"size\": 2}'
+  skep dead edit order-7 --body-file fixed.png --header 'Content-Type: image/png'
+  skep dead edit order-7 --path /v2 --remove-header X-Debug")]
+    Edit(DeadEditArgs),
+    /// Remove letters for good
+    Remove(DeadRemoveArgs),
+}
+
+/// Which letters are meant, of all.
+#[derive(Debug, Args)]
+pub(crate) struct DeadFilterArgs {
+    /// Only those of this function
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
+    /// Only those whose reason holds this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Only those of calls, or of callbacks
+    #[arg(long, value_parser = ["call", "callback"])]
+    pub(crate) kind: Option<String>,
+    /// At most so many, from 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadListArgs {
+    #[command(flatten)]
+    pub(crate) filter: DeadFilterArgs,
+    /// Go on behind this place, the last one of the list before
+    #[arg(long, value_name = "SEQUENCE")]
+    pub(crate) after: Option<u64>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadShowArgs {
+    /// The call's id
+    pub(crate) id: String,
+    /// The letter of its callback, not of the call itself
+    #[arg(long)]
+    pub(crate) callback: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// Letters by their ids, or by what they have in common.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["ids", "function", "reason", "kind", "all"]).multiple(true).required(true))]
+pub(crate) struct DeadChoiceArgs {
+    /// The calls' ids
+    #[arg(conflicts_with_all = ["function", "reason", "kind", "all"])]
+    pub(crate) ids: Vec<String>,
+    /// The letters of these calls' callbacks, not of the calls themselves
+    #[arg(long, requires = "ids")]
+    pub(crate) callback: bool,
+    /// All letters, up to --limit
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) filter: DeadFilterArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadRedriveArgs {
+    #[command(flatten)]
+    pub(crate) which: DeadChoiceArgs,
+    /// So many letters a second; one command takes a minute at most
+    #[arg(long, value_name = "N", conflicts_with = "ids")]
+    pub(crate) rate: Option<f64>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("change").args(["text", "body_file", "path", "query", "header", "remove_header"]).multiple(true).required(true))]
+pub(crate) struct DeadEditArgs {
+    /// The call's id
+    pub(crate) id: String,
+    /// The new body
+    #[arg(long, conflicts_with = "body_file")]
+    pub(crate) text: Option<String>,
+    /// A file with the new body
+    #[arg(long, value_name = "FILE")]
+    pub(crate) body_file: Option<PathBuf>,
+    /// The new path behind the function's name
+    #[arg(long)]
+    pub(crate) path: Option<String>,
+    /// The new query; an empty one takes it away
+    #[arg(long)]
+    pub(crate) query: Option<String>,
+    /// A header to set, as 'Name: value'
+    #[arg(long, value_name = "HEADER", value_parser = header)]
+    pub(crate) header: Vec<(String, String)>,
+    /// A header to remove
+    #[arg(long, value_name = "NAME")]
+    pub(crate) remove_header: Vec<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadRemoveArgs {
+    #[command(flatten)]
+    pub(crate) which: DeadChoiceArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArgs {
+    /// The function, NAME or NAME.NAMESPACE
+    pub(crate) function: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+fn gateway(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|error| format!("{error}; write http://HOST:PORT"))?;
+    if matches!(url.scheme(), "http" | "https") && url.host().is_some() {
+        return Ok(url);
+    }
+    Err("write http://HOST:PORT".to_owned())
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write 'Name: value'")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}

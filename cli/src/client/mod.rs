@@ -1,0 +1,23 @@
+//! The commands that ask a gateway: `skep calls`, `skep dead` and `skep describe`.
+//!
+//! They are clients of its HTTP API and of nothing else, so they work from any machine that reaches it.
+
+mod api;
+pub(crate) mod args;
+mod calls;
+mod dead;
+mod describe;
+mod events;
+mod table;
+
+use serde::Serialize;
+
+pub(crate) use self::{calls::run as calls, dead::run as dead, describe::run as describe};
+use crate::{failure::Result, output};
+
+/// Prints what programs read.
+fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(crate::failure::Failure::internal)?;
+    output::line(text);
+    Ok(())
+}
