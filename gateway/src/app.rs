@@ -7,7 +7,8 @@ use http::{HeaderMap, Request};
 use serde::{Serialize, de::DeserializeOwned};
 use skep_bus::Bus;
 use skep_dispatch::{Dispatch, Function};
-use skep_protocol::{FunctionName, NamespaceInfo, Operation};
+use skep_protocol::{CallId, FunctionName, NamespaceInfo, Operation};
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -44,6 +45,16 @@ impl App {
 
     pub(crate) fn function(&self, name: &FunctionName) -> Result<Arc<Function>> {
         self.dispatch.registry().get(name).ok_or_else(|| Error::UnknownFunction(name.clone()))
+    }
+
+    /// Why nothing is known of a call: an id that skep made before results that are gone by now is of one of those.
+    pub(crate) fn unknown_call(&self, id: CallId) -> Error {
+        let kept = self.bus.keep_records();
+        let kept = self.dispatch.registry().shortest_result_ttl().map_or(kept, |ttl| ttl.min(kept));
+        match id.made_at() {
+            Some(made_at) if made_at + kept < OffsetDateTime::now_utc() => Error::CallExpired(id),
+            Some(_) | None => Error::UnknownCall(id),
+        }
     }
 
     /// Calls a function and marks its answer.

@@ -100,7 +100,7 @@ pub(crate) async fn cancel_by_id(app: &App, id: &str) -> Result<StatusCode> {
     match app.require_bus()?.cancel(&id).await? {
         Cancelled::Cancelled | Cancelled::Ended(CallState::Cancelled) => Ok(StatusCode::ACCEPTED),
         Cancelled::Ended(state) => Err(Error::CallEnded { id, state: state.as_str() }),
-        Cancelled::Unknown => Err(Error::UnknownCall(id)),
+        Cancelled::Unknown => Err(app.unknown_call(id)),
     }
 }
 
@@ -135,7 +135,7 @@ async fn status(
 
 /// Where a call stands now, and what happened to it.
 pub(crate) async fn details_of(app: &App, id: &CallId) -> Result<CallDetails> {
-    let status = app.require_bus()?.call_status(id).await?.ok_or_else(|| Error::UnknownCall(id.clone()))?;
+    let status = app.require_bus()?.call_status(id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
     details(app, status).await
 }
 
@@ -173,17 +173,17 @@ async fn look(app: &App, id: &str, wait: Duration) -> Result<Found> {
     let id: CallId = id.parse()?;
     let deadline = Instant::now() + wait;
     let bus = app.require_bus()?;
-    let mut status = bus.call_status(&id).await?.ok_or_else(|| Error::UnknownCall(id.clone()))?;
+    let mut status = bus.call_status(&id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
     if !status.state.is_final() && !wait.is_zero() {
         if let Some(record) = end_of(app, &id, deadline).await? {
             return Ok(Found::Finished(Box::new(record)));
         }
-        status = bus.call_status(&id).await?.ok_or_else(|| Error::UnknownCall(id.clone()))?;
+        status = bus.call_status(&id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
     }
     if !status.state.is_final() {
         return Ok(Found::Open(Box::new(status)));
     }
-    let record = bus.record(&id).await?.ok_or(Error::UnknownCall(id))?;
+    let record = bus.record(&id).await?.ok_or_else(|| app.unknown_call(id))?;
     Ok(Found::Finished(Box::new(record)))
 }
 

@@ -40,6 +40,8 @@ pub(crate) enum Error {
     InvalidCallId(#[from] CallIdError),
     #[error("call {0} not found")]
     UnknownCall(CallId),
+    #[error("call {0} is not kept any more")]
+    CallExpired(CallId),
     #[error("call {id} has no result: {reason}")]
     NoResult { id: CallId, reason: String },
     #[error("call {0} has no dead letter of this kind")]
@@ -95,6 +97,7 @@ impl Error {
             Self::InvalidCallbackUrl(_) => (StatusCode::BAD_REQUEST, "invalid_callback_url"),
             Self::InvalidCallId(_) => (StatusCode::BAD_REQUEST, "invalid_call_id"),
             Self::UnknownCall(_) => (StatusCode::NOT_FOUND, "unknown_call"),
+            Self::CallExpired(_) => (StatusCode::GONE, "call_expired"),
             Self::NoResult { .. } => (StatusCode::CONFLICT, "no_result"),
             Self::UnknownLetter(_) => (StatusCode::NOT_FOUND, "unknown_letter"),
             Self::NotRedriven { .. } => (StatusCode::CONFLICT, "not_redriven"),

@@ -35,6 +35,8 @@ impl Worker {
         status.state = CallState::Dead;
         status.finished_at = Some(OffsetDateTime::now_utc());
         status.reason = Some(reason.to_owned());
+        self.keep(&mut record);
+        let status = &record.status;
         let letter = DeadLetter {
             kind: DeadKind::Call,
             function: &status.function,

@@ -180,10 +180,18 @@ impl Worker {
         let answer = outcome.into_answer();
         let is_good = answer.as_ref().is_some_and(|answer| answer.status.as_u16() < 400 && answer.reason.is_none());
         let state = if is_good { CallState::Succeeded } else { CallState::Failed };
-        let record = attempt.record(invocation, state, answer);
+        let mut record = attempt.record(invocation, state, answer);
+        self.keep(&mut record);
         self.store_record(&record).await;
         self.metrics.count_finished(&record.status);
         delivery.ack().await;
+    }
+
+    /// Notes how long a record is kept, where the function says so.
+    pub(crate) fn keep(&self, record: &mut CallRecord) {
+        let name = self.bus.default_namespace().function(&record.status.function);
+        let ttl = name.ok().and_then(|name| self.dispatch.registry().get(&name)?.result_ttl);
+        record.status.kept_until = ttl.map(|ttl| OffsetDateTime::now_utc() + ttl);
     }
 
     /// Stores a record, however long the bus is away: the result exists nowhere else.

@@ -29,6 +29,7 @@ mod outcomes;
 mod password;
 mod prefer;
 mod refused;
+mod retention;
 mod retries;
 mod routing;
 mod scaling;

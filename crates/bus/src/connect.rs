@@ -52,6 +52,7 @@ pub struct Bus {
     pub(crate) connected: LastConnected,
     pub(crate) subjects: Arc<Subjects>,
     default_namespace: Arc<DefaultNamespace>,
+    keep_records: Duration,
     pub(crate) streams: Arc<streams::Streams>,
     pub(crate) publisher: Publisher,
     /// The ways into the streams of accepted and of finished calls.
@@ -80,6 +81,7 @@ impl Bus {
             connected,
             subjects: Arc::new(config.subjects.clone()),
             default_namespace: Arc::new(config.default_namespace.clone()),
+            keep_records: config.keep_records,
             streams: Arc::new(streams),
         })
     }
@@ -91,6 +93,11 @@ impl Bus {
     /// How the names of functions are read, by everyone on this bus.
     pub fn default_namespace(&self) -> &DefaultNamespace {
         &self.default_namespace
+    }
+
+    /// How long records are kept at most.
+    pub fn keep_records(&self) -> Duration {
+        self.keep_records
     }
 
     /// The largest message that the server takes, headers included, in bytes.

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{
-    message::StreamMessage,
-    stream::{DirectGetErrorKind, Stream},
+use async_nats::{
+    header::NATS_MESSAGE_TTL,
+    jetstream::{
+        message::StreamMessage,
+        stream::{DirectGetErrorKind, Stream},
+    },
 };
 use futures_util::StreamExt;
 use skep_protocol::{CallId, CallRecord};
+use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{Bus, Error, Queue, Result, Submitted, wire};
@@ -19,8 +23,12 @@ impl Bus {
     /// Stores a record; the first one of a call stays, a later one is refused as [`Submitted::Duplicate`].
     pub async fn store_record(&self, record: &CallRecord) -> Result<Submitted> {
         let subject = self.subjects.record(&record.status.call_id, record.status.callback_url.is_some());
-        let headers = wire::record_headers(record)
+        let mut headers = wire::record_headers(record)
             .map_err(|error| Error::Unreadable { subject: subject.clone(), reason: error.to_string() })?;
+        if let Some(kept_until) = record.status.kept_until {
+            let seconds = (kept_until - OffsetDateTime::now_utc()).as_seconds_f64().ceil().max(1.0);
+            headers.insert(NATS_MESSAGE_TTL, format!("{seconds}s"));
+        }
         self.finished.store(subject, headers, record.body.clone()).await
     }
 

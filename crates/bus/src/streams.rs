@@ -78,6 +78,7 @@ pub(crate) async fn ensure(
         subjects: vec![subjects.record_all()],
         allow_atomic_publish: true,
         max_age: keep_records,
+        allow_message_ttl: true,
         ..one_per_subject.clone()
     };
     let tries = Config {
@@ -130,6 +131,8 @@ async fn ensure_stream(jetstream: &jetstream::Context, wanted: Config) -> Result
     differs("discard", format!("{:?}", found.discard), format!("{:?}", wanted.discard))?;
     let per_subject = |config: &Config| format!("{} {}", config.discard_new_per_subject, config.allow_atomic_publish);
     differs("discard_new_per_subject and allow_atomic", per_subject(&found), per_subject(&wanted))?;
+    let ttl = |config: &Config| config.allow_message_ttl.to_string();
+    differs("allow_msg_ttl", ttl(&found), ttl(&wanted))?;
     let schedules = |config: &Config| config.allow_message_schedules.to_string();
     differs("allow_msg_schedules", schedules(&found), schedules(&wanted))?;
     differs("subjects", format!("{:?}", found.subjects), format!("{:?}", wanted.subjects))?;

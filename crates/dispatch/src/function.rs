@@ -15,6 +15,8 @@ pub struct Function {
     pub timeout: Duration,
     /// Calls that one replica takes at once; `None` if it set no limit.
     pub max_inflight: Option<usize>,
+    /// How long the results of its calls are kept; `None` if it does not say.
+    pub result_ttl: Option<Duration>,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
     pub(crate) metrics: Arc<FunctionMetrics>,
     pub(crate) usage: Arc<Usage>,
@@ -49,6 +51,7 @@ impl Function {
             timeout: or_default(&name, record.deployment.timeout(), Some(default_timeout)).unwrap_or(default_timeout),
             may_rest: Scaling::of(&record.deployment).is_ok_and(|scaling| scaling.zero_after.is_some()),
             max_inflight: or_default(&name, record.deployment.max_inflight(), None),
+            result_ttl: or_default(&name, record.deployment.result_ttl(), None),
             name,
             record,
             endpoints,

@@ -35,6 +35,11 @@ impl Registry {
         all
     }
 
+    /// The shortest time for which any function keeps its results, where one says so.
+    pub fn shortest_result_ttl(&self) -> Option<Duration> {
+        self.functions.load().values().filter_map(|function| function.result_ttl).min()
+    }
+
     /// Waits until the registry is as it must be; `false` if the deadline passed first.
     pub async fn wait_until(&self, mut done: impl FnMut(&Self) -> bool, deadline: Duration) -> bool {
         let mut changed = self.changed.clone();

@@ -106,6 +106,7 @@ impl CallStatus {
             started_at: None,
             replica: None,
             finished_at: None,
+            kept_until: None,
             duration_seconds: None,
             reason: None,
             callback_url: None,
@@ -189,6 +190,9 @@ pub struct CallStatus {
     pub replica: Option<String>,
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<OffsetDateTime>,
+    /// Until when its record is kept, where its function says so.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub kept_until: Option<OffsetDateTime>,
     /// Seconds of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<f64>,

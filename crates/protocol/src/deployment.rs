@@ -1,6 +1,6 @@
 //! A function as it is asked for and as it is reported (contract: FunctionDeployment and FunctionStatus).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
@@ -49,6 +49,10 @@ pub type Resources = BTreeMap<String, Option<String>>;
 
 /// The annotation that sets how long one call may run; every hop derives its own limit from it.
 pub const TIMEOUT: &str = "skep.timeout";
+/// The annotation that sets how long the results of a function's calls are kept.
+pub const RESULT_TTL: &str = "skep.result-ttl";
+/// A call that comes again after a crash is known by its record, so records outlive that.
+const SHORTEST_RESULT_TTL: Duration = Duration::from_secs(300);
 /// The annotation that sets the folder a local function runs in.
 pub const WORKDIR: &str = "skep.workdir";
 
@@ -62,7 +66,7 @@ impl FunctionDeployment {
     }
 
     /// How long one call may run: the annotation `skep.timeout`, else the variable `exec_timeout` unless it is 0.
-    pub fn timeout(&self) -> Result<Option<std::time::Duration>, String> {
+    pub fn timeout(&self) -> Result<Option<Duration>, String> {
         if let Some(text) = self.annotations.get(TIMEOUT) {
             return match parse_duration(text) {
                 Ok(timeout) if timeout.is_zero() => Err(format!("annotation {TIMEOUT} must be more than 0")),
@@ -75,6 +79,16 @@ impl FunctionDeployment {
         };
         let timeout = parse_duration(text).map_err(|error| format!("variable exec_timeout: {error}"))?;
         Ok((!timeout.is_zero()).then_some(timeout))
+    }
+
+    /// How long results are kept, from the annotation `skep.result-ttl`; `None` is as long as the platform keeps them.
+    pub fn result_ttl(&self) -> Result<Option<Duration>, String> {
+        let Some(text) = self.annotations.get(RESULT_TTL) else { return Ok(None) };
+        match parse_duration(text) {
+            Ok(ttl) if ttl < SHORTEST_RESULT_TTL => Err(format!("annotation {RESULT_TTL} must be 5m or more")),
+            Ok(ttl) => Ok(Some(ttl)),
+            Err(error) => Err(format!("annotation {RESULT_TTL}: {error}")),
+        }
     }
 
     /// How many calls one replica takes at once, from the variable `max_inflight`; `None` is no limit.
@@ -206,6 +220,10 @@ mod tests {
         assert!(deployment.initial_replicas().unwrap_err().contains(SCALE_MIN));
         deployment.env_vars.insert("max_inflight".to_owned(), "0".to_owned());
         assert_eq!(deployment.max_inflight(), Ok(None));
+        for (ttl, is_good) in [("5m", true), ("299s", false), ("0", false), ("long", false)] {
+            deployment.annotations.insert(RESULT_TTL.to_owned(), ttl.to_owned());
+            assert_eq!(deployment.result_ttl().is_ok(), is_good, "{ttl}");
+        }
         deployment.env_vars.insert("exec_timeout".to_owned(), "0s".to_owned());
         assert_eq!(deployment.timeout(), Ok(None));
     }

@@ -24,7 +24,7 @@ mod timeline;
 pub use call::{CallRecord, CallState, CallStatus};
 pub use callback::{CallbackTarget, parse_callback, without_credentials};
 pub use dead::{DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInfo, DeadRefused, DeadRequest, PastEnd};
-pub use deployment::{FunctionDeployment, FunctionStatus, Resources, TIMEOUT, WORKDIR};
+pub use deployment::{FunctionDeployment, FunctionStatus, RESULT_TTL, Resources, TIMEOUT, WORKDIR};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use invocation::{Invocation, LastAttempt};
 pub use name::{CallId, CallIdError, FunctionName, NameError};

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::Namespace;
@@ -127,6 +128,13 @@ impl CallId {
     /// A new id; ids made later sort later (UUID version 7).
     pub fn generate() -> Self {
         Self(Uuid::now_v7().to_string())
+    }
+
+    /// When an id of skep's own making was made; an id of a caller's own does not tell.
+    pub fn made_at(&self) -> Option<OffsetDateTime> {
+        let (seconds, nanoseconds) = Uuid::try_parse(&self.0).ok()?.get_timestamp()?.to_unix();
+        let at = OffsetDateTime::from_unix_timestamp(seconds.try_into().ok()?).ok()?;
+        Some(at + std::time::Duration::from_nanos(nanoseconds.into()))
     }
 
     /// The id of a call that follows from this one, always the same: `ID-SUFFIX`, or for a long id its beginning and a hash of it.

@@ -13,6 +13,7 @@ pub(crate) fn deployment(deployment: &mut FunctionDeployment, default: &DefaultN
     let invalid = |reason: String| Error::Invalid(format!("function {name}: {reason}"));
     Scaling::of(deployment).map_err(invalid)?;
     deployment.timeout().map_err(invalid)?;
+    deployment.result_ttl().map_err(invalid)?;
     deployment.max_inflight().map_err(invalid)?;
     RetryPolicy::default().with_annotations(&deployment.annotations).map_err(invalid)?;
     for (variable, value) in &deployment.env_vars {

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header};
 use skep_bus::{DeadLetter, Delivery};
-use skep_protocol::{CallRecord, CallState, CallbackTarget, CallbackTry, DeadKind, headers};
+use skep_protocol::{CallRecord, CallState, CallStatus, CallbackTarget, CallbackTry, DeadKind, headers};
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -98,7 +98,7 @@ impl Worker {
                 return delivery.ack().await;
             }
             Tried::Refused(refusal) => {
-                let limit = self.config.callback_max_age.min(self.last_moment());
+                let limit = self.config.callback_max_age.min(self.last_moment(record));
                 next(refusal, delivery.delivered, delivery.age(), limit, fastrand::f64())
             }
             Tried::Untried { after, limit, reason } if delivery.age() + after < limit => {
@@ -136,7 +136,7 @@ impl Worker {
         let ticket = match self.callbacks.destinations.admit(url).await {
             Admission::Go(ticket) => ticket,
             Admission::Down(rest) => {
-                let limit = self.config.callback_max_age.min(self.last_moment());
+                let limit = self.config.callback_max_age.min(self.last_moment(record));
                 return Tried::Untried {
                     after: rest.mul_f64(jitter + 0.25),
                     limit,
@@ -145,7 +145,7 @@ impl Worker {
             }
             Admission::Busy => {
                 let after = pause(tries).min(LONGEST_TURN).mul_f64(jitter);
-                return Tried::Untried { after, limit: self.last_moment(), reason: "the receiver is too slow" };
+                return Tried::Untried { after, limit: self.last_moment(record), reason: "the receiver is too slow" };
             }
         };
         let mut headers = callback_headers(record);
@@ -168,8 +168,10 @@ impl Worker {
     }
 
     /// Until then a callback must have become a dead letter, because its record goes soon after.
-    fn last_moment(&self) -> Duration {
-        self.config.keep_records.mul_f64(0.75)
+    fn last_moment(&self, record: &CallRecord) -> Duration {
+        let CallStatus { kept_until, finished_at, .. } = &record.status;
+        let kept_for = kept_until.zip(*finished_at).and_then(|(until, finished)| (until - finished).try_into().ok());
+        kept_for.unwrap_or(Duration::MAX).min(self.config.keep_records).mul_f64(0.75)
     }
 
     /// Tells whoever looks at the call; nothing depends on it, and a callback that is taken at once costs no write.
