@@ -86,6 +86,9 @@ pub(crate) struct GatewayRole {
     pub(crate) nats: NatsUrlArgs,
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
+    /// How long calls are still taken after the program was told to stop, so that callers can go to another gateway; 0 for not at all
+    #[arg(long, env = "SKEP_LINGER", default_value = "5s", value_parser = skep_protocol::parse_duration)]
+    pub(crate) linger: Duration,
     #[command(flatten)]
     pub(crate) bus: BusArgs,
     #[command(flatten)]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use prometheus::Registry;
 use skep_bus::{Bus, BusConfig};
-use skep_daemon::{HttpLimits, Readiness};
+use skep_daemon::{Drain, HttpLimits, Readiness};
 use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{Credentials, GatewayConfig};
 use skep_process::ProcessTag;
@@ -53,8 +53,9 @@ impl Process {
     pub(crate) fn serve_admin(&self, listener: TcpListener) {
         let router = skep_daemon::admin_router(self.metrics.clone(), self.readiness.clone());
         let ending = self.ending.clone();
+        let drain = Drain { linger: Duration::ZERO, grace: Duration::from_secs(1) };
         self.tasks.spawn(async move {
-            skep_daemon::serve(listener, router, HttpLimits::default(), ending, Duration::from_secs(1)).await;
+            skep_daemon::serve(listener, router, HttpLimits::default(), ending, drain).await;
         });
     }
 
@@ -108,7 +109,8 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let role = Box::pin(async {
         let bus = connect("gateway", &args.nats.nats_url, &args.bus).await?;
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
-        run_gateway(&process, &args.gateway, args.bus.grace, bus, dispatch, listener).await
+        let drain = Drain { linger: args.linger, grace: args.bus.grace };
+        run_gateway(&process, &args.gateway, drain, bus, dispatch, listener).await
     });
     process.run_role(role).await
 }
@@ -200,7 +202,7 @@ pub(crate) fn credentials(args: &GatewayArgs) -> Result<Option<Credentials>> {
 pub(crate) async fn run_gateway(
     process: &Process,
     args: &GatewayArgs,
-    grace: Duration,
+    drain: Drain,
     bus: Bus,
     dispatch: Dispatch,
     listener: TcpListener,
@@ -210,7 +212,7 @@ pub(crate) async fn run_gateway(
         credentials: credentials(args)?,
         async_body_limit: limit.map_err(|error| bad_setting("--async-body-limit", error))?,
         alexa_routing: args.alexa_routing,
-        grace,
+        drain,
         ..GatewayConfig::default()
     };
     let readiness = process.readiness.role("gateway");

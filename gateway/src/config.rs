@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use skep_daemon::HttpLimits;
+use skep_daemon::{Drain, HttpLimits};
 
 use crate::auth::Credentials;
 
@@ -20,8 +20,8 @@ pub struct GatewayConfig {
     /// Whether `/metrics` is also on the gateway's own port.
     pub serve_metrics: bool,
     pub http: HttpLimits,
-    /// How long what is in flight may take to end at shutdown.
-    pub grace: Duration,
+    /// How it ends at shutdown.
+    pub drain: Drain,
 }
 
 impl Default for GatewayConfig {
@@ -33,7 +33,7 @@ impl Default for GatewayConfig {
             body_idle_timeout: Duration::from_secs(30),
             serve_metrics: true,
             http: HttpLimits::default(),
-            grace: Duration::from_secs(30),
+            drain: Drain { linger: Duration::ZERO, grace: Duration::from_secs(30) },
         }
     }
 }

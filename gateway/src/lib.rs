@@ -52,7 +52,7 @@ pub(crate) use crate::{
     routes::Routes,
 };
 
-/// Serves until `shutdown`, then drains: readiness drops first, and what is in flight has the configured grace to end.
+/// Serves until `shutdown`, then drains: readiness drops first, then callers have a while to leave, and what is in flight has some time to end.
 pub async fn run(
     config: GatewayConfig,
     bus: Bus,
@@ -69,8 +69,8 @@ pub async fn run(
     info!(%address, "gateway is open");
     readiness.ready();
     tokio::join!(
-        serve(listener, router, config.http, draining.clone(), config.grace),
-        nats::answer_requests(Arc::clone(&app), requests, draining.clone(), config.grace),
+        serve(listener, router, config.http, draining.clone(), config.drain),
+        nats::answer_requests(Arc::clone(&app), requests, draining.clone(), config.drain.grace),
         async {
             shutdown.cancelled().await;
             readiness.not_ready();
@@ -78,7 +78,7 @@ pub async fn run(
         },
     );
     app.tasks.close();
-    if timeout(config.grace, app.tasks.wait()).await.is_err() {
+    if timeout(config.drain.grace, app.tasks.wait()).await.is_err() {
         warn!("alerts were not handled within the grace period");
     }
     Ok(())

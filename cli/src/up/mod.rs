@@ -10,6 +10,7 @@ use std::{path::Path, time::Duration};
 
 use futures_util::StreamExt;
 use skep_bus::Bus;
+use skep_daemon::Drain;
 use skep_dispatch::{Dispatch, Registry};
 use skep_protocol::DefaultNamespace;
 use skep_provider::{
@@ -100,7 +101,9 @@ async fn run_roles(
     let controller = process.tasks.spawn(controller.run(process.ending.clone()));
     let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
 
-    let gateway = roles::run_gateway(process, &args.gateway, args.bus.grace, bus.clone(), dispatch.clone(), listener);
+    // There is no other gateway that callers could go to meanwhile.
+    let drain = Drain { linger: Duration::ZERO, grace: args.bus.grace };
+    let gateway = roles::run_gateway(process, &args.gateway, drain, bus.clone(), dispatch.clone(), listener);
     let worker_args = WorkerArgs { callback_allow: Some(callback_allow(args)), ..args.worker.clone() };
     let worker = roles::run_worker(process, &worker_args, &args.bus, bus.clone(), dispatch.clone());
     let callbacks = match &args.worker.callback_allow {

@@ -10,7 +10,7 @@ mod telemetry;
 
 pub use admin::{admin_router, metrics_text};
 pub use readiness::{Readiness, RoleReadiness};
-pub use serve::{HttpLimits, serve};
+pub use serve::{Drain, HttpLimits, serve};
 pub use signals::shutdown_signal;
 pub use telemetry::init_telemetry;
 

@@ -38,7 +38,7 @@ async fn replace(swarm: &Swarm, service: &str) {
 }
 
 #[tokio::test]
-async fn updates_of_function_and_workers_fail_no_synchronous_call() {
+async fn updates_of_function_gateways_and_workers_fail_no_synchronous_call() {
     let (swarm, gateways) = start().await;
     let load = Load::start(&gateways, "echo");
     let updated = gateways[0].send(Method::PUT, "/system/functions", &echo("second")).await;
@@ -54,10 +54,13 @@ async fn updates_of_function_and_workers_fail_no_synchronous_call() {
     let tally = load.stop().await;
     assert!(tally.failed.is_empty() && tally.answered > 100, "function update: {tally:?}");
 
-    let load = Load::start(&gateways, "echo");
-    replace(&swarm, "skep_queue-worker").await;
-    let tally = load.stop().await;
-    assert!(tally.failed.is_empty() && tally.answered > 100, "worker update: {tally:?}");
+    for service in ["skep_gateway", "skep_queue-worker"] {
+        let load = Load::start(&gateways, "echo");
+        replace(&swarm, service).await;
+        let tally = load.stop().await;
+        assert!(tally.failed.is_empty() && tally.answered > 100, "{service}: {tally:?}");
+        eprintln!("{service}: {} calls", tally.answered);
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,151 @@
+use axum::routing::get;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+    task::JoinHandle,
+};
+
+use super::*;
+
+struct Fixture {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    served: JoinHandle<()>,
+}
+
+/// A server that does not linger.
+async fn start(router: Router, limits: HttpLimits, grace: Duration) -> Fixture {
+    start_with(router, limits, Drain { linger: Duration::ZERO, grace }).await
+}
+
+async fn start_with(router: Router, limits: HttpLimits, drain: Drain) -> Fixture {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let served = tokio::spawn(serve(listener, router, limits, shutdown.clone(), drain));
+    Fixture { address, shutdown, served }
+}
+
+async fn send(fixture: &Fixture, request: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(fixture.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn answer_to(fixture: &Fixture, request: &str) -> String {
+    all_of(send(fixture, request).await).await
+}
+
+async fn all_of(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    // A connection that is cut may end with an error after its last byte.
+    let _ = timeout(Duration::from_secs(5), stream.read_to_string(&mut text)).await.unwrap();
+    text
+}
+
+/// A handler that says when it runs and then waits to be let go.
+fn held() -> (Router, Arc<Notify>, Arc<Notify>) {
+    let (running, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, wait) = (Arc::clone(&running), Arc::clone(&go));
+    let handler = async move || {
+        tell.notify_one();
+        wait.notified().await;
+        "done"
+    };
+    (Router::new().route("/", get(handler)), running, go)
+}
+
+#[tokio::test]
+async fn the_peer_is_known_and_bad_heads_are_refused() {
+    let peer = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string();
+    let limits = HttpLimits {
+        header_read_timeout: Duration::from_millis(50),
+        max_headers: 3,
+        max_header_bytes: 1024,
+        ..HttpLimits::default()
+    };
+    let fixture = start(Router::new().route("/", get(peer)), limits, Duration::ZERO).await;
+    let good = answer_to(&fixture, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(good.starts_with("HTTP/1.1 200") && good.ends_with("127.0.0.1"), "{good}");
+    let many = answer_to(&fixture, "GET / HTTP/1.1\r\nHost: a\r\nB: 1\r\nC: 1\r\nD: 1\r\n\r\n").await;
+    assert!(many.starts_with("HTTP/1.1 431"), "{many}");
+    let long = answer_to(&fixture, &format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", "a".repeat(2000))).await;
+    assert!(long.starts_with("HTTP/1.1 431"), "{long}");
+    let slow = answer_to(&fixture, "GET / HTTP/1.1\r\nHo").await;
+    assert!(!slow.contains("200"), "{slow}");
+}
+
+#[tokio::test]
+async fn shutdown_lets_what_is_in_flight_end() {
+    let (router, running, go) = held();
+    let fixture = start(router, HttpLimits::default(), Duration::from_secs(5)).await;
+    let idle = send(&fixture, "").await;
+    let busy = send(&fixture, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    running.notified().await;
+    fixture.shutdown.cancel();
+    assert_eq!(all_of(idle).await, "");
+    assert!(TcpStream::connect(fixture.address).await.is_err(), "nothing is accepted any more");
+    go.notify_one();
+    assert!(all_of(busy).await.ends_with("done"));
+    fixture.served.await.unwrap();
+}
+
+#[tokio::test]
+async fn while_it_lingers_every_call_is_answered_and_its_connection_closed() {
+    let router = Router::new().route("/", get(async || "done"));
+    let drain = Drain { linger: Duration::from_secs(600), grace: Duration::ZERO };
+    let fixture = start_with(router, HttpLimits::default(), drain).await;
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut kept = send(&fixture, request).await;
+    let mut first = [0; 1024];
+    let length = kept.read(&mut first).await.unwrap();
+    assert!(!String::from_utf8_lossy(&first[..length]).contains("connection: close"));
+    fixture.shutdown.cancel();
+    kept.write_all(request.as_bytes()).await.unwrap();
+    for answer in [all_of(kept).await, answer_to(&fixture, request).await] {
+        assert!(answer.contains("connection: close") && answer.ends_with("done"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn after_it_has_lingered_idle_connections_are_closed() {
+    let drain = Drain { linger: Duration::from_millis(50), grace: Duration::from_secs(5) };
+    let fixture = start_with(Router::new(), HttpLimits::default(), drain).await;
+    let idle = send(&fixture, "").await;
+    fixture.shutdown.cancel();
+    assert_eq!(all_of(idle).await, "");
+    fixture.served.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_does_not_end_within_the_grace_period_is_cut() {
+    let (router, running, _go) = held();
+    let fixture = start(router, HttpLimits::default(), Duration::from_millis(50)).await;
+    let busy = send(&fixture, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    running.notified().await;
+    fixture.shutdown.cancel();
+    assert_eq!(all_of(busy).await, "");
+    fixture.served.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_cancels_its_request() {
+    struct Tell(Arc<Notify>);
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+    let (running, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell_running, tell) = (Arc::clone(&running), Arc::clone(&dropped));
+    let handler = async move || {
+        let _tell = Tell(tell);
+        tell_running.notify_one();
+        std::future::pending::<()>().await;
+    };
+    let fixture = start(Router::new().route("/", get(handler)), HttpLimits::default(), Duration::ZERO).await;
+    let client = send(&fixture, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    running.notified().await;
+    drop(client);
+    timeout(Duration::from_secs(5), dropped.notified()).await.unwrap();
+}
