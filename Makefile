@@ -30,7 +30,8 @@ test:
 	@$(MAKE) --no-print-directory test-swarm
 
 # On Docker engines of the tests' own; where those cannot run, it names the tests that were left out, which fails in CI.
-SWARM_TESTS = $(CARGO) test --locked -p skep-tests --test e2e on_swarm::
+TESTS ?= on_swarm::
+SWARM_TESTS = $(CARGO) test --locked -p skep-tests --test e2e $(TESTS)
 
 test-swarm:
 	@if why=$$(sh tests/engines.sh); then \

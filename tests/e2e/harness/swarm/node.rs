@@ -41,6 +41,18 @@ impl Node {
         .await;
     }
 
+    /// Takes its cable out, or puts it back in.
+    pub(crate) fn set_link(&self, state: &str) {
+        let status = command("ip").args(["link", "set", &self.name, state]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Ends the engine and its containers at once, as if the power were gone.
+    pub(crate) fn kill(&mut self) {
+        self.set_link("down");
+        self.engine.kill();
+    }
+
     /// Runs `docker`, which must succeed, and returns what it said.
     pub(crate) async fn docker(&self, arguments: &[&str]) -> String {
         self.try_docker(arguments).await.unwrap_or_else(|said| panic!("docker {}: {said}", arguments.join(" ")))

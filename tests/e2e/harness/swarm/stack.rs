@@ -1,5 +1,7 @@
 //! The platform on a Swarm, from the stack file.
 
+use serde_json::Value;
+
 use super::{
     super::{Gateway, programs::repository, wait_until},
     Node, Swarm,
@@ -44,6 +46,14 @@ impl Swarm {
             replicas.next() == replicas.next()
         };
         services.lines().filter(|line| !complete(line)).map(str::to_owned).collect()
+    }
+
+    /// What the container of a service on the first node gets at a URL.
+    pub(crate) async fn ask(&self, service: &str, url: &str) -> Value {
+        let filter = format!("label=com.docker.swarm.service.name={service}");
+        let container = self.manager().docker(&["ps", "--quiet", "--filter", &filter]).await;
+        let answer = self.manager().docker(&["exec", &container, "wget", "-q", "-O", "-", url]).await;
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{url}: {error}: {answer}"))
     }
 
     /// A secret of the Swarm, unless it is there.
