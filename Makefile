@@ -33,10 +33,18 @@ test:
 TESTS ?= on_swarm::
 SWARM_TESTS = $(CARGO) test --locked -p skep-tests --test e2e $(TESTS)
 
+# Those of them that run programs of others.
+WITH_PROGRAMS = on_swarm::monitoring
+
 test-swarm:
 	@if why=$$(sh tests/engines.sh); then \
+		without= && why=$$(sh tests/programs.sh) || { \
+			echo "$$why, so these tests did not run: $(WITH_PROGRAMS)" && [ "$$CI" != true ] || exit 1; \
+			without="$(WITH_PROGRAMS:%=--skip %)"; \
+		} && \
 		$(CARGO) build --locked --bins && watchdog=$$(CARGO=$(CARGO) sh scripts/static-watchdog.sh) && \
-		SKEP_TEST_NATS_SERVER=$(NATS_SERVER) SKEP_TEST_STATIC_WATCHDOG="$$watchdog" $(SWARM_TESTS) -- --test-threads 1; \
+		SKEP_TEST_NATS_SERVER=$(NATS_SERVER) SKEP_TEST_STATIC_WATCHDOG="$$watchdog" \
+			$(SWARM_TESTS) -- --test-threads 1 $$without; \
 	else \
 		echo "$$why, so these tests did not run:" && $(SWARM_TESTS) -- --list && [ "$$CI" != true ]; \
 	fi

@@ -2,6 +2,7 @@
 
 mod engines;
 mod functions;
+mod monitoring;
 mod node_loss;
 mod one_command;
 mod provider;

@@ -18,6 +18,8 @@ pub(crate) const FUNCTION: &str = "skep-test/function:latest";
 /// The images that the stack file names.
 const PLATFORM: &str = "skep/skep:latest";
 const NATS: &str = "nats:2.15.1-alpine";
+const PROMETHEUS: &str = "prom/prometheus:v3.5.0";
+const ALERTMANAGER: &str = "prom/alertmanager:v0.28.1";
 
 /// What functions run; by these names in `/bin`.
 const PROGRAMS: [&str; 12] =
@@ -29,8 +31,21 @@ static STATIC_WATCHDOG: LazyLock<PathBuf> = LazyLock::new(|| match variable("SKE
     None => run(Command::new("sh").arg(repository().join("scripts/static-watchdog.sh"))).into(),
 });
 
+/// Programs of others, which are fetched once. That needs the machine's network, so it is done before a Swarm is started.
+pub(crate) struct Others(PathBuf);
+
+impl Others {
+    pub(crate) fn fetch() -> Self {
+        Self(run(Command::new("sh").arg(repository().join("tests/programs.sh"))).into())
+    }
+
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
 impl Swarm {
-    /// Makes the images of the stack file and of functions, on all nodes.
+    /// Makes the images of the stack file, but for Prometheus and Alertmanager, and of functions, on all nodes.
     pub(crate) async fn make_images(&self) {
         let folder = tempfile::tempdir_in(&self.world.folder).unwrap();
         let programs = PROGRAMS.map(|name| format!("{}:/bin/{name}", on_path(name).display()));
@@ -48,6 +63,27 @@ impl Swarm {
         let wget = format!("{}:/usr/bin/wget", on_path("wget").display());
         fill(&nats.join("image"), [format!("{}:/usr/local/bin/nats-server", NATS_SERVER.display()), wget]);
         self.build(NATS, &nats, "FROM scratch\nCOPY image /\nCMD [\"nats-server\"]\n").await;
+    }
+
+    /// Makes the images of Prometheus and Alertmanager that the stack file names.
+    pub(crate) async fn make_monitoring_images(&self, others: &Others) {
+        let wget = on_path("wget");
+        for (tag, program, name) in
+            [(PROMETHEUS, "prometheus", "prometheus"), (ALERTMANAGER, "prometheus-alertmanager", "alertmanager")]
+        {
+            let folder = tempfile::tempdir_in(&self.world.folder).unwrap();
+            let program = format!("{}:/bin/{name}", others.program(program).display());
+            let wget = format!("{}:/usr/bin/wget", wget.display());
+            let templates = ["default.tmpl", "email.tmpl"]
+                .map(|file| format!("{}:/usr/share/prometheus/alertmanager/{file}", others.program(file).display()));
+            fill(&folder.path().join("image"), [program, wget].into_iter().chain(templates));
+            fs::create_dir(folder.path().join("data")).unwrap();
+            let nobody = "65534:65534";
+            let text = format!(
+                "FROM scratch\nCOPY image /\nCOPY --chown={nobody} data /{name}\nUSER {nobody}\nENTRYPOINT [\"/bin/{name}\"]\n"
+            );
+            self.build(tag, folder.path(), &text).await;
+        }
     }
 
     /// Builds an image on the first node and takes it to the others.

@@ -10,7 +10,12 @@ mod world;
 use std::net::Ipv4Addr;
 
 use self::world::World;
-pub(crate) use self::{functions::deployment, images::FUNCTION, load::Load, node::Node};
+pub(crate) use self::{
+    functions::deployment,
+    images::{FUNCTION, Others},
+    load::Load,
+    node::Node,
+};
 
 /// A Swarm of engines on one machine. The first node is the manager.
 pub(crate) struct Swarm {
