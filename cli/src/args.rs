@@ -255,6 +255,9 @@ pub(crate) struct WorkerArgs {
     /// A queued call that runs longer than this makes room in its lane; three times as long after its worker has died it is begun again
     #[arg(long, env = "SKEP_LONG_AFTER", default_value = "60s", value_parser = duration)]
     pub(crate) long_after: Duration,
+    /// How many bytes of results are kept, the oldest go first; without it as many as NATS takes
+    #[arg(long, env = "SKEP_RESULT_BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) result_bytes: Option<u64>,
     /// How long a callback that fails is tried again, at most three quarters of --result-ttl; then it is a dead letter
     #[arg(long, env = "SKEP_CALLBACK_MAX_AGE", default_value = "1h", value_parser = duration)]
     pub(crate) callback_max_age: Duration,

@@ -238,6 +238,7 @@ pub(crate) async fn run_worker(
         callback_subjects: args.callback_subjects.clone(),
         callback_keys: signing_keys(args)?,
         keep_records: bus_args.result_ttl,
+        result_bytes: args.result_bytes,
         grace: bus_args.grace,
         version: skep_daemon::VERSION,
     };

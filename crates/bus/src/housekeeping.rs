@@ -1,11 +1,11 @@
-//! Removing finished calls from the invocation stream.
+//! Removing what is over: finished calls from the invocation stream, and the oldest records where they take more room than they may.
 //!
 //! An ack only moves a consumer's mark (deleting at each ack costs a sync each), so finished messages are purged together, up to the first message that any lane still has to finish.
 
-use async_nats::jetstream::{consumer::pull, stream::DirectGetErrorKind};
+use async_nats::jetstream::{consumer::pull, stream::Stream};
 use skep_protocol::LANES;
 
-use crate::{Bus, Error, Result, lanes};
+use crate::{Bus, Error, Result, lanes, records};
 
 impl Bus {
     /// Purges what all lanes have finished; returns how many messages went.
@@ -16,7 +16,9 @@ impl Bus {
         }
         let mut first_unfinished = state.last_sequence + 1;
         for lane in 0..LANES {
-            first_unfinished = first_unfinished.min(self.first_unfinished(lane, state.last_sequence + 1).await?);
+            let (consumer, subject) = (lanes::lane_name(lane), self.subjects.invoke_lane(lane));
+            let of_lane = first_unfinished_of(&self.streams.invoke, &consumer, subject, state.last_sequence + 1);
+            first_unfinished = first_unfinished.min(of_lane.await?);
         }
         if first_unfinished <= state.first_sequence {
             return Ok(0);
@@ -26,21 +28,37 @@ impl Bus {
         Ok(purged.purged)
     }
 
-    /// The sequence of the first message that a lane has not finished; `end` when it has finished all.
-    async fn first_unfinished(&self, lane: u32, end: u64) -> Result<u64> {
-        let info = match self.streams.invoke.get_consumer::<pull::Config>(&lanes::lane_name(lane)).await {
-            Ok(consumer) => consumer.cached_info().clone(),
-            // A lane that no worker has opened yet may hold anything.
-            Err(_) => return Ok(0),
-        };
-        if info.num_pending == 0 && info.num_ack_pending == 0 {
-            return Ok(end);
+    /// Removes the oldest records until they take no more than so many bytes, but none whose callback still waits; returns how many went.
+    pub async fn trim_records(&self, most_bytes: u64) -> Result<u64> {
+        let state = self.streams.calls.get_info().await.map_err(Error::unavailable)?.state;
+        if state.bytes <= most_bytes {
+            return Ok(0);
         }
-        let after = info.ack_floor.stream_sequence + 1;
-        match self.streams.invoke.direct_get_next_for_subject(self.subjects.invoke_lane(lane), Some(after)).await {
-            Ok(message) => Ok(message.sequence),
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(end),
-            Err(error) => Err(Error::unavailable(error)),
+        // A tenth more goes than must, so that it is not done for each record that comes.
+        let kept = u128::from(state.messages) * u128::from(most_bytes - most_bytes / 10) / u128::from(state.bytes);
+        let end = state.last_sequence + 1;
+        let first_kept = end.saturating_sub(u64::try_from(kept).unwrap_or(u64::MAX));
+        let subject = self.subjects.record_callbacks();
+        let first_waiting = first_unfinished_of(&self.streams.calls, records::CALLBACKS, subject, end).await?;
+        let first_kept = first_kept.min(first_waiting);
+        if first_kept <= state.first_sequence {
+            return Ok(0);
         }
+        let purged = self.streams.calls.purge().sequence(first_kept).await.map_err(Error::unavailable)?;
+        Ok(purged.purged)
     }
+}
+
+/// The sequence of the first message that a consumer has not finished; `end` when it has finished all.
+async fn first_unfinished_of(stream: &Stream, consumer: &str, subject: String, end: u64) -> Result<u64> {
+    let info = match stream.get_consumer::<pull::Config>(consumer).await {
+        Ok(consumer) => consumer.cached_info().clone(),
+        // What no worker has opened yet may hold anything.
+        Err(_) => return Ok(0),
+    };
+    if info.num_pending == 0 && info.num_ack_pending == 0 {
+        return Ok(end);
+    }
+    let message = records::find_after(stream, subject, info.ack_floor.stream_sequence).await?;
+    Ok(message.map_or(end, |message| message.sequence))
 }

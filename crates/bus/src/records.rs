@@ -16,6 +16,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{Bus, Error, Queue, Result, Submitted, wire};
 
+/// The consumer of records with a callback.
+pub(crate) const CALLBACKS: &str = "callbacks";
 /// How soon a record that was announced is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
@@ -67,7 +69,7 @@ impl Bus {
     /// The queue of records whose callback is to be delivered.
     pub fn callbacks(&self) -> Queue<CallRecord> {
         let filter = self.subjects().record_callbacks();
-        Queue::new(self, "CALLS", "callbacks".to_owned(), filter, |message| {
+        Queue::new(self, "CALLS", CALLBACKS.to_owned(), filter, |message| {
             let headers = message.headers.clone().unwrap_or_default();
             wire::read_record(&headers, message.payload.clone())
         })
