@@ -4,7 +4,10 @@ use http::StatusCode;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{Answer, Function, Gateway, Platform, Receiver, Roles, answer_to, wait_for};
+use crate::{
+    harness::{Answer, Function, Gateway, Platform, Receiver, Roles, answer_to, wait_for, wait_until},
+    nats,
+};
 
 async fn listed(gateway: &Gateway, query: &str) -> Vec<String> {
     let answer = answer_to(gateway.get(&format!("/system/calls{query}"))).await;
@@ -48,6 +51,29 @@ async fn a_call_tells_its_attempts_and_the_tries_of_its_callback() {
     assert!(timeline[7]["reason"].as_str().unwrap().contains("503"), "{timeline}");
     let times: Vec<&str> = timeline.as_array().unwrap().iter().map(|event| event["at"].as_str().unwrap()).collect();
     assert!(times.is_sorted(), "{timeline}");
+}
+
+#[tokio::test]
+async fn a_call_that_goes_well_costs_two_messages() {
+    let platform = Platform::start([Function::cat()]).await;
+    let receiver = Receiver::start().await;
+    let request = platform.gateway.post("/async-function/cat").header("X-Callback-Url", &receiver.url);
+    let id = answer_to(request.body("x")).await.header("x-call-id").to_owned();
+    receiver.wait_for(1).await;
+    let records = nats::stream(&platform.site, "SKEP_CALLS").await;
+    let callback_is_done = async || {
+        let consumer = records.consumer_info("callbacks").await.unwrap();
+        consumer.num_pending == 0 && consumer.num_ack_pending == 0
+    };
+    wait_until("the callback is done", callback_is_done).await;
+    let mut written = Vec::new();
+    for name in ["INVOKE", "CALLS", "DELAYED", "TRIES", "DEAD"] {
+        let stream = nats::stream(&platform.site, &format!("SKEP_{name}")).await;
+        written.push(stream.get_info().await.unwrap().state.last_sequence);
+    }
+    assert_eq!(written, [1, 1, 0, 0, 0]);
+    let call = platform.gateway.call_status(&id).await.unwrap();
+    assert_eq!(steps(&call["timeline"]), ["accepted", "started", "succeeded"]);
 }
 
 #[tokio::test]
