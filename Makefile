@@ -67,7 +67,13 @@ lint:
 
 bench: build
 	$(CARGO) build --release --locked -p skep-benches
-	@nats=$(NATS_SERVER) && exec target/release/skep-benches --nats-server "$$nats"
+	@nats=$(NATS_SERVER) && target/release/skep-benches --nats-server "$$nats"
+	@if why=$$(sh tests/engines.sh); then \
+		watchdog=$$(CARGO=$(CARGO) sh scripts/static-watchdog.sh) && SKEP_TEST_NATS_SERVER=$(NATS_SERVER) \
+			SKEP_TEST_STATIC_WATCHDOG="$$watchdog" $(CARGO) test --release --locked -p skep-tests --test e2e on_swarm::cold_start -- --nocapture; \
+	else \
+		echo "$$why, so the cold start on a Swarm is left out"; \
+	fi
 
 # What a fuzzer needs of the compiler, without an unstable flag.
 FUZZ_SECONDS ?= 60

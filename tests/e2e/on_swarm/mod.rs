@@ -1,5 +1,6 @@
 //! On Swarms of the tests' own engines.
 
+mod cold_start;
 mod engines;
 mod functions;
 mod monitoring;

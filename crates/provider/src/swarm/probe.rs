@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{sync::Notify, time::Instant};
@@ -16,20 +17,44 @@ use crate::ready;
 
 /// All watchdogs that are compatible with OpenFaaS's know this path.
 const PATH: &str = "/_/health";
+/// A task that starts has no address yet, and who asks for it in vain is not answered for a second after that (ARP).
+/// So it is asked when it runs; but one with a health check in its image runs only when that is good.
+const STARTS_FOR: Duration = Duration::from_secs(1);
+
+/// Where a task is, and whether it runs there already.
+#[derive(Clone, Copy)]
+pub(super) struct Whereabouts {
+    pub(super) address: SocketAddr,
+    pub(super) runs: bool,
+}
 
 pub(super) struct Probe {
     pub(super) address: SocketAddr,
+    /// It was begun when the task ran.
+    ran: bool,
     pub(super) since: Instant,
     answers: Arc<AtomicBool>,
     _asking: AbortOnDropHandle<()>,
 }
 
 impl Probe {
-    /// Asks from now on; who waits is woken at every change.
-    pub(super) fn start(instance: String, address: SocketAddr, has_answered: bool, changed: Arc<Notify>) -> Self {
+    /// Asks from now on, or soon if the task does not run yet; who waits is woken at every change.
+    pub(super) fn start(instance: String, at: Whereabouts, has_answered: bool, changed: Arc<Notify>) -> Self {
+        let Whereabouts { address, runs } = at;
         let answers = Arc::new(AtomicBool::new(has_answered));
-        let asking = tokio::spawn(ask(instance, address, Arc::clone(&answers), changed));
-        Self { address, since: Instant::now(), answers, _asking: AbortOnDropHandle::new(asking) }
+        let telling = Arc::clone(&answers);
+        let asking = tokio::spawn(async move {
+            if !runs && !has_answered {
+                tokio::time::sleep(STARTS_FOR).await;
+            }
+            ask(instance, address, telling, changed).await;
+        });
+        Self { address, ran: runs, since: Instant::now(), answers, _asking: AbortOnDropHandle::new(asking) }
+    }
+
+    /// Whether it goes on; one that waits for a task that runs by now is begun anew.
+    pub(super) fn fits(&self, at: Whereabouts) -> bool {
+        self.address == at.address && (self.ran || !at.runs || self.answers())
     }
 
     pub(super) fn answers(&self) -> bool {

@@ -17,9 +17,10 @@ use super::{
     Place,
     board::{Motion, Sight},
     choice::{self, Candidate},
-    probe::Probe,
+    probe::{Probe, Whereabouts},
     problem,
     sync::{Order, Renew, SyncError, Synced, Wanted, sync},
+    task::Task,
 };
 
 /// What was refused is tried again after this long: a secret or a network may have been made meanwhile.
@@ -158,13 +159,14 @@ impl SwarmReplicas {
     fn probe(&mut self, sight: &Sight) {
         let network = sight.service.as_ref().map_or("", |service| service.network.as_str());
         let up = sight.tasks.iter().filter(|task| task.is_up());
-        let addresses: HashMap<&str, _> =
-            up.filter_map(|task| Some((task.id.as_str(), task.address(network)?))).collect();
-        self.probes.retain(|id, probe| addresses.get(id.as_str()) == Some(&probe.address));
-        for (id, address) in addresses {
+        let at = |task: &Task| Some(Whereabouts { address: task.address(network)?, runs: task.runs() });
+        let found: HashMap<&str, _> = up.filter_map(|task| Some((task.id.as_str(), at(task)?))).collect();
+        self.probes.retain(|id, probe| found.get(id.as_str()).is_some_and(|at| probe.fits(*at)));
+        for (id, at) in found {
             if !self.probes.contains_key(id) {
-                let has_answered = self.former.iter().any(|former| former.instance == id && former.address == address);
-                let probe = Probe::start(id.to_owned(), address, has_answered, Arc::clone(&self.answered));
+                let is_it = |former: &Endpoint| former.instance == id && former.address == at.address;
+                let has_answered = self.former.iter().any(is_it);
+                let probe = Probe::start(id.to_owned(), at, has_answered, Arc::clone(&self.answered));
                 self.probes.insert(id.to_owned(), probe);
             }
         }
@@ -191,7 +193,7 @@ impl SwarmReplicas {
     fn endpoints_in(&self, sight: &Sight) -> Vec<Endpoint> {
         let Some(wanted) = &self.wanted else { return Vec::new() };
         let current = sight.service.as_ref().map(|service| &service.generation);
-        let candidate = |task: &super::task::Task| {
+        let candidate = |task: &Task| {
             let probe = self.probes.get(&task.id).filter(|probe| probe.answers())?;
             let endpoint = Endpoint { instance: task.id.clone(), address: probe.address };
             Some(Candidate { endpoint, is_current: Some(&task.generation()) == current })

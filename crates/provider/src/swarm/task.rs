@@ -93,6 +93,11 @@ impl Task {
         self.desired_state == "running" && matches!(self.status.state.as_str(), "starting" | "running")
     }
 
+    /// Whether its container is known to run, and so to have its address.
+    pub(super) fn runs(&self) -> bool {
+        self.status.state == "running"
+    }
+
     /// Whether it is on its way up, or was and has failed.
     pub(super) fn is_waited_for(&self) -> bool {
         matches!(self.desired_state.as_str(), "running" | "ready")
