@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{docker::docker, services, stack::failed};
+use super::{
+    docker::{Refused, docker},
+    services,
+    stack::failed,
+};
 use crate::{
     args::SwarmDownArgs,
     failure::{Failure, Result},
@@ -10,13 +14,16 @@ use crate::{
 };
 
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// One that was on a node that is lost seems to run for ever.
+const CONTROLLER_ENDS_WITHIN: Duration = Duration::from_secs(30);
 /// The label that functions carry.
 const FUNCTIONS: &str = "label=com.openfaas.function";
+/// The label that the networks of functions carry.
+const NETWORKS: &str = "label=openfaas=true";
 
 pub(crate) async fn run(args: SwarmDownArgs) -> Result<()> {
     let name = &args.name;
-    let functions = docker(&["service", "ls", "--quiet", "--filter", FUNCTIONS]).await.map_err(failed)?;
-    let functions: Vec<&str> = functions.lines().collect();
+    let functions = functions_of(name).await.map_err(failed)?;
     if services::of_stack(name).await.map_err(failed)?.is_empty() && functions.is_empty() {
         output::line(format_args!("there is no stack {name}"));
         return Ok(());
@@ -28,6 +35,8 @@ pub(crate) async fn run(args: SwarmDownArgs) -> Result<()> {
         "  keep the volumes and secrets: skep swarm up finds its functions and queued calls again\n"
     });
     if !functions.is_empty() {
+        end_controller(name).await.map_err(failed)?;
+        let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
         docker(&[&["service", "rm"], &functions[..]].concat()).await.map_err(failed)?;
     }
     docker(&["stack", "rm", name]).await.map_err(failed)?;
@@ -37,6 +46,42 @@ pub(crate) async fn run(args: SwarmDownArgs) -> Result<()> {
     }
     output::line("skep is down");
     Ok(())
+}
+
+/// Ends the controller, if there is one, for it would make the functions anew.
+async fn end_controller(stack: &str) -> std::result::Result<(), Refused> {
+    let controller = format!("{stack}_controller");
+    if docker(&["service", "inspect", &controller]).await.is_err() {
+        return Ok(());
+    }
+    docker(&["service", "scale", "--detach", &format!("{controller}=0")]).await?;
+    let deadline = Instant::now() + CONTROLLER_ENDS_WITHIN;
+    while Instant::now() < deadline {
+        let states = docker(&["service", "ps", "--format", "{{.CurrentState}}", &controller]).await?;
+        if !states.lines().any(|state| state.starts_with("Running") || state.starts_with("Starting")) {
+            break;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
+}
+
+/// The ids of the functions that are not on the network of another stack.
+async fn functions_of(stack: &str) -> std::result::Result<Vec<String>, Refused> {
+    let found = docker(&["service", "ls", "--quiet", "--filter", FUNCTIONS]).await?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let networks = ["network", "ls", "--no-trunc", "--filter", NETWORKS, "--format"];
+    let networks = docker(&[&networks[..], &["{{.ID}} {{.Label \"com.docker.stack.namespace\"}}"]].concat()).await?;
+    let of_others = networks.lines().filter_map(|line| line.split_once(' '));
+    let of_others: Vec<&str> =
+        of_others.filter(|(_, owner)| !owner.is_empty() && *owner != stack).map(|(id, _)| id).collect();
+    let inspect = ["service", "inspect", "--format", "{{.ID}} {{json .Spec.TaskTemplate.Networks}}"];
+    let services = docker(&[&inspect[..], &found.lines().collect::<Vec<_>>()].concat()).await?;
+    let services = services.lines().filter_map(|line| line.split_once(' '));
+    let own = services.filter(|(_, networks)| !of_others.iter().any(|id| networks.contains(id)));
+    Ok(own.map(|(id, _)| id.to_owned()).collect())
 }
 
 /// A stack is gone when its networks are; before that it cannot be deployed again.

@@ -1,11 +1,14 @@
 //! What is deployed and where it can be reached: one key per function, written only by the controller with its [`Lease`](crate::Lease).
 
-use async_nats::jetstream::kv::{Entry, Operation};
+use async_nats::jetstream::kv::{CreateErrorKind, Entry, Operation};
 use futures_util::{Stream, StreamExt, stream};
-use skep_protocol::{FunctionName, FunctionRecord};
+use skep_protocol::{CallId, FunctionName, FunctionRecord};
 use tracing::warn;
 
 use crate::{Bus, Error, Result, lease::WRITER};
+
+/// In the registry: by what it is told from all others of its name. It is no function's name.
+const IDENTITY: &str = "_identity";
 
 /// A change of the registry, as a watcher sees it.
 #[derive(Debug)]
@@ -24,9 +27,20 @@ pub enum RegistryEvent {
 }
 
 impl Bus {
-    /// The name of the registry, which no other skep on the same servers has.
-    pub fn registry_name(&self) -> String {
-        self.streams.functions.name.clone()
+    /// A name that no other registry has, also not one of the same name on other servers; it stays as long as the registry does.
+    pub async fn registry_identity(&self) -> Result<String> {
+        let store = &self.streams.functions;
+        let new = CallId::generate().to_string();
+        let id = match store.create(IDENTITY, new.clone().into()).await {
+            Ok(_) => new,
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
+                let known = store.get(IDENTITY).await.map_err(Error::unavailable)?;
+                let known = known.ok_or_else(|| Error::unavailable("the registry's identity cannot be read"))?;
+                String::from_utf8_lossy(&known).into_owned()
+            }
+            Err(error) => return Err(Error::unavailable(error)),
+        };
+        Ok(format!("{}.{id}", store.name))
     }
 
     /// All functions at this moment, by name.
@@ -74,7 +88,7 @@ fn events_of(entry: &Entry) -> Vec<Result<RegistryEvent>> {
         (Ok(name), Operation::Delete | Operation::Purge) => {
             events.push(Ok(RegistryEvent::Deleted { name, revision: entry.revision }));
         }
-        (Err(_), _) if entry.key == WRITER => {}
+        (Err(_), _) if [WRITER, IDENTITY].contains(&entry.key.as_str()) => {}
         (Err(error), _) => {
             warn!(%error, "a key of the registry names no function and is passed over")
         }

@@ -4,6 +4,7 @@ mod cold_start;
 mod engines;
 mod functions;
 mod monitoring;
+mod neighbours;
 mod node_loss;
 mod one_command;
 mod provider;

@@ -83,7 +83,7 @@ pub(crate) struct Swarm {
 struct Place {
     engine: Arc<Engine>,
     board: Board,
-    /// The name of the registry, by which services are known as its.
+    /// Which registry it is, by which services are known as its.
     registry: String,
     function_network: Option<String>,
     namespace: DefaultNamespace,
@@ -97,7 +97,7 @@ impl Swarm {
         let place = Arc::new(Place {
             engine: Arc::clone(&engine),
             board: Board::default(),
-            registry: bus.registry_name(),
+            registry: bus.registry_identity().await?,
             function_network: config.function_network,
             namespace: bus.default_namespace().clone(),
             default_timeout: config.default_timeout,

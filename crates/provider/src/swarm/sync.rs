@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bollard::{auth::DockerCredentials, models::ServiceSpec};
+use bollard::{
+    auth::DockerCredentials,
+    models::{Service, ServiceSpec},
+};
 use skep_protocol::{FunctionDeployment, FunctionName};
 use thiserror::Error;
 use tracing::info;
@@ -12,6 +15,7 @@ use super::{
     board::ServiceSight,
     credentials,
     engine::EngineError,
+    labels::REGISTRY,
     spec::{self, Surroundings},
     watcher::sight_of,
 };
@@ -120,7 +124,10 @@ async fn set(place: &Place, order: &Order, wanted: &Wanted) -> Result<Synced, Sy
     let fingerprint = spec::fingerprint_in(&desired);
     let found = place.engine.service(order.name.as_str()).await?;
     let seen = match &found {
-        Some(found) => Some(sight_of(found).map(|(_, seen)| seen).ok_or_else(|| foreign(&order.name))?),
+        Some(found) => {
+            let sight = sight_of(found, &place.registry).ok_or_else(|| foreign(&order.name, found))?;
+            Some(sight.1)
+        }
         None => None,
     };
     let step = decide(seen.as_ref(), &fingerprint, wanted, order.applied.as_deref());
@@ -185,7 +192,7 @@ pub(super) async fn describe(
 async fn remove(place: &Place, name: &FunctionName) -> Result<Synced, SyncError> {
     let Some(found) = place.engine.service(name.as_str()).await? else { return Ok(Synced::Gone) };
     // Somebody else's service of that name stays.
-    let Some((_, seen)) = sight_of(&found) else { return Ok(Synced::Gone) };
+    let Some((_, seen)) = sight_of(&found, &place.registry) else { return Ok(Synced::Gone) };
     place.check_reign().map_err(|_| SyncError::Deposed)?;
     info!(function = %name, "the service is removed");
     place.engine.remove_service(&seen.id).await?;
@@ -206,9 +213,16 @@ fn decide(seen: Option<&ServiceSight>, fingerprint: &str, wanted: &Wanted, appli
     }
 }
 
-fn foreign(name: &FunctionName) -> SyncError {
+fn foreign(name: &FunctionName, found: &Service) -> SyncError {
+    let labels = found.spec.as_ref().and_then(|spec| spec.labels.as_ref());
+    let whose = if labels.is_some_and(|labels| labels.contains_key(REGISTRY)) {
+        "of another skep, or of this one before its NATS was emptied"
+    } else {
+        "that is not skep's"
+    };
     SyncError::Refused(format!(
-        "function {name}: the Swarm has a service {} that is not skep's; remove it or choose another name",
+        "function {name}: the Swarm has a service {0} {whose}; \
+         remove it (docker service rm {0}) or choose another name",
         name.as_str()
     ))
 }

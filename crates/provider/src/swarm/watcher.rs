@@ -94,7 +94,8 @@ impl Watcher {
         if everything || moving.len() > FEW {
             let services = engine.services(&label).await?;
             let cleared = self.clear_up(&services, !board.is_fresh()).await;
-            board.show_all(services.iter().filter_map(sight_of).collect(), engine.wanted_tasks(&label).await?);
+            let sights = services.iter().filter_map(|service| sight_of(service, &self.place.registry)).collect();
+            board.show_all(sights, engine.wanted_tasks(&label).await?);
             cleared?;
         }
         if moving.len() > FEW {
@@ -106,7 +107,8 @@ impl Watcher {
         }
         for name in moving {
             let service = engine.service(name.as_str()).await?;
-            board.show_service(&name, service.as_ref().and_then(sight_of).map(|(_, sight)| sight));
+            let sight = service.as_ref().and_then(|service| sight_of(service, &self.place.registry));
+            board.show_service(&name, sight.map(|(_, sight)| sight));
             match engine.all_tasks(("service", name.as_str())).await {
                 Err(error) if error.is_missing() => board.show_tasks(&name, Vec::new()),
                 tasks => board.show_tasks(&name, tasks?),
@@ -170,9 +172,10 @@ fn function_of(service: &Service) -> Option<&str> {
     service.spec.as_ref()?.labels.as_ref()?.get(labels::FUNCTION).map(String::as_str)
 }
 
-/// What is of interest of a service, by its function.
-pub(super) fn sight_of(service: &Service) -> Option<(String, ServiceSight)> {
+/// What is of interest of a service, by its function, if it is of this registry.
+pub(super) fn sight_of(service: &Service, registry: &str) -> Option<(String, ServiceSight)> {
     let spec = service.spec.as_ref()?;
+    spec.labels.as_ref()?.get(labels::REGISTRY).filter(|label| *label == registry)?;
     let template = spec.task_template.as_ref()?;
     let fingerprint = spec.labels.as_ref()?.get(labels::FINGERPRINT)?.clone();
     let network = template.networks.as_ref().and_then(|networks| networks.first()?.target.clone());

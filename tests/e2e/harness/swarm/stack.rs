@@ -31,9 +31,19 @@ impl Swarm {
 
     /// Deploys the stack file again, with other settings, and waits until all of it is healthy.
     pub(crate) async fn update_stack(&self, settings: &[(&str, &str)]) {
+        self.deploy_as("skep", settings).await;
+    }
+
+    /// Deploys the stack file as another stack, whose gateway has a port of its own.
+    pub(crate) async fn deploy_beside(&self, stack: &str, port: &str) -> Gateway {
+        self.deploy_as(stack, &[("SKEP_PORT", port)]).await;
+        Gateway::new(format!("http://{}:{port}", self.manager().address)).with_credentials(USER, PASSWORD)
+    }
+
+    async fn deploy_as(&self, stack: &str, settings: &[(&str, &str)]) {
         let file = repository().join("docker-compose.yml");
         let mut deploy = self.manager().command(&["stack", "deploy", "--resolve-image", "never", "-c"]);
-        deploy.arg(file).arg("skep").env("SKEP_PROMETHEUS", "0").envs(settings.iter().copied());
+        deploy.arg(file).arg(stack).env("SKEP_PROMETHEUS", "0").envs(settings.iter().copied());
         finish(deploy).await.unwrap_or_else(|said| panic!("docker stack deploy: {said}"));
         wait_until("the whole stack is healthy", async || self.unhealthy().await.is_empty()).await;
     }
