@@ -34,7 +34,7 @@ TESTS ?= on_swarm::
 SWARM_TESTS = $(CARGO) test --locked -p skep-tests --test e2e $(TESTS)
 
 # Those of them that run programs of others.
-WITH_PROGRAMS = on_swarm::monitoring
+WITH_PROGRAMS = on_swarm::monitoring on_swarm::registry
 
 test-swarm:
 	@if why=$$(sh tests/engines.sh); then \

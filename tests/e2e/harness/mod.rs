@@ -21,6 +21,6 @@ pub(crate) use self::{
     programs::{SKEP, repository, variable},
     receiver::{Callback, Receiver},
     site::{Site, free_address, metrics_of},
-    swarm::{FUNCTION, Load, Others, Swarm, deployment},
+    swarm::{FUNCTION, Load, Others, Relay, Swarm, deployment},
     wait::{DEADLINE, wait_for, wait_until},
 };

@@ -1,6 +1,7 @@
 //! On Swarms of the tests' own engines.
 
 mod cold_start;
+mod engine_away;
 mod engines;
 mod functions;
 mod monitoring;
@@ -8,5 +9,6 @@ mod neighbours;
 mod node_loss;
 mod one_command;
 mod provider;
+mod registry;
 mod rolling;
 mod stack;

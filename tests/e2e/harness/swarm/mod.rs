@@ -4,6 +4,7 @@ mod functions;
 mod images;
 mod load;
 mod node;
+mod relay;
 mod stack;
 mod world;
 
@@ -15,6 +16,7 @@ pub(crate) use self::{
     images::{FUNCTION, Others},
     load::Load,
     node::Node,
+    relay::Relay,
 };
 
 /// A Swarm of engines on one machine. The first node is the manager.

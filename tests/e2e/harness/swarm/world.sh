@@ -58,15 +58,16 @@ engine() {
         mkdir -p "$place"
         mount -t tmpfs tmpfs "$place"
     done
-    # There is nobody outside to know names, and no registry.
+    # There is nobody outside to know names.
     echo 'nameserver 10.200.0.254' >/run/resolv.conf
     mount --bind /run/resolv.conf /etc/resolv.conf
     driver=overlay2
     mkdir -p /run/try/lower /run/try/upper /run/try/work /run/try/merged
     mount -t overlay overlay -o lowerdir=/run/try/lower,upperdir=/run/try/upper,workdir=/run/try/work /run/try/merged &&
         umount /run/try/merged || driver=vfs
+    # The registry is a test's own, if it starts one.
     dockerd --log-level warn -H unix:///run/docker.sock -H "unix://$folder/node$1.sock" --storage-driver "$driver" \
-        --cgroup-parent "/$cgroup-$1" &
+        --insecure-registry 10.200.0.254:5000 --cgroup-parent "/$cgroup-$1" &
     # As the first process of its namespace the shell reaps what containers leave behind.
     wait $!
 }
