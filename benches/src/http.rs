@@ -1,6 +1,15 @@
 //! One HTTP/1.1 connection, driven by the task that uses it.
 
-use std::net::SocketAddr;
+use std::{
+    iter::Cycle,
+    net::SocketAddr,
+    slice,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    vec,
+};
 
 use anyhow::{Context, Result, anyhow};
 use http_body_util::{BodyExt, Full};
@@ -13,17 +22,22 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
+const FAR_APART: usize = 7919;
+
 /// Where a request goes, and what its answer must be.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) path: String,
+    /// Requests take turns with these, if there are any.
+    pub(crate) paths: Arc<[String]>,
     pub(crate) expected: StatusCode,
 }
 
 impl Target {
     pub(crate) fn new(address: SocketAddr, path: impl Into<String>) -> Self {
-        Self { address, path: path.into(), expected: StatusCode::OK }
+        Self { address, path: path.into(), paths: Arc::default(), expected: StatusCode::OK }
     }
 
     /// Whether a GET is answered as expected.
@@ -42,7 +56,7 @@ impl Target {
 /// Sends one request after the other.
 pub(crate) struct Requests {
     sender: SendRequest<Full<Bytes>>,
-    uri: Uri,
+    uris: Cycle<vec::IntoIter<Uri>>,
     host: header::HeaderValue,
     expected: StatusCode,
 }
@@ -54,9 +68,10 @@ impl Requests {
     }
 
     async fn ask(&mut self, method: Method, body: Bytes) -> Result<Bytes> {
+        let uri = self.uris.next().context("no path")?;
         let request = Request::builder()
             .method(method)
-            .uri(self.uri.clone())
+            .uri(uri.clone())
             .header(header::HOST, self.host.clone())
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .body(Full::new(body))?;
@@ -66,7 +81,7 @@ impl Requests {
         if status == self.expected {
             return Ok(body);
         }
-        Err(anyhow!("answer {status} to {}: {}", self.uri, String::from_utf8_lossy(&body).trim()))
+        Err(anyhow!("answer {status} to {uri}: {}", String::from_utf8_lossy(&body).trim()))
     }
 }
 
@@ -77,7 +92,12 @@ pub(crate) async fn with_requests<T>(target: &Target, work: impl AsyncFnOnce(&mu
     stream.set_nodelay(true)?;
     let (sender, connection) = handshake(TokioIo::new(stream)).await?;
     let host = header::HeaderValue::from_str(&address.to_string())?;
-    let mut requests = Requests { sender, uri: target.path.parse()?, host, expected: target.expected };
+    let paths = if target.paths.is_empty() { slice::from_ref(&target.path) } else { &target.paths };
+    let mut uris = paths.iter().map(|path| path.parse()).collect::<Result<Vec<Uri>, _>>()?;
+    // Each connection begins with another one.
+    let first = CONNECTIONS.fetch_add(1, Ordering::Relaxed) * FAR_APART % uris.len();
+    uris.rotate_left(first);
+    let mut requests = Requests { sender, uris: uris.into_iter().cycle(), host, expected: target.expected };
     tokio::select! {
         worked = work(&mut requests) => worked,
         ended = connection => {

@@ -13,6 +13,7 @@ mod output;
 mod paced;
 mod platform;
 mod process;
+mod program;
 mod publisher;
 mod report;
 mod spawn;

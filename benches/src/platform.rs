@@ -4,8 +4,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context, Result};
-use async_nats::jetstream::{self, context::ContextBuilder, stream::Stream};
+use anyhow::{Context, Result, ensure};
+use async_nats::jetstream::{self, context::ContextBuilder, kv, stream::Stream};
+use futures_util::future::try_join_all;
 use skep_protocol::{Endpoint, FunctionDeployment, FunctionRecord, Subjects};
 use time::OffsetDateTime;
 
@@ -18,10 +19,23 @@ use crate::{
 /// The function that everything is measured with.
 pub(crate) const FUNCTION: &str = "noop";
 const DEADLINE: Duration = Duration::from_secs(10);
+const SYNCED: &str = "sync_interval: always";
+/// Functions that are registered at once.
+const TOGETHER: usize = 64;
 
-/// A NATS server with the settings that skep ships, and a gateway.
+/// When NATS acknowledges a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disk {
+    /// When the disk has it: the settings that skep ships.
+    Synced,
+    /// When it is in the page cache, as NATS does by itself.
+    Cached,
+}
+
+/// A NATS server, and a gateway.
 pub(crate) struct Platform {
     pub(crate) jetstream: jetstream::Context,
+    functions: kv::Store,
     nats_url: String,
     gateway: SocketAddr,
     // The gateway ends before its server does.
@@ -30,29 +44,53 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    pub(crate) async fn start(bench: &Bench) -> Result<Self> {
-        let (nats, nats_url, jetstream) = start_nats(bench).await?;
+    pub(crate) async fn start(bench: &Bench, disk: Disk) -> Result<Self> {
+        let (nats, nats_url, jetstream) = start_nats(bench, disk).await?;
         let (gateway, admin) = (free_address()?, free_address()?);
         let launch = role(bench, "gateway", &nats_url, &["--listen".to_owned(), gateway.to_string()], admin);
         let mut process = Process::start(bench, launch)?;
         until_ready(&mut process, admin).await?;
-        Ok(Self { jetstream, nats_url, gateway, _gateway: process, _nats: nats })
+        let functions = jetstream.get_key_value(Subjects::default().stream("FUNCTIONS")).await?;
+        Ok(Self { jetstream, functions, nats_url, gateway, _gateway: process, _nats: nats })
     }
 
     /// Writes the function's record, as the controller would, and waits until the gateway knows it.
     pub(crate) async fn register(&self, address: Option<SocketAddr>) -> Result<()> {
+        self.register_as(FUNCTION, address).await
+    }
+
+    pub(crate) async fn register_as(&self, name: &str, address: Option<SocketAddr>) -> Result<()> {
+        self.put(name, address).await?;
+        self.until_known(name).await
+    }
+
+    /// Registers many functions.
+    pub(crate) async fn register_all(&self, names: &[String], address: Option<SocketAddr>) -> Result<()> {
+        for together in names.chunks(TOGETHER) {
+            try_join_all(together.iter().map(|name| self.put(name, address))).await?;
+        }
+        match names.last() {
+            Some(last) => self.until_known(last).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn put(&self, name: &str, address: Option<SocketAddr>) -> Result<()> {
         let endpoints: Vec<Endpoint> =
-            address.into_iter().map(|address| Endpoint { instance: format!("{FUNCTION}-1"), address }).collect();
+            address.into_iter().map(|address| Endpoint { instance: format!("{name}-1"), address }).collect();
         let record = FunctionRecord {
-            deployment: FunctionDeployment { service: FUNCTION.to_owned(), ..FunctionDeployment::default() },
+            deployment: FunctionDeployment { service: name.to_owned(), ..FunctionDeployment::default() },
             replicas: endpoints.len() as u64,
             endpoints,
             created_at: OffsetDateTime::now_utc(),
             problem: None,
         };
-        let functions = self.jetstream.get_key_value(Subjects::default().stream("FUNCTIONS")).await?;
-        functions.put(FUNCTION, serde_json::to_vec(&record)?.into()).await?;
-        let known = Target::new(self.gateway, format!("/system/function/{FUNCTION}"));
+        self.functions.put(name, serde_json::to_vec(&record)?.into()).await?;
+        Ok(())
+    }
+
+    async fn until_known(&self, name: &str) -> Result<()> {
+        let known = Target::new(self.gateway, format!("/system/function/{name}"));
         let wait = async {
             while !known.answers().await {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -68,8 +106,18 @@ impl Platform {
 
     /// A call that is stored.
     pub(crate) fn asynchronous(&self) -> Target {
-        let path = format!("/async-function/{FUNCTION}");
+        self.asynchronous_of(FUNCTION)
+    }
+
+    pub(crate) fn asynchronous_of(&self, name: &str) -> Target {
+        let path = format!("/async-function/{name}");
         Target { expected: hyper::StatusCode::ACCEPTED, ..Target::new(self.gateway, path) }
+    }
+
+    /// Calls that are stored, of each of these functions in turn.
+    pub(crate) fn asynchronous_of_all(&self, names: &[String]) -> Target {
+        let paths = names.iter().map(|name| format!("/async-function/{name}")).collect();
+        Target { paths, ..self.asynchronous() }
     }
 
     pub(crate) async fn start_worker(&self, bench: &Bench) -> Result<Process> {
@@ -85,10 +133,18 @@ impl Platform {
     }
 }
 
-async fn start_nats(bench: &Bench) -> Result<(Process, String, jetstream::Context)> {
+async fn start_nats(bench: &Bench, disk: Disk) -> Result<(Process, String, jetstream::Context)> {
     let folder = bench.new_folder("nats")?;
     let configuration = folder.join("nats.conf");
-    std::fs::write(&configuration, include_str!("../../deploy/nats.conf"))?;
+    let shipped = include_str!("../../deploy/nats.conf");
+    ensure!(shipped.contains(SYNCED), "nats.conf does not say {SYNCED}");
+    std::fs::write(
+        &configuration,
+        match disk {
+            Disk::Synced => shipped.to_owned(),
+            Disk::Cached => shipped.replace(SYNCED, ""),
+        },
+    )?;
     let address = free_address()?;
     let (host, port) = (address.ip().to_string(), address.port().to_string());
     let launch = Launch {

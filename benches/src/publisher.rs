@@ -16,6 +16,7 @@ use async_nats::{
         stream::{Config, Stream},
     },
 };
+use hdrhistogram::Histogram;
 use hyper::body::Bytes;
 use tokio::{task::JoinSet, time::Instant};
 
@@ -64,6 +65,17 @@ impl Publisher {
         };
         self.publish(each).await?;
         Ok(counted.load(Ordering::Relaxed) as f64 / window.as_secs_f64())
+    }
+
+    /// How long one publish takes, one after the other.
+    pub(crate) async fn p50_us(&self, window: Duration) -> Result<f64> {
+        let mut took = Histogram::<u64>::new(3)?;
+        let begin = Instant::now();
+        while begin.elapsed() < window {
+            let sent = self.publish_one().await?;
+            took.record(u64::try_from(sent.elapsed().as_nanos())?)?;
+        }
+        Ok(took.value_at_quantile(0.5) as f64 / 1000.0)
     }
 
     /// Messages per second in atomic batches of as many as are otherwise in flight, one batch after the other.

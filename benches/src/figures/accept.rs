@@ -8,7 +8,7 @@ use crate::{
     bench::Bench,
     load,
     measure::{Row, Side, rows, tell},
-    platform::Platform,
+    platform::{Disk, Platform},
     publisher::Publisher,
 };
 
@@ -16,8 +16,8 @@ const CONNECTIONS: usize = 64;
 const WINDOW: Duration = Duration::from_millis(1500);
 
 /// There is no queue-worker and no replica, so nothing is taken off the queue meanwhile.
-pub(super) async fn rate(bench: &Bench, name: &str) -> Result<Vec<Row>> {
-    let platform = Platform::start(bench).await?;
+pub(super) async fn rate(bench: &Bench, name: &str, disk: Disk) -> Result<Vec<Row>> {
+    let platform = Platform::start(bench, disk).await?;
     platform.register(None).await?;
     let target = platform.asynchronous();
     load::run(&target, CONNECTIONS, WINDOW / 2).await?;
@@ -38,4 +38,23 @@ pub(super) async fn rate(bench: &Bench, name: &str) -> Result<Vec<Row>> {
         tell(name, run, bench.runs, &sides);
     }
     Ok(rows(name, "1/s", sides.into()))
+}
+
+/// One call after the other.
+pub(super) async fn latency(bench: &Bench, name: &str) -> Result<Vec<Row>> {
+    let platform = Platform::start(bench, Disk::Synced).await?;
+    platform.register(None).await?;
+    let target = platform.asynchronous();
+    load::run(&target, 1, WINDOW / 2).await?;
+    let queue = platform.stream("INVOKE").await?;
+    let publisher = Publisher::like(&platform.jetstream, &queue).await?;
+    publisher.p50_us(WINDOW / 2).await?;
+    let mut sides = [Side::new("skep"), Side::new("publish")];
+    for run in 1..=bench.runs {
+        let [skep, raw] = &mut sides;
+        skep.values.push(load::run(&target, 1, WINDOW).await?.p50_us());
+        raw.values.push(publisher.p50_us(WINDOW).await?);
+        tell(name, run, bench.runs, &sides);
+    }
+    Ok(rows(name, "µs", sides.into()))
 }

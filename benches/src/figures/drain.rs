@@ -11,7 +11,7 @@ use crate::{
     http::Target,
     load,
     measure::{Row, Side, rows, tell},
-    platform::Platform,
+    platform::{Disk, Platform},
     publisher::Publisher,
     watchdog,
 };
@@ -24,27 +24,26 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 const BUDGET_OF_A_RUN: Duration = Duration::from_secs(18);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-struct Drain<'bench> {
+/// A queue that is filled and drained.
+pub(super) struct Drain<'bench> {
     bench: &'bench Bench,
-    platform: Platform,
+    platform: &'bench Platform,
     target: Target,
     queue: Stream,
     results: Stream,
 }
 
-pub(super) async fn rate(bench: &Bench, name: &str) -> Result<Vec<Row>> {
+pub(super) async fn rate(bench: &Bench, name: &str, disk: Disk) -> Result<Vec<Row>> {
     let (_watchdog, function) = watchdog::http(bench).await?;
-    let platform = Platform::start(bench).await?;
+    let platform = Platform::start(bench, disk).await?;
     platform.register(Some(function.address)).await?;
-    let (queue, results) = (platform.stream("INVOKE").await?, platform.stream("CALLS").await?);
-    let drain = Drain { bench, target: platform.asynchronous(), platform, queue, results };
-    drain.run(WARM_UP).await?;
-    let publisher = Publisher::like(&drain.platform.jetstream, &drain.results).await?;
+    let drain = Drain::of(bench, &platform, platform.asynchronous()).await?;
+    let publisher = Publisher::like(&platform.jetstream, &drain.results).await?;
     let mut sides = [Side::new("skep"), Side::new("publish")];
     let started = Instant::now();
     for run in 1..=bench.runs {
         let [skep, raw] = &mut sides;
-        skep.values.push(drain.run(CALLS).await?);
+        skep.values.push(drain.per_second().await?);
         raw.values.push(publisher.rate_of(CALLS).await?);
         publisher.stream.purge().await?;
         tell(name, run, bench.runs, &sides);
@@ -55,7 +54,20 @@ pub(super) async fn rate(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     Ok(rows(name, "1/s", sides.into()))
 }
 
-impl Drain<'_> {
+impl<'bench> Drain<'bench> {
+    /// Drains a few calls at first.
+    pub(super) async fn of(bench: &'bench Bench, platform: &'bench Platform, target: Target) -> Result<Self> {
+        let (queue, results) = (platform.stream("INVOKE").await?, platform.stream("CALLS").await?);
+        let drain = Self { bench, platform, target, queue, results };
+        drain.run(WARM_UP).await?;
+        Ok(drain)
+    }
+
+    /// Calls that are finished in a second.
+    pub(super) async fn per_second(&self) -> Result<f64> {
+        self.run(CALLS).await
+    }
+
     /// Queues calls while there is no queue-worker, then starts one.
     async fn run(&self, calls: u64) -> Result<f64> {
         self.queue.purge().await?;

@@ -3,16 +3,18 @@
 mod accept;
 mod cold;
 mod drain;
+mod fair;
 mod fork;
 mod http;
 mod idle;
+mod many;
 mod prefork;
 mod stream;
 mod sync;
 
 use anyhow::Result;
 
-use crate::{bench::Bench, measure::Row};
+use crate::{bench::Bench, measure::Row, platform::Disk};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Figure {
@@ -24,14 +26,19 @@ pub(crate) enum Figure {
     PreforkPython,
     StreamRate,
     HttpRate,
+    AcceptLatency,
     AcceptRate,
+    AcceptSyncedRate,
     DrainRate,
+    DrainSyncedRate,
+    ManyFunctions,
+    VictimDelay,
     ColdStart,
     IdleMemory,
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::SyncLatency,
         Self::SyncRate,
         Self::ForkLatency,
@@ -40,8 +47,13 @@ impl Figure {
         Self::PreforkPython,
         Self::StreamRate,
         Self::HttpRate,
+        Self::AcceptLatency,
         Self::AcceptRate,
+        Self::AcceptSyncedRate,
         Self::DrainRate,
+        Self::DrainSyncedRate,
+        Self::ManyFunctions,
+        Self::VictimDelay,
         Self::ColdStart,
         Self::IdleMemory,
     ];
@@ -56,8 +68,13 @@ impl Figure {
             Self::PreforkPython => "prefork_python_p50_us",
             Self::StreamRate => "stream_mb_s",
             Self::HttpRate => "http_c16_rps",
+            Self::AcceptLatency => "accept_c1_p50_us",
             Self::AcceptRate => "accept_c64_rps",
+            Self::AcceptSyncedRate => "accept_fsync_c64_rps",
             Self::DrainRate => "drain_rps",
+            Self::DrainSyncedRate => "drain_fsync_rps",
+            Self::ManyFunctions => "accept_10k_functions_rps",
+            Self::VictimDelay => "victim_p99_ratio",
             Self::ColdStart => "cold_start_ms",
             Self::IdleMemory => "idle_rss_mb",
         }
@@ -79,8 +96,13 @@ impl Figure {
             Self::PreforkPython => Box::pin(prefork::python(bench, name)).await,
             Self::StreamRate => Box::pin(stream::rate(bench, name)).await,
             Self::HttpRate => Box::pin(http::rate(bench, name)).await,
-            Self::AcceptRate => Box::pin(accept::rate(bench, name)).await,
-            Self::DrainRate => Box::pin(drain::rate(bench, name)).await,
+            Self::AcceptLatency => Box::pin(accept::latency(bench, name)).await,
+            Self::AcceptRate => Box::pin(accept::rate(bench, name, Disk::Cached)).await,
+            Self::AcceptSyncedRate => Box::pin(accept::rate(bench, name, Disk::Synced)).await,
+            Self::DrainRate => Box::pin(drain::rate(bench, name, Disk::Cached)).await,
+            Self::DrainSyncedRate => Box::pin(drain::rate(bench, name, Disk::Synced)).await,
+            Self::ManyFunctions => Box::pin(many::functions(bench, name)).await,
+            Self::VictimDelay => Box::pin(fair::victim(bench, name)).await,
             Self::ColdStart => Box::pin(cold::start(bench, name)).await,
             Self::IdleMemory => Box::pin(idle::memory(bench, name)).await,
         }

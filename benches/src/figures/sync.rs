@@ -8,7 +8,7 @@ use crate::{
     bench::Bench,
     measure::{Reading, Row, alternate, rows},
     nginx,
-    platform::Platform,
+    platform::{Disk, Platform},
     upstream,
 };
 
@@ -31,7 +31,7 @@ async fn measure(
 ) -> Result<Vec<Row>> {
     let (_upstream, direct) = upstream::start(bench).await?;
     let nginx = nginx::start(bench, direct.address).await?;
-    let platform = Platform::start(bench).await?;
+    let platform = Platform::start(bench, Disk::Synced).await?;
     platform.register(Some(direct.address)).await?;
     let mut targets = vec![("skep", platform.synchronous()), ("direct", direct)];
     targets.extend(nginx.iter().map(|(_, target)| ("nginx", target.clone())));
