@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use skep_bus::{Delivery, Error, Standing};
+use skep_bus::{Delivery, Error, Place, Standing};
 use skep_dispatch::Function;
 use skep_protocol::{CallRecord, CallState, Invocation, RetryPolicy};
 use time::OffsetDateTime;
@@ -12,12 +12,17 @@ use tracing::{info, warn};
 use crate::{
     Worker,
     attempt::{Attempt, Outcome},
+    backlog::Cause,
     decision::{Circumstances, Decision, decide, is_too_old},
     slots::Slot,
 };
 
-/// A function that is asleep is waited for as long as for a slot; then the call comes again.
+/// How long a function that is asleep is waited for before it is waited for a slot.
 const WAKE_WITHIN: Duration = Duration::from_secs(1);
+/// A call waits this long for a slot before it is set aside, so that a stuck function does not fill a lane.
+const IN_LANE: Duration = Duration::from_millis(250);
+/// What was set aside waits however long it takes, and is looked at again after this.
+const IN_BACKLOG: Duration = Duration::from_secs(10);
 /// How long the bus may be away before a delivery that has not begun is given back.
 const BUS_AWAY: Duration = Duration::from_secs(2);
 /// A call that runs elsewhere is looked at again after this.
@@ -35,7 +40,7 @@ impl Worker {
         };
         let cancelled = self.cancellations.watch(&invocation.call_id);
         tokio::select! {
-            () = delivery.hold_call(&self.bus, invocation, self.config.long_after, self.run_call(&delivery, invocation)) => {}
+            () = self.hold(&delivery, invocation, self.run_call(&delivery, invocation)) => {}
             // Its record is written already; what runs of it ends with the request that is dropped.
             () = cancelled.token.cancelled() => {
                 info!(call_id = %invocation.call_id, function = %invocation.function, "a call was cancelled");
@@ -44,7 +49,16 @@ impl Worker {
         }
     }
 
-    async fn run_call(&self, delivery: &Delivery<Invocation>, invocation: &Invocation) {
+    /// What was set aside pins no lane, however long it takes.
+    async fn hold(&self, delivery: &Delivery<Invocation>, invocation: &Invocation, work: impl Future<Output = ()>) {
+        if delivery.place == Place::Backlog {
+            delivery.hold(work).await;
+        } else {
+            delivery.hold_call(&self.bus, invocation, self.config.long_after, work).await;
+        }
+    }
+
+    async fn run_call(self: &Arc<Self>, delivery: &Delivery<Invocation>, invocation: &Invocation) {
         if !self.is_to_be_run(delivery, invocation).await {
             return;
         }
@@ -73,36 +87,53 @@ impl Worker {
     }
 
     /// The function and a slot of it; `None` if the delivery was ended instead.
-    async fn slot(&self, delivery: &Delivery<Invocation>, invocation: &Invocation) -> Option<(Arc<Function>, Slot)> {
-        let Some(function) = self.dispatch.registry().get(&invocation.function) else {
-            let reason = format!("function {} is not deployed", invocation.function);
-            self.bury_call(delivery, invocation, &reason).await;
-            return None;
-        };
-        let policy = self.policy(&function);
-        if is_too_old(invocation.age(OffsetDateTime::now_utc()), &policy) {
-            let max_age = policy.max_age.unwrap_or_default();
-            self.bury_call(delivery, invocation, &format!("it waited longer than {max_age:?}, its longest age")).await;
-            return None;
-        }
-        self.dispatch.wake(&function, WAKE_WITHIN).await;
-        if self.slots.is_congested(&function) {
-            delivery.give_back(&self.bus, invocation, deferral(delivery.delivered)).await;
-            return None;
-        }
-        let slot = tokio::select! {
-            slot = self.slots.acquire(&function) => slot,
-            () = self.shutdown.cancelled() => {
-                delivery.give_back(&self.bus, invocation, Duration::ZERO).await;
+    async fn slot(
+        self: &Arc<Self>,
+        delivery: &Delivery<Invocation>,
+        invocation: &Invocation,
+    ) -> Option<(Arc<Function>, Slot)> {
+        loop {
+            let Some(function) = self.dispatch.registry().get(&invocation.function) else {
+                let reason = format!("function {} is not deployed", invocation.function);
+                self.bury_call(delivery, invocation, &reason).await;
+                return None;
+            };
+            let policy = self.policy(&function);
+            if is_too_old(invocation.age(OffsetDateTime::now_utc()), &policy) {
+                let max_age = policy.max_age.unwrap_or_default();
+                let reason = format!("it waited longer than {max_age:?}, its longest age");
+                self.bury_call(delivery, invocation, &reason).await;
                 return None;
             }
-        };
-        let Some(slot) = slot else {
-            delivery.give_back(&self.bus, invocation, deferral(delivery.delivered)).await;
-            return None;
-        };
-        // The slot may be one of a replica that came while we waited.
-        Some((self.dispatch.registry().get(&invocation.function).unwrap_or(function), slot))
+            let in_lane = delivery.place != Place::Backlog;
+            if in_lane && self.has_to_stand_back(&function, delivery.place) {
+                self.set_aside(delivery, invocation, Cause::Crowd).await;
+                return None;
+            }
+            let patience = if in_lane { IN_LANE } else { IN_BACKLOG };
+            let slot = tokio::select! {
+                slot = self.slots.acquire(&function, self.dispatch.wake(&function, WAKE_WITHIN), patience) => slot,
+                () = self.shutdown.cancelled() => {
+                    delivery.give_back(&self.bus, invocation, Duration::ZERO).await;
+                    return None;
+                }
+            };
+            match slot {
+                // The slot may be one of a replica that came while we waited.
+                Some(slot) => return Some((self.dispatch.registry().get(&function.name).unwrap_or(function), slot)),
+                None if in_lane => {
+                    self.set_aside(delivery, invocation, Cause::NoSlot).await;
+                    return None;
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Whether a call should leave its lane at once: others of its function wait elsewhere, or too many of them wait here.
+    fn has_to_stand_back(&self, function: &Function, place: Place) -> bool {
+        let is_congested = place == Place::Lane && self.slots.is_congested(function);
+        is_congested || self.backlogs.is_ahead(&function.name, place)
     }
 
     /// Whether this delivery is the one that is to run the call; if not, it is ended.
@@ -165,7 +196,7 @@ impl Worker {
         self.metrics.count_retry(&invocation.function);
         delivery.ack().await;
         // Until it is gone the next attempt would find its lane taken; whoever moves it there knows that, too.
-        if let Err(error) = self.bus.remove_queued(delivery.sequence).await {
+        if let Err(error) = delivery.leave_lane(&self.bus).await {
             info!(error = error.chain(), call_id = %invocation.call_id, "an attempt that is over stays in its lane a little");
         }
     }
@@ -212,10 +243,4 @@ impl Worker {
             pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
-}
-
-/// How long a call that found no free replica stays away: longer each time, so that a deep backlog costs little, and at most about ten seconds.
-fn deferral(delivered: u64) -> Duration {
-    let base = Duration::from_millis(500).saturating_mul(1 << delivered.min(4));
-    base.mul_f64(0.75 + fastrand::f64() / 2.0)
 }

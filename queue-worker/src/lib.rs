@@ -4,6 +4,7 @@
 //! It knows the bus and how to reach a function; it does not know what runs functions, or who submitted a call.
 
 mod attempt;
+mod backlog;
 mod bury;
 mod call;
 mod callback;
@@ -14,6 +15,7 @@ mod housekeeping;
 mod ingest;
 mod lane;
 mod metrics;
+mod peers;
 mod pull;
 mod slots;
 
@@ -26,7 +28,7 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{callback::Callbacks, cancellation::Cancellations, metrics::Metrics, slots::Slots};
+use crate::{backlog::Backlogs, callback::Callbacks, cancellation::Cancellations, metrics::Metrics, slots::Slots};
 
 pub use crate::callback::{Allowance, AllowanceError, SigningKeys, SubjectPattern, SubjectPatternError};
 
@@ -65,6 +67,7 @@ pub(crate) struct Worker {
     pub(crate) bus: Bus,
     pub(crate) dispatch: Dispatch,
     pub(crate) slots: Slots,
+    pub(crate) backlogs: Backlogs,
     pub(crate) running: RunningCalls,
     pub(crate) cancellations: Cancellations,
     pub(crate) metrics: Metrics,
@@ -81,8 +84,10 @@ pub async fn run(
     metrics: &prometheus::Registry,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let tasks = TaskTracker::new();
     let worker = Arc::new(Worker {
         slots: Slots::new(dispatch.registry().clone(), config.concurrency_per_replica),
+        backlogs: Backlogs::new(tasks.clone()),
         running: RunningCalls::new(bus.clone()),
         cancellations: Cancellations::default(),
         metrics: Metrics::register(metrics)?,
@@ -92,15 +97,16 @@ pub async fn run(
         dispatch,
         shutdown,
     });
-    let tasks = TaskTracker::new();
     for lane in 0..LANES {
         tasks.spawn(lane::run(Arc::clone(&worker), lane, tasks.clone()));
     }
+    tasks.spawn(backlog::run(Arc::clone(&worker)));
     tasks.spawn(due::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(cancellation::run(Arc::clone(&worker)));
     tasks.spawn(ingest::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(housekeeping::run(Arc::clone(&worker)));
+    tasks.spawn(peers::run(Arc::clone(&worker)));
     tasks.spawn(slots::follow(Arc::clone(&worker)));
     info!(lanes = LANES, "queue-worker is pulling");
 

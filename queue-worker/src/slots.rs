@@ -1,10 +1,10 @@
-//! Permits per function: as many calls of it run at once as its live replicas take.
+//! Permits per function: as many calls of it run at once, in all workers together, as its live replicas take.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -13,27 +13,31 @@ use skep_dispatch::{Function, Registry};
 use skep_protocol::FunctionName;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout},
+    time::timeout,
 };
 
-use crate::Worker;
+use crate::{Worker, peers::Peers};
 
-/// A call waits this long in the worker before it is given back, so that a stuck function does not fill a lane.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// When calls of a function have lately waited longer than this, more of them are given back at once.
-const CONGESTED: Duration = Duration::from_millis(250);
-/// How many calls per slot may wait while a function is congested.
+/// How many calls per slot may wait for one.
 const WAITING_PER_SLOT: usize = 2;
+/// So many may wait, however few slots there are.
+const FEWEST_WAITING: usize = 32;
 
 pub(crate) struct Slots {
     registry: Registry,
     per_replica: usize,
+    peers: Peers,
     functions: Mutex<HashMap<FunctionName, Arc<FunctionSlots>>>,
 }
 
 impl Slots {
     pub(crate) fn new(registry: Registry, per_replica: usize) -> Self {
-        Self { registry, per_replica: per_replica.max(1), functions: Mutex::default() }
+        Self { registry, per_replica: per_replica.max(1), peers: Peers::default(), functions: Mutex::default() }
+    }
+
+    /// With whom they are shared.
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     /// Whether so many calls of a function wait already that another one should not.
@@ -41,20 +45,30 @@ impl Slots {
         self.of(function).is_congested()
     }
 
-    /// A slot of a function; `None` if none came free in time.
-    pub(crate) async fn acquire(&self, function: &Function) -> Option<Slot> {
+    /// A slot of a function, which is woken first; `None` if none came free in time.
+    pub(crate) async fn acquire(
+        &self,
+        function: &Function,
+        wake: impl Future<Output = ()>,
+        patience: Duration,
+    ) -> Option<Slot> {
         let slots = self.of(function);
         let waiting = Waiting::begin(&slots);
-        let since = Instant::now();
-        let permit = timeout(PATIENCE, Arc::clone(&slots.semaphore).acquire_owned()).await;
-        slots.remember_wait(since.elapsed());
+        wake.await;
+        let permit = timeout(patience, Arc::clone(&slots.semaphore).acquire_owned()).await;
         drop(waiting);
         let permit = permit.ok()?.ok()?;
         Some(Slot { permit: Some(permit), slots })
     }
 
+    /// How many calls of a function may run at once here now; `None` if there is no such function.
+    pub(crate) fn capacity_of(&self, name: &FunctionName) -> Option<usize> {
+        self.registry.get(name).map(|function| self.capacity(&function))
+    }
+
     fn of(&self, function: &Function) -> Arc<FunctionSlots> {
-        let capacity = self.capacity(function);
+        // The replicas may have changed since the function was looked up.
+        let capacity = self.capacity_of(&function.name).unwrap_or(0);
         let slots = {
             // The map is only ever inserted into, so a poisoned lock is as good as a clean one.
             let mut functions = self.functions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -65,16 +79,16 @@ impl Slots {
     }
 
     fn capacity(&self, function: &Function) -> usize {
-        function.replicas() * function.max_inflight.unwrap_or(self.per_replica)
+        self.peers.share(&function.name, function.replicas() * function.max_inflight.unwrap_or(self.per_replica))
     }
 
-    fn resize_all(&self) {
+    pub(crate) fn resize_all(&self) {
         let known: Vec<_> = {
             let functions = self.functions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             functions.iter().map(|(name, slots)| (name.clone(), Arc::clone(slots))).collect()
         };
         for (name, slots) in known {
-            slots.resize(self.registry.get(&name).map_or(0, |function| self.capacity(&function)));
+            slots.resize(self.capacity_of(&name).unwrap_or(0));
         }
     }
 }
@@ -94,19 +108,12 @@ pub(crate) async fn follow(worker: Arc<Worker>) {
 struct FunctionSlots {
     semaphore: Arc<Semaphore>,
     size: Mutex<Size>,
-    waiting: AtomicU64,
-    /// Milliseconds, averaged over the last few calls.
-    recent_wait: AtomicU64,
+    waiting: AtomicUsize,
 }
 
 impl Default for FunctionSlots {
     fn default() -> Self {
-        Self {
-            semaphore: Arc::new(Semaphore::new(0)),
-            size: Mutex::default(),
-            waiting: AtomicU64::default(),
-            recent_wait: AtomicU64::default(),
-        }
+        Self { semaphore: Arc::new(Semaphore::new(0)), size: Mutex::default(), waiting: AtomicUsize::default() }
     }
 }
 
@@ -133,19 +140,8 @@ impl FunctionSlots {
     }
 
     fn is_congested(&self) -> bool {
-        if Duration::from_millis(self.recent_wait.load(Ordering::Relaxed)) < CONGESTED {
-            return false;
-        }
         let capacity = self.size.lock().map_or(0, |size| size.capacity);
-        let bound = (capacity * WAITING_PER_SLOT).max(1) as u64;
-        self.waiting.load(Ordering::Relaxed) >= bound
-    }
-
-    fn remember_wait(&self, wait: Duration) {
-        let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let before = self.recent_wait.load(Ordering::Relaxed);
-        // Two calls at once may overwrite each other's share, which an average forgives.
-        self.recent_wait.store((before * 3 + wait) / 4, Ordering::Relaxed);
+        self.waiting.load(Ordering::Relaxed) >= (capacity * WAITING_PER_SLOT).max(FEWEST_WAITING)
     }
 }
 
@@ -215,12 +211,10 @@ mod tests {
     fn a_congested_function_lets_no_more_calls_wait() {
         let slots = FunctionSlots::default();
         slots.resize(1);
-        assert!(!slots.is_congested());
-        for _ in 0..8 {
-            slots.remember_wait(PATIENCE);
-        }
-        assert!(!slots.is_congested(), "nobody waits yet");
-        let _waiting = [Waiting::begin(&slots), Waiting::begin(&slots)];
+        let waiting: Vec<_> = (0..FEWEST_WAITING).map(|_| Waiting::begin(&slots)).collect();
         assert!(slots.is_congested());
+        slots.resize(FEWEST_WAITING);
+        assert!(!slots.is_congested(), "with more slots more may wait");
+        drop(waiting);
     }
 }

@@ -1,9 +1,14 @@
-//! The lane of a function, as our hash and as the server's own `partition()` have it.
+//! The lane of a function: as our hash and as the server's own `partition()` have it, and another one while it is called very often.
 
 use async_nats::jetstream::{self, stream};
-use skep_protocol::{FunctionName, lane_of};
+use futures_util::{TryStreamExt, future::join_all};
+use skep_protocol::{FunctionName, Invocation, LANES, is_bulk, lane_of};
 
-use crate::{harness::Site, nats};
+use crate::{
+    bus::{invocation, start},
+    harness::Site,
+    nats,
+};
 
 #[tokio::test]
 async fn our_lanes_are_those_of_the_servers_partition() {
@@ -31,4 +36,31 @@ async fn our_lanes_are_those_of_the_servers_partition() {
         let lane = lane_of(&name.parse::<FunctionName>().unwrap());
         assert_eq!(stored.subject.as_str(), format!("lane.{lane}.{name}"));
     }
+}
+
+/// Stored calls of lanes for many calls, and of the others.
+async fn stored(site: &Site) -> (usize, usize) {
+    let stream = nats::stream(site, "SKEP_INVOKE").await;
+    let mut counts = (0, 0);
+    for lane in 0..LANES {
+        let subjects = stream.info_with_subjects(format!("skep.invoke.{lane}.>")).await.unwrap();
+        let found = subjects.try_collect::<Vec<_>>().await.unwrap().len();
+        *(if is_bulk(lane) { &mut counts.0 } else { &mut counts.1 }) += found;
+    }
+    counts
+}
+
+#[tokio::test]
+async fn a_function_that_is_called_very_often_makes_room_in_its_lane() {
+    let (site, _server, bus) = start().await;
+    let calls: Vec<Invocation> = (0..600).map(|number| invocation("busy", &format!("call-{number}"))).collect();
+    for submitted in join_all(calls.iter().map(|call| bus.submit(call))).await {
+        submitted.unwrap();
+    }
+    assert_eq!(stored(&site).await, (600 - 256, 256));
+    // What may come again has one place, where the second one is refused.
+    let mine = Invocation { has_callers_id: true, ..invocation("busy", "mine") };
+    bus.submit(&mine).await.unwrap();
+    bus.submit(&invocation("quiet", "first")).await.unwrap();
+    assert_eq!(stored(&site).await, (600 - 256, 256 + 2));
 }

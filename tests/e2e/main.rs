@@ -12,6 +12,7 @@ mod dead;
 mod delayed;
 mod delays;
 mod echo;
+mod fairness;
 mod faults;
 mod garbage;
 mod github;

@@ -55,7 +55,9 @@ async fn nothing_accepted_is_lost_in_a_storm() {
     let seed = number("SKEP_STORM_SEED").unwrap_or_else(|| fastrand::u64(..));
     eprintln!("storm of {} s, SKEP_STORM_SEED={seed}", length.as_secs());
 
-    let mut roles = Roles::start([Function::counted().label("com.openfaas.scale.min", "2")]).await;
+    // It takes less than comes in, so that its calls are set aside, too.
+    let function = Function::counted().label("com.openfaas.scale.min", "2").env("max_inflight", "1");
+    let mut roles = Roles::start([function]).await;
     let receiver = Receiver::refusing(REFUSALS, StatusCode::SERVICE_UNAVAILABLE).await;
     let callers = Callers::start(&roles.gateway, &receiver, seed);
     let blows = rage(&mut roles, length, Rng::with_seed(seed)).await;

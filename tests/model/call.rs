@@ -2,7 +2,10 @@
 
 use stateright::{Model, Property};
 
-use crate::state::{Budget, Cancel, End, Held, MOST_ATTEMPTS, Message, Place, Server, State, Step, Submit, WORKERS};
+use crate::{
+    requests::{ack, becomes_due, give_back, look_before_delay, put_delayed, requeue, set_aside},
+    state::{Budget, Cancel, End, Held, MOST_ATTEMPTS, Message, Place, Server, State, Step, Submit, WORKERS},
+};
 
 pub(crate) const KEPT: &str = "what got a 202 is kept or has ended";
 pub(crate) const ONE_RECORD: &str = "a call has at most one record";
@@ -20,6 +23,8 @@ pub(crate) enum Flaw {
     AckBeforeRecord,
     /// The delivery is acknowledged before its next attempt is stored.
     AckBeforeDelay,
+    /// The delivery is acknowledged before the call is in the backlog.
+    AckBeforeSetAside,
     /// The record says dead before the letter is stored.
     RecordBeforeLetter,
     /// The stream of records takes a second one.
@@ -38,7 +43,7 @@ pub(crate) enum Action {
     Cancel,
     CancelStep,
     Deliver(usize, Place),
-    /// A worker takes its next step; a run ends well or badly.
+    /// A worker takes its next step; a run ends well or badly, and what is to be run finds a slot or not.
     Work(usize, bool),
     WorkerDies(usize),
     /// The ack deadline passes while the holder is stuck, so that the message is free for others.
@@ -86,18 +91,21 @@ impl Model for Call {
             match held {
                 Some(held) => {
                     actions.push(Action::Work(worker, true));
-                    actions.extend((held.step == Step::Run).then_some(Action::Work(worker, false)));
+                    let is_to_be_run = held.step == Step::LookUp && held.place == Place::Lane;
+                    let may_be_set_aside = is_to_be_run && budget.set_aside > 0;
+                    let has_two_ways = held.step == Step::Run || may_be_set_aside;
+                    actions.extend(has_two_ways.then_some(Action::Work(worker, false)));
                     actions.extend((budget.crashes > 0).then_some(Action::WorkerDies(worker)));
                 }
                 None => {
-                    for (place, message) in [(Place::Lane, &state.server.lane), (Place::Due, &state.server.due)] {
+                    for (place, message) in places(&state.server) {
                         let is_free = message.as_ref().is_some_and(|message| !message.is_out && !message.is_acked);
                         actions.extend(is_free.then_some(Action::Deliver(worker, place)));
                     }
                 }
             }
         }
-        for (place, message) in [(Place::Lane, &state.server.lane), (Place::Due, &state.server.due)] {
+        for (place, message) in places(&state.server) {
             let is_out = message.as_ref().is_some_and(|message| message.is_out && !message.is_acked);
             actions.extend((is_out && budget.stalls > 0).then_some(Action::Stall(place)));
         }
@@ -172,6 +180,10 @@ impl Model for Call {
     }
 }
 
+fn places(server: &Server) -> [(Place, &Option<Message>); 3] {
+    [(Place::Lane, &server.lane), (Place::Backlog, &server.backlog), (Place::Due, &server.due)]
+}
+
 /// `Bus::submit`: a known id is looked up, then one message is published, then the caller hears of it.
 fn submit(state: &mut State) {
     let server = &mut state.server;
@@ -197,29 +209,11 @@ fn deliver(state: &mut State, worker: usize, place: Place) {
     let Some(message) = state.server.message(place) else { return };
     message.is_out = true;
     let step = match place {
-        Place::Lane => Step::LookUp,
+        Place::Lane | Place::Backlog => Step::LookUp,
         Place::Due => Step::Requeue,
     };
     let (sequence, attempts, is_repeated) = (message.sequence, message.attempts, message.is_repeated);
     state.workers[worker] = Some(Held { place, sequence, attempts, is_repeated, step });
-}
-
-/// The server hands a message out again.
-fn give_back(server: &mut Server, place: Place, sequence: u8) {
-    if let Some(message) = server.message(place)
-        && message.sequence == sequence
-        && !message.is_acked
-    {
-        (message.is_out, message.is_repeated) = (false, true);
-    }
-}
-
-/// The schedule fires: the message moves to the subject that the workers read.
-fn becomes_due(server: &mut Server) {
-    let Some((_, attempts)) = server.delayed.take() else { return };
-    let sequence = server.next_sequence();
-    let is_repeated = server.due.is_some();
-    server.due = Some(Message { sequence, attempts, is_out: false, is_acked: false, is_repeated });
 }
 
 impl Call {
@@ -232,6 +226,10 @@ impl Call {
             }
             Some(Cancel::RemoveDelayed) => {
                 state.server.delayed = None;
+                Some(Cancel::RemoveSetAside)
+            }
+            Some(Cancel::RemoveSetAside) => {
+                state.server.backlog = None;
                 Some(Cancel::RemoveQueued)
             }
             Some(Cancel::RemoveQueued) => {
@@ -257,9 +255,17 @@ impl Call {
         let server = &mut state.server;
         let next = match held.step {
             Step::LookUp => {
-                let next = self.look_up(server, &held);
+                let next = self.look_up(server, &held, is_good);
                 state.ran_after_record |= next == Step::Run && server.record.is_some();
+                state.budget.set_aside -= u8::from(next == Step::SetAside);
                 Some(next)
+            }
+            Step::SetAside => Some(set_aside(server, held.attempts)),
+            Step::RemoveSetAside { sequence } => {
+                if server.backlog.as_ref().is_some_and(|message| message.sequence == sequence) {
+                    server.backlog = None;
+                }
+                Some(Step::SetAside)
             }
             Step::Run => Some(self.after_run(server, &held, is_good)),
             Step::Letter => {
@@ -293,13 +299,21 @@ impl Call {
     }
 
     /// `Bus::standing`.
-    fn look_up(&self, server: &Server, held: &Held) -> Step {
-        if self.flaw == Flaw::NoLookUp {
+    fn look_up(&self, server: &mut Server, held: &Held, has_slot: bool) -> Step {
+        let waits_further = server.furthest().is_some_and(|attempts| attempts > held.attempts);
+        let is_the_same = |message: &Message| message.attempts >= held.attempts;
+        let left_lane = held.place == Place::Lane && server.backlog.as_ref().is_some_and(is_the_same);
+        let is_further = held.is_repeated && (waits_further || left_lane);
+        if self.flaw != Flaw::NoLookUp && (server.record.is_some() || is_further) {
+            return Step::Ack;
+        }
+        if has_slot {
             return Step::Run;
         }
-        let has_ended = server.record.is_some();
-        let is_further = held.is_repeated && server.waiting().is_some_and(|attempts| attempts > held.attempts);
-        if has_ended || is_further { Step::Ack } else { Step::Run }
+        if self.flaw == Flaw::AckBeforeSetAside {
+            ack(server, held);
+        }
+        Step::SetAside
     }
 
     fn after_run(&self, server: &mut Server, held: &Held, is_good: bool) -> Step {
@@ -320,49 +334,5 @@ impl Call {
                 Step::DelayLook
             }
         }
-    }
-}
-
-/// `Bus::delay`, what it looks at before it writes.
-fn look_before_delay(server: &Server, attempts: u8) -> Step {
-    let queued = server.lane.as_ref().is_some_and(|message| message.attempts >= attempts);
-    let delayed = server.waiting().is_some_and(|waiting| waiting >= attempts);
-    if server.record.is_some() || queued || delayed {
-        return Step::Ack;
-    }
-    Step::DelayPut { known: server.delayed.map_or(0, |(sequence, _)| sequence) }
-}
-
-/// `Bus::delay`, the write: refused if the subject has changed since the look.
-fn put_delayed(server: &mut Server, known: u8, attempts: u8) -> Step {
-    if server.delayed.map_or(0, |(sequence, _)| sequence) != known {
-        return Step::DelayLook;
-    }
-    let sequence = server.next_sequence();
-    server.delayed = Some((sequence, attempts));
-    Step::Ack
-}
-
-/// `Bus::requeue`.
-fn requeue(server: &mut Server, attempts: u8) -> Step {
-    if server.put_in_lane(attempts, true) {
-        return Step::Ack;
-    }
-    match &server.lane {
-        Some(message) if message.attempts < attempts => Step::RemoveQueued { sequence: message.sequence },
-        Some(_) | None => Step::Ack,
-    }
-}
-
-/// An ack of a message that is gone, or was replaced, does nothing.
-fn ack(server: &mut Server, held: &Held) {
-    if let Some(message) = server.message(held.place)
-        && message.sequence == held.sequence
-    {
-        message.is_acked = true;
-    }
-    if held.place == Place::Due && server.due.as_ref().is_some_and(|message| message.is_acked) {
-        // A work queue: what is finished is gone.
-        server.due = None;
     }
 }

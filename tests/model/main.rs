@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
 mod call;
+mod requests;
 mod state;
 
 use stateright::{Checker, HasDiscoveries, Model};
@@ -12,33 +13,40 @@ use stateright::{Checker, HasDiscoveries, Model};
 use call::{Call, Flaw, KEPT, LETTER, ONE_RECORD, ONE_RUN};
 use state::Budget;
 
-/// All that goes wrong, in any order.
-const TROUBLE: Budget = Budget { submits: 2, cancels: 1, crashes: 2, stalls: 1, lost_acks: 1 };
+/// All that goes wrong, in any order, while the function keeps up.
+const TROUBLE: Budget = Budget { submits: 2, cancels: 1, crashes: 2, stalls: 1, lost_acks: 1, set_aside: 0 };
+/// The same with less of each, while it does not.
+const BACKLOG: Budget = Budget { submits: 1, cancels: 1, crashes: 1, stalls: 1, lost_acks: 0, set_aside: 2 };
 
-fn check(flaw: Flaw, until: HasDiscoveries) -> impl Checker<Call> {
+fn check(flaw: Flaw, budget: Budget, until: HasDiscoveries) -> impl Checker<Call> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Call { flaw, budget: TROUBLE }.checker().threads(threads).finish_when(until).spawn_bfs().join()
+    Call { flaw, budget }.checker().threads(threads).finish_when(until).spawn_bfs().join()
 }
 
 #[test]
 fn no_order_of_steps_and_crashes_loses_or_doubles_a_call() {
-    let checked = check(Flaw::None, HasDiscoveries::AnyFailures);
-    checked.assert_properties();
+    check(Flaw::None, TROUBLE, HasDiscoveries::AnyFailures).assert_properties();
+}
+
+#[test]
+fn no_order_of_steps_loses_or_doubles_a_call_that_is_set_aside() {
+    check(Flaw::None, BACKLOG, HasDiscoveries::AnyFailures).assert_properties();
 }
 
 #[test]
 fn every_way_to_do_it_wrong_is_caught() {
-    for (flaw, property) in [
-        (Flaw::AnswerBeforeStored, KEPT),
-        (Flaw::AckBeforeRecord, KEPT),
-        (Flaw::AckBeforeDelay, KEPT),
-        (Flaw::DueIsForgotten, KEPT),
-        (Flaw::RecordBeforeLetter, LETTER),
-        (Flaw::RecordsAreReplaced, ONE_RECORD),
-        (Flaw::NoLookUp, ONE_RUN),
+    for (flaw, budget, property) in [
+        (Flaw::AnswerBeforeStored, TROUBLE, KEPT),
+        (Flaw::AckBeforeRecord, TROUBLE, KEPT),
+        (Flaw::AckBeforeDelay, TROUBLE, KEPT),
+        (Flaw::AckBeforeSetAside, BACKLOG, KEPT),
+        (Flaw::DueIsForgotten, TROUBLE, KEPT),
+        (Flaw::RecordBeforeLetter, TROUBLE, LETTER),
+        (Flaw::RecordsAreReplaced, TROUBLE, ONE_RECORD),
+        (Flaw::NoLookUp, TROUBLE, ONE_RUN),
     ] {
         let until = HasDiscoveries::AnyOf([property].into());
-        let found = check(flaw, until).discovery(property);
+        let found = check(flaw, budget, until).discovery(property);
         assert!(found.is_some(), "{flaw:?} is not caught by: {property}");
     }
 }

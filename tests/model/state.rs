@@ -31,6 +31,8 @@ pub(crate) struct Message {
 pub(crate) struct Server {
     /// `skep.invoke.…`: finished messages stay until they are purged.
     pub(crate) lane: Option<Message>,
+    /// `skep.backlog.…`: what the function could not take.
+    pub(crate) backlog: Option<Message>,
     /// `skep.delayed.…`: sequence, and attempts made.
     pub(crate) delayed: Option<(u8, u8)>,
     /// `skep.due.…`: its time has come.
@@ -48,6 +50,7 @@ pub(crate) struct Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Place {
     Lane,
+    Backlog,
     Due,
 }
 
@@ -56,6 +59,11 @@ pub(crate) enum Place {
 pub(crate) enum Step {
     LookUp,
     Run,
+    /// Put it into its function's backlog.
+    SetAside,
+    RemoveSetAside {
+        sequence: u8,
+    },
     Record(End),
     Letter,
     /// Look whether the next attempt may be stored; it is told what is there now.
@@ -93,6 +101,7 @@ pub(crate) enum Submit {
 pub(crate) enum Cancel {
     Record,
     RemoveDelayed,
+    RemoveSetAside,
     RemoveQueued,
 }
 
@@ -107,6 +116,8 @@ pub(crate) struct Budget {
     pub(crate) stalls: u8,
     /// Acks that a killed server forgets.
     pub(crate) lost_acks: u8,
+    /// Calls that find no slot.
+    pub(crate) set_aside: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -126,12 +137,15 @@ impl State {
     /// The same state with small sequences and workers in order: which worker it is and what number a message has makes no difference.
     pub(crate) fn canonical(mut self) -> Self {
         let mut sequences: Vec<&mut u8> = Vec::new();
-        let Server { lane, delayed, due, last_sequence, .. } = &mut self.server;
-        sequences.extend(lane.iter_mut().chain(due).map(|message| &mut message.sequence));
+        let Server { lane, backlog, delayed, due, last_sequence, .. } = &mut self.server;
+        sequences.extend(lane.iter_mut().chain(backlog).chain(due).map(|message| &mut message.sequence));
         sequences.extend(delayed.iter_mut().map(|(sequence, _)| sequence));
         for held in self.workers.iter_mut().flatten() {
             sequences.push(&mut held.sequence);
-            if let Step::DelayPut { known: sequence } | Step::RemoveQueued { sequence } = &mut held.step {
+            if let Step::DelayPut { known: sequence }
+            | Step::RemoveQueued { sequence }
+            | Step::RemoveSetAside { sequence } = &mut held.step
+            {
                 sequences.push(sequence);
             }
         }
@@ -167,6 +181,7 @@ impl Server {
     pub(crate) fn message(&mut self, place: Place) -> &mut Option<Message> {
         match place {
             Place::Lane => &mut self.lane,
+            Place::Backlog => &mut self.backlog,
             Place::Due => &mut self.due,
         }
     }
@@ -177,9 +192,15 @@ impl Server {
         due.max(self.delayed.map(|(_, attempts)| attempts))
     }
 
+    /// The most attempts that the call has behind it anywhere.
+    pub(crate) fn furthest(&self) -> Option<u8> {
+        let queued = [&self.lane, &self.backlog].map(|message| message.as_ref().map(|message| message.attempts));
+        queued.into_iter().max().flatten().max(self.waiting())
+    }
+
     /// The call is somewhere from where it will be worked on.
     pub(crate) fn holds_it(&self) -> bool {
         let is_open = |message: &Option<Message>| message.as_ref().is_some_and(|message| !message.is_acked);
-        is_open(&self.lane) || is_open(&self.due) || self.delayed.is_some()
+        is_open(&self.lane) || is_open(&self.backlog) || is_open(&self.due) || self.delayed.is_some()
     }
 }

@@ -59,6 +59,11 @@ pub(super) async fn victim(bench: &Bench, name: &str) -> Result<Vec<Row>> {
         sides[0].values.push(p99_ms(&platform, &starts).await?);
         tell(name, run, bench.runs, &sides);
     }
+    let mut left = 0;
+    for stream in ["INVOKE", "BACKLOG"] {
+        left += platform.stream(stream).await?.get_info().await?.state.messages;
+    }
+    ensure!(left > QUEUED as u64 / 2, "only {left} calls of the other function were left at the end");
     Ok(rows(name, "ms", sides.into()))
 }
 

@@ -31,6 +31,7 @@ impl Bus {
         if let Some(message) = delayed {
             return delayed::status(&message).map(Some);
         }
-        queued.map(|message| delayed::read(&message).map(|invocation| invocation.status())).transpose()
+        let queued = queued.first().map(|queued| delayed::read(&queued.message));
+        queued.map(|invocation| invocation.map(|invocation| invocation.status())).transpose()
     }
 }

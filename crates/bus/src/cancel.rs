@@ -24,7 +24,8 @@ impl Bus {
             return Ok(Cancelled::Ended(status.state));
         }
         let (delayed, queued) = tokio::try_join!(self.find_delayed(id), self.find_queued(id))?;
-        let invocation = delayed.as_ref().or(queued.as_ref()).map(delayed::read).transpose()?;
+        let invocation =
+            delayed.as_ref().or(queued.first().map(|queued| &queued.message)).map(delayed::read).transpose()?;
         let record = CallRecord {
             status: CallStatus {
                 state: CallState::Cancelled,
@@ -46,8 +47,8 @@ impl Bus {
         if let Some(invocation) = invocation.filter(|_| delayed.is_some()) {
             self.remove_delayed(self.subjects.delayed(&invocation.function, id)).await?;
         }
-        if let Some(message) = queued {
-            self.remove_queued(message.sequence).await?;
+        for queued in &queued {
+            self.remove_queued(queued).await?;
         }
         Ok(Cancelled::Cancelled)
     }

@@ -17,7 +17,7 @@ use skep_protocol::{DefaultNamespace, Subjects};
 use time::OffsetDateTime;
 use tracing::{debug, info, warn};
 
-use crate::{Error, Result, batch::Batcher, publish::Publisher, streams};
+use crate::{Error, Result, batch::Batcher, publish::Publisher, rates::Rates, streams};
 
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
 pub const OLDEST_SERVER: &str = "2.12.0";
@@ -55,9 +55,11 @@ pub struct Bus {
     keep_records: Duration,
     pub(crate) streams: Arc<streams::Streams>,
     pub(crate) publisher: Publisher,
-    /// The ways into the streams of accepted and of finished calls.
+    /// The ways into the streams of accepted calls, of those set aside, and of finished ones.
     pub(crate) invocations: Batcher,
+    pub(crate) set_aside: Batcher,
     pub(crate) finished: Batcher,
+    pub(crate) rates: Rates,
 }
 
 impl Bus {
@@ -73,7 +75,9 @@ impl Bus {
         let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone() };
         Ok(Self {
             invocations: Batcher::start(publisher.clone()),
+            set_aside: Batcher::start(publisher.clone()),
             finished: Batcher::start(publisher.clone()),
+            rates: Rates::default(),
             publisher,
             client,
             jetstream,

@@ -16,6 +16,12 @@ use crate::{Bus, Error, Queue, Result, Submitted, records, wire};
 /// Someone else changes the same call at the same time; more often than this it is not by chance.
 const MOST_TRIES: usize = 5;
 
+/// The message of a call that is to be run.
+pub(crate) struct Queued {
+    pub(crate) stream: &'static str,
+    pub(crate) message: StreamMessage,
+}
+
 impl Bus {
     /// Lets a call wait until it is due. [`Submitted::Duplicate`] means that it has got further already, or has ended.
     pub async fn delay(&self, invocation: &Invocation) -> Result<Submitted> {
@@ -24,7 +30,7 @@ impl Bus {
             let (record, queued, delayed) =
                 tokio::try_join!(self.record(id), self.find_queued(id), self.find_delayed(id))?;
             let is_further = |message: &StreamMessage| attempts_of(message) >= invocation.attempts();
-            let queued_further = queued.as_ref().is_some_and(is_further);
+            let queued_further = queued.iter().any(|queued| is_further(&queued.message));
             if record.is_some() || queued_further || delayed.as_ref().is_some_and(is_further) {
                 return Ok(Submitted::Duplicate);
             }
@@ -77,20 +83,15 @@ impl Bus {
             if self.publish_once(subject.clone(), headers, invocation.body.clone()).await? == Submitted::Accepted {
                 return Ok(());
             }
-            match self.find_queued(&invocation.call_id).await? {
+            match records::find(&self.streams.invoke, subject.clone()).await? {
                 // Whoever was to move it before has done so, and died before the ack.
                 Some(message) if attempts_of(&message) >= invocation.attempts() => return Ok(()),
                 // What is there is the attempt before, finished but not purged.
-                Some(message) => self.remove_queued(message.sequence).await?,
+                Some(message) => self.remove_message("INVOKE", message.sequence).await?,
                 None => {}
             }
         }
         Err(Error::unavailable(format!("call {} is changed by others all the time", invocation.call_id)))
-    }
-
-    /// Removes the message of a call that goes on elsewhere, so that the way back to its lane is free.
-    pub async fn remove_queued(&self, sequence: u64) -> Result<()> {
-        self.remove_message("INVOKE", sequence).await
     }
 
     /// Takes a call away from where it waits.
@@ -99,8 +100,24 @@ impl Bus {
         Ok(())
     }
 
-    pub(crate) async fn find_queued(&self, id: &CallId) -> Result<Option<StreamMessage>> {
-        records::find(&self.streams.invoke, self.subjects.invoke_by_id(id)).await
+    /// A call in the backlog of its function, and in its lanes. There it also stays for a while after it was finished or set aside.
+    pub(crate) async fn find_queued(&self, id: &CallId) -> Result<Vec<Queued>> {
+        let in_lane = self.subjects.invoke_by_id(id);
+        let (set_aside, first) = tokio::try_join!(
+            records::find(&self.streams.backlog, self.subjects.backlog_by_id(id)),
+            records::find(&self.streams.invoke, in_lane.clone()),
+        )?;
+        let second = match &first {
+            Some(first) => records::find_after(&self.streams.invoke, in_lane, first.sequence).await?,
+            None => None,
+        };
+        let found = [("BACKLOG", set_aside), ("INVOKE", second), ("INVOKE", first)];
+        let found = found.into_iter().filter_map(|(stream, message)| Some(Queued { stream, message: message? }));
+        Ok(found.collect())
+    }
+
+    pub(crate) async fn remove_queued(&self, queued: &Queued) -> Result<()> {
+        self.remove_message(queued.stream, queued.message.sequence).await
     }
 
     pub(crate) async fn find_delayed(&self, id: &CallId) -> Result<Option<StreamMessage>> {

@@ -15,6 +15,18 @@ use tracing::warn;
 
 use crate::{connect::LastConnected, queue::ACK_WAIT, stand_in::StandIn, wire::Unreadable};
 
+/// Where a delivery comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Lane,
+    /// A lane for functions that are called very often.
+    BulkLane,
+    /// What its function could not take.
+    Backlog,
+    /// It is no call that is to be run now.
+    Elsewhere,
+}
+
 /// One delivery of something that was read as `T`, or could not be.
 pub struct Delivery<T> {
     /// What came, or why it cannot be read.
@@ -28,6 +40,7 @@ pub struct Delivery<T> {
     pub payload: Bytes,
     /// Its number in its stream.
     pub sequence: u64,
+    pub place: Place,
     published: OffsetDateTime,
     acker: Acker,
     /// Stands in for it when it runs long.
@@ -38,6 +51,7 @@ impl<T> Delivery<T> {
     /// Reads a message; `None` if it did not come from a stream.
     pub(crate) fn new(
         message: jetstream::Message,
+        place: Place,
         connected: &LastConnected,
         read: impl Fn(&async_nats::Message) -> Result<T, Unreadable>,
     ) -> Option<Self> {
@@ -54,6 +68,7 @@ impl<T> Delivery<T> {
             headers: message.headers.unwrap_or_default(),
             payload: message.payload,
             sequence,
+            place,
             published,
             acker,
             stand_in: Mutex::default(),

@@ -1,17 +1,18 @@
 //! Lanes: a fixed number of consumers over the invocation stream, each function hashed to one.
 
-use skep_protocol::Invocation;
+use skep_protocol::{Invocation, is_bulk};
 
-use crate::{Bus, Queue, wire};
+use crate::{Bus, Place, Queue, wire};
 
 impl Bus {
     /// One lane's queue of calls, from 0 to [`LANES`](skep_protocol::LANES).
     pub fn lane(&self, lane: u32) -> Queue<Invocation> {
         let filter = self.subjects().invoke_lane(lane);
-        Queue::new(self, "INVOKE", lane_name(lane), filter, |message| {
+        let queue = Queue::new(self, "INVOKE", lane_name(lane), filter, |message| {
             let headers = message.headers.clone().unwrap_or_default();
             wire::read_invocation(&headers, message.payload.clone())
-        })
+        });
+        queue.at(if is_bulk(lane) { Place::BulkLane } else { Place::Lane })
     }
 }
 

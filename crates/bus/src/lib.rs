@@ -5,6 +5,7 @@
 
 mod activity;
 mod answer;
+mod backlog;
 mod batch;
 mod callback_tries;
 mod calls;
@@ -27,6 +28,7 @@ mod namespaces;
 mod news;
 mod publish;
 mod queue;
+mod rates;
 mod records;
 mod redrive;
 mod registry;
@@ -37,13 +39,15 @@ mod standing;
 mod streams;
 mod submit;
 mod wire;
+mod workers;
 
 pub use answer::Announced;
+pub use backlog::Backlog;
 pub use cancel::Cancelled;
 pub use connect::{Bus, BusConfig, OLDEST_SERVER};
 pub use control::{ControlCall, ControlServer};
 pub use dead::DeadLetter;
-pub use delivery::Delivery;
+pub use delivery::{Delivery, Place};
 pub use error::{Error, Result};
 pub use ingest::Published;
 pub use lease::Lease;

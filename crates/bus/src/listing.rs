@@ -1,4 +1,4 @@
-//! Listing calls, wherever they are: those that wait, those in their lanes, and those that have ended.
+//! Listing calls, wherever they are: those that wait, those in their lanes, those that were set aside, and those that have ended.
 //!
 //! A page costs a bounded number of looks, so one may hold fewer calls than were asked for and still say where to go on.
 
@@ -46,6 +46,8 @@ pub enum Position {
     Waiting(u64),
     /// Among those in their lanes, behind this message.
     Queued(u64),
+    /// Among those that were set aside, behind this message.
+    SetAside(u64),
     /// Among those that have ended, before this message.
     Ended(u64),
 }
@@ -69,6 +71,7 @@ impl fmt::Display for Position {
         match self {
             Self::Waiting(sequence) => write!(formatter, "w{sequence}"),
             Self::Queued(sequence) => write!(formatter, "q{sequence}"),
+            Self::SetAside(sequence) => write!(formatter, "s{sequence}"),
             Self::Ended(sequence) => write!(formatter, "e{sequence}"),
         }
     }
@@ -81,6 +84,7 @@ impl FromStr for Position {
         let position = match text.split_at_checked(1) {
             Some(("w", sequence)) => sequence.parse().map(Self::Waiting),
             Some(("q", sequence)) => sequence.parse().map(Self::Queued),
+            Some(("s", sequence)) => sequence.parse().map(Self::SetAside),
             Some(("e", sequence)) => sequence.parse().map(Self::Ended),
             _ => return Err("it is not where a list has ended".to_owned()),
         };
@@ -135,7 +139,7 @@ impl Filling<'_> {
 }
 
 impl Bus {
-    /// Calls that the filter admits: first those that wait and those in their lanes, each the oldest first, then those that have ended, the last one first.
+    /// Calls that the filter admits: first those that wait, those in their lanes and those that were set aside, each the oldest first, then those that have ended, the last one first.
     pub async fn calls(&self, filter: &CallFilter, limit: usize, from: Position) -> Result<Page> {
         let mut page = Filling { filter, calls: Vec::new(), limit: limit.max(1), budget: BUDGET };
         let mut position = Some(from);
@@ -143,6 +147,7 @@ impl Bus {
             position = match here {
                 Position::Waiting(after) => Some(self.list_waiting(&mut page, after).await?),
                 Position::Queued(after) => Some(self.list_queued(&mut page, after).await?),
+                Position::SetAside(after) => Some(self.list_set_aside(&mut page, after).await?),
                 Position::Ended(before) => self.list_ended(&mut page, before).await?,
             };
         }
@@ -174,9 +179,8 @@ impl Bus {
     }
 
     async fn list_queued(&self, page: &mut Filling<'_>, mut after: u64) -> Result<Position> {
-        let is_in_lane = |state| matches!(state, CallState::Queued | CallState::Running);
         if !page.filter.wants(is_in_lane) {
-            return Ok(Position::Ended(u64::MAX));
+            return Ok(Position::SetAside(0));
         }
         let subject = self.subjects.invoke_of(page.filter.function.as_ref());
         while !page.is_full() {
@@ -190,7 +194,7 @@ impl Bus {
                 together.extend(message.subject.rsplit('.').next().and_then(|id| id.parse::<CallId>().ok()));
             }
             if together.is_empty() {
-                return Ok(Position::Ended(u64::MAX));
+                return Ok(Position::SetAside(0));
             }
             for status in try_join_all(together.iter().map(|id| self.call_status(id))).await?.into_iter().flatten() {
                 // What has ended is still in its lane for a while, and so is an attempt whose next one waits.
@@ -200,6 +204,33 @@ impl Bus {
             }
         }
         Ok(Position::Queued(after))
+    }
+
+    async fn list_set_aside(&self, page: &mut Filling<'_>, mut after: u64) -> Result<Position> {
+        if !page.filter.wants(is_in_lane) {
+            return Ok(Position::Ended(u64::MAX));
+        }
+        let subject = match &page.filter.function {
+            Some(function) => self.subjects.backlog_of(function),
+            None => self.subjects.backlog_all(),
+        };
+        while !page.is_full() {
+            let Some(message) = records::find_after(&self.streams.backlog, subject.clone(), after).await? else {
+                return Ok(Position::Ended(u64::MAX));
+            };
+            after = message.sequence;
+            page.look_up(&message);
+            let Some(id) = message.subject.rsplit('.').next().and_then(|id| id.parse::<CallId>().ok()) else {
+                continue;
+            };
+            let (queued, status) = tokio::try_join!(self.find_queued(&id), self.call_status(&id))?;
+            // What is in its lane still was listed there.
+            let is_in_a_lane = queued.iter().any(|queued| queued.stream == "INVOKE");
+            if let Some(status) = status.filter(|status| !is_in_a_lane && is_in_lane(status.state)) {
+                page.take(status);
+            }
+        }
+        Ok(Position::SetAside(after))
     }
 
     async fn list_ended(&self, page: &mut Filling<'_>, before: u64) -> Result<Option<Position>> {
@@ -248,13 +279,17 @@ impl Bus {
     }
 }
 
+fn is_in_lane(state: CallState) -> bool {
+    matches!(state, CallState::Queued | CallState::Running)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_place_is_read_as_it_is_written() {
-        for position in [Position::default(), Position::Queued(7), Position::Ended(u64::MAX)] {
+        for position in [Position::default(), Position::Queued(7), Position::SetAside(8), Position::Ended(u64::MAX)] {
             assert_eq!(position.to_string().parse(), Ok(position));
         }
         for bad in ["", "w", "7", "x7", "w-1", "ü7", "e99999999999999999999"] {

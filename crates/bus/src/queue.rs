@@ -9,7 +9,7 @@ use async_nats::jetstream::{
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bus, Delivery, Error, Result, wire::Unreadable};
+use crate::{Bus, Delivery, Error, Place, Result, wire::Unreadable};
 
 /// A delivery that is neither finished nor extended for this long is given to another worker.
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(30);
@@ -25,6 +25,7 @@ pub struct Queue<T> {
     name: String,
     filter: String,
     read: fn(&async_nats::Message) -> Result<T, Unreadable>,
+    place: Place,
     consumer: Option<PullConsumer>,
 }
 
@@ -36,7 +37,8 @@ impl<T> Queue<T> {
         filter: String,
         read: fn(&async_nats::Message) -> Result<T, Unreadable>,
     ) -> Self {
-        Self { bus: bus.clone(), stream: bus.subjects().stream(stream), name, filter, read, consumer: None }
+        let (bus, stream) = (bus.clone(), bus.subjects().stream(stream));
+        Self { bus, stream, name, filter, read, place: Place::Elsewhere, consumer: None }
     }
 
     /// The next deliveries, at most `limit`; an empty answer means that none came for a while, or that `stop` is cancelled.
@@ -60,6 +62,19 @@ impl<T> Queue<T> {
         }
         self.consumer = Some(consumer);
         Ok(deliveries)
+    }
+
+    /// Makes the consumer, so that what is stored from now on is read by whoever reads this queue.
+    pub async fn prepare(&mut self) -> Result<()> {
+        if self.consumer.is_none() {
+            self.consumer = Some(self.open().await?);
+        }
+        Ok(())
+    }
+
+    /// Says where its deliveries come from.
+    pub(crate) fn at(self, place: Place) -> Self {
+        Self { place, ..self }
     }
 
     async fn open(&self) -> Result<PullConsumer> {
@@ -93,7 +108,9 @@ impl<T> Queue<T> {
             };
             let Some(message) = next else { break };
             match message {
-                Ok(message) => deliveries.extend(Delivery::new(message, &self.bus.connected, self.read)),
+                Ok(message) => {
+                    deliveries.extend(Delivery::new(message, self.place, &self.bus.connected, self.read));
+                }
                 // What was already handed out must be used, or it would wait for its ack deadline.
                 Err(error) if deliveries.is_empty() => return Err(Error::Unavailable(error)),
                 Err(_) => break,

@@ -64,12 +64,15 @@ impl Bus {
                 return Ok(Redriven::Ended(state));
             }
             // What is left of the call that died.
-            for (stream, message) in [("INVOKE", queued), ("DELAYED", delayed), ("CALLS", Some(record))] {
+            for queued in &queued {
+                self.remove_queued(queued).await?;
+            }
+            for (stream, message) in [("DELAYED", delayed), ("CALLS", Some(record))] {
                 if let Some(message) = message {
                     self.remove_message(stream, message.sequence).await?;
                 }
             }
-        } else if queued.is_some() || delayed.is_some() {
+        } else if !queued.is_empty() || delayed.is_some() {
             return Ok(Redriven::UnderWay);
         }
         let subject = self.subjects.invoke(&invocation.function, id);

@@ -77,7 +77,7 @@ impl Delivery<Invocation> {
         self.set_stand_in(StandIn { bus: bus.clone(), sequence });
         if known.is_none() {
             self.tell(AckKind::Ack).await;
-            bus.remove_queued(self.sequence).await?;
+            self.leave_lane(bus).await?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use skep_protocol::Invocation;
 
-use crate::{Bus, Delivery, Result};
+use crate::{Bus, Delivery, Place, Result};
 
 /// Where a call stands that was delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub enum Standing {
     ToBeRun,
     /// It has its record.
     Ended,
-    /// A later attempt of it waits already.
+    /// It waits elsewhere already, or a later attempt of it does.
     Further,
     /// Another worker, or this one, runs it at this moment.
     Running,
@@ -19,7 +19,8 @@ pub enum Standing {
 impl Bus {
     /// Looks a delivered call up where it can have been worked on before; a first delivery of a new id is not looked up.
     pub async fn standing(&self, delivery: &Delivery<Invocation>, invocation: &Invocation) -> Result<Standing> {
-        let was_moved = invocation.last_attempt.is_some() || invocation.run_at.is_some();
+        let is_set_aside = delivery.place == Place::Backlog;
+        let was_moved = invocation.last_attempt.is_some() || invocation.run_at.is_some() || is_set_aside;
         if !delivery.may_be_repeated && !invocation.has_callers_id && !invocation.was_begun && !was_moved {
             return Ok(Standing::ToBeRun);
         }
@@ -30,9 +31,9 @@ impl Bus {
         if delivery.delivered < 2 && !invocation.was_begun {
             return Ok(Standing::ToBeRun);
         }
-        if let Some(delayed) = self.find_delayed(id).await?
-            && crate::wire::attempts(&delayed.headers) > invocation.attempts()
-        {
+        // The ack with which it left its lane was lost, or another attempt waits.
+        let left_lane = !is_set_aside && self.is_in_backlog(invocation).await?;
+        if left_lane || self.waits_further(invocation).await? {
             return Ok(Standing::Further);
         }
         let runs = self.ask_running(id).await.is_some();

@@ -16,6 +16,8 @@ const MOST_TRIES: i64 = 32;
 pub(crate) struct Streams {
     /// Accepted calls that are not finished.
     pub(crate) invoke: Stream,
+    /// Calls that their functions cannot take now.
+    pub(crate) backlog: Stream,
     /// What other services published and nobody has taken up yet.
     pub(crate) publish: Stream,
     /// Calls that wait for their time.
@@ -50,6 +52,14 @@ pub(crate) async fn ensure(
         name: subjects.stream("INVOKE"),
         description: Some("accepted calls that are not finished".to_owned()),
         subjects: vec![subjects.invoke_all()],
+        allow_atomic_publish: true,
+        ..one_per_subject.clone()
+    };
+    let backlog = Config {
+        name: subjects.stream("BACKLOG"),
+        description: Some("calls that their functions cannot take now".to_owned()),
+        subjects: vec![subjects.backlog_all()],
+        retention: RetentionPolicy::WorkQueue,
         allow_atomic_publish: true,
         ..one_per_subject.clone()
     };
@@ -107,6 +117,7 @@ pub(crate) async fn ensure(
     let controller = kv::Config { max_age: lease::RUNS_OUT_AFTER, ..bucket("CONTROLLER", "who is the controller") };
     Ok(Streams {
         invoke: ensure_stream(jetstream, invoke).await?,
+        backlog: ensure_stream(jetstream, backlog).await?,
         publish: ensure_stream(jetstream, publish).await?,
         delayed: ensure_stream(jetstream, delayed).await?,
         calls: ensure_stream(jetstream, calls).await?,

@@ -1,7 +1,7 @@
 //! Accepting a call: one durable message.
 
 use bytes::Bytes;
-use skep_protocol::{CallStatus, Invocation};
+use skep_protocol::{CallStatus, Invocation, Subjects};
 use time::OffsetDateTime;
 
 use crate::{Bus, Error, Result, publish::Message, wire};
@@ -25,7 +25,10 @@ impl Bus {
         if invocation.run_at.is_some_and(|run_at| run_at > OffsetDateTime::now_utc()) {
             return self.submit_delayed(invocation).await;
         }
-        let subject = self.subjects.invoke(&invocation.function, &invocation.call_id);
+        // An id that may come again has one place only, where the second call is refused.
+        let in_bulk = !invocation.has_callers_id && self.rates.is_often(&invocation.function);
+        let subject = if in_bulk { Subjects::invoke_in_bulk } else { Subjects::invoke };
+        let subject = subject(&self.subjects, &invocation.function, &invocation.call_id);
         self.invocations.store(subject, wire::invocation_headers(invocation), invocation.body.clone()).await
     }
 

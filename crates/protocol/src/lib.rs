@@ -40,6 +40,6 @@ pub use scaling::{
     ScalingAlert,
 };
 pub use schedule::{parse_past, take_run_at};
-pub use subject::{LANES, Subjects, lane_of};
+pub use subject::{LANES, Subjects, is_bulk, lane_of};
 pub use system::{DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VersionInfo};
 pub use timeline::{CallDetails, CallEvent, CallNews, CallbackTry, PastAttempt, Step, timeline};

@@ -4,16 +4,25 @@ use thiserror::Error;
 
 use crate::{CallId, FunctionName};
 
-/// How many lanes the invocation stream has: consumers cost the server, functions must not (docs: ARCHITECTURE.md).
-pub const LANES: u32 = 16;
+/// How many lanes functions are hashed to: consumers cost the server, functions must not (docs: ARCHITECTURE.md).
+const USUAL_LANES: u32 = 16;
+/// Further lanes, for functions that are called so often that others should not stand behind them.
+const BULK_LANES: u32 = 4;
+/// How many lanes the invocation stream has.
+pub const LANES: u32 = USUAL_LANES + BULK_LANES;
 
 /// The lane of a function: FNV-1a of its name, as the server's own `partition()` computes it.
 pub fn lane_of(function: &FunctionName) -> u32 {
-    let hash = function
-        .as_str()
-        .bytes()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    hash % LANES
+    hash_of(function) % USUAL_LANES
+}
+
+/// The lane of a function while it is called very often.
+fn bulk_lane_of(function: &FunctionName) -> u32 {
+    USUAL_LANES + hash_of(function) % BULK_LANES
+}
+
+pub fn is_bulk(lane: u32) -> bool {
+    lane >= USUAL_LANES
 }
 
 /// Builds every subject, stream and bucket name from the prefix.
@@ -51,6 +60,11 @@ impl Subjects {
         format!("{}.invoke.{}.{}.{id}", self.prefix, lane_of(function), function.as_str())
     }
 
+    /// Where one is stored while its function is called very often.
+    pub fn invoke_in_bulk(&self, function: &FunctionName, id: &CallId) -> String {
+        format!("{}.invoke.{}.{}.{id}", self.prefix, bulk_lane_of(function), function.as_str())
+    }
+
     /// All that the invocation stream stores.
     pub fn invoke_all(&self) -> String {
         format!("{}.invoke.*.*.*", self.prefix)
@@ -70,6 +84,25 @@ impl Subjects {
     /// Where an accepted call is found by its id alone.
     pub fn invoke_by_id(&self, id: &CallId) -> String {
         format!("{}.invoke.*.*.{id}", self.prefix)
+    }
+
+    /// Where a call waits that its function cannot take now.
+    pub fn backlog(&self, function: &FunctionName, id: &CallId) -> String {
+        format!("{}.backlog.{}.{id}", self.prefix, function.as_str())
+    }
+
+    /// The calls that one function cannot take now.
+    pub fn backlog_of(&self, function: &FunctionName) -> String {
+        format!("{}.backlog.{}.*", self.prefix, function.as_str())
+    }
+
+    pub fn backlog_all(&self) -> String {
+        format!("{}.backlog.*.*", self.prefix)
+    }
+
+    /// Where a call of a backlog is found by its id alone.
+    pub fn backlog_by_id(&self, id: &CallId) -> String {
+        format!("{}.backlog.*.{id}", self.prefix)
     }
 
     /// Where a call waits for its time.
@@ -198,6 +231,11 @@ impl Subjects {
         format!("{}.logs.*", self.prefix)
     }
 
+    /// Where queue-workers say that they are there.
+    pub fn workers(&self) -> String {
+        format!("{}.workers", self.prefix)
+    }
+
     /// Where gateways and workers say which functions are in use.
     pub fn activity(&self) -> String {
         format!("{}.activity", self.prefix)
@@ -207,6 +245,11 @@ impl Subjects {
     pub fn controller(&self) -> String {
         format!("{}-controller", self.prefix)
     }
+}
+
+fn hash_of(function: &FunctionName) -> u32 {
+    let bytes = function.as_str().bytes();
+    bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// A function as people write it, as the one token that [`FunctionName::as_str`] is.
@@ -230,8 +273,8 @@ mod tests {
     #[test]
     fn lanes_are_stable_and_in_range() {
         // A changed hash would strand queued calls, so two values are pinned.
-        assert_eq!(lane_of(&"a".parse().unwrap()), 0xe40c_292c % LANES);
-        assert_eq!(lane_of(&"foobar".parse().unwrap()), 0xbf9c_f968 % LANES);
+        assert_eq!(lane_of(&"a".parse().unwrap()), 0xe40c_292c % USUAL_LANES);
+        assert_eq!(lane_of(&"foobar".parse().unwrap()), 0xbf9c_f968 % USUAL_LANES);
     }
 
     #[test]

@@ -1,0 +1,225 @@
+//! Functions that cannot keep up: their calls leave the lane that they share with others, and are read from a queue of their own as fast as the function takes them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use skep_bus::{Backlog, Delivery, Place, Result};
+use skep_protocol::{FunctionName, Invocation};
+use tokio::{sync::OnceCell, task::JoinSet, time::sleep};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::Worker;
+
+/// How often workers look for backlogs that others have begun.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// Functions with a backlog at the same time; calls of further ones stay in their lane.
+const MOST_BACKLOGS: usize = 500;
+/// Calls of one backlog that are held at once, running or not.
+const MOST_HELD: usize = 256;
+/// Looks in a row at which something waits that nobody reads, before it is searched for.
+const UNREAD_LOOKS: u32 = 3;
+
+/// The functions that have a backlog, as far as this worker knows.
+pub(crate) struct Backlogs {
+    known: Mutex<HashMap<FunctionName, Arc<Known>>>,
+    tasks: TaskTracker,
+}
+
+#[derive(Default)]
+struct Known {
+    /// Its queue is there, so what is set aside is read.
+    is_open: OnceCell<()>,
+    /// More waits than was taken, so what comes next has to stand behind it.
+    is_deep: AtomicBool,
+    /// Not only were there many calls at once: one has waited in vain.
+    is_stuck: AtomicBool,
+}
+
+/// Why a call leaves its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Others of its function wait already.
+    Crowd,
+    /// It has waited and found no slot.
+    NoSlot,
+}
+
+impl Backlogs {
+    pub(crate) fn new(tasks: TaskTracker) -> Self {
+        Self { known: Mutex::default(), tasks }
+    }
+
+    /// Whether calls of a function wait outside of this lane, so that new ones have to as well.
+    pub(crate) fn is_ahead(&self, function: &FunctionName, lane: Place) -> bool {
+        let all = self.known();
+        let Some(known) = all.get(function) else { return false };
+        // In a lane for many calls a crowd is nothing special.
+        known.is_deep.load(Ordering::Relaxed) && (lane == Place::Lane || known.is_stuck.load(Ordering::Relaxed))
+    }
+
+    fn is_full_for(&self, function: &FunctionName) -> bool {
+        let known = self.known();
+        known.len() >= MOST_BACKLOGS && !known.contains_key(function)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<FunctionName, Arc<Known>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Worker {
+    /// Moves a call to the backlog of its function; what cannot be moved is given back to its lane.
+    pub(crate) async fn set_aside(
+        self: &Arc<Self>,
+        delivery: &Delivery<Invocation>,
+        invocation: &Invocation,
+        cause: Cause,
+    ) {
+        let moved = async {
+            if !self.open_backlog(&invocation.function, cause).await? {
+                return Ok(false);
+            }
+            self.bus.set_aside(invocation).await?;
+            // Whoever read the backlog may have found it empty meanwhile.
+            self.open_backlog(&invocation.function, cause).await
+        };
+        match moved.await {
+            Ok(true) => return delivery.ack().await,
+            Ok(false) => {}
+            Err(error) => {
+                warn!(error = error.chain(), call_id = %invocation.call_id, "a call cannot be set aside; it stays in its lane");
+            }
+        }
+        delivery.give_back(&self.bus, invocation, deferral(delivery.delivered)).await;
+    }
+
+    /// Makes sure that what is set aside for a function is read; `false` if too many functions have a backlog.
+    async fn open_backlog(self: &Arc<Self>, function: &FunctionName, cause: Cause) -> Result<bool> {
+        if self.backlogs.is_full_for(function) {
+            return Ok(false);
+        }
+        let known = self.begin_backlog(function);
+        known.is_open.get_or_try_init(|| async { self.bus.backlog(function).prepare().await }).await?;
+        known.is_deep.store(true, Ordering::Relaxed);
+        known.is_stuck.fetch_or(cause == Cause::NoSlot, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// Begins to read a backlog, if it is not read already.
+    fn begin_backlog(self: &Arc<Self>, function: &FunctionName) -> Arc<Known> {
+        let mut all = self.backlogs.known();
+        if let Some(known) = all.get(function) {
+            return Arc::clone(known);
+        }
+        let known: Arc<Known> = Arc::default();
+        all.insert(function.clone(), Arc::clone(&known));
+        info!(%function, "a function cannot keep up; its calls wait outside of their lane");
+        self.backlogs.tasks.spawn(Arc::clone(self).read_backlog(function.clone(), Arc::clone(&known)));
+        known
+    }
+
+    /// Runs what waits for one function, until nothing does.
+    async fn read_backlog(self: Arc<Self>, function: FunctionName, known: Arc<Known>) {
+        let mut queue = self.bus.backlog(&function);
+        let mut held = JoinSet::new();
+        while !self.shutdown.is_cancelled() {
+            // As many again as run wait here, so that one that ends is followed at once.
+            let capacity = self.slots.capacity_of(&function);
+            let window = capacity.map_or(MOST_HELD, |capacity| (2 * capacity).clamp(1, MOST_HELD));
+            while held.len() > window / 2 {
+                held.join_next().await;
+            }
+            let room = window - held.len();
+            match queue.next(room, &self.shutdown).await {
+                Ok(deliveries) => {
+                    // With the last one that waits, new calls are run from their lane again.
+                    if deliveries.len() < room {
+                        known.is_deep.store(false, Ordering::Relaxed);
+                        known.is_stuck.store(false, Ordering::Relaxed);
+                    }
+                    if deliveries.is_empty() && held.is_empty() {
+                        break;
+                    }
+                    for delivery in deliveries {
+                        held.spawn(Arc::clone(&self).run_delivery(delivery));
+                    }
+                }
+                Err(error) => {
+                    warn!(error = error.chain(), %function, "a backlog cannot be read; trying again");
+                    sleep(TRY_AGAIN).await;
+                }
+            }
+            while held.try_join_next().is_some() {}
+        }
+        self.backlogs.known().remove(&function);
+        while held.join_next().await.is_some() {}
+        self.close_backlog(&function).await;
+    }
+
+    async fn close_backlog(&self, function: &FunctionName) {
+        if let Err(error) = self.bus.close_backlog(function).await {
+            debug!(error = error.chain(), %function, "an empty backlog was not closed");
+        }
+    }
+}
+
+/// Looks for backlogs that others have left, until shutdown.
+pub(crate) async fn run(worker: Arc<Worker>) {
+    let mut look = Look::default();
+    loop {
+        if let Err(error) = look.look(&worker).await {
+            warn!(error = error.chain(), "backlogs cannot be looked for; trying again");
+        }
+        tokio::select! {
+            () = worker.shutdown.cancelled() => return,
+            () = sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// What was seen before.
+#[derive(Default)]
+struct Look {
+    empty: HashSet<FunctionName>,
+    unread: u32,
+}
+
+impl Look {
+    async fn look(&mut self, worker: &Arc<Worker>) -> Result<()> {
+        let (backlogs, unread) = worker.bus.backlogs().await?;
+        let mut empty = HashSet::new();
+        for Backlog { function, waiting, held } in backlogs {
+            if waiting + held > 0 {
+                worker.begin_backlog(&function);
+            } else if self.empty.contains(&function) {
+                worker.close_backlog(&function).await;
+            } else {
+                empty.insert(function);
+            }
+        }
+        self.empty = empty;
+        // The counts are not of one moment, so a difference has to last.
+        self.unread = if unread > 0 { self.unread + 1 } else { 0 };
+        if self.unread >= UNREAD_LOOKS {
+            self.unread = 0;
+            for function in worker.bus.functions_with_backlog().await? {
+                worker.begin_backlog(&function);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long a call that cannot be set aside stays away: longer each time, so that many of them cost little, and at most about ten seconds.
+fn deferral(delivered: u64) -> Duration {
+    let base = Duration::from_millis(500).saturating_mul(1 << delivered.min(4));
+    base.mul_f64(0.75 + fastrand::f64() / 2.0)
+}
