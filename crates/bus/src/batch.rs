@@ -1,20 +1,21 @@
 //! Group commit: what is to be stored in one stream at about the same time is committed together, so that many share one sync of the disk.
 //!
-//! One alone is not held up: it is sent at once.
+//! One alone is not held up: it is sent at once. Whether several go as a batch or one by one is decided by what both have taken lately ([`Costs`]).
 //! While something is on its way the next ones gather, and then wait a moment for as many as went last.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, mem, pin::pin, time::Duration};
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, future::join_all, stream::FuturesUnordered};
+use futures_util::future::join_all;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep_until},
+    time::{Instant, timeout_at},
 };
 
 use crate::{
     Error, Result, Submitted,
+    costs::Costs,
     publish::{Batch, Message, Publisher},
 };
 
@@ -24,10 +25,6 @@ const MOST_WAITING: usize = 8192;
 const MOST_TOGETHER: usize = 500;
 /// Bytes of one batch; a larger message goes alone.
 const MOST_BYTES: usize = 1024 * 1024;
-/// A batch has a cost of its own, so fewer go one by one.
-const FEWEST_TOGETHER: usize = 12;
-/// On their way at once.
-const MOST_FLIGHTS: usize = 2;
 /// How long those that have gathered wait for more.
 const WINDOW: Duration = Duration::from_micros(1500);
 
@@ -58,47 +55,54 @@ impl Batcher {
     }
 }
 
+/// One flight is on its way at a time: the server works on one batch after the other, and what that costs depends little on its size.
 async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
-    let mut flights = FuturesUnordered::new();
-    let mut gathered: Vec<Entry> = Vec::new();
+    let (mut gathered, mut costs) = (Vec::new(), Costs::default());
     // As many as went last are likely to come again.
     let mut expected = 1;
-    let mut deadline = Instant::now();
-    let mut is_open = true;
-    while is_open || !gathered.is_empty() || !flights.is_empty() {
-        let may_fly = flights.len() < MOST_FLIGHTS && !gathered.is_empty();
-        if may_fly && (gathered.len() >= expected || !is_open || Instant::now() >= deadline) {
-            let together = gathered.split_off(gathered.len().saturating_sub(MOST_TOGETHER));
-            flights.push(fly(publisher.clone(), together).boxed());
-            continue;
+    loop {
+        if gathered.is_empty() && entries.recv_many(&mut gathered, MOST_TOGETHER).await == 0 {
+            return;
         }
-        let room = MOST_TOGETHER.saturating_sub(gathered.len());
-        let was_empty = gathered.is_empty();
-        tokio::select! {
-            biased;
-            Some(size) = flights.next(), if !flights.is_empty() => {
-                expected = size;
-                deadline = Instant::now() + WINDOW;
+        gather(&mut entries, &mut gathered, expected).await;
+        expected = gathered.len();
+        let (together, began) = (costs.are_less_together(expected), Instant::now());
+        let mut flight = pin!(fly(&publisher, mem::take(&mut gathered), together));
+        loop {
+            let room = MOST_TOGETHER - gathered.len();
+            tokio::select! {
+                biased;
+                () = &mut flight => break,
+                came = entries.recv_many(&mut gathered, room), if room > 0 => if came == 0 {
+                    // Nobody is left who could send more.
+                    (&mut flight).await;
+                    break;
+                },
             }
-            came = entries.recv_many(&mut gathered, room), if is_open && room > 0 => {
-                is_open = came > 0;
-                if was_empty && flights.is_empty() {
-                    deadline = Instant::now() + WINDOW;
-                }
-            }
-            () = sleep_until(deadline), if may_fly => {}
+        }
+        costs.took(expected, together, began.elapsed());
+    }
+}
+
+/// Waits a moment until as many have gathered as are expected.
+async fn gather(entries: &mut mpsc::Receiver<Entry>, gathered: &mut Vec<Entry>, expected: usize) {
+    let deadline = Instant::now() + WINDOW;
+    while gathered.len() < expected {
+        let room = MOST_TOGETHER - gathered.len();
+        match timeout_at(deadline, entries.recv_many(gathered, room)).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
         }
     }
 }
 
-/// Sends what has gathered, and tells each what became of it; returns how many they were.
-async fn fly(publisher: Publisher, entries: Vec<Entry>) -> usize {
-    let size = entries.len();
+/// Sends what has gathered, and tells each what became of it.
+async fn fly(publisher: &Publisher, entries: Vec<Entry>, together: bool) {
+    if !together {
+        return one_by_one(publisher, entries).await;
+    }
     let (together, alone) = divide(entries);
     let together = async {
-        if together.len() < FEWEST_TOGETHER {
-            return one_by_one(&publisher, together).await;
-        }
         let (messages, waiting): (Vec<_>, Vec<_>) =
             together.into_iter().map(|entry| (entry.message, entry.stored)).unzip();
         match publisher.publish_batch(&messages).await {
@@ -106,7 +110,7 @@ async fn fly(publisher: Publisher, entries: Vec<Entry>) -> usize {
             // One that cannot be stored stands in the way of all.
             Ok(Batch::Refused) => {
                 let entries = messages.into_iter().zip(waiting).map(|(message, stored)| Entry { message, stored });
-                one_by_one(&publisher, entries.collect()).await;
+                one_by_one(publisher, entries.collect()).await;
             }
             Err(error) => {
                 let reason = error.chain();
@@ -114,8 +118,7 @@ async fn fly(publisher: Publisher, entries: Vec<Entry>) -> usize {
             }
         }
     };
-    tokio::join!(together, one_by_one(&publisher, alone));
-    size
+    tokio::join!(together, one_by_one(publisher, alone));
 }
 
 async fn one_by_one(publisher: &Publisher, entries: Vec<Entry>) {

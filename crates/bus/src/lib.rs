@@ -12,6 +12,7 @@ mod calls;
 mod cancel;
 mod connect;
 mod control;
+mod costs;
 mod dead;
 mod delayed;
 mod delivery;
