@@ -27,6 +27,8 @@ const MOST_TOGETHER: usize = 500;
 const MOST_BYTES: usize = 1024 * 1024;
 /// How long those that have gathered wait for more.
 const WINDOW: Duration = Duration::from_micros(1500);
+/// And how long at most, while more come.
+const LONGEST_WINDOW: Duration = Duration::from_millis(4);
 
 /// The way into one stream. Its task ends with the last handle on it.
 #[derive(Clone)]
@@ -57,26 +59,36 @@ impl Batcher {
 
 /// One flight is on its way at a time: the server works on one batch after the other, and what that costs depends little on its size.
 async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
-    let (mut gathered, mut costs) = (Vec::new(), Costs::default());
+    let (mut costs, mut came) = (Costs::default(), Vec::new());
     // As many as went last are likely to come again.
-    let mut expected = 1;
+    let (mut expected, mut planned) = (1, 1);
+    let mut next = Flight::new(&publisher, false);
     loop {
-        if gathered.is_empty() && entries.recv_many(&mut gathered, MOST_TOGETHER).await == 0 {
-            return;
+        if next.size() == 0 {
+            if entries.recv_many(&mut came, MOST_TOGETHER).await == 0 {
+                return;
+            }
+            next.add(&mut came).await;
         }
-        gather(&mut entries, &mut gathered, expected).await;
-        expected = gathered.len();
-        let (together, began) = (costs.are_less_together(expected), Instant::now());
-        let mut flight = pin!(fly(&publisher, mem::take(&mut gathered), together));
+        gather(&mut entries, &mut came, &mut next, expected).await;
+        expected = next.size();
+        // What the server has of a batch must be committed; what has grown beyond what was expected is decided anew.
+        let together = next.handed_over > 0 || (expected > 2 * planned && costs.prefer_together(expected));
+        planned = expected;
+        let flying = mem::replace(&mut next, Flight::new(&publisher, costs.are_less_together(expected)));
+        let began = Instant::now();
+        let mut flight = pin!(flying.fly(together));
         loop {
-            let room = MOST_TOGETHER - gathered.len();
+            let room = MOST_TOGETHER.saturating_sub(next.size());
             tokio::select! {
                 biased;
                 () = &mut flight => break,
-                came = entries.recv_many(&mut gathered, room), if room > 0 => if came == 0 {
+                number = entries.recv_many(&mut came, room), if room > 0 => if number == 0 {
                     // Nobody is left who could send more.
                     (&mut flight).await;
                     break;
+                } else {
+                    next.add(&mut came).await;
                 },
             }
         }
@@ -84,63 +96,125 @@ async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
     }
 }
 
-/// Waits a moment until as many have gathered as are expected.
-async fn gather(entries: &mut mpsc::Receiver<Entry>, gathered: &mut Vec<Entry>, expected: usize) {
-    let deadline = Instant::now() + WINDOW;
-    while gathered.len() < expected {
-        let room = MOST_TOGETHER - gathered.len();
-        match timeout_at(deadline, entries.recv_many(gathered, room)).await {
+/// Waits a moment until as many have gathered as are expected, and a little longer while they still come.
+async fn gather(entries: &mut mpsc::Receiver<Entry>, came: &mut Vec<Entry>, flight: &mut Flight<'_>, expected: usize) {
+    let began = Instant::now();
+    let mut deadline = began + WINDOW;
+    while flight.size() < expected {
+        let room = MOST_TOGETHER.saturating_sub(flight.size());
+        match timeout_at(deadline, entries.recv_many(came, room)).await {
             Ok(0) | Err(_) => return,
-            Ok(_) => {}
+            Ok(_) => flight.add(came).await,
+        }
+        deadline = deadline.max(Instant::now() + WINDOW / 2).min(began + LONGEST_WINDOW);
+    }
+}
+
+/// What is stored at once.
+struct Flight<'publisher> {
+    publisher: &'publisher Publisher,
+    /// The batch as which its messages are handed over when they come, so that the server has them when they are committed.
+    batch: Option<String>,
+    together: Vec<Entry>,
+    /// Those that cannot be committed together: large ones, and a second one of a subject.
+    alone: Vec<Entry>,
+    subjects: HashSet<String>,
+    bytes: usize,
+    /// Messages that the server has.
+    handed_over: usize,
+}
+
+impl<'publisher> Flight<'publisher> {
+    fn new(publisher: &'publisher Publisher, as_batch: bool) -> Self {
+        Self {
+            publisher,
+            batch: as_batch.then(batch_id),
+            together: Vec::new(),
+            alone: Vec::new(),
+            subjects: HashSet::new(),
+            bytes: 0,
+            handed_over: 0,
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.together.len() + self.alone.len()
+    }
+
+    async fn add(&mut self, came: &mut Vec<Entry>) {
+        for entry in came.drain(..) {
+            let bytes = self.bytes + entry.message.size();
+            if bytes <= MOST_BYTES && self.subjects.insert(entry.message.subject.clone()) {
+                self.bytes = bytes;
+                self.together.push(entry);
+            } else {
+                self.alone.push(entry);
+            }
+        }
+        if let Some(batch) = self.batch.take() {
+            match self.hand_over(&batch).await {
+                Ok(()) => self.batch = Some(batch),
+                // The server forgets what it has of it, and all goes as if nothing had been handed over.
+                Err(_) => self.handed_over = 0,
+            }
+        }
+    }
+
+    /// Hands over all but the last one, which is to commit them.
+    async fn hand_over(&mut self, batch: &str) -> Result<()> {
+        while self.handed_over + 1 < self.together.len()
+            && let Some(entry) = self.together.get(self.handed_over)
+        {
+            self.handed_over += 1;
+            self.publisher.publish_in_batch(&entry.message, batch, self.handed_over).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores it all, and tells each what became of it.
+    async fn fly(mut self, as_batch: bool) {
+        let (publisher, alone) = (self.publisher, mem::take(&mut self.alone));
+        let together = async {
+            let stored = if as_batch { self.commit().await } else { Ok(Batch::Refused) };
+            match stored {
+                Ok(Batch::Stored) => self.together.into_iter().for_each(|entry| entry.tell(Ok(Submitted::Accepted))),
+                // One that cannot be stored stands in the way of all.
+                Ok(Batch::Refused) => one_by_one(publisher, self.together).await,
+                Err(error) => {
+                    let reason = error.chain();
+                    self.together.into_iter().for_each(|entry| entry.tell(Err(Error::unavailable(reason.clone()))));
+                }
+            }
+        };
+        tokio::join!(together, one_by_one(publisher, alone));
+    }
+
+    async fn commit(&mut self) -> Result<Batch> {
+        let batch = self.batch.take().unwrap_or_else(batch_id);
+        self.hand_over(&batch).await?;
+        match self.together.last() {
+            Some(last) => self.publisher.commit_batch(&last.message, &batch, self.together.len()).await,
+            None => Ok(Batch::Stored),
         }
     }
 }
 
-/// Sends what has gathered, and tells each what became of it.
-async fn fly(publisher: &Publisher, entries: Vec<Entry>, together: bool) {
-    if !together {
-        return one_by_one(publisher, entries).await;
+impl Entry {
+    fn tell(self, what: Result<Submitted>) {
+        // Whoever asked may have gone; the message is stored all the same.
+        let _ = self.stored.send(what);
     }
-    let (together, alone) = divide(entries);
-    let together = async {
-        let (messages, waiting): (Vec<_>, Vec<_>) =
-            together.into_iter().map(|entry| (entry.message, entry.stored)).unzip();
-        match publisher.publish_batch(&messages).await {
-            Ok(Batch::Stored) => waiting.into_iter().for_each(|stored| tell(stored, Ok(Submitted::Accepted))),
-            // One that cannot be stored stands in the way of all.
-            Ok(Batch::Refused) => {
-                let entries = messages.into_iter().zip(waiting).map(|(message, stored)| Entry { message, stored });
-                one_by_one(publisher, entries.collect()).await;
-            }
-            Err(error) => {
-                let reason = error.chain();
-                waiting.into_iter().for_each(|stored| tell(stored, Err(Error::unavailable(reason.clone()))));
-            }
-        }
-    };
-    tokio::join!(together, one_by_one(publisher, alone));
+}
+
+fn batch_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
 }
 
 async fn one_by_one(publisher: &Publisher, entries: Vec<Entry>) {
-    let publish = |Entry { message, stored }| async {
-        let published = publisher.publish(message).await;
+    let publish = |entry: Entry| async {
+        let published = publisher.publish(entry.message.clone()).await;
         let told = |number: Option<u64>| if number.is_some() { Submitted::Accepted } else { Submitted::Duplicate };
-        tell(stored, published.map(told));
+        entry.tell(published.map(told));
     };
     join_all(entries.into_iter().map(publish)).await;
-}
-
-/// Those that can be committed together, and those that go alone: large ones, and a second one of a subject.
-fn divide(entries: Vec<Entry>) -> (Vec<Entry>, Vec<Entry>) {
-    let mut subjects = HashSet::new();
-    let mut bytes = 0;
-    entries.into_iter().partition(|entry| {
-        bytes += entry.message.size();
-        bytes <= MOST_BYTES && subjects.insert(entry.message.subject.clone())
-    })
-}
-
-fn tell(stored: oneshot::Sender<Result<Submitted>>, what: Result<Submitted>) {
-    // Whoever asked may have gone; the message is stored all the same.
-    let _ = stored.send(what);
 }

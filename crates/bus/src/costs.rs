@@ -25,17 +25,20 @@ impl Default for Costs {
 }
 
 impl Costs {
-    /// Whether so many messages should go together.
+    /// Whether so many messages cost less together.
+    pub(crate) fn prefer_together(&self, count: usize) -> bool {
+        let number = count as f64;
+        count >= FEWEST && self.batch + number * MORE_IN_BATCH < number * self.single
+    }
+
+    /// The same for the next flight, and now and then the other way, to see what it takes.
     pub(crate) fn are_less_together(&mut self, count: usize) -> bool {
         if count < FEWEST {
             return false;
         }
-        let number = count as f64;
-        let together = self.batch + number * MORE_IN_BATCH < number * self.single;
         self.decided = self.decided.wrapping_add(1);
-        // The other way early on, and now and then.
         let tries_other = self.decided == EARLY || self.decided.is_multiple_of(TRY_OTHER);
-        together != tries_other
+        self.prefer_together(count) != tries_other
     }
 
     /// What so many messages took.

@@ -63,24 +63,24 @@ impl Publisher {
         }
     }
 
-    /// Stores messages of one stream with one commit. Its subjects must differ.
-    pub(crate) async fn publish_batch(&self, messages: &[Message]) -> Result<Batch> {
-        let id = uuid::Uuid::now_v7().simple().to_string();
-        let Some((last, others)) = messages.split_last() else { return Ok(Batch::Stored) };
-        for (number, message) in (1_usize..).zip(others) {
-            let headers = in_batch(message, &id, number);
-            let published = self.client.publish_with_headers(message.subject.clone(), headers, message.body.clone());
-            published.await.map_err(Error::unavailable)?;
-        }
-        let mut headers = in_batch(last, &id, messages.len());
+    /// Hands the server a message of a batch that is not complete; numbers begin with 1, and subjects must differ.
+    pub(crate) async fn publish_in_batch(&self, message: &Message, batch: &str, number: usize) -> Result<()> {
+        let headers = in_batch(message, batch, number);
+        let published = self.client.publish_with_headers(message.subject.clone(), headers, message.body.clone());
+        published.await.map_err(Error::unavailable)
+    }
+
+    /// Hands over the last message of a batch, of which the others are there, and has it stored with one commit.
+    pub(crate) async fn commit_batch(&self, last: &Message, batch: &str, number: usize) -> Result<Batch> {
+        let mut headers = in_batch(last, batch, number);
         headers.insert(BATCH_COMMIT, "1");
         let commit = Request::new().headers(headers).payload(last.body.clone()).timeout(Some(REQUEST_DEADLINE));
         let answer = self.client.send_request(last.subject.clone(), commit).await.map_err(Error::unavailable)?;
         match serde_json::from_slice(&answer.payload) {
-            Ok(Response::Ok(Committed { count })) if count == messages.len() => Ok(Batch::Stored),
+            Ok(Response::Ok(Committed { count })) if count == number => Ok(Batch::Stored),
             Ok(Response::Err { .. }) => Ok(Batch::Refused),
             Ok(Response::Ok(Committed { count })) => {
-                Err(Error::unavailable(format!("a batch of {} was acknowledged as {count}", messages.len())))
+                Err(Error::unavailable(format!("a batch of {number} was acknowledged as {count}")))
             }
             Err(error) => Err(Error::unavailable(error)),
         }
