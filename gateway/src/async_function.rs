@@ -11,7 +11,8 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use skep_bus::Submitted;
-use skep_protocol::{CallId, DefaultNamespace, Invocation, headers, parse_callback, take_run_at};
+use skep_dispatch::Function;
+use skep_protocol::{CallId, DefaultNamespace, Invocation, Waiting, headers, parse_callback, take_run_at};
 use time::OffsetDateTime;
 use url::Url;
 
@@ -62,6 +63,8 @@ async fn invoke(State(app): State<Arc<App>>, request: Request) -> Response {
 struct Accepted {
     call_id: CallId,
     submitted: Submitted,
+    /// What waited before it.
+    waiting: Option<Waiting>,
 }
 
 impl Accepted {
@@ -72,15 +75,19 @@ impl Accepted {
             None => None,
         };
         let mut response = answer.unwrap_or_else(|| (StatusCode::ACCEPTED, self.location()).into_response());
-        let headers = response.headers_mut();
+        let map = response.headers_mut();
         match self.submitted {
             Submitted::Accepted => {}
             Submitted::Duplicate => {
-                headers.insert(headers::SKEP_DUPLICATE, HeaderValue::from_static("true"));
+                map.insert(headers::SKEP_DUPLICATE, HeaderValue::from_static("true"));
             }
         }
+        if let Some(Waiting { depth, age }) = self.waiting {
+            map.insert(headers::SKEP_QUEUE_DEPTH, HeaderValue::from(depth));
+            map.insert(headers::SKEP_QUEUE_AGE, HeaderValue::from(age.as_secs()));
+        }
         if let Some(wait) = wait {
-            prefer::applied(headers, wait);
+            prefer::applied(map, wait);
         }
         response
     }
@@ -100,7 +107,8 @@ async fn accept(
     stamp: &Stamp,
 ) -> Result<Accepted> {
     let target = Target::parse(&parts.uri, ROUTE, app.bus.default_namespace())?;
-    app.function(&target.function)?;
+    let function = app.function(&target.function)?;
+    let waiting = admit(app, &function)?;
     let callback = callback_url(&parts.headers, app.bus.default_namespace())?;
     let call_id = call_id(&stamp.call_id)?;
     let accepted_at = OffsetDateTime::now_utc();
@@ -124,7 +132,16 @@ async fn accept(
         history: Vec::new(),
     };
     let submitted = bus.submit(&invocation).await?;
-    Ok(Accepted { call_id: invocation.call_id, submitted })
+    Ok(Accepted { call_id: invocation.call_id, submitted, waiting })
+}
+
+/// Refuses a call of a function for which too much waits; what waits is told, if it is known.
+fn admit(app: &App, function: &Function) -> Result<Option<Waiting>> {
+    let Some(waiting) = app.queues.of(&function.name) else { return Ok(None) };
+    match function.queue_limits.reached(waiting) {
+        None => Ok(Some(waiting)),
+        Some(reason) => Err(Error::TooManyWait { function: function.name.clone(), reason, age: waiting.age }),
+    }
 }
 
 fn limit(app: &App) -> BodyLimit {

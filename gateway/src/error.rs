@@ -34,6 +34,8 @@ pub(crate) enum Error {
     SlowBody(Duration),
     #[error("the request body broke off")]
     BrokenBody,
+    #[error("function {function} takes no more calls now: {reason}")]
+    TooManyWait { function: FunctionName, reason: String, age: Duration },
     #[error("{0}")]
     InvalidCallbackUrl(String),
     #[error(transparent)]
@@ -76,6 +78,9 @@ pub(crate) enum Error {
     BrokenAnswer(FunctionName),
 }
 
+/// Nobody is asked to stay away for longer, in seconds.
+const LONGEST_RETRY_AFTER: u64 = 60;
+
 impl Error {
     /// The HTTP status, and the short code of `X-Skep-Error`.
     pub(crate) fn status(&self) -> (StatusCode, &'static str) {
@@ -94,6 +99,7 @@ impl Error {
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::SlowBody(_) => (StatusCode::REQUEST_TIMEOUT, "slow_body"),
             Self::BrokenBody => (StatusCode::BAD_REQUEST, "broken_body"),
+            Self::TooManyWait { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_wait"),
             Self::InvalidCallbackUrl(_) => (StatusCode::BAD_REQUEST, "invalid_callback_url"),
             Self::InvalidCallId(_) => (StatusCode::BAD_REQUEST, "invalid_call_id"),
             Self::UnknownCall(_) => (StatusCode::NOT_FOUND, "unknown_call"),
@@ -131,6 +137,10 @@ impl Error {
     pub(crate) fn headers(&self) -> HeaderMap {
         let (status, code) = self.status();
         let mut answer = HeaderMap::new();
+        if let Self::TooManyWait { age, .. } = self {
+            // What waits now is likely to be gone after as long again.
+            answer.insert(header::RETRY_AFTER, HeaderValue::from(age.as_secs().clamp(1, LONGEST_RETRY_AFTER)));
+        }
         let mut set = |name: HeaderName, value: &'static str| answer.insert(name, HeaderValue::from_static(value));
         set(headers::SKEP_ERROR, code);
         set(headers::OPENFAAS_INTERNAL, "gateway");

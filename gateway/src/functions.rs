@@ -1,6 +1,6 @@
 //! `/system/functions`, `/system/function/{name}` and `/system/scale-function/{name}`.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc, time::Duration};
 
 use axum::{
     Json as AnswerJson,
@@ -10,12 +10,16 @@ use axum::{
 use http::StatusCode;
 use skep_dispatch::Function;
 use skep_protocol::{DeleteFunction, FunctionDeployment, FunctionStatus, Namespace, Operation, ScaleFunction};
+use tokio::time::timeout;
 
 use crate::{
     Error, Result, Routes,
     app::App,
     input::{Json, NamespaceQuery, Queried, Segment, function_in_body},
 };
+
+/// What waits for a function is told if it can be seen so soon.
+const LOOKED_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) fn routes() -> Routes {
     vec![
@@ -49,7 +53,15 @@ async fn read(
     Queried(namespace): Queried<NamespaceQuery>,
 ) -> Result<AnswerJson<FunctionStatus>> {
     let function = app.function(&app.named(&name, &namespace.namespace)?)?;
-    Ok(AnswerJson(report(&function)))
+    let mut status = report(&function);
+    // While the bus is away all else is told.
+    if let Ok(Ok(waiting)) = timeout(LOOKED_WITHIN, app.bus.waiting(slice::from_ref(&function.name))).await
+        && let Some(waiting) = waiting.functions.get(&function.name)
+    {
+        status.queue_depth = Some(waiting.depth);
+        status.queue_age_seconds = Some(waiting.age.as_secs_f64());
+    }
+    Ok(AnswerJson(status))
 }
 
 async fn deploy(

@@ -25,6 +25,7 @@ mod namespaces;
 mod nats;
 mod platform;
 mod prefer;
+mod queues;
 mod root;
 mod routes;
 mod secrets;
@@ -41,7 +42,7 @@ use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{app::App, metrics::HttpMetrics};
+use crate::{app::App, metrics::HttpMetrics, queues::Queues};
 pub use crate::{
     auth::Credentials,
     config::{GatewayConfig, async_body_limit},
@@ -70,6 +71,7 @@ pub async fn run(
     readiness.ready();
     tokio::join!(
         serve(listener, router, config.http, draining.clone(), config.drain),
+        Box::pin(queues::follow(&app)),
         nats::answer_requests(Arc::clone(&app), requests, draining.clone(), config.drain.grace),
         async {
             shutdown.cancelled().await;
@@ -110,6 +112,7 @@ fn assemble(
         alexa_routing: config.alexa_routing,
         body_idle_timeout: config.body_idle_timeout,
         alerts: Arc::new(Semaphore::new(alert::MOST_AT_ONCE)),
+        queues: Queues::register(&registry)?,
         followers: Arc::new(Semaphore::new(events::MOST_FOLLOWERS)),
         tasks: TaskTracker::new(),
         shutdown,

@@ -42,3 +42,4 @@ mod sync;
 mod system;
 mod timeline;
 mod up;
+mod waiting;

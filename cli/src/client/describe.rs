@@ -85,6 +85,7 @@ fn print(description: &Description) {
         ("image", function.image.clone()),
         ("command", function.env_process.clone()),
         ("replicas", format!("{} of {} ready", function.available_replicas, function.replicas)),
+        ("waiting", waiting(function)),
         ("problem", function.problem.clone().unwrap_or_default()),
         ("scales", scaling.unwrap_or_default()),
         ("time-out", timeout.unwrap_or_else(|| "the platform's (--upstream-timeout)".to_owned())),
@@ -112,6 +113,15 @@ fn print(description: &Description) {
     output::line(
         "\nWhat the function's annotations do not say is the default; the settings of the queue-workers may differ.",
     );
+}
+
+/// What is queued, if the gateway could see it.
+fn waiting(function: &FunctionStatus) -> String {
+    match (function.queue_depth, function.queue_age_seconds) {
+        (Some(0), _) => "no call".to_owned(),
+        (Some(depth), Some(age)) => format!("{depth} queued calls, the first for {age:.0} s"),
+        (Some(_) | None, _) => String::new(),
+    }
 }
 
 fn at_once(deployment: &FunctionDeployment) -> String {

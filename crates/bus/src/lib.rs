@@ -39,6 +39,7 @@ mod stand_in;
 mod standing;
 mod streams;
 mod submit;
+mod waiting;
 mod wire;
 mod workers;
 
@@ -61,3 +62,4 @@ pub use requests::{CallRequest, CallRequests};
 pub use running::RunningCalls;
 pub use standing::Standing;
 pub use submit::Submitted;
+pub use waiting::Waits;

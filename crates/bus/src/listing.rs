@@ -115,7 +115,9 @@ struct Filling<'filter> {
 
 impl Filling<'_> {
     fn take(&mut self, status: CallStatus) {
-        if self.filter.admits(&status) {
+        // It may have gone on from one place to the next meanwhile.
+        let is_listed = self.calls.iter().any(|listed| listed.call_id == status.call_id);
+        if !is_listed && self.filter.admits(&status) {
             self.calls.push(status);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use skep_protocol::{FunctionName, FunctionRecord, Scaling};
+use skep_protocol::{FunctionName, FunctionRecord, QueueLimits, Scaling};
 use tracing::warn;
 
 use crate::{endpoint::Endpoint, metrics::FunctionMetrics, usage::Usage};
@@ -17,6 +17,8 @@ pub struct Function {
     pub max_inflight: Option<usize>,
     /// How long the results of its calls are kept; `None` if it does not say.
     pub result_ttl: Option<Duration>,
+    /// From when on further calls are refused.
+    pub queue_limits: QueueLimits,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
     pub(crate) metrics: Arc<FunctionMetrics>,
     pub(crate) usage: Arc<Usage>,
@@ -52,6 +54,12 @@ impl Function {
             may_rest: Scaling::of(&record.deployment).is_ok_and(|scaling| scaling.zero_after.is_some()),
             max_inflight: or_default(&name, record.deployment.max_inflight(), None),
             result_ttl: or_default(&name, record.deployment.result_ttl(), None),
+            queue_limits: or_default(
+                &name,
+                QueueLimits::of(&record.deployment.annotations).map(Some),
+                Some(QueueLimits::default()),
+            )
+            .unwrap_or_default(),
             name,
             record,
             endpoints,

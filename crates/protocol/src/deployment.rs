@@ -132,6 +132,12 @@ pub struct FunctionStatus {
     pub replicas: u64,
     /// Replicas that have answered.
     pub available_replicas: u64,
+    /// Queued calls that nobody has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_depth: Option<u64>,
+    /// For how many seconds the first of them waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_age_seconds: Option<f64>,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     /// Why there are fewer replicas than are wanted, if there is anything to be said.
@@ -163,6 +169,8 @@ impl FunctionStatus {
             invocation_count,
             replicas: record.replicas,
             available_replicas: record.endpoints.len() as u64,
+            queue_depth: None,
+            queue_age_seconds: None,
             created_at: record.created_at,
             problem: record.problem.clone(),
         }

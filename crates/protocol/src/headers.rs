@@ -27,6 +27,10 @@ pub const OPENFAAS_INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-in
 pub const SKEP_ERROR: HeaderName = HeaderName::from_static("x-skep-error");
 /// On a 202: this call id was accepted before and runs once.
 pub const SKEP_DUPLICATE: HeaderName = HeaderName::from_static("x-skep-duplicate");
+/// On a 202: how many calls wait for the function.
+pub const SKEP_QUEUE_DEPTH: HeaderName = HeaderName::from_static("x-skep-queue-depth");
+/// On a 202: for how many seconds the first of them waits.
+pub const SKEP_QUEUE_AGE: HeaderName = HeaderName::from_static("x-skep-queue-age");
 /// On a request to a function: which attempt of an asynchronous call this is, from 1.
 pub const SKEP_ATTEMPT: HeaderName = HeaderName::from_static("x-skep-attempt");
 /// On a request to a function: how many attempts there are; when it equals the number of this one, this is the last.

@@ -13,6 +13,7 @@ mod invocation;
 mod name;
 mod namespace;
 mod operation;
+mod queue;
 mod registry;
 mod retry;
 mod scaling;
@@ -30,6 +31,7 @@ pub use invocation::{Invocation, LastAttempt};
 pub use name::{CallId, CallIdError, FunctionName, NameError};
 pub use namespace::{DefaultNamespace, Namespace, NamespaceInfo};
 pub use operation::Operation;
+pub use queue::{QUEUE_MAX_AGE, QUEUE_MAX_DEPTH, QueueLimits, Waiting};
 pub use registry::{Endpoint, FunctionRecord};
 pub use retry::{
     Backoff, RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_CODES, RETRY_MAX_AGE, RETRY_MAX_WAIT, RETRY_MIN_WAIT, RetryCodes,
@@ -40,6 +42,6 @@ pub use scaling::{
     ScalingAlert,
 };
 pub use schedule::{parse_past, take_run_at};
-pub use subject::{LANES, Subjects, is_bulk, lane_of};
+pub use subject::{LANES, Subjects, is_bulk, lane_of, lanes_of};
 pub use system::{DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VersionInfo};
 pub use timeline::{CallDetails, CallEvent, CallNews, CallbackTry, PastAttempt, Step, timeline};

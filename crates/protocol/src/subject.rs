@@ -21,6 +21,11 @@ fn bulk_lane_of(function: &FunctionName) -> u32 {
     USUAL_LANES + hash_of(function) % BULK_LANES
 }
 
+/// All lanes that calls of a function may be in.
+pub fn lanes_of(function: &FunctionName) -> [u32; 2] {
+    [lane_of(function), bulk_lane_of(function)]
+}
+
 pub fn is_bulk(lane: u32) -> bool {
     lane >= USUAL_LANES
 }
@@ -74,6 +79,11 @@ impl Subjects {
     pub fn invoke_of(&self, function: Option<&FunctionName>) -> String {
         let function = function.map_or("*", FunctionName::as_str);
         format!("{}.invoke.*.{function}.*", self.prefix)
+    }
+
+    /// The accepted calls of one function in one lane.
+    pub fn invoke_of_lane(&self, lane: u32, function: &FunctionName) -> String {
+        format!("{}.invoke.{lane}.{}.*", self.prefix, function.as_str())
     }
 
     /// What one lane's consumer reads.
