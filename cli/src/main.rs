@@ -16,11 +16,16 @@ mod up;
 use std::process::ExitCode;
 
 use clap::FromArgMatches;
+use mimalloc::MiMalloc;
 
 use crate::{
     args::{Cli, Command},
     failure::{Failure, Result},
 };
+
+/// Takes a tenth less time of the processor for a call than glibc's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::from_arg_matches(&aliases::command().get_matches()) {
