@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{body::Body, response::Response};
-use http::{HeaderMap, Request};
+use axum::body::Body;
+use http::{HeaderMap, Request, Response};
 use serde::{Serialize, de::DeserializeOwned};
 use skep_bus::Bus;
 use skep_dispatch::{Dispatch, Function};
@@ -64,10 +64,10 @@ impl App {
         function: &Function,
         request: Request<skep_dispatch::Body>,
         stamp: &Stamp,
-    ) -> Result<Response> {
+    ) -> Result<Response<skep_dispatch::Body>> {
         let mut response = self.dispatch.call(function, request).await.map_err(|error| self.judged(error))?;
         stamp.function_answer(response.headers_mut());
-        Ok(response.map(Body::new))
+        Ok(response)
     }
 
     /// Fails at once while the bus is away, instead of waiting for its answer.

@@ -27,7 +27,10 @@ pub(crate) struct BodyLimit {
 }
 
 /// The body as a function gets it: as it comes.
-pub(crate) fn streamed(body: Body, idle: Duration) -> skep_dispatch::Body {
+pub(crate) fn streamed<B>(body: B, idle: Duration) -> skep_dispatch::Body
+where
+    B: HttpBody<Data = Bytes, Error: Into<skep_dispatch::BodyError>> + Send + 'static,
+{
     if body.is_end_stream() {
         return skep_dispatch::empty_body();
     }

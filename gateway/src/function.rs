@@ -1,14 +1,9 @@
 //! `/function/{name}`: synchronous calls, streamed both ways.
 
-use std::sync::Arc;
-
-use axum::{
-    Router,
-    extract::{Request, State},
-    response::{IntoResponse, Response},
-    routing::any,
-};
-use http::{HeaderValue, Method, header};
+use axum::{body::Body, response::IntoResponse};
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body_util::Either;
+use hyper::body::Incoming;
 
 use crate::{Error, Result, app::App, body, door::Stamp, target::Target};
 
@@ -16,23 +11,21 @@ const ROUTE: &str = "/function";
 const METHODS: [Method; 7] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
 
-pub(crate) fn router() -> Router<Arc<App>> {
-    let mut router = Router::new();
-    // The name and what follows it are read from the raw path, so every shape goes to the one handler.
-    for shape in [ROUTE, "/function/", "/function/{*rest}"] {
-        router = router.route(shape, any(invoke));
-    }
-    router
+/// Whether a path is that of a call: the name and what follows it are read from the raw path.
+pub(crate) fn is_call(path: &str) -> bool {
+    path.strip_prefix(ROUTE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-async fn invoke(State(app): State<Arc<App>>, request: Request) -> Response {
+pub(crate) async fn invoke(app: &App, request: Request<Incoming>) -> Response<Either<skep_dispatch::Body, Body>> {
     let (mut parts, body) = request.into_parts();
     let stamp = Stamp::request(&mut parts);
-    let answered = call(&app, Request::from_parts(parts, body), &stamp).await;
-    answered.unwrap_or_else(|error| refused(error, &stamp))
+    match call(app, Request::from_parts(parts, body), &stamp).await {
+        Ok(answer) => answer.map(Either::Left),
+        Err(error) => refused(error, &stamp).map(Either::Right),
+    }
 }
 
-async fn call(app: &App, request: Request, stamp: &Stamp) -> Result<Response> {
+async fn call(app: &App, request: Request<Incoming>, stamp: &Stamp) -> Result<Response<skep_dispatch::Body>> {
     if !METHODS.contains(request.method()) {
         return Err(Error::MethodNotAllowed);
     }
@@ -45,7 +38,7 @@ async fn call(app: &App, request: Request, stamp: &Stamp) -> Result<Response> {
 }
 
 /// An answer of the platform to a call, which also tells the call's id.
-pub(crate) fn refused(error: Error, stamp: &Stamp) -> Response {
+pub(crate) fn refused(error: Error, stamp: &Stamp) -> Response<Body> {
     let is_method = matches!(error, Error::MethodNotAllowed);
     let mut response = error.into_response();
     stamp.answer(response.headers_mut());

@@ -14,6 +14,7 @@ mod calls;
 mod config;
 mod dead;
 mod door;
+mod entrance;
 mod error;
 mod events;
 mod function;
@@ -42,7 +43,7 @@ use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{app::App, metrics::HttpMetrics, queues::Queues};
+use crate::{app::App, entrance::Entrance, metrics::HttpMetrics, queues::Queues};
 pub use crate::{
     auth::Credentials,
     config::{GatewayConfig, async_body_limit},
@@ -65,12 +66,12 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let requests = bus.call_requests().await?;
     let address = listener.local_addr()?;
-    let (app, router) = assemble(&config, bus, dispatch, registry, shutdown.clone())?;
+    let (app, routes) = assemble(&config, bus, dispatch, registry, shutdown.clone())?;
     let draining = CancellationToken::new();
     info!(%address, "gateway is open");
     readiness.ready();
     tokio::join!(
-        serve(listener, router, config.http, draining.clone(), config.drain),
+        serve(listener, Entrance::new(Arc::clone(&app), routes), config.http, draining.clone(), config.drain),
         Box::pin(queues::follow(&app)),
         nats::answer_requests(Arc::clone(&app), requests, draining.clone(), config.drain.grace),
         async {
@@ -84,17 +85,6 @@ pub async fn run(
         warn!("alerts were not handled within the grace period");
     }
     Ok(())
-}
-
-/// The routes alone, for tests that need no listener. Long waits and log streams end at `shutdown`.
-pub fn router(
-    config: &GatewayConfig,
-    bus: Bus,
-    dispatch: Dispatch,
-    registry: Registry,
-    shutdown: CancellationToken,
-) -> anyhow::Result<Router> {
-    assemble(config, bus, dispatch, registry, shutdown).map(|(_, router)| router)
 }
 
 fn assemble(

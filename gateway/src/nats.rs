@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -102,7 +103,7 @@ async fn call(
     let limit = app.bus.largest_message();
     let (parts, body) = app.call(&function, http, stamp).await?.into_parts();
     let gathered = timeout(function.timeout + PATIENCE, async {
-        match Limited::new(body, limit).collect().await {
+        match Limited::new(Body::new(body), limit).collect().await {
             Ok(body) => Ok(Response::from_parts(parts, body.to_bytes())),
             Err(error) if error.is::<LengthLimitError>() => {
                 Err(Error::AnswerTooLarge { function: name.clone(), limit })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    body::Body,
     extract::{Request, State},
     response::Response,
     routing::get,
@@ -61,7 +62,7 @@ async fn call(app: &App, request: Request, stamp: &Stamp) -> Result<Response> {
         None => return Err(Error::NoFunctionNamed),
     };
     *request.uri_mut() = uri;
-    app.call(&function, request, stamp).await
+    Ok(app.call(&function, request, stamp).await?.map(Body::new))
 }
 
 fn own_uri(uri: &Uri) -> Result<Uri> {

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     async_function,
     auth::{self, Credentials},
-    calls, dead, events, function, functions, logs,
+    calls, dead, events, functions, logs,
     metrics::{self, HttpMetrics},
     namespaces, platform, root, secrets,
 };
@@ -32,7 +32,7 @@ pub(crate) fn router(
     let counted = auth::protect(in_our_words(closed), auth)
         .merge(asynchronous)
         .layer(middleware::from_fn_with_state(http_metrics, metrics::count));
-    let open = function::router().merge(root::router()).merge(platform::open_router(own_port_metrics));
+    let open = root::router().merge(platform::open_router(own_port_metrics));
     in_our_words(open).merge(counted).fallback(route_not_found).with_state(app)
 }
 

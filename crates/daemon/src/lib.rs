@@ -5,12 +5,14 @@
 mod admin;
 mod readiness;
 mod serve;
+mod service;
 mod signals;
 mod telemetry;
 
 pub use admin::{admin_router, metrics_text};
 pub use readiness::{Readiness, RoleReadiness};
 pub use serve::{Drain, HttpLimits, serve};
+pub use service::Service;
 pub use signals::shutdown_signal;
 pub use telemetry::init_telemetry;
 

@@ -2,8 +2,8 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
-use axum::{Router, extract::ConnectInfo, response::Response};
-use http::{HeaderValue, Request, header};
+use axum::extract::ConnectInfo;
+use http::{HeaderValue, Request, Response, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -12,8 +12,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::Service;
 use tracing::{debug, info, warn};
+
+use crate::Service;
 
 /// A client that connected just before the door closed has this long to send its request.
 const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
@@ -58,9 +59,9 @@ pub struct Drain {
 /// Serves until `shutdown`, and then drains.
 ///
 /// A request carries its peer's address as [`ConnectInfo<SocketAddr>`].
-pub async fn serve(
+pub async fn serve<S: Service>(
     listener: TcpListener,
-    router: Router,
+    service: S,
     limits: HttpLimits,
     shutdown: CancellationToken,
     drain: Drain,
@@ -68,8 +69,7 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let server = Server {
         builder: builder(&limits),
-        // With its state inside, the routes are not built again for each connection.
-        router: router.with_state(()),
+        service,
         leaving: shutdown.clone(),
         closing: CancellationToken::new(),
         cut: CancellationToken::new(),
@@ -98,9 +98,9 @@ pub async fn serve(
 }
 
 #[derive(Clone)]
-struct Server {
+struct Server<S> {
     builder: http1::Builder,
-    router: Router,
+    service: S,
     /// From now on each answer closes its connection.
     leaving: CancellationToken,
     /// From now on idle connections are closed.
@@ -111,10 +111,9 @@ struct Server {
 /// A connection, its peer, and the place that it takes.
 type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
 
-impl Server {
+impl<S: Service> Server<S> {
     async fn connection(self, stream: TcpStream, peer: SocketAddr, _place: OwnedSemaphorePermit) {
-        let (router, leaving) = (self.router, self.leaving);
-        let service = service_fn(move |request| answer(router.clone(), peer, request, leaving.clone()));
+        let service = service_fn(|request| self.answer(peer, request));
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
@@ -131,20 +130,15 @@ impl Server {
             debug!(%error, %peer, "connection ended with an error");
         }
     }
-}
 
-async fn answer(
-    mut router: Router,
-    peer: SocketAddr,
-    mut request: Request<Incoming>,
-    leaving: CancellationToken,
-) -> Result<Response, Infallible> {
-    request.extensions_mut().insert(ConnectInfo(peer));
-    let mut response = router.call(request).await?;
-    if leaving.is_cancelled() {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    async fn answer(&self, peer: SocketAddr, mut request: Request<Incoming>) -> Result<Response<S::Body>, Infallible> {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let mut response = self.service.answer(request).await;
+        if self.leaving.is_cancelled() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
     }
-    Ok(response)
 }
 
 /// The next connection; `None` at the end.

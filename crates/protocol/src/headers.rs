@@ -63,6 +63,9 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// Removes the headers that belong to one connection: the fixed ones and those that `Connection` names (RFC 9110, 7.6.1).
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()

@@ -1,0 +1,34 @@
+//! Where requests come in: synchronous calls go their own straight way, for they are most of what a gateway does; all else goes by the routes.
+
+use std::sync::Arc;
+
+use axum::{Router, body::Body};
+use http::{Request, Response};
+use http_body_util::Either;
+use hyper::body::Incoming;
+use skep_daemon::Service;
+
+use crate::{app::App, function};
+
+#[derive(Clone)]
+pub(crate) struct Entrance {
+    app: Arc<App>,
+    routes: Router,
+}
+
+impl Entrance {
+    pub(crate) fn new(app: Arc<App>, routes: Router) -> Self {
+        Self { app, routes }
+    }
+}
+
+impl Service for Entrance {
+    type Body = Either<skep_dispatch::Body, Body>;
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Self::Body> {
+        if function::is_call(request.uri().path()) {
+            return function::invoke(&self.app, request).await;
+        }
+        self.routes.answer(request).await.map(Either::Right)
+    }
+}
