@@ -221,6 +221,12 @@ pub(crate) struct GatewayArgs {
     /// The largest body of an asynchronous call, in bytes; by default what fits into one NATS message
     #[arg(long, env = "SKEP_ASYNC_BODY_LIMIT")]
     pub(crate) async_body_limit: Option<usize>,
+    /// Serve HTTPS with the certificate in this PEM file, the chain behind it; it is read again when it changes
+    #[arg(long, env = "SKEP_TLS_CERT", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, in PEM
+    #[arg(long, env = "SKEP_TLS_KEY", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Route POST / with an Alexa request to the function of its intent
     #[arg(long, env = "SKEP_ALEXA_ROUTING", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
     pub(crate) alexa_routing: bool,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use prometheus::Registry;
 use skep_bus::{Bus, BusConfig};
-use skep_daemon::{Drain, HttpLimits, Readiness};
+use skep_daemon::{Drain, HttpLimits, Readiness, ServeConfig, Tls};
 use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{Credentials, GatewayConfig};
 use skep_process::ProcessTag;
@@ -55,7 +55,13 @@ impl Process {
         let ending = self.ending.clone();
         let drain = Drain { linger: Duration::ZERO, grace: Duration::from_secs(1) };
         self.tasks.spawn(async move {
-            skep_daemon::serve(listener, router, HttpLimits::default(), ending, drain).await;
+            skep_daemon::serve(
+                listener,
+                router,
+                ServeConfig { limits: HttpLimits::default(), tls: None, drain },
+                ending,
+            )
+            .await;
         });
     }
 
@@ -199,6 +205,11 @@ pub(crate) fn credentials(args: &GatewayArgs) -> Result<Option<Credentials>> {
     read.map(Some).map_err(|error| bad_setting("--secret-mount-path", format!("{error:#}")))
 }
 
+pub(crate) fn tls(args: &GatewayArgs) -> Result<Option<Tls>> {
+    let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) else { return Ok(None) };
+    Tls::read(certificate, key).map(Some).map_err(|error| bad_setting("--tls-cert", format!("{error:#}")))
+}
+
 pub(crate) async fn run_gateway(
     process: &Process,
     args: &GatewayArgs,
@@ -212,7 +223,7 @@ pub(crate) async fn run_gateway(
         credentials: credentials(args)?,
         async_body_limit: limit.map_err(|error| bad_setting("--async-body-limit", error))?,
         alexa_routing: args.alexa_routing,
-        drain,
+        serve: ServeConfig { limits: HttpLimits::default(), tls: tls(args)?, drain },
         ..GatewayConfig::default()
     };
     let readiness = process.readiness.role("gateway");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use skep_daemon::{Drain, HttpLimits};
+use skep_daemon::{Drain, HttpLimits, ServeConfig};
 
 use crate::auth::Credentials;
 
@@ -19,9 +19,7 @@ pub struct GatewayConfig {
     pub body_idle_timeout: Duration,
     /// Whether `/metrics` is also on the gateway's own port.
     pub serve_metrics: bool,
-    pub http: HttpLimits,
-    /// How it ends at shutdown.
-    pub drain: Drain,
+    pub serve: ServeConfig,
 }
 
 impl Default for GatewayConfig {
@@ -32,8 +30,11 @@ impl Default for GatewayConfig {
             alexa_routing: false,
             body_idle_timeout: Duration::from_secs(30),
             serve_metrics: true,
-            http: HttpLimits::default(),
-            drain: Drain { linger: Duration::ZERO, grace: Duration::from_secs(30) },
+            serve: ServeConfig {
+                limits: HttpLimits::default(),
+                tls: None,
+                drain: Drain { linger: Duration::ZERO, grace: Duration::from_secs(30) },
+            },
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
 
 use axum::extract::ConnectInfo;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use skep_daemon::Encrypted;
 use skep_protocol::{CallId, headers};
 
 /// What is told on the answer, whatever becomes of the call.
@@ -24,6 +25,7 @@ impl Stamp {
         let host = parts.headers.get(header::HOST).cloned();
         let host = host.or_else(|| HeaderValue::from_str(parts.uri.authority()?.as_str()).ok());
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+        let scheme = if parts.extensions.get::<Encrypted>().is_some() { "https" } else { "http" };
         let headers = &mut parts.headers;
         if let Some(host) = host {
             headers.entry(headers::FORWARDED_HOST).or_insert(host);
@@ -31,7 +33,7 @@ impl Stamp {
         if let Some(peer) = peer {
             append_to_list(headers, headers::FORWARDED_FOR, &peer.ip().to_canonical().to_string());
         }
-        headers.entry(headers::FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+        headers.entry(headers::FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
         Self::headers(headers)
     }
 

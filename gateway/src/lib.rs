@@ -65,15 +65,15 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let requests = bus.call_requests().await?;
-    let address = listener.local_addr()?;
+    let (address, grace) = (listener.local_addr()?, config.serve.drain.grace);
     let (app, routes) = assemble(&config, bus, dispatch, registry, shutdown.clone())?;
     let draining = CancellationToken::new();
     info!(%address, "gateway is open");
     readiness.ready();
     tokio::join!(
-        serve(listener, Entrance::new(Arc::clone(&app), routes), config.http, draining.clone(), config.drain),
+        serve(listener, Entrance::new(Arc::clone(&app), routes), config.serve, draining.clone()),
         Box::pin(queues::follow(&app)),
-        nats::answer_requests(Arc::clone(&app), requests, draining.clone(), config.drain.grace),
+        nats::answer_requests(Arc::clone(&app), requests, draining.clone(), grace),
         async {
             shutdown.cancelled().await;
             readiness.not_ready();
@@ -81,7 +81,7 @@ pub async fn run(
         },
     );
     app.tasks.close();
-    if timeout(config.drain.grace, app.tasks.wait()).await.is_err() {
+    if timeout(grace, app.tasks.wait()).await.is_err() {
         warn!("alerts were not handled within the grace period");
     }
     Ok(())

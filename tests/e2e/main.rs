@@ -41,5 +41,6 @@ mod streaming;
 mod sync;
 mod system;
 mod timeline;
+mod tls;
 mod up;
 mod waiting;

@@ -40,6 +40,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
     }
     surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
     roles::credentials(&args.gateway)?;
+    roles::tls(&args.gateway)?;
     roles::signing_keys(&args.worker)?;
     let listener = sockets::bind("--listen", args.listen.listen).await?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
@@ -110,7 +111,8 @@ async fn run_roles(
         None => "public addresses and this machine (--callback-allow permits others)",
         Some(_) => "public addresses and what --callback-allow permits",
     };
-    let doors = Doors { listen: addresses.0, admin: addresses.1, nats: url, callbacks };
+    let scheme = if args.gateway.tls_cert.is_some() { "https" } else { "http" };
+    let doors = Doors { gateway: format!("{scheme}://{}", addresses.0), admin: addresses.1, nats: url, callbacks };
     let welcome = welcome(&bus, &dispatch, stack, &doors);
     tokio::select! {
         ended = async { tokio::try_join!(gateway, worker) } => ended.map(|_| ())?,

@@ -13,16 +13,17 @@ pub(crate) fn is_up(function: &Function) -> bool {
 
 /// Where what comes in comes in, and where callbacks may go.
 pub(crate) struct Doors<'up> {
-    pub(crate) listen: SocketAddr,
+    /// The gateway's address.
+    pub(crate) gateway: String,
     pub(crate) admin: SocketAddr,
     pub(crate) nats: &'up str,
     pub(crate) callbacks: &'static str,
 }
 
 pub(crate) fn print(functions: &[Arc<Function>], doors: &Doors<'_>, all_up: bool) {
-    let Doors { listen, admin, nats, callbacks } = doors;
+    let Doors { gateway, admin, nats, callbacks } = doors;
     let mut text = format!(
-        "\nskep {} is up\n  gateway    http://{listen}\n  admin      http://{admin}/metrics\n  nats       {nats}\n  \
+        "\nskep {} is up\n  gateway    {gateway}\n  admin      http://{admin}/metrics\n  nats       {nats}\n  \
          callbacks  to {callbacks}\n\n",
         skep_daemon::VERSION
     );
@@ -41,21 +42,21 @@ pub(crate) fn print(functions: &[Arc<Function>], doors: &Doors<'_>, all_up: bool
     if !all_up {
         text.push_str("Some replicas have not answered yet; their log is below.\n");
     }
-    text.push_str(&hints(functions, *listen));
+    text.push_str(&hints(functions, gateway));
     output::line(text);
 }
 
 /// Three calls to try, of functions that are there.
-fn hints(functions: &[Arc<Function>], listen: SocketAddr) -> String {
+fn hints(functions: &[Arc<Function>], gateway: &str) -> String {
     let mut names: Vec<String> = functions.iter().map(|function| function.name.to_string()).collect();
     // The samples that answer anything at once come first.
     names.sort_by_key(|name| !["wordcount", "sha256"].contains(&name.as_str()));
     let (Some(other), Some(one)) = (names.first(), names.get(1).or(names.first())) else { return String::new() };
     format!(
         "\nTry:\n  \
-         curl -d 'the bees and the hive' http://{listen}/function/{one}\n  \
-         curl -i -d 'later' -H 'X-Call-Id: my-first-call' http://{listen}/async-function/{other}\n  \
-         curl 'http://{listen}/system/calls/my-first-call?wait=10s'\n\n\
+         curl -d 'the bees and the hive' {gateway}/function/{one}\n  \
+         curl -i -d 'later' -H 'X-Call-Id: my-first-call' {gateway}/async-function/{other}\n  \
+         curl '{gateway}/system/calls/my-first-call?wait=10s'\n\n\
          Ctrl-C drains and stops; what is queued stays. Log of the functions:\n"
     )
 }

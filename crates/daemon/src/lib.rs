@@ -8,13 +8,15 @@ mod serve;
 mod service;
 mod signals;
 mod telemetry;
+mod tls;
 
 pub use admin::{admin_router, metrics_text};
 pub use readiness::{Readiness, RoleReadiness};
-pub use serve::{Drain, HttpLimits, serve};
+pub use serve::{Drain, Encrypted, HttpLimits, ServeConfig, serve};
 pub use service::Service;
 pub use signals::shutdown_signal;
 pub use telemetry::init_telemetry;
+pub use tls::Tls;
 
 /// The release of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,20 +1,29 @@
-//! An HTTP/1.1 server with limits, whose connections are all accounted for, and which drains.
+//! A server of HTTP/1.1 and HTTP/2 with limits, whose connections are all accounted for, and which drains.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt::Display, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use axum::extract::ConnectInfo;
-use http::{HeaderValue, Request, Response, header};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::{HeaderValue, Request, Response, Version, header};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::GracefulConnection,
+};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
-use crate::Service;
+use crate::{Service, Tls};
 
 /// A client that connected just before the door closed has this long to send its request.
 const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
@@ -22,6 +31,14 @@ const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// hyper's own default, which it serves without an allocation.
 const USUAL_HEADERS: usize = 100;
+/// What HTTP/2 begins with, and no request of HTTP/1 (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI ";
+/// A client that has sent a part of the preface is looked at again after this.
+const PREFACE_AGAIN: Duration = Duration::from_millis(5);
+/// Requests at once on one connection of HTTP/2.
+const MOST_STREAMS: u32 = 256;
+/// On a connection of HTTP/2 that says nothing its client is asked so often whether it is there.
+const PING: Duration = Duration::from_secs(20);
 
 /// What one client may cost before anything is known of it.
 #[derive(Clone, Copy, Debug)]
@@ -56,24 +73,38 @@ pub struct Drain {
     pub grace: Duration,
 }
 
+/// How a server serves.
+#[derive(Clone, Debug)]
+pub struct ServeConfig {
+    pub limits: HttpLimits,
+    /// `None`: what comes is not encrypted.
+    pub tls: Option<Tls>,
+    pub drain: Drain,
+}
+
+/// That a request came over an encrypted connection; among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Encrypted;
+
 /// Serves until `shutdown`, and then drains.
 ///
-/// A request carries its peer's address as [`ConnectInfo<SocketAddr>`].
-pub async fn serve<S: Service>(
-    listener: TcpListener,
-    service: S,
-    limits: HttpLimits,
-    shutdown: CancellationToken,
-    drain: Drain,
-) {
+/// A request carries its peer's address as [`ConnectInfo<SocketAddr>`], and perhaps [`Encrypted`].
+pub async fn serve<S: Service>(listener: TcpListener, service: S, config: ServeConfig, shutdown: CancellationToken) {
+    let ServeConfig { limits, tls, drain } = config;
     let connections = TaskTracker::new();
     let server = Server {
-        builder: builder(&limits),
+        http1: http1_of(&limits),
+        http2: http2_of(&limits),
+        tls: tls.as_ref().map(Tls::acceptor),
+        begins_within: limits.header_read_timeout,
         service,
         leaving: shutdown.clone(),
         closing: CancellationToken::new(),
         cut: CancellationToken::new(),
     };
+    if let Some(tls) = tls {
+        connections.spawn(tls.follow(shutdown.clone()));
+    }
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let mut end = std::pin::pin!(async {
         shutdown.cancelled().await;
@@ -99,7 +130,11 @@ pub async fn serve<S: Service>(
 
 #[derive(Clone)]
 struct Server<S> {
-    builder: http1::Builder,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    tls: Option<TlsAcceptor>,
+    /// A connection must say what it is within this.
+    begins_within: Duration,
     service: S,
     /// From now on each answer closes its connection.
     leaving: CancellationToken,
@@ -113,28 +148,79 @@ type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
 
 impl<S: Service> Server<S> {
     async fn connection(self, stream: TcpStream, peer: SocketAddr, _place: OwnedSemaphorePermit) {
+        let begun = tokio::select! {
+            begun = timeout(self.begins_within, self.begin(stream, peer)) => begun,
+            () = self.closing.cancelled() => return,
+        };
+        match begun {
+            Ok(Ok(attending)) => attending.await,
+            Ok(Err(error)) => debug!(%error, %peer, "a connection did not begin"),
+            Err(_) => debug!(%peer, "a connection was closed because nothing came"),
+        }
+    }
+
+    /// Finds out what a connection speaks.
+    async fn begin(&self, stream: TcpStream, peer: SocketAddr) -> io::Result<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let server = self.clone();
+        let Some(tls) = &self.tls else {
+            let is_http2 = begins_with_preface(&stream).await?;
+            return Ok(Box::pin(async move { server.attend(stream, is_http2, peer).await }));
+        };
+        let stream = tls.accept(stream).await?;
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok(Box::pin(async move { server.attend(stream, is_http2, peer).await }))
+    }
+
+    async fn attend(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        is_http2: bool,
+        peer: SocketAddr,
+    ) {
         let service = service_fn(|request| self.answer(peer, request));
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        let stream = TokioIo::new(stream);
+        let ended = if is_http2 {
+            // It has a way of its own to say that no further requests are taken, which loses none.
+            let server = self.clone();
+            let service = service_fn(move |request| {
+                let server = server.clone();
+                async move { server.answer(peer, request).await }
+            });
+            self.until_end(self.http2.serve_connection(stream, service), &self.leaving).await
+        } else {
+            self.until_end(self.http1.serve_connection(stream, service), &self.closing).await
+        };
+        if let Err(error) = ended {
+            debug!(error, %peer, "connection ended with an error");
+        }
+    }
+
+    async fn until_end<C>(&self, connection: C, closing: &CancellationToken) -> Result<(), String>
+    where
+        C: GracefulConnection<Error: Display>,
+    {
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = self.closing.cancelled() => {
+            () = closing.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection => ended,
-                    () = self.cut.cancelled() => return,
+                    () = self.cut.cancelled() => return Ok(()),
                 }
             }
         };
-        if let Err(error) = ended {
-            debug!(%error, %peer, "connection ended with an error");
-        }
+        ended.map_err(|error| error.to_string())
     }
 
     async fn answer(&self, peer: SocketAddr, mut request: Request<Incoming>) -> Result<Response<S::Body>, Infallible> {
         request.extensions_mut().insert(ConnectInfo(peer));
+        if self.tls.is_some() {
+            request.extensions_mut().insert(Encrypted);
+        }
+        let is_http1 = request.version() <= Version::HTTP_11;
         let mut response = self.service.answer(request).await;
-        if self.leaving.is_cancelled() {
+        if is_http1 && self.leaving.is_cancelled() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
@@ -196,7 +282,23 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
-fn builder(limits: &HttpLimits) -> http1::Builder {
+/// Looks at the first bytes and leaves them where they are.
+async fn begins_with_preface(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut first).await?;
+        let seen = first.get(..length).unwrap_or_default();
+        if seen.is_empty() || !PREFACE.starts_with(seen) {
+            return Ok(false);
+        }
+        if length == PREFACE.len() {
+            return Ok(true);
+        }
+        sleep(PREFACE_AGAIN).await;
+    }
+}
+
+fn http1_of(limits: &HttpLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -205,6 +307,17 @@ fn builder(limits: &HttpLimits) -> http1::Builder {
     if limits.max_headers != USUAL_HEADERS {
         builder.max_headers(limits.max_headers);
     }
+    builder
+}
+
+fn http2_of(limits: &HttpLimits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
     builder
 }
 

@@ -120,6 +120,14 @@ impl Site {
         self.start_role("gateway", command, self.admin).await
     }
 
+    /// One more gateway, beside what is there.
+    pub(crate) async fn start_gateway_at(&self, listen: SocketAddr, arguments: &[&str]) -> Program {
+        let admin = free_address();
+        let mut command = self.skep("gateway", listen, admin);
+        command.args(["--nats-url", &self.nats_url()]).args(arguments);
+        self.start_role("gateway", command, admin).await
+    }
+
     pub(crate) async fn start_worker(&self) -> Program {
         self.start_worker_with(self.worker_admin, &[]).await
     }

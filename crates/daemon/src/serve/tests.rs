@@ -22,7 +22,7 @@ async fn start_with(router: Router, limits: HttpLimits, drain: Drain) -> Fixture
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let served = tokio::spawn(serve(listener, router, limits, shutdown.clone(), drain));
+    let served = tokio::spawn(serve(listener, router, ServeConfig { limits, tls: None, drain }, shutdown.clone()));
     Fixture { address, shutdown, served }
 }
 
