@@ -1,12 +1,16 @@
 //! Callbacks as an outbox: where they may go, that one receiver harms no other, that they are signed, and that they survive.
 
+use async_nats::jetstream::{
+    self,
+    stream::{Config, DiscardPolicy},
+};
 use futures_util::StreamExt;
 use http::StatusCode;
 use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
 
 use crate::{
-    harness::{Function, Gateway, Platform, Receiver, answer_to, free_address, wait_until},
+    harness::{Function, Gateway, Platform, Receiver, answer_to, free_address, wait_for, wait_until},
     nats,
 };
 
@@ -118,6 +122,27 @@ async fn a_callback_may_be_published() {
     let elsewhere = queue(&platform.gateway, "nats://skep.control.delete", &[]).await;
     let reason = reason_of_letter(&platform, &elsewhere).await;
     assert!(reason.contains("--callback-subjects"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_answer_that_a_stream_does_not_take_is_published_again() {
+    let platform = Platform::start([Function::cat()]).await;
+    let jetstream = jetstream::new(nats::client(&platform.site).await);
+    let orders = Config {
+        name: "ORDERS".to_owned(),
+        subjects: vec!["callback.orders".to_owned()],
+        max_messages_per_subject: 1,
+        discard: DiscardPolicy::New,
+        discard_new_per_subject: true,
+        ..Config::default()
+    };
+    let orders = jetstream.create_stream(orders).await.unwrap();
+    jetstream.publish("callback.orders", "the one before".into()).await.unwrap().await.unwrap();
+    queue(&platform.gateway, "nats://callback.orders", &[]).await;
+    wait_until("it is refused", async || platform.up.stderr().contains("callback failed")).await;
+    orders.purge().await.unwrap();
+    let message = wait_for("the answer", async || orders.get_last_raw_message_by_subject("callback.orders").await.ok());
+    assert_eq!(&message.await.payload[..], b"honey");
 }
 
 #[tokio::test]
