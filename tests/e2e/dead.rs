@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Function, Platform, Receiver, answer_to, wait_for};
 
-/// Fails until the file `well` is there.
+/// Fails until the file `well` is there, and does not end while the file `gate` is.
 fn sick() -> Function {
-    let script = "if [ -e well ]; then cat; else echo sorry; exit 3; fi";
+    let script = "while [ -e gate ]; do sleep 0.1; done; if [ -e well ]; then cat; else echo sorry; exit 3; fi";
     Function::new("sick", &format!("sh -c '{script}'")).annotation("com.openfaas.retry.attempts", "1")
 }
 
@@ -69,6 +69,36 @@ async fn a_request_may_be_changed_before_it_is_sent_again() {
     assert_eq!(sent.status, StatusCode::ACCEPTED);
     platform.gateway.state("two", "succeeded").await;
     assert_eq!(platform.gateway.result("two").await.text(), "wax");
+}
+
+#[tokio::test]
+async fn a_change_that_comes_too_late_is_refused() {
+    let platform = Platform::start([sick()]).await;
+    dead(&platform, "late", "honey").await;
+    let stream = crate::nats::stream(&platform.site, "SKEP_DEAD").await;
+    let letter = stream.get_last_raw_message_by_subject("skep.dead.sick.late").await.unwrap();
+    // The gate keeps it running when it is sent again.
+    std::fs::write(platform.site.path("well"), "").unwrap();
+    std::fs::write(platform.site.path("gate"), "").unwrap();
+    let redrive =
+        async |changes: &Value| platform.gateway.send(Method::POST, "/system/dead/late/redrive", changes).await;
+    assert_eq!(redrive(&json!({ "text": "wax" })).await.status, 202);
+    // The letter is back, as if the gateway had died before it removed it.
+    let client = crate::nats::client(&platform.site).await;
+    client.publish_with_headers(letter.subject, letter.headers, letter.payload).await.unwrap();
+    wait_for("the letter", async || Some(letters(&platform, "").await).filter(|all| all.len() == 1)).await;
+
+    for other in [json!({ "text": "mead" }), json!({ "text": "wax", "path": "/else" }), json!({})] {
+        let refused = redrive(&other).await;
+        refused.assert_refused(409);
+        assert!(refused.text().contains("another request"), "{refused:?}");
+    }
+    assert_eq!(letters(&platform, "").await.len(), 1, "it stays");
+    assert_eq!(redrive(&json!({ "text": "wax" })).await.status, 202, "the same once more is the same");
+    assert!(letters(&platform, "").await.is_empty());
+    std::fs::remove_file(platform.site.path("gate")).unwrap();
+    platform.gateway.state("late", "succeeded").await;
+    assert_eq!(platform.gateway.result("late").await.text(), "wax");
 }
 
 #[tokio::test]

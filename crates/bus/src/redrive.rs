@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use skep_protocol::{CallRecord, CallState, DeadKind, FunctionName, Invocation, headers as names, parse_callback};
 use time::OffsetDateTime;
 
-use crate::{Bus, Error, Letter, Result, Submitted, ingest, records, wire};
+use crate::{Bus, Error, Letter, Result, Submitted, delayed, ingest, records, wire};
 
 /// A call remembers so many of its ends.
 const MOST_ENDS: usize = 10;
@@ -29,8 +29,10 @@ pub struct Edit {
 pub enum Redriven {
     /// It is on its way, and the letter is gone.
     Sent,
-    /// It was on its way already; the letter is gone now, too.
+    /// It was on its way already, as it was to be sent; the letter is gone now, too.
     UnderWay,
+    /// An earlier redrive sent another request on its way, which is as it was or was changed otherwise; the letter stays.
+    Otherwise,
     /// The call has come to another end meanwhile; the letter stays.
     Ended(CallState),
     /// It cannot be sent as it is; the letter stays.
@@ -73,14 +75,17 @@ impl Bus {
                 }
             }
         } else if !queued.is_empty() || delayed.is_some() {
-            return Ok(Redriven::UnderWay);
+            return under_way(&invocation, queued.first().map(|queued| &queued.message).or(delayed.as_ref()));
         }
         let subject = self.subjects.invoke(&invocation.function, id);
         let headers = wire::invocation_headers(&invocation);
-        Ok(match self.publish_once(subject, headers, invocation.body.clone()).await? {
-            Submitted::Accepted => Redriven::Sent,
-            Submitted::Duplicate => Redriven::UnderWay,
-        })
+        match self.publish_once(subject, headers, invocation.body.clone()).await? {
+            Submitted::Accepted => Ok(Redriven::Sent),
+            Submitted::Duplicate => {
+                let queued = self.find_queued(id).await?;
+                under_way(&invocation, queued.first().map(|queued| &queued.message))
+            }
+        }
     }
 
     /// The record is the entry of the outbox, so it is stored once more.
@@ -113,7 +118,7 @@ impl Bus {
         let too_many = invocation.history.len().saturating_sub(MOST_ENDS);
         invocation.history.drain(..too_many);
         // Its age counts from now on, and an id that comes again is looked up.
-        Ok(Invocation { run_at: Some(now), was_begun: false, last_attempt: None, has_callers_id: true, ..invocation })
+        Ok(Invocation { run_at: Some(now), begun: None, last_attempt: None, has_callers_id: true, ..invocation })
     }
 
     /// Published work that never became a call.
@@ -134,7 +139,7 @@ impl Bus {
             accepted_at: now,
             has_callers_id: true,
             run_at: None,
-            was_begun: false,
+            begun: None,
             last_attempt: None,
             history: Vec::new(),
         })
@@ -145,6 +150,14 @@ impl Bus {
         self.invocation_of(letter)
             .map_err(|reason| Error::Unreadable { subject: letter.info.call_id.to_string(), reason })
     }
+}
+
+/// What a call that is under way means for a redrive: nothing is left to do if it is the same request.
+fn under_way(wanted: &Invocation, message: Option<&StreamMessage>) -> Result<Redriven> {
+    // One that has gone from there in this moment has been taken up.
+    let Some(found) = message.map(delayed::read).transpose()? else { return Ok(Redriven::UnderWay) };
+    let request = |call: &Invocation| (call.path.clone(), call.query.clone(), call.headers.clone(), call.body.clone());
+    Ok(if request(&found) == request(wanted) { Redriven::UnderWay } else { Redriven::Otherwise })
 }
 
 impl Edit {
