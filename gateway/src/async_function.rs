@@ -127,7 +127,7 @@ async fn accept(
         accepted_at,
         has_callers_id: given.is_some(),
         run_at,
-        was_begun: false,
+        begun: None,
         last_attempt: None,
         history: Vec::new(),
     };

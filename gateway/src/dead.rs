@@ -204,7 +204,8 @@ async fn send_again(app: &App, letter: &Letter, edit: Edit) -> Result<()> {
     match app.bus.redrive(letter, edit).await? {
         Redriven::Sent | Redriven::UnderWay => Ok(()),
         Redriven::Otherwise => Err(not_redriven(
-            "an earlier redrive has sent it on its way with another request; wait for its end, or take it back".to_owned(),
+            "an earlier redrive has sent it on its way with another request; wait for its end, or take it back"
+                .to_owned(),
         )),
         Redriven::Ended(state) => Err(not_redriven(format!("the call has ended: {}", state.as_str()))),
         Redriven::Impossible(reason) => Err(not_redriven(reason)),

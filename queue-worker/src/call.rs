@@ -27,6 +27,8 @@ const IN_BACKLOG: Duration = Duration::from_secs(10);
 const BUS_AWAY: Duration = Duration::from_secs(2);
 /// A call that runs elsewhere is looked at again after this.
 const RUNS_ELSEWHERE: Duration = Duration::from_secs(5);
+/// A call whose worker was gone before its end so often in a row is given up, for it may be what ends them.
+const MOST_BROKEN_OFF: u64 = 10;
 
 impl Worker {
     /// Works a delivery off; it ends in exactly one ack or is given back.
@@ -139,6 +141,12 @@ impl Worker {
     /// Whether this delivery is the one that is to run the call; if not, it is ended.
     async fn is_to_be_run(&self, delivery: &Delivery<Invocation>, invocation: &Invocation) -> bool {
         match self.bus.standing(delivery, invocation).await {
+            Ok(Standing::ToBeRun) if delivery.broken_off(invocation) >= MOST_BROKEN_OFF => {
+                let reason = format!(
+                    "{MOST_BROKEN_OFF} times in a row the queue-worker that had it was gone, or cut off from NATS, before it ended"
+                );
+                self.bury_call(delivery, invocation, &reason).await;
+            }
             Ok(Standing::ToBeRun) => return true,
             Ok(Standing::Ended | Standing::Further) => delivery.ack().await,
             Ok(Standing::Running) => delivery.give_back(&self.bus, invocation, RUNS_ELSEWHERE).await,
@@ -176,7 +184,7 @@ impl Worker {
         wait: Duration,
     ) {
         let last_attempt = Some(attempt.before(invocation, outcome, wait));
-        let next = Invocation { last_attempt, was_begun: false, ..invocation.clone() };
+        let next = Invocation { last_attempt, begun: None, ..invocation.clone() };
         let mut pause = Duration::from_millis(100);
         loop {
             match self.bus.delay(&next).await {

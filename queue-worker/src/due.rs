@@ -27,7 +27,7 @@ impl Worker {
                 return self.bury_unreadable(&delivery, &reason).await;
             }
         };
-        match self.bus.requeue(invocation).await {
+        match self.bus.requeue(invocation, delivery.stored_at()).await {
             Ok(()) => delivery.ack().await,
             Err(error @ Error::TooLarge { .. }) => self.bury_call(&delivery, invocation, &error.to_string()).await,
             Err(error) => {

@@ -46,7 +46,7 @@ pub(crate) fn invocation(function: &str, id: &str) -> Invocation {
         accepted_at: OffsetDateTime::now_utc(),
         has_callers_id: false,
         run_at: None,
-        was_begun: false,
+        begun: None,
         last_attempt: None,
         history: Vec::new(),
     }

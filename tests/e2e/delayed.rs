@@ -36,7 +36,7 @@ async fn a_call_that_is_moved_twice_is_in_its_lane_once() {
     let again = moved.content.as_ref().unwrap();
     assert_eq!(again.attempts(), 1);
     for _ in 0..3 {
-        bus.requeue(again).await.unwrap();
+        bus.requeue(again, moved.stored_at()).await.unwrap();
     }
     assert_eq!(queued(&site).await, 1);
     moved.ack().await;

@@ -3,6 +3,7 @@
 
 mod accept;
 mod batches;
+mod broken_off;
 mod bus;
 mod callbacks;
 mod calls;

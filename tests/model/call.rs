@@ -3,6 +3,7 @@
 use stateright::{Model, Property};
 
 use crate::{
+    long_run,
     requests::{ack, becomes_due, give_back, look_before_delay, put_delayed, requeue, set_aside},
     state::{Budget, Cancel, End, Held, MOST_ATTEMPTS, Message, Place, Server, State, Step, Submit, WORKERS},
 };
@@ -11,7 +12,7 @@ pub(crate) const KEPT: &str = "what got a 202 is kept or has ended";
 pub(crate) const ONE_RECORD: &str = "a call has at most one record";
 pub(crate) const LETTER: &str = "a dead call has its letter";
 pub(crate) const ONE_RUN: &str = "what has its record is not run again";
-const NOT_STUCK: &str = "no call is stuck";
+pub(crate) const NOT_STUCK: &str = "no call is stuck";
 
 /// A way to do it wrong, which the properties must catch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(crate) enum Flaw {
     NoLookUp,
     /// What is due is acknowledged without having been put into its lane.
     DueIsForgotten,
+    /// What is found in the lane is taken for the call that is due, also if it is older.
+    OlderIsTaken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub(crate) enum Action {
     Deliver(usize, Place),
     /// A worker takes its next step; a run ends well or badly, and what is to be run finds a slot or not.
     Work(usize, bool),
+    /// A run takes long.
+    RunsLong(usize),
     WorkerDies(usize),
     /// The ack deadline passes while the holder is stuck, so that the message is free for others.
     Stall(Place),
@@ -95,6 +100,8 @@ impl Model for Call {
                     let may_be_set_aside = is_to_be_run && budget.set_aside > 0;
                     let has_two_ways = held.step == Step::Run || may_be_set_aside;
                     actions.extend(has_two_ways.then_some(Action::Work(worker, false)));
+                    let may_last = held.step == Step::Run && held.stand_in.is_none() && budget.long_runs > 0;
+                    actions.extend(may_last.then_some(Action::RunsLong(worker)));
                     actions.extend((budget.crashes > 0).then_some(Action::WorkerDies(worker)));
                 }
                 None => {
@@ -133,6 +140,10 @@ impl Model for Call {
             Action::CancelStep => self.cancel(&mut state),
             Action::Deliver(worker, place) => deliver(&mut state, worker, place),
             Action::Work(worker, is_good) => self.work(&mut state, worker, is_good),
+            Action::RunsLong(worker) => {
+                state.budget.long_runs -= 1;
+                state.workers.get_mut(worker)?.as_mut()?.step = Step::StandIn;
+            }
             Action::WorkerDies(worker) => {
                 state.budget.crashes -= 1;
                 let held = state.workers.get_mut(worker)?.take()?;
@@ -213,7 +224,7 @@ fn deliver(state: &mut State, worker: usize, place: Place) {
         Place::Due => Step::Requeue,
     };
     let (sequence, attempts, is_repeated) = (message.sequence, message.attempts, message.is_repeated);
-    state.workers[worker] = Some(Held { place, sequence, attempts, is_repeated, step });
+    state.workers[worker] = Some(Held { place, sequence, attempts, is_repeated, stand_in: None, step });
 }
 
 impl Call {
@@ -280,15 +291,21 @@ impl Call {
             Step::DelayLook => Some(look_before_delay(server, held.attempts + 1)),
             Step::DelayPut { known } => Some(put_delayed(server, known, held.attempts + 1)),
             Step::Requeue if self.flaw == Flaw::DueIsForgotten => Some(Step::Ack),
-            Step::Requeue => Some(requeue(server, held.attempts)),
+            Step::Requeue if self.flaw == Flaw::OlderIsTaken => Some(requeue(server, held.attempts, 0)),
+            Step::Requeue => Some(requeue(server, held.attempts, held.sequence)),
             Step::RemoveQueued { sequence } => {
                 if server.lane.as_ref().is_some_and(|message| message.sequence == sequence) {
                     server.lane = None;
                 }
                 Some(Step::Requeue)
             }
+            Step::StandIn => Some(long_run::stand_in(server, &mut held)),
+            Step::LeaveLane => Some(long_run::leave_lane(server, &held)),
             Step::Ack => {
-                ack(server, &held);
+                match held.stand_in {
+                    Some(sequence) => long_run::end(server, sequence),
+                    None => ack(server, &held),
+                }
                 None
             }
         };

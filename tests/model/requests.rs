@@ -54,13 +54,16 @@ pub(crate) fn set_aside(server: &mut Server, attempts: u8) -> Step {
     }
 }
 
-/// `Bus::requeue`.
-pub(crate) fn requeue(server: &mut Server, attempts: u8) -> Step {
+/// `Bus::requeue` of a message that is due.
+pub(crate) fn requeue(server: &mut Server, attempts: u8, sequence: u8) -> Step {
     if server.put_in_lane(attempts, true) {
         return Step::Ack;
     }
     match &server.lane {
-        Some(message) if message.attempts < attempts => Step::RemoveQueued { sequence: message.sequence },
+        // What is older than the message that is due is not that message.
+        Some(message) if (message.attempts, message.sequence) < (attempts, sequence) => {
+            Step::RemoveQueued { sequence: message.sequence }
+        }
         Some(_) | None => Step::Ack,
     }
 }

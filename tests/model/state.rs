@@ -75,6 +75,9 @@ pub(crate) enum Step {
     RemoveQueued {
         sequence: u8,
     },
+    /// The run takes long, so a schedule is to stand in for the message in the lane.
+    StandIn,
+    LeaveLane,
     Ack,
 }
 
@@ -85,6 +88,8 @@ pub(crate) struct Held {
     pub(crate) sequence: u8,
     pub(crate) attempts: u8,
     pub(crate) is_repeated: bool,
+    /// The schedule that stands in for it.
+    pub(crate) stand_in: Option<u8>,
     pub(crate) step: Step,
 }
 
@@ -118,6 +123,8 @@ pub(crate) struct Budget {
     pub(crate) lost_acks: u8,
     /// Calls that find no slot.
     pub(crate) set_aside: u8,
+    /// Runs that take long.
+    pub(crate) long_runs: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -142,6 +149,7 @@ impl State {
         sequences.extend(delayed.iter_mut().map(|(sequence, _)| sequence));
         for held in self.workers.iter_mut().flatten() {
             sequences.push(&mut held.sequence);
+            sequences.extend(&mut held.stand_in);
             if let Step::DelayPut { known: sequence }
             | Step::RemoveQueued { sequence }
             | Step::RemoveSetAside { sequence } = &mut held.step

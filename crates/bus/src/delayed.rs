@@ -75,8 +75,8 @@ impl Bus {
         })
     }
 
-    /// Puts a call whose time has come into its lane, also if it has been put there before.
-    pub async fn requeue(&self, invocation: &Invocation) -> Result<()> {
+    /// Puts a call whose time came at `due_since` into its lane, also if it has been put there before.
+    pub async fn requeue(&self, invocation: &Invocation, due_since: OffsetDateTime) -> Result<()> {
         let subject = self.subjects.invoke(&invocation.function, &invocation.call_id);
         for _ in 0..MOST_TRIES {
             let headers = wire::invocation_headers(invocation);
@@ -85,8 +85,8 @@ impl Bus {
             }
             match records::find(&self.streams.invoke, subject.clone()).await? {
                 // Whoever was to move it before has done so, and died before the ack.
-                Some(message) if attempts_of(&message) >= invocation.attempts() => return Ok(()),
-                // What is there is the attempt before, finished but not purged.
+                Some(message) if is_as_far(&message, invocation, due_since) => return Ok(()),
+                // What is there is the attempt before, finished but not purged, or what somebody is about to remove.
                 Some(message) => self.remove_message("INVOKE", message.sequence).await?,
                 None => {}
             }
@@ -134,12 +134,19 @@ fn attempts_of(message: &StreamMessage) -> u64 {
     wire::attempts(&message.headers)
 }
 
+/// Whether a message in a lane is the call that was due since then, or what came after.
+fn is_as_far(message: &StreamMessage, invocation: &Invocation, due_since: OffsetDateTime) -> bool {
+    let found = (wire::attempts(&message.headers), wire::begun(&message.headers));
+    let wanted = (invocation.attempts(), invocation.begun);
+    found > wanted || found == wanted && message.time >= due_since
+}
+
 /// What a message of the delayed stream says of its call: it waits, or its time has come and it is on its way.
 pub(crate) fn status(message: &StreamMessage) -> Result<CallStatus> {
     let invocation = read(message)?;
     let headers: &HeaderMap = &message.headers;
-    // The schedule of a call that runs long only stands in for it.
-    let waits = headers.get(NATS_SCHEDULE).is_some() && !invocation.was_begun;
+    // The schedule of a call that has left its lane only stands in for it.
+    let waits = headers.get(NATS_SCHEDULE).is_some() && invocation.begun.is_none();
     Ok(if waits { invocation.waiting_status() } else { invocation.status() })
 }
 

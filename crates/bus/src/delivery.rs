@@ -75,6 +75,11 @@ impl<T> Delivery<T> {
         })
     }
 
+    /// When it was stored.
+    pub fn stored_at(&self) -> OffsetDateTime {
+        self.published
+    }
+
     /// How long ago it was stored.
     pub fn age(&self) -> Duration {
         (OffsetDateTime::now_utc() - self.published).try_into().unwrap_or_default()

@@ -68,7 +68,7 @@ impl Delivery<Published> {
             callback,
             accepted_at: OffsetDateTime::now_utc(),
             run_at: published.run_at.clone().unwrap_or_default(),
-            was_begun: false,
+            begun: None,
             last_attempt: None,
             history: Vec::new(),
             // A derived id may come again after its call has finished, just as a caller's own may.

@@ -52,12 +52,12 @@ fn news_of(message: &Message) -> Option<CallNews> {
         "delayed" => {
             let invocation = wire::read_invocation(headers, Bytes::new()).ok()?;
             // The schedule of a call that runs long only stands in for it.
-            (!invocation.was_begun).then(|| invocation.status())?
+            invocation.begun.is_none().then(|| invocation.status())?
         }
         "invoke" => {
             let invocation = wire::read_invocation(headers, Bytes::new()).ok()?;
-            // One that has waited was told of when it began to.
-            let is_new = invocation.last_attempt.is_none() && invocation.run_at.is_none();
+            // One that has waited was told of when it began to, and one that comes back to its lane when it came there first.
+            let is_new = invocation.last_attempt.is_none() && invocation.run_at.is_none() && invocation.begun.is_none();
             (is_new || !invocation.history.is_empty()).then(|| invocation.status())?
         }
         "tries" => {

@@ -14,6 +14,8 @@ use crate::{Bus, Delivery, Error, Result, queue::ACK_WAIT};
 
 /// A lease outlives so many renewals that did not come.
 const MISSED_RENEWALS: u32 = 3;
+/// A call that is given back more often leaves its lane, so that it does not pin it.
+const MOST_GIVEN_BACK: u64 = 20;
 
 /// The schedule that stands in for a call.
 #[derive(Clone)]
@@ -54,7 +56,8 @@ impl Delivery<Invocation> {
                 output = &mut work => return output,
                 _ = extend.tick(), if self.stand_in().is_none() => self.tell(AckKind::Progress).await,
                 _ = renew.tick() => {
-                    let renewed = self.stand_in_until(bus, invocation, long_after * MISSED_RENEWALS);
+                    let begun = invocation.begun.unwrap_or(0) + 1;
+                    let renewed = self.stand_in_until(bus, invocation, begun, long_after * MISSED_RENEWALS);
                     if let Err(error) = renewed.await {
                         warn!(error = error.chain(), call_id = %invocation.call_id, "the lease of a long call was not renewed; trying again");
                     }
@@ -64,9 +67,9 @@ impl Delivery<Invocation> {
     }
 
     /// Begins a lease, or lets it last longer.
-    async fn stand_in_until(&self, bus: &Bus, invocation: &Invocation, lasts: Duration) -> Result<()> {
+    async fn stand_in_until(&self, bus: &Bus, invocation: &Invocation, begun: u64, lasts: Duration) -> Result<()> {
         let known = self.stand_in().map(|stand_in| stand_in.sequence);
-        let leased = Invocation { was_begun: true, ..invocation.clone() };
+        let leased = Invocation { begun: Some(begun), ..invocation.clone() };
         let due_at = OffsetDateTime::now_utc() + lasts;
         let subject = bus.subjects.delayed(&invocation.function, &invocation.call_id);
         let Some(sequence) = bus.put_delayed(subject, &leased, due_at, known.unwrap_or(0)).await? else {
@@ -76,20 +79,28 @@ impl Delivery<Invocation> {
         };
         self.set_stand_in(StandIn { bus: bus.clone(), sequence });
         if known.is_none() {
-            self.tell(AckKind::Ack).await;
+            // Not the ack first: what is acknowledged and still there would stand in the way back, as if the call was in its lane.
             self.leave_lane(bus).await?;
+            self.tell(AckKind::Ack).await;
         }
         Ok(())
     }
 
     /// Gives a call back, to be delivered again after a while.
     pub async fn give_back(&self, bus: &Bus, invocation: &Invocation, delay: Duration) {
-        if self.stand_in().is_none() {
+        if self.stand_in().is_none() && self.delivered < MOST_GIVEN_BACK {
             return self.again_after(delay).await;
         }
-        if let Err(error) = self.stand_in_until(bus, invocation, delay).await {
-            warn!(error = error.chain(), call_id = %invocation.call_id, "a long call was not given back; it comes when its lease is over");
+        let begun = invocation.begun.unwrap_or(0);
+        if let Err(error) = self.stand_in_until(bus, invocation, begun, delay).await {
+            warn!(error = error.chain(), call_id = %invocation.call_id, "a call was not given back; it comes when its lease or its deadline is over");
         }
+    }
+
+    /// How often in a row it was handed out and neither came to an end nor was given back.
+    pub fn broken_off(&self, invocation: &Invocation) -> u64 {
+        // Whoever is given back so often leaves its lane, so what goes beyond was not given back.
+        invocation.begun.unwrap_or(0) + self.delivered.saturating_sub(MOST_GIVEN_BACK)
     }
 }
 

@@ -21,14 +21,14 @@ impl Bus {
     pub async fn standing(&self, delivery: &Delivery<Invocation>, invocation: &Invocation) -> Result<Standing> {
         let is_set_aside = delivery.place == Place::Backlog;
         let was_moved = invocation.last_attempt.is_some() || invocation.run_at.is_some() || is_set_aside;
-        if !delivery.may_be_repeated && !invocation.has_callers_id && !invocation.was_begun && !was_moved {
+        if !delivery.may_be_repeated && !invocation.has_callers_id && invocation.begun.is_none() && !was_moved {
             return Ok(Standing::ToBeRun);
         }
         let id = &invocation.call_id;
         if self.record(id).await?.is_some() {
             return Ok(Standing::Ended);
         }
-        if delivery.delivered < 2 && !invocation.was_begun {
+        if delivery.delivered < 2 && invocation.begun.is_none() {
             return Ok(Standing::ToBeRun);
         }
         // The ack with which it left its lane was lost, or another attempt waits.

@@ -56,8 +56,8 @@ pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
     if let Some(run_at) = invocation.run_at {
         headers.insert(RUN_AT, timestamp(run_at));
     }
-    if invocation.was_begun {
-        headers.insert(BEGUN, "true");
+    if let Some(begun) = invocation.begun {
+        headers.insert(BEGUN, begun.to_string());
     }
     insert_list(&mut headers, HISTORY, &invocation.history);
     if let Some(last) = &invocation.last_attempt {
@@ -75,6 +75,11 @@ pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
 /// How many attempts of a call have been made.
 pub(crate) fn attempts(headers: &NatsHeaders) -> u64 {
     text(headers, ATTEMPTS).and_then(|attempts| attempts.parse().ok()).unwrap_or(0)
+}
+
+/// How often its next attempt was begun when it left its lane, if it did.
+pub(crate) fn begun(headers: &NatsHeaders) -> Option<u64> {
+    text(headers, BEGUN)?.parse().ok()
 }
 
 /// A header's value has no line breaks.
@@ -95,7 +100,7 @@ pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invo
         accepted_at: read_timestamp(headers, ACCEPTED_AT)?,
         has_callers_id: text(headers, CALLERS_ID).is_some(),
         run_at: text(headers, RUN_AT).map(|_| read_timestamp(headers, RUN_AT)).transpose()?,
-        was_begun: text(headers, BEGUN).is_some(),
+        begun: text(headers, BEGUN).map(|_| parsed(headers, BEGUN)).transpose()?,
         last_attempt: text(headers, ATTEMPTS).map(|_| read_last_attempt(headers)).transpose()?,
         history: read_list(headers, HISTORY)?,
     })
@@ -243,7 +248,7 @@ mod tests {
             accepted_at: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
             has_callers_id: true,
             run_at: Some(OffsetDateTime::from_unix_timestamp(1_700_000_090).unwrap()),
-            was_begun: true,
+            begun: Some(2),
             last_attempt: Some(LastAttempt {
                 number: 3,
                 status: Some(503),

@@ -29,8 +29,8 @@ pub struct Invocation {
     pub has_callers_id: bool,
     /// When the caller wants it to run; `None` is at once.
     pub run_at: Option<OffsetDateTime>,
-    /// Whether its next attempt was running when this was written: then someone may run it still.
-    pub was_begun: bool,
+    /// Set when it has left its lane: how often its next attempt was begun by then and came to no end. Someone may run it still.
+    pub begun: Option<u64>,
     /// What came of the attempt before, if there was one.
     pub last_attempt: Option<LastAttempt>,
     /// How it ended before it was sent on its way again.

@@ -83,7 +83,7 @@ impl Worker {
             accepted_at: OffsetDateTime::now_utc(),
             has_callers_id: true,
             run_at: None,
-            was_begun: false,
+            begun: None,
             last_attempt: None,
             history: Vec::new(),
         };
