@@ -45,7 +45,7 @@ pub(crate) async fn run(args: SwarmUpArgs) -> Result<()> {
 async fn check(args: &SwarmUpArgs) -> Result<Engine> {
     output::line("What is there:");
     let mut asked = Engine::ask().await;
-    if args.init && asked.as_ref().is_ok_and(|engine| engine.swarm.is_none()) {
+    if args.init && !args.dry_run && asked.as_ref().is_ok_and(|engine| engine.swarm.is_none()) {
         docker(&["swarm", "init"]).await.map_err(failed)?;
         output::line("  ok     Swarm was off, and is on now");
         asked = Engine::ask().await;

@@ -77,8 +77,11 @@ async fn what_is_not_in_place_is_told_and_nothing_is_changed() {
     wait_until("the doctor tells of the image", told).await;
 
     manager.docker(&["swarm", "leave", "--force"]).await;
-    let (code, said) = skep(&swarm, &["swarm", "up"]).await;
-    assert!(code == Some(2) && said.contains("docker swarm init"), "{said}");
+    for arguments in [&["swarm", "up"][..], &["swarm", "up", "--init", "--dry-run"]] {
+        let (code, said) = skep(&swarm, arguments).await;
+        assert!(code == Some(2) && said.contains("docker swarm init"), "{said}");
+        assert_eq!(manager.docker(&["info", "--format", "{{.Swarm.LocalNodeState}}"]).await, "inactive");
+    }
 }
 
 #[tokio::test]
