@@ -1,12 +1,12 @@
 # make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines. make fuzz: a minute of random requests.
 # make static: fwatchdog as one static file. make images: the images of skep and of fwatchdog.
-# make storm: ten minutes of calls while parts are killed at random. make test-swarm: only the tests on a Swarm, as root. make test-images: function images, in Docker.
+# make storm: ten minutes of calls while parts are killed at random. make powercut: 50 power cuts, as root. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-images: function images, in Docker.
 
 CARGO ?= cargo
 DOCKER_BUILD ?= docker build
 NATS_SERVER = $$(sh scripts/nats-server.sh)
 
-.PHONY: run build static images test test-swarm test-images storm lint bench fuzz clean
+.PHONY: run build static images test test-disk test-swarm test-images storm powercut lint bench fuzz clean
 
 run: build
 	@nats=$(NATS_SERVER) && exec target/release/skep up -f stack.yml --nats-server "$$nats"
@@ -26,8 +26,26 @@ test:
 	@sh scripts/nats-server.sh >/dev/null
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --doc
-	SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked --workspace --lib --bins --tests -- --skip on_swarm::
+	SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked --workspace --lib --bins --tests -- --skip on_swarm:: --skip on_disk::
+	@$(MAKE) --no-print-directory test-disk
 	@$(MAKE) --no-print-directory test-swarm
+
+# On disks of the tests' own; where those cannot be, it names the tests that were left out, which fails in CI.
+DISK_TESTS = $(CARGO) test --locked -p skep-tests --test e2e on_disk::
+
+test-disk:
+	@if why=$$(sh tests/disks.sh); then \
+		$(CARGO) build --locked --workspace --bins && SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(DISK_TESTS) -- --test-threads 1; \
+	else \
+		echo "$$why, so these tests did not run:" && $(DISK_TESTS) -- --list && [ "$$CI" != true ]; \
+	fi
+
+# The power of NATS's machine is cut, CUTS times.
+CUTS ?= 50
+powercut:
+	@sh tests/disks.sh && sh scripts/nats-server.sh >/dev/null
+	$(CARGO) build --locked --workspace --bins
+	SKEP_CUTS=$(CUTS) SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked -p skep-tests --test e2e power_cut -- --nocapture
 
 # On Docker engines of the tests' own; where those cannot run, it names the tests that were left out, which fails in CI.
 TESTS ?= on_swarm::

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use skep_protocol::{Backoff, DefaultNamespace, RetryCodes, Subjects};
 use skep_provider::DockerHost;
 use skep_queue_worker::{Allowance, SubjectPattern};
+use url::Url;
 
 use crate::client::args::{CallsCommand, DeadCommand, DescribeArgs};
 
@@ -182,6 +183,24 @@ pub(crate) struct BusArgs {
     /// How long the results of finished calls are kept (30s, 24h)
     #[arg(long, env = "SKEP_RESULT_TTL", default_value = "24h", value_parser = duration)]
     pub(crate) result_ttl: Duration,
+    /// How many bytes of results are kept (512MiB, 10GiB); when there are more, the oldest go first
+    #[arg(long, env = "SKEP_RESULT_BYTES", default_value = "4GiB", value_parser = bytes)]
+    pub(crate) result_bytes: u64,
+    /// How long dead letters are kept
+    #[arg(long, env = "SKEP_DEAD_TTL", default_value = "720h", value_parser = duration)]
+    pub(crate) dead_ttl: Duration,
+    /// How many bytes of dead letters are kept; when there are more, the oldest go first
+    #[arg(long, env = "SKEP_DEAD_BYTES", default_value = "1GiB", value_parser = bytes)]
+    pub(crate) dead_bytes: u64,
+    /// How many bytes of published work may wait to be taken up; beyond, publishers get an error
+    #[arg(long, env = "SKEP_PUBLISH_BYTES", value_parser = bytes)]
+    pub(crate) publish_bytes: Option<u64>,
+    /// Servers of a NATS cluster that store each message, 1 to 5; the same for all roles
+    #[arg(long, env = "SKEP_NATS_REPLICAS", default_value_t = 1, value_parser = replicas)]
+    pub(crate) nats_replicas: usize,
+    /// The monitoring ports of all NATS servers (http://host:8222), separated by commas: there it is read what an acknowledgement is worth
+    #[arg(long, env = "SKEP_NATS_MONITOR", value_delimiter = ',')]
+    pub(crate) nats_monitor: Vec<Url>,
     /// How long to wait for NATS at the start
     #[arg(long, env = "SKEP_NATS_WAIT", default_value = "30s", value_parser = duration)]
     pub(crate) nats_wait: Duration,
@@ -261,9 +280,6 @@ pub(crate) struct WorkerArgs {
     /// A queued call that runs longer than this makes room in its lane; three times as long after its worker has died it is begun again
     #[arg(long, env = "SKEP_LONG_AFTER", default_value = "60s", value_parser = duration)]
     pub(crate) long_after: Duration,
-    /// How many bytes of results are kept, the oldest go first; without it as many as NATS takes
-    #[arg(long, env = "SKEP_RESULT_BYTES", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) result_bytes: Option<u64>,
     /// How long a callback that fails is tried again, at most three quarters of --result-ttl; then it is a dead letter
     #[arg(long, env = "SKEP_CALLBACK_MAX_AGE", default_value = "1h", value_parser = duration)]
     pub(crate) callback_max_age: Duration,
@@ -387,6 +403,28 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err("must be more than nothing".to_owned());
     }
     Ok(duration)
+}
+
+/// A number with a unit, or of bytes.
+fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return Err("its unit must be B, KB, MB, GB, KiB, MiB or GiB".to_owned()),
+    };
+    let number: u64 =
+        digits.trim().parse().map_err(|_| "must be a whole number with a unit, like 512MiB".to_owned())?;
+    number.checked_mul(unit).filter(|&bytes| bytes > 0).ok_or_else(|| "is out of range".to_owned())
+}
+
+fn replicas(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|replicas| (1..=5).contains(replicas)).ok_or_else(|| "must be from 1 to 5".to_owned())
 }
 
 fn subjects(text: &str) -> Result<Subjects, String> {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use prometheus::Registry;
-use skep_bus::{Bus, BusConfig};
+use skep_bus::{Budget, Bus, BusConfig, Kept, Monitors};
 use skep_daemon::{Drain, HttpLimits, Readiness, ServeConfig, Tls};
 use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{Credentials, GatewayConfig};
@@ -113,7 +113,7 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let listener = sockets::bind("--listen", args.listen.listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect("gateway", &args.nats.nats_url, &args.bus).await?;
+        let bus = connect_to(&process, "gateway", &args.nats.nats_url, &args.bus).await?;
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
         let drain = Drain { linger: args.linger, grace: args.bus.grace };
         run_gateway(&process, &args.gateway, drain, bus, dispatch, listener).await
@@ -126,7 +126,7 @@ pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect("queue-worker", &args.nats.nats_url, &args.bus).await?;
+        let bus = connect_to(&process, "queue-worker", &args.nats.nats_url, &args.bus).await?;
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
         run_worker(&process, &args.worker, &args.bus, bus, dispatch).await
     });
@@ -142,7 +142,7 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect("controller", &args.nats.nats_url, &args.bus).await?;
+        let bus = connect_to(&process, "controller", &args.nats.nats_url, &args.bus).await?;
         let config = match &data_dir {
             Some(data_dir) => local_controller(&args.provider, data_dir, &args.calls, args.bus.grace)?,
             None => swarm_controller(&args.swarm, &args.calls, args.bus.grace),
@@ -173,21 +173,40 @@ async fn start_controller(process: &Process, config: ControllerConfig, bus: Bus)
     started.map(Some).map_err(Failure::internal)
 }
 
-pub(crate) async fn connect(role: &str, url: &str, args: &BusArgs) -> Result<Bus> {
+/// Connects a process that has no NATS server of its own, and looks after the streams for as long as it runs.
+async fn connect_to(process: &Process, role: &str, url: &str, args: &BusArgs) -> Result<Bus> {
+    connect(process, role, url, args, Monitors::At(args.nats_monitor.clone())).await
+}
+
+pub(crate) async fn connect(
+    process: &Process,
+    role: &str,
+    url: &str,
+    args: &BusArgs,
+    monitors: Monitors,
+) -> Result<Bus> {
     let config = BusConfig {
         url: url.to_owned(),
         subjects: args.subject_prefix.clone(),
         default_namespace: args.function_namespace.clone(),
         name: format!("skep {role}"),
         patience: args.nats_wait,
-        keep_records: args.result_ttl,
+        kept: Kept {
+            replicas: args.nats_replicas,
+            records: Budget { age: args.result_ttl, bytes: args.result_bytes },
+            letters: Budget { age: args.dead_ttl, bytes: args.dead_bytes },
+            published: args.publish_bytes,
+        },
+        monitors,
     };
-    Bus::connect(&config).await.map_err(|error| match error {
+    let bus = Bus::connect(&config).await.map_err(|error| match error {
         skep_bus::Error::Connect { .. } | skep_bus::Error::ServerTooOld { .. } | skep_bus::Error::Differs { .. } => {
             bad_setting("--nats-url", error.chain())
         }
         other => Failure::internal(other),
-    })
+    })?;
+    process.tasks.spawn(bus.clone().keep(process.ending.clone()));
+    Ok(bus)
 }
 
 /// Reads the keys that callbacks are signed with, if they are asked for.
@@ -249,7 +268,6 @@ pub(crate) async fn run_worker(
         callback_subjects: args.callback_subjects.clone(),
         callback_keys: signing_keys(args)?,
         keep_records: bus_args.result_ttl,
-        result_bytes: args.result_bytes,
         grace: bus_args.grace,
         version: skep_daemon::VERSION,
     };

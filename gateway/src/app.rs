@@ -71,13 +71,13 @@ impl App {
     }
 
     /// Fails at once while the bus is away, instead of waiting for its answer.
-    pub(crate) fn require_bus(&self) -> Result<&Bus> {
-        if self.bus.is_connected() { Ok(&self.bus) } else { Err(Error::Disconnected) }
+    pub(crate) async fn require_bus(&self) -> Result<&Bus> {
+        if self.bus.is_reachable().await { Ok(&self.bus) } else { Err(Error::Disconnected) }
     }
 
     /// Asks the controller.
     pub(crate) async fn control<T: DeserializeOwned>(&self, operation: Operation, body: &impl Serialize) -> Result<T> {
-        Ok(self.require_bus()?.control(operation, body).await?)
+        Ok(self.require_bus().await?.control(operation, body).await?)
     }
 
     /// Asks the controller for a change of the registry and waits until reads show it.

@@ -76,6 +76,7 @@ impl Accepted {
         };
         let mut response = answer.unwrap_or_else(|| (StatusCode::ACCEPTED, self.location()).into_response());
         let map = response.headers_mut();
+        map.insert(headers::SKEP_DURABILITY, HeaderValue::from_static(app.bus.durability().tier.as_str()));
         match self.submitted {
             Submitted::Accepted => {}
             Submitted::Duplicate => {
@@ -113,7 +114,7 @@ async fn accept(
     let call_id = call_id(&stamp.call_id)?;
     let accepted_at = OffsetDateTime::now_utc();
     let run_at = take_run_at(&mut parts.headers, accepted_at).map_err(Error::InvalidRequest)?;
-    let bus = app.require_bus()?;
+    let bus = app.require_bus().await?;
     let body = app.gathered(&parts.headers, body, limit(app)).await?;
     let invocation = Invocation {
         call_id,

@@ -84,7 +84,7 @@ impl Wanted {
 
 async fn list(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Response> {
     let limit = wanted.limit.unwrap_or(USUALLY_LISTED).min(MOST_LISTED);
-    let page = app.require_bus()?.calls(&wanted.filter(&app)?, limit, wanted.position()?).await?;
+    let page = app.require_bus().await?.calls(&wanted.filter(&app)?, limit, wanted.position()?).await?;
     let next = page.next.and_then(|position| HeaderValue::try_from(position.to_string()).ok());
     let calls: Vec<CallStatus> = page.calls.into_iter().map(shown).collect();
     Ok((next.map(|next| [(NEXT, next)]), Json(calls)).into_response())
@@ -97,7 +97,7 @@ async fn cancel(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Sta
 /// Takes a call back that has not ended; once more is no error.
 pub(crate) async fn cancel_by_id(app: &App, id: &str) -> Result<StatusCode> {
     let id: CallId = id.parse()?;
-    match app.require_bus()?.cancel(&id).await? {
+    match app.require_bus().await?.cancel(&id).await? {
         Cancelled::Cancelled | Cancelled::Ended(CallState::Cancelled) => Ok(StatusCode::ACCEPTED),
         Cancelled::Ended(state) => Err(Error::CallEnded { id, state: state.as_str() }),
         Cancelled::Unknown => Err(app.unknown_call(id)),
@@ -135,7 +135,7 @@ async fn status(
 
 /// Where a call stands now, and what happened to it.
 pub(crate) async fn details_of(app: &App, id: &CallId) -> Result<CallDetails> {
-    let status = app.require_bus()?.call_status(id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
+    let status = app.require_bus().await?.call_status(id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
     details(app, status).await
 }
 
@@ -172,7 +172,7 @@ enum Found {
 async fn look(app: &App, id: &str, wait: Duration) -> Result<Found> {
     let id: CallId = id.parse()?;
     let deadline = Instant::now() + wait;
-    let bus = app.require_bus()?;
+    let bus = app.require_bus().await?;
     let mut status = bus.call_status(&id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
     if !status.state.is_final() && !wait.is_zero() {
         if let Some(record) = end_of(app, &id, deadline).await? {

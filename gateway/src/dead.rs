@@ -81,7 +81,7 @@ impl Wanted {
 }
 
 async fn list(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<Vec<DeadLetterInfo>>> {
-    let letters = app.require_bus()?.letters(&wanted.filter(&app)?, wanted.limit()).await?;
+    let letters = app.require_bus().await?.letters(&wanted.filter(&app)?, wanted.limit()).await?;
     Ok(Json(letters))
 }
 
@@ -136,7 +136,7 @@ async fn remove(
 
 /// Removes the oldest letters that are meant, at most `limit`.
 async fn purge(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<DeadDone>> {
-    let letters = app.require_bus()?.letters(&wanted.filter(&app)?, wanted.limit()).await?;
+    let letters = app.require_bus().await?.letters(&wanted.filter(&app)?, wanted.limit()).await?;
     for letter in &letters {
         app.bus.remove_letter(letter.sequence).await?;
     }
@@ -180,7 +180,7 @@ async fn redrive_many(State(app): State<Arc<App>>, Queried(wanted): Queried<Want
     let pause = wanted.pause()?;
     let mut next = Instant::now();
     let mut done = DeadDone::default();
-    for info in app.require_bus()?.letters(&wanted.filter(&app)?, wanted.limit()).await? {
+    for info in app.require_bus().await?.letters(&wanted.filter(&app)?, wanted.limit()).await? {
         sleep_until(next).await;
         next += pause;
         let Some(letter) = app.bus.letter(&info.call_id, info.kind).await? else { continue };
@@ -214,7 +214,7 @@ async fn send_again(app: &App, letter: &Letter, edit: Edit) -> Result<()> {
 
 async fn find(app: &App, id: &str, kind: DeadKind) -> Result<Letter> {
     let id: CallId = id.parse()?;
-    app.require_bus()?.letter(&id, kind).await?.ok_or(Error::UnknownLetter(id))
+    app.require_bus().await?.letter(&id, kind).await?.ok_or(Error::UnknownLetter(id))
 }
 
 fn lossy(bytes: &[u8]) -> String {

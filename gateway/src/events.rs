@@ -59,7 +59,7 @@ struct Wanted {
 async fn all(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Response> {
     let function = wanted.function.as_deref().map(|name| app.named(name, "")).transpose()?;
     let place = place(&app)?;
-    let mut news = Box::pin(app.require_bus()?.news(function.as_ref()).await?);
+    let mut news = Box::pin(app.require_bus().await?.news(function.as_ref()).await?);
     let (sender, receiver) = mpsc::channel::<CallNews>(MOST_WAITING);
     let shutdown = app.shutdown.clone();
     // What is heard is taken at once, so that no bodies of calls pile up.
@@ -85,7 +85,7 @@ async fn all(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> R
 async fn of_call(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Response> {
     let id: CallId = id.parse()?;
     let place = place(&app)?;
-    let changes = Box::pin(app.require_bus()?.changes_of(&id).await?);
+    let changes = Box::pin(app.require_bus().await?.changes_of(&id).await?);
     let mut following = Following {
         app: Arc::clone(&app),
         id,

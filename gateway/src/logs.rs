@@ -41,7 +41,7 @@ async fn logs(State(app): State<Arc<App>>, Queried(parameters): Queried<LogParam
     app.function(&name)?;
     // Whoever follows listens before the past is asked for, so that no line falls between the two.
     let coming = match follow {
-        Follow::Yes => Some(app.require_bus()?.follow_logs(Some(&name)).await?),
+        Follow::Yes => Some(app.require_bus().await?.follow_logs(Some(&name)).await?),
         Follow::No => None,
     };
     let past: Vec<LogLine> = app.control(Operation::Logs, &query).await?;

@@ -2,10 +2,10 @@
 
 use std::{env::consts::ARCH, sync::Arc, time::Duration};
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
 use prometheus::Registry;
 use skep_daemon::{COMMIT, VERSION, metrics_text};
-use skep_protocol::{GatewayInfo, Operation, VersionInfo};
+use skep_protocol::{GatewayInfo, Operation, VersionInfo, headers};
 use tokio::time::timeout;
 
 use crate::{Result, Routes, app::App};
@@ -32,9 +32,11 @@ async fn info(State(app): State<Arc<App>>) -> Json<GatewayInfo> {
         provider: asked.ok().and_then(Result::ok),
         version: VersionInfo { commit_message: String::new(), sha: COMMIT.to_owned(), release: VERSION.to_owned() },
         arch: ARCH.to_owned(),
+        durability: app.bus.durability(),
     })
 }
 
-async fn healthz(State(app): State<Arc<App>>) -> Result<&'static str> {
-    app.require_bus().map(|_| "OK")
+async fn healthz(State(app): State<Arc<App>>) -> Result<impl IntoResponse> {
+    let tier = app.require_bus().await?.durability().tier;
+    Ok(([(headers::SKEP_DURABILITY, tier.as_str())], "OK"))
 }

@@ -1,8 +1,8 @@
-//! Purges finished calls from the invocation stream every few seconds, and records that are too many. Several workers may do so at once.
+//! Purges finished calls, and what is beyond the budgets of records and letters, every few seconds. Several workers may do so at once.
 
 use std::{sync::Arc, time::Duration};
 
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::Worker;
 
@@ -19,11 +19,10 @@ pub(crate) async fn run(worker: Arc<Worker>) {
             Ok(purged) => debug!(purged, "finished calls were purged"),
             Err(error) => warn!(error = error.chain(), "finished calls cannot be purged; trying again"),
         }
-        let Some(most_bytes) = worker.config.result_bytes else { continue };
-        match worker.bus.trim_records(most_bytes).await {
+        match worker.bus.keep_to_budgets().await {
             Ok(0) => {}
-            Ok(purged) => debug!(purged, "the oldest results went, for there was no room for them"),
-            Err(error) => warn!(error = error.chain(), "results cannot be purged; trying again"),
+            Ok(removed) => info!(removed, "the oldest results or dead letters were removed to keep to their budget"),
+            Err(error) => warn!(error = error.chain(), "the oldest results cannot be removed; trying again"),
         }
     }
 }

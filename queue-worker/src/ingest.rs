@@ -26,7 +26,7 @@ impl Worker {
         let Ok(published) = &delivery.content else {
             return;
         };
-        let derived = delivery.derived_id(&self.bus.ingest_epoch()).unwrap_or_else(CallId::generate);
+        let derived = delivery.derived_id().unwrap_or_else(CallId::generate);
         let (function, call_id, callback) = match self.judge(published, &derived) {
             Ok(judged) => judged,
             Err(reason) => return self.reject(&delivery, published, derived, &reason).await,

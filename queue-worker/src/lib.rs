@@ -54,8 +54,6 @@ pub struct WorkerConfig {
     pub callback_keys: Option<SigningKeys>,
     /// How long the bus keeps records.
     pub keep_records: Duration,
-    /// How many bytes of records are kept at most.
-    pub result_bytes: Option<u64>,
     /// How long calls that run may go on after the worker was told to stop.
     pub grace: Duration,
     pub version: &'static str,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, stream};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use skep_bus::{Bus, BusConfig, Delivery, Error, RegistryEvent, Submitted};
+use skep_bus::{Budget, Bus, BusConfig, Delivery, Error, Kept, Monitors, RegistryEvent, Submitted};
 use skep_protocol::{
     CallId, CallRecord, CallState, CallStatus, DefaultNamespace, FunctionDeployment, FunctionName, FunctionRecord,
     Invocation, LANES, Subjects, lane_of,
@@ -18,16 +18,19 @@ use crate::{
     nats,
 };
 
+const HOUR: Budget = Budget { age: Duration::from_secs(3600), bytes: 1 << 30 };
+
 pub(crate) async fn start() -> (Site, Program, Bus) {
     let site = Site::new([]);
     let server = site.start_nats().await;
     let config = BusConfig {
-        url: site.nats_url(),
+        url: site.nats_url.clone(),
         subjects: Subjects::default(),
         default_namespace: DefaultNamespace::default(),
         name: "test".to_owned(),
         patience: Duration::from_secs(60),
-        keep_records: Duration::from_secs(3600),
+        kept: Kept { replicas: 1, records: HOUR, letters: HOUR, published: None },
+        monitors: Monitors::At(Vec::new()),
     };
     let bus = Bus::connect(&config).await.unwrap();
     (site, server, bus)

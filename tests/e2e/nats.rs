@@ -7,7 +7,8 @@ use async_nats::{HeaderMap, jetstream};
 use crate::harness::{DEADLINE, Function, Platform, Receiver, Site, wait_for};
 
 pub(crate) async fn client(site: &Site) -> async_nats::Client {
-    async_nats::ConnectOptions::new().request_timeout(Some(DEADLINE)).connect(site.nats_url()).await.unwrap()
+    let servers: Vec<&str> = site.nats_url.split(',').collect();
+    async_nats::ConnectOptions::new().request_timeout(Some(DEADLINE)).connect(servers).await.unwrap()
 }
 
 /// A stream of the platform, looked at from outside.

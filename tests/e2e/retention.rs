@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::{
     bus::{record, start},
-    harness::{Function, Platform, answer_to, free_address, wait_until},
+    harness::{Function, Platform, answer_to, wait_until},
     nats,
 };
 
@@ -62,30 +62,6 @@ async fn what_is_not_kept_any_more_is_told_from_what_never_was() {
     for id in [CallId::generate().as_str(), "order-7"] {
         answer_to(gateway.get(&format!("/system/calls/{id}"))).await.assert_refused(404);
     }
-}
-
-#[tokio::test]
-async fn the_oldest_results_go_when_they_take_too_much_room_but_none_whose_callback_waits() {
-    let platform = Platform::start_with(&["--result-bytes", "100000"], [Function::cat()]).await;
-    let (gateway, nobody) = (&platform.gateway, free_address());
-    let queue = async |id: String, callback: &str| {
-        let request = gateway.post("/async-function/cat").header("X-Call-Id", id.as_str());
-        let request = request.header("X-Callback-Url", callback).header("Prefer", "wait=60");
-        assert_eq!(answer_to(request.body("x".repeat(5000))).await.status, 200);
-    };
-    for number in 0..20 {
-        queue(format!("old-{number}"), "").await;
-    }
-    queue("called-back".to_owned(), &format!("http://{nobody}/")).await;
-    for number in 0..20 {
-        queue(format!("new-{number}"), "").await;
-    }
-    wait_until("the old ones are gone", async || gateway.call_status("old-19").await.is_none()).await;
-    for kept in ["called-back", "new-0", "new-19"] {
-        assert_eq!(gateway.call_status(kept).await.unwrap()["state"], "succeeded", "{kept}");
-    }
-    let listed = answer_to(gateway.get("/system/calls")).await.json();
-    assert_eq!(listed.as_array().unwrap().len(), 21);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
-    harness::{Function, Gateway, Process, Receiver, Roles, variable, wait_until},
+    harness::{Function, Gateway, Process, Receiver, Roles, number, wait_until},
     nats,
 };
 
@@ -79,10 +79,6 @@ async fn nothing_accepted_is_lost_in_a_storm() {
     check_callbacks(&receiver);
     assert_eq!(nats::stream(&roles.site, "SKEP_DEAD").await.get_info().await.unwrap().state.messages, 0);
     tell(&roles, &accepted, &blows);
-}
-
-fn number(name: &str) -> Option<u64> {
-    variable(name).map(|text| text.to_str().and_then(|text| text.parse().ok()).expect("a whole number"))
 }
 
 /// Callers that send each call until they see a 202, with an id of their own.

@@ -144,7 +144,7 @@ async fn a_nats_server_that_dies_is_started_again() {
 async fn a_running_nats_server_can_be_used_instead() {
     let site = Site::new([Function::cat()]);
     let mut nats = site.start_nats().await;
-    let mut up = site.up(&["--nats-url", &site.nats_url()]).await;
+    let mut up = site.up(&["--nats-url", &site.nats_url]).await;
     let id = site.gateway.queue("cat", "x").await;
     assert_eq!(site.gateway.finished(&id).await["state"], "succeeded");
     let servers = site.processes().into_iter().filter(|process| process.is("nats-server")).count();

@@ -2,6 +2,7 @@
 //!
 //! First all checks and sockets, so that nothing is half started; then NATS, the controller, the gateway and the queue-worker, the same as on a Swarm; then the functions of the stack file.
 
+mod health;
 pub(crate) mod nats;
 mod report;
 pub(crate) mod surroundings;
@@ -9,7 +10,7 @@ pub(crate) mod surroundings;
 use std::{path::Path, time::Duration};
 
 use futures_util::StreamExt;
-use skep_bus::Bus;
+use skep_bus::{Bus, Monitors};
 use skep_daemon::Drain;
 use skep_dispatch::{Dispatch, Registry};
 use skep_protocol::DefaultNamespace;
@@ -49,13 +50,19 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
         Some(_) => None,
         None => Some(NatsServer::start(&args.nats_server, args.nats_listen, &data_dir.path).await?),
     };
-    let url = match (&args.nats_url, &server) {
-        (Some(url), _) => url.clone(),
-        (None, Some(server)) => format!("nats://{}", server.address),
+    let (url, monitors) = match (&args.nats_url, &server) {
+        (Some(url), _) => (url.clone(), Monitors::At(args.bus.nats_monitor.clone())),
+        (None, Some(server)) => (format!("nats://{}", server.address), server.monitors.clone()),
         (None, None) => return Err(Failure::setting("there is no NATS server")),
     };
     let process = Process::new();
-    let ended = Box::pin(run_roles(&args, &process, stack, &data_dir, &url, listener, admin)).await;
+    if let Some(server) = &server {
+        let watch = health::watch(monitors.clone(), server.child(), data_dir.path.clone());
+        let ending = process.ending.clone();
+        process.tasks.spawn(async move { ending.run_until_cancelled(watch).await });
+    }
+    let nats = Nats { url: &url, monitors };
+    let ended = Box::pin(run_roles(&args, &process, stack, &data_dir, nats, listener, admin)).await;
     process.end().await;
     if let Some(server) = &mut server {
         server.stop();
@@ -77,17 +84,24 @@ fn read_stack(file: &Path, namespace: &DefaultNamespace) -> Result<Stack> {
     Ok(stack)
 }
 
+/// The NATS server that is used, one's own or not.
+struct Nats<'up> {
+    url: &'up str,
+    monitors: Monitors,
+}
+
 async fn run_roles(
     args: &UpArgs,
     process: &Process,
     stack: Option<Stack>,
     data_dir: &DataDir,
-    url: &str,
+    nats: Nats<'_>,
     listener: TcpListener,
     admin: TcpListener,
 ) -> Result<()> {
     let addresses = (sockets::local_address(&listener)?, sockets::local_address(&admin)?);
-    let bus = roles::connect("up", url, &args.bus).await.map_err(|failure| match &args.nats_url {
+    let bus = roles::connect(process, "up", nats.url, &args.bus, nats.monitors).await;
+    let bus = bus.map_err(|failure| match &args.nats_url {
         Some(_) => failure,
         None => bad_setting(
             "--nats-server",
@@ -112,7 +126,7 @@ async fn run_roles(
         Some(_) => "public addresses and what --callback-allow permits",
     };
     let scheme = if args.gateway.tls_cert.is_some() { "https" } else { "http" };
-    let doors = Doors { gateway: format!("{scheme}://{}", addresses.0), admin: addresses.1, nats: url, callbacks };
+    let doors = Doors { gateway: format!("{scheme}://{}", addresses.0), admin: addresses.1, nats: nats.url, callbacks };
     let welcome = welcome(&bus, &dispatch, stack, &doors);
     tokio::select! {
         ended = async { tokio::try_join!(gateway, worker) } => ended.map(|_| ())?,

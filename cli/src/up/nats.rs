@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
@@ -14,6 +14,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use skep_bus::Monitors;
 use tokio::net::TcpListener;
 use tracing::{error, info};
 
@@ -24,6 +25,8 @@ const START_AGAIN: Duration = Duration::from_secs(1);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// The same settings as on a Swarm.
 const CONFIGURATION: &str = include_str!("../../../deploy/nats.conf");
+/// Beside them a monitoring port for this machine alone, which the server chooses.
+const MONITORING: &str = "\nhttp: \"127.0.0.1:-1\"\n";
 
 /// Checks the program's version.
 pub(crate) fn check_version(program: &Path) -> Result<()> {
@@ -58,8 +61,10 @@ pub(crate) fn log_file(data_dir: &Path) -> PathBuf {
 /// The thread matters: the kernel tells the child of its parent's death when the thread that started it ends.
 pub(crate) struct NatsServer {
     pub(crate) address: SocketAddr,
+    /// Where it says which monitoring port it has chosen.
+    pub(crate) monitors: Monitors,
     stopping: Arc<AtomicBool>,
-    child: Arc<Mutex<Option<Child>>>,
+    child: RunningChild,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -71,21 +76,28 @@ impl NatsServer {
         let address = free.local_addr().map_err(Failure::internal)?;
         drop(free);
         let configuration = data_dir.join("nats.conf");
-        std::fs::write(&configuration, CONFIGURATION)
+        std::fs::write(&configuration, [CONFIGURATION, MONITORING].concat())
             .map_err(|error| bad_setting("--data-dir", format!("cannot write {}: {error}", configuration.display())))?;
         let command = Launch { program: program.to_owned(), address, data_dir: data_dir.to_owned(), configuration };
-        let mut server = Self { address, stopping: Arc::default(), child: Arc::new(Mutex::new(None)), thread: None };
-        let (stopping, child) = (Arc::clone(&server.stopping), Arc::clone(&server.child));
+        let monitors = Monitors::PortsIn(command.ports());
+        let mut server =
+            Self { address, monitors, stopping: Arc::default(), child: RunningChild::default(), thread: None };
+        let (stopping, child) = (Arc::clone(&server.stopping), server.child());
         let thread = std::thread::Builder::new().name("nats-server".to_owned());
         let thread = thread.spawn(move || keep_running(&command, &stopping, &child)).map_err(Failure::internal)?;
         server.thread = Some(thread);
         Ok(server)
     }
 
+    /// The process of the server, whichever it is.
+    pub(crate) fn child(&self) -> RunningChild {
+        self.child.clone()
+    }
+
     /// Stops the server and waits for its end.
     pub(crate) fn stop(&mut self) {
         self.stopping.store(true, Ordering::SeqCst);
-        self.signal(Signal::TERM);
+        self.child.signal(Signal::TERM);
         let Some(thread) = self.thread.take() else { return };
         thread.thread().unpark();
         let deadline = Instant::now() + STOP_WITHIN;
@@ -93,19 +105,32 @@ impl NatsServer {
             std::thread::sleep(Duration::from_millis(5));
         }
         if !thread.is_finished() {
-            self.signal(Signal::KILL);
+            self.child.signal(Signal::KILL);
         }
         // The thread does not panic, and if it did the child is gone all the same.
         let _ = thread.join();
     }
+}
 
-    fn signal(&self, signal: Signal) {
-        let child = self.child.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let pid = child.as_ref().and_then(|child| i32::try_from(child.id()).ok()).and_then(Pid::from_raw);
+/// The process that runs now; another one after it has ended.
+#[derive(Clone, Default)]
+pub(crate) struct RunningChild(Arc<Mutex<Option<Child>>>);
+
+impl RunningChild {
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.lock().as_ref().map(Child::id)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = self.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid {
             // It may have ended by itself.
             let _ = kill_process(pid, signal);
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Child>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,7 +148,18 @@ struct Launch {
 }
 
 impl Launch {
+    /// The folder in which the server names its ports.
+    fn ports(&self) -> PathBuf {
+        self.data_dir.join("nats-ports")
+    }
+
     fn spawn(&self) -> std::io::Result<Child> {
+        let ports = self.ports();
+        // A server that was killed leaves the ports that it had.
+        match std::fs::remove_dir_all(&ports) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => std::fs::create_dir(&ports)?,
+        }
         Command::new(std::env::current_exe()?)
             .arg("__guard")
             .arg(std::process::id().to_string())
@@ -135,6 +171,8 @@ impl Launch {
             .arg(self.data_dir.join("nats"))
             .arg("-l")
             .arg(log_file(&self.data_dir))
+            .arg("--ports_file_dir")
+            .arg(ports)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
@@ -144,10 +182,10 @@ impl Launch {
     }
 }
 
-fn keep_running(launch: &Launch, stopping: &AtomicBool, shared: &Mutex<Option<Child>>) {
+fn keep_running(launch: &Launch, stopping: &AtomicBool, shared: &RunningChild) {
     while !stopping.load(Ordering::SeqCst) {
         match launch.spawn() {
-            Ok(child) => *shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(child),
+            Ok(child) => *shared.lock() = Some(child),
             Err(error) => error!(%error, "nats-server cannot be started"),
         }
         let ended = wait(shared, stopping);
@@ -161,10 +199,10 @@ fn keep_running(launch: &Launch, stopping: &AtomicBool, shared: &Mutex<Option<Ch
 }
 
 /// Waits for the child's end without holding the lock meanwhile, so that it can be signalled.
-fn wait(shared: &Mutex<Option<Child>>, stopping: &AtomicBool) -> Option<String> {
+fn wait(shared: &RunningChild, stopping: &AtomicBool) -> Option<String> {
     loop {
         let ended = {
-            let mut child = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut child = shared.lock();
             let ended = child.as_mut()?.try_wait();
             if !matches!(ended, Ok(None)) {
                 *child = None;

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::{
     Error, Result, Submitted,
+    connect::REQUEST_DEADLINE,
     costs::Costs,
     publish::{Batch, Message, Publisher},
 };
@@ -53,7 +54,11 @@ impl Batcher {
         let (stored, answer) = oneshot::channel();
         let entry = Entry { message: Message { subject, headers, body }, stored };
         self.entries.try_send(entry).map_err(|_| Error::unavailable("too much waits to be stored"))?;
-        answer.await.unwrap_or_else(|_| Err(Error::unavailable("the connection is closed")))
+        // What waits behind others that are not answered is not awaited for longer than if it was alone.
+        match timeout(REQUEST_DEADLINE, answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(Error::unavailable("the connection is closed"))),
+            Err(error) => Err(Error::unavailable(error)),
+        }
     }
 }
 
@@ -173,7 +178,12 @@ impl<'publisher> Flight<'publisher> {
 
     /// Stores it all, and tells each what became of it.
     async fn fly(mut self, as_batch: bool) {
-        let (publisher, alone) = (self.publisher, mem::take(&mut self.alone));
+        let (publisher, mut alone) = (self.publisher, mem::take(&mut self.alone));
+        // Nobody waits any more for what was not sent in time, and was told so.
+        alone.retain(Entry::is_awaited);
+        if self.handed_over == 0 {
+            self.together.retain(Entry::is_awaited);
+        }
         let together = async {
             let stored = if as_batch { self.commit().await } else { Ok(Batch::Refused) };
             match stored {
@@ -200,6 +210,10 @@ impl<'publisher> Flight<'publisher> {
 }
 
 impl Entry {
+    fn is_awaited(&self) -> bool {
+        !self.stored.is_closed()
+    }
+
     fn tell(self, what: Result<Submitted>) {
         // Whoever asked may have gone; the message is stored all the same.
         let _ = self.stored.send(what);

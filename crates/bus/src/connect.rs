@@ -1,13 +1,6 @@
 //! The connection to NATS.
 
-use std::{
-    future,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::{future, sync::Arc, time::Duration};
 
 use async_nats::{
     Client, ConnectOptions,
@@ -15,9 +8,17 @@ use async_nats::{
 };
 use skep_protocol::{DefaultNamespace, Subjects};
 use time::OffsetDateTime;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 use tracing::{debug, info, warn};
+use url::{Url, form_urlencoded};
 
-use crate::{Error, Result, batch::Batcher, publish::Publisher, rates::Rates, streams};
+use crate::{
+    Error, Kept, Monitors, Result, batch::Batcher, durability::LastFound, keeper::Missed, publish::Publisher,
+    rates::Rates, streams,
+};
 
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
 pub const OLDEST_SERVER: &str = "2.12.0";
@@ -25,12 +26,15 @@ pub const OLDEST_SERVER: &str = "2.12.0";
 /// No answer of the bus is awaited longer than this.
 pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 
+/// A server that stands still is noticed after two of these.
+const PING_EVERY: Duration = Duration::from_secs(5);
+
 /// Publishes that may wait for their acknowledgement at once; beyond it the bus says that it is not available.
 const MOST_UNACKNOWLEDGED: usize = 8192;
 
 #[derive(Clone, Debug)]
 pub struct BusConfig {
-    /// `nats://host:port`, with credentials if need be.
+    /// `nats://host:port`, with credentials if need be; of a cluster several, separated by commas.
     pub url: String,
     pub subjects: Subjects,
     pub default_namespace: DefaultNamespace,
@@ -38,8 +42,10 @@ pub struct BusConfig {
     pub name: String,
     /// How long to try at the start.
     pub patience: Duration,
-    /// How long the records of finished calls and dead letters are kept.
-    pub keep_records: Duration,
+    /// What the streams keep.
+    pub kept: Kept,
+    /// Where the servers can be asked what they do.
+    pub monitors: Monitors,
 }
 
 /// A handle on the bus; cheap to clone.
@@ -52,8 +58,11 @@ pub struct Bus {
     pub(crate) connected: LastConnected,
     pub(crate) subjects: Arc<Subjects>,
     default_namespace: Arc<DefaultNamespace>,
-    keep_records: Duration,
     pub(crate) streams: Arc<streams::Streams>,
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) monitors: Arc<Monitors>,
+    pub(crate) found: LastFound,
+    pub(crate) missed: Missed,
     pub(crate) publisher: Publisher,
     /// The ways into the streams of accepted calls, of those set aside, and of finished ones.
     pub(crate) invocations: Batcher,
@@ -63,17 +72,18 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Connects, checks the server's version, and makes or checks the streams.
+    /// Connects, checks the server's version, makes or checks the streams, and looks at what the server does with them.
     pub async fn connect(config: &BusConfig) -> Result<Self> {
         let connected = LastConnected::default();
         let client = connect_client(config, &connected).await?;
         require_version(&client)?;
         let jetstream = context(client.clone());
         let deliveries = context(connect_client(config, &connected).await?);
-        let streams = Box::pin(streams::ensure(&jetstream, &config.subjects, config.keep_records)).await?;
+        let streams = Box::pin(ensure_streams(config, &jetstream)).await?;
         info!(server = client.server_info().version, "connected to NATS");
-        let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone() };
-        Ok(Self {
+        let missed = Missed::default();
+        let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone(), missed: missed.clone() };
+        let bus = Self {
             invocations: Batcher::start(publisher.clone()),
             set_aside: Batcher::start(publisher.clone()),
             finished: Batcher::start(publisher.clone()),
@@ -85,9 +95,14 @@ impl Bus {
             connected,
             subjects: Arc::new(config.subjects.clone()),
             default_namespace: Arc::new(config.default_namespace.clone()),
-            keep_records: config.keep_records,
             streams: Arc::new(streams),
-        })
+            kept: Arc::new(config.kept.clone()),
+            monitors: Arc::new(config.monitors.clone()),
+            found: LastFound::default(),
+            missed,
+        };
+        bus.look_at_durability().await?;
+        Ok(bus)
     }
 
     pub fn subjects(&self) -> &Subjects {
@@ -101,7 +116,7 @@ impl Bus {
 
     /// How long records are kept at most.
     pub fn keep_records(&self) -> Duration {
-        self.keep_records
+        self.kept.records.age
     }
 
     /// The largest message that the server takes, headers included, in bytes.
@@ -112,6 +127,21 @@ impl Bus {
     /// Whether the connection stands at this moment.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// Whether there is a connection. In a cluster another server is there soon, so it is waited for.
+    pub async fn is_reachable(&self) -> bool {
+        if self.is_connected() || self.kept.replicas < 2 {
+            return self.is_connected();
+        }
+        let mut changes = self.connected.changes();
+        let connected = async {
+            while !self.is_connected() {
+                // The event comes a little before the state.
+                let _ = timeout(Duration::from_millis(20), changes.changed()).await;
+            }
+        };
+        timeout(REQUEST_DEADLINE, connected).await.is_ok()
     }
 
     /// How long ago the connection was made, or made again.
@@ -132,7 +162,7 @@ impl Bus {
     pub async fn flush(&self) {
         for client in [self.client.clone(), self.deliveries.client()] {
             // At the end of a program there is nobody left to act on a failure.
-            let _ = tokio::time::timeout(REQUEST_DEADLINE, client.flush()).await;
+            let _ = timeout(REQUEST_DEADLINE, client.flush()).await;
         }
     }
 }
@@ -141,25 +171,50 @@ impl Bus {
 ///
 /// A server that is killed forgets its latest acks (only messages are synced one by one), and hands out again what was finished.
 /// So a message from before the connection may have been run, whatever its count of deliveries says.
-#[derive(Clone, Default)]
-pub(crate) struct LastConnected(Arc<AtomicI64>);
+#[derive(Clone)]
+pub(crate) struct LastConnected(Arc<watch::Sender<i64>>);
+
+impl Default for LastConnected {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+}
 
 impl LastConnected {
     /// What the clocks of servers and workers may differ by.
     const MARGIN: i64 = 5;
 
     fn is_now(&self) {
-        self.0.store(OffsetDateTime::now_utc().unix_timestamp(), Ordering::Relaxed);
+        self.0.send_replace(OffsetDateTime::now_utc().unix_timestamp());
     }
 
     fn elapsed(&self) -> Duration {
-        let seconds = OffsetDateTime::now_utc().unix_timestamp() - self.0.load(Ordering::Relaxed);
+        let seconds = OffsetDateTime::now_utc().unix_timestamp() - *self.0.borrow();
         Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+    }
+
+    /// Hears of each connection that is made.
+    pub(crate) fn changes(&self) -> watch::Receiver<i64> {
+        self.0.subscribe()
     }
 
     /// Whether something that was stored at this time may have been handed out before the connection was made.
     pub(crate) fn is_after(&self, stored_at: OffsetDateTime) -> bool {
-        stored_at.unix_timestamp() < self.0.load(Ordering::Relaxed) + Self::MARGIN
+        stored_at.unix_timestamp() < *self.0.borrow() + Self::MARGIN
+    }
+}
+
+/// Makes or checks the streams; a cluster may have no leader yet.
+async fn ensure_streams(config: &BusConfig, jetstream: &jetstream::Context) -> Result<streams::Streams> {
+    let give_up = Instant::now() + config.patience;
+    loop {
+        match Box::pin(streams::ensure(jetstream, &config.subjects, &config.kept)).await {
+            Err(Error::Unavailable(error)) if Instant::now() < give_up => {
+                debug!(%error, "the streams cannot be made yet");
+                sleep(Duration::from_millis(250)).await;
+            }
+            ended => return ended,
+        }
     }
 }
 
@@ -173,14 +228,16 @@ fn context(client: Client) -> jetstream::Context {
 }
 
 async fn connect_client(config: &BusConfig, connected: &LastConnected) -> Result<Client> {
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
+    let servers: Vec<&str> = config.url.split(',').map(str::trim).collect();
     loop {
         let connected = connected.clone();
         connected.is_now();
-        let options = ConnectOptions::new()
+        let options = with_credentials(&servers)
             .name(&config.name)
             .request_timeout(Some(REQUEST_DEADLINE))
             .connection_timeout(REQUEST_DEADLINE)
+            .ping_interval(PING_EVERY)
             .reconnect_delay_callback(|attempts| Duration::from_millis(50 << attempts.min(5)))
             .event_callback(move |event| {
                 if matches!(event, async_nats::Event::Connected) {
@@ -189,19 +246,36 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected) -> Result
                 warn_of(&event);
                 future::ready(())
             });
-        let error = match options.connect(&config.url).await {
+        let error = match options.connect(&servers).await {
             Ok(client) => return Ok(client),
             Err(error) => error,
         };
         if started.elapsed() >= config.patience {
             return Err(Error::Connect {
-                url: without_credentials(&config.url),
+                url: servers.iter().copied().map(without_credentials).collect::<Vec<_>>().join(","),
                 waited: config.patience,
                 source: error.into(),
             });
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// The client does not read the user and the password of a URL; all servers of a cluster have the same.
+fn with_credentials(servers: &[&str]) -> ConnectOptions {
+    let options = ConnectOptions::new();
+    let Some(url) = servers.first().and_then(|server| Url::parse(server).ok()) else { return options };
+    match (url.username(), url.password()) {
+        ("", _) => options,
+        (token, None) => options.token(decoded(token)),
+        (user, Some(password)) => options.user_and_password(decoded(user), decoded(password)),
+    }
+}
+
+/// What a URL has with `%`.
+fn decoded(text: &str) -> String {
+    let one_value = format!("text={}", text.replace('+', "%2B").replace('&', "%26"));
+    form_urlencoded::parse(one_value.as_bytes()).map(|(_, value)| value.into_owned()).collect()
 }
 
 fn warn_of(event: &async_nats::Event) {
@@ -223,5 +297,15 @@ fn without_credentials(url: &str) -> String {
     match url.rsplit_once('@') {
         Some((_, host)) => format!("nats://{host}"),
         None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_url_has_with_percent_signs_is_read() {
+        assert_eq!(decoded("a+b&c=d%20%40%c3%bc"), "a+b&c=d @\u{fc}");
     }
 }

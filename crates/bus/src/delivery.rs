@@ -33,7 +33,7 @@ pub struct Delivery<T> {
     pub content: Result<T, Unreadable>,
     /// How often it has been handed out, this time included, as far as the server knows.
     pub delivered: u64,
-    /// Whether it may have been worked on before: it was handed out before, or is older than the connection.
+    /// Whether it may have been worked on before: it was handed out before, or is older than the connection or the consumer.
     pub may_be_repeated: bool,
     pub subject: String,
     pub headers: HeaderMap,
@@ -41,10 +41,18 @@ pub struct Delivery<T> {
     /// Its number in its stream.
     pub sequence: u64,
     pub place: Place,
+    pub(crate) source: Source,
     published: OffsetDateTime,
     acker: Acker,
     /// Stands in for it when it runs long.
     stand_in: Mutex<Option<StandIn>>,
+}
+
+/// When the stream and the consumer that a delivery came from were made.
+#[derive(Clone, Copy)]
+pub(crate) struct Source {
+    pub(crate) stream_made: OffsetDateTime,
+    pub(crate) consumer_made: OffsetDateTime,
 }
 
 impl<T> Delivery<T> {
@@ -52,13 +60,16 @@ impl<T> Delivery<T> {
     pub(crate) fn new(
         message: jetstream::Message,
         place: Place,
+        source: Source,
         connected: &LastConnected,
         read: impl Fn(&async_nats::Message) -> Result<T, Unreadable>,
     ) -> Option<Self> {
         let info = message.info().ok()?;
         let (delivered, sequence) = (u64::try_from(info.delivered).unwrap_or(1), info.stream_sequence);
         let published = info.published;
-        let may_be_repeated = delivered > 1 || connected.is_after(published);
+        // A consumer that was made anew knows nothing of what the one before has finished.
+        let is_older = connected.is_after(published) || published < source.consumer_made;
+        let may_be_repeated = delivered > 1 || is_older;
         let (message, acker) = message.split();
         Some(Self {
             content: read(&message),
@@ -69,6 +80,7 @@ impl<T> Delivery<T> {
             payload: message.payload,
             sequence,
             place,
+            source,
             published,
             acker,
             stand_in: Mutex::default(),

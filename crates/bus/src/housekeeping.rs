@@ -1,11 +1,16 @@
-//! Removing what is over: finished calls from the invocation stream, and the oldest records where they take more room than they may.
+//! Removing what is over: finished calls from the invocation stream, and the oldest records and letters when there are more than their budgets have room for.
 //!
 //! An ack only moves a consumer's mark (deleting at each ack costs a sync each), so finished messages are purged together, up to the first message that any lane still has to finish.
+
+use std::future::ready;
 
 use async_nats::jetstream::{consumer::pull, stream::Stream};
 use skep_protocol::LANES;
 
 use crate::{Bus, Error, Result, lanes, records};
+
+/// A stream that has outgrown its budget is cut back to this share, so that it is not cut at every look.
+const CUT_TO: f64 = 0.9;
 
 impl Bus {
     /// Purges what all lanes have finished; returns how many messages went.
@@ -28,25 +33,30 @@ impl Bus {
         Ok(purged.purged)
     }
 
-    /// Removes the oldest records until they take no more than so many bytes, but none whose callback still waits; returns how many went.
-    pub async fn trim_records(&self, most_bytes: u64) -> Result<u64> {
-        let state = self.streams.calls.get_info().await.map_err(Error::unavailable)?.state;
-        if state.bytes <= most_bytes {
-            return Ok(0);
-        }
-        // A tenth more goes than must, so that it is not done for each record that comes.
-        let kept = u128::from(state.messages) * u128::from(most_bytes - most_bytes / 10) / u128::from(state.bytes);
-        let end = state.last_sequence + 1;
-        let first_kept = end.saturating_sub(u64::try_from(kept).unwrap_or(u64::MAX));
-        let subject = self.subjects.record_callbacks();
-        let first_waiting = first_unfinished_of(&self.streams.calls, records::CALLBACKS, subject, end).await?;
-        let first_kept = first_kept.min(first_waiting);
-        if first_kept <= state.first_sequence {
-            return Ok(0);
-        }
-        let purged = self.streams.calls.purge().sequence(first_kept).await.map_err(Error::unavailable)?;
-        Ok(purged.purged)
+    /// Removes the oldest records and letters beyond their budgets; returns how many went. A record whose callback waits stays, and all that are younger.
+    pub async fn keep_to_budgets(&self) -> Result<u64> {
+        let calls = &self.streams.calls;
+        let first_waiting = first_unfinished_of(calls, records::CALLBACKS, self.subjects.record_callbacks(), u64::MAX);
+        let records = cut_back(calls, self.kept.records.bytes, first_waiting).await?;
+        let letters = cut_back(&self.streams.dead, self.kept.letters.bytes, ready(Ok(u64::MAX))).await?;
+        Ok(records + letters)
     }
+}
+
+/// Purges the oldest messages of a stream that is larger than its budget, at most up to `first_kept`.
+async fn cut_back(stream: &Stream, budget: u64, first_kept: impl Future<Output = Result<u64>>) -> Result<u64> {
+    let state = stream.get_info().await.map_err(Error::unavailable)?.state;
+    if state.bytes <= budget || state.messages == 0 {
+        return Ok(0);
+    }
+    // As if all were of one size; what is still too much goes with the next look.
+    let share = 1.0 - budget as f64 * CUT_TO / state.bytes as f64;
+    let count = (state.messages as f64 * share).ceil() as u64;
+    let first = (state.first_sequence + count).min(first_kept.await?);
+    if first <= state.first_sequence {
+        return Ok(0);
+    }
+    Ok(stream.purge().sequence(first).await.map_err(Error::unavailable)?.purged)
 }
 
 /// The sequence of the first message that a consumer has not finished; `end` when it has finished all.

@@ -36,17 +36,14 @@ impl Bus {
             })
         })
     }
-
-    /// Tells the stream of published work from one of the same name that was made after a loss: its creation time.
-    pub fn ingest_epoch(&self) -> String {
-        format!("{:x}", self.streams.publish.cached_info().created.unix_timestamp_nanos())
-    }
 }
 
 impl Delivery<Published> {
     /// An id that is the same each time this message is delivered, so that taking it up twice makes one call.
-    pub fn derived_id(&self, stream_epoch: &str) -> Option<CallId> {
-        format!("pub-{stream_epoch}-{}", self.sequence).parse().ok()
+    pub fn derived_id(&self) -> Option<CallId> {
+        // A stream that was made anew, after a loss, begins at the same numbers again.
+        let epoch = self.source.stream_made.unix_timestamp_nanos();
+        format!("pub-{epoch:x}-{}", self.sequence).parse().ok()
     }
 
     /// The call that this message asks for.

@@ -1,7 +1,7 @@
 //! Storing messages: one with its acknowledgement, or several that the server commits together.
 
 use async_nats::{
-    Client, HeaderMap, Request,
+    Client, HeaderMap, Request, RequestErrorKind,
     jetstream::{
         self, ErrorCode,
         context::{PublishError, PublishErrorKind},
@@ -12,7 +12,7 @@ use async_nats::{
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::{Error, Result, connect::REQUEST_DEADLINE};
+use crate::{Error, Result, connect::REQUEST_DEADLINE, keeper::Missed};
 
 /// A subject that may hold one message holds one already.
 const PER_SUBJECT_LIMIT: &str = "maximum messages per subject exceeded";
@@ -25,6 +25,7 @@ const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 pub(crate) struct Publisher {
     pub(crate) client: Client,
     pub(crate) jetstream: jetstream::Context,
+    pub(crate) missed: Missed,
 }
 
 /// A message to be stored.
@@ -75,7 +76,12 @@ impl Publisher {
         let mut headers = in_batch(last, batch, number);
         headers.insert(BATCH_COMMIT, "1");
         let commit = Request::new().headers(headers).payload(last.body.clone()).timeout(Some(REQUEST_DEADLINE));
-        let answer = self.client.send_request(last.subject.clone(), commit).await.map_err(Error::unavailable)?;
+        let answer = self.client.send_request(last.subject.clone(), commit).await.map_err(|error| {
+            if error.kind() == RequestErrorKind::NoResponders {
+                self.missed.tell();
+            }
+            Error::unavailable(error)
+        })?;
         match serde_json::from_slice(&answer.payload) {
             Ok(Response::Ok(Committed { count })) if count == number => Ok(Batch::Stored),
             Ok(Response::Err { .. }) => Ok(Batch::Refused),
@@ -91,6 +97,9 @@ impl Publisher {
         if error.kind() == PublishErrorKind::MaxPayloadExceeded {
             return Err(Error::TooLarge { limit: self.client.max_payload() });
         }
+        if error.kind() == PublishErrorKind::StreamNotFound {
+            self.missed.tell();
+        }
         let cause = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<jetstream::Error>());
         let Some(cause) = cause else {
             return Err(Error::unavailable(error));
@@ -98,7 +107,10 @@ impl Publisher {
         match cause.error_code() {
             ErrorCode::STREAM_WRONG_LAST_SEQUENCE => Ok(()),
             ErrorCode::STREAM_STORE_FAILED if cause.to_string().contains(PER_SUBJECT_LIMIT) => Ok(()),
-            ErrorCode::STREAM_STORE_FAILED => Err(Error::Full(error.into())),
+            ErrorCode::STREAM_STORE_FAILED
+            | ErrorCode::INSUFFICIENT_RESOURCES
+            | ErrorCode::STORAGE_RESOURCES_EXCEEDED
+            | ErrorCode::MEMORY_RESOURCES_EXCEEDED => Err(Error::Full(error.into())),
             _ => Err(Error::unavailable(error)),
         }
     }

@@ -7,9 +7,10 @@ use async_nats::jetstream::{
     consumer::{AckPolicy, PullConsumer, pull},
 };
 use futures_util::StreamExt;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bus, Delivery, Error, Place, Result, wire::Unreadable};
+use crate::{Bus, Delivery, Error, Place, Result, delivery::Source, wire::Unreadable};
 
 /// A delivery that is neither finished nor extended for this long is given to another worker.
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(30);
@@ -26,7 +27,7 @@ pub struct Queue<T> {
     filter: String,
     read: fn(&async_nats::Message) -> Result<T, Unreadable>,
     place: Place,
-    consumer: Option<PullConsumer>,
+    open: Option<(PullConsumer, Source)>,
 }
 
 impl<T> Queue<T> {
@@ -38,7 +39,7 @@ impl<T> Queue<T> {
         read: fn(&async_nats::Message) -> Result<T, Unreadable>,
     ) -> Self {
         let (bus, stream) = (bus.clone(), bus.subjects().stream(stream));
-        Self { bus, stream, name, filter, read, place: Place::Elsewhere, consumer: None }
+        Self { bus, stream, name, filter, read, place: Place::Elsewhere, open: None }
     }
 
     /// The next deliveries, at most `limit`; an empty answer means that none came for a while, or that `stop` is cancelled.
@@ -46,28 +47,29 @@ impl<T> Queue<T> {
     /// What was handed out is always returned, for nobody else gets it before its deadline.
     /// After an error the consumer is looked up, or made, again.
     pub async fn next(&mut self, limit: usize, stop: &CancellationToken) -> Result<Vec<Delivery<T>>> {
-        let consumer = match self.consumer.take() {
-            Some(consumer) => consumer,
+        let (consumer, source) = match self.open.take() {
+            Some(open) => open,
             None => self.open().await?,
         };
         // What is there now, and if there is nothing, the first message that comes.
-        let mut deliveries = self.drain(consumer.fetch().max_messages(limit).messages().await).await?;
+        let mut deliveries = self.drain(source, consumer.fetch().max_messages(limit).messages().await).await?;
         if deliveries.is_empty() {
-            let first = async { self.drain(consumer.batch().max_messages(1).expires(PULL_FOR).messages().await).await };
+            let pull = consumer.batch().max_messages(1).expires(PULL_FOR);
+            let first = async { self.drain(source, pull.messages().await).await };
             tokio::select! {
                 biased;
                 first = first => deliveries = first?,
                 () = stop.cancelled() => {}
             }
         }
-        self.consumer = Some(consumer);
+        self.open = Some((consumer, source));
         Ok(deliveries)
     }
 
     /// Makes the consumer, so that what is stored from now on is read by whoever reads this queue.
     pub async fn prepare(&mut self) -> Result<()> {
-        if self.consumer.is_none() {
-            self.consumer = Some(self.open().await?);
+        if self.open.is_none() {
+            self.open = Some(self.open().await?);
         }
         Ok(())
     }
@@ -77,7 +79,7 @@ impl<T> Queue<T> {
         Self { place, ..self }
     }
 
-    async fn open(&self) -> Result<PullConsumer> {
+    async fn open(&self) -> Result<(PullConsumer, Source)> {
         // How often a message may be tried is the worker's business, and so is how many it holds.
         let config = pull::Config {
             durable_name: Some(self.name.clone()),
@@ -88,12 +90,19 @@ impl<T> Queue<T> {
             max_ack_pending: -1,
             ..pull::Config::default()
         };
-        let stream = self.bus.deliveries.get_stream(&self.stream).await.map_err(Error::unavailable)?;
-        stream.create_consumer(config).await.map_err(Error::unavailable)
+        let stream = self.bus.deliveries.get_stream(&self.stream).await.map_err(|error| {
+            self.bus.missed.tell();
+            Error::unavailable(error)
+        })?;
+        let consumer = stream.create_consumer(config).await.map_err(Error::unavailable)?;
+        let source =
+            Source { stream_made: stream.cached_info().created, consumer_made: consumer.cached_info().created };
+        Ok((consumer, source))
     }
 
     async fn drain<E>(
         &self,
+        source: Source,
         batch: std::result::Result<jetstream::consumer::pull::Batch, E>,
     ) -> Result<Vec<Delivery<T>>>
     where
@@ -101,15 +110,19 @@ impl<T> Queue<T> {
     {
         let mut batch = batch.map_err(Error::unavailable)?;
         let mut deliveries = Vec::new();
+        let mut connections = self.bus.connected.changes();
         loop {
             // The answer to a pull is lost when the server dies; without expiry the client would wait for ever.
-            let Ok(next) = tokio::time::timeout(ANSWER_WITHIN, batch.next()).await else {
-                break;
+            let next = tokio::select! {
+                biased;
+                next = timeout(ANSWER_WITHIN, batch.next()) => next.ok().flatten(),
+                // Over another connection it does not come.
+                _ = connections.changed() => None,
             };
             let Some(message) = next else { break };
             match message {
                 Ok(message) => {
-                    deliveries.extend(Delivery::new(message, self.place, &self.bus.connected, self.read));
+                    deliveries.extend(Delivery::new(message, self.place, source, &self.bus.connected, self.read));
                 }
                 // What was already handed out must be used, or it would wait for its ack deadline.
                 Err(error) if deliveries.is_empty() => return Err(Error::Unavailable(error)),

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{Bus, Error, Queue, Result, Submitted, wire};
 
-/// The consumer of records with a callback.
+/// The consumer of records whose callback is to be delivered.
 pub(crate) const CALLBACKS: &str = "callbacks";
 /// How soon a record that was announced is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);

@@ -36,17 +36,41 @@ pub(crate) struct Streams {
     pub(crate) controller: kv::Store,
 }
 
-pub(crate) async fn ensure(
-    jetstream: &jetstream::Context,
-    subjects: &Subjects,
-    keep_records: Duration,
-) -> Result<Streams> {
+/// How much is kept, how long, and on how many servers.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Servers of a cluster that store each message.
+    pub replicas: usize,
+    /// Records of finished calls.
+    pub records: Budget,
+    pub letters: Budget,
+    /// Bytes of work that was published and not taken up; what comes beyond is refused.
+    pub published: Option<u64>,
+}
+
+/// What is older goes, and the oldest go when there is more.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    pub age: Duration,
+    pub bytes: u64,
+}
+
+/// The names of all streams, those of the buckets too.
+pub(crate) fn names(subjects: &Subjects) -> Vec<String> {
+    let streams =
+        ["INVOKE", "BACKLOG", "PUBLISH", "DELAYED", "CALLS", "TRIES", "DEAD"].map(|name| subjects.stream(name));
+    let buckets = ["FUNCTIONS", "NAMESPACES", "CONTROLLER"].map(|name| format!("KV_{}", subjects.stream(name)));
+    streams.into_iter().chain(buckets).collect()
+}
+
+pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, kept: &Kept) -> Result<Streams> {
+    let replicated = Config { num_replicas: kept.replicas, ..Config::default() };
     let one_per_subject = Config {
         max_messages_per_subject: 1,
         discard: DiscardPolicy::New,
         discard_new_per_subject: true,
         allow_direct: true,
-        ..Config::default()
+        ..replicated.clone()
     };
     let invoke = Config {
         name: subjects.stream("INVOKE"),
@@ -69,7 +93,8 @@ pub(crate) async fn ensure(
         subjects: vec![subjects.publish_all()],
         retention: RetentionPolicy::WorkQueue,
         discard: DiscardPolicy::New,
-        ..Config::default()
+        max_bytes: kept.published.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        ..replicated.clone()
     };
     // Schedules are not possible in a stream that discards new messages, so what is delayed has a stream of its own.
     let delayed = Config {
@@ -80,14 +105,14 @@ pub(crate) async fn ensure(
         max_messages_per_subject: 1,
         allow_direct: true,
         allow_message_schedules: true,
-        ..Config::default()
+        ..replicated.clone()
     };
     let calls = Config {
         name: subjects.stream("CALLS"),
         description: Some("one record per finished call".to_owned()),
         subjects: vec![subjects.record_all()],
         allow_atomic_publish: true,
-        max_age: keep_records,
+        max_age: kept.records.age,
         allow_message_ttl: true,
         ..one_per_subject.clone()
     };
@@ -97,19 +122,21 @@ pub(crate) async fn ensure(
         subjects: vec![subjects.callback_try_all()],
         max_messages_per_subject: MOST_TRIES,
         allow_direct: true,
-        max_age: keep_records,
-        ..Config::default()
+        max_age: kept.records.age,
+        ..replicated
     };
     let dead = Config {
         name: subjects.stream("DEAD"),
         description: Some("calls that could not be run, with their reason".to_owned()),
         subjects: vec![subjects.dead_all()],
+        max_age: kept.letters.age,
         ..one_per_subject
     };
     let bucket = |name, description: &str| kv::Config {
         bucket: subjects.stream(name),
         description: description.to_owned(),
         history: 1,
+        num_replicas: kept.replicas,
         ..kv::Config::default()
     };
     let functions = bucket("FUNCTIONS", "what is deployed and where it can be reached");

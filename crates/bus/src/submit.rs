@@ -1,10 +1,19 @@
 //! Accepting a call: one durable message.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use skep_protocol::{CallStatus, Invocation, Subjects};
 use time::OffsetDateTime;
+use tokio::time::{Instant, sleep};
+use tracing::debug;
 
-use crate::{Bus, Error, Result, publish::Message, wire};
+use crate::{Bus, Error, Result, connect::REQUEST_DEADLINE, publish::Message, wire};
+
+/// A cluster that has lost a server takes some seconds to agree on who leads a stream.
+const ELECTED_WITHIN: Duration = Duration::from_secs(20);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What became of a submit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +25,32 @@ pub enum Submitted {
 
 impl Bus {
     /// Stores a call and returns when the server has acknowledged it, and not before.
+    ///
+    /// A server that is there and does not take it is tried again for a while: a stream is made anew, a cluster finds a new leader.
     pub async fn submit(&self, invocation: &Invocation) -> Result<Submitted> {
+        let patience = if self.kept.replicas > 1 { ELECTED_WITHIN } else { REQUEST_DEADLINE };
+        let give_up = Instant::now() + patience;
+        let mut pause = FIRST_PAUSE;
+        let mut is_first = true;
+        loop {
+            match self.try_submit(invocation).await {
+                // It was stored before, although nobody heard of it.
+                Ok(Submitted::Duplicate) if !is_first && !invocation.has_callers_id => return Ok(Submitted::Accepted),
+                Err(error @ Error::Unavailable(_)) => {
+                    if Instant::now() + pause >= give_up || !self.is_reachable().await {
+                        return Err(error);
+                    }
+                    debug!(error = error.chain(), call_id = %invocation.call_id, "a call cannot be stored; trying again");
+                }
+                ended => return ended,
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            is_first = false;
+        }
+    }
+
+    async fn try_submit(&self, invocation: &Invocation) -> Result<Submitted> {
         if invocation.has_callers_id
             && let Some(known) = self.stored_status(&invocation.call_id).await?
         {

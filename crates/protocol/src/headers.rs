@@ -31,6 +31,8 @@ pub const SKEP_DUPLICATE: HeaderName = HeaderName::from_static("x-skep-duplicate
 pub const SKEP_QUEUE_DEPTH: HeaderName = HeaderName::from_static("x-skep-queue-depth");
 /// On a 202: for how many seconds the first of them waits.
 pub const SKEP_QUEUE_AGE: HeaderName = HeaderName::from_static("x-skep-queue-age");
+/// On a 202 and on `/healthz`: what the call survives, see [`Tier`](crate::Tier).
+pub const SKEP_DURABILITY: HeaderName = HeaderName::from_static("x-skep-durability");
 /// On a request to a function: which attempt of an asynchronous call this is, from 1.
 pub const SKEP_ATTEMPT: HeaderName = HeaderName::from_static("x-skep-attempt");
 /// On a request to a function: how many attempts there are; when it equals the number of this one, this is the last.

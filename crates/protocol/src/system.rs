@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::deployment::null_is_default;
+use crate::{Durability, deployment::null_is_default};
 
 /// `DELETE /system/functions`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -69,6 +69,8 @@ pub struct GatewayInfo {
     pub provider: Option<ProviderInfo>,
     pub version: VersionInfo,
     pub arch: String,
+    /// What an accepted call survives.
+    pub durability: Durability,
 }
 
 /// One line of a function's log, one JSON object a line on the wire.

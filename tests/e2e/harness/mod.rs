@@ -1,6 +1,8 @@
 //! What the tests are written with: real programs on ports and folders of their own, and clients that know nothing of our crates.
 
 mod client;
+mod cluster;
+mod disk;
 mod function;
 mod platform;
 mod proc;
@@ -8,19 +10,23 @@ mod program;
 mod programs;
 pub(crate) mod raw;
 mod receiver;
+mod relay;
 mod site;
 mod swarm;
 mod wait;
 
 pub(crate) use self::{
     client::{Answer, Gateway, answer_to, http_client},
+    cluster::Cluster,
+    disk::Disk,
     function::Function,
     platform::{Platform, Roles},
     proc::{Process, processes_with},
     program::Program,
-    programs::{SKEP, repository, variable},
+    programs::{SKEP, number, repository},
     receiver::{Callback, Receiver},
+    relay::Relay,
     site::{Site, free_address, metrics_of},
-    swarm::{FUNCTION, Load, Others, Relay, Swarm, deployment},
+    swarm::{EngineRelay, FUNCTION, Load, Others, Swarm, deployment},
     wait::{DEADLINE, wait_for, wait_until},
 };

@@ -20,6 +20,11 @@ pub(crate) fn variable(wanted: &str) -> Option<std::ffi::OsString> {
     std::env::vars_os().find(|(name, _)| name == wanted).map(|(_, value)| value)
 }
 
+/// A whole number that is set there.
+pub(crate) fn number(wanted: &str) -> Option<u64> {
+    variable(wanted).map(|text| text.to_str().and_then(|text| text.parse().ok()).expect("a whole number"))
+}
+
 /// Programs lie in the profile's folder, this one in `deps` below it.
 fn built(name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();

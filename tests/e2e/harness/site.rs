@@ -26,6 +26,14 @@ pub(crate) struct Site {
     controller_admin: SocketAddr,
     /// Where the platform keeps its data.
     pub(crate) data: PathBuf,
+    /// Where a NATS server that a test starts keeps its data, and its configuration.
+    pub(crate) nats_data: PathBuf,
+    pub(crate) nats_configuration: PathBuf,
+    /// Where it tells what it does.
+    nats_monitor: SocketAddr,
+    /// Where roles find NATS, and what else they are told of it.
+    pub(crate) nats_url: String,
+    pub(crate) bus_arguments: Vec<String>,
     /// What `skep up` starts as its NATS server.
     pub(crate) nats_server: PathBuf,
     pub(crate) functions: Vec<Function>,
@@ -36,14 +44,19 @@ impl Site {
     pub(crate) fn new(functions: impl IntoIterator<Item = Function>) -> Self {
         let folder = tempfile::Builder::new().prefix("skep-test-").tempdir().unwrap();
         fs::create_dir(folder.path().join("tmp")).unwrap();
-        let listen = free_address();
+        let (listen, nats, nats_monitor) = (free_address(), free_address(), free_address());
         let site = Self {
             data: folder.path().join("data"),
+            nats_data: folder.path().join("nats"),
+            nats_configuration: repository().join("deploy/nats.conf"),
+            nats_monitor,
+            nats_url: format!("nats://{nats}"),
+            bus_arguments: vec!["--nats-monitor".to_owned(), format!("http://{nats_monitor}")],
             nats_server: NATS_SERVER.clone(),
             folder,
             listen,
             admin: free_address(),
-            nats: free_address(),
+            nats,
             worker_admin: free_address(),
             controller_admin: free_address(),
             functions: functions.into_iter().collect(),
@@ -62,10 +75,6 @@ impl Site {
 
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
-    }
-
-    pub(crate) fn nats_url(&self) -> String {
-        format!("nats://{}", self.nats)
     }
 
     /// Opens the gate that [`Function::gated`] waits for.
@@ -105,18 +114,28 @@ impl Site {
     }
 
     pub(crate) async fn start_nats(&self) -> Program {
-        let mut command = self.command(&NATS_SERVER);
-        command.arg("-c").arg(repository().join("deploy/nats.conf"));
-        command.args(["-a", "127.0.0.1", "-p", &self.nats.port().to_string(), "-js", "-sd"]).arg(self.path("nats"));
-        let nats = Program::start("nats-server", command, self.folder());
+        let nats = self.nats_program(&self.nats_configuration, self.nats, self.nats_monitor, &self.nats_data);
         let listens = async || tokio::net::TcpStream::connect(self.nats).await.is_ok();
         wait_until("nats-server listens", listens).await;
         nats
     }
 
+    pub(crate) fn nats_program(
+        &self,
+        configuration: &Path,
+        listen: SocketAddr,
+        monitor: SocketAddr,
+        data: &Path,
+    ) -> Program {
+        let mut command = self.command(&NATS_SERVER);
+        command.arg("-c").arg(configuration).args(["-a", "127.0.0.1", "-p", &listen.port().to_string()]);
+        command.args(["-m", &monitor.port().to_string(), "-js", "-sd"]).arg(data);
+        Program::start("nats-server", command, self.folder())
+    }
+
     pub(crate) async fn start_gateway(&self, arguments: &[&str]) -> Program {
         let mut command = self.skep("gateway", self.listen, self.admin);
-        command.args(["--nats-url", &self.nats_url()]).args(arguments);
+        command.args(["--nats-url", &self.nats_url]).args(&self.bus_arguments).args(arguments);
         self.start_role("gateway", command, self.admin).await
     }
 
@@ -124,7 +143,7 @@ impl Site {
     pub(crate) async fn start_gateway_at(&self, listen: SocketAddr, arguments: &[&str]) -> Program {
         let admin = free_address();
         let mut command = self.skep("gateway", listen, admin);
-        command.args(["--nats-url", &self.nats_url()]).args(arguments);
+        command.args(["--nats-url", &self.nats_url]).args(arguments);
         self.start_role("gateway", command, admin).await
     }
 
@@ -134,14 +153,14 @@ impl Site {
 
     pub(crate) async fn start_worker_with(&self, admin: SocketAddr, arguments: &[&str]) -> Program {
         let mut command = self.command(&SKEP);
-        command.args(["queue-worker", "--nats-url", &self.nats_url(), "--callback-allow", "loopback"]).args(arguments);
-        command.args(["--admin-listen", &admin.to_string()]);
+        command.args(["queue-worker", "--nats-url", &self.nats_url, "--callback-allow", "loopback"]);
+        command.args(&self.bus_arguments).args(arguments).args(["--admin-listen", &admin.to_string()]);
         self.start_role("queue-worker", command, admin).await
     }
 
     pub(crate) async fn start_controller(&self) -> Program {
         let mut command = self.command(&SKEP);
-        command.args(["controller", "--nats-url", &self.nats_url()]);
+        command.args(["controller", "--nats-url", &self.nats_url]).args(&self.bus_arguments);
         command.args(["--admin-listen", &self.controller_admin.to_string()]);
         command.arg("--watchdog").arg(&*FWATCHDOG).arg("--data-dir").arg(&self.data);
         self.start_role("controller", command, self.controller_admin).await

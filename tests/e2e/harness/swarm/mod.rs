@@ -16,7 +16,7 @@ pub(crate) use self::{
     images::{FUNCTION, Others},
     load::Load,
     node::Node,
-    relay::Relay,
+    relay::EngineRelay,
 };
 
 /// A Swarm of engines on one machine. The first node is the manager.

@@ -10,11 +10,11 @@ use tokio::{
 use super::{Node, Swarm};
 
 /// The engine is there as long as this is.
-pub(crate) struct Relay {
+pub(crate) struct EngineRelay {
     _serving: JoinSet<()>,
 }
 
-impl Relay {
+impl EngineRelay {
     /// `tcp://` for containers.
     pub(crate) const URL: &str = "tcp://10.200.0.254:2375";
 

@@ -1,0 +1,90 @@
+//! Watches the NATS server that `skep up` has started.
+//!
+//! After an error of the disk the server takes nothing more into a stream until it is started again, also when the disk is well.
+
+use std::{
+    fs::File,
+    io::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use skep_bus::Monitors;
+use tokio::time::{sleep, timeout};
+use tracing::{error, warn};
+
+use super::nats::RunningChild;
+use crate::healthcheck;
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// It is let be for so many looks.
+const SICK_LOOKS: u32 = 2;
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// A disk that does not answer is not well.
+const PROBED_WITHIN: Duration = Duration::from_secs(5);
+/// A disk that takes so much has room for a while.
+const PROBE_BYTES: usize = 4 * 1024 * 1024;
+/// Between two starts at most, when they do not help.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Starts the server again when it is sick and the disk is well.
+pub(crate) async fn watch(monitors: Monitors, child: RunningChild, data_dir: PathBuf) {
+    let mut looks = 0;
+    let mut pause = LOOK_EVERY;
+    loop {
+        sleep(LOOK_EVERY).await;
+        let Some(reason) = complaint(&monitors).await else {
+            (looks, pause) = (0, LOOK_EVERY);
+            continue;
+        };
+        if looks == 0 {
+            error!(reason, "nats-server is not well; calls to the queue are refused");
+        }
+        looks += 1;
+        if looks >= SICK_LOOKS && takes_writes(&data_dir).await {
+            warn!("the disk takes writes, so nats-server is started again");
+            restart(&child).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// What the server complains of; nothing if it is well, or away.
+async fn complaint(monitors: &Monitors) -> Option<String> {
+    let url = monitors.addresses().into_iter().next()?;
+    let address: SocketAddr = url.socket_addrs(|| None).ok()?.into_iter().next()?;
+    let refused = healthcheck::ask(address, "/healthz").await.err()?;
+    // A server that says so does it in JSON.
+    refused.starts_with('{').then_some(refused)
+}
+
+async fn takes_writes(data_dir: &Path) -> bool {
+    let file = data_dir.join("probe");
+    let probe = tokio::task::spawn_blocking(move || {
+        let written = File::create(&file).and_then(|mut probe| {
+            probe.write_all(&vec![0; PROBE_BYTES])?;
+            probe.sync_all()
+        });
+        // It was not even made, or it is only overwritten the next time.
+        let _ = std::fs::remove_file(&file);
+        written.is_ok()
+    });
+    matches!(timeout(PROBED_WITHIN, probe).await, Ok(Ok(true)))
+}
+
+/// Ends the process; whoever keeps it running starts another one.
+async fn restart(child: &RunningChild) {
+    let before = child.id();
+    child.signal(Signal::TERM);
+    let ended = async {
+        while before.is_some() && child.id() == before {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    if timeout(STOP_WITHIN, ended).await.is_err() {
+        child.signal(Signal::KILL);
+    }
+}

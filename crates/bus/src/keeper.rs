@@ -1,0 +1,60 @@
+//! Looks after what skep keeps on the server while a program runs: streams that are gone are made anew, and what the server does with them is looked at.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::TryStreamExt;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{Bus, Error, Result, streams};
+
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// So often at most, however many miss a stream.
+const NOT_BEFORE: Duration = Duration::from_millis(200);
+
+/// Someone has missed a stream.
+#[derive(Clone, Default)]
+pub(crate) struct Missed(Arc<Notify>);
+
+impl Missed {
+    pub(crate) fn tell(&self) {
+        self.0.notify_one();
+    }
+}
+
+impl Bus {
+    /// Looks after the streams until `stop`.
+    pub async fn keep(self, stop: CancellationToken) {
+        stop.run_until_cancelled(self.keep_on()).await;
+    }
+
+    async fn keep_on(&self) {
+        let mut connections = self.connected.changes();
+        loop {
+            tokio::select! {
+                () = self.missed.0.notified() => {}
+                // Its sender lives as long as this handle.
+                _ = connections.changed() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            if let Err(error) = Box::pin(self.look_after_streams()).await
+                && self.is_connected()
+            {
+                warn!(error = error.chain(), "the streams cannot be looked after; trying again");
+            }
+            tokio::time::sleep(NOT_BEFORE).await;
+        }
+    }
+
+    async fn look_after_streams(&self) -> Result<()> {
+        let wanted = streams::names(&self.subjects);
+        let found: Vec<String> = self.jetstream.stream_names().try_collect().await.map_err(Error::unavailable)?;
+        let missing: Vec<&String> = wanted.iter().filter(|name| !found.contains(name)).collect();
+        if !missing.is_empty() {
+            warn!(?missing, "streams are gone and are made anew");
+            Box::pin(streams::ensure(&self.jetstream, &self.subjects, &self.kept)).await?;
+        }
+        self.look_at_durability().await
+    }
+}
