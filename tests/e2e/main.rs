@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on panics")]
 
 mod accept;
+mod accounts;
 mod batches;
 mod broken_off;
 mod broker_away;
