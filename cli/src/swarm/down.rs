@@ -26,6 +26,11 @@ pub(crate) async fn run(args: SwarmDownArgs) -> Result<()> {
     let functions = functions_of(name).await.map_err(failed)?;
     if services::of_stack(name).await.map_err(failed)?.is_empty() && functions.is_empty() {
         output::line(format_args!("there is no stack {name}"));
+        if args.volumes {
+            // What it kept when it was taken down before.
+            remove_what_is_kept(name).await?;
+            output::line("its volumes and secrets are gone");
+        }
         return Ok(());
     }
     output::line(format_args!("What is done:\n  remove {} functions and the stack {name}", functions.len()));

@@ -32,8 +32,11 @@ async fn one_command_brings_the_platform_up_and_one_removes_all_of_it() {
     let (code, said) = skep(&swarm, &["doctor", "--listen", &listen]).await;
     assert!(code == Some(0) && said.contains("gateway 1/1") && said.contains("Nothing is wrong."), "{said}");
 
+    let (code, said) = skep(&swarm, &["swarm", "down"]).await;
+    assert!(code == Some(0) && said.contains("keep the volumes and secrets"), "{said}");
+    assert_ne!(swarm.manager().docker(&["secret", "ls", "--quiet"]).await, "");
     let (code, said) = skep(&swarm, &["swarm", "down", "--volumes"]).await;
-    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(code, Some(0), "what was kept can go later: {said}");
     for what in ["service", "secret", "config", "volume"] {
         assert_eq!(swarm.manager().docker(&[what, "ls", "--quiet"]).await, "", "{what}");
     }
