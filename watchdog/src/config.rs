@@ -4,12 +4,13 @@ use std::{
     collections::HashSet,
     error::Error as _,
     ffi::{OsStr, OsString},
+    io,
     net::IpAddr,
     path::PathBuf,
     time::Duration,
 };
 
-use clap::{ArgAction, Parser, ValueEnum, builder::BoolishValueParser, error::ContextKind};
+use clap::{ArgAction, Parser, ValueEnum, builder::BoolishValueParser, error::ContextKind, value_parser};
 use skep_protocol::{DurationError, parse_duration};
 
 use crate::{
@@ -86,6 +87,9 @@ pub struct Settings {
     /// How long a call beyond max_inflight waits for its turn before it is refused.
     #[arg(long, env, default_value = "0s", value_parser = duration)]
     pub(crate) max_inflight_wait: Duration,
+    /// By how much this process and all that it starts give way to others, as `nice` has it: 0 to 19.
+    #[arg(long, env, default_value_t = 0, value_parser = value_parser!(u8).range(0..=19))]
+    pub(crate) nice: u8,
     /// Do not write the lock file /tmp/.lock.
     #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) suppress_lock: bool,
@@ -180,6 +184,14 @@ impl Settings {
         Self::try_parse_from(arguments).map_err(|error| {
             if error.use_stderr() { Stop::Refused(one_line(&error)) } else { Stop::Asked(error.to_string()) }
         })
+    }
+
+    /// Gives way to other processes as far as that is asked for; threads and processes that are started from then on do so too.
+    pub fn give_way(&self) -> io::Result<()> {
+        if self.nice > 0 {
+            rustix::process::nice(self.nice.into())?;
+        }
+        Ok(())
     }
 
     /// A line for STDERR before there is a log, or after it.

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: &Settings, plan: Plan) -> anyhow::Result<()> {
+    settings.give_way().context("nice cannot be set")?;
     let mut runtime = if plan.has_own_threads() {
         Builder::new_current_thread()
     } else {

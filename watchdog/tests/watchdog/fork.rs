@@ -185,3 +185,13 @@ fn health_is_for_get_only() {
     assert_eq!((answer.status, answer.text().as_str()), (200, "OK"));
     assert_eq!(send(watchdog.address, "POST", "/_/health", &[], b"").status, 405);
 }
+
+#[test]
+fn the_function_gives_way_as_it_is_told() {
+    let niceness = |stat: &str| stat.split(' ').nth(18).unwrap().trim().parse::<i32>().unwrap();
+    let own = niceness(&fs::read_to_string("/proc/thread-self/stat").unwrap());
+    for (setting, expected) in [("0", own), ("7", own + 7)] {
+        let watchdog = Watchdog::fork("cat /proc/self/stat", &[("nice", setting)]);
+        assert_eq!(niceness(&watchdog.get("/").text()), expected.min(19), "{setting}");
+    }
+}

@@ -23,6 +23,7 @@ fn a_value_that_cannot_be_stops_the_start_with_one_line_that_names_it() {
         ("upstream_url", "ftp://x"),
         ("log_buffer_size", "0"),
         ("lifeline", "tcp"),
+        ("nice", "20"),
         ("jwt_auth", "true"),
         ("max_inflight_wait", "1 s"),
         ("output_buffer_size", "-2"),

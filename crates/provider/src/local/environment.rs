@@ -7,6 +7,9 @@ use skep_protocol::{FunctionDeployment, FunctionName, TIMEOUT, format_duration};
 
 use super::SECRETS_DIR;
 
+/// Functions that take all of the processor still leave enough of it to accept calls.
+const NICE: &str = "10";
+
 /// Where one function runs.
 pub(super) struct Surroundings<'place> {
     pub(super) inherited: &'place BTreeMap<String, String>,
@@ -26,6 +29,8 @@ pub(super) fn variables(
     variables.extend(deployment.env_vars.clone());
     // The other name of fprocess would win over the command that was checked.
     variables.remove("function_process");
+
+    variables.entry("nice".to_owned()).or_insert_with(|| NICE.to_owned());
 
     // A function that is cut off by its own time-out must still get its answer out.
     let longer = surroundings.timeout + Duration::from_secs(1);
@@ -83,6 +88,7 @@ mod tests {
             ("HOME", "/mine"),
             ("PATH", "/bin"),
             ("port", "0"),
+            ("nice", "10"),
             ("fprocess", "cat"),
             ("exec_timeout", "1500ms"),
             ("read_timeout", "2500ms"),
