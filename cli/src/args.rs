@@ -1,14 +1,22 @@
 //! Every setting: a flag, a variable `SKEP_…`, a default, and a line that says what it is for.
 
+mod swarm;
+mod values;
+mod worker;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use skep_protocol::{Backoff, DefaultNamespace, RetryCodes, Subjects};
+use skep_protocol::{DefaultNamespace, Subjects};
 use skep_provider::DockerHost;
-use skep_queue_worker::{Allowance, SubjectPattern};
 use url::Url;
 
-use crate::client::args::{CallsCommand, DeadCommand, DescribeArgs};
+use self::values::{at_least_one, bytes, default_namespace, duration, replicas, subjects};
+pub(crate) use self::{
+    swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
+    worker::WorkerArgs,
+};
+use crate::client::args::{AuditArgs, CallsCommand, DeadCommand, DescribeArgs};
 
 /// Functions as a Service for your own machines: HTTP calls, webhooks and NATS messages in, any program runs, nothing accepted is lost.
 #[derive(Debug, Parser)]
@@ -42,6 +50,8 @@ pub(crate) enum Command {
     Dead(DeadCommand),
     /// Describe a function, and what is done with a queued call of it that does not go well
     Describe(DescribeArgs),
+    /// Count all queued calls by what became of them, and name those that do not add up
+    Audit(AuditArgs),
     /// Look at this machine and its Swarm, and say what is wrong and how to mend it
     Doctor(DoctorArgs),
     /// Ask the role in this container whether it is ready; exit code 0 if it is
@@ -195,6 +205,12 @@ pub(crate) struct BusArgs {
     /// How many bytes of published work may wait to be taken up; beyond, publishers get an error
     #[arg(long, env = "SKEP_PUBLISH_BYTES", value_parser = bytes)]
     pub(crate) publish_bytes: Option<u64>,
+    /// A body of an asynchronous call, or its result, that is larger than this is stored in pieces; by default, and at most, what fits into one NATS message
+    #[arg(long, env = "SKEP_LARGE_BODY", value_parser = bytes)]
+    pub(crate) large_body: Option<u64>,
+    /// How many bytes of such bodies are kept for calls that wait, run or are dead; beyond, a call with one is refused
+    #[arg(long, env = "SKEP_BODY_BYTES", default_value = "10GiB", value_parser = bytes)]
+    pub(crate) body_bytes: u64,
     /// Servers of a NATS cluster that store each message, 1 to 5; the same for all roles
     #[arg(long, env = "SKEP_NATS_REPLICAS", default_value_t = 1, value_parser = replicas)]
     pub(crate) nats_replicas: usize,
@@ -237,64 +253,21 @@ pub(crate) struct GatewayArgs {
     /// The folder of the two basic auth files
     #[arg(long, env = "SKEP_SECRET_MOUNT_PATH", default_value = "/run/secrets")]
     pub(crate) secret_mount_path: PathBuf,
-    /// The largest body of an asynchronous call, in bytes; by default what fits into one NATS message
-    #[arg(long, env = "SKEP_ASYNC_BODY_LIMIT")]
-    pub(crate) async_body_limit: Option<usize>,
+    /// The largest body of an asynchronous call
+    #[arg(long, env = "SKEP_ASYNC_BODY_LIMIT", default_value = "1GiB", value_parser = bytes)]
+    pub(crate) async_body_limit: u64,
     /// Serve HTTPS with the certificate in this PEM file, the chain behind it; it is read again when it changes
     #[arg(long, env = "SKEP_TLS_CERT", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
     /// The private key of the certificate, in PEM
     #[arg(long, env = "SKEP_TLS_KEY", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// How often all queued calls are counted, for the metrics and the log (skep audit does it at once); 0 for never
+    #[arg(long, env = "SKEP_AUDIT_EVERY", default_value = "1h", value_parser = skep_protocol::parse_duration)]
+    pub(crate) audit_every: Duration,
     /// Route POST / with an Alexa request to the function of its intent
     #[arg(long, env = "SKEP_ALEXA_ROUTING", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
     pub(crate) alexa_routing: bool,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(crate) struct WorkerArgs {
-    /// Queued calls that run at once on one replica that sets no max_inflight of its own
-    #[arg(long, env = "SKEP_CONCURRENCY_PER_REPLICA", default_value_t = 16, value_parser = at_least_one)]
-    pub(crate) concurrency_per_replica: usize,
-    /// Queued calls of one lane that are held at once, running or waiting for a replica
-    #[arg(long, env = "SKEP_LANE_WINDOW", default_value_t = 256, value_parser = at_least_one)]
-    pub(crate) lane_window: usize,
-    /// Attempts of one queued call, the first included (annotation com.openfaas.retry.attempts)
-    #[arg(long, env = "SKEP_ATTEMPTS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    pub(crate) attempts: u64,
-    /// Statuses of an answer that are tried again; empty for none (annotation com.openfaas.retry.codes)
-    #[arg(long, env = "SKEP_RETRY_CODES", default_value = "408,429,500,502,503,504")]
-    pub(crate) retry_codes: RetryCodes,
-    /// The wait after the first attempt (annotation com.openfaas.retry.min_wait)
-    #[arg(long, env = "SKEP_RETRY_MIN_WAIT", default_value = "10s", value_parser = duration)]
-    pub(crate) retry_min_wait: Duration,
-    /// The longest wait between two attempts (annotation com.openfaas.retry.max_wait)
-    #[arg(long, env = "SKEP_RETRY_MAX_WAIT", default_value = "120s", value_parser = duration)]
-    pub(crate) retry_max_wait: Duration,
-    /// How waits grow: exponential, full or equal (with jitter), fixed (annotation skep.retry.backoff)
-    #[arg(long, env = "SKEP_RETRY_BACKOFF", default_value = "full")]
-    pub(crate) retry_backoff: Backoff,
-    /// A queued call that is older is not tried again; without it all are (annotation skep.retry.max_age)
-    #[arg(long, env = "SKEP_RETRY_MAX_AGE", value_parser = duration)]
-    pub(crate) retry_max_age: Option<Duration>,
-    /// A queued call that runs longer than this makes room in its lane; three times as long after its worker has died it is begun again
-    #[arg(long, env = "SKEP_LONG_AFTER", default_value = "60s", value_parser = duration)]
-    pub(crate) long_after: Duration,
-    /// How long a callback that fails is tried again, at most three quarters of --result-ttl; then it is a dead letter
-    #[arg(long, env = "SKEP_CALLBACK_MAX_AGE", default_value = "1h", value_parser = duration)]
-    pub(crate) callback_max_age: Duration,
-    /// How long one callback request may take
-    #[arg(long, env = "SKEP_CALLBACK_TIMEOUT", default_value = "30s", value_parser = duration)]
-    pub(crate) callback_timeout: Duration,
-    /// Where callbacks may go beside public addresses: networks, addresses, host names (hook.internal, *.internal), loopback, private; separated by commas
-    #[arg(long, env = "SKEP_CALLBACK_ALLOW", value_delimiter = ',')]
-    pub(crate) callback_allow: Option<Vec<Allowance>>,
-    /// Subjects that callbacks to nats://SUBJECT may be published to; separated by commas
-    #[arg(long, env = "SKEP_CALLBACK_SUBJECTS", value_delimiter = ',', default_value = "callback.>")]
-    pub(crate) callback_subjects: Vec<SubjectPattern>,
-    /// Sign callbacks (Standard Webhooks) with the keys of this file: one whsec_… a line
-    #[arg(long, env = "SKEP_CALLBACK_KEY_FILE")]
-    pub(crate) callback_key_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -305,69 +278,6 @@ pub(crate) struct ProviderArgs {
     /// The fwatchdog program; by default the one beside skep, or on PATH
     #[arg(long, env = "SKEP_WATCHDOG")]
     pub(crate) watchdog: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum SwarmCommand {
-    /// Check the Swarm, deploy the stack, and wait until all of it is healthy
-    ///
-    /// Run it on a manager. It says what it finds and what it will do before it does it, and again it updates what has
-    /// changed: other settings, or an image of another tag. It runs `docker stack deploy` with the docker-compose.yml that
-    /// this program carries.
-    #[command(after_help = UP_EXAMPLES)]
-    Up(SwarmUpArgs),
-    /// Remove the functions and the stack, and wait until they are gone
-    Down(SwarmDownArgs),
-}
-
-const UP_EXAMPLES: &str = "Examples:
-  skep swarm up --dry-run                       look and tell, change nothing
-  skep swarm up --init                          turn Swarm on first, if it is off
-  skep swarm up --gateways 3 --workers 6        a gateway on each of three nodes
-  skep swarm up --image registry:5000/skep:1    an image that every node can pull";
-
-#[derive(Debug, Args)]
-pub(crate) struct SwarmUpArgs {
-    /// The stack's name; functions are on the network NAME_functions
-    #[arg(long, env = "SKEP_STACK", default_value = "skep")]
-    pub(crate) name: String,
-    /// The image of all roles
-    #[arg(long, env = "SKEP_IMAGE", default_value = "skep/skep:latest")]
-    pub(crate) image: String,
-    /// The gateway's port on its nodes
-    #[arg(long, env = "SKEP_PORT", default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) port: u16,
-    /// How many gateways; one to a node at most
-    #[arg(long, env = "SKEP_GATEWAYS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) gateways: u32,
-    /// How many queue-workers
-    #[arg(long, env = "SKEP_WORKERS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) workers: u32,
-    /// Leave out Prometheus and Alertmanager, and with them scaling by load
-    #[arg(long)]
-    pub(crate) without_prometheus: bool,
-    /// Turn Swarm on (docker swarm init) if it is off
-    #[arg(long)]
-    pub(crate) init: bool,
-    /// Only look, and say what would be done
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// How long to wait until everything is healthy
-    #[arg(long, default_value = "180s", value_parser = duration)]
-    pub(crate) wait: Duration,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SwarmDownArgs {
-    /// The stack's name
-    #[arg(long, env = "SKEP_STACK", default_value = "skep")]
-    pub(crate) name: String,
-    /// Remove the volumes and secrets too: queued calls and results are gone with them
-    #[arg(long)]
-    pub(crate) volumes: bool,
-    /// How long to wait until everything is gone
-    #[arg(long, default_value = "180s", value_parser = duration)]
-    pub(crate) wait: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -395,49 +305,4 @@ pub(crate) struct GuardArgs {
     pub(crate) parent: u32,
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     pub(crate) program: Vec<std::ffi::OsString>,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration = skep_protocol::parse_duration(text).map_err(|error| error.to_string())?;
-    if duration.is_zero() {
-        return Err("must be more than nothing".to_owned());
-    }
-    Ok(duration)
-}
-
-/// A number with a unit, or of bytes.
-fn bytes(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit: u64 = match &text[digits.len()..] {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        _ => return Err("its unit must be B, KB, MB, GB, KiB, MiB or GiB".to_owned()),
-    };
-    let number: u64 =
-        digits.trim().parse().map_err(|_| "must be a whole number with a unit, like 512MiB".to_owned())?;
-    number.checked_mul(unit).filter(|&bytes| bytes > 0).ok_or_else(|| "is out of range".to_owned())
-}
-
-fn replicas(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|replicas| (1..=5).contains(replicas)).ok_or_else(|| "must be from 1 to 5".to_owned())
-}
-
-fn subjects(text: &str) -> Result<Subjects, String> {
-    Subjects::new(text).map_err(|error| error.to_string())
-}
-
-fn default_namespace(text: &str) -> Result<DefaultNamespace, String> {
-    text.parse().map_err(|error: skep_protocol::NameError| error.to_string())
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err("must be a whole number from 1".to_owned()),
-        Ok(number) => Ok(number),
-    }
 }

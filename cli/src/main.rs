@@ -56,6 +56,7 @@ fn start(cli: Cli) -> Result<()> {
             Command::Calls(command) => client::calls(command).await,
             Command::Dead(command) => client::dead(command).await,
             Command::Describe(args) => client::describe(args).await,
+            Command::Audit(args) => client::audit(args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Healthcheck(args) => healthcheck::run(args).await,
             Command::Guard(_) => Ok(()),

@@ -196,6 +196,8 @@ pub(crate) async fn connect(
             records: Budget { age: args.result_ttl, bytes: args.result_bytes },
             letters: Budget { age: args.dead_ttl, bytes: args.dead_bytes },
             published: args.publish_bytes,
+            bodies: args.body_bytes,
+            large_body: args.large_body,
         },
         monitors,
     };
@@ -237,11 +239,11 @@ pub(crate) async fn run_gateway(
     dispatch: Dispatch,
     listener: TcpListener,
 ) -> Result<()> {
-    let limit = skep_gateway::async_body_limit(args.async_body_limit, bus.largest_message());
     let config = GatewayConfig {
         credentials: credentials(args)?,
-        async_body_limit: limit.map_err(|error| bad_setting("--async-body-limit", error))?,
+        async_body_limit: args.async_body_limit,
         alexa_routing: args.alexa_routing,
+        audit_every: args.audit_every,
         serve: ServeConfig { limits: HttpLimits::default(), tls: tls(args)?, drain },
         ..GatewayConfig::default()
     };
@@ -263,6 +265,7 @@ pub(crate) async fn run_worker(
         retry: Arc::new(retry_policy(args)?),
         long_after: args.long_after,
         callback_max_age: args.callback_max_age,
+        result_limit: args.async_result_limit,
         callback_timeout: args.callback_timeout,
         callback_allow: args.callback_allow.clone().unwrap_or_default(),
         callback_subjects: args.callback_subjects.clone(),

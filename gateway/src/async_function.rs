@@ -20,7 +20,7 @@ use crate::{
     Error, Result,
     app::App,
     auth::{self, Credentials},
-    body::BodyLimit,
+    body::{self, BodyLimit},
     calls,
     door::Stamp,
     function::refused,
@@ -115,7 +115,7 @@ async fn accept(
     let accepted_at = OffsetDateTime::now_utc();
     let run_at = take_run_at(&mut parts.headers, accepted_at).map_err(Error::InvalidRequest)?;
     let bus = app.require_bus().await?;
-    let body = app.gathered(&parts.headers, body, limit(app)).await?;
+    let body = body::kept(bus, &call_id, &parts.headers, body, limit(app), app.body_idle_timeout).await?;
     let invocation = Invocation {
         call_id,
         path: target.path.to_owned(),

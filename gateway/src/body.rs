@@ -1,18 +1,22 @@
-//! Bodies of requests: passed on as a stream, or gathered up to a limit; a caller that stalls is given up.
+//! Bodies of requests: passed on as a stream, gathered up to a limit, or stored as they come; a caller that stalls is given up.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, pin::Pin, time::Duration};
 
 use axum::body::{Body, HttpBody};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt, stream};
 use http::{HeaderMap, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::time::timeout;
+use http_body_util::BodyExt;
+use skep_bus::{Bus, NotKept};
+use skep_protocol::{BodyKind, CallBody, CallId};
+use tokio::time::{Instant, timeout, timeout_at};
 use tower_http::timeout::{TimeoutBody, TimeoutError};
 
 use crate::{Error, Result};
 
-/// A body that is gathered must be all there within this, however steadily it trickles.
+/// A body that is gathered must be all there within this, however steadily it trickles, and a second for so many bytes of it.
 const GATHERED_WITHIN: Duration = Duration::from_secs(300);
+const SLOWEST: u64 = 64 * 1024;
 
 /// What is read at most of a body that is refused.
 const MOST_DISCARDED: usize = 64 * 1024 * 1024;
@@ -21,7 +25,7 @@ const DISCARDED_WITHIN: Duration = Duration::from_secs(2);
 /// How much is gathered at most, and what an error says of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyLimit {
-    pub(crate) bytes: usize,
+    pub(crate) bytes: u64,
     /// Where the limit comes from, so that the reader knows what to change.
     pub(crate) origin: &'static str,
 }
@@ -39,39 +43,110 @@ where
 
 /// All of the body; of one that is too large no more than the limit is ever held.
 pub(crate) async fn gathered(headers: &HeaderMap, body: Body, limit: BodyLimit, idle: Duration) -> Result<Bytes> {
-    let too_large = || Error::BodyTooLarge { limit: limit.bytes, origin: limit.origin };
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let mut body = Box::pin(TimeoutBody::new(idle, body));
-    if announced.is_some_and(|length| length > limit.bytes as u64) {
-        discard(&mut body).await;
-        return Err(too_large());
+    let mut arriving = Arriving::begin(headers, body, limit, idle).await?;
+    let mut gathered = Vec::new();
+    let mut left = limit.bytes;
+    let mut data = arriving.data();
+    while let Some(frame) = data.try_next().await? {
+        let Some(rest) = left.checked_sub(frame.len() as u64) else {
+            drop(data);
+            return Err(arriving.too_large().await);
+        };
+        left = rest;
+        gathered.push(frame);
     }
-    match timeout(GATHERED_WITHIN, Limited::new(&mut body, limit.bytes).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            discard(&mut body).await;
-            Err(too_large())
+    Ok(match gathered.len() {
+        1 => gathered.remove(0),
+        _ => gathered.concat().into(),
+    })
+}
+
+/// The body of a call that is queued: all of it, or stored as it comes if it is large.
+pub(crate) async fn kept(
+    bus: &Bus,
+    call_id: &CallId,
+    headers: &HeaderMap,
+    body: Body,
+    limit: BodyLimit,
+    idle: Duration,
+) -> Result<CallBody> {
+    let mut arriving = Arriving::begin(headers, body, limit, idle).await?;
+    let kept = bus.keep_body(BodyKind::Request, call_id, limit.bytes, arriving.data()).await;
+    match kept {
+        Ok(kept) => Ok(kept),
+        Err(NotKept::TooLarge) => Err(arriving.too_large().await),
+        Err(NotKept::Broken(error)) => Err(error),
+        Err(NotKept::Bus(error)) => {
+            arriving.discard().await;
+            Err(error.into())
         }
-        Ok(Err(error)) if is_stalled(error.as_ref()) => Err(Error::SlowBody(idle)),
-        Ok(Err(_)) => Err(Error::BrokenBody),
-        Err(_) => Err(Error::SlowBody(GATHERED_WITHIN)),
     }
 }
 
-/// Reads some of a body that is refused: a caller that still sends does not see an answer on a connection that is closed to it.
-async fn discard<B: HttpBody + Unpin>(body: &mut B) {
-    let mut left = MOST_DISCARDED;
-    let rest = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            let length = frame.data_ref().map_or(0, Buf::remaining);
-            match left.checked_sub(length) {
-                Some(rest) => left = rest,
-                None => return,
-            }
+/// A body that is on its way.
+struct Arriving {
+    body: Pin<Box<TimeoutBody<Body>>>,
+    limit: BodyLimit,
+    idle: Duration,
+}
+
+impl Arriving {
+    /// Refuses a body at once that says it is too large.
+    async fn begin(headers: &HeaderMap, body: Body, limit: BodyLimit, idle: Duration) -> Result<Self> {
+        let arriving = Self { body: Box::pin(TimeoutBody::new(idle, body)), limit, idle };
+        let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: u64| length > limit.bytes) {
+            return Err(arriving.too_large().await);
         }
-    };
-    // The answer is the same, however much came.
-    let _ = timeout(DISCARDED_WITHIN, rest).await;
+        Ok(arriving)
+    }
+
+    /// Its data as it comes; a caller that stalls, or is too slow on the whole, is given up.
+    fn data(&mut self) -> Pin<Box<impl Stream<Item = Result<Bytes>> + use<'_>>> {
+        let (began, idle, body) = (Instant::now(), self.idle, &mut self.body);
+        Box::pin(stream::try_unfold((body, 0), move |(body, came)| async move {
+            let deadline = began + GATHERED_WITHIN + Duration::from_secs(came / SLOWEST);
+            let data = match timeout_at(deadline, data_of(body)).await {
+                Ok(Ok(Some(data))) => data,
+                Ok(Ok(None)) => return Ok(None),
+                Ok(Err(error)) if is_stalled(error.as_ref()) => return Err(Error::SlowBody(idle)),
+                Ok(Err(_)) => return Err(Error::BrokenBody),
+                Err(_) => return Err(Error::SlowBody(deadline - began)),
+            };
+            let came = came + data.len() as u64;
+            Ok(Some((data, (body, came))))
+        }))
+    }
+
+    async fn too_large(mut self) -> Error {
+        self.discard().await;
+        Error::BodyTooLarge { limit: self.limit.bytes, origin: self.limit.origin }
+    }
+
+    /// Reads some of a body that is refused: a caller that still sends does not see an answer on a connection that is closed to it.
+    async fn discard(&mut self) {
+        let mut left = MOST_DISCARDED;
+        let rest = async {
+            while let Ok(Some(data)) = data_of(&mut self.body).await {
+                match left.checked_sub(data.len()) {
+                    Some(rest) => left = rest,
+                    None => return,
+                }
+            }
+        };
+        // The answer is the same, however much came.
+        let _ = timeout(DISCARDED_WITHIN, rest).await;
+    }
+}
+
+/// The next data of a body; trailers are passed over.
+async fn data_of(body: &mut Pin<Box<TimeoutBody<Body>>>) -> Result<Option<Bytes>, skep_dispatch::BodyError> {
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether an error of a body, wherever it surfaces, began with a caller that stalled.
@@ -89,8 +164,6 @@ pub(crate) fn is_stalled(error: &(dyn StdError + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-
-    use futures_util::stream;
 
     use super::*;
 

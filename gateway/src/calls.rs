@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
+    body::Body,
     extract::State,
     response::{IntoResponse, Response},
     routing::get,
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use skep_bus::{CallFilter, Cancelled, Position};
+use skep_bus::{Bus, CallFilter, Cancelled, Position};
 use skep_protocol::{
     CallDetails, CallId, CallRecord, CallState, CallStatus, parse_duration, parse_past, without_credentials,
 };
@@ -148,7 +149,7 @@ async fn details(app: &App, mut status: CallStatus) -> Result<CallDetails> {
 
 async fn result(State(app): State<Arc<App>>, Segment(id): Segment, Queried(wait): Queried<Wait>) -> Result<Response> {
     match look(&app, &id, wait.duration()?).await? {
-        Found::Finished(record) => answer(*record),
+        Found::Finished(record) => answer_of(&app.bus, *record).await,
         Found::Open(status) => {
             let again = (header::RETRY_AFTER, HeaderValue::from_static("1"));
             Ok((StatusCode::ACCEPTED, [again], Json(shown(*status))).into_response())
@@ -207,21 +208,29 @@ pub(crate) async fn answer_within(app: &App, id: &CallId, wait: Duration) -> Opt
         }
     };
     let status = record.status.status.and_then(|status| StatusCode::from_u16(status).ok());
-    let mut response = answer(record).unwrap_or_else(IntoResponse::into_response);
+    let mut response = answer_of(&app.bus, record).await.unwrap_or_else(IntoResponse::into_response);
     if let Some(status) = status.filter(|_| response.status() == StatusCode::OK) {
         *response.status_mut() = status;
     }
     Some(response)
 }
 
+async fn answer_of(bus: &Bus, record: CallRecord) -> Result<Response> {
+    let Some(stored) = record.body.stored().cloned() else { return answer(record) };
+    let body = Body::from_stream(bus.open_body(&stored).await?);
+    let mut response = answer(record)?.map(|_| body);
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(stored.length));
+    Ok(response)
+}
+
 /// The function's answer as it was, with the same headers as a callback has; its status travels as one of them.
 fn answer(record: CallRecord) -> Result<Response> {
     let headers = record.answer_headers();
     let status = record.status;
-    if let Some(reason) = status.reason.filter(|_| record.body.is_empty()) {
+    if let Some(reason) = status.reason.filter(|_| record.body.length() == 0) {
         return Err(Error::NoResult { id: status.call_id, reason });
     }
-    let mut response = record.body.into_response();
+    let mut response = record.body.in_message().clone().into_response();
     response.headers_mut().remove(header::CONTENT_TYPE);
     response.headers_mut().extend(headers);
     Ok(response)
@@ -231,6 +240,7 @@ fn answer(record: CallRecord) -> Result<Response> {
 mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
+    use skep_protocol::CallBody;
 
     use super::*;
 
@@ -249,7 +259,7 @@ mod tests {
             reason: status.is_none().then(|| "exec format error".to_owned()),
             ..CallStatus::accepted("a-1".parse().unwrap(), "figlet", OffsetDateTime::UNIX_EPOCH)
         };
-        let body = if status.status.is_some() { Bytes::from_static(b"png") } else { Bytes::new() };
+        let body = if status.status.is_some() { Bytes::from_static(b"png").into() } else { CallBody::empty() };
         CallRecord { status, headers, body, returned: HeaderMap::new() }
     }
 

@@ -118,7 +118,8 @@ async fn show(
     Ok(Json(DeadLetterContent {
         request,
         body: STANDARD.encode(&letter.body),
-        text: std::str::from_utf8(&letter.body).ok().map(str::to_owned),
+        large_body: letter.stored_body().map(|body| body.length),
+        text: std::str::from_utf8(&letter.body).ok().filter(|_| letter.stored_body().is_none()).map(str::to_owned),
         last_answer: letter.last_answer().map(|answer| lossy(&answer)),
         info: letter.info,
     }))
@@ -130,7 +131,7 @@ async fn remove(
     Queried(Kind { kind }): Queried<Kind>,
 ) -> Result<StatusCode> {
     let letter = find(&app, &id, kind).await?;
-    app.bus.remove_letter(letter.info.sequence).await?;
+    app.bus.drop_letter(&letter).await?;
     Ok(StatusCode::OK)
 }
 

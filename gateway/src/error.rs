@@ -29,7 +29,7 @@ pub(crate) enum Error {
     #[error("the connection to NATS is down")]
     Disconnected,
     #[error("body is larger than {limit} bytes, {origin}")]
-    BodyTooLarge { limit: usize, origin: &'static str },
+    BodyTooLarge { limit: u64, origin: &'static str },
     #[error("nothing of the body came within {0:?}")]
     SlowBody(Duration),
     #[error("the request body broke off")]
@@ -64,6 +64,8 @@ pub(crate) enum Error {
     TooManyAlerts,
     #[error("too many calls are followed at once")]
     TooManyFollowers,
+    #[error("another audit is under way")]
+    AuditUnderWay,
     #[error("what was begun did not come to its end")]
     Ended(#[source] tokio::task::JoinError),
     #[error("invalid credentials")]
@@ -113,6 +115,7 @@ impl Error {
             Self::NoFunctionNamed => (StatusCode::BAD_REQUEST, "no_function_named"),
             Self::TooManyAlerts => (StatusCode::SERVICE_UNAVAILABLE, "too_many_alerts"),
             Self::TooManyFollowers => (StatusCode::SERVICE_UNAVAILABLE, "too_many_followers"),
+            Self::AuditUnderWay => (StatusCode::SERVICE_UNAVAILABLE, "audit_under_way"),
             Self::Ended(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "not_found"),

@@ -8,6 +8,7 @@ mod alert;
 mod alexa;
 mod app;
 mod async_function;
+mod audit;
 mod auth;
 mod body;
 mod calls;
@@ -43,12 +44,8 @@ use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{app::App, entrance::Entrance, metrics::HttpMetrics, queues::Queues};
-pub use crate::{
-    auth::Credentials,
-    config::{GatewayConfig, async_body_limit},
-    routes::closed_paths,
-};
+use crate::{app::App, audit::Audits, entrance::Entrance, metrics::HttpMetrics, queues::Queues};
+pub use crate::{auth::Credentials, config::GatewayConfig, routes::closed_paths};
 pub(crate) use crate::{
     error::{Error, Result},
     routes::Routes,
@@ -73,6 +70,7 @@ pub async fn run(
     tokio::join!(
         serve(listener, Entrance::new(Arc::clone(&app), routes), config.serve, draining.clone()),
         Box::pin(queues::follow(&app)),
+        audit::follow(&app, config.audit_every),
         nats::answer_requests(Arc::clone(&app), requests, draining.clone(), grace),
         async {
             shutdown.cancelled().await;
@@ -84,6 +82,7 @@ pub async fn run(
     if timeout(grace, app.tasks.wait()).await.is_err() {
         warn!("alerts were not handled within the grace period");
     }
+    app.bus.flush().await;
     Ok(())
 }
 
@@ -103,6 +102,7 @@ fn assemble(
         body_idle_timeout: config.body_idle_timeout,
         alerts: Arc::new(Semaphore::new(alert::MOST_AT_ONCE)),
         queues: Queues::register(&registry)?,
+        audits: Audits::register(&registry)?,
         followers: Arc::new(Semaphore::new(events::MOST_FOLLOWERS)),
         tasks: TaskTracker::new(),
         shutdown,

@@ -35,8 +35,11 @@ pub(crate) async fn answer_requests(
     let tasks = TaskTracker::new();
     let cut = CancellationToken::new();
     let _cut_at_the_end = cut.clone().drop_guard();
-    let begin =
-        |request, place| tasks.spawn(cut.clone().run_until_cancelled_owned(answer(Arc::clone(&app), request, place)));
+    // Boxed, because whatever takes a future by value has room for it several times.
+    let begin = |request, place| {
+        let answered = Box::pin(answer(Arc::clone(&app), request, place));
+        tasks.spawn(cut.clone().run_until_cancelled_owned(answered))
+    };
     while let Some((request, place)) = next(&mut requests, &places, &draining).await {
         begin(request, place);
     }

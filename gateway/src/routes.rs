@@ -11,7 +11,7 @@ use prometheus::Registry;
 use crate::{
     Error, alert,
     app::App,
-    async_function,
+    async_function, audit,
     auth::{self, Credentials},
     calls, dead, events, functions, logs,
     metrics::{self, HttpMetrics},
@@ -46,6 +46,7 @@ fn closed() -> Routes {
     let mut table = Routes::new();
     let resources = [
         alert::routes(),
+        audit::routes(),
         calls::routes(),
         dead::routes(),
         events::routes(),

@@ -2,24 +2,23 @@
 
 use std::{convert::Infallible, future, time::Duration};
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use skep_dispatch::{Body, Error, Function, Taker, full_body};
+use http_body_util::BodyExt;
+use skep_bus::NotKept;
+use skep_dispatch::{Body, Error, Function, Taker};
 use skep_protocol::{
-    CallRecord, CallState, CallStatus, Invocation, LastAttempt, PastAttempt, headers, without_credentials,
+    BodyKind, CallBody, CallRecord, CallState, CallStatus, Invocation, LastAttempt, PastAttempt, headers,
+    without_credentials,
 };
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::{Worker, decision::Ended};
+use crate::{Worker, body, decision::Ended};
 
 /// A call that runs longer than this is announced, so that its state can be asked for.
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(100);
-/// Room that a record needs beside the answer's body.
-const RECORD_HEADERS: usize = 64 * 1024;
 
 /// How one attempt ended.
 #[derive(Debug)]
@@ -36,7 +35,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub(crate) body: CallBody,
     /// What the platform has to say about it, if the function did not answer itself.
     pub(crate) reason: Option<String>,
 }
@@ -123,7 +122,8 @@ impl Attempt {
             duration_seconds: Some(self.started.elapsed().as_secs_f64()),
             ..self.running(invocation)
         };
-        let (headers, body) = answer.map(|answer| (answer.headers, answer.body)).unwrap_or_default();
+        let answer = answer.map(|answer| (answer.headers, answer.body));
+        let (headers, body) = answer.unwrap_or_else(|| (HeaderMap::new(), CallBody::empty()));
         CallRecord { status, headers, body, returned: invocation.returned_headers() }
     }
 
@@ -154,7 +154,11 @@ impl Worker {
     }
 
     async fn call(&self, function: &Function, invocation: &Invocation, attempt: &Attempt) -> Outcome {
-        let request = match request(invocation, attempt) {
+        let body = match body::streamed(&self.bus, &invocation.body).await {
+            Ok(body) => body,
+            Err(error) => return Outcome::Failed { reason: format!("its body cannot be read: {}", error.chain()) },
+        };
+        let request = match request(invocation, attempt, body) {
             Ok(request) => request,
             Err(error) => {
                 return Outcome::Failed { reason: format!("the request cannot be built: {error}") };
@@ -174,20 +178,22 @@ impl Worker {
         if let Some(outcome) = of_platform(function, &parts) {
             return outcome;
         }
-        let limit = self.bus.largest_message().saturating_sub(invocation_size(invocation) + RECORD_HEADERS);
+        let limit = self.config.result_limit;
         // Boxed, because the compiler cannot show otherwise that a future over a boxed error is `Send`.
-        match Limited::new(body, limit).collect().boxed().await {
-            Ok(body) => Outcome::Answered(Answer {
-                status: parts.status,
-                headers: parts.headers,
-                body: body.to_bytes(),
-                reason: None,
-            }),
-            Err(error) if error.is::<LengthLimitError>() => Outcome::Answered(Answer {
-                body: Bytes::new(),
-                ..platform_answer(parts.status, format!("the answer is larger than {limit} bytes and was not kept"))
-            }),
-            Err(error) => Outcome::Failed { reason: format!("function {} broke off: {error}", function.name) },
+        let id = &invocation.call_id;
+        match self.bus.keep_body(BodyKind::Result, id, limit, body.into_data_stream()).boxed().await {
+            Ok(body) => Outcome::Answered(Answer { status: parts.status, headers: parts.headers, body, reason: None }),
+            Err(NotKept::TooLarge) => {
+                let setting = "the limit --async-result-limit (SKEP_ASYNC_RESULT_LIMIT)";
+                let reason = format!("the answer is larger than {limit} bytes, {setting}, and was not kept");
+                Outcome::Answered(platform_answer(parts.status, reason))
+            }
+            Err(NotKept::Broken(error)) => {
+                Outcome::Failed { reason: format!("function {} broke off: {error}", function.name) }
+            }
+            Err(NotKept::Bus(error)) => {
+                Outcome::Failed { reason: format!("the answer cannot be stored: {}", error.chain()) }
+            }
         }
     }
 
@@ -225,25 +231,20 @@ fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
 }
 
 fn platform_answer(status: StatusCode, reason: String) -> Answer {
-    Answer { status, headers: HeaderMap::new(), body: Bytes::new(), reason: Some(reason) }
-}
-
-fn invocation_size(invocation: &Invocation) -> usize {
-    invocation.callback.as_ref().map_or(0, |url| url.as_str().len())
+    Answer { status, headers: HeaderMap::new(), body: CallBody::empty(), reason: Some(reason) }
 }
 
 /// The request as the contract has it: always `POST`, the stored headers, path and query.
-fn request(invocation: &Invocation, attempt: &Attempt) -> http::Result<Request<Body>> {
+fn request(invocation: &Invocation, attempt: &Attempt, body: Body) -> http::Result<Request<Body>> {
     let path = if invocation.path.is_empty() { "/" } else { &invocation.path };
     let target = match &invocation.query {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
-    let mut request = Request::post(target).body(full_body(invocation.body.clone()))?;
+    let mut request = Request::post(target).body(body)?;
     let now = OffsetDateTime::now_utc().unix_timestamp_nanos().to_string();
     *request.headers_mut() = invocation.headers.clone();
-    // The body is all there, so its length is known and said by the client.
-    request.headers_mut().remove(header::CONTENT_LENGTH);
+    request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(invocation.body.length()));
     request.headers_mut().remove(header::EXPECT);
     request.headers_mut().insert(headers::CALL_ID, HeaderValue::from_str(invocation.call_id.as_str())?);
     request.headers_mut().append(headers::START_TIME, HeaderValue::from_str(&now)?);

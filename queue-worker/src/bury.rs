@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderMap;
-use skep_bus::{DeadLetter, Delivery};
-use skep_protocol::{CallId, CallRecord, CallState, CallStatus, DeadKind, Invocation};
+use skep_bus::{DeadLetter, Delivery, KEPT_OF_ANSWER};
+use skep_protocol::{CallBody, CallId, CallRecord, CallState, CallStatus, DeadKind, Invocation};
 use time::OffsetDateTime;
 use tracing::warn;
 
@@ -17,7 +16,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 impl Worker {
     /// Buries a call of which no attempt is made any more.
     pub(crate) async fn bury_call(&self, delivery: &Delivery<Invocation>, invocation: &Invocation, reason: &str) {
-        self.bury(delivery, without_answer(invocation.status(), invocation.returned_headers()), reason).await;
+        let record = without_answer(invocation.status(), invocation.returned_headers());
+        Box::pin(self.bury(delivery, record, reason)).await;
     }
 
     /// Buries a message that is no invocation; its subject still names function and call.
@@ -26,7 +26,7 @@ impl Worker {
         let call_id = tokens.next().and_then(|id| id.parse().ok()).unwrap_or_else(CallId::generate);
         let function = tokens.next().unwrap_or_default().to_owned();
         let status = CallStatus::accepted(call_id, function, OffsetDateTime::now_utc());
-        self.bury(delivery, without_answer(status, HeaderMap::new()), reason).await;
+        Box::pin(self.bury(delivery, without_answer(status, HeaderMap::new()), reason)).await;
     }
 
     /// Stores the message and the record of its end, then acknowledges; a step that fails is done again on redelivery.
@@ -37,6 +37,7 @@ impl Worker {
         status.reason = Some(reason.to_owned());
         self.keep(&mut record);
         let status = &record.status;
+        let last_answer = self.bus.beginning_of(&record.body, KEPT_OF_ANSWER).await.unwrap_or_default();
         let letter = DeadLetter {
             kind: DeadKind::Call,
             function: &status.function,
@@ -44,7 +45,7 @@ impl Worker {
             reason,
             attempts: status.attempts,
             last_status: status.status,
-            last_answer: &record.body,
+            last_answer: &last_answer,
             headers: &delivery.headers,
             payload: &delivery.payload,
         };
@@ -63,5 +64,5 @@ impl Worker {
 }
 
 pub(crate) fn without_answer(status: CallStatus, returned: HeaderMap) -> CallRecord {
-    CallRecord { status, headers: HeaderMap::new(), body: Bytes::new(), returned }
+    CallRecord { status, headers: HeaderMap::new(), body: CallBody::empty(), returned }
 }

@@ -1,8 +1,10 @@
 //! One delivery of a call, from the permit to the ack.
+//!
+//! Thousands of these futures may be there at a time, and most of their calls go well: what is rare and large in them is boxed.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use skep_bus::{Delivery, Error, Place, Standing};
+use skep_bus::{Delivery, Error, Place, Standing, Submitted};
 use skep_dispatch::Function;
 use skep_protocol::{CallRecord, CallState, Invocation, RetryPolicy};
 use time::OffsetDateTime;
@@ -41,8 +43,10 @@ impl Worker {
             }
         };
         let cancelled = self.cancellations.watch(&invocation.call_id);
+        // In one place: whatever takes a future by value has room for it several times.
+        let run = pin!(self.run_call(&delivery, invocation));
         tokio::select! {
-            () = self.hold(&delivery, invocation, self.run_call(&delivery, invocation)) => {}
+            () = self.hold(&delivery, invocation, run) => {}
             // Its record is written already; what runs of it ends with the request that is dropped.
             () = cancelled.token.cancelled() => {
                 info!(call_id = %invocation.call_id, function = %invocation.function, "a call was cancelled");
@@ -77,9 +81,16 @@ impl Worker {
                 Decision::Done => return self.finish(delivery, invocation, &attempt, outcome).await,
                 Decision::Dead(reason) => {
                     let record = attempt.record(invocation, CallState::Dead, outcome.into_answer());
-                    return self.bury(delivery, record, &reason).await;
+                    return Box::pin(self.bury(delivery, record, &reason)).await;
                 }
-                Decision::RetryAfter(wait) => return self.retry(delivery, invocation, &attempt, &outcome, wait).await,
+                Decision::RetryAfter(wait) => {
+                    Box::pin(self.retry(delivery, invocation, &attempt, &outcome, wait)).await;
+                    // The next attempt has an answer of its own.
+                    if let Some(body) = outcome.into_answer().as_ref().and_then(|answer| answer.body.stored()) {
+                        self.bus.discard_body(&body.key);
+                    }
+                    return;
+                }
                 Decision::WaitFor(wait) => tokio::select! {
                     () = sleep(wait) => {}
                     () = self.shutdown.cancelled() => return delivery.give_back(&self.bus, invocation, wait).await,
@@ -109,7 +120,7 @@ impl Worker {
             }
             let in_lane = delivery.place != Place::Backlog;
             if in_lane && self.has_to_stand_back(&function, delivery.place) {
-                self.set_aside(delivery, invocation, Cause::Crowd).await;
+                Box::pin(self.set_aside(delivery, invocation, Cause::Crowd)).await;
                 return None;
             }
             let patience = if in_lane { IN_LANE } else { IN_BACKLOG };
@@ -124,7 +135,7 @@ impl Worker {
                 // The slot may be one of a replica that came while we waited.
                 Some(slot) => return Some((self.dispatch.registry().get(&function.name).unwrap_or(function), slot)),
                 None if in_lane => {
-                    self.set_aside(delivery, invocation, Cause::NoSlot).await;
+                    Box::pin(self.set_aside(delivery, invocation, Cause::NoSlot)).await;
                     return None;
                 }
                 None => {}
@@ -221,9 +232,13 @@ impl Worker {
         let state = if is_good { CallState::Succeeded } else { CallState::Failed };
         let mut record = attempt.record(invocation, state, answer);
         self.keep(&mut record);
-        self.store_record(&record).await;
+        let stored = self.store_record(&record).await;
         self.metrics.count_finished(&record.status);
         delivery.ack().await;
+        // Whoever has recorded another end may have kept it as a dead letter.
+        if let (Submitted::Accepted, Some(body)) = (stored, invocation.body.stored()) {
+            self.bus.discard_body(&body.key);
+        }
     }
 
     /// Notes how long a record is kept, where the function says so.
@@ -234,15 +249,15 @@ impl Worker {
     }
 
     /// Stores a record, however long the bus is away: the result exists nowhere else.
-    pub(crate) async fn store_record(&self, record: &CallRecord) {
+    pub(crate) async fn store_record(&self, record: &CallRecord) -> Submitted {
         let mut pause = Duration::from_millis(100);
         loop {
             let error = match self.bus.store_record(record).await {
                 Ok(stored) => {
-                    if stored == skep_bus::Submitted::Duplicate {
+                    if stored == Submitted::Duplicate {
                         info!(call_id = %record.status.call_id, "this call has its record already; the first one stays");
                     }
-                    return;
+                    return stored;
                 }
                 Err(error) => error,
             };

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod backlog;
+mod body;
 mod bury;
 mod call;
 mod callback;
@@ -38,6 +39,8 @@ pub struct WorkerConfig {
     pub concurrency_per_replica: usize,
     /// Calls of one lane that this worker holds at once, running or waiting for a replica.
     pub lane_window: usize,
+    /// The largest answer that is kept, in bytes.
+    pub result_limit: u64,
     /// When calls are run again, unless their function says otherwise.
     pub retry: Arc<RetryPolicy>,
     /// A call that runs longer than this leaves its lane.
@@ -104,6 +107,7 @@ pub async fn run(
     tasks.spawn(ingest::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(housekeeping::run(Arc::clone(&worker)));
+    tasks.spawn(housekeeping::remove_orphans(Arc::clone(&worker)));
     tasks.spawn(peers::run(Arc::clone(&worker)));
     tasks.spawn(slots::follow(Arc::clone(&worker)));
     info!(lanes = LANES, "queue-worker is pulling");

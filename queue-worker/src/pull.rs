@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use skep_bus::{Delivery, Queue, Result};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 /// Deliveries that one pull asks for at most.
 const BATCH: usize = 256;
+/// Deliveries end in groups, for their results are stored together; so long a pull waits until a group has made room.
+const GATHER: Duration = Duration::from_millis(2);
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// How a queue is read.
@@ -42,7 +44,8 @@ impl Puller {
                 let Ok(permit) = Arc::clone(&window).acquire_owned().await else {
                     return;
                 };
-                let handled = handle(delivery);
+                // Boxed, so that it is handed on in place.
+                let handled = Box::pin(handle(delivery));
                 self.tasks.spawn(async move {
                     handled.await;
                     drop(permit);
@@ -51,13 +54,17 @@ impl Puller {
         }
     }
 
-    /// Waits for room in the window, then for as many deliveries as it has room for.
+    /// Waits for room in the window, a moment longer for more of it, and then for as many deliveries as it has room for.
     async fn next<T>(&self, queue: &mut Queue<T>, window: &Semaphore) -> Result<Vec<Delivery<T>>> {
-        let first = tokio::select! {
-            first = window.acquire() => first,
-            () = self.shutdown.cancelled() => return Ok(Vec::new()),
+        let many = u32::try_from(self.window / 4).unwrap_or(u32::MAX);
+        let room = async {
+            drop(window.acquire().await);
+            drop(timeout(GATHER, window.acquire_many(many)).await);
         };
-        drop(first);
+        tokio::select! {
+            () = room => {}
+            () = self.shutdown.cancelled() => return Ok(Vec::new()),
+        }
         queue.next(window.available_permits().min(BATCH), &self.shutdown).await
     }
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{AckKind, consumer::PullConsumer};
+use async_nats::jetstream::AckKind;
 use futures_util::StreamExt;
-use skep_protocol::{FunctionName, lane_of};
 
 use crate::{
     harness::{Function, Roles, Site, wait_for, wait_until},
@@ -15,16 +14,11 @@ async fn messages(site: &Site, stream: &str) -> u64 {
     nats::stream(site, stream).await.get_info().await.unwrap().state.messages
 }
 
-async fn lane(site: &Site, function: &str) -> Option<PullConsumer> {
-    let lane = format!("lane-{}", lane_of(&function.parse::<FunctionName>().unwrap()));
-    nats::stream(site, "SKEP_INVOKE").await.get_consumer(&lane).await.ok()
-}
-
 /// Takes the one call of a lane so often and gives it back each time, as a worker does that has no place for it.
 ///
 /// For the server it is the same whether a worker gives a call back or dies: it hands it out once more.
 async fn hand_out(site: &Site, function: &str, times: usize) {
-    let consumer = lane(site, function).await.unwrap();
+    let consumer = nats::lane(site, function).await.unwrap();
     for _ in 0..times {
         let pulled = consumer.batch().max_messages(1).expires(Duration::from_secs(60)).messages().await;
         let message = pulled.unwrap().next().await.unwrap().unwrap();
@@ -35,8 +29,7 @@ async fn hand_out(site: &Site, function: &str, times: usize) {
 /// Queues a call while no worker is there.
 async fn queued() -> (Roles, String) {
     let mut roles = Roles::start([Function::gated()]).await;
-    wait_until("its lane is open", async || lane(&roles.site, "gated").await.is_some()).await;
-    roles.worker.kill();
+    nats::lane_without_worker(&mut roles, "gated").await;
     let id = roles.gateway.queue("gated", "x").await;
     (roles, id)
 }

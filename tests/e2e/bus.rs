@@ -18,22 +18,30 @@ use crate::{
     nats,
 };
 
-const HOUR: Budget = Budget { age: Duration::from_secs(3600), bytes: 1 << 30 };
+pub(crate) const HOUR: Budget = Budget { age: Duration::from_secs(3600), bytes: 1 << 30 };
 
 pub(crate) async fn start() -> (Site, Program, Bus) {
     let site = Site::new([]);
     let server = site.start_nats().await;
+    let bus = connect(&site).await;
+    (site, server, bus)
+}
+
+pub(crate) async fn connect(site: &Site) -> Bus {
+    connect_with(site, HOUR).await
+}
+
+pub(crate) async fn connect_with(site: &Site, letters: Budget) -> Bus {
     let config = BusConfig {
         url: site.nats_url.clone(),
         subjects: Subjects::default(),
         default_namespace: DefaultNamespace::default(),
         name: "test".to_owned(),
         patience: Duration::from_secs(60),
-        kept: Kept { replicas: 1, records: HOUR, letters: HOUR, published: None },
+        kept: Kept { replicas: 1, records: HOUR, letters, published: None, bodies: 1 << 30, large_body: None },
         monitors: Monitors::At(Vec::new()),
     };
-    let bus = Bus::connect(&config).await.unwrap();
-    (site, server, bus)
+    Bus::connect(&config).await.unwrap()
 }
 
 pub(crate) fn invocation(function: &str, id: &str) -> Invocation {
@@ -44,7 +52,7 @@ pub(crate) fn invocation(function: &str, id: &str) -> Invocation {
         path: String::new(),
         query: None,
         headers: HeaderMap::new(),
-        body: Bytes::from_static(b"body"),
+        body: Bytes::from_static(b"body").into(),
         callback: None,
         accepted_at: OffsetDateTime::now_utc(),
         has_callers_id: false,
@@ -61,7 +69,7 @@ pub(crate) fn record(id: &CallId, body: &'static str) -> CallRecord {
     CallRecord {
         status,
         headers: HeaderMap::new(),
-        body: Bytes::from_static(body.as_bytes()),
+        body: Bytes::from_static(body.as_bytes()).into(),
         returned: HeaderMap::new(),
     }
 }
@@ -76,8 +84,12 @@ pub(crate) async fn take(bus: &Bus, function: &str, count: usize) -> Vec<Deliver
 }
 
 pub(crate) async fn queued(site: &Site) -> u64 {
+    messages_of(site, "SKEP_INVOKE").await
+}
+
+pub(crate) async fn messages_of(site: &Site, stream: &str) -> u64 {
     let jetstream = jetstream::new(nats::client(site).await);
-    jetstream.get_stream("SKEP_INVOKE").await.unwrap().cached_info().state.messages
+    jetstream.get_stream(stream).await.unwrap().cached_info().state.messages
 }
 
 #[tokio::test]
@@ -109,7 +121,7 @@ async fn the_first_record_of_a_call_stays() {
     assert!(bus.record(&id).await.unwrap().is_none());
     assert_eq!(bus.store_record(&record(&id, "first")).await.unwrap(), Submitted::Accepted);
     assert_eq!(bus.store_record(&record(&id, "second")).await.unwrap(), Submitted::Duplicate);
-    assert_eq!(bus.record(&id).await.unwrap().unwrap().body, "first");
+    assert_eq!(bus.record(&id).await.unwrap().unwrap().body.in_message(), "first");
 }
 
 #[tokio::test]
@@ -122,7 +134,7 @@ async fn a_record_that_comes_later_ends_the_wait() {
     };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let (found, ()) = tokio::join!(bus.wait_for_record(&id, deadline), later);
-    assert_eq!(found.unwrap().unwrap().body, "late");
+    assert_eq!(found.unwrap().unwrap().body.in_message(), "late");
     let never: CallId = "never".parse().unwrap();
     assert!(bus.wait_for_record(&never, tokio::time::Instant::now()).await.unwrap().is_none());
 }
@@ -181,7 +193,7 @@ async fn what_is_given_back_comes_again_and_what_is_held_does_not() {
 async fn a_full_stream_and_a_large_message_are_told_apart() {
     let (site, _server, bus) = start().await;
     let mut large = invocation("f", "large");
-    large.body = vec![0; bus.largest_message() + 1].into();
+    large.body = Bytes::from(vec![0; bus.largest_message() + 1]).into();
     assert!(matches!(bus.submit(&large).await, Err(Error::TooLarge { .. })));
 
     let jetstream = jetstream::new(nats::client(&site).await);

@@ -1,11 +1,13 @@
 //! Waiting and moving on the bus: a step that is done twice, by whoever, makes one call.
 
+use std::time::Duration;
+
 use skep_bus::{Delivery, Submitted};
 use skep_protocol::{CallState, Invocation, LastAttempt};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{invocation, queued, record, start, take};
+use crate::bus::{invocation, messages_of, queued, record, start, take};
 
 fn after_attempt(id: &str, number: u64, wait: time::Duration) -> Invocation {
     let next_at = OffsetDateTime::now_utc() + wait;
@@ -43,7 +45,7 @@ async fn a_call_that_is_moved_twice_is_in_its_lane_once() {
     first.ack().await;
     let second = take(&bus, "f", 1).await.remove(0);
     let read = second.content.as_ref().unwrap();
-    assert_eq!((read.attempts(), &read.body[..]), (1, &b"body"[..]));
+    assert_eq!((read.attempts(), &read.body.in_message()[..]), (1, &b"body"[..]));
     assert_eq!(read.last_attempt.as_ref().unwrap().reason, "the function answered 500");
 }
 
@@ -61,4 +63,25 @@ async fn an_attempt_that_is_behind_does_not_replace_a_later_one() {
     bus.store_record(&record(&id, "done")).await.unwrap();
     assert_eq!(bus.delay(&after_attempt("b", 1, time::Duration::HOUR)).await.unwrap(), Submitted::Duplicate);
     assert_eq!(bus.call_status(&id).await.unwrap().unwrap().state, CallState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_run_that_takes_long_does_not_replace_a_later_attempt_that_is_due() {
+    let (site, _server, bus) = start().await;
+    let call = invocation("f", "a");
+    bus.submit(&call).await.unwrap();
+    // Two workers have it, as when one of them stood still for too long.
+    let stalled = take(&bus, "f", 1).await.remove(0);
+    let next = after_attempt("a", 1, time::Duration::milliseconds(100));
+    assert_eq!(bus.delay(&next).await.unwrap(), Submitted::Accepted);
+    let moved = due(&bus).await;
+
+    let (long_after, lasts) = (Duration::from_millis(50), Duration::from_millis(200));
+    stalled.hold_call(&bus, &call, long_after, tokio::time::sleep(lasts)).await;
+    let waiting = messages_of(&site, "SKEP_DELAYED").await;
+    assert_eq!(waiting, 1, "the one whose time has come, and no schedule of an earlier attempt");
+    bus.requeue(moved.content.as_ref().unwrap(), moved.stored_at()).await.unwrap();
+    moved.ack().await;
+    let second = take(&bus, "f", 1).await.remove(0);
+    assert_eq!(second.content.as_ref().unwrap().attempts(), 1);
 }

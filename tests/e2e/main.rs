@@ -3,6 +3,7 @@
 
 mod accept;
 mod accounts;
+mod audit;
 mod batches;
 mod broken_off;
 mod broker_away;
@@ -24,6 +25,8 @@ mod github;
 mod harness;
 mod headers;
 mod lanes;
+mod large_bodies;
+mod large_results;
 mod limits;
 mod logs;
 mod long_calls;
@@ -42,6 +45,7 @@ mod routing;
 mod scaling;
 mod secrets;
 mod settings;
+mod standing;
 mod storm;
 mod streaming;
 mod sync;

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, jetstream};
+use async_nats::{
+    HeaderMap,
+    jetstream::{self, consumer::PullConsumer},
+};
+use skep_protocol::{FunctionName, lane_of};
 
-use crate::harness::{DEADLINE, Function, Platform, Receiver, Site, wait_for};
+use crate::harness::{DEADLINE, Function, Platform, Receiver, Roles, Site, wait_for, wait_until};
 
 pub(crate) async fn client(site: &Site) -> async_nats::Client {
     let servers: Vec<&str> = site.nats_url.split(',').collect();
@@ -14,6 +18,20 @@ pub(crate) async fn client(site: &Site) -> async_nats::Client {
 /// A stream of the platform, looked at from outside.
 pub(crate) async fn stream(site: &Site, name: &str) -> jetstream::stream::Stream {
     jetstream::new(client(site).await).get_stream(name).await.unwrap()
+}
+
+/// The lane of a function, once a worker has opened it.
+pub(crate) async fn lane(site: &Site, function: &str) -> Option<PullConsumer> {
+    let lane = format!("lane-{}", lane_of(&function.parse::<FunctionName>().unwrap()));
+    stream(site, "SKEP_INVOKE").await.get_consumer(&lane).await.ok()
+}
+
+/// Kills the worker and returns the lane of a function, once it is open and the server knows that nobody asks there.
+pub(crate) async fn lane_without_worker(roles: &mut Roles, function: &str) -> PullConsumer {
+    let mut lane = wait_for("its lane is open", async || lane(&roles.site, function).await).await;
+    roles.worker.kill();
+    wait_until("nobody asks for its calls", async || lane.info().await.unwrap().num_waiting == 0).await;
+    lane
 }
 
 /// Publishes work and waits for the server's acknowledgement.

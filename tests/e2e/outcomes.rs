@@ -24,7 +24,8 @@ async fn a_call_id_of_another_function_is_refused_while_queued_and_once_recorded
 
 #[tokio::test]
 async fn an_answer_too_large_to_keep_is_told_and_not_shown_as_empty() {
-    let platform = Platform::start([Function::new("much", "head -c 9000000 /dev/zero")]).await;
+    let arguments = ["--async-result-limit", "8MB"];
+    let platform = Platform::start_with(&arguments, [Function::new("much", "head -c 9000000 /dev/zero")]).await;
     let receiver = Receiver::start().await;
     let request = platform.gateway.post("/async-function/much").header("X-Callback-Url", &receiver.url);
     let id = answer_to(request).await.header("x-call-id").to_owned();
@@ -81,7 +82,7 @@ async fn credentials_of_a_callback_are_used_and_not_shown() {
 
 #[tokio::test]
 async fn a_client_that_sends_too_much_still_sees_why_it_is_refused() {
-    let platform = Platform::start([Function::cat()]).await;
+    let platform = Platform::start_with(&["--async-body-limit", "8MB"], [Function::cat()]).await;
     for _ in 0..5 {
         let request = platform.gateway.post("/async-function/cat").body(vec![0_u8; 9_000_000]);
         let answer = answer_to(request).await;
@@ -107,10 +108,9 @@ async fn finished_calls_are_not_run_again_when_nats_forgets_their_acks() {
     })
     .await;
     platform.gateway.finished("after").await;
-    let stream = crate::nats::stream(&platform.site, "SKEP_INVOKE").await;
-    let lane = format!("lane-{}", skep_protocol::lane_of(&"counted".parse().unwrap()));
+    let mut lane = crate::nats::lane(&platform.site, "counted").await.unwrap();
     wait_until("the lane is empty", async || {
-        let info = stream.consumer_info(&lane).await.unwrap();
+        let info = lane.info().await.unwrap();
         info.num_pending == 0 && info.num_ack_pending == 0
     })
     .await;

@@ -78,6 +78,11 @@ async fn nothing_accepted_is_lost_in_a_storm() {
     .await;
     check_callbacks(&receiver);
     assert_eq!(nats::stream(&roles.site, "SKEP_DEAD").await.get_info().await.unwrap().state.messages, 0);
+    let audit = roles.site.client(&["audit", "--json"]).await;
+    assert_eq!(audit.code, Some(0), "all adds up: {audit:?}");
+    let report: Value = serde_json::from_str(&audit.stdout).unwrap();
+    let counted = &report["functions"][0];
+    assert_eq!((&counted["accepted"], &counted["succeeded"]), (&accepted.len().into(), &accepted.len().into()));
     tell(&roles, &accepted, &blows);
 }
 

@@ -235,6 +235,12 @@ pub(crate) struct DescribeArgs {
     pub(crate) client: ClientArgs,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
 fn gateway(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}; write http://HOST:PORT"))?;
     if matches!(url.scheme(), "http" | "https") && url.host().is_some() {

@@ -62,7 +62,7 @@ async fn show(args: DeadShowArgs) -> Result<()> {
     if api.as_json {
         return print_json(&letter);
     }
-    let DeadLetterContent { info, request, body, text, last_answer } = letter;
+    let DeadLetterContent { info, request, body, large_body, text, last_answer } = letter;
     let request_of = |part: fn(&DeadRequest) -> String| request.as_ref().map(part).unwrap_or_default();
     table::print_facts([
         ("call", info.call_id.to_string()),
@@ -83,9 +83,10 @@ async fn show(args: DeadShowArgs) -> Result<()> {
         output::line("\nHeaders");
         table::print_facts(request.headers);
     }
-    let bytes = STANDARD.decode(&body).map_or(0, |bytes| bytes.len());
+    let bytes = large_body.unwrap_or_else(|| STANDARD.decode(&body).map_or(0, |bytes| bytes.len() as u64));
     output::line(format_args!("\nBody, {bytes} bytes"));
-    output::line(text.map_or_else(|| "(no text; --json has it in base64)".to_owned(), |text| table::harmless(&text)));
+    let untold = if large_body.is_some() { "(too large to be shown)" } else { "(no text; --json has it in base64)" };
+    output::line(text.map_or_else(|| untold.to_owned(), |text| table::harmless(&text)));
     if let Some(answer) = last_answer {
         output::line(format_args!("\nLast answer\n{}", table::harmless(&answer)));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use skep_protocol::{CallEvent, CallNews};
 
-use super::{api::Api, args::CallEventsArgs, calls::more, table};
+use super::{api::Api, args::CallEventsArgs, calls::more, lines::Lines, table};
 use crate::{
     failure::{Failure, Result},
     output,
@@ -24,20 +24,12 @@ pub(super) async fn run(args: CallEventsArgs) -> Result<()> {
             api.get(&["events"]).query(&function)
         }
     };
-    let mut response = api.send(request.timeout(LONGEST_STREAM)).await?;
-    let mut received = Vec::new();
+    let mut lines = Lines::of(api.send(request.timeout(LONGEST_STREAM)).await?, LONGEST_LINE);
     let mut has_ended = false;
-    while let Some(chunk) = response.chunk().await.map_err(|error| api.unreachable(&error))? {
-        received.extend_from_slice(&chunk);
-        while let Some(end) = received.iter().position(|&byte| byte == b'\n') {
-            let line: Vec<u8> = received.drain(..=end).collect();
-            // What is not data says the same again, or that the stream is there.
-            let Some(data) = line.strip_prefix(b"data: ") else { continue };
-            has_ended = print(data, api.as_json).is_some_and(|event| event.event.is_end());
-        }
-        if received.len() > LONGEST_LINE {
-            return Err(api.stranger("a line of the stream has no end"));
-        }
+    while let Some(line) = lines.next(&api).await? {
+        // What is not data says the same again, or that the stream is there.
+        let Some(data) = line.strip_prefix(b"data: ") else { continue };
+        has_ended = print(data, api.as_json).is_some_and(|event| event.event.is_end());
     }
     if has_ended && args.id.is_some() {
         return Ok(());

@@ -1,18 +1,20 @@
-//! The commands that ask a gateway: `skep calls`, `skep dead` and `skep describe`.
+//! The commands that ask a gateway: `skep calls`, `skep dead`, `skep describe` and `skep audit`.
 //!
 //! They are clients of its HTTP API and of nothing else, so they work from any machine that reaches it.
 
 mod api;
 pub(crate) mod args;
+mod audit;
 mod calls;
 mod dead;
 mod describe;
 mod events;
+mod lines;
 mod table;
 
 use serde::Serialize;
 
-pub(crate) use self::{calls::run as calls, dead::run as dead, describe::run as describe};
+pub(crate) use self::{audit::run as audit, calls::run as calls, dead::run as dead, describe::run as describe};
 use crate::{failure::Result, output};
 
 /// Prints what programs read.

@@ -31,7 +31,7 @@ impl Bus {
         for _ in 0..MOST_TRIES {
             let subject = self.subjects.backlog(&invocation.function, &invocation.call_id);
             let headers = wire::invocation_headers(invocation);
-            let stored = self.set_aside.store(subject.clone(), headers, invocation.body.clone()).await?;
+            let stored = self.set_aside.store(subject.clone(), headers, invocation.body.in_message().clone()).await?;
             if stored == Submitted::Accepted || invocation.attempts() == 0 {
                 return Ok(());
             }
@@ -50,8 +50,7 @@ impl Bus {
     pub fn backlog(&self, function: &FunctionName) -> Queue<Invocation> {
         let filter = self.subjects.backlog_of(function);
         let queue = Queue::new(self, "BACKLOG", function.as_str().to_owned(), filter, |message| {
-            let headers = message.headers.clone().unwrap_or_default();
-            wire::read_invocation(&headers, message.payload.clone())
+            wire::read_invocation(wire::headers(message), message.payload.clone())
         });
         queue.at(Place::Backlog)
     }

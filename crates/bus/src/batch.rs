@@ -24,7 +24,7 @@ use crate::{
 const MOST_WAITING: usize = 8192;
 /// Messages of one batch; the server takes 1,000.
 const MOST_TOGETHER: usize = 500;
-/// Bytes of one batch; a larger message goes alone.
+/// Bytes of one flight; a message that is larger by itself goes alone.
 const MOST_BYTES: usize = 1024 * 1024;
 /// How long those that have gathered wait for more.
 const WINDOW: Duration = Duration::from_micros(1500);
@@ -64,13 +64,14 @@ impl Batcher {
 
 /// One flight is on its way at a time: the server works on one batch after the other, and what that costs depends little on its size.
 async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
+    // What has come and has no place yet.
     let (mut costs, mut came) = (Costs::default(), Vec::new());
     // As many as went last are likely to come again.
     let (mut expected, mut planned) = (1, 1);
     let mut next = Flight::new(&publisher, false);
     loop {
         if next.size() == 0 {
-            if entries.recv_many(&mut came, MOST_TOGETHER).await == 0 {
+            if came.is_empty() && entries.recv_many(&mut came, MOST_TOGETHER).await == 0 {
                 return;
             }
             next.add(&mut came).await;
@@ -84,7 +85,9 @@ async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
         let began = Instant::now();
         let mut flight = pin!(flying.fly(together));
         loop {
-            let room = MOST_TOGETHER.saturating_sub(next.size());
+            // What had no place in the flight before goes with this one.
+            next.add(&mut came).await;
+            let room = next.room(&came);
             tokio::select! {
                 biased;
                 () = &mut flight => break,
@@ -92,8 +95,6 @@ async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
                     // Nobody is left who could send more.
                     (&mut flight).await;
                     break;
-                } else {
-                    next.add(&mut came).await;
                 },
             }
         }
@@ -105,8 +106,8 @@ async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
 async fn gather(entries: &mut mpsc::Receiver<Entry>, came: &mut Vec<Entry>, flight: &mut Flight<'_>, expected: usize) {
     let began = Instant::now();
     let mut deadline = began + WINDOW;
-    while flight.size() < expected {
-        let room = MOST_TOGETHER.saturating_sub(flight.size());
+    while flight.size() < expected && flight.room(came) > 0 {
+        let room = flight.room(came);
         match timeout_at(deadline, entries.recv_many(came, room)).await {
             Ok(0) | Err(_) => return,
             Ok(_) => flight.add(came).await,
@@ -146,11 +147,17 @@ impl<'publisher> Flight<'publisher> {
         self.together.len() + self.alone.len()
     }
 
+    /// How many more may come; none if some have no place already.
+    fn room(&self, came: &[Entry]) -> usize {
+        if came.is_empty() { MOST_TOGETHER.saturating_sub(self.size()) } else { 0 }
+    }
+
+    /// Takes what it has room for, and leaves the rest.
     async fn add(&mut self, came: &mut Vec<Entry>) {
-        for entry in came.drain(..) {
-            let bytes = self.bytes + entry.message.size();
-            if bytes <= MOST_BYTES && self.subjects.insert(entry.message.subject.clone()) {
-                self.bytes = bytes;
+        for entry in came.drain(..fitting(self.bytes, came)) {
+            let size = entry.message.size();
+            if size <= MOST_BYTES && self.subjects.insert(entry.message.subject.clone()) {
+                self.bytes += size;
                 self.together.push(entry);
             } else {
                 self.alone.push(entry);
@@ -187,12 +194,16 @@ impl<'publisher> Flight<'publisher> {
         let together = async {
             let stored = if as_batch { self.commit().await } else { Ok(Batch::Refused) };
             match stored {
-                Ok(Batch::Stored) => self.together.into_iter().for_each(|entry| entry.tell(Ok(Submitted::Accepted))),
+                Ok(Batch::Stored) => {
+                    self.together.into_iter().for_each(|entry| tell(entry.stored, Ok(Submitted::Accepted)))
+                }
                 // One that cannot be stored stands in the way of all.
                 Ok(Batch::Refused) => one_by_one(publisher, self.together).await,
                 Err(error) => {
                     let reason = error.chain();
-                    self.together.into_iter().for_each(|entry| entry.tell(Err(Error::unavailable(reason.clone()))));
+                    self.together
+                        .into_iter()
+                        .for_each(|entry| tell(entry.stored, Err(Error::unavailable(reason.clone()))));
                 }
             }
         };
@@ -213,22 +224,53 @@ impl Entry {
     fn is_awaited(&self) -> bool {
         !self.stored.is_closed()
     }
+}
 
-    fn tell(self, what: Result<Submitted>) {
-        // Whoever asked may have gone; the message is stored all the same.
-        let _ = self.stored.send(what);
-    }
+/// How many of these have a place where so many bytes are already; those that go alone take none.
+fn fitting(mut bytes: usize, came: &[Entry]) -> usize {
+    let fits = |entry: &&Entry| {
+        let size = entry.message.size();
+        bytes += if size <= MOST_BYTES { size } else { 0 };
+        bytes <= MOST_BYTES
+    };
+    came.iter().take_while(fits).count()
 }
 
 fn batch_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }
 
+fn tell(stored: oneshot::Sender<Result<Submitted>>, what: Result<Submitted>) {
+    // Whoever asked may have gone; the message is stored all the same.
+    let _ = stored.send(what);
+}
+
 async fn one_by_one(publisher: &Publisher, entries: Vec<Entry>) {
-    let publish = |entry: Entry| async {
-        let published = publisher.publish(entry.message.clone()).await;
+    let publish = |Entry { message, stored }: Entry| async {
+        let published = publisher.publish(message).await;
         let told = |number: Option<u64>| if number.is_some() { Submitted::Accepted } else { Submitted::Duplicate };
-        entry.tell(published.map(told));
+        tell(stored, published.map(told));
     };
     join_all(entries.into_iter().map(publish)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flight_ends_at_its_bytes_and_what_is_larger_takes_no_place() {
+        let half = MOST_BYTES / 2;
+        let entries = |sizes: &[usize]| -> Vec<Entry> {
+            let entry = |size: &usize| Entry {
+                message: Message { subject: String::new(), headers: HeaderMap::new(), body: vec![0; *size].into() },
+                stored: oneshot::channel().0,
+            };
+            sizes.iter().map(entry).collect()
+        };
+        assert_eq!(fitting(0, &entries(&[half, half, 1])), 2);
+        assert_eq!(fitting(1, &entries(&[half, half])), 1);
+        assert_eq!(fitting(0, &entries(&[2 * MOST_BYTES, half, 2 * MOST_BYTES, half, 1])), 4);
+        assert_eq!(fitting(MOST_BYTES, &entries(&[1])), 0);
+    }
 }

@@ -16,9 +16,10 @@ impl Bus {
     /// What is stored of a call: its record, or its message, be it queued, waiting or running.
     pub(crate) async fn stored_status(&self, id: &CallId) -> Result<Option<CallStatus>> {
         // It may go from one place to the next between two looks, so what is found nowhere is looked for again.
-        match self.look(id).await? {
+        // Boxed, because calls of which nothing is looked up have to have room for it, too.
+        match Box::pin(self.look(id)).await? {
             Some(status) => Ok(Some(status)),
-            None => self.look(id).await,
+            None => Box::pin(self.look(id)).await,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Taking a call back: its record says so, and whoever holds it lets it go.
 
 use futures_util::{Stream, StreamExt};
-use skep_protocol::{CallId, CallRecord, CallState, CallStatus, Invocation};
+use skep_protocol::{CallBody, CallId, CallRecord, CallState, CallStatus, Invocation};
 use time::OffsetDateTime;
 
 use crate::{Bus, Error, Result, Submitted, delayed};
@@ -35,7 +35,7 @@ impl Bus {
                 ..status
             },
             headers: http::HeaderMap::new(),
-            body: bytes::Bytes::new(),
+            body: CallBody::empty(),
             returned: invocation.as_ref().map(Invocation::returned_headers).unwrap_or_default(),
         };
         if self.store_record(&record).await? == Submitted::Duplicate {
@@ -44,11 +44,15 @@ impl Bus {
         }
         // What is left of it would come to its end by the record; without it, it is not even begun.
         self.tell_cancelled(id).await?;
+        let body = invocation.as_ref().and_then(|invocation| invocation.body.stored().cloned());
         if let Some(invocation) = invocation.filter(|_| delayed.is_some()) {
             self.remove_delayed(self.subjects.delayed(&invocation.function, id)).await?;
         }
         for queued in &queued {
             self.remove_queued(queued).await?;
+        }
+        if let Some(body) = body {
+            self.discard_body(&body.key);
         }
         Ok(Cancelled::Cancelled)
     }

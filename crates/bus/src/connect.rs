@@ -16,8 +16,8 @@ use tracing::{debug, info, warn};
 use url::{Url, form_urlencoded};
 
 use crate::{
-    Error, Kept, Monitors, Result, batch::Batcher, durability::LastFound, keeper::Missed, publish::Publisher,
-    rates::Rates, streams,
+    Error, Kept, Monitors, Result, batch::Batcher, discards::Discards, durability::LastFound, ended::Ended,
+    keeper::Missed, ledger::Ledger, publish::Publisher, rates::Rates, streams,
 };
 
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
@@ -68,7 +68,10 @@ pub struct Bus {
     pub(crate) invocations: Batcher,
     pub(crate) set_aside: Batcher,
     pub(crate) finished: Batcher,
+    pub(crate) ended: Ended,
     pub(crate) rates: Rates,
+    pub(crate) ledger: Ledger,
+    pub(crate) discards: Discards,
 }
 
 impl Bus {
@@ -79,23 +82,27 @@ impl Bus {
         require_version(&client)?;
         let jetstream = context(client.clone());
         let deliveries = context(connect_client(config, &connected).await?);
-        let streams = Box::pin(ensure_streams(config, &jetstream)).await?;
+        let streams = Arc::new(Box::pin(ensure_streams(config, &jetstream)).await?);
         info!(server = client.server_info().version, "connected to NATS");
         let missed = Missed::default();
         let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone(), missed: missed.clone() };
+        let subjects = Arc::new(config.subjects.clone());
         let bus = Self {
             invocations: Batcher::start(publisher.clone()),
             set_aside: Batcher::start(publisher.clone()),
             finished: Batcher::start(publisher.clone()),
+            ended: Ended::start(client.clone(), Arc::clone(&subjects)),
             rates: Rates::default(),
+            ledger: Ledger::start(publisher.clone(), Arc::clone(&subjects)),
+            discards: Discards::start(Arc::clone(&streams), Arc::clone(&subjects)),
             publisher,
             client,
             jetstream,
             deliveries,
             connected,
-            subjects: Arc::new(config.subjects.clone()),
+            subjects,
             default_namespace: Arc::new(config.default_namespace.clone()),
-            streams: Arc::new(streams),
+            streams,
             kept: Arc::new(config.kept.clone()),
             monitors: Arc::new(config.monitors.clone()),
             found: LastFound::default(),
@@ -160,6 +167,7 @@ impl Bus {
 
     /// Sends what is still buffered, for an orderly end.
     pub async fn flush(&self) {
+        self.ledger.flush().await;
         for client in [self.client.clone(), self.deliveries.client()] {
             // At the end of a program there is nobody left to act on a failure.
             let _ = timeout(REQUEST_DEADLINE, client.flush()).await;

@@ -8,7 +8,7 @@ use skep_protocol::{CallId, DeadKind};
 use crate::{Bus, Result, Submitted, wire};
 
 /// So many bytes of the last answer are kept with a letter.
-const KEPT_OF_ANSWER: usize = 4096;
+pub const KEPT_OF_ANSWER: usize = 4096;
 
 /// A message that is given up.
 pub struct DeadLetter<'message> {

@@ -13,6 +13,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{Bus, Error, Queue, Result, Submitted, records, wire};
 
+/// Of which subjects the expected number is, where it is not the message's own (nats-server ADR-15).
+const EXPECTED_OF: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 /// Someone else changes the same call at the same time; more often than this it is not by chance.
 const MOST_TRIES: usize = 5;
 
@@ -37,7 +39,7 @@ impl Bus {
             let subject = self.subjects.delayed(&invocation.function, id);
             let replaced = delayed.filter(|message| message.subject.as_str() == subject);
             let sequence = replaced.map_or(0, |message| message.sequence);
-            if self.put_delayed(subject, invocation, due_at(invocation), sequence).await?.is_some() {
+            if self.put_delayed(invocation, due_at(invocation), subject, sequence).await?.is_some() {
                 return Ok(Submitted::Accepted);
             }
         }
@@ -47,16 +49,16 @@ impl Bus {
     /// Stores a new call that its caller wants later.
     pub(crate) async fn submit_delayed(&self, invocation: &Invocation) -> Result<Submitted> {
         let subject = self.subjects.delayed(&invocation.function, &invocation.call_id);
-        let stored = self.put_delayed(subject, invocation, due_at(invocation), 0).await?;
+        let stored = self.put_delayed(invocation, due_at(invocation), subject, 0).await?;
         Ok(if stored.is_some() { Submitted::Accepted } else { Submitted::Duplicate })
     }
 
-    /// Writes a schedule and returns its number, if the last one on its subject is still the one that is known; else `None`.
+    /// Writes a schedule and returns its number, if the last message on the subjects of `fence` is still the one that is known; else `None`.
     pub(crate) async fn put_delayed(
         &self,
-        subject: String,
         invocation: &Invocation,
         due_at: OffsetDateTime,
+        fence: String,
         known: u64,
     ) -> Result<Option<u64>> {
         let mut headers = wire::invocation_headers(invocation);
@@ -64,14 +66,15 @@ impl Bus {
         headers.insert(NATS_SCHEDULE, format!("@at {}", due_at.format(&Rfc3339).unwrap_or_default()));
         headers.insert(NATS_SCHEDULE_TARGET, self.subjects.due(&invocation.function, &invocation.call_id));
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, known.to_string());
-        self.publish(subject, headers, invocation.body.clone()).await
+        headers.insert(EXPECTED_OF, fence);
+        let subject = self.subjects.delayed(&invocation.function, &invocation.call_id);
+        self.publish(subject, headers, invocation.body.in_message().clone()).await
     }
 
     /// The queue of calls whose time has come.
     pub fn due(&self) -> Queue<Invocation> {
         Queue::new(self, "DELAYED", "due".to_owned(), self.subjects().due_all(), |message| {
-            let headers = message.headers.clone().unwrap_or_default();
-            wire::read_invocation(&headers, message.payload.clone())
+            wire::read_invocation(wire::headers(message), message.payload.clone())
         })
     }
 
@@ -80,7 +83,9 @@ impl Bus {
         let subject = self.subjects.invoke(&invocation.function, &invocation.call_id);
         for _ in 0..MOST_TRIES {
             let headers = wire::invocation_headers(invocation);
-            if self.publish_once(subject.clone(), headers, invocation.body.clone()).await? == Submitted::Accepted {
+            if self.publish_once(subject.clone(), headers, invocation.body.in_message().clone()).await?
+                == Submitted::Accepted
+            {
                 return Ok(());
             }
             match records::find(&self.streams.invoke, subject.clone()).await? {

@@ -1,7 +1,7 @@
 //! A message that was handed out and must end in exactly one ack, delayed redelivery or dead letter.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -45,7 +45,7 @@ pub struct Delivery<T> {
     published: OffsetDateTime,
     acker: Acker,
     /// Stands in for it when it runs long.
-    stand_in: Mutex<Option<StandIn>>,
+    stand_in: Mutex<Option<Arc<StandIn>>>,
 }
 
 /// When the stream and the consumer that a delivery came from were made.
@@ -100,7 +100,7 @@ impl<T> Delivery<T> {
     /// Says that it is done for good. A lost ack means one more delivery, which finds the record.
     pub async fn ack(&self) {
         match self.stand_in() {
-            Some(stand_in) => stand_in.end().await,
+            Some(stand_in) => Box::pin(stand_in.end()).await,
             None => self.tell(AckKind::Ack).await,
         }
     }
@@ -124,12 +124,12 @@ impl<T> Delivery<T> {
         }
     }
 
-    pub(crate) fn stand_in(&self) -> Option<StandIn> {
+    pub(crate) fn stand_in(&self) -> Option<Arc<StandIn>> {
         self.stand_in.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn set_stand_in(&self, stand_in: StandIn) {
-        *self.stand_in.lock().unwrap_or_else(PoisonError::into_inner) = Some(stand_in);
+        *self.stand_in.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(stand_in));
     }
 
     pub(crate) async fn tell(&self, kind: AckKind) {

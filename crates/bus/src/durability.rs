@@ -56,7 +56,7 @@ impl Bus {
 
     /// Looks up what the server does with what it stores.
     pub(crate) async fn look_at_durability(&self) -> Result<()> {
-        let streams = [&self.streams.invoke, &self.streams.delayed, &self.streams.publish];
+        let streams = [&self.streams.invoke, &self.streams.delayed, &self.streams.publish, &self.streams.requests];
         let mut infos = Vec::with_capacity(streams.len());
         for stream in streams {
             infos.push(stream.get_info().await.map_err(Error::unavailable)?);

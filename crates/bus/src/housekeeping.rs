@@ -5,9 +5,9 @@
 use std::future::ready;
 
 use async_nats::jetstream::{consumer::pull, stream::Stream};
-use skep_protocol::LANES;
+use skep_protocol::{BodyKind, DeadKind, LANES};
 
-use crate::{Bus, Error, Result, lanes, records};
+use crate::{Bus, Error, Result, discards, lanes, orphans, records, wire};
 
 /// A stream that has outgrown its budget is cut back to this share, so that it is not cut at every look.
 const CUT_TO: f64 = 0.9;
@@ -29,33 +29,105 @@ impl Bus {
             return Ok(0);
         }
         // The server removes what is below this sequence and keeps the sequence itself.
-        let purged = self.streams.invoke.purge().sequence(first_unfinished).await.map_err(Error::unavailable)?;
-        Ok(purged.purged)
+        purge(&self.streams.invoke, first_unfinished).await
     }
 
     /// Removes the oldest records and letters beyond their budgets; returns how many went. A record whose callback waits stays, and all that are younger.
     pub async fn keep_to_budgets(&self) -> Result<u64> {
         let calls = &self.streams.calls;
         let first_waiting = first_unfinished_of(calls, records::CALLBACKS, self.subjects.record_callbacks(), u64::MAX);
-        let records = cut_back(calls, self.kept.records.bytes, first_waiting).await?;
-        let letters = cut_back(&self.streams.dead, self.kept.letters.bytes, ready(Ok(u64::MAX))).await?;
-        Ok(records + letters)
+        let mut removed = 0;
+        if let Some(first) = first_within(calls, self.kept.records.bytes, first_waiting).await? {
+            // Whoever misses a record from before has to know why.
+            if let Some(kept) = records::find_after(calls, self.subjects.record_all(), first - 1).await? {
+                self.ledger.note_removed(kept.time).await?;
+            }
+            removed += purge(calls, first).await?;
+        }
+        removed += self.cut_back_large_results().await?;
+        let letters = &self.streams.dead;
+        if let Some(first) = first_within(letters, self.kept.letters.bytes, ready(Ok(u64::MAX))).await? {
+            removed += purge(letters, first).await?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes the oldest letters whose large bodies take more than the budget of letters; the bodies are found to be named by nothing then.
+    pub async fn keep_dead_bodies_to_budget(&self) -> Result<u64> {
+        let budget = self.kept.letters.bytes;
+        if self.streams.requests.get_info().await.map_err(Error::unavailable)?.state.bytes <= budget {
+            return Ok(0);
+        }
+        let mut letters = Vec::new();
+        for key in self.bodies_in(BodyKind::Request).await? {
+            let letter = records::find(&self.streams.dead, self.subjects.dead_by_id(&key.call_id)).await?;
+            let stored = letter.as_ref().and_then(|letter| wire::stored_body(&letter.headers).ok().flatten());
+            if let (Some(letter), Some(stored)) = (letter, stored.filter(|stored| stored.key == key)) {
+                letters.push((letter.sequence, stored.length));
+            }
+        }
+        letters.sort_unstable();
+        let mut bytes: u64 = letters.iter().map(|(_, length)| length).sum();
+        let mut removed = 0;
+        for (sequence, length) in letters {
+            if bytes <= budget {
+                break;
+            }
+            self.remove_letter(sequence).await?;
+            bytes -= length;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    /// Removes the oldest records that have a large result, while these take what other records have left of the budget.
+    async fn cut_back_large_results(&self) -> Result<u64> {
+        let bytes = async |stream: &Stream| Ok(stream.get_info().await.map_err(Error::unavailable)?.state.bytes);
+        let room = self.kept.records.bytes.saturating_sub(bytes(&self.streams.calls).await?);
+        if bytes(&self.streams.results).await? <= room {
+            return Ok(0);
+        }
+        let waiting = self.subjects.record_callbacks();
+        let first_waiting = first_unfinished_of(&self.streams.calls, records::CALLBACKS, waiting, u64::MAX).await?;
+        let mut removed = 0;
+        for key in self.bodies_in(BodyKind::Result).await? {
+            // One that is being stored has no record, and that of an undelivered callback is kept with its letter.
+            let record = self.find_record(&key.call_id).await?.filter(|record| orphans::names(&record.headers, &key));
+            let Some(record) = record.filter(|record| record.sequence < first_waiting) else { continue };
+            if self.letter_names(&key, DeadKind::Callback).await? {
+                continue;
+            }
+            self.ledger.note_removed(record.time).await?;
+            self.remove_message("CALLS", record.sequence).await?;
+            discards::remove(&self.streams.results, &self.subjects, &key).await?;
+            removed += 1;
+            if bytes(&self.streams.results).await? <= room {
+                break;
+            }
+        }
+        Ok(removed)
     }
 }
 
-/// Purges the oldest messages of a stream that is larger than its budget, at most up to `first_kept`.
-async fn cut_back(stream: &Stream, budget: u64, first_kept: impl Future<Output = Result<u64>>) -> Result<u64> {
+/// Of a stream that is larger than its budget the first message that is to stay, at most `first_kept`; `None` if all are.
+async fn first_within(
+    stream: &Stream,
+    budget: u64,
+    first_kept: impl Future<Output = Result<u64>>,
+) -> Result<Option<u64>> {
     let state = stream.get_info().await.map_err(Error::unavailable)?.state;
     if state.bytes <= budget || state.messages == 0 {
-        return Ok(0);
+        return Ok(None);
     }
     // As if all were of one size; what is still too much goes with the next look.
     let share = 1.0 - budget as f64 * CUT_TO / state.bytes as f64;
     let count = (state.messages as f64 * share).ceil() as u64;
     let first = (state.first_sequence + count).min(first_kept.await?);
-    if first <= state.first_sequence {
-        return Ok(0);
-    }
+    Ok((first > state.first_sequence).then_some(first))
+}
+
+/// Removes what is before a message.
+async fn purge(stream: &Stream, first: u64) -> Result<u64> {
     Ok(stream.purge().sequence(first).await.map_err(Error::unavailable)?.purged)
 }
 

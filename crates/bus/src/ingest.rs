@@ -61,7 +61,7 @@ impl Delivery<Published> {
             path: String::new(),
             query: None,
             headers: published.headers.clone(),
-            body: self.payload.clone(),
+            body: self.payload.clone().into(),
             callback,
             accepted_at: OffsetDateTime::now_utc(),
             run_at: published.run_at.clone().unwrap_or_default(),

@@ -9,8 +9,7 @@ impl Bus {
     pub fn lane(&self, lane: u32) -> Queue<Invocation> {
         let filter = self.subjects().invoke_lane(lane);
         let queue = Queue::new(self, "INVOKE", lane_name(lane), filter, |message| {
-            let headers = message.headers.clone().unwrap_or_default();
-            wire::read_invocation(&headers, message.payload.clone())
+            wire::read_invocation(wire::headers(message), message.payload.clone())
         });
         queue.at(if is_bulk(lane) { Place::BulkLane } else { Place::Lane })
     }

@@ -3,7 +3,7 @@
 use async_nats::{HeaderMap, jetstream::message::StreamMessage};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use skep_protocol::{CallId, DeadKind, DeadLetterInfo, FunctionName};
+use skep_protocol::{CallId, DeadKind, DeadLetterInfo, FunctionName, StoredBody};
 use time::OffsetDateTime;
 
 use crate::{Bus, Error, Result, looking::Looking, records, wire};
@@ -34,6 +34,11 @@ impl LetterFilter {
 }
 
 impl Letter {
+    /// The body, if it is too large for the letter.
+    pub fn stored_body(&self) -> Option<StoredBody> {
+        wire::stored_body(&self.headers).ok().flatten()
+    }
+
     /// The first bytes of the last answer, if there was one.
     pub fn last_answer(&self) -> Option<Vec<u8>> {
         STANDARD.decode(wire::text(&self.headers, wire::LAST_ANSWER)?).ok()
@@ -67,6 +72,20 @@ impl Bus {
             return Err(Error::Unreadable { subject: subject.to_string(), reason: "it names no call".to_owned() });
         };
         Ok(Some(Letter { info, body: payload, headers }))
+    }
+
+    /// Removes a letter and what belongs to it alone.
+    pub async fn drop_letter(&self, letter: &Letter) -> Result<()> {
+        self.remove_letter(letter.info.sequence).await?;
+        self.discard_body_of(letter);
+        Ok(())
+    }
+
+    /// Lets the body of a dead call go; that of a callback is the result, which has its own time.
+    pub(crate) fn discard_body_of(&self, letter: &Letter) {
+        if let (DeadKind::Call, Some(body)) = (letter.info.kind, letter.stored_body()) {
+            self.discard_body(&body.key);
+        }
     }
 
     /// Removes a letter; no error if it is gone already.

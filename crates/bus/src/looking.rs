@@ -1,4 +1,4 @@
-//! Looking through a stream, without the bodies of its messages.
+//! Looking through a stream, usually without the bodies of its messages.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use async_nats::{
         stream::Stream,
     },
 };
+use bytes::Bytes;
 use futures_util::StreamExt;
 use time::OffsetDateTime;
 use tokio::time::timeout;
@@ -26,10 +27,11 @@ pub(crate) struct Looking {
     consumer: String,
 }
 
-/// A message without its body.
+/// A message, without its body unless that was asked for.
 pub(crate) struct Seen {
     pub(crate) subject: String,
     pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
     pub(crate) published: OffsetDateTime,
     pub(crate) sequence: u64,
 }
@@ -37,12 +39,23 @@ pub(crate) struct Seen {
 impl Looking {
     /// Begins behind a place in the stream.
     pub(crate) async fn begin(stream: &Stream, subject: String, after: u64) -> Result<Self> {
-        let config = pull::OrderedConfig {
+        Self::open(stream, pull::OrderedConfig { headers_only: true, ..Self::config(subject, after) }).await
+    }
+
+    /// The same with the bodies.
+    pub(crate) async fn with_bodies(stream: &Stream, subject: String, after: u64) -> Result<Self> {
+        Self::open(stream, Self::config(subject, after)).await
+    }
+
+    fn config(subject: String, after: u64) -> pull::OrderedConfig {
+        pull::OrderedConfig {
             filter_subject: subject,
-            headers_only: true,
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after.saturating_add(1) },
             ..pull::OrderedConfig::default()
-        };
+        }
+    }
+
+    async fn open(stream: &Stream, config: pull::OrderedConfig) -> Result<Self> {
         let consumer = stream.create_consumer(config).await.map_err(Error::unavailable)?;
         let info = consumer.cached_info();
         let (left, name) = (info.num_pending, info.name.clone());
@@ -68,7 +81,8 @@ impl Looking {
         let (published, sequence) = (info.published, info.stream_sequence);
         // Some may have gone since the look began.
         self.left = self.left.saturating_sub(1).min(info.pending);
-        let headers = message.headers.clone().unwrap_or_default();
-        Ok(Some(Seen { subject: message.subject.to_string(), headers, published, sequence }))
+        let (message, _) = message.split();
+        let (subject, headers) = (message.subject.to_string(), message.headers.unwrap_or_default());
+        Ok(Some(Seen { subject, headers, body: message.payload, published, sequence }))
     }
 }

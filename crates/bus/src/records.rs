@@ -29,9 +29,10 @@ impl Bus {
             .map_err(|error| Error::Unreadable { subject: subject.clone(), reason: error.to_string() })?;
         if let Some(kept_until) = record.status.kept_until {
             let seconds = (kept_until - OffsetDateTime::now_utc()).as_seconds_f64().ceil().max(1.0);
+            self.ledger.note_brief(&record.status.function, Duration::from_secs(seconds as u64)).await?;
             headers.insert(NATS_MESSAGE_TTL, format!("{seconds}s"));
         }
-        self.finished.store(subject, headers, record.body.clone()).await
+        self.finished.store(subject, headers, record.body.in_message().clone()).await
     }
 
     /// The record of a call, if it has finished and is still kept.
@@ -70,8 +71,7 @@ impl Bus {
     pub fn callbacks(&self) -> Queue<CallRecord> {
         let filter = self.subjects().record_callbacks();
         Queue::new(self, "CALLS", CALLBACKS.to_owned(), filter, |message| {
-            let headers = message.headers.clone().unwrap_or_default();
-            wire::read_record(&headers, message.payload.clone())
+            wire::read_record(wire::headers(message), message.payload.clone())
         })
     }
 }

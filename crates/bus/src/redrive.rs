@@ -42,12 +42,16 @@ pub enum Redriven {
 impl Bus {
     /// Sends a letter on its way again.
     pub async fn redrive(&self, letter: &Letter, edit: Edit) -> Result<Redriven> {
+        let has_other_body = edit.body.is_some();
         let sent = match letter.info.kind {
             DeadKind::Call => self.redrive_call(letter, edit).await?,
             DeadKind::Callback => self.redrive_callback(letter).await?,
         };
         if matches!(sent, Redriven::Sent | Redriven::UnderWay) {
             self.remove_letter(letter.info.sequence).await?;
+            if has_other_body {
+                self.discard_body_of(letter);
+            }
         }
         Ok(sent)
     }
@@ -79,8 +83,11 @@ impl Bus {
         }
         let subject = self.subjects.invoke(&invocation.function, id);
         let headers = wire::invocation_headers(&invocation);
-        match self.publish_once(subject, headers, invocation.body.clone()).await? {
-            Submitted::Accepted => Ok(Redriven::Sent),
+        match self.publish_once(subject, headers, invocation.body.in_message().clone()).await? {
+            Submitted::Accepted => {
+                self.ledger.note(&invocation);
+                Ok(Redriven::Sent)
+            }
             Submitted::Duplicate => {
                 let queued = self.find_queued(id).await?;
                 under_way(&invocation, queued.first().map(|queued| &queued.message))
@@ -103,7 +110,7 @@ impl Bus {
         })
     }
 
-    async fn find_record(&self, id: &skep_protocol::CallId) -> Result<Option<StreamMessage>> {
+    pub(crate) async fn find_record(&self, id: &skep_protocol::CallId) -> Result<Option<StreamMessage>> {
         records::find(&self.streams.calls, self.subjects.record_by_id(id)).await
     }
 
@@ -135,7 +142,7 @@ impl Bus {
             query: None,
             callback: callback.map(|url| parse_callback(url, self.default_namespace())).transpose()?,
             headers,
-            body: letter.body.clone(),
+            body: letter.body.clone().into(),
             accepted_at: now,
             has_callers_id: true,
             run_at: None,
@@ -163,7 +170,7 @@ fn under_way(wanted: &Invocation, message: Option<&StreamMessage>) -> Result<Red
 impl Edit {
     fn apply(self, mut invocation: Invocation) -> Invocation {
         if let Some(body) = self.body {
-            invocation.body = body;
+            invocation.body = body.into();
         }
         if let Some(path) = self.path {
             invocation.path = path;

@@ -18,7 +18,6 @@ const MISSED_RENEWALS: u32 = 3;
 const MOST_GIVEN_BACK: u64 = 20;
 
 /// The schedule that stands in for a call.
-#[derive(Clone)]
 pub(crate) struct StandIn {
     bus: Bus,
     /// Its number in the delayed stream; only who knows it may change the schedule.
@@ -71,8 +70,9 @@ impl Delivery<Invocation> {
         let known = self.stand_in().map(|stand_in| stand_in.sequence);
         let leased = Invocation { begun: Some(begun), ..invocation.clone() };
         let due_at = OffsetDateTime::now_utc() + lasts;
-        let subject = bus.subjects.delayed(&invocation.function, &invocation.call_id);
-        let Some(sequence) = bus.put_delayed(subject, &leased, due_at, known.unwrap_or(0)).await? else {
+        // Where its time has come already, a schedule of an earlier state would take the place of what somebody is about to move.
+        let fence = bus.subjects.delayed_or_due(&invocation.function, &invocation.call_id);
+        let Some(sequence) = bus.put_delayed(&leased, due_at, fence, known.unwrap_or(0)).await? else {
             // Someone else has the call now, or it was cancelled; its record decides.
             debug!(call_id = %invocation.call_id, "the lease of a long call is lost");
             return Ok(());

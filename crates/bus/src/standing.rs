@@ -25,7 +25,7 @@ impl Bus {
             return Ok(Standing::ToBeRun);
         }
         let id = &invocation.call_id;
-        if self.record(id).await?.is_some() {
+        if self.ended.has(id).await? {
             return Ok(Standing::Ended);
         }
         if delivery.delivered < 2 && invocation.begun.is_none() {

@@ -6,12 +6,17 @@ use async_nats::jetstream::{
     self, kv,
     stream::{Config, DiscardPolicy, RetentionPolicy, Stream},
 };
-use skep_protocol::Subjects;
+use skep_protocol::{BodyKind, Subjects};
+use time::OffsetDateTime;
 
 use crate::{Error, Result, lease};
 
 /// So many tries of a callback are kept, the last ones.
 const MOST_TRIES: i64 = 32;
+/// Receipts are kept for so long at least, so that results that have run out are counted for a while.
+const RECEIPTS_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Bytes of receipts, the last ones: about 40 a call.
+const MOST_OF_LEDGER: i64 = 256 * 1024 * 1024;
 
 pub(crate) struct Streams {
     /// Accepted calls that are not finished.
@@ -28,6 +33,11 @@ pub(crate) struct Streams {
     pub(crate) tries: Stream,
     /// What was given up.
     pub(crate) dead: Stream,
+    /// Which calls were accepted, and what the audit has to know beside that.
+    pub(crate) ledger: Stream,
+    /// Large bodies of calls, and of their results.
+    pub(crate) requests: Stream,
+    pub(crate) results: Stream,
     /// What is deployed and where it can be reached.
     pub(crate) functions: kv::Store,
     /// The namespaces that were made.
@@ -46,6 +56,10 @@ pub struct Kept {
     pub letters: Budget,
     /// Bytes of work that was published and not taken up; what comes beyond is refused.
     pub published: Option<u64>,
+    /// Bytes of large bodies of calls; what comes beyond is refused.
+    pub bodies: u64,
+    /// A body that is larger than this is stored in pieces; without a wish, one that does not fit into a message.
+    pub large_body: Option<u64>,
 }
 
 /// What is older goes, and the oldest go when there is more.
@@ -58,7 +72,8 @@ pub struct Budget {
 /// The names of all streams, those of the buckets too.
 pub(crate) fn names(subjects: &Subjects) -> Vec<String> {
     let streams =
-        ["INVOKE", "BACKLOG", "PUBLISH", "DELAYED", "CALLS", "TRIES", "DEAD"].map(|name| subjects.stream(name));
+        ["INVOKE", "BACKLOG", "PUBLISH", "DELAYED", "CALLS", "TRIES", "DEAD", "LEDGER", "REQUESTS", "RESULTS"]
+            .map(|name| subjects.stream(name));
     let buckets = ["FUNCTIONS", "NAMESPACES", "CONTROLLER"].map(|name| format!("KV_{}", subjects.stream(name)));
     streams.into_iter().chain(buckets).collect()
 }
@@ -123,7 +138,16 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         max_messages_per_subject: MOST_TRIES,
         allow_direct: true,
         max_age: kept.records.age,
-        ..replicated
+        ..replicated.clone()
+    };
+    let ledger = Config {
+        name: subjects.stream("LEDGER"),
+        description: Some("which calls were accepted".to_owned()),
+        subjects: vec![subjects.ledger_all()],
+        allow_direct: true,
+        max_age: kept.records.age.max(RECEIPTS_FOR),
+        max_bytes: MOST_OF_LEDGER,
+        ..replicated.clone()
     };
     let dead = Config {
         name: subjects.stream("DEAD"),
@@ -132,6 +156,15 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         max_age: kept.letters.age,
         ..one_per_subject
     };
+    let pieces = |name, kind, description: &str| Config {
+        name: subjects.stream(name),
+        description: Some(description.to_owned()),
+        subjects: vec![subjects.body_all(kind)],
+        allow_direct: true,
+        ..replicated.clone()
+    };
+    let requests = pieces("REQUESTS", BodyKind::Request, "large bodies of calls, in pieces");
+    let results = pieces("RESULTS", BodyKind::Result, "large results of calls, in pieces");
     let bucket = |name, description: &str| kv::Config {
         bucket: subjects.stream(name),
         description: description.to_owned(),
@@ -142,6 +175,14 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
     let functions = bucket("FUNCTIONS", "what is deployed and where it can be reached");
     let namespaces = bucket("NAMESPACES", "the namespaces that were made");
     let controller = kv::Config { max_age: lease::RUNS_OUT_AFTER, ..bucket("CONTROLLER", "who is the controller") };
+    let ledger = ensure_stream(jetstream, ledger).await?;
+    let kept_before = jetstream.get_stream(&calls.name).await.map(|stream| stream.cached_info().config.max_age);
+    if kept_before.is_ok_and(|age| age < kept.records.age) {
+        // What has run out by now is not to be missed.
+        let removed = (OffsetDateTime::now_utc().unix_timestamp() + 1).to_string();
+        let noted = jetstream.publish(subjects.removed_records(), removed.into()).await.map_err(Error::unavailable)?;
+        noted.await.map_err(Error::unavailable)?;
+    }
     Ok(Streams {
         invoke: ensure_stream(jetstream, invoke).await?,
         backlog: ensure_stream(jetstream, backlog).await?,
@@ -150,6 +191,9 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         calls: ensure_stream(jetstream, calls).await?,
         tries: ensure_stream(jetstream, tries).await?,
         dead: ensure_stream(jetstream, dead).await?,
+        ledger,
+        requests: ensure_stream(jetstream, requests).await?,
+        results: ensure_stream(jetstream, results).await?,
         functions: jetstream.create_or_update_key_value(functions).await.map_err(Error::unavailable)?,
         namespaces: jetstream.create_or_update_key_value(namespaces).await.map_err(Error::unavailable)?,
         controller: jetstream.create_or_update_key_value(controller).await.map_err(Error::unavailable)?,

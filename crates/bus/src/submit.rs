@@ -30,19 +30,34 @@ impl Bus {
     pub async fn submit(&self, invocation: &Invocation) -> Result<Submitted> {
         let patience = if self.kept.replicas > 1 { ELECTED_WITHIN } else { REQUEST_DEADLINE };
         let give_up = Instant::now() + patience;
+        // Decided once: what is sent again must meet what may have been stored before.
+        let subject = self.lane_subject(invocation);
         let mut pause = FIRST_PAUSE;
         let mut is_first = true;
         loop {
-            match self.try_submit(invocation).await {
+            match self.try_submit(invocation, subject.clone()).await {
+                Ok(Submitted::Accepted) => {
+                    self.ledger.note(invocation);
+                    return Ok(Submitted::Accepted);
+                }
                 // It was stored before, although nobody heard of it.
-                Ok(Submitted::Duplicate) if !is_first && !invocation.has_callers_id => return Ok(Submitted::Accepted),
+                Ok(Submitted::Duplicate) if !is_first && !invocation.has_callers_id => {
+                    self.ledger.note(invocation);
+                    return Ok(Submitted::Accepted);
+                }
                 Err(error @ Error::Unavailable(_)) => {
                     if Instant::now() + pause >= give_up || !self.is_reachable().await {
                         return Err(error);
                     }
                     debug!(error = error.chain(), call_id = %invocation.call_id, "a call cannot be stored; trying again");
                 }
-                ended => return ended,
+                ended => {
+                    // The call that is there has a body of its own. What was tried before may be stored, and name this one.
+                    if let (true, Some(body)) = (is_first, invocation.body.stored()) {
+                        self.discard_body(&body.key);
+                    }
+                    return ended;
+                }
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -50,7 +65,15 @@ impl Bus {
         }
     }
 
-    async fn try_submit(&self, invocation: &Invocation) -> Result<Submitted> {
+    /// Where a call waits to be taken.
+    fn lane_subject(&self, invocation: &Invocation) -> String {
+        // An id that may come again has one place only, where the second call is refused.
+        let in_bulk = !invocation.has_callers_id && self.rates.is_often(&invocation.function);
+        let subject = if in_bulk { Subjects::invoke_in_bulk } else { Subjects::invoke };
+        subject(&self.subjects, &invocation.function, &invocation.call_id)
+    }
+
+    async fn try_submit(&self, invocation: &Invocation, subject: String) -> Result<Submitted> {
         if invocation.has_callers_id
             && let Some(known) = self.stored_status(&invocation.call_id).await?
         {
@@ -59,11 +82,8 @@ impl Bus {
         if invocation.run_at.is_some_and(|run_at| run_at > OffsetDateTime::now_utc()) {
             return self.submit_delayed(invocation).await;
         }
-        // An id that may come again has one place only, where the second call is refused.
-        let in_bulk = !invocation.has_callers_id && self.rates.is_often(&invocation.function);
-        let subject = if in_bulk { Subjects::invoke_in_bulk } else { Subjects::invoke };
-        let subject = subject(&self.subjects, &invocation.function, &invocation.call_id);
-        self.invocations.store(subject, wire::invocation_headers(invocation), invocation.body.clone()).await
+        let body = invocation.body.in_message().clone();
+        self.invocations.store(subject, wire::invocation_headers(invocation), body).await
     }
 
     /// Publishes to a stream that holds one message per subject, or on a condition.

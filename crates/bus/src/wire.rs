@@ -3,11 +3,13 @@
 //! HTTP headers travel as `Http-<name>`, so no caller can set a header that the server acts on (`Nats-…`).
 //! Bytes above 0x7F in HTTP values become the characters of the same number, for NATS headers are UTF-8.
 
+use std::sync::LazyLock;
+
 use async_nats::{HeaderMap as NatsHeaders, HeaderName as NatsHeaderName};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Serialize, de::DeserializeOwned};
-use skep_protocol::{CallRecord, CallStatus, Invocation, LastAttempt};
+use skep_protocol::{CallBody, CallRecord, CallStatus, Invocation, LastAttempt, StoredBody};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(crate) const CALL_ID: &str = "Skep-Call-Id";
@@ -25,6 +27,7 @@ pub(crate) const NEXT_AT: &str = "Skep-Next-At";
 pub(crate) const LAST_STATUS: &str = "Skep-Last-Status";
 pub(crate) const LAST_ANSWER: &str = "Skep-Last-Answer";
 const HISTORY: &str = "Skep-History";
+const BODY: &str = "Skep-Body";
 const TOLD: &str = "Skep-Told";
 pub(crate) const STATUS: &str = "Skep-Status";
 pub(crate) const REASON: &str = "Skep-Reason";
@@ -33,6 +36,12 @@ const RETURNED_PREFIX: &str = "Returned-";
 
 /// Why a message cannot be read.
 pub(crate) type Unreadable = String;
+
+/// The headers of a message; it may have none.
+pub(crate) fn headers(message: &async_nats::Message) -> &NatsHeaders {
+    static NONE: LazyLock<NatsHeaders> = LazyLock::new(NatsHeaders::new);
+    message.headers.as_ref().unwrap_or(&NONE)
+}
 
 pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
     let mut headers = NatsHeaders::new();
@@ -60,6 +69,7 @@ pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
         headers.insert(BEGUN, begun.to_string());
     }
     insert_list(&mut headers, HISTORY, &invocation.history);
+    name_body(&mut headers, &invocation.body);
     if let Some(last) = &invocation.last_attempt {
         headers.insert(ATTEMPTS, last.number.to_string());
         headers.insert(NEXT_AT, timestamp(last.next_at));
@@ -95,7 +105,7 @@ pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invo
         path: text(headers, PATH).unwrap_or_default().to_owned(),
         query: text(headers, QUERY).map(str::to_owned),
         headers: read_http_headers(headers, HTTP_PREFIX),
-        body,
+        body: read_body(headers, body)?,
         callback: text(headers, CALLBACK).map(|_| parsed(headers, CALLBACK)).transpose()?,
         accepted_at: read_timestamp(headers, ACCEPTED_AT)?,
         has_callers_id: text(headers, CALLERS_ID).is_some(),
@@ -139,14 +149,31 @@ pub(crate) fn record_headers(record: &CallRecord) -> Result<NatsHeaders, serde_j
     add_http_headers(&mut headers, HTTP_PREFIX, &record.headers);
     add_http_headers(&mut headers, RETURNED_PREFIX, &record.returned);
     headers.insert(STATUS, serde_json::to_string(&record.status)?);
+    name_body(&mut headers, &record.body);
     Ok(headers)
 }
 
 pub(crate) fn read_record(headers: &NatsHeaders, body: Bytes) -> Result<CallRecord, Unreadable> {
     let status: CallStatus =
         serde_json::from_str(required(headers, STATUS)?).map_err(|error| format!("{STATUS}: {error}"))?;
+    let body = read_body(headers, body)?;
     let (returned, headers) = (read_http_headers(headers, RETURNED_PREFIX), read_http_headers(headers, HTTP_PREFIX));
     Ok(CallRecord { status, headers, body, returned })
+}
+
+fn name_body(headers: &mut NatsHeaders, body: &CallBody) {
+    if let Some(stored) = body.stored() {
+        headers.insert(BODY, stored.to_string());
+    }
+}
+
+fn read_body(headers: &NatsHeaders, in_message: Bytes) -> Result<CallBody, Unreadable> {
+    Ok(stored_body(headers)?.map_or(CallBody::Whole(in_message), CallBody::Stored))
+}
+
+/// The body that a message names, if it is not in the message itself.
+pub(crate) fn stored_body(headers: &NatsHeaders) -> Result<Option<StoredBody>, Unreadable> {
+    text(headers, BODY).map(|_| parsed(headers, BODY)).transpose()
 }
 
 /// The text of a header that skep or a publisher set.
@@ -225,7 +252,7 @@ fn unescape(text: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use skep_protocol::{CallId, CallState, PastAttempt, PastEnd};
+    use skep_protocol::{BodyKey, BodyKind, CallId, CallState, PastAttempt, PastEnd};
 
     use super::*;
 
@@ -243,7 +270,7 @@ mod tests {
             path: "/a%2Fb".to_owned(),
             query: Some("x=1".to_owned()),
             headers,
-            body: Bytes::from_static(b"\x00\xff"),
+            body: Bytes::from_static(b"\x00\xff").into(),
             callback: Some("https://user:pass@example.com/x".parse().unwrap()),
             accepted_at: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
             has_callers_id: true,
@@ -273,7 +300,7 @@ mod tests {
         };
         let written = invocation_headers(&invocation);
         assert!(written.get("nats-msg-id").is_none(), "a caller must not set the server's headers");
-        let read = read_invocation(&written, invocation.body.clone()).unwrap();
+        let read = read_invocation(&written, invocation.body.in_message().clone()).unwrap();
         assert_eq!(read.headers, invocation.headers);
         // What is left has one order only.
         let rest = |invocation: Invocation| format!("{:?}", Invocation { headers: HeaderMap::new(), ..invocation });
@@ -294,11 +321,11 @@ mod tests {
                 ..CallStatus::accepted(CallId::generate(), "figlet", OffsetDateTime::UNIX_EPOCH)
             },
             headers: HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))]),
-            body: Bytes::from_static(b"x"),
+            body: StoredBody { key: BodyKey::generate(BodyKind::Result, CallId::generate()), length: 7 }.into(),
             returned: HeaderMap::from_iter([(http::header::FROM, HeaderValue::from_static("bee"))]),
         };
         let headers = record_headers(&record).unwrap();
-        assert_eq!(read_record(&headers, record.body.clone()).unwrap(), record);
+        assert_eq!(read_record(&headers, record.body.in_message().clone()).unwrap(), record);
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use std::str::FromStr;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::{CallId, PastAttempt, PastEnd, headers};
+use crate::{CallBody, CallId, PastAttempt, PastEnd, headers};
 
 /// Where an asynchronous call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +84,7 @@ pub struct CallRecord {
     /// Headers of the function's answer.
     pub headers: HeaderMap,
     /// Body of the function's answer.
-    pub body: Bytes,
+    pub body: CallBody,
     /// Headers of the caller that come back with the callback.
     pub returned: HeaderMap,
 }

@@ -71,6 +71,9 @@ pub struct DeadLetterContent {
     pub request: Option<DeadRequest>,
     /// The bytes in base64.
     pub body: String,
+    /// How many bytes it has, where it is too large to be shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub large_body: Option<u64>,
     /// The same as text, where it is text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,

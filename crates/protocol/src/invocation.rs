@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, header};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::{CallId, CallState, CallStatus, FunctionName, PastAttempt, PastEnd, headers};
+use crate::{CallBody, CallId, CallState, CallStatus, FunctionName, PastAttempt, PastEnd, headers};
 
 /// An accepted call: the caller's raw body, and everything else that the function or the callback needs.
 #[derive(Clone, Debug)]
@@ -22,7 +21,7 @@ pub struct Invocation {
     pub query: Option<String>,
     /// The caller's headers, hop-by-hop ones removed.
     pub headers: HeaderMap,
-    pub body: Bytes,
+    pub body: CallBody,
     pub callback: Option<Url>,
     pub accepted_at: OffsetDateTime,
     /// Whether the caller chose the id: then the same call may be submitted again after it has finished.

@@ -3,6 +3,8 @@
 //! This crate does no I/O, and only its types are a promise on a wire: the HTTP API that is compatible with OpenFaaS, the messages on NATS, and the records that are stored there.
 //! It knows nothing of NATS clients, HTTP servers, or where a function runs.
 
+mod audit;
+mod body;
 mod call;
 mod callback;
 mod dead;
@@ -23,6 +25,8 @@ mod subject;
 mod system;
 mod timeline;
 
+pub use audit::{AuditFinding, AuditKind, AuditLine, AuditProgress, AuditReport, FunctionLedger};
+pub use body::{BodyKey, BodyKind, CallBody, StoredBody};
 pub use call::{CallRecord, CallState, CallStatus};
 pub use callback::{CallbackTarget, parse_callback, without_credentials};
 pub use dead::{DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInfo, DeadRefused, DeadRequest, PastEnd};

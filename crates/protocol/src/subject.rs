@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{CallId, FunctionName};
+use crate::{BodyKey, BodyKind, CallId, FunctionName};
 
 /// How many lanes functions are hashed to: consumers cost the server, functions must not (docs: ARCHITECTURE.md).
 const USUAL_LANES: u32 = 16;
@@ -133,6 +133,11 @@ impl Subjects {
         format!("{}.delayed.*.*.*", self.prefix)
     }
 
+    /// Where a call of a function is, whether it waits or its time has come.
+    pub fn delayed_or_due(&self, function: &FunctionName, id: &CallId) -> String {
+        format!("{}.delayed.*.{}.{id}", self.prefix, function.as_str())
+    }
+
     /// Where a delayed call is found by its id alone, waiting or due.
     pub fn delayed_by_id(&self, id: &CallId) -> String {
         format!("{}.delayed.*.*.{id}", self.prefix)
@@ -219,6 +224,40 @@ impl Subjects {
 
     pub fn dead_all(&self) -> String {
         format!("{}.dead.>", self.prefix)
+    }
+
+    /// Where it is noted which calls were accepted.
+    pub fn receipts(&self) -> String {
+        format!("{}.ledger.receipts", self.prefix)
+    }
+
+    /// Where it is noted that records of a function are kept for less than the others.
+    pub fn brief_records(&self) -> String {
+        format!("{}.ledger.brief", self.prefix)
+    }
+
+    /// Where it is noted up to when records were removed before their time.
+    pub fn removed_records(&self) -> String {
+        format!("{}.ledger.removed", self.prefix)
+    }
+
+    pub fn ledger_all(&self) -> String {
+        format!("{}.ledger.*", self.prefix)
+    }
+
+    /// Where the pieces of a large body are kept.
+    pub fn body(&self, key: &BodyKey) -> String {
+        format!("{}.body.{key}", self.prefix)
+    }
+
+    /// Large bodies of one kind.
+    pub fn body_all(&self, kind: BodyKind) -> String {
+        format!("{}.body.{}.*.*", self.prefix, kind.as_str())
+    }
+
+    /// The body that a subject keeps pieces of.
+    pub fn body_key(&self, subject: &str) -> Option<BodyKey> {
+        subject.strip_prefix(&self.prefix)?.strip_prefix(".body.")?.parse().ok()
     }
 
     /// Where the worker that runs a call answers for it, while it runs.

@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use http::{HeaderMap, HeaderValue, Method};
-use skep_bus::Announced;
-use skep_protocol::{CallRecord, FunctionName, Invocation, headers};
+use skep_bus::{Announced, NotKept};
+use skep_protocol::{BodyKind, CallBody, CallId, CallRecord, FunctionName, Invocation, headers};
 use thiserror::Error;
 use time::OffsetDateTime;
 
@@ -71,14 +71,16 @@ impl Worker {
         if let Ok(origin) = HeaderValue::from_str(origin.as_str()) {
             headers.insert(headers::SKEP_CALLBACK_OF, origin);
         }
+        let call_id = origin.derived("callback");
+        let body = self.as_request(&call_id, &record.body).await?;
         let invocation = Invocation {
-            call_id: origin.derived("callback"),
+            call_id,
             function,
             method: Method::POST,
             path,
             query,
             headers,
-            body: record.body.clone(),
+            body,
             callback: None,
             accepted_at: OffsetDateTime::now_utc(),
             has_callers_id: true,
@@ -96,6 +98,21 @@ impl Worker {
         }
     }
 
+    /// The body of a call that the answer becomes; a large one is copied, because each has its own time.
+    async fn as_request(&self, call_id: &CallId, answer: &CallBody) -> Result<CallBody, Refusal> {
+        let stored = match answer {
+            CallBody::Whole(bytes) => return Ok(bytes.clone().into()),
+            CallBody::Stored(stored) => stored,
+        };
+        let for_now = |error: skep_bus::Error| Refusal::for_now(error.chain());
+        let pieces = self.bus.open_body(stored).await.map_err(for_now)?;
+        match self.bus.keep_body(BodyKind::Request, call_id, stored.length, pieces).await {
+            Ok(kept) => Ok(kept),
+            Err(NotKept::Bus(error) | NotKept::Broken(error)) => Err(for_now(error)),
+            Err(NotKept::TooLarge) => Err(Refusal::for_now("the result has changed its length".to_owned())),
+        }
+    }
+
     pub(super) async fn call_back_subject(
         &self,
         record: &CallRecord,
@@ -108,7 +125,11 @@ impl Worker {
             );
             return Err(Refusal::ForGood { reason });
         }
-        match self.bus.publish_answer(subject.clone(), headers, record.body.clone()).await {
+        if record.body.stored().is_some() {
+            let error = skep_bus::Error::TooLarge { limit: self.bus.largest_message() };
+            return Err(Refusal::ForGood { reason: error.to_string() });
+        }
+        match self.bus.publish_answer(subject.clone(), headers, record.body.in_message().clone()).await {
             Ok(Announced::Stored | Announced::Heard) => Ok(()),
             Ok(Announced::Unheard) => {
                 Err(Refusal::for_now(format!("no stream stores {subject} and nobody listens to it")))

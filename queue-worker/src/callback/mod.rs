@@ -13,9 +13,10 @@ mod signature;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, header};
 use skep_bus::{DeadLetter, Delivery};
-use skep_protocol::{CallRecord, CallState, CallStatus, CallbackTarget, CallbackTry, DeadKind, headers};
+use skep_protocol::{CallBody, CallRecord, CallState, CallStatus, CallbackTarget, CallbackTry, DeadKind, headers};
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -149,10 +150,11 @@ impl Worker {
             }
         };
         let mut headers = callback_headers(record);
-        if let Some(keys) = &self.config.callback_keys {
-            keys.sign(&mut headers, record.status.call_id.as_str(), OffsetDateTime::now_utc(), &record.body);
-        }
-        match self.callbacks.post.post(url, headers, record.body.clone()).await {
+        let body = match self.signed(record, &mut headers).await {
+            Ok(body) => body,
+            Err(error) => return Tried::Refused(Refusal::for_now(error.chain())),
+        };
+        match self.callbacks.post.post(url, headers, body, record.body.length()).await {
             Ok(()) => {
                 ticket.answered();
                 Tried::Taken
@@ -164,6 +166,27 @@ impl Worker {
                 }
                 Tried::Refused(refusal)
             }
+        }
+    }
+
+    /// The body of a callback; its signature comes first, so a large one is read twice.
+    async fn signed(&self, record: &CallRecord, headers: &mut HeaderMap) -> skep_bus::Result<reqwest::Body> {
+        if let Some(keys) = &self.config.callback_keys {
+            let mut signature = keys.begin(record.status.call_id.as_str(), OffsetDateTime::now_utc());
+            match &record.body {
+                CallBody::Whole(bytes) => signature.update(bytes),
+                CallBody::Stored(stored) => {
+                    let mut pieces = self.bus.open_body(stored).await?;
+                    while let Some(piece) = pieces.try_next().await? {
+                        signature.update(&piece);
+                    }
+                }
+            }
+            signature.end(headers);
+        }
+        match &record.body {
+            CallBody::Whole(bytes) => Ok(bytes.clone().into()),
+            CallBody::Stored(stored) => Ok(reqwest::Body::wrap_stream(self.bus.open_body(stored).await?)),
         }
     }
 
@@ -226,6 +249,6 @@ fn callback_headers(record: &CallRecord) -> HeaderMap {
         map.insert(headers::SKEP_ERROR, HeaderValue::from_static(code));
     }
     // Said even when it is 0, for many receivers read nothing without it.
-    map.insert(header::CONTENT_LENGTH, HeaderValue::from(record.body.len()));
+    map.insert(header::CONTENT_LENGTH, HeaderValue::from(record.body.length()));
     map
 }

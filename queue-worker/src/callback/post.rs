@@ -8,11 +8,10 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use http::HeaderMap;
 use reqwest::{
-    Client,
+    Body, Client,
     dns::{Addrs, Name, Resolve, Resolving},
     redirect::Policy,
 };
@@ -27,9 +26,13 @@ use super::{
 /// Looks a name up.
 type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
+/// A large body has a second more for so many bytes.
+const SLOWEST: u64 = 1024 * 1024;
+
 /// The client of all callbacks: no redirects, no proxies of the environment.
 pub(crate) struct Post {
     client: Client,
+    timeout: Duration,
     guard: Arc<Guard>,
 }
 
@@ -44,21 +47,22 @@ impl Post {
         let client = Client::builder()
             .user_agent(user_agent)
             .redirect(Policy::none())
-            .timeout(timeout)
             .no_proxy()
             .dns_resolver(Arc::new(GuardedResolver { guard: Arc::clone(&guard), lookup }))
             .build()?;
-        Ok(Self { client, guard })
+        Ok(Self { client, timeout, guard })
     }
 
-    pub(crate) async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes) -> Result<(), Refusal> {
+    /// Posts a body of a length that is known.
+    pub(crate) async fn post(&self, url: &Url, headers: HeaderMap, body: Body, length: u64) -> Result<(), Refusal> {
         // An address in the URL is dialled without a look-up, so it is judged here.
         if let Some(address) = literal(url)
             && let Err(forbidden) = self.guard.check(url.host_str().unwrap_or_default(), address)
         {
             return Err(Refusal::ForGood { reason: forbidden.to_string() });
         }
-        match self.client.post(url.clone()).headers(headers).body(body).send().await {
+        let timeout = self.timeout + Duration::from_secs(length / SLOWEST);
+        match self.client.post(url.clone()).timeout(timeout).headers(headers).body(body).send().await {
             Ok(response) => judge(response.status(), response.headers(), OffsetDateTime::now_utc()),
             Err(error) => Err(refusal(&error.without_url())),
         }
@@ -164,7 +168,7 @@ mod tests {
     }
 
     async fn send(post: &Post, url: &str) -> Result<(), Refusal> {
-        post.post(&url.parse().unwrap(), HeaderMap::new(), Bytes::new()).await
+        post.post(&url.parse().unwrap(), HeaderMap::new(), Body::default(), 0).await
     }
 
     fn is_forbidden(result: &Result<(), Refusal>) -> bool {

@@ -3,7 +3,6 @@
 use std::{fmt, io, path::Path};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
@@ -51,11 +50,36 @@ impl SigningKeys {
         Ok(Self(keys))
     }
 
-    /// Adds the three headers of one attempt.
-    pub(super) fn sign(&self, headers: &mut HeaderMap, id: &str, now: OffsetDateTime, body: &Bytes) {
+    /// Begins the signatures of one attempt.
+    pub(super) fn begin<'id>(&self, id: &'id str, now: OffsetDateTime) -> Signature<'id> {
         let timestamp = now.unix_timestamp().to_string();
-        let signatures: Vec<String> = self.0.iter().filter_map(|key| sign(key, id, &timestamp, body)).collect();
-        for (name, value) in [(ID, id), (TIMESTAMP, &timestamp), (SIGNATURE, &signatures.join(" "))] {
+        // A key of any length is one for HMAC.
+        let keyed = self.0.iter().filter_map(|key| Hmac::new_from_slice(key).ok()).collect();
+        let mut signature = Signature { id, timestamp: timestamp.clone(), keyed };
+        for part in [id, ".", &timestamp, "."] {
+            signature.update(part.as_bytes());
+        }
+        signature
+    }
+}
+
+/// A signature that the body is still added to.
+pub(super) struct Signature<'id> {
+    id: &'id str,
+    timestamp: String,
+    keyed: Vec<Hmac<Sha256>>,
+}
+
+impl Signature<'_> {
+    pub(super) fn update(&mut self, part: &[u8]) {
+        self.keyed.iter_mut().for_each(|keyed| keyed.update(part));
+    }
+
+    /// Adds the three headers.
+    pub(super) fn end(self, headers: &mut HeaderMap) {
+        let signed = |keyed: Hmac<Sha256>| format!("v1,{}", STANDARD.encode(keyed.finalize().into_bytes()));
+        let signatures: Vec<String> = self.keyed.into_iter().map(signed).collect();
+        for (name, value) in [(ID, self.id), (TIMESTAMP, &self.timestamp), (SIGNATURE, &signatures.join(" "))] {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(name, value);
             }
@@ -63,17 +87,9 @@ impl SigningKeys {
     }
 }
 
-fn sign(key: &[u8], id: &str, timestamp: &str, body: &[u8]) -> Option<String> {
-    // A key of any length is one for HMAC.
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
-    for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
-        mac.update(part);
-    }
-    Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use standardwebhooks::Webhook;
 
     use super::*;
@@ -83,7 +99,10 @@ mod tests {
 
     fn signed(keys: &str, body: &Bytes) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        SigningKeys::parse(keys).unwrap().sign(&mut headers, "order-7", OffsetDateTime::now_utc(), body);
+        let keys = SigningKeys::parse(keys).unwrap();
+        let mut signature = keys.begin("order-7", OffsetDateTime::now_utc());
+        body.chunks(3).for_each(|part| signature.update(part));
+        signature.end(&mut headers);
         headers
     }
 

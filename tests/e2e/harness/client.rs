@@ -109,8 +109,12 @@ impl Gateway {
 
     /// Queues a call that is to run later.
     pub(crate) async fn queue_later(&self, function: &str, delay: &str) -> String {
+        self.queue_later_with(function, delay, "later").await
+    }
+
+    pub(crate) async fn queue_later_with(&self, function: &str, delay: &str, body: impl Into<Body>) -> String {
         let request = self.post(&format!("/async-function/{function}")).header("X-Skep-Delay", delay);
-        let answer = answer_to(request.body("later")).await;
+        let answer = answer_to(request.body(body)).await;
         assert_eq!(answer.status, 202, "{answer:?}");
         answer.header("x-call-id").to_owned()
     }

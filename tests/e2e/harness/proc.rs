@@ -33,6 +33,13 @@ impl Process {
         Path::new(path).file_name().is_some_and(|name| name == program)
     }
 
+    /// The most memory that it has had so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id)).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     /// Kills it with -9; it may be gone already.
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);

@@ -8,7 +8,11 @@ use std::{
     },
 };
 
-use axum::{Router, extract::State, routing::post};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    routing::post,
+};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -50,7 +54,8 @@ impl Receiver {
 
     async fn listen(address: SocketAddr, times: usize, refusal: StatusCode) -> Self {
         let state = Arc::new(Received { callbacks: Mutex::default(), refusal, refusals_left: times.into() });
-        let router = Router::new().fallback(post(take)).with_state(Arc::clone(&state));
+        let router =
+            Router::new().fallback(post(take)).layer(DefaultBodyLimit::disable()).with_state(Arc::clone(&state));
         let listener = TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}/hook?a=b", listener.local_addr().unwrap());
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

@@ -1,0 +1,347 @@
+//! What is known of each call, in as little memory as possible: of ids only their hashes are kept, until one of them is missing.
+
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    hash::BuildHasher,
+    time::Duration,
+};
+
+use skep_protocol::{AuditKind, CallId, CallState, FunctionLedger};
+use time::OffsetDateTime;
+
+use crate::ledger::Note;
+
+/// The clocks of servers and roles may differ by so much, in seconds.
+const MARGIN: i64 = 10;
+
+/// A call that does not seem to be in order, to be looked at again.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Doubt {
+    pub(super) kind: AuditKind,
+    pub(super) call_id: CallId,
+    pub(super) function: usize,
+    pub(super) since: i64,
+}
+
+pub(super) struct Books {
+    hashes: RandomState,
+    now: i64,
+    /// How long records are kept, in seconds.
+    kept: i64,
+    /// What has ended should have left all queues within this, in seconds.
+    gone_within: i64,
+    numbers: HashMap<String, usize>,
+    pub(super) ledgers: Vec<FunctionLedger>,
+    /// Functions whose records are kept for less.
+    brief: HashMap<usize, i64>,
+    removed_before: i64,
+    receipts: Vec<u64>,
+    marks: Vec<Mark>,
+    open: HashMap<u64, Open>,
+    letters: HashMap<u64, Letter>,
+}
+
+/// What is known of a receipt.
+#[derive(Clone, Copy, PartialEq)]
+enum Mark {
+    Unseen,
+    Seen,
+    Recorded,
+    Expired,
+    InDoubt,
+}
+
+/// A call with a message.
+struct Open {
+    function: usize,
+    /// A queue-worker has only to take it.
+    is_due: bool,
+    has_ended: bool,
+}
+
+struct Letter {
+    function: usize,
+    sequence: u64,
+    dead_at: i64,
+    has_record: bool,
+}
+
+/// A letter whose call has no record and should have one.
+pub(super) struct LoneLetter {
+    pub(super) function: usize,
+    pub(super) sequence: u64,
+    pub(super) dead_at: i64,
+}
+
+impl Books {
+    pub(super) fn new(now: OffsetDateTime, kept: Duration, gone_within: Duration) -> Self {
+        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX / 2);
+        Self {
+            hashes: RandomState::new(),
+            now: now.unix_timestamp(),
+            kept: seconds(kept),
+            gone_within: seconds(gone_within),
+            numbers: HashMap::new(),
+            ledgers: Vec::new(),
+            brief: HashMap::new(),
+            removed_before: 0,
+            receipts: Vec::new(),
+            marks: Vec::new(),
+            open: HashMap::new(),
+            letters: HashMap::new(),
+        }
+    }
+
+    pub(super) fn note(&mut self, note: &Note<'_>) {
+        match note {
+            Note::Receipt { call_id, .. } => self.receipts.push(self.hashes.hash_one(call_id)),
+            Note::Brief { function, seconds } => {
+                let function = self.number(function);
+                let known = self.brief.entry(function).or_insert(*seconds);
+                *known = (*known).min(*seconds);
+            }
+            Note::Removed { before } => self.removed_before = self.removed_before.max(*before),
+        }
+    }
+
+    pub(super) fn doubt(
+        &mut self,
+        kind: AuditKind,
+        call_id: &str,
+        function: &str,
+        since: OffsetDateTime,
+    ) -> Option<Doubt> {
+        let function = self.number(function);
+        Some(Doubt { kind, call_id: call_id.parse().ok()?, function, since: since.unix_timestamp() })
+    }
+
+    /// All receipts have been read once.
+    pub(super) fn close_receipts(&mut self) {
+        self.receipts.sort_unstable();
+        self.receipts.dedup();
+        self.receipts.shrink_to_fit();
+        self.marks = vec![Mark::Unseen; self.receipts.len()];
+    }
+
+    pub(super) fn letter(&mut self, call_id: &str, function: &str, sequence: u64, dead_at: OffsetDateTime) {
+        let function = self.number(function);
+        let letter = Letter { function, sequence, dead_at: dead_at.unix_timestamp(), has_record: false };
+        self.letters.insert(self.hashes.hash_one(call_id), letter);
+    }
+
+    /// A message of a call that has to be run, or finished.
+    pub(super) fn open(&mut self, call_id: &str, function: &str, is_due: bool) {
+        let (hash, function) = (self.hashes.hash_one(call_id), self.number(function));
+        let open = self.open.entry(hash).or_insert(Open { function, is_due, has_ended: false });
+        open.is_due |= is_due;
+    }
+
+    /// Work that was published and not taken up.
+    pub(super) fn published(&mut self, function: &str, count: u64) {
+        let function = self.number(function);
+        if let Some(ledger) = self.ledgers.get_mut(function) {
+            ledger.in_flight += count;
+        }
+    }
+
+    /// A record; returns what may be wrong with it.
+    pub(super) fn record(
+        &mut self,
+        call_id: &str,
+        function: &str,
+        state: CallState,
+        stored_at: OffsetDateTime,
+    ) -> Option<Doubt> {
+        let (hash, function) = (self.hashes.hash_one(call_id), self.number(function));
+        let since = stored_at.unix_timestamp();
+        let doubt = |kind| Some(Doubt { kind, call_id: call_id.parse().ok()?, function, since });
+        if let Some(mark) = self.mark(hash) {
+            if *mark == Mark::Recorded {
+                return doubt(AuditKind::TwoRecords);
+            }
+            *mark = Mark::Recorded;
+        }
+        *self.ledgers.get_mut(function)?.count_mut(state) += 1;
+        if let Some(letter) = self.letters.get_mut(&hash) {
+            letter.has_record = true;
+        }
+        let open = self.open.get_mut(&hash)?;
+        open.has_ended = true;
+        let is_left_over = open.is_due && self.should_be_gone(stored_at);
+        if is_left_over { doubt(AuditKind::LeftOver) } else { None }
+    }
+
+    /// Whether what ended then should have left all queues.
+    pub(super) fn should_be_gone(&self, ended_at: OffsetDateTime) -> bool {
+        ended_at.unix_timestamp() + self.gone_within < self.now
+    }
+
+    /// All messages and records have been seen: counts the calls that have no record, and returns letters that should have one.
+    pub(super) fn close_messages(&mut self) -> Vec<LoneLetter> {
+        let open = std::mem::take(&mut self.open);
+        for (hash, open) in open.iter().filter(|(_, open)| !open.has_ended) {
+            self.seen(*hash, open.function, CallState::Queued);
+        }
+        let mut lone = Vec::new();
+        for (hash, letter) in std::mem::take(&mut self.letters) {
+            if letter.has_record || open.contains_key(&hash) {
+                continue;
+            }
+            let Letter { function, sequence, dead_at, .. } = letter;
+            self.seen(hash, function, CallState::Dead);
+            if !self.may_have_run_out(function, dead_at) {
+                lone.push(LoneLetter { function, sequence, dead_at });
+            }
+        }
+        lone
+    }
+
+    /// Looks at a receipt for the second time: what was seen nowhere has run out, or is in doubt.
+    pub(super) fn settle(&mut self, note: &Note<'_>) -> Option<Doubt> {
+        let Note::Receipt { function, call_id, since } = *note else { return None };
+        let (hash, function) = (self.hashes.hash_one(call_id), self.number(function));
+        let has_run_out = self.may_have_run_out(function, since);
+        let mark = self.mark(hash)?;
+        let before = *mark;
+        match (before, has_run_out) {
+            (Mark::Seen | Mark::Recorded | Mark::InDoubt, _) | (Mark::Expired, true) => return None,
+            (Mark::Unseen, true) => *mark = Mark::Expired,
+            // Of a call that was accepted more than once the last time counts.
+            (Mark::Unseen | Mark::Expired, false) => *mark = Mark::InDoubt,
+        }
+        let expired = &mut self.ledgers.get_mut(function)?.expired;
+        if has_run_out {
+            *expired += 1;
+            return None;
+        }
+        *expired -= u64::from(before == Mark::Expired);
+        Some(Doubt { kind: AuditKind::Missing, call_id: call_id.parse().ok()?, function, since })
+    }
+
+    pub(super) fn ledger(&mut self, function: usize) -> Option<&mut FunctionLedger> {
+        self.ledgers.get_mut(function)
+    }
+
+    /// Records may have run out until then.
+    pub(super) fn go_on_until(&mut self, now: OffsetDateTime) {
+        self.now = now.unix_timestamp();
+    }
+
+    /// Whether what is missed may have run out meanwhile.
+    pub(super) fn is_over(&self, doubt: &Doubt) -> bool {
+        match doubt.kind {
+            AuditKind::Missing | AuditKind::LetterWithoutRecord => self.may_have_run_out(doubt.function, doubt.since),
+            AuditKind::LeftOver | AuditKind::NotPurged | AuditKind::TwoRecords => false,
+        }
+    }
+
+    /// Whether a record that was stored at this time, or later, may have been removed in order.
+    fn may_have_run_out(&self, function: usize, since: i64) -> bool {
+        let kept = self.brief.get(&function).map_or(self.kept, |brief| self.kept.min(*brief));
+        since.saturating_add(kept) <= self.now + MARGIN || since < self.removed_before + MARGIN
+    }
+
+    fn seen(&mut self, hash: u64, function: usize, state: CallState) {
+        if let Some(mark) = self.mark(hash) {
+            *mark = Mark::Seen;
+        }
+        if let Some(ledger) = self.ledgers.get_mut(function) {
+            *ledger.count_mut(state) += 1;
+        }
+    }
+
+    fn mark(&mut self, hash: u64) -> Option<&mut Mark> {
+        let place = self.receipts.binary_search(&hash).ok()?;
+        self.marks.get_mut(place)
+    }
+
+    fn number(&mut self, function: &str) -> usize {
+        if let Some(number) = self.numbers.get(function) {
+            return *number;
+        }
+        let number = self.ledgers.len();
+        self.numbers.insert(function.to_owned(), number);
+        self.ledgers.push(FunctionLedger { function: function.to_owned(), ..FunctionLedger::default() });
+        number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_000_000;
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn at(seconds: i64) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(seconds).unwrap()
+    }
+
+    fn receipt(call_id: &str, since: i64) -> Note<'_> {
+        Note::Receipt { function: "f", call_id, since }
+    }
+
+    /// The counts, and which calls are in doubt, of receipts and what was seen.
+    fn books(receipts: &[Note<'_>], see: impl Fn(&mut Books)) -> (FunctionLedger, Vec<Doubt>) {
+        let mut books = Books::new(at(NOW), Duration::from_secs(1000), HOUR);
+        receipts.iter().for_each(|note| books.note(note));
+        books.close_receipts();
+        see(&mut books);
+        books.close_messages();
+        let doubts = receipts.iter().filter_map(|note| books.settle(note)).collect();
+        (books.ledgers.remove(0), doubts)
+    }
+
+    #[test]
+    fn each_call_is_counted_once_wherever_it_was_seen() {
+        let receipts: Vec<String> = (0..5).map(|number| format!("call-{number}")).collect();
+        let receipts: Vec<Note<'_>> = receipts.iter().map(|id| receipt(id, NOW - 100)).collect();
+        let (ledger, doubts) = books(&receipts, |books| {
+            books.open("call-0", "f", true);
+            books.open("call-1", "f", false);
+            books.open("call-1", "f", true);
+            books.open("call-2", "f", true);
+            books.letter("call-3", "f", 1, at(NOW - 50));
+            books.record("call-2", "f", CallState::Succeeded, at(NOW - 10));
+            books.record("call-3", "f", CallState::Dead, at(NOW - 10));
+            books.record("no-receipt", "f", CallState::Failed, at(NOW - 10));
+        });
+        assert_eq!((ledger.in_flight, ledger.succeeded, ledger.dead, ledger.failed), (2, 1, 1, 1));
+        let missing: Vec<&str> = doubts.iter().map(|doubt| doubt.call_id.as_str()).collect();
+        assert_eq!(missing, ["call-4"]);
+    }
+
+    #[test]
+    fn what_may_have_run_out_is_not_missed() {
+        let brief = Note::Brief { function: "f", seconds: 50 };
+        let receipts = [receipt("old", NOW - 2000), receipt("young", NOW - 100)];
+        let (ledger, doubts) = books(&receipts, |_| {});
+        assert_eq!((ledger.expired, doubts.len()), (1, 1));
+        let (ledger, doubts) = books(&[receipts[0], receipts[1], brief], |_| {});
+        assert_eq!((ledger.expired, doubts.len()), (2, 0));
+        let removed = Note::Removed { before: NOW - 50 };
+        let (ledger, doubts) = books(&[receipts[0], receipts[1], removed], |_| {});
+        assert_eq!((ledger.expired, doubts.len()), (2, 0));
+        // Sent on its way again.
+        let (ledger, doubts) = books(&[receipt("twice", NOW - 2000), receipt("twice", NOW - 100)], |_| {});
+        assert_eq!((ledger.expired, doubts.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_letter_without_a_record_and_a_message_that_was_left_are_in_doubt() {
+        let mut books = Books::new(at(NOW), Duration::from_secs(100_000), HOUR);
+        books.close_receipts();
+        books.letter("dead", "f", 7, at(NOW - 50));
+        books.letter("running-again", "f", 8, at(NOW - 50));
+        books.open("running-again", "f", true);
+        books.open("left", "f", true);
+        books.open("waits-for-its-time", "f", false);
+        let ended = at(NOW - 3601);
+        let left = books.record("left", "f", CallState::Cancelled, ended).unwrap();
+        assert_eq!((left.kind, left.call_id.as_str()), (AuditKind::LeftOver, "left"));
+        assert_eq!(books.record("waits-for-its-time", "f", CallState::Cancelled, ended), None);
+        let lone: Vec<u64> = books.close_messages().iter().map(|letter| letter.sequence).collect();
+        assert_eq!(lone, [7]);
+        assert_eq!((books.ledgers[0].dead, books.ledgers[0].in_flight, books.ledgers[0].cancelled), (1, 1, 2));
+    }
+}

@@ -1,0 +1,318 @@
+//! The audit: every call that was accepted is in flight, has ended, or is named.
+//!
+//! It goes through the receipts, then the messages, then the records, each in its order, and keeps a few bytes of each call.
+//! Calls go on meanwhile, so whoever seems to be missing is looked for again, by its id, before it is told.
+
+mod books;
+mod doubts;
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::Stream;
+use futures_util::TryStreamExt;
+use serde::Deserialize;
+use skep_protocol::{AuditFinding, AuditKind, AuditProgress, AuditReport, CallState, FunctionLedger, FunctionName};
+use time::OffsetDateTime;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+
+use self::{
+    books::{Books, Doubt},
+    doubts::{Seen, is_finished},
+};
+use crate::{
+    Bus, Error, Result,
+    ledger::{self, Note},
+    looking::Looking,
+    wire,
+};
+
+/// A list is given up when nothing of it has come for so long.
+const LISTED_WITHIN: Duration = Duration::from_secs(60);
+/// So many calls are looked at again; what is beyond is only counted.
+const MOST_DOUBTS: usize = 100_000;
+/// So many findings are told.
+const MOST_FINDINGS: usize = 1000;
+/// It is told how far it has come each time after so many messages.
+const TOLD_AFTER: u64 = 1000;
+
+/// What counts of a record.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    call_id: String,
+    function: String,
+    state: CallState,
+}
+
+struct Walk<'bus> {
+    bus: &'bus Bus,
+    books: Books,
+    doubts: Vec<Doubt>,
+    /// Calls that seem to be missing beyond those that are looked at again.
+    more: u64,
+    progress: AuditProgress,
+    told: &'bus watch::Sender<AuditProgress>,
+}
+
+impl Bus {
+    /// Counts all calls that are known, and names those that do not add up.
+    ///
+    /// What ended longer ago than `gone_within` should have left all queues.
+    pub async fn audit(&self, gone_within: Duration, told: &watch::Sender<AuditProgress>) -> Result<AuditReport> {
+        let (began, at) = (Instant::now(), OffsetDateTime::now_utc());
+        // What this process has accepted has its receipts by then.
+        self.ledger.flush().await;
+        let books = Books::new(at, self.kept.records.age, gone_within);
+        let mut walk = Walk { bus: self, books, doubts: Vec::new(), more: 0, progress: AuditProgress::default(), told };
+        let last = walk.walk().await?;
+        let looked = self.look_again(std::mem::take(&mut walk.doubts)).await?;
+        walk.read_later_notes(last).await?;
+        let Walk { mut books, more, .. } = walk;
+        let mut findings = Vec::new();
+        for (doubt, seen) in looked {
+            let seen = if seen == Seen::Still && books.is_over(&doubt) { Seen::Expired } else { seen };
+            let Some(ledger) = books.ledger(doubt.function) else { continue };
+            if doubt.kind == AuditKind::Missing {
+                *match seen {
+                    Seen::Still => &mut ledger.missing,
+                    Seen::Is(state) => ledger.count_mut(state),
+                    Seen::Expired => &mut ledger.expired,
+                } += 1;
+            }
+            if seen == Seen::Still {
+                let at = OffsetDateTime::from_unix_timestamp(doubt.since).unwrap_or(at);
+                let function = ledger.function.clone();
+                findings.push(AuditFinding { kind: doubt.kind, call_id: doubt.call_id, function, at });
+            }
+        }
+        findings.sort_by(|one, other| one.function.cmp(&other.function).then(one.at.cmp(&other.at)));
+        let more_findings = more + findings.len().saturating_sub(MOST_FINDINGS) as u64;
+        findings.truncate(MOST_FINDINGS);
+        let mut functions = books.ledgers;
+        functions.iter_mut().for_each(FunctionLedger::sum_up);
+        functions.retain(|ledger| ledger.accepted > 0);
+        functions.sort_by(|one, other| one.function.cmp(&other.function));
+        Ok(AuditReport { at, duration_seconds: began.elapsed().as_secs_f64(), functions, findings, more_findings })
+    }
+}
+
+impl Walk<'_> {
+    /// Goes through all there is, and returns the number of the last note of the ledger that was read.
+    async fn walk(&mut self) -> Result<u64> {
+        let streams = &self.bus.streams;
+        let all = [
+            // Receipts are read twice.
+            &streams.ledger,
+            &streams.ledger,
+            &streams.dead,
+            &streams.delayed,
+            &streams.invoke,
+            &streams.backlog,
+            &streams.publish,
+            &streams.calls,
+        ];
+        for stream in all {
+            self.progress.of += stream.get_info().await.map_err(Error::unavailable)?.state.messages;
+        }
+        let last = self.read_receipts().await?;
+        self.read_letters().await?;
+        self.list_delayed().await?;
+        self.read_lanes().await?;
+        self.list_backlog().await?;
+        self.list_published().await?;
+        self.read_records().await?;
+        for letter in self.books.close_messages() {
+            let message = self.bus.streams.dead.direct_get(letter.sequence).await;
+            // It may have been removed in this moment.
+            let subject = message.ok().map(|message| message.subject.to_string());
+            let call_id = subject.and_then(|subject| subject.rsplit('.').next()?.parse().ok());
+            let Some(call_id) = call_id else { continue };
+            self.doubts.extend(Some(Doubt {
+                kind: AuditKind::LetterWithoutRecord,
+                call_id,
+                function: letter.function,
+                since: letter.dead_at,
+            }));
+        }
+        self.settle_receipts(last).await?;
+        Ok(last)
+    }
+
+    /// Reads what is noted in the ledger, and returns the number of the last note.
+    async fn read_receipts(&mut self) -> Result<u64> {
+        let mut looking = self.ledger_after(0).await?;
+        let mut last = 0;
+        while let Some(seen) = looking.next().await? {
+            ledger::read(&seen.subject, &seen.headers, &seen.body, |note| self.books.note(&note));
+            last = seen.sequence;
+            self.looked_at_one();
+        }
+        looking.end().await;
+        self.books.close_receipts();
+        Ok(last)
+    }
+
+    async fn read_letters(&mut self) -> Result<()> {
+        let mut looking = self.looking("DEAD", self.bus.subjects.dead_of(None)).await?;
+        while let Some(seen) = looking.next().await? {
+            // Of a callback that is dead, the call has ended in another way.
+            let call = Some(&seen.subject).filter(|subject| !subject.ends_with(".callback"));
+            if let Some((call_id, function)) = call.and_then(|subject| call_of(subject)) {
+                self.books.letter(call_id, &function, seen.sequence, seen.published);
+            }
+            self.looked_at_one();
+        }
+        looking.end().await;
+        Ok(())
+    }
+
+    async fn read_lanes(&mut self) -> Result<()> {
+        let floors = self.bus.floors().await?;
+        let mut looking = self.looking("INVOKE", self.bus.subjects.invoke_all()).await?;
+        let mut is_purged = true;
+        while let Some(seen) = looking.next().await? {
+            self.looked_at_one();
+            let Some((call_id, function)) = call_of(&seen.subject) else { continue };
+            if !is_finished(&seen.subject, seen.sequence, &floors) {
+                self.books.open(call_id, &function, false);
+            } else if is_purged && self.books.should_be_gone(seen.published) {
+                is_purged = false;
+                let doubt = self.books.doubt(AuditKind::NotPurged, call_id, &function, seen.published);
+                self.doubts.extend(doubt);
+            }
+        }
+        looking.end().await;
+        Ok(())
+    }
+
+    async fn list_delayed(&mut self) -> Result<()> {
+        let stream = self.bus.streams.delayed.clone();
+        let all = self.bus.subjects.delayed_all();
+        self.list(&stream, all, |books, subject, _| {
+            if let Some((call_id, function)) = call_of(subject) {
+                books.open(call_id, &function, subject.contains(".due."));
+            }
+        })
+        .await
+    }
+
+    async fn list_backlog(&mut self) -> Result<()> {
+        let stream = self.bus.streams.backlog.clone();
+        let all = self.bus.subjects.backlog_all();
+        self.list(&stream, all, |books, subject, _| {
+            if let Some((call_id, function)) = call_of(subject) {
+                books.open(call_id, &function, true);
+            }
+        })
+        .await
+    }
+
+    async fn list_published(&mut self) -> Result<()> {
+        let stream = self.bus.streams.publish.clone();
+        let all = self.bus.subjects.publish_all();
+        self.list(&stream, all, |books, subject, count| {
+            if let Some(function) = subject.rsplit('.').next() {
+                books.published(&name(function), count);
+            }
+        })
+        .await
+    }
+
+    async fn read_records(&mut self) -> Result<()> {
+        let mut looking = self.looking("CALLS", self.bus.subjects.record_all()).await?;
+        while let Some(seen) = looking.next().await? {
+            self.looked_at_one();
+            let record = wire::text(&seen.headers, wire::STATUS).map(serde_json::from_str::<Record>);
+            let Some(Ok(Record { call_id, function, state })) = record else { continue };
+            self.doubts.extend(self.books.record(&call_id, &function, state, seen.published));
+        }
+        looking.end().await;
+        Ok(())
+    }
+
+    /// Reads the receipts once more, as far as they were read before, for the names of those that were not found.
+    async fn settle_receipts(&mut self, last: u64) -> Result<()> {
+        let mut looking = self.ledger_after(0).await?;
+        while let Some(seen) = looking.next().await? {
+            if seen.sequence > last {
+                break;
+            }
+            self.looked_at_one();
+            let (books, doubts, more) = (&mut self.books, &mut self.doubts, &mut self.more);
+            ledger::read(&seen.subject, &seen.headers, &seen.body, |note| {
+                let Some(doubt) = books.settle(&note) else { return };
+                if doubts.len() < MOST_DOUBTS {
+                    return doubts.push(doubt);
+                }
+                *more += 1;
+                if let Some(ledger) = books.ledger(doubt.function) {
+                    ledger.missing += 1;
+                }
+            });
+        }
+        looking.end().await;
+        Ok(())
+    }
+
+    /// Reads why records may have gone meanwhile.
+    async fn read_later_notes(&mut self, last: u64) -> Result<()> {
+        let mut looking = self.ledger_after(last).await?;
+        while let Some(seen) = looking.next().await? {
+            ledger::read(&seen.subject, &seen.headers, &seen.body, |note| match note {
+                // These calls are younger than the audit.
+                Note::Receipt { .. } => {}
+                Note::Brief { .. } | Note::Removed { .. } => self.books.note(&note),
+            });
+        }
+        looking.end().await;
+        self.books.go_on_until(OffsetDateTime::now_utc());
+        Ok(())
+    }
+
+    /// A work queue cannot be read by another consumer, but its subjects can be listed.
+    async fn list(&mut self, stream: &Stream, all: String, each: impl Fn(&mut Books, &str, u64)) -> Result<()> {
+        let mut listed = stream.info_with_subjects(all).await.map_err(Error::unavailable)?;
+        loop {
+            let next = timeout(LISTED_WITHIN, listed.try_next()).await.map_err(Error::unavailable)?;
+            let Some((subject, count)) = next.map_err(Error::unavailable)? else { return Ok(()) };
+            each(&mut self.books, &subject, count as u64);
+            self.looked_at_one();
+        }
+    }
+
+    /// Over the connection for deliveries, so that accepting calls is not held up.
+    async fn looking(&self, stream: &str, subject: String) -> Result<Looking> {
+        Looking::begin(&self.stream(stream).await?, subject, 0).await
+    }
+
+    async fn ledger_after(&self, after: u64) -> Result<Looking> {
+        Looking::with_bodies(&self.stream("LEDGER").await?, self.bus.subjects.ledger_all(), after).await
+    }
+
+    async fn stream(&self, name: &str) -> Result<Stream> {
+        let name = self.bus.subjects.stream(name);
+        self.bus.deliveries.get_stream(name).await.map_err(Error::unavailable)
+    }
+
+    fn looked_at_one(&mut self) {
+        self.progress.looked += 1;
+        if self.progress.looked.is_multiple_of(TOLD_AFTER) {
+            self.told.send_replace(self.progress);
+        }
+    }
+}
+
+/// The call and the function of a subject that ends with both.
+fn call_of(subject: &str) -> Option<(&str, String)> {
+    let mut tokens = subject.rsplit('.');
+    let call_id = tokens.next()?;
+    Some((call_id, name(tokens.next()?)))
+}
+
+/// A function as people write it, or the token itself if it is no valid name.
+fn name(token: &str) -> String {
+    token.parse().map_or_else(|_| token.to_owned(), |name: FunctionName| name.to_string())
+}

@@ -1,0 +1,90 @@
+//! Reading a large body, piece by piece, as fast as it is taken.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{message::StreamMessage, stream::DirectGetErrorKind};
+use bytes::Bytes;
+use futures_util::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+use skep_protocol::{CallBody, StoredBody};
+use tokio::time::{Instant, sleep};
+
+use crate::{Bus, Error, Result, bodies::PIECE_NUMBER, wire};
+
+/// A server that does not hand out a piece is asked again for so long.
+const TRY_FOR: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What is left of a body.
+struct Rest {
+    bus: Bus,
+    body: StoredBody,
+    next_piece: u64,
+    next_sequence: u64,
+    left: u64,
+}
+
+impl Bus {
+    /// All of a body that is wanted in memory, up to so many bytes.
+    pub async fn beginning_of(&self, body: &CallBody, most: usize) -> Result<Bytes> {
+        let beginning = match body {
+            CallBody::Whole(bytes) => bytes.clone(),
+            CallBody::Stored(stored) => self.open_body(stored).await?.try_next().await?.unwrap_or_default(),
+        };
+        Ok(beginning.slice(..most.min(beginning.len())))
+    }
+
+    /// Opens a body, of which the first piece must be there. What does not come to its end whole ends with an error.
+    pub async fn open_body(&self, body: &StoredBody) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let left = body.length;
+        let mut rest = Rest { bus: self.clone(), body: body.clone(), next_piece: 0, next_sequence: 1, left };
+        // Boxed, because calls with small bodies have to have room for it, too.
+        let first = Box::pin(rest.next()).await?;
+        let others =
+            stream::try_unfold(rest, |mut rest| async move { Ok(rest.next().await?.map(|piece| (piece, rest))) });
+        Ok(stream::iter(first.map(Ok)).chain(others).boxed())
+    }
+}
+
+impl Rest {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let message = self.fetch().await?;
+        let number = wire::text(&message.headers, PIECE_NUMBER).and_then(|number| number.parse().ok());
+        let left = self.left.checked_sub(message.payload.len() as u64);
+        let Some(left) = left.filter(|_| number == Some(self.next_piece)) else {
+            return Err(self.gone());
+        };
+        self.left = left;
+        self.next_piece += 1;
+        self.next_sequence = message.sequence.saturating_add(1);
+        Ok(Some(message.payload))
+    }
+
+    async fn fetch(&self) -> Result<StreamMessage> {
+        let stream = self.bus.streams.bodies(self.body.key.kind);
+        let give_up = Instant::now() + TRY_FOR;
+        loop {
+            let subject = self.bus.subjects.body(&self.body.key);
+            let error = match stream.direct_get_next_for_subject(subject, Some(self.next_sequence)).await {
+                Ok(message) => return Ok(message),
+                Err(error) => error,
+            };
+            // In a cluster a server may answer that does not have it yet.
+            let is_gone = error.kind() == DirectGetErrorKind::NotFound;
+            if Instant::now() >= give_up || is_gone && self.bus.kept.replicas < 2 {
+                return Err(if is_gone { self.gone() } else { Error::unavailable(error) });
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    fn gone(&self) -> Error {
+        let reason = format!("piece {} of the body is not there any more", self.next_piece);
+        Error::Unreadable { subject: self.bus.subjects.body(&self.body.key), reason }
+    }
+}

@@ -1,0 +1,152 @@
+//! The ledger: how many calls were accepted, what became of them, and which of them are missing.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{CallId, CallState};
+
+/// One line of `GET /system/audit`: how far it has come, and at last what was found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuditLine {
+    Progress(AuditProgress),
+    Report(AuditReport),
+    /// It was broken off; this is why.
+    Error(String),
+}
+
+/// How many messages have been looked at, of about how many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditProgress {
+    pub looked: u64,
+    pub of: u64,
+}
+
+/// Every call that is known, and what does not add up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditReport {
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    pub duration_seconds: f64,
+    /// By their names; only those that have calls.
+    pub functions: Vec<FunctionLedger>,
+    pub findings: Vec<AuditFinding>,
+    /// Findings that are not told, because there are too many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_findings: u64,
+}
+
+/// The calls of one function. `accepted` is the sum of all others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionLedger {
+    /// `NAME` or `NAME.NAMESPACE`, or what a publisher wrote in its place.
+    pub function: String,
+    pub accepted: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub dead: u64,
+    pub cancelled: u64,
+    /// They have ended, and their results are not kept any more.
+    pub expired: u64,
+    pub in_flight: u64,
+    /// They were accepted, and are nowhere: each is a finding.
+    pub missing: u64,
+}
+
+/// Something that does not add up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditFinding {
+    pub kind: AuditKind,
+    pub call_id: CallId,
+    pub function: String,
+    /// When the call was accepted, or was to run; of one that has ended, when it did.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditKind {
+    /// It was accepted, and there is neither a message of it nor a record.
+    Missing,
+    /// It was given up and has its letter, but its record is gone before its time.
+    LetterWithoutRecord,
+    /// It has its record, and still has a message that a queue-worker should have finished long ago.
+    LeftOver,
+    /// It was finished long ago and has not been purged, nor has what came after it.
+    NotPurged,
+    /// It has more than one record.
+    TwoRecords,
+}
+
+impl AuditKind {
+    /// What is wrong, in words.
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Missing => "it was accepted, and neither a message of it nor a record is there",
+            Self::LetterWithoutRecord => "its dead letter is there, and its record is gone before its time",
+            Self::LeftOver => "it has ended, and a message of it still waits",
+            Self::NotPurged => "it has ended, and it and what came after it are not purged",
+            Self::TwoRecords => "it has two records",
+        }
+    }
+
+    /// What to do about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Missing => {
+                "send it again; if nobody removed anything in NATS, and its disk is well, report it with the logs of that time"
+            }
+            Self::LetterWithoutRecord => "skep dead show tells what it was; skep dead redrive runs it again",
+            Self::LeftOver | Self::NotPurged => "see that a queue-worker runs, and what its log says",
+            Self::TwoRecords => "report it with the logs of that time",
+        }
+    }
+}
+
+impl FunctionLedger {
+    /// The count of calls that have ended in this way; those that have not are in flight.
+    pub fn count_mut(&mut self, state: CallState) -> &mut u64 {
+        match state {
+            CallState::Scheduled | CallState::Queued | CallState::Running | CallState::Retrying => &mut self.in_flight,
+            CallState::Succeeded => &mut self.succeeded,
+            CallState::Failed => &mut self.failed,
+            CallState::Dead => &mut self.dead,
+            CallState::Cancelled => &mut self.cancelled,
+        }
+    }
+
+    /// All counts with their names, `accepted` first.
+    pub fn counts(&self) -> [(&'static str, u64); 8] {
+        [
+            ("accepted", self.accepted),
+            ("succeeded", self.succeeded),
+            ("failed", self.failed),
+            ("dead", self.dead),
+            ("cancelled", self.cancelled),
+            ("expired", self.expired),
+            ("in_flight", self.in_flight),
+            ("missing", self.missing),
+        ]
+    }
+
+    /// Sets `accepted` to the sum of all others.
+    pub fn sum_up(&mut self) {
+        self.accepted = 0;
+        self.accepted = self.counts().iter().map(|(_, count)| count).sum();
+    }
+}
+
+impl AuditReport {
+    pub fn adds_up(&self) -> bool {
+        self.findings.is_empty() && self.more_findings == 0
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
