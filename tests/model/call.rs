@@ -3,6 +3,7 @@
 use stateright::{Model, Property};
 
 use crate::{
+    flaw::Flaw,
     long_run,
     requests::{ack, becomes_due, give_back, look_before_delay, put_delayed, requeue, set_aside},
     state::{Budget, Cancel, End, Held, MOST_ATTEMPTS, Message, Place, Server, State, Step, Submit, WORKERS},
@@ -13,30 +14,6 @@ pub(crate) const ONE_RECORD: &str = "a call has at most one record";
 pub(crate) const LETTER: &str = "a dead call has its letter";
 pub(crate) const ONE_RUN: &str = "what has its record is not run again";
 pub(crate) const NOT_STUCK: &str = "no call is stuck";
-
-/// A way to do it wrong, which the properties must catch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flaw {
-    None,
-    /// 202 before the server has the message.
-    AnswerBeforeStored,
-    /// The delivery is acknowledged before its result is stored.
-    AckBeforeRecord,
-    /// The delivery is acknowledged before its next attempt is stored.
-    AckBeforeDelay,
-    /// The delivery is acknowledged before the call is in the backlog.
-    AckBeforeSetAside,
-    /// The record says dead before the letter is stored.
-    RecordBeforeLetter,
-    /// The stream of records takes a second one.
-    RecordsAreReplaced,
-    /// A repeated delivery is run without a look at the record.
-    NoLookUp,
-    /// What is due is acknowledged without having been put into its lane.
-    DueIsForgotten,
-    /// What is found in the lane is taken for the call that is due, also if it is older.
-    OlderIsTaken,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -299,7 +276,7 @@ impl Call {
                 }
                 Some(Step::Requeue)
             }
-            Step::StandIn => Some(long_run::stand_in(server, &mut held)),
+            Step::StandIn => Some(long_run::stand_in(server, &mut held, self.flaw != Flaw::DueIsOverlooked)),
             Step::LeaveLane => Some(long_run::leave_lane(server, &held)),
             Step::Ack => {
                 match held.stand_in {

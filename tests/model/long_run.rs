@@ -5,9 +5,9 @@ use crate::{
     state::{Held, Place, Server, Step},
 };
 
-/// `Delivery::stand_in_until`, its first write: refused if a schedule is there.
-pub(crate) fn stand_in(server: &mut Server, held: &mut Held) -> Step {
-    if server.delayed.is_some() {
+/// `Delivery::stand_in_until`, its first write: refused if a schedule is there, or what has come of one.
+pub(crate) fn stand_in(server: &mut Server, held: &mut Held, sees_due: bool) -> Step {
+    if server.delayed.is_some() || (sees_due && server.due.is_some()) {
         return Step::Run;
     }
     let sequence = server.next_sequence();

@@ -5,13 +5,15 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
 mod call;
+mod flaw;
 mod long_run;
 mod requests;
 mod state;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use call::{Call, Flaw, KEPT, LETTER, NOT_STUCK, ONE_RECORD, ONE_RUN};
+use call::{Call, KEPT, LETTER, NOT_STUCK, ONE_RECORD, ONE_RUN};
+use flaw::Flaw;
 use state::Budget;
 
 /// All that goes wrong, in any order, while the function keeps up.
@@ -20,9 +22,9 @@ const TROUBLE: Budget =
 /// The same with less of each, while it does not.
 const BACKLOG: Budget =
     Budget { submits: 1, cancels: 1, crashes: 1, stalls: 1, lost_acks: 0, set_aside: 2, long_runs: 0 };
-/// A run that takes long, without a worker that stands still beside it: with one, there is an order that loses the call.
+/// A run that takes long.
 const LONG_RUN: Budget =
-    Budget { submits: 1, cancels: 1, crashes: 2, stalls: 0, lost_acks: 0, set_aside: 0, long_runs: 1 };
+    Budget { submits: 1, cancels: 1, crashes: 2, stalls: 1, lost_acks: 0, set_aside: 0, long_runs: 1 };
 
 fn check(flaw: Flaw, budget: Budget, until: HasDiscoveries) -> impl Checker<Call> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -59,6 +61,7 @@ fn every_way_to_do_it_wrong_is_caught() {
         (Flaw::RecordsAreReplaced, TROUBLE, ONE_RECORD),
         (Flaw::NoLookUp, TROUBLE, ONE_RUN),
         (Flaw::OlderIsTaken, LONG_RUN, KEPT),
+        (Flaw::DueIsOverlooked, LONG_RUN, KEPT),
     ] {
         let until = HasDiscoveries::AnyOf([property].into());
         let found = check(flaw, budget, until).discovery(property);

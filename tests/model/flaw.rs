@@ -1,0 +1,27 @@
+//! What the properties must catch, or they show nothing.
+
+/// A way to do it wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    None,
+    /// 202 before the server has the message.
+    AnswerBeforeStored,
+    /// The delivery is acknowledged before its result is stored.
+    AckBeforeRecord,
+    /// The delivery is acknowledged before its next attempt is stored.
+    AckBeforeDelay,
+    /// The delivery is acknowledged before the call is in the backlog.
+    AckBeforeSetAside,
+    /// The record says dead before the letter is stored.
+    RecordBeforeLetter,
+    /// The stream of records takes a second one.
+    RecordsAreReplaced,
+    /// A repeated delivery is run without a look at the record.
+    NoLookUp,
+    /// What is due is acknowledged without having been put into its lane.
+    DueIsForgotten,
+    /// What is found in the lane is taken for the call that is due, also if it is older.
+    OlderIsTaken,
+    /// A run that takes long has a schedule also if the call has become due elsewhere.
+    DueIsOverlooked,
+}
