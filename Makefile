@@ -1,12 +1,12 @@
 # make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines. make fuzz: a minute of random requests.
 # make static: fwatchdog as one static file. make images: the images of skep and of fwatchdog.
-# make storm: ten minutes of calls while parts are killed at random. make powercut: 50 power cuts, as root. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-images: function images, in Docker.
+# make storm: ten minutes of calls while parts are killed at random, and as long again to look for each. make powercut: 50 power cuts, as root. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-images: function images, in Docker.
 
 CARGO ?= cargo
 DOCKER_BUILD ?= docker build
 NATS_SERVER = $$(sh scripts/nats-server.sh)
 
-.PHONY: run build static images test test-disk test-swarm test-images storm powercut lint bench fuzz clean
+.PHONY: run build static images test test-disk test-swarm test-images storm powercut lint bench bench-compare fuzz clean
 
 run: build
 	@nats=$(NATS_SERVER) && exec target/release/skep up -f stack.yml --nats-server "$$nats"
@@ -92,6 +92,13 @@ bench: build
 	else \
 		echo "$$why, so the cold start on a Swarm is left out"; \
 	fi
+
+# What has changed since a saved result: make bench-compare BEFORE=FILE, where FILE is a copy of target/bench.json.
+BEFORE ?= target/bench-before.json
+bench-compare:
+	@test -f "$(BEFORE)" || { echo "$(BEFORE) is missing: name a saved result with BEFORE=FILE"; exit 1; }
+	@$(MAKE) --no-print-directory bench
+	@target/release/skep-benches compare "$(BEFORE)" target/bench.json
 
 # What a fuzzer needs of the compiler, without an unstable flag.
 FUZZ_SECONDS ?= 60

@@ -39,7 +39,12 @@ pub(crate) enum Command {
     Upstream {
         #[arg(long, env = "PORT")]
         port: u16,
+        /// How long an answer takes
+        #[arg(long, env = "DELAY_MS", default_value_t = 0)]
+        delay_ms: u64,
     },
+    /// Say which figures differ between two results by more than noise
+    Compare { before: PathBuf, after: PathBuf },
     /// Become another program that ends when its parent does
     #[command(hide = true)]
     Guard(GuardArgs),

@@ -67,21 +67,37 @@ impl Requests {
         self.ask(method, body).await.map(|_| ())
     }
 
+    /// The same, but a 429 is no error; whether it was answered as expected.
+    pub(crate) async fn try_send(&mut self, method: Method, body: Bytes) -> Result<bool> {
+        match self.exchange(method, body).await? {
+            (StatusCode::TOO_MANY_REQUESTS, _) => Ok(false),
+            (status, body) => self.as_expected(status, body).map(|_| true),
+        }
+    }
+
     async fn ask(&mut self, method: Method, body: Bytes) -> Result<Bytes> {
+        let (status, body) = self.exchange(method, body).await?;
+        self.as_expected(status, body)
+    }
+
+    fn as_expected(&self, status: StatusCode, body: Bytes) -> Result<Bytes> {
+        if status == self.expected {
+            return Ok(body);
+        }
+        Err(anyhow!("answer {status} from {:?}: {}", self.host, String::from_utf8_lossy(&body).trim()))
+    }
+
+    async fn exchange(&mut self, method: Method, body: Bytes) -> Result<(StatusCode, Bytes)> {
         let uri = self.uris.next().context("no path")?;
         let request = Request::builder()
             .method(method)
-            .uri(uri.clone())
+            .uri(uri)
             .header(header::HOST, self.host.clone())
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .body(Full::new(body))?;
         let response = self.sender.send_request(request).await?;
         let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        if status == self.expected {
-            return Ok(body);
-        }
-        Err(anyhow!("answer {status} to {uri}: {}", String::from_utf8_lossy(&body).trim()))
+        Ok((status, response.into_body().collect().await?.to_bytes()))
     }
 }
 

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use hyper::{Method, body::Bytes};
 use tokio::{
     task::JoinSet,
-    time::{Instant, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use crate::http::{Requests, Target, with_requests};
@@ -43,8 +43,8 @@ impl Answered {
         self.latency.len() as f64 / self.window.as_secs_f64()
     }
 
-    pub(crate) fn p50_us(&self) -> f64 {
-        self.latency.value_at_quantile(0.5) as f64 / 1000.0
+    pub(crate) fn quantile_us(&self, quantile: f64) -> f64 {
+        self.latency.value_at_quantile(quantile) as f64 / 1000.0
     }
 }
 
@@ -84,6 +84,55 @@ async fn count(requests: &mut Requests, begin: Instant, end: Instant) -> Result<
             latency.record(u64::try_from((answered - sent).as_nanos())?)?;
         }
     }
+}
+
+/// Offers so many requests a second whatever becomes of them, as long as `connections` suffice: those that were answered as expected, and those refused with 429.
+pub(crate) async fn offer(
+    target: &Target,
+    per_second: f64,
+    connections: usize,
+    window: Duration,
+) -> Result<(Answered, Answered)> {
+    let begin = Instant::now() + LEAD;
+    let end = begin + window;
+    let every = Duration::from_secs_f64(connections as f64 / per_second);
+    let mut tasks = JoinSet::new();
+    for connection in 0..connections {
+        let (target, first) = (target.clone(), begin + every.mul_f64(connection as f64 / connections as f64));
+        tasks.spawn(async move {
+            with_requests(&target, async |requests: &mut Requests| keep_pace(requests, first, every, end).await).await
+        });
+    }
+    let (mut good, mut refused) = (Answered::nothing()?, Answered::nothing()?);
+    while let Some(counted) = tasks.join_next().await {
+        let [answered, not_taken] = counted??;
+        good.latency.add(answered)?;
+        refused.latency.add(not_taken)?;
+    }
+    (good.window, refused.window) = (window, window);
+    Ok((good, refused))
+}
+
+async fn keep_pace(
+    requests: &mut Requests,
+    first: Instant,
+    every: Duration,
+    end: Instant,
+) -> Result<[Histogram<u64>; 2]> {
+    let mut counted = [Histogram::new(3)?, Histogram::new(3)?];
+    let [good, refused] = &mut counted;
+    let mut next = first;
+    while next < end {
+        sleep_until(next).await;
+        let sent = Instant::now();
+        let is_good = requests.try_send(Method::POST, Bytes::from_static(&BODY)).await?;
+        let latency = if is_good { &mut *good } else { &mut *refused };
+        if Instant::now() < end {
+            latency.record(u64::try_from(sent.elapsed().as_nanos())?)?;
+        }
+        next += every;
+    }
+    Ok(counted)
 }
 
 /// Sends a number of requests over some connections.

@@ -4,6 +4,7 @@
 
 mod args;
 mod bench;
+mod compare;
 mod figures;
 mod http;
 mod load;
@@ -49,12 +50,18 @@ fn start(args: Args) -> Result<ExitCode> {
     if let Some(Command::Guard(guard)) = &args.command {
         return Err(process::replace_this_process(guard));
     }
+    if let Some(Command::Compare { before, after }) = &args.command {
+        output::result(compare::table(before, after)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     // One thread, so that the load takes as little as possible from what it measures.
     let runtime: Runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     let ended = runtime.block_on(async {
         match args.command {
-            Some(Command::Upstream { port }) => upstream::run(port).await.map(|()| ExitCode::SUCCESS),
-            Some(Command::Guard(_)) => Ok(ExitCode::SUCCESS),
+            Some(Command::Upstream { port, delay_ms }) => {
+                upstream::run(port, Duration::from_millis(delay_ms)).await.map(|()| ExitCode::SUCCESS)
+            }
+            Some(Command::Compare { .. } | Command::Guard(_)) => Ok(ExitCode::SUCCESS),
             None => until_signal(args).await,
         }
     });

@@ -39,6 +39,11 @@ impl Row {
         self.baseline.as_ref().map(|baseline| self.value() / median(&baseline.values))
     }
 
+    /// What each run gave, as a ratio where there is a baseline.
+    pub(crate) fn runs(&self) -> Vec<f64> {
+        if self.baseline.is_some() { self.pair_ratios() } else { self.values.clone() }
+    }
+
     /// The ratio of each pair.
     pub(crate) fn pair_ratios(&self) -> Vec<f64> {
         let Some(baseline) = &self.baseline else { return Vec::new() };
@@ -63,6 +68,7 @@ impl Side {
 pub(crate) enum Reading {
     PerSecond,
     P50Micros,
+    P99Micros,
 }
 
 /// The same load on several targets in turn, run after run, after one warm-up of each.
@@ -87,7 +93,8 @@ pub(crate) async fn alternate(
         for (side, answered) in sides.iter_mut().zip(all) {
             side.values.push(match reading {
                 Reading::PerSecond => answered.per_second(),
-                Reading::P50Micros => answered.p50_us(),
+                Reading::P50Micros => answered.quantile_us(0.5),
+                Reading::P99Micros => answered.quantile_us(0.99),
             });
         }
         tell(name, run, runs, &sides);

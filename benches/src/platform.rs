@@ -39,7 +39,7 @@ pub(crate) struct Platform {
     nats_url: String,
     gateway: SocketAddr,
     // The gateway ends before its server does.
-    _gateway: Process,
+    gateway_process: Process,
     _nats: Process,
 }
 
@@ -51,7 +51,7 @@ impl Platform {
         let mut process = Process::start(bench, launch)?;
         until_ready(&mut process, admin).await?;
         let functions = jetstream.get_key_value(Subjects::default().stream("FUNCTIONS")).await?;
-        Ok(Self { jetstream, functions, nats_url, gateway, _gateway: process, _nats: nats })
+        Ok(Self { jetstream, functions, nats_url, gateway, gateway_process: process, _nats: nats })
     }
 
     /// Writes the function's record, as the controller would, and waits until the gateway knows it.
@@ -99,6 +99,10 @@ impl Platform {
         tokio::time::timeout(DEADLINE, wait).await.context("the gateway does not learn of the function")
     }
 
+    pub(crate) fn gateway_process(&self) -> &Process {
+        &self.gateway_process
+    }
+
     /// A call that waits for its answer.
     pub(crate) fn synchronous(&self) -> Target {
         Target::new(self.gateway, format!("/function/{FUNCTION}"))
@@ -133,7 +137,8 @@ impl Platform {
     }
 }
 
-async fn start_nats(bench: &Bench, disk: Disk) -> Result<(Process, String, jetstream::Context)> {
+/// A NATS server with the settings that skep ships, and its URL and a client of it.
+pub(crate) async fn start_nats(bench: &Bench, disk: Disk) -> Result<(Process, String, jetstream::Context)> {
     let folder = bench.new_folder("nats")?;
     let configuration = folder.join("nats.conf");
     let shipped = include_str!("../../deploy/nats.conf");

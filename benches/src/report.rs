@@ -18,14 +18,14 @@ pub(crate) struct Report {
 const TITLES: [&str; 7] = ["name", "value", "unit", "baseline", "ratio", "ratio of pairs", "value min–max"];
 
 impl Report {
-    /// An array of `{name, value, unit, baseline, ratio}`; where there is no baseline both are null.
+    /// An array of `{name, value, unit, baseline, ratio, runs}`; where there is no baseline both are null, and the runs are values and not ratios.
     pub(crate) fn json(&self) -> Result<String> {
         let rows: Vec<Value> = self
             .rows
             .iter()
             .map(|row| {
                 let baseline = row.baseline.as_ref().map(|baseline| median(&baseline.values));
-                json!({ "name": row.name, "value": row.value(), "unit": row.unit, "baseline": baseline, "ratio": row.ratio() })
+                json!({ "name": row.name, "value": row.value(), "unit": row.unit, "baseline": baseline, "ratio": row.ratio(), "runs": row.runs() })
             })
             .collect();
         Ok(serde_json::to_string_pretty(&rows)? + "\n")
@@ -113,8 +113,8 @@ mod tests {
         let report = Report { rows, ..Report::default() };
         let json: Value = serde_json::from_str(&report.json().unwrap()).unwrap();
         let expected = json!([
-            { "name": "a", "value": 2.0, "unit": "1/s", "baseline": 4.0, "ratio": 0.5 },
-            { "name": "b", "value": 1.5, "unit": "MB", "baseline": null, "ratio": null },
+            { "name": "a", "value": 2.0, "unit": "1/s", "baseline": 4.0, "ratio": 0.5, "runs": [0.5] },
+            { "name": "b", "value": 1.5, "unit": "MB", "baseline": null, "ratio": null, "runs": [1.5] },
         ]);
         assert_eq!(json, expected);
     }

@@ -1,6 +1,6 @@
 //! The trivial upstream: reads a request and answers three bytes. It is the least that a function can cost.
 
-use std::{convert::Infallible, net::Ipv4Addr};
+use std::{convert::Infallible, net::Ipv4Addr, time::Duration};
 
 use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full};
@@ -12,7 +12,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 
 use crate::{
     bench::Bench,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Serves until the process is told to end.
-pub(crate) async fn run(port: u16) -> Result<()> {
+pub(crate) async fn run(port: u16, delay: Duration) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.context("cannot listen")?;
     loop {
         let (stream, _) = listener.accept().await.context("cannot accept")?;
@@ -30,13 +30,16 @@ pub(crate) async fn run(port: u16) -> Result<()> {
         tokio::spawn(async move {
             let mut server = http1::Builder::new();
             let server = server.header_read_timeout(None);
-            let _ = server.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+            let _ = server.serve_connection(TokioIo::new(stream), service_fn(|request| answer(request, delay))).await;
         });
     }
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, delay: Duration) -> Result<Response<Full<Bytes>>, Infallible> {
     let _ = request.into_body().collect().await;
+    if !delay.is_zero() {
+        sleep(delay).await;
+    }
     let mut response = Response::new(Full::new(Bytes::from_static(b"ok\n")));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     Ok(response)

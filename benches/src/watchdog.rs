@@ -34,11 +34,11 @@ pub(crate) async fn streaming(bench: &Bench, fprocess: &str) -> Result<(Process,
 }
 
 /// One long-lived program: the trivial upstream.
-pub(crate) async fn http(bench: &Bench) -> Result<(Process, Target)> {
+pub(crate) async fn http(bench: &Bench, settings: &[(&'static str, &str)]) -> Result<(Process, Target)> {
     let mut fprocess = OsString::from("'");
     fprocess.push(&bench.programs.own);
     fprocess.push("' upstream");
-    start(bench, fprocess, &[("mode", "http")]).await
+    start(bench, fprocess, &[&[("mode", "http")], settings].concat()).await
 }
 
 /// Milliseconds from the start of a watchdog to its first answer; it is asked again every millisecond.

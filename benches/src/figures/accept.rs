@@ -52,7 +52,7 @@ pub(super) async fn latency(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     let mut sides = [Side::new("skep"), Side::new("publish")];
     for run in 1..=bench.runs {
         let [skep, raw] = &mut sides;
-        skep.values.push(load::run(&target, 1, WINDOW).await?.p50_us());
+        skep.values.push(load::run(&target, 1, WINDOW).await?.quantile_us(0.5));
         raw.values.push(publisher.p50_us(WINDOW).await?);
         tell(name, run, bench.runs, &sides);
     }

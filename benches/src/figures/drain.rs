@@ -34,7 +34,7 @@ pub(super) struct Drain<'bench> {
 }
 
 pub(super) async fn rate(bench: &Bench, name: &str, disk: Disk) -> Result<Vec<Row>> {
-    let (_watchdog, function) = watchdog::http(bench).await?;
+    let (_watchdog, function) = watchdog::http(bench, &[]).await?;
     let platform = Platform::start(bench, disk).await?;
     platform.register(Some(function.address)).await?;
     let drain = Drain::of(bench, &platform, platform.asynchronous()).await?;

@@ -22,7 +22,7 @@ const WINDOW: Duration = Duration::from_millis(1500);
 
 /// Two platforms; the one that is not measured is idle meanwhile.
 pub(super) async fn functions(bench: &Bench, name: &str) -> Result<Vec<Row>> {
-    let (_watchdog, function) = watchdog::http(bench).await?;
+    let (_watchdog, function) = watchdog::http(bench, &[]).await?;
     let many = start(bench, &function, MANY).await?;
     let few = start(bench, &function, FEW).await?;
     let (of_many, of_few) = (targets(&many, HOT_OF_MANY), targets(&few, FEW));

@@ -2,13 +2,16 @@
 
 mod accept;
 mod cold;
+mod connections;
 mod drain;
 mod fair;
 mod fork;
 mod http;
 mod idle;
 mod many;
+mod overload;
 mod prefork;
+mod start;
 mod stream;
 mod sync;
 
@@ -20,11 +23,14 @@ use crate::{bench::Bench, measure::Row, platform::Disk};
 pub(crate) enum Figure {
     SyncLatency,
     SyncRate,
+    SyncTail,
+    EndToEnd,
     ForkLatency,
     ForkRate,
     PreforkLatency,
     PreforkPython,
     StreamRate,
+    LargeBody,
     HttpRate,
     AcceptLatency,
     AcceptRate,
@@ -33,19 +39,25 @@ pub(crate) enum Figure {
     DrainSyncedRate,
     ManyFunctions,
     VictimDelay,
+    Overload,
     ColdStart,
+    FirstCall,
     IdleMemory,
+    IdleConnection,
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::SyncLatency,
         Self::SyncRate,
+        Self::SyncTail,
+        Self::EndToEnd,
         Self::ForkLatency,
         Self::ForkRate,
         Self::PreforkLatency,
         Self::PreforkPython,
         Self::StreamRate,
+        Self::LargeBody,
         Self::HttpRate,
         Self::AcceptLatency,
         Self::AcceptRate,
@@ -54,19 +66,25 @@ impl Figure {
         Self::DrainSyncedRate,
         Self::ManyFunctions,
         Self::VictimDelay,
+        Self::Overload,
         Self::ColdStart,
+        Self::FirstCall,
         Self::IdleMemory,
+        Self::IdleConnection,
     ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::SyncLatency => "sync_c1_p50_us",
             Self::SyncRate => "sync_c64_rps",
+            Self::SyncTail => "sync_c64_p99_us",
+            Self::EndToEnd => "sync_end_to_end_http_c16_rps",
             Self::ForkLatency => "fork_c1_p50_us",
             Self::ForkRate => "fork_c16_rps",
             Self::PreforkLatency => "prefork_c1_p50_us",
             Self::PreforkPython => "prefork_python_p50_us",
             Self::StreamRate => "stream_mb_s",
+            Self::LargeBody => "body_64mib_mb_s",
             Self::HttpRate => "http_c16_rps",
             Self::AcceptLatency => "accept_c1_p50_us",
             Self::AcceptRate => "accept_c64_rps",
@@ -75,8 +93,11 @@ impl Figure {
             Self::DrainSyncedRate => "drain_fsync_rps",
             Self::ManyFunctions => "accept_10k_functions_rps",
             Self::VictimDelay => "victim_p99_ratio",
+            Self::Overload => "overload_goodput_rps",
             Self::ColdStart => "cold_start_ms",
+            Self::FirstCall => "up_first_call_ms",
             Self::IdleMemory => "idle_rss_mb",
+            Self::IdleConnection => "idle_connection_kb",
         }
     }
 
@@ -90,11 +111,14 @@ impl Figure {
         match self {
             Self::SyncLatency => Box::pin(sync::latency(bench, name)).await,
             Self::SyncRate => Box::pin(sync::rate(bench, name)).await,
+            Self::SyncTail => Box::pin(sync::tail(bench, name)).await,
+            Self::EndToEnd => Box::pin(sync::end_to_end(bench, name)).await,
             Self::ForkLatency => Box::pin(fork::latency(bench, name)).await,
             Self::ForkRate => Box::pin(fork::rate(bench, name)).await,
             Self::PreforkLatency => Box::pin(prefork::cat(bench, name)).await,
             Self::PreforkPython => Box::pin(prefork::python(bench, name)).await,
             Self::StreamRate => Box::pin(stream::rate(bench, name)).await,
+            Self::LargeBody => Box::pin(stream::through_gateway(bench, name)).await,
             Self::HttpRate => Box::pin(http::rate(bench, name)).await,
             Self::AcceptLatency => Box::pin(accept::latency(bench, name)).await,
             Self::AcceptRate => Box::pin(accept::rate(bench, name, Disk::Cached)).await,
@@ -103,8 +127,11 @@ impl Figure {
             Self::DrainSyncedRate => Box::pin(drain::rate(bench, name, Disk::Synced)).await,
             Self::ManyFunctions => Box::pin(many::functions(bench, name)).await,
             Self::VictimDelay => Box::pin(fair::victim(bench, name)).await,
+            Self::Overload => Box::pin(overload::goodput(bench, name)).await,
             Self::ColdStart => Box::pin(cold::start(bench, name)).await,
+            Self::FirstCall => Box::pin(start::first_call(bench, name)).await,
             Self::IdleMemory => Box::pin(idle::memory(bench, name)).await,
+            Self::IdleConnection => Box::pin(connections::memory(bench, name)).await,
         }
     }
 }

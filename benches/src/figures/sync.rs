@@ -1,4 +1,4 @@
-//! A synchronous call through the gateway to the trivial upstream, against the upstream itself and against nginx before it.
+//! A synchronous call through the gateway to the trivial upstream, against the upstream itself and against nginx before it; and the whole way, with a watchdog between.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     measure::{Reading, Row, alternate, rows},
     nginx,
     platform::{Disk, Platform},
-    upstream,
+    upstream, watchdog,
 };
 
 const WINDOW: Duration = Duration::from_millis(1500);
@@ -20,6 +20,27 @@ pub(super) async fn latency(bench: &Bench, name: &str) -> Result<Vec<Row>> {
 
 pub(super) async fn rate(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     measure(bench, name, "1/s", 64, Reading::PerSecond).await
+}
+
+pub(super) async fn tail(bench: &Bench, name: &str) -> Result<Vec<Row>> {
+    measure(bench, name, "µs", 64, Reading::P99Micros).await
+}
+
+/// Gateway, watchdog in http mode and upstream, against nginx twice in a row.
+pub(super) async fn end_to_end(bench: &Bench, name: &str) -> Result<Vec<Row>> {
+    let (_upstream, direct) = upstream::start(bench).await?;
+    let (_watchdog, function) = watchdog::http(bench, &[]).await?;
+    let platform = Platform::start(bench, Disk::Synced).await?;
+    platform.register(Some(function.address)).await?;
+    let inner = nginx::start(bench, direct.address).await?;
+    let outer = match &inner {
+        Some((_, inner)) => nginx::start(bench, inner.address).await?,
+        None => None,
+    };
+    let mut targets = vec![("skep", platform.synchronous()), ("direct", direct)];
+    targets.extend(outer.iter().map(|(_, target)| ("nginx", target.clone())));
+    let sides = alternate(name, &targets, bench.runs, (16, WINDOW), Reading::PerSecond).await?;
+    Ok(rows(name, "1/s", sides))
 }
 
 async fn measure(
