@@ -11,6 +11,7 @@ use skep_process::ProcessTag;
 use skep_protocol::{CallId, RetryPolicy, VersionInfo};
 use skep_provider::{Config as ControllerConfig, Controller, LocalConfig, ProviderConfig, SwarmConfig};
 use skep_queue_worker::{SigningKeys, WorkerConfig};
+use skep_threads::Threads;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -59,6 +60,7 @@ impl Process {
                 listener,
                 router,
                 ServeConfig { limits: HttpLimits::default(), tls: None, drain },
+                &Threads::new(0),
                 ending,
             )
             .await;

@@ -40,6 +40,7 @@ use prometheus::Registry;
 use skep_bus::Bus;
 use skep_daemon::{RoleReadiness, serve};
 use skep_dispatch::Dispatch;
+use skep_threads::Threads;
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -65,10 +66,11 @@ pub async fn run(
     let (address, grace) = (listener.local_addr()?, config.serve.drain.grace);
     let (app, routes) = assemble(&config, bus, dispatch, registry, shutdown.clone())?;
     let draining = CancellationToken::new();
+    let threads = Threads::for_each_core();
     info!(%address, "gateway is open");
     readiness.ready();
     tokio::join!(
-        serve(listener, Entrance::new(Arc::clone(&app), routes), config.serve, draining.clone()),
+        serve(listener, Entrance::new(Arc::clone(&app), routes), config.serve, &threads, draining.clone()),
         Box::pin(queues::follow(&app)),
         audit::follow(&app, config.audit_every),
         nats::answer_requests(Arc::clone(&app), requests, draining.clone(), grace),
@@ -83,6 +85,7 @@ pub async fn run(
         warn!("alerts were not handled within the grace period");
     }
     app.bus.flush().await;
+    threads.stop();
     Ok(())
 }
 

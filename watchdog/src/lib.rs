@@ -21,7 +21,6 @@ mod processes;
 mod redact;
 mod server;
 mod service;
-mod workers;
 
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

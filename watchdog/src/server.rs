@@ -6,6 +6,7 @@ use anyhow::Context;
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1::Builder, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use skep_threads::Threads;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
@@ -24,11 +25,12 @@ use crate::{
     plan::{self, Plan},
     processes::Processes,
     service::{Mode, Watchdog},
-    workers::Workers,
 };
 
 const LONGEST_HEAD: usize = 64 * 1024;
 const MOST_HEADERS: usize = 200;
+/// Starting a process holds its thread until the program is loaded, so there may be more of them than cores.
+const MOST_THREADS: usize = 8;
 /// Without file descriptors accepting fails at once, and would do so again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// For what is left when everything was cancelled and killed.
@@ -71,17 +73,15 @@ pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow
     if let Some(listener) = listeners.metrics {
         tasks.spawn(finished.clone().run_until_cancelled_owned(serve_metrics(listener, metrics)));
     }
-    let workers =
-        plan.has_own_threads().then(Workers::start).transpose().context("cannot start a thread")?.map(Arc::new);
-    Arc::new(Server::new(&plan, watchdog, workers.clone())).serve(listeners.calls, &shutdown).await;
+    let threads = Arc::new(Threads::new(if plan.has_own_threads() { MOST_THREADS } else { 0 }));
+    // The server goes with this line, and with it tasks that are waited for below.
+    Arc::new(Server::new(&plan, watchdog, Arc::clone(&threads))).serve(listeners.calls, &shutdown).await;
     finished.cancel();
     processes.kill_all().await;
     tasks.close();
     // What is left hangs on something that was killed.
     let _ = timeout(LAST_TASKS, tasks.wait()).await;
-    if let Some(workers) = workers {
-        workers.stop();
-    }
+    threads.stop();
     log.flush();
     Ok(())
 }
@@ -99,8 +99,7 @@ struct Server {
     http: Builder,
     healthcheck_interval: Duration,
     write_timeout: Duration,
-    /// `None`: connections are served by the runtime that accepts them.
-    workers: Option<Arc<Workers>>,
+    threads: Arc<Threads>,
     connections: TaskTracker,
     /// Connections end after the call that runs on them.
     finish: CancellationToken,
@@ -109,13 +108,13 @@ struct Server {
 }
 
 impl Server {
-    fn new(plan: &Plan, watchdog: Watchdog, workers: Option<Arc<Workers>>) -> Self {
+    fn new(plan: &Plan, watchdog: Watchdog, threads: Arc<Threads>) -> Self {
         Self {
             watchdog: Arc::new(watchdog),
             http: http(plan.read_timeout),
             healthcheck_interval: plan.healthcheck_interval,
             write_timeout: plan.write_timeout,
-            workers,
+            threads,
             connections: TaskTracker::new(),
             finish: CancellationToken::new(),
             abort: CancellationToken::new(),
@@ -183,22 +182,9 @@ impl Server {
     /// Has a connection served, by the thread whose turn it is.
     fn begin(self: &Arc<Self>, stream: TcpStream) -> io::Result<()> {
         let (server, abort) = (Arc::clone(self), self.abort.clone());
-        let Some(workers) = &self.workers else {
-            let connection = async move { server.connection(stream).await };
-            self.connections.spawn(abort.run_until_cancelled_owned(connection));
-            return Ok(());
-        };
-        let (stream, place) = (stream.into_std()?, workers.place()?);
-        let runtime = place.runtime().clone();
-        let connection = async move {
-            let _place = place;
-            // Only now, so that it is watched where it is served.
-            if let Ok(stream) = TcpStream::from_std(stream) {
-                server.connection(stream).await;
-            }
-        };
-        self.connections.spawn_on(abort.run_until_cancelled_owned(connection), &runtime);
-        Ok(())
+        self.threads.serve(stream, &self.connections, async move |stream| {
+            abort.run_until_cancelled(server.connection(stream)).await;
+        })
     }
 
     async fn connection(&self, stream: TcpStream) {

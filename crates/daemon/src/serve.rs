@@ -13,6 +13,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulConnection,
 };
+use skep_threads::Threads;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -86,10 +87,16 @@ pub struct ServeConfig {
 #[derive(Clone, Copy, Debug)]
 pub struct Encrypted;
 
-/// Serves until `shutdown`, and then drains.
+/// Serves on `threads` until `shutdown`, and then drains.
 ///
 /// A request carries its peer's address as [`ConnectInfo<SocketAddr>`], and perhaps [`Encrypted`].
-pub async fn serve<S: Service>(listener: TcpListener, service: S, config: ServeConfig, shutdown: CancellationToken) {
+pub async fn serve<S: Service>(
+    listener: TcpListener,
+    service: S,
+    config: ServeConfig,
+    threads: &Threads,
+    shutdown: CancellationToken,
+) {
     let ServeConfig { limits, tls, drain } = config;
     let connections = TaskTracker::new();
     let server = Server {
@@ -110,11 +117,11 @@ pub async fn serve<S: Service>(listener: TcpListener, service: S, config: ServeC
         shutdown.cancelled().await;
         sleep(drain.linger).await;
     });
-    while let Some((stream, peer, place)) = accept(&listener, &places, end.as_mut()).await {
-        connections.spawn(server.clone().connection(stream, peer, place));
+    while let Some(accepted) = accept(&listener, &places, end.as_mut()).await {
+        server.clone().serve_on(threads, &connections, accepted);
     }
-    for (stream, peer, place) in last_ones(listener, &places) {
-        connections.spawn(server.clone().connection(stream, peer, place));
+    for accepted in last_ones(listener, &places) {
+        server.clone().serve_on(threads, &connections, accepted);
     }
     connections.close();
     // When they all end before, there is nothing to wait for.
@@ -147,6 +154,13 @@ struct Server<S> {
 type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
 
 impl<S: Service> Server<S> {
+    fn serve_on(self, threads: &Threads, connections: &TaskTracker, (stream, peer, place): Accepted) {
+        let served = threads.serve(stream, connections, move |stream| self.connection(stream, peer, place));
+        if let Err(error) = served {
+            warn!(%error, %peer, "a connection cannot be served");
+        }
+    }
+
     async fn connection(self, stream: TcpStream, peer: SocketAddr, _place: OwnedSemaphorePermit) {
         let begun = tokio::select! {
             begun = timeout(self.begins_within, self.begin(stream, peer)) => begun,

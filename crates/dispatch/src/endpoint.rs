@@ -1,6 +1,7 @@
 //! One replica as seen from here: its idle connections, its calls in flight, and whether it refused a connection lately.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::{
         Mutex,
@@ -9,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{
+    runtime::{Handle, Id},
+    time::Instant,
+};
 
 use crate::connection::Connection;
 
@@ -20,13 +24,17 @@ const MOST_IDLE: usize = 256;
 const FIRST_EJECTION: Duration = Duration::from_millis(250);
 const LONGEST_EJECTION: Duration = Duration::from_secs(8);
 
+/// A connection, and since when it is idle.
+type Idle = (Connection, Instant);
+
 pub(crate) struct Endpoint {
     pub(crate) instance: String,
     pub(crate) address: SocketAddr,
     in_flight: AtomicUsize,
     failures: AtomicU32,
     ejected_until: Mutex<Option<Instant>>,
-    idle: Mutex<Vec<(Connection, Instant)>>,
+    /// Of each runtime, for a connection is best used where it is watched.
+    idle: Mutex<HashMap<Option<Id>, Vec<Idle>>>,
 }
 
 impl Endpoint {
@@ -77,6 +85,7 @@ impl Endpoint {
     /// The connection that was used last, if one is still fresh.
     pub(crate) fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().ok()?;
+        let idle = idle.get_mut(&this_runtime())?;
         let now = Instant::now();
         while let Some((connection, since)) = idle.pop() {
             if now - since > IDLE_FOR {
@@ -95,10 +104,16 @@ impl Endpoint {
         if connection.is_closed() {
             return;
         }
-        if let Ok(mut idle) = self.idle.lock()
-            && idle.len() < MOST_IDLE
-        {
-            idle.push((connection, Instant::now()));
+        if let Ok(mut idle) = self.idle.lock() {
+            let idle = idle.entry(this_runtime()).or_default();
+            if idle.len() < MOST_IDLE {
+                idle.push((connection, Instant::now()));
+            }
         }
     }
+}
+
+/// `None` where there is no runtime, as at the end of the process.
+fn this_runtime() -> Option<Id> {
+    Handle::try_current().ok().map(|runtime| runtime.id())
 }

@@ -22,7 +22,12 @@ async fn start_with(router: Router, limits: HttpLimits, drain: Drain) -> Fixture
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let served = tokio::spawn(serve(listener, router, ServeConfig { limits, tls: None, drain }, shutdown.clone()));
+    let (config, stop) = (ServeConfig { limits, tls: None, drain }, shutdown.clone());
+    let served = tokio::spawn(async move {
+        let threads = Threads::new(2);
+        serve(listener, router, config, &threads, stop).await;
+        threads.stop();
+    });
     Fixture { address, shutdown, served }
 }
 
