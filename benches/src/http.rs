@@ -22,6 +22,8 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::load::BODY;
+
 static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 const FAR_APART: usize = 7919;
 
@@ -33,11 +35,23 @@ pub(crate) struct Target {
     /// Requests take turns with these, if there are any.
     pub(crate) paths: Arc<[String]>,
     pub(crate) expected: StatusCode,
+    /// What a request carries.
+    pub(crate) body: Bytes,
 }
 
 impl Target {
     pub(crate) fn new(address: SocketAddr, path: impl Into<String>) -> Self {
-        Self { address, path: path.into(), paths: Arc::default(), expected: StatusCode::OK }
+        Self {
+            address,
+            path: path.into(),
+            paths: Arc::default(),
+            expected: StatusCode::OK,
+            body: Bytes::from_static(&BODY),
+        }
+    }
+
+    pub(crate) fn with_body(self, size: usize) -> Self {
+        Self { body: vec![b'x'; size].into(), ..self }
     }
 
     /// Whether a GET is answered as expected.

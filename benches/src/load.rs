@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::http::{Requests, Target, with_requests};
 
-/// What every request carries.
+/// What a request carries, unless it is said otherwise.
 pub(crate) const BODY: [u8; 256] = [b'x'; 256];
 
 /// Requests of a run that are sent before anything is counted.
@@ -56,7 +56,8 @@ pub(crate) async fn run(target: &Target, connections: usize, window: Duration) -
     for _ in 0..connections {
         let target = target.clone();
         tasks.spawn(async move {
-            with_requests(&target, async |requests: &mut Requests| count(requests, begin, end).await).await
+            with_requests(&target, async |requests: &mut Requests| count(requests, &target.body, begin, end).await)
+                .await
         });
     }
     let mut latency = Histogram::new(3)?;
@@ -70,8 +71,7 @@ pub(crate) async fn run(target: &Target, connections: usize, window: Duration) -
     Ok(Answered { latency, window })
 }
 
-async fn count(requests: &mut Requests, begin: Instant, end: Instant) -> Result<Histogram<u64>> {
-    let body = Bytes::from_static(&BODY);
+async fn count(requests: &mut Requests, body: &Bytes, begin: Instant, end: Instant) -> Result<Histogram<u64>> {
     let mut latency = Histogram::new(3)?;
     loop {
         let sent = Instant::now();

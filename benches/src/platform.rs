@@ -60,14 +60,19 @@ impl Platform {
     }
 
     pub(crate) async fn register_as(&self, name: &str, address: Option<SocketAddr>) -> Result<()> {
-        self.put(name, address).await?;
+        self.register_replicas(name, address.as_slice()).await
+    }
+
+    /// The same with a replica at each address.
+    pub(crate) async fn register_replicas(&self, name: &str, addresses: &[SocketAddr]) -> Result<()> {
+        self.put(name, addresses).await?;
         self.until_known(name).await
     }
 
     /// Registers many functions.
     pub(crate) async fn register_all(&self, names: &[String], address: Option<SocketAddr>) -> Result<()> {
         for together in names.chunks(TOGETHER) {
-            try_join_all(together.iter().map(|name| self.put(name, address))).await?;
+            try_join_all(together.iter().map(|name| self.put(name, address.as_slice()))).await?;
         }
         match names.last() {
             Some(last) => self.until_known(last).await,
@@ -75,9 +80,11 @@ impl Platform {
         }
     }
 
-    async fn put(&self, name: &str, address: Option<SocketAddr>) -> Result<()> {
-        let endpoints: Vec<Endpoint> =
-            address.into_iter().map(|address| Endpoint { instance: format!("{name}-1"), address }).collect();
+    async fn put(&self, name: &str, addresses: &[SocketAddr]) -> Result<()> {
+        let replicas = addresses.iter().enumerate();
+        let endpoints: Vec<Endpoint> = replicas
+            .map(|(index, address)| Endpoint { instance: format!("{name}-{}", index + 1), address: *address })
+            .collect();
         let record = FunctionRecord {
             deployment: FunctionDeployment { service: name.to_owned(), ..FunctionDeployment::default() },
             replicas: endpoints.len() as u64,
@@ -105,7 +112,17 @@ impl Platform {
 
     /// A call that waits for its answer.
     pub(crate) fn synchronous(&self) -> Target {
-        Target::new(self.gateway, format!("/function/{FUNCTION}"))
+        self.synchronous_of(FUNCTION)
+    }
+
+    pub(crate) fn synchronous_of(&self, name: &str) -> Target {
+        Target::new(self.gateway, format!("/function/{name}"))
+    }
+
+    /// Calls of each of these functions in turn.
+    pub(crate) fn synchronous_of_all(&self, names: &[String]) -> Target {
+        let paths = names.iter().map(|name| format!("/function/{name}")).collect();
+        Target { paths, ..self.synchronous() }
     }
 
     /// A call that is stored.

@@ -6,6 +6,7 @@ mod connections;
 mod drain;
 mod fair;
 mod fork;
+mod growth;
 mod http;
 mod idle;
 mod many;
@@ -25,6 +26,7 @@ pub(crate) enum Figure {
     SyncRate,
     SyncTail,
     EndToEnd,
+    Growth,
     ForkLatency,
     ForkRate,
     PreforkLatency,
@@ -47,11 +49,12 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::SyncLatency,
         Self::SyncRate,
         Self::SyncTail,
         Self::EndToEnd,
+        Self::Growth,
         Self::ForkLatency,
         Self::ForkRate,
         Self::PreforkLatency,
@@ -79,6 +82,7 @@ impl Figure {
             Self::SyncRate => "sync_c64_rps",
             Self::SyncTail => "sync_c64_p99_us",
             Self::EndToEnd => "sync_end_to_end_http_c16_rps",
+            Self::Growth => "sync_10k_functions_rps",
             Self::ForkLatency => "fork_c1_p50_us",
             Self::ForkRate => "fork_c16_rps",
             Self::PreforkLatency => "prefork_c1_p50_us",
@@ -113,6 +117,7 @@ impl Figure {
             Self::SyncRate => Box::pin(sync::rate(bench, name)).await,
             Self::SyncTail => Box::pin(sync::tail(bench, name)).await,
             Self::EndToEnd => Box::pin(sync::end_to_end(bench, name)).await,
+            Self::Growth => Box::pin(growth::rates(bench, name)).await,
             Self::ForkLatency => Box::pin(fork::latency(bench, name)).await,
             Self::ForkRate => Box::pin(fork::rate(bench, name)).await,
             Self::PreforkLatency => Box::pin(prefork::cat(bench, name)).await,
