@@ -60,6 +60,8 @@ pub(crate) struct Spawned {
     tag: ProcessTag,
     processes: Arc<Processes>,
     when_dropped: Kill,
+    /// It was dropped, and this is what a task that kills it holds.
+    is_let_go: bool,
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +105,8 @@ impl Processes {
         let pid = child.id();
         self.leaders().add(pid, tag.clone());
         drop(starting);
-        Ok(Spawned { child: Some(child), pid, tag, processes: Arc::clone(self), when_dropped: Kill::CallerGone })
+        let processes = Arc::clone(self);
+        Ok(Spawned { child: Some(child), pid, tag, processes, when_dropped: Kill::CallerGone, is_let_go: false })
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -316,23 +319,29 @@ impl Spawned {
 
 impl Drop for Spawned {
     fn drop(&mut self) {
-        if let Some(child) = self.child.take() {
-            let mut rest = Self {
-                child: Some(child),
-                pid: self.pid,
-                tag: self.tag.clone(),
-                processes: Arc::clone(&self.processes),
-                when_dropped: self.when_dropped,
-            };
-            let end = async move {
-                rest.kill(rest.when_dropped).await;
-                // A process that no signal ends would come here for ever.
-                if rest.child.take().is_some() {
-                    rest.processes.leaders().by_pid.remove(&rest.pid);
-                }
-            };
-            self.processes.tasks.spawn_on(end, &self.processes.runtime);
+        match self.child.take() {
+            // No signal ended it, or the runtime was gone before the task had begun.
+            Some(_) if self.is_let_go => {
+                kill_tree(Some(self.pid), &self.tag);
+                self.processes.leaders().by_pid.remove(&self.pid);
+            }
+            Some(child) => {
+                let mut rest = Self {
+                    child: Some(child),
+                    pid: self.pid,
+                    tag: self.tag.clone(),
+                    processes: Arc::clone(&self.processes),
+                    when_dropped: self.when_dropped,
+                    is_let_go: true,
+                };
+                let end = async move { rest.kill(rest.when_dropped).await };
+                self.processes.tasks.spawn_on(end, &self.processes.runtime);
+            }
+            None => {}
         }
         self.processes.ended.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests;

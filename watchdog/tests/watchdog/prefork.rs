@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::{
     client::send,
-    support::{Watchdog, free_port, metrics, wait_until},
+    support::{Watchdog, free_port, metrics, wait_until, waiting_processes},
 };
 
 const PREFORK: (&str, &str) = ("prefork", "4");
@@ -117,11 +117,7 @@ fn a_program_that_cannot_be_started_says_so_for_each_call() {
 fn the_number_that_waits_grows_with_the_load_and_shrinks_without() {
     let port = free_port();
     let watchdog = Watchdog::sh("cat; sleep 0.3", &[PREFORK, ("metrics_port", &port.to_string())]);
-    let waiting = || {
-        let page = metrics(port);
-        let line = page.lines().find(|line| line.starts_with("skep_watchdog_waiting_processes ")).unwrap().to_owned();
-        line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()
-    };
+    let waiting = || waiting_processes(port);
     wait_until("one waits", || waiting() == 1);
     thread::scope(|scope| (0..10).for_each(|_| drop(scope.spawn(|| assert_eq!(watchdog.post(b"x").text(), "x")))));
     wait_until("as many wait as the setting allows", || waiting() == 4);

@@ -140,6 +140,13 @@ pub(crate) fn metrics(port: u16) -> String {
     send(([127, 0, 0, 1], port).into(), "GET", "/metrics", &[], b"").text()
 }
 
+/// How many processes wait for a request, as the watchdog itself counts them.
+pub(crate) fn waiting_processes(metrics_port: u16) -> usize {
+    let page = metrics(metrics_port);
+    let line = page.lines().find(|line| line.starts_with("skep_watchdog_waiting_processes ")).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
 pub(crate) fn command(settings: &[(&str, &str)], tag: &ProcessTag) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fwatchdog"));
     command
