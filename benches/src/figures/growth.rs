@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::many::names;
 use crate::{
     bench::Bench,
     http::Target,
@@ -25,7 +26,7 @@ pub(super) async fn rates(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     platform.register(Some(direct.address)).await?;
     // One upstream in the place of all replicas: what they cost the gateway is to choose, and connections for each.
     platform.register_replicas("replicated", &[direct.address; REPLICAS]).await?;
-    let names: Vec<_> = (0..FUNCTIONS).map(|number| format!("function-{number}")).collect();
+    let names = names(FUNCTIONS);
     platform.register_all(&names, Some(direct.address)).await?;
 
     let one = platform.synchronous();

@@ -57,7 +57,7 @@ async fn start(bench: &Bench, function: &Target, count: usize) -> Result<Platfor
     Ok(platform)
 }
 
-fn names(count: usize) -> Vec<String> {
+pub(super) fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("function-{number}")).collect()
 }
 

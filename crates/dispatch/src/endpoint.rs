@@ -19,6 +19,7 @@ use crate::connection::Connection;
 
 /// An idle connection is not used again after this long; watchdogs close theirs later.
 const IDLE_FOR: Duration = Duration::from_secs(5);
+/// For each runtime.
 const MOST_IDLE: usize = 256;
 /// A replica that refuses connections is passed over this long, doubling up to the limit.
 const FIRST_EJECTION: Duration = Duration::from_millis(250);
