@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::{
+    fs::{OFlags, fcntl_setfl},
+    pipe::fcntl_setpipe_size,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::unix::pipe::{Receiver, Sender},
@@ -16,12 +19,18 @@ use tokio::{
 
 const FIRST_PIECE: usize = 4096;
 const PIECE: usize = 128 * 1024;
+/// What a pipe holds by itself (pipe(7)).
+const USUAL_SIZE: usize = 64 * 1024;
+/// What it holds when more than that goes through it, so that both sides wait less often. All pipes of a user share a limit, by default 64 MiB, so it is not more.
+const STREAM_SIZE: usize = 256 * 1024;
 
 /// What a process writes.
 #[derive(Debug)]
 pub(super) struct Reader {
     unwatched: Option<PipeReader>,
     watched: Option<Receiver>,
+    /// Bytes so far.
+    passed: usize,
 }
 
 /// What a process reads.
@@ -36,7 +45,7 @@ impl Reader {
     pub(super) fn new() -> io::Result<(Self, PipeWriter)> {
         let (reader, writer) = pipe()?;
         do_not_block(&reader)?;
-        Ok((Self { unwatched: Some(reader), watched: None }, writer))
+        Ok((Self { unwatched: Some(reader), watched: None, passed: 0 }, writer))
     }
 
     /// Appends what there is, and waits where there is nothing; 0 is the end. No byte is lost if this is dropped.
@@ -52,9 +61,15 @@ impl Reader {
                 }
             }
         }
-        let pipe = self.watched()?;
         buffer.reserve(PIECE);
-        pipe.read_buf(buffer).await
+        let before = self.passed;
+        let pipe = self.watched()?;
+        let length = pipe.read_buf(buffer).await?;
+        if (before..before + length).contains(&USUAL_SIZE) {
+            widen(pipe);
+        }
+        self.passed += length;
+        Ok(length)
     }
 
     /// Whether nothing was written so far, and the other end is open.
@@ -97,12 +112,50 @@ impl Writer {
 
     fn watched(&mut self) -> io::Result<&mut Sender> {
         if let Some(pipe) = self.unwatched.take() {
+            // It is full.
+            widen(&pipe);
             self.watched = Some(Sender::from_owned_fd_unchecked(pipe.into())?);
         }
         self.watched.as_mut().ok_or(ErrorKind::NotConnected.into())
     }
 }
 
+/// Where that is refused it stays as it is.
+fn widen(pipe: impl AsFd) {
+    let _ = fcntl_setpipe_size(pipe, STREAM_SIZE);
+}
+
 fn do_not_block(pipe: impl AsFd) -> io::Result<()> {
     Ok(fcntl_setfl(pipe, OFlags::NONBLOCK)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use rustix::pipe::fcntl_getpipe_size;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pipe_is_widened_when_more_goes_through_it_than_it_holds() {
+        for (length, size) in [(USUAL_SIZE, USUAL_SIZE), (4 * USUAL_SIZE, STREAM_SIZE)] {
+            let (mut writer, mut stdin) = Writer::new().unwrap();
+            let (mut reader, mut stdout) = Reader::new().unwrap();
+            let (stdin_size, stdout_size) = (stdin.try_clone().unwrap(), stdout.try_clone().unwrap());
+            let program = thread::spawn(move || io::copy(&mut stdin, &mut stdout).unwrap());
+            let mut received = BytesMut::new();
+            let mut data = Bytes::from(vec![b'x'; length]);
+            let write = async {
+                writer.write_all(&mut data).await.unwrap();
+                drop(writer);
+            };
+            let read = async { while received.len() < length && reader.read(&mut received).await.unwrap() > 0 {} };
+            tokio::join!(write, read);
+            assert_eq!(program.join().unwrap(), length as u64);
+            assert_eq!(received, vec![b'x'; length]);
+            assert_eq!(fcntl_getpipe_size(stdin_size).unwrap(), size);
+            assert_eq!(fcntl_getpipe_size(stdout_size).unwrap(), size);
+        }
+    }
 }
