@@ -3,8 +3,10 @@
 mod aliases;
 mod args;
 mod client;
+mod controller;
 mod doctor;
 mod failure;
+mod files;
 mod guard;
 mod healthcheck;
 mod output;

@@ -1,15 +1,14 @@
 //! The roles, each alone in a process: what a Swarm runs. `skep up` starts the same ones together.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use prometheus::Registry;
 use skep_bus::{Budget, Bus, BusConfig, Kept, Monitors};
 use skep_daemon::{Drain, HttpLimits, Readiness, ServeConfig, Tls};
 use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{Credentials, GatewayConfig};
-use skep_process::ProcessTag;
-use skep_protocol::{CallId, RetryPolicy, VersionInfo};
-use skep_provider::{Config as ControllerConfig, Controller, LocalConfig, ProviderConfig, SwarmConfig};
+use skep_protocol::RetryPolicy;
+use skep_provider::{Config as ControllerConfig, Controller};
 use skep_queue_worker::{SigningKeys, WorkerConfig};
 use skep_threads::Threads;
 use tokio::net::TcpListener;
@@ -17,19 +16,19 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     args::{
-        BusArgs, CallArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderArgs, ProviderKind, QueueWorkerRole,
-        SwarmArgs, WakeArgs, WorkerArgs,
+        BusArgs, CallArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderKind, QueueWorkerRole, WakeArgs,
+        WorkerArgs,
     },
+    controller,
     failure::{Failure, Result, bad_setting},
+    files::FileLimit,
     sockets,
-    up::surroundings::{DataDir, find_watchdog},
+    up::surroundings::DataDir,
 };
 
-/// What functions of this machine inherit from the environment of skep, beside all `LC_…`.
-const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TMPDIR", "TZ"];
-
-/// What every process has besides its roles: metrics, health, signals.
+/// What every process has besides its roles: metrics, health, signals, files.
 pub(crate) struct Process {
+    pub(crate) files: FileLimit,
     pub(crate) metrics: Registry,
     pub(crate) readiness: Readiness,
     /// Cancelled when the process was told to stop.
@@ -42,6 +41,7 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn new() -> Self {
         Self {
+            files: FileLimit::raise(),
             metrics: Registry::new(),
             readiness: Readiness::default(),
             shutdown: CancellationToken::new(),
@@ -146,8 +146,8 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
     let role = Box::pin(async {
         let bus = connect_to(&process, "controller", &args.nats.nats_url, &args.bus).await?;
         let config = match &data_dir {
-            Some(data_dir) => local_controller(&args.provider, data_dir, &args.calls, args.bus.grace)?,
-            None => swarm_controller(&args.swarm, &args.calls, args.bus.grace),
+            Some(data_dir) => controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?,
+            None => controller::swarm(&args.swarm, &args.calls, args.bus.grace),
         };
         let Some(controller) = start_controller(&process, config, bus).await? else { return Ok(()) };
         let controller = controller.run(process.shutdown.clone());
@@ -241,12 +241,14 @@ pub(crate) async fn run_gateway(
     dispatch: Dispatch,
     listener: TcpListener,
 ) -> Result<()> {
+    let limits =
+        HttpLimits { max_connections: process.files.connections(args.max_connections), ..HttpLimits::default() };
     let config = GatewayConfig {
         credentials: credentials(args)?,
         async_body_limit: args.async_body_limit,
         alexa_routing: args.alexa_routing,
         audit_every: args.audit_every,
-        serve: ServeConfig { limits: HttpLimits::default(), tls: tls(args)?, drain },
+        serve: ServeConfig { limits, tls: tls(args)?, drain },
         ..GatewayConfig::default()
     };
     let readiness = process.readiness.role("gateway");
@@ -292,57 +294,4 @@ fn retry_policy(args: &WorkerArgs) -> Result<RetryPolicy> {
         backoff: args.retry_backoff,
         max_age: args.retry_max_age,
     })
-}
-
-/// What functions of this machine inherit.
-pub(crate) fn inherited_environment() -> BTreeMap<String, String> {
-    let is_inherited = |name: &str| INHERITED.contains(&name) || name.starts_with("LC_");
-    environment().into_iter().filter(|(name, _)| is_inherited(name)).collect()
-}
-
-/// All variables that are text.
-pub(crate) fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
-}
-
-pub(crate) fn local_controller(
-    args: &ProviderArgs,
-    data_dir: &DataDir,
-    calls: &CallArgs,
-    grace: Duration,
-) -> Result<ControllerConfig> {
-    let local = LocalConfig {
-        watchdog: find_watchdog(args.watchdog.as_deref())?,
-        data_dir: data_dir.path.clone(),
-        default_timeout: calls.upstream_timeout,
-        environment: inherited_environment(),
-        process_tag: ProcessTag::new(environment().get(ProcessTag::VARIABLE).map(String::as_str)),
-    };
-    // The folder is locked, so whoever had this name has ended.
-    let holder = format!("{} {}", host(), data_dir.path.display());
-    Ok(ControllerConfig { version: version(), grace, holder, provider: ProviderConfig::Local(local) })
-}
-
-fn swarm_controller(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> ControllerConfig {
-    let swarm = SwarmConfig {
-        docker_host: args.docker_host.clone(),
-        function_network: args.function_network.clone().filter(|network| !network.is_empty()),
-        default_timeout: calls.upstream_timeout,
-    };
-    let holder = format!("{} {}", host(), CallId::generate());
-    ControllerConfig { version: version(), grace, holder, provider: ProviderConfig::Swarm(swarm) }
-}
-
-fn version() -> VersionInfo {
-    VersionInfo {
-        commit_message: String::new(),
-        sha: skep_daemon::COMMIT.to_owned(),
-        release: skep_daemon::VERSION.to_owned(),
-    }
-}
-
-fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

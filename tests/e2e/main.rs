@@ -13,6 +13,7 @@ mod callbacks;
 mod calls;
 mod cancel;
 mod client;
+mod connections;
 mod dead;
 mod delayed;
 mod delays;

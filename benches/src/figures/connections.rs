@@ -18,10 +18,12 @@ use crate::{
 };
 
 /// Fewer than the gateway takes at once (`--max-connections`).
-const CONNECTIONS: usize = 8000;
+const CONNECTIONS: usize = 10_000;
+/// The gateway takes no more than half as many connections as it may have files.
+const FILES: u64 = 2 * CONNECTIONS as u64 + 1000;
 
 pub(super) async fn memory(bench: &Bench, name: &str) -> Result<Vec<Row>> {
-    allow_files(CONNECTIONS + 1000)?;
+    allow_files()?;
     let mut sides = [Side::new("gateway")];
     for run in 1..=bench.runs {
         let (_upstream, direct) = upstream::start(bench).await?;
@@ -50,10 +52,10 @@ fn called(target: &Target) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// So many files may be open, here and in what is started from here.
-fn allow_files(number: usize) -> Result<()> {
+/// Enough files may be open, here and in what is started from here.
+fn allow_files() -> Result<()> {
+    let enough = |limit: Option<u64>| limit.map(|limit| limit.max(FILES));
     let known = getrlimit(Resource::Nofile);
-    let wanted = u64::try_from(number)?.max(known.current.unwrap_or(u64::MAX));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..known })
-        .with_context(|| format!("{number} open files are needed; ulimit -Hn is less"))
+    setrlimit(Resource::Nofile, Rlimit { current: enough(known.current), maximum: enough(known.maximum) })
+        .with_context(|| format!("{FILES} open files are needed; ulimit -Hn is less, and only root may raise it"))
 }

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::{UpArgs, WorkerArgs},
+    controller,
     failure::{Failure, Result, bad_setting},
     output,
     roles::{self, Process},
@@ -77,10 +78,10 @@ fn callback_allow(args: &UpArgs) -> Vec<Allowance> {
 
 /// Reads the stack file and checks its functions, before anything is started.
 fn read_stack(file: &Path, namespace: &DefaultNamespace) -> Result<Stack> {
-    let environment = roles::environment();
+    let environment = controller::environment();
     let stack = stack::read(file, namespace, |name| environment.get(name).cloned());
     let stack = stack.map_err(|error| bad_setting("--file", error))?;
-    stack.check(&roles::inherited_environment(), namespace).map_err(|error| bad_setting("--file", error))?;
+    stack.check(&controller::inherited_environment(), namespace).map_err(|error| bad_setting("--file", error))?;
     Ok(stack)
 }
 
@@ -109,7 +110,7 @@ async fn run_roles(
         ),
     })?;
     process.serve_admin(admin);
-    let config = roles::local_controller(&args.provider, data_dir, &args.calls, args.bus.grace)?;
+    let config = controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?;
     // The controller goes on until the calls in flight have drained, for they need its replicas.
     let starting = Box::pin(Controller::start(config, bus.clone(), CancellationToken::new()));
     let controller = starting.await.map_err(Failure::internal)?;

@@ -1,6 +1,8 @@
 //! A server of HTTP/1.1 and HTTP/2 with limits, whose connections are all accounted for, and which drains.
 
-use std::{convert::Infallible, fmt::Display, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+mod places;
+
+use std::{convert::Infallible, fmt::Display, io, net::SocketAddr, pin::Pin, time::Duration};
 
 use axum::extract::ConnectInfo;
 use http::{HeaderValue, Request, Response, Version, header};
@@ -17,7 +19,7 @@ use skep_threads::Threads;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::OwnedSemaphorePermit,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -25,6 +27,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
 use crate::{Service, Tls};
+
+use self::places::Places;
 
 /// A client that connected just before the door closed has this long to send its request.
 const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
@@ -60,7 +64,7 @@ impl Default for HttpLimits {
             header_read_timeout: Duration::from_secs(10),
             max_headers: USUAL_HEADERS,
             max_header_bytes: 64 * 1024,
-            max_connections: 8192,
+            max_connections: 16_384,
         }
     }
 }
@@ -112,12 +116,12 @@ pub async fn serve<S: Service>(
     if let Some(tls) = tls {
         connections.spawn(tls.follow(shutdown.clone()));
     }
-    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let mut places = Places::new(limits.max_connections);
     let mut end = std::pin::pin!(async {
         shutdown.cancelled().await;
         sleep(drain.linger).await;
     });
-    while let Some(accepted) = accept(&listener, &places, end.as_mut()).await {
+    while let Some(accepted) = accept(&listener, &mut places, end.as_mut()).await {
         server.clone().serve_on(threads, &connections, accepted);
     }
     for accepted in last_ones(listener, &places) {
@@ -244,11 +248,11 @@ impl<S: Service> Server<S> {
 /// The next connection; `None` at the end.
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    places: &mut Places,
     end: Pin<&mut impl Future<Output = ()>>,
 ) -> Option<Accepted> {
     let next = async {
-        let place = Arc::clone(places).acquire_owned().await.ok()?;
+        let place = places.take().await?;
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => return Some((without_delay(stream, peer), peer, place)),
@@ -268,10 +272,10 @@ async fn accept(
 }
 
 /// The connections that wait to be accepted; closing the listener would break them off.
-fn last_ones(listener: TcpListener, places: &Arc<Semaphore>) -> Vec<Accepted> {
+fn last_ones(listener: TcpListener, places: &Places) -> Vec<Accepted> {
     let mut found = Vec::new();
     let Ok(listener) = listener.into_std() else { return found };
-    while let Ok(place) = Arc::clone(places).try_acquire_owned()
+    while let Some(place) = places.take_now()
         && let Ok((stream, peer)) = listener.accept()
     {
         match stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {

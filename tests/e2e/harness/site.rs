@@ -107,7 +107,12 @@ impl Site {
 
     /// Starts `skep up` and waits until it and its functions are ready.
     pub(crate) async fn up(&self, arguments: &[&str]) -> Program {
-        let mut up = Program::start("up", self.up_command(arguments), self.folder());
+        self.up_by(self.up_command(arguments)).await
+    }
+
+    /// The same by a command that leads to it.
+    pub(crate) async fn up_by(&self, command: Command) -> Program {
+        let mut up = Program::start("up", command, self.folder());
         wait_until_ready(&mut up, self.admin).await;
         self.wait_for_functions().await;
         up

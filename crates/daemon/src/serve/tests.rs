@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use axum::{Router, routing::get};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

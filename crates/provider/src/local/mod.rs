@@ -22,6 +22,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use rustix::process::Rlimit;
 use skep_bus::Bus;
 use skep_process::ProcessTag;
 use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, LogLine, LogQuery, Secret, WORKDIR};
@@ -49,6 +50,8 @@ pub struct LocalConfig {
     pub default_timeout: Duration,
     /// All that functions inherit: PATH, HOME, USER, LANG, LC_*, TMPDIR and TZ.
     pub environment: BTreeMap<String, String>,
+    /// How many files functions may have open.
+    pub file_limit: Rlimit,
     /// The mark of this program and all that it starts.
     pub process_tag: ProcessTag,
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process};
 use skep_process::{ProcessTag, kill_tree};
 use skep_protocol::{FunctionDeployment, FunctionName, WORKDIR};
 use tokio::{
@@ -77,6 +77,7 @@ impl Watchdog {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(Error::io("start a watchdog in", workdir))?;
+        limit_files(&child, place.config.file_limit);
         let (readers, address) = read_output(&mut child, log, instance);
         Ok((Self { _lifeline: child.stdin.take(), child, tag, readers }, address))
     }
@@ -91,7 +92,7 @@ impl Watchdog {
 
     /// Asks it to finish what it does, and kills what is left after the patience or when `kill` is done.
     pub(super) async fn stop(mut self, patience: Duration, kill: impl Future<Output = ()>) {
-        if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
+        if let Some(pid) = pid_of(&self.child) {
             // It fails only when the watchdog has ended by itself.
             let _ = kill_process(pid, Signal::TERM);
         }
@@ -116,6 +117,23 @@ impl Watchdog {
         let last_lines = async { while self.readers.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(LAST_LINES_WITHIN, last_lines).await;
     }
+}
+
+/// A watchdog has the limit of this process at first, which may have raised its own.
+#[cfg(target_os = "linux")]
+fn limit_files(child: &Child, limit: Rlimit) {
+    if let Some(pid) = pid_of(child)
+        && let Err(error) = rustix::process::prlimit(Some(pid), Resource::Nofile, limit)
+    {
+        warn!(%error, "a watchdog keeps the limit of open files that skep has");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit_files(_: &Child, _: Rlimit) {}
+
+fn pid_of(child: &Child) -> Option<Pid> {
+    child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)
 }
 
 /// Hands every line to the log; the receiver gets the address that is found in one.

@@ -1,0 +1,72 @@
+//! What the controller is told: the provider, what functions of this machine inherit, and the version.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use skep_process::ProcessTag;
+use skep_protocol::{CallId, VersionInfo};
+use skep_provider::{Config as ControllerConfig, LocalConfig, ProviderConfig, SwarmConfig};
+
+use crate::{
+    args::{CallArgs, ProviderArgs, SwarmArgs},
+    failure::Result,
+    files::FileLimit,
+    up::surroundings::{DataDir, find_watchdog},
+};
+
+/// What functions of this machine inherit from the environment of skep, beside all `LC_…`.
+const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TMPDIR", "TZ"];
+
+/// What functions of this machine inherit.
+pub(crate) fn inherited_environment() -> BTreeMap<String, String> {
+    let is_inherited = |name: &str| INHERITED.contains(&name) || name.starts_with("LC_");
+    environment().into_iter().filter(|(name, _)| is_inherited(name)).collect()
+}
+
+/// All variables that are text.
+pub(crate) fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+pub(crate) fn local(
+    args: &ProviderArgs,
+    data_dir: &DataDir,
+    calls: &CallArgs,
+    grace: Duration,
+    files: &FileLimit,
+) -> Result<ControllerConfig> {
+    let local = LocalConfig {
+        watchdog: find_watchdog(args.watchdog.as_deref())?,
+        data_dir: data_dir.path.clone(),
+        default_timeout: calls.upstream_timeout,
+        environment: inherited_environment(),
+        file_limit: files.given(),
+        process_tag: ProcessTag::new(environment().get(ProcessTag::VARIABLE).map(String::as_str)),
+    };
+    // The folder is locked, so whoever had this name has ended.
+    let holder = format!("{} {}", host(), data_dir.path.display());
+    Ok(ControllerConfig { version: version(), grace, holder, provider: ProviderConfig::Local(local) })
+}
+
+pub(crate) fn swarm(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> ControllerConfig {
+    let swarm = SwarmConfig {
+        docker_host: args.docker_host.clone(),
+        function_network: args.function_network.clone().filter(|network| !network.is_empty()),
+        default_timeout: calls.upstream_timeout,
+    };
+    let holder = format!("{} {}", host(), CallId::generate());
+    ControllerConfig { version: version(), grace, holder, provider: ProviderConfig::Swarm(swarm) }
+}
+
+fn version() -> VersionInfo {
+    VersionInfo {
+        commit_message: String::new(),
+        sha: skep_daemon::COMMIT.to_owned(),
+        release: skep_daemon::VERSION.to_owned(),
+    }
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
