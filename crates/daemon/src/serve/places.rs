@@ -32,9 +32,7 @@ impl Places {
             return Some(place);
         }
         if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
-            warn!(
-                "as many connections are open as may be, and others wait: --max-connections, or ulimit -Hn, is too low"
-            );
+            warn!("as many connections are open as may be, so further ones wait (--max-connections, ulimit -Hn)");
             self.told = Some(Instant::now());
         }
         Arc::clone(&self.free).acquire_owned().await.ok()
