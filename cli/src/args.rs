@@ -11,7 +11,7 @@ use skep_protocol::{DefaultNamespace, Subjects};
 use skep_provider::DockerHost;
 use url::Url;
 
-use self::values::{at_least_one, bytes, connections, default_namespace, duration, replicas, subjects};
+use self::values::{at_least_one, bytes, default_namespace, duration, replicas, subjects};
 pub(crate) use self::{
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
     worker::WorkerArgs,
@@ -257,8 +257,8 @@ pub(crate) struct GatewayArgs {
     #[arg(long, env = "SKEP_ASYNC_BODY_LIMIT", default_value = "1GiB", value_parser = bytes)]
     pub(crate) async_body_limit: u64,
     /// Connections at once; further ones wait to be accepted. There are fewer where fewer files may be open (ulimit -Hn): a call takes two
-    #[arg(long, env = "SKEP_MAX_CONNECTIONS", default_value = "16384", value_parser = connections)]
-    pub(crate) max_connections: usize,
+    #[arg(long, env = "SKEP_MAX_CONNECTIONS", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) max_connections: u32,
     /// Serve HTTPS with the certificate in this PEM file, the chain behind it; it is read again when it changes
     #[arg(long, env = "SKEP_TLS_CERT", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,

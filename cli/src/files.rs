@@ -30,8 +30,9 @@ impl FileLimit {
     }
 
     /// As many connections as are wanted, or as there are files for: a call takes one for its caller and one to its replica.
-    pub(crate) fn connections(&self, wanted: usize) -> usize {
+    pub(crate) fn connections(&self, wanted: u32) -> usize {
         let files = self.now.current.unwrap_or(u64::MAX);
-        usize::try_from(files.saturating_sub(OTHERS) / 2).map_or(wanted, |most| wanted.min(most)).max(1)
+        let connections = u64::from(wanted).min(files.saturating_sub(OTHERS) / 2).max(1);
+        usize::try_from(connections).unwrap_or(usize::MAX)
     }
 }

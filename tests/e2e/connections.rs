@@ -4,7 +4,7 @@ use std::{process::Command, time::Duration};
 
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
-use crate::harness::{Function, Platform, Site, raw, wait_until};
+use crate::harness::{DEADLINE, Function, Platform, Site, raw, wait_until};
 
 const REQUEST: &str = "POST /function/cat HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
 /// What is open so long and does not answer waits.
@@ -22,7 +22,7 @@ fn with_files(number: usize, command: &Command) -> Command {
 
 async fn answer_over(stream: &mut TcpStream) -> String {
     let mut answer = vec![0; 1024];
-    let length = stream.read(&mut answer).await.unwrap();
+    let length = timeout(DEADLINE, stream.read(&mut answer)).await.expect("there is no answer").unwrap();
     String::from_utf8_lossy(&answer[..length]).into_owned()
 }
 
@@ -34,6 +34,8 @@ async fn there_may_be_more_connections_than_files_at_the_start_and_functions_kee
     for _ in 0..200 {
         let mut stream = raw::send(site.listen, REQUEST).await;
         assert!(answer_over(&mut stream).await.starts_with("HTTP/1.1 200 "));
+        // Each would come in at last, when idle ones have been closed.
+        assert!(!up.stderr().contains("further ones wait"), "{}", up.stderr());
         connections.push(stream);
     }
     assert_eq!(site.gateway.call("limit", "").await.text().trim(), "128");

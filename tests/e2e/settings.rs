@@ -118,6 +118,7 @@ async fn other_settings_that_cannot_be_are_named() {
     for (flag, value) in [
         ("--grace", "soon"),
         ("--attempts", "0"),
+        ("--max-connections", "0"),
         ("--listen", "everywhere"),
         ("--subject-prefix", "a.b"),
         ("--concurrency-per-replica", "0"),

@@ -34,11 +34,6 @@ pub(super) fn replicas(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|replicas| (1..=5).contains(replicas)).ok_or_else(|| "must be from 1 to 5".to_owned())
 }
 
-pub(super) fn connections(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (1..=1_000_000).contains(number));
-    number.ok_or_else(|| "must be from 1 to 1000000".to_owned())
-}
-
 pub(super) fn subjects(text: &str) -> Result<Subjects, String> {
     Subjects::new(text).map_err(|error| error.to_string())
 }

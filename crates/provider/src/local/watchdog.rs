@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process};
+use rustix::process::{Pid, Rlimit, Signal, kill_process};
 use skep_process::{ProcessTag, kill_tree};
 use skep_protocol::{FunctionDeployment, FunctionName, WORKDIR};
 use tokio::{
@@ -122,8 +122,10 @@ impl Watchdog {
 /// A watchdog has the limit of this process at first, which may have raised its own.
 #[cfg(target_os = "linux")]
 fn limit_files(child: &Child, limit: Rlimit) {
+    use rustix::process::{Resource, prlimit};
+
     if let Some(pid) = pid_of(child)
-        && let Err(error) = rustix::process::prlimit(Some(pid), Resource::Nofile, limit)
+        && let Err(error) = prlimit(Some(pid), Resource::Nofile, limit)
     {
         warn!(%error, "a watchdog keeps the limit of open files that skep has");
     }
