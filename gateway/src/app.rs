@@ -62,7 +62,7 @@ impl App {
     /// Calls a function and marks its answer.
     pub(crate) async fn call(
         &self,
-        function: &Function,
+        function: &Arc<Function>,
         request: Request<skep_dispatch::Body>,
         stamp: &Stamp,
     ) -> Result<Response<skep_dispatch::Body>> {

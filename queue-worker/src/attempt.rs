@@ -1,6 +1,6 @@
 //! One attempt: the request as the contract has it, and what came of it.
 
-use std::{convert::Infallible, future, time::Duration};
+use std::{convert::Infallible, future, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts};
@@ -140,7 +140,12 @@ impl Attempt {
 }
 
 impl Worker {
-    pub(crate) async fn attempt(&self, function: &Function, invocation: &Invocation, attempt: &Attempt) -> Outcome {
+    pub(crate) async fn attempt(
+        &self,
+        function: &Arc<Function>,
+        invocation: &Invocation,
+        attempt: &Attempt,
+    ) -> Outcome {
         let in_flight = self.metrics.begin(&invocation.function);
         let outcome = tokio::select! {
             outcome = self.call(function, invocation, attempt) => outcome,
@@ -153,7 +158,7 @@ impl Worker {
         outcome
     }
 
-    async fn call(&self, function: &Function, invocation: &Invocation, attempt: &Attempt) -> Outcome {
+    async fn call(&self, function: &Arc<Function>, invocation: &Invocation, attempt: &Attempt) -> Outcome {
         let body = match body::streamed(&self.bus, &invocation.body).await {
             Ok(body) => body,
             Err(error) => return Outcome::Failed { reason: format!("its body cannot be read: {}", error.chain()) },

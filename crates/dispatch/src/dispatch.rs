@@ -4,18 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use skep_bus::Bus;
+use skep_http1::{Connection, Incoming, NotAnswered};
 use skep_protocol::headers;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout},
-};
+use tokio::{sync::oneshot, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Body, BodyError, Error, Function, Registry, Result, Taker, balance,
-    connection::Connection,
+    connect::connect,
     endpoint::Endpoint,
     metrics::Metrics,
     registry::Follower,
@@ -52,7 +49,6 @@ pub struct DispatchConfig {
 pub struct Dispatch {
     registry: Registry,
     wakes: Arc<Wakes>,
-    connections: TaskTracker,
 }
 
 impl Dispatch {
@@ -73,7 +69,7 @@ impl Dispatch {
             .await
             .map_err(|_| anyhow::anyhow!("the registry was not readable in time"))??;
         let wakes = Arc::new(Wakes::new(bus, registry.clone(), config));
-        Ok(Self { registry, wakes, connections: TaskTracker::new() })
+        Ok(Self { registry, wakes })
     }
 
     pub fn registry(&self) -> &Registry {
@@ -95,20 +91,18 @@ impl Dispatch {
     /// Calls a function: the request's path and query are what the function sees, its body is streamed, and so is the answer.
     ///
     /// Hop-by-hop headers are removed both ways. Dropping the answer's body, or this future, cancels the call.
-    pub async fn call(&self, function: &Function, mut request: Request<Body>) -> Result<Response<Body>> {
+    pub async fn call(&self, function: &Arc<Function>, mut request: Request<Body>) -> Result<Response<Body>> {
         headers::remove_hop_by_hop(request.headers_mut());
         *request.version_mut() = Version::HTTP_11;
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, HeaderValue::from_static("function"));
         }
-        function.metrics.count_start();
-        let mut call = CallGuard {
-            metrics: Arc::clone(&function.metrics),
-            started: Instant::now(),
-            code: StatusCode::BAD_GATEWAY,
-            _use: function.usage.begin(),
+        let mut call = CallGuard::begin(function);
+        let taker = request.extensions_mut().remove::<Taker>();
+        let sent = match Outgoing::new(request).await {
+            Ok(request) => self.send_where_it_is(function, request, taker.as_ref()).await,
+            Err(error) => Err(failed(function, error)),
         };
-        let sent = self.send_where_it_is(function, request).await;
         let sent = sent.and_then(|sent| match told_by_watchdog(function, sent.0.headers()) {
             Some(error) => Err(error),
             None => Ok(sent),
@@ -117,21 +111,26 @@ impl Dispatch {
             Ok((response, ..)) => response.status(),
             Err(error) => code_of(error),
         };
-        let (response, connection, in_flight) = sent?;
+        let (response, in_flight) = sent?;
         let (mut parts, incoming) = response.into_parts();
         headers::remove_hop_by_hop(&mut parts.headers);
-        let body = ResponseBody::new(incoming, connection, in_flight, call);
+        let body = ResponseBody::new(incoming, in_flight, call);
         Ok(Response::from_parts(parts, body.boxed_unsync()))
     }
 
     /// Sends a request, and sends it again when nothing of it was sent and the function's replicas are others by now.
-    async fn send_where_it_is(&self, function: &Function, mut request: Request<Body>) -> Result<Sent> {
+    async fn send_where_it_is(
+        &self,
+        function: &Function,
+        mut request: Outgoing,
+        taker: Option<&Taker>,
+    ) -> Result<Sent> {
         let mut moved: Option<Arc<Function>> = None;
         let mut moves = 0;
         loop {
             let current = moved.as_deref().unwrap_or(function);
             let limit = current.timeout + WATCHDOG_FIRST;
-            let failed = match timeout(limit, self.send(current, request)).await {
+            let failed = match timeout(limit, self.send(current, request, taker)).await {
                 Ok(Ok(sent)) => return Ok(sent),
                 Ok(Err(failed)) => failed,
                 Err(_) => return Err(Error::TimedOut(function.name.clone())),
@@ -157,17 +156,17 @@ impl Dispatch {
         Ok(self.registry.get(&function.name).filter(|found| found.replicas() > 0))
     }
 
-    async fn send(&self, function: &Function, mut request: Request<Body>) -> Result<Sent, Failed> {
+    async fn send(&self, function: &Function, mut request: Outgoing, taker: Option<&Taker>) -> Result<Sent, Failed> {
         let mut last_error: Option<BodyError> = None;
         for _ in 0..MOST_ATTEMPTS {
             let Some(endpoint) = balance::choose(&function.endpoints) else {
                 return Err(Failed { error: Error::NoReplica(function.name.clone()), unsent: Some(request.into()) });
             };
-            if let Some(taker) = request.extensions().get::<Taker>() {
+            if let Some(taker) = taker {
                 taker.is(&endpoint.instance);
             }
             let in_flight = InFlight::begin(endpoint);
-            let mut connection = match self.connection(endpoint).await {
+            let connection = match connection(endpoint).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     last_error = Some(error);
@@ -175,50 +174,50 @@ impl Dispatch {
                 }
             };
             match connection.send(request).await {
-                Ok(response) => return Ok((response, connection, in_flight)),
-                Err(failed) => match failed.unsent {
-                    // An idle connection that was closed under us: nothing was sent, so another may be tried.
-                    Some(unsent) => {
-                        request = unsent;
-                        last_error = Some(failed.error.into());
-                    }
-                    None => return Err(Failed { error: broken(function, failed.error), unsent: None }),
-                },
+                Ok(response) => return Ok((response, in_flight)),
+                // An idle connection that was closed under us: another may be tried.
+                Err(NotAnswered { error, unsent: Some(unsent) }) => {
+                    request = *unsent;
+                    last_error = Some(error.into());
+                }
+                Err(NotAnswered { error, unsent: None }) => {
+                    return Err(Failed { error: failed(function, error), unsent: None });
+                }
             }
         }
         let source = last_error.unwrap_or_else(|| "no attempt was made".into());
         let error = Error::Unreachable { function: function.name.clone(), source };
         Err(Failed { error, unsent: Some(request.into()) })
     }
-
-    async fn connection(&self, endpoint: &Endpoint) -> Result<Connection, BodyError> {
-        if let Some(connection) = endpoint.take_idle() {
-            return Ok(connection);
-        }
-        let opened = Connection::open(endpoint.address, &self.connections).await;
-        match &opened {
-            Ok(_) => endpoint.connected(),
-            Err(_) => endpoint.refused(),
-        }
-        opened
-    }
 }
 
+async fn connection(endpoint: &Endpoint) -> Result<Connection, BodyError> {
+    if let Some(connection) = endpoint.take_idle() {
+        return Ok(connection);
+    }
+    let opened = connect(endpoint.address).await;
+    match &opened {
+        Ok(_) => endpoint.connected(),
+        Err(_) => endpoint.refused(),
+    }
+    opened
+}
+
+type Outgoing = skep_http1::Outgoing<Body>;
 /// An answer that has begun.
-type Sent = (Response<Incoming>, Connection, InFlight);
+type Sent = (Response<Incoming>, InFlight);
 
 /// A call that was not answered, and its request if nothing of it was sent.
 struct Failed {
     error: Error,
-    unsent: Option<Box<Request<Body>>>,
+    unsent: Option<Box<Outgoing>>,
 }
 
-fn broken(function: &Function, error: hyper::Error) -> Error {
-    // hyper calls an error of the body that we handed in a user error.
-    if error.is_user() {
-        return Error::RequestBody(error.into());
+fn failed(function: &Function, error: skep_http1::Error) -> Error {
+    match error {
+        skep_http1::Error::RequestBody(source) => Error::RequestBody(source),
+        error => Error::Broken { function: function.name.clone(), source: error.into() },
     }
-    Error::Broken { function: function.name.clone(), source: error.into() }
 }
 
 /// The watchdog's own word that a call came to nothing; whatever made the call sees one error for one cause.

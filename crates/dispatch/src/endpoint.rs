@@ -10,12 +10,11 @@ use std::{
     time::Duration,
 };
 
+use skep_http1::Connection;
 use tokio::{
     runtime::{Handle, Id},
     time::Instant,
 };
-
-use crate::connection::Connection;
 
 /// An idle connection is not used again after this long; watchdogs close theirs later.
 const IDLE_FOR: Duration = Duration::from_secs(5);
@@ -102,9 +101,6 @@ impl Endpoint {
     }
 
     pub(crate) fn put_idle(&self, connection: Connection) {
-        if connection.is_closed() {
-            return;
-        }
         if let Ok(mut idle) = self.idle.lock() {
             let idle = idle.entry(this_runtime()).or_default();
             if idle.len() < MOST_IDLE {

@@ -4,7 +4,7 @@
 //! It does not know where a call came from, what becomes of its answer, or how a replica is made.
 
 mod balance;
-mod connection;
+mod connect;
 mod dispatch;
 mod endpoint;
 mod error;

@@ -1,10 +1,8 @@
 //! Counts of function calls, by the names that OpenFaaS dashboards and alerts use.
 
-use std::{
-    sync::{Arc, RwLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use http::StatusCode;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -56,7 +54,7 @@ impl Metrics {
             started: self.started.with_label_values(&[&name]),
             replicas: self.replicas.with_label_values(&[&name]),
             name,
-            by_code: RwLock::default(),
+            by_code: ArcSwap::default(),
             families: Arc::clone(self),
         }
     }
@@ -75,7 +73,7 @@ pub(crate) struct FunctionMetrics {
     started: IntCounter,
     replicas: IntGauge,
     /// A function answers with few different codes, so a short list is searched.
-    by_code: RwLock<Vec<(StatusCode, IntCounter, Histogram)>>,
+    by_code: ArcSwap<Vec<(StatusCode, IntCounter, Histogram)>>,
     families: Arc<Metrics>,
 }
 
@@ -89,9 +87,9 @@ impl FunctionMetrics {
     }
 
     pub(crate) fn count_end(&self, code: StatusCode, took: Duration) {
-        if let Ok(known) = self.by_code.read()
-            && let Some((_, counter, histogram)) = known.iter().find(|(known, ..)| *known == code)
-        {
+        let known = self.by_code.load();
+        let found = known.iter().find(|(known, ..)| *known == code);
+        if let Some((_, counter, histogram)) = found {
             counter.inc();
             histogram.observe(took.as_secs_f64());
             return;
@@ -101,15 +99,15 @@ impl FunctionMetrics {
         let histogram = self.families.seconds.with_label_values(&labels);
         counter.inc();
         histogram.observe(took.as_secs_f64());
-        if let Ok(mut known) = self.by_code.write()
-            && known.iter().all(|(known, ..)| *known != code)
-        {
-            known.push((code, counter, histogram));
-        }
+        self.by_code.rcu(|known| {
+            // Another one may have found it by now.
+            let others = known.iter().filter(|(known, ..)| *known != code).cloned();
+            others.chain([(code, counter.clone(), histogram.clone())]).collect::<Vec<_>>()
+        });
     }
 
     /// Calls that ended, whatever their status.
     pub(crate) fn ended(&self) -> u64 {
-        self.by_code.read().map_or(0, |known| known.iter().map(|(_, counter, _)| counter.get()).sum())
+        self.by_code.load().iter().map(|(_, counter, _)| counter.get()).sum()
     }
 }

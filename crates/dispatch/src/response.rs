@@ -9,22 +9,30 @@ use std::{
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use skep_http1::Incoming;
 use tokio::time::Instant;
 
-use crate::{BodyError, connection::Connection, endpoint::Endpoint, metrics::FunctionMetrics, usage::Use};
+use crate::{BodyError, Function, endpoint::Endpoint};
 
 /// One call from its start to the end of its answer; dropping it counts it.
 pub(crate) struct CallGuard {
-    pub(crate) metrics: Arc<FunctionMetrics>,
-    pub(crate) started: Instant,
+    function: Arc<Function>,
+    started: Instant,
     pub(crate) code: StatusCode,
-    pub(crate) _use: Use,
+}
+
+impl CallGuard {
+    pub(crate) fn begin(function: &Arc<Function>) -> Self {
+        function.metrics.count_start();
+        function.usage.begin();
+        Self { function: Arc::clone(function), started: Instant::now(), code: StatusCode::BAD_GATEWAY }
+    }
 }
 
 impl Drop for CallGuard {
     fn drop(&mut self) {
-        self.metrics.count_end(self.code, self.started.elapsed());
+        self.function.metrics.count_end(self.code, self.started.elapsed());
+        self.function.usage.end();
     }
 }
 
@@ -47,14 +55,13 @@ impl Drop for InFlight {
 /// Streams an answer. Dropped before its end it closes the connection, and so cancels the call.
 pub(crate) struct ResponseBody {
     incoming: Incoming,
-    connection: Option<Connection>,
     in_flight: InFlight,
     _call: CallGuard,
 }
 
 impl ResponseBody {
-    pub(crate) fn new(incoming: Incoming, connection: Connection, in_flight: InFlight, call: CallGuard) -> Self {
-        let mut body = Self { incoming, connection: Some(connection), in_flight, _call: call };
+    pub(crate) fn new(incoming: Incoming, in_flight: InFlight, call: CallGuard) -> Self {
+        let mut body = Self { incoming, in_flight, _call: call };
         if body.incoming.is_end_stream() {
             body.release();
         }
@@ -62,7 +69,7 @@ impl ResponseBody {
     }
 
     fn release(&mut self) {
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = self.incoming.take_connection() {
             self.in_flight.0.put_idle(connection);
         }
     }

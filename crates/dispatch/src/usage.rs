@@ -1,10 +1,7 @@
 //! Whether a function is in use, and the report of it.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -23,14 +20,25 @@ pub(crate) struct Usage {
     since_last_told: AtomicBool,
 }
 
-/// One use, for as long as it is held.
-pub(crate) struct Use(Arc<Usage>);
+pub(crate) struct Use<'usage>(&'usage Usage);
 
 impl Usage {
-    pub(crate) fn begin(self: &Arc<Self>) -> Use {
+    pub(crate) fn begin(&self) {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         self.touch();
-        Use(Arc::clone(self))
+    }
+
+    /// A use for as long as it is held.
+    pub(crate) fn held(&self) -> Use<'_> {
+        self.begin();
+        Use(self)
+    }
+
+    /// Ends what was begun.
+    pub(crate) fn end(&self) {
+        // What ends now was in use until now.
+        self.touch();
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(crate) fn touch(&self) {
@@ -43,11 +51,9 @@ impl Usage {
     }
 }
 
-impl Drop for Use {
+impl Drop for Use<'_> {
     fn drop(&mut self) {
-        // What ends now was in use until now.
-        self.0.touch();
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.end();
     }
 }
 
@@ -68,11 +74,11 @@ mod tests {
 
     #[test]
     fn a_call_is_use_from_its_begin_to_after_its_end() {
-        let usage = Arc::new(Usage::default());
+        let usage = Usage::default();
         assert!(!usage.take());
-        let call = usage.begin();
+        usage.begin();
         assert!(usage.take() && usage.take());
-        drop(call);
+        usage.end();
         assert!(usage.take() && !usage.take());
         usage.touch();
         assert!(usage.take() && !usage.take());

@@ -53,7 +53,7 @@ impl Wakes {
         let Ok(_place) = self.places.try_acquire() else {
             return Err(Error::TooManyHeld(function.name.clone()));
         };
-        let _use = function.usage.begin();
+        let _use = function.usage.held();
         let is_settled = |registry: &Registry| registry.get(&function.name).is_none_or(|found| found.replicas() > 0);
         tokio::select! {
             _ = self.registry.wait_until(is_settled, self.wake_timeout) => Ok(()),

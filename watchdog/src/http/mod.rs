@@ -22,7 +22,7 @@ use crate::{
     body::{CallBody, collect},
     deadline::{add_duration, limit_of, tell_rest},
     http::{
-        pool::{Lease, Pool, SendError},
+        pool::{Pool, SendError},
         program::Program,
         tunnel::Upgrade,
     },
@@ -83,7 +83,7 @@ impl HttpMode {
             (None, Some(until)) if !asks_for_stream => tell_rest(request.headers_mut(), until),
             (None, _) => {}
         }
-        let sent = async { if upgrade.is_some() { pool.send_alone(request).await } else { pool.send(request).await } };
+        let sent = pool.send(request);
         let result = match until.filter(|_| !asks_for_stream) {
             None => sent.await,
             Some(until) => match timeout_at(until.into(), sent).await {
@@ -91,16 +91,16 @@ impl HttpMode {
                 Err(_) => return self.timed_out(begun),
             },
         };
-        let answered = result.and_then(|(response, lease)| {
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                return upgrade.map(|upgrade| upgrade.agreed(response)).ok_or(SendError::Unasked);
-            }
-            let streams = asks_for_stream || names_stream(response.headers(), &header::CONTENT_TYPE);
-            Ok(relayed(response, lease, until.filter(|_| !streams)))
-        });
-        let mut answer = match answered {
-            Ok(answer) => answer,
+        let response = match result {
+            Ok(response) => response,
             Err(error) => return self.failure(&error),
+        };
+        let mut answer = match upgrade {
+            Some(upgrade) if response.status() == StatusCode::SWITCHING_PROTOCOLS => upgrade.agreed(response),
+            Some(_) | None => {
+                let streams = asks_for_stream || names_stream(response.headers(), &header::CONTENT_TYPE);
+                relayed(response, pool, until.filter(|_| !streams))
+            }
         };
         add_duration(answer.headers_mut(), begun.elapsed());
         answer
@@ -169,18 +169,18 @@ impl HttpMode {
                 let state = self.program.pool().err();
                 not_ready(state.as_deref().unwrap_or("the function does not take connections"))
             }
-            SendError::Lost(_) | SendError::Unasked => {
+            SendError::Lost(_) => {
                 refusal(StatusCode::INTERNAL_SERVER_ERROR, "upstream", Source::OfWatchdog, Bytes::new())
             }
         }
     }
 }
 
-fn relayed(response: Response<Incoming>, lease: Lease, until: Option<Instant>) -> Answer {
+fn relayed(response: Response<skep_http1::Incoming>, pool: Arc<Pool>, until: Option<Instant>) -> Answer {
     let (mut parts, body) = response.into_parts();
     remove_hop_by_hop(&mut parts.headers);
     parts.version = Version::HTTP_11;
-    Response::from_parts(parts, AnswerBody::proxied(ProxiedBody::new(body, lease, until)))
+    Response::from_parts(parts, AnswerBody::proxied(ProxiedBody::new(body, pool, until)))
 }
 
 fn not_ready(state: &str) -> Answer {

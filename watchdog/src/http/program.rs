@@ -175,7 +175,7 @@ impl Supervisor {
         if let Some(stderr) = process.take_stderr() {
             self.processes.relay(stderr, origin("stderr"));
         }
-        Ok((process, Pool::new(upstream, self.processes.tasks().clone())))
+        Ok((process, Pool::new(upstream)))
     }
 
     /// Nothing tells when a program begins to listen: it is asked again and again.

@@ -3,28 +3,29 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Instant,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use skep_http1::Incoming;
 use tokio::time::{Sleep, sleep_until};
 
-use crate::{answer::BoxError, http::pool::Lease};
+use crate::{answer::BoxError, http::pool::Pool};
 
 /// Gives the connection back at its end; if it is dropped before, the connection is closed, which tells the program.
 pub(crate) struct ProxiedBody {
     body: Incoming,
-    lease: Option<Lease>,
+    pool: Arc<Pool>,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl ProxiedBody {
     /// After `until` it breaks off, so that the client does not take a part for the whole.
-    pub(super) fn new(body: Incoming, lease: Lease, until: Option<Instant>) -> Self {
-        let mut proxied = Self { body, lease: Some(lease), deadline: None };
+    pub(super) fn new(body: Incoming, pool: Arc<Pool>, until: Option<Instant>) -> Self {
+        let mut proxied = Self { body, pool, deadline: None };
         if proxied.body.is_end_stream() {
             proxied.finish();
         } else {
@@ -34,8 +35,8 @@ impl ProxiedBody {
     }
 
     fn finish(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
+        if let Some(connection) = self.body.take_connection() {
+            self.pool.give_back(connection);
         }
     }
 }
@@ -47,11 +48,8 @@ impl Body for ProxiedBody {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
-            match &frame {
-                None => this.finish(),
-                Some(Ok(_)) if this.body.is_end_stream() => this.finish(),
-                Some(Ok(_)) => {}
-                Some(Err(_)) => this.lease = None,
+            if this.body.is_end_stream() {
+                this.finish();
             }
             return Poll::Ready(frame.map(|result| result.map_err(Into::into)));
         }
@@ -59,7 +57,6 @@ impl Body for ProxiedBody {
             return Poll::Pending;
         };
         ready!(deadline.as_mut().poll(context));
-        this.lease = None;
         Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::TimedOut).into())))
     }
 

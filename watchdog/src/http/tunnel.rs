@@ -5,14 +5,15 @@ use std::{io, pin::pin, time::Duration};
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use hyper::{
     body::Incoming,
-    upgrade::{self, OnUpgrade, Upgraded},
+    upgrade::{self, OnUpgrade},
 };
 use hyper_util::rt::TokioIo;
+use skep_http1::Upgraded;
 use skep_protocol::headers::remove_hop_by_hop;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, split},
+    net::tcp::OwnedWriteHalf,
     time::timeout,
-    try_join,
 };
 
 use crate::answer::{Answer, AnswerBody};
@@ -31,7 +32,8 @@ pub(super) struct Upgrade {
 /// Two connections that become one.
 pub(crate) struct Tunnel {
     client: OnUpgrade,
-    program: OnUpgrade,
+    /// `None` if the program is not to be spoken to any more.
+    program: Option<(Upgraded, OwnedWriteHalf)>,
 }
 
 impl Upgrade {
@@ -50,9 +52,9 @@ impl Upgrade {
     }
 
     /// Passes the program's 101 on.
-    pub(super) fn agreed(self, mut response: Response<Incoming>) -> Answer {
-        let program = upgrade::on(&mut response);
-        let (mut parts, _) = response.into_parts();
+    pub(super) fn agreed(self, response: Response<skep_http1::Incoming>) -> Answer {
+        let (mut parts, program) = response.into_parts();
+        let program = program.into_upgraded();
         let agreed = protocols(&parts.headers);
         remove_hop_by_hop(&mut parts.headers);
         parts.headers.remove(header::CONTENT_LENGTH);
@@ -66,16 +68,18 @@ impl Tunnel {
     /// Begins when the client has its 101, and returns when the program, or the connection of either, has ended.
     pub(crate) async fn join(self) {
         // Where one side is gone before it begins, the other one is dropped, which closes it.
-        if let Ok((client, program)) = try_join!(self.client, self.program) {
+        if let (Ok(client), Some(program)) = (self.client.await, self.program) {
             // How it ends is the business of the two.
-            let _ = copy_both(client, program).await;
+            let _ = copy_both(split(TokioIo::new(client)), program).await;
         }
     }
 }
 
 /// A client that sends no more may still wait for the rest, but one that stays when the program is done is not waited for.
-async fn copy_both(client: Upgraded, program: Upgraded) -> io::Result<()> {
-    let (client, program) = (split(TokioIo::new(client)), split(TokioIo::new(program)));
+async fn copy_both(
+    client: (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    program: (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+) -> io::Result<()> {
     let mut to_program = pin!(copy_to_end(client.0, program.1));
     let mut to_client = pin!(copy_to_end(program.0, client.1));
     tokio::select! {

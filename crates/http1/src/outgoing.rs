@@ -1,0 +1,236 @@
+//! A request on its way out.
+
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice, Write},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http::{Method, Request, header, request::Parts, uri::PathAndQuery};
+use http_body::Body;
+use tokio::{io::AsyncWrite, net::tcp::OwnedWriteHalf};
+
+use crate::{BodyError, Error, Result, head::content_length};
+
+/// Pieces of a body are copied behind what is to be written until it is so long; larger ones are written from where they are.
+const TOGETHER: usize = 16 << 10;
+/// Of a head and a small body.
+const USUAL_LENGTH: usize = 1 << 10;
+
+/// A request that is ready to be sent; the first piece of its body is there, if it did not have to be waited for.
+#[derive(Debug)]
+pub struct Outgoing<B> {
+    pub(crate) method: Method,
+    pub(crate) asks_for_upgrade: bool,
+    buffer: Vec<u8>,
+    /// Of the buffer.
+    written: usize,
+    has_begun: bool,
+    /// What comes after the buffer, and what comes after that.
+    piece: Bytes,
+    after_piece: &'static [u8],
+    body: B,
+    coding: Coding,
+}
+
+/// How the end of the body is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    /// So many more bytes are to come; never 0.
+    Length(u64),
+    Chunked,
+    Ended,
+}
+
+impl<B> Outgoing<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BodyError>,
+{
+    /// Of the URI only path and query are sent, always as HTTP/1.1, and the length as the body has it.
+    /// The other headers are the caller's, who must have removed those of another connection.
+    ///
+    /// # Errors
+    ///
+    /// When the body has broken off already.
+    pub async fn new(request: Request<B>) -> Result<Self> {
+        let (head, body) = request.into_parts();
+        let coding = Coding::of(&head, &body);
+        let mut outgoing = Self {
+            buffer: head_of(&head, coding),
+            method: head.method,
+            asks_for_upgrade: head.headers.contains_key(header::UPGRADE),
+            written: 0,
+            has_begun: false,
+            piece: Bytes::new(),
+            after_piece: b"",
+            body,
+            coding,
+        };
+        let mut has_waited = false;
+        poll_fn(|context| {
+            if outgoing.gather(context)? && !has_waited {
+                // Whoever receives the body while this runs has its first piece when it comes here again: one write instead of two.
+                has_waited = true;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+        .map(|()| outgoing)
+    }
+
+    /// Ready when all is sent.
+    pub(crate) fn poll_send(&mut self, half: &mut OwnedWriteHalf, context: &mut Context<'_>) -> Poll<Result<()>> {
+        loop {
+            let waits = self.gather(context)?;
+            while self.has_more_to_write() {
+                ready!(self.poll_write(half, context))?;
+            }
+            self.buffer.clear();
+            self.written = 0;
+            if waits {
+                return Poll::Pending;
+            }
+            if self.coding == Coding::Ended {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Whether any of it was sent.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Takes from the body what there is, up to what is written at once. True if the body has to be waited for.
+    fn gather(&mut self, context: &mut Context<'_>) -> Result<bool> {
+        while self.coding != Coding::Ended && self.piece.is_empty() && self.buffer.len() < TOGETHER {
+            match Pin::new(&mut self.body).poll_frame(context) {
+                Poll::Pending => return Ok(true),
+                Poll::Ready(None) => self.end()?,
+                Poll::Ready(Some(Err(error))) => return Err(Error::RequestBody(error.into())),
+                // Trailers may be dropped on the way (RFC 9110, 6.5.1).
+                Poll::Ready(Some(Ok(frame))) => self.add(frame.into_data().unwrap_or_default())?,
+            }
+        }
+        Ok(false)
+    }
+
+    fn add(&mut self, piece: Bytes) -> Result<()> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        match self.coding {
+            Coding::Length(left) => {
+                let left = left.checked_sub(piece.len() as u64).ok_or_else(|| wrong_length("longer"))?;
+                self.coding = Coding::length(left);
+            }
+            Coding::Chunked => {
+                write!(self.buffer, "{:x}\r\n", piece.len())?;
+                self.after_piece = b"\r\n";
+            }
+            Coding::Ended => return Err(wrong_length("longer")),
+        }
+        if self.buffer.len() + piece.len() <= TOGETHER {
+            self.buffer.extend_from_slice(&piece);
+            self.buffer.extend_from_slice(self.after_piece);
+            self.after_piece = b"";
+        } else {
+            self.piece = piece;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        match self.coding {
+            Coding::Ended => {}
+            Coding::Length(_) => return Err(wrong_length("shorter")),
+            Coding::Chunked => self.buffer.extend_from_slice(b"0\r\n\r\n"),
+        }
+        self.coding = Coding::Ended;
+        Ok(())
+    }
+
+    fn has_more_to_write(&self) -> bool {
+        self.written < self.buffer.len() || !self.piece.is_empty() || !self.after_piece.is_empty()
+    }
+
+    fn poll_write(&mut self, half: &mut OwnedWriteHalf, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let buffer = self.buffer.get(self.written..).unwrap_or_default();
+        let half = Pin::new(half);
+        let mut count = if self.piece.is_empty() && self.after_piece.is_empty() {
+            ready!(half.poll_write(context, buffer))?
+        } else {
+            let slices = [IoSlice::new(buffer), IoSlice::new(&self.piece), IoSlice::new(self.after_piece)];
+            ready!(half.poll_write_vectored(context, &slices))?
+        };
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.has_begun = true;
+        let of_buffer = count.min(buffer.len());
+        self.written += of_buffer;
+        count -= of_buffer;
+        let of_piece = count.min(self.piece.len());
+        self.piece.advance(of_piece);
+        self.after_piece = self.after_piece.get(count - of_piece..).unwrap_or_default();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Coding {
+    fn of(head: &Parts, body: &impl Body) -> Self {
+        if body.is_end_stream() {
+            return Self::Ended;
+        }
+        match body.size_hint().exact().or_else(|| content_length(&head.headers)) {
+            Some(length) => Self::length(length),
+            None => Self::Chunked,
+        }
+    }
+
+    fn length(length: u64) -> Self {
+        if length == 0 { Self::Ended } else { Self::Length(length) }
+    }
+}
+
+fn wrong_length(than: &str) -> Error {
+    Error::RequestBody(format!("it is {than} than its Content-Length").into())
+}
+
+/// The headers of the caller, but for those that tell where the body ends.
+fn head_of(head: &Parts, coding: Coding) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(USUAL_LENGTH);
+    let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    for part in [head.method.as_str(), " ", path, " HTTP/1.1\r\n"] {
+        buffer.extend_from_slice(part.as_bytes());
+    }
+    for (name, value) in &head.headers {
+        if *name == header::CONTENT_LENGTH || *name == header::TRANSFER_ENCODING {
+            continue;
+        }
+        buffer.extend_from_slice(name.as_str().as_bytes());
+        buffer.extend_from_slice(b": ");
+        buffer.extend_from_slice(value.as_bytes());
+        buffer.extend_from_slice(b"\r\n");
+    }
+    // A vector takes all that is written.
+    let _ = match coding {
+        Coding::Length(length) => write!(buffer, "content-length: {length}\r\n"),
+        Coding::Ended if says_that_it_is_empty(head) => write!(buffer, "content-length: 0\r\n"),
+        Coding::Ended => Ok(()),
+        Coding::Chunked => write!(buffer, "transfer-encoding: chunked\r\n"),
+    };
+    buffer.extend_from_slice(b"\r\n");
+    buffer
+}
+
+/// Whether a request without a body says so, as those do that usually have one (RFC 9110, 8.6).
+fn says_that_it_is_empty(head: &Parts) -> bool {
+    matches!(head.method, Method::POST | Method::PUT | Method::PATCH)
+        || head.headers.contains_key(header::CONTENT_LENGTH)
+}
