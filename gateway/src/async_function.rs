@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
@@ -11,6 +11,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use skep_bus::Submitted;
+use skep_daemon::Peer;
 use skep_dispatch::Function;
 use skep_protocol::{CallId, DefaultNamespace, Invocation, Waiting, headers, parse_callback, take_run_at};
 use time::OffsetDateTime;
@@ -44,10 +45,10 @@ async fn cancel(State(app): State<Arc<App>>, request: Request) -> Result<StatusC
     calls::cancel_by_id(&app, id).await
 }
 
-async fn invoke(State(app): State<Arc<App>>, request: Request) -> Response {
+async fn invoke(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let given = parts.headers.get(headers::CALL_ID).filter(|id| !id.is_empty()).cloned();
-    let stamp = Stamp::request(&mut parts);
+    let stamp = Stamp::request(&mut parts, &peer);
     let wait = prefer::wait(&parts.headers);
     match accept(&app, parts, body, given, &stamp).await {
         Ok(accepted) => {

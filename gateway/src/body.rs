@@ -10,9 +10,11 @@ use http_body_util::BodyExt;
 use skep_bus::{Bus, NotKept};
 use skep_protocol::{BodyKind, CallBody, CallId};
 use tokio::time::{Instant, timeout, timeout_at};
-use tower_http::timeout::{TimeoutBody, TimeoutError};
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    stall::{Awaited, Stalled},
+};
 
 /// A body that is gathered must be all there within this, however steadily it trickles, and a second for so many bytes of it.
 const GATHERED_WITHIN: Duration = Duration::from_secs(300);
@@ -33,12 +35,12 @@ pub(crate) struct BodyLimit {
 /// The body as a function gets it: as it comes.
 pub(crate) fn streamed<B>(body: B, idle: Duration) -> skep_dispatch::Body
 where
-    B: HttpBody<Data = Bytes, Error: Into<skep_dispatch::BodyError>> + Send + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<skep_dispatch::BodyError>> + Send + Unpin + 'static,
 {
     if body.is_end_stream() {
         return skep_dispatch::empty_body();
     }
-    TimeoutBody::new(idle, body).boxed_unsync()
+    Awaited::new(body, idle).boxed_unsync()
 }
 
 /// All of the body; of one that is too large no more than the limit is ever held.
@@ -85,7 +87,7 @@ pub(crate) async fn kept(
 
 /// A body that is on its way.
 struct Arriving {
-    body: Pin<Box<TimeoutBody<Body>>>,
+    body: Awaited<Body>,
     limit: BodyLimit,
     idle: Duration,
 }
@@ -93,7 +95,7 @@ struct Arriving {
 impl Arriving {
     /// Refuses a body at once that says it is too large.
     async fn begin(headers: &HeaderMap, body: Body, limit: BodyLimit, idle: Duration) -> Result<Self> {
-        let arriving = Self { body: Box::pin(TimeoutBody::new(idle, body)), limit, idle };
+        let arriving = Self { body: Awaited::new(body, idle), limit, idle };
         let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: u64| length > limit.bytes) {
             return Err(arriving.too_large().await);
@@ -140,7 +142,7 @@ impl Arriving {
 }
 
 /// The next data of a body; trailers are passed over.
-async fn data_of(body: &mut Pin<Box<TimeoutBody<Body>>>) -> Result<Option<Bytes>, skep_dispatch::BodyError> {
+async fn data_of(body: &mut Awaited<Body>) -> Result<Option<Bytes>, skep_dispatch::BodyError> {
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data() {
             return Ok(Some(data));
@@ -153,7 +155,7 @@ async fn data_of(body: &mut Pin<Box<TimeoutBody<Body>>>) -> Result<Option<Bytes>
 pub(crate) fn is_stalled(error: &(dyn StdError + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if error.is::<TimeoutError>() {
+        if error.is::<Stalled>() {
             return true;
         }
         cause = error.source();

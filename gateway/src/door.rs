@@ -1,13 +1,9 @@
 //! What the door does to the headers of a call on its way in and out (contract, 1.5).
 
-use std::{
-    net::SocketAddr,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::extract::ConnectInfo;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
-use skep_daemon::Encrypted;
+use skep_daemon::Peer;
 use skep_protocol::{CallId, headers};
 
 /// What is told on the answer, whatever becomes of the call.
@@ -21,18 +17,15 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     /// Marks a request that came over HTTP.
-    pub(crate) fn request(parts: &mut Parts) -> Self {
+    pub(crate) fn request(parts: &mut Parts, peer: &Peer) -> Self {
         let host = parts.headers.get(header::HOST).cloned();
         let host = host.or_else(|| HeaderValue::from_str(parts.uri.authority()?.as_str()).ok());
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
-        let scheme = if parts.extensions.get::<Encrypted>().is_some() { "https" } else { "http" };
+        let scheme = if peer.is_encrypted { "https" } else { "http" };
         let headers = &mut parts.headers;
         if let Some(host) = host {
             headers.entry(headers::FORWARDED_HOST).or_insert(host);
         }
-        if let Some(peer) = peer {
-            append_to_list(headers, headers::FORWARDED_FOR, &peer.ip().to_canonical().to_string());
-        }
+        append_to_list(headers, headers::FORWARDED_FOR, &peer.ip);
         headers.entry(headers::FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
         Self::headers(headers)
     }
@@ -44,10 +37,11 @@ impl Stamp {
         headers.remove(header::EXPECT);
         let call_id = match headers.get(headers::CALL_ID) {
             Some(given) if !given.is_empty() => given.clone(),
-            _ => value(CallId::generate().as_str()),
+            // An id is visible ASCII.
+            _ => HeaderValue::try_from(String::from(CallId::generate())).unwrap_or(HeaderValue::from_static("")),
         };
         headers.insert(headers::CALL_ID, call_id.clone());
-        let start_time = value(&nanoseconds_now().to_string());
+        let start_time = HeaderValue::from(nanoseconds_now());
         headers.append(headers::START_TIME, start_time.clone());
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(SERVED_BY));
         Self { call_id, start_time, content_type: headers.get(header::CONTENT_TYPE).cloned() }
@@ -72,25 +66,18 @@ const SERVED_BY_HEADER: HeaderName = HeaderName::from_static("x-served-by");
 const SERVED_BY: &str = concat!("skep/", env!("CARGO_PKG_VERSION"));
 
 /// Adds to a comma-separated list; several lines become one, for many functions read only the first.
-fn append_to_list(headers: &mut HeaderMap, name: HeaderName, last: &str) {
-    let mut list = Vec::new();
-    for given in headers.get_all(&name) {
-        list.extend_from_slice(given.as_bytes());
-        list.extend_from_slice(b", ");
-    }
-    list.extend_from_slice(last.as_bytes());
-    if let Ok(list) = HeaderValue::from_bytes(&list) {
+fn append_to_list(headers: &mut HeaderMap, name: HeaderName, last: &HeaderValue) {
+    let given: Vec<_> = headers.get_all(&name).iter().chain([last]).map(HeaderValue::as_bytes).collect();
+    let list = if given.len() > 1 { HeaderValue::from_bytes(&given.join(&b", "[..])) } else { Ok(last.clone()) };
+    if let Ok(list) = list {
         headers.insert(name, list);
     }
 }
 
-fn nanoseconds_now() -> u128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
-}
-
-/// Ids and numbers are visible ASCII.
-fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+/// The year 2554 is the last that it can tell.
+fn nanoseconds_now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -104,10 +91,9 @@ mod tests {
         for (name, value) in headers {
             request.headers_mut().append(*name, HeaderValue::from_static(value));
         }
-        let peer: SocketAddr = "[::ffff:10.0.0.7]:4711".parse().unwrap();
-        request.extensions_mut().insert(ConnectInfo(peer));
+        let peer = Peer::new("[::ffff:10.0.0.7]:4711".parse().unwrap(), false);
         let (mut parts, ()) = request.into_parts();
-        let stamp = Stamp::request(&mut parts);
+        let stamp = Stamp::request(&mut parts, &peer);
         (parts.headers, stamp)
     }
 

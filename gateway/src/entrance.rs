@@ -6,7 +6,7 @@ use axum::{Router, body::Body};
 use http::{Request, Response};
 use http_body_util::Either;
 use hyper::body::Incoming;
-use skep_daemon::Service;
+use skep_daemon::{Peer, Service};
 
 use crate::{app::App, function};
 
@@ -25,10 +25,10 @@ impl Entrance {
 impl Service for Entrance {
     type Body = Either<skep_dispatch::Body, Body>;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Self::Body> {
+    async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Self::Body> {
         if function::is_call(request.uri().path()) {
-            return function::invoke(&self.app, request).await;
+            return function::invoke(&self.app, peer, request).await;
         }
-        self.routes.answer(request).await.map(Either::Right)
+        self.routes.answer(peer, request).await.map(Either::Right)
     }
 }

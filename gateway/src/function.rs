@@ -4,6 +4,7 @@ use axum::{body::Body, response::IntoResponse};
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::Either;
 use hyper::body::Incoming;
+use skep_daemon::Peer;
 
 use crate::{Error, Result, app::App, body, door::Stamp, target::Target};
 
@@ -16,9 +17,13 @@ pub(crate) fn is_call(path: &str) -> bool {
     path.strip_prefix(ROUTE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-pub(crate) async fn invoke(app: &App, request: Request<Incoming>) -> Response<Either<skep_dispatch::Body, Body>> {
+pub(crate) async fn invoke(
+    app: &App,
+    peer: &Peer,
+    request: Request<Incoming>,
+) -> Response<Either<skep_dispatch::Body, Body>> {
     let (mut parts, body) = request.into_parts();
-    let stamp = Stamp::request(&mut parts);
+    let stamp = Stamp::request(&mut parts, peer);
     match call(app, Request::from_parts(parts, body), &stamp).await {
         Ok(answer) => answer.map(Either::Left),
         Err(error) => refused(error, &stamp).map(Either::Right),

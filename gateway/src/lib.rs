@@ -31,6 +31,7 @@ mod queues;
 mod root;
 mod routes;
 mod secrets;
+mod stall;
 mod target;
 
 use std::sync::Arc;

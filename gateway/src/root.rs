@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Body,
     extract::{Request, State},
     response::Response,
     routing::get,
 };
 use http::{HeaderMap, Uri};
+use skep_daemon::Peer;
 use skep_dispatch::{Function, full_body};
 use skep_protocol::{FunctionName, headers};
 
@@ -43,9 +44,9 @@ pub(crate) fn router() -> Router<Arc<App>> {
     Router::new().route("/", get(async || HELP).post(invoke))
 }
 
-async fn invoke(State(app): State<Arc<App>>, request: Request) -> Response {
+async fn invoke(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let stamp = Stamp::request(&mut parts);
+    let stamp = Stamp::request(&mut parts, &peer);
     let answered = call(&app, Request::from_parts(parts, body), &stamp).await;
     answered.unwrap_or_else(|error| refused(error, &stamp))
 }

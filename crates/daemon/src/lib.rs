@@ -12,8 +12,8 @@ mod tls;
 
 pub use admin::{admin_router, metrics_text};
 pub use readiness::{Readiness, RoleReadiness};
-pub use serve::{Drain, Encrypted, HttpLimits, ServeConfig, serve};
-pub use service::Service;
+pub use serve::{Drain, HttpLimits, ServeConfig, serve};
+pub use service::{Peer, Service};
 pub use signals::shutdown_signal;
 pub use telemetry::init_telemetry;
 pub use tls::Tls;

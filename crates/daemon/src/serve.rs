@@ -4,7 +4,6 @@ mod places;
 
 use std::{convert::Infallible, fmt::Display, io, net::SocketAddr, pin::Pin, time::Duration};
 
-use axum::extract::ConnectInfo;
 use http::{HeaderValue, Request, Response, Version, header};
 use hyper::{
     body::Incoming,
@@ -26,7 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
-use crate::{Service, Tls};
+use crate::{Peer, Service, Tls};
 
 use self::places::Places;
 
@@ -87,13 +86,7 @@ pub struct ServeConfig {
     pub drain: Drain,
 }
 
-/// That a request came over an encrypted connection; among its extensions.
-#[derive(Clone, Copy, Debug)]
-pub struct Encrypted;
-
 /// Serves on `threads` until `shutdown`, and then drains.
-///
-/// A request carries its peer's address as [`ConnectInfo<SocketAddr>`], and perhaps [`Encrypted`].
 pub async fn serve<S: Service>(
     listener: TcpListener,
     service: S,
@@ -195,14 +188,15 @@ impl<S: Service> Server<S> {
         is_http2: bool,
         peer: SocketAddr,
     ) {
-        let service = service_fn(|request| self.answer(peer, request));
+        let from = Peer::new(peer, self.tls.is_some());
+        let service = service_fn(|request| self.answer(&from, request));
         let stream = TokioIo::new(stream);
         let ended = if is_http2 {
             // It has a way of its own to say that no further requests are taken, which loses none.
-            let server = self.clone();
+            let (server, from) = (self.clone(), from.clone());
             let service = service_fn(move |request| {
-                let server = server.clone();
-                async move { server.answer(peer, request).await }
+                let (server, from) = (server.clone(), from.clone());
+                async move { server.answer(&from, request).await }
             });
             self.until_end(self.http2.serve_connection(stream, service), &self.leaving).await
         } else {
@@ -231,13 +225,9 @@ impl<S: Service> Server<S> {
         ended.map_err(|error| error.to_string())
     }
 
-    async fn answer(&self, peer: SocketAddr, mut request: Request<Incoming>) -> Result<Response<S::Body>, Infallible> {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        if self.tls.is_some() {
-            request.extensions_mut().insert(Encrypted);
-        }
+    async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Result<Response<S::Body>, Infallible> {
         let is_http1 = request.version() <= Version::HTTP_11;
-        let mut response = self.service.answer(request).await;
+        let mut response = self.service.answer(peer, request).await;
         if is_http1 && self.leaving.is_cancelled() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -1,7 +1,9 @@
 //! What a server answers requests with.
 
+use std::net::SocketAddr;
+
 use axum::Router;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::{Body, Incoming};
 use tower::Service as _;
 
@@ -11,14 +13,34 @@ pub trait Service: Clone + Send + Sync + 'static {
     type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
 
     /// Every request has an answer, if only one that says what is wrong.
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+    fn answer(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// Whoever is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its IP address; one of IPv4 is told as such, however it came.
+    pub ip: HeaderValue,
+    /// Whether the connection is.
+    pub is_encrypted: bool,
+}
+
+impl Peer {
+    pub fn new(address: SocketAddr, is_encrypted: bool) -> Self {
+        let ip = HeaderValue::try_from(address.ip().to_canonical().to_string());
+        // An address is visible ASCII.
+        Self { ip: ip.unwrap_or(HeaderValue::from_static("unknown")), is_encrypted }
+    }
 }
 
 /// Routes with their state inside, so that they are not built again for each connection.
+///
+/// Their handlers find the [`Peer`] among a request's extensions.
 impl Service for Router {
     type Body = axum::body::Body;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Self::Body> {
+    async fn answer(&self, peer: &Peer, mut request: Request<Incoming>) -> Response<Self::Body> {
+        request.extensions_mut().insert(peer.clone());
         let mut routes = self.clone();
         routes.call(request).await.unwrap_or_else(|never| match never {})
     }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use axum::{Router, routing::get};
+use axum::{Extension, Router, routing::get};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Notify,
@@ -64,7 +64,7 @@ fn held() -> (Router, Arc<Notify>, Arc<Notify>) {
 
 #[tokio::test]
 async fn the_peer_is_known_and_bad_heads_are_refused() {
-    let peer = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string();
+    let peer = async |Extension(peer): Extension<Peer>| peer.ip.to_str().unwrap().to_owned();
     let limits = HttpLimits {
         header_read_timeout: Duration::from_millis(50),
         max_headers: 3,
