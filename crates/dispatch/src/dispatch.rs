@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Body, BodyError, Error, Function, Registry, Result, Taker, balance,
     connect::connect,
-    endpoint::Endpoint,
+    endpoint::{self, Endpoint},
     metrics::Metrics,
     registry::Follower,
     response::{CallGuard, InFlight, ResponseBody},
@@ -52,7 +52,7 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// Begins to follow the registry and returns when all of it has been seen. `tasks` owns the follower until `shutdown`.
+    /// Begins to follow the registry and returns when all of it has been seen. `tasks` owns what goes on beside calls until `shutdown`.
     pub async fn start(
         bus: Bus,
         config: &DispatchConfig,
@@ -64,7 +64,8 @@ impl Dispatch {
         let (follower, registry) = Follower::new(bus.clone(), metrics, config.default_timeout);
         let (first, seen) = oneshot::channel();
         tasks.spawn(follower.run(first, shutdown.clone()));
-        tasks.spawn(usage::tell(bus.clone(), registry.clone(), shutdown));
+        tasks.spawn(usage::tell(bus.clone(), registry.clone(), shutdown.clone()));
+        tasks.spawn(endpoint::tend(registry.clone(), shutdown));
         timeout(REGISTRY_WITHIN, seen)
             .await
             .map_err(|_| anyhow::anyhow!("the registry was not readable in time"))??;

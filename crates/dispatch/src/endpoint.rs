@@ -13,10 +13,13 @@ use std::{
 use skep_http1::Connection;
 use tokio::{
     runtime::{Handle, Id},
-    time::Instant,
+    time::{Instant, MissedTickBehavior},
 };
+use tokio_util::sync::CancellationToken;
 
-/// An idle connection is not used again after this long; watchdogs close theirs later.
+use crate::Registry;
+
+/// An idle connection is not used again after this long, and closed; watchdogs close theirs later.
 const IDLE_FOR: Duration = Duration::from_secs(5);
 /// For each runtime.
 const MOST_IDLE: usize = 256;
@@ -100,6 +103,16 @@ impl Endpoint {
         None
     }
 
+    /// Closes what will not be used again.
+    fn close_stale(&self) {
+        let now = Instant::now();
+        if let Ok(mut idle) = self.idle.lock() {
+            for idle in idle.values_mut() {
+                idle.retain(|(_, since)| now - *since <= IDLE_FOR);
+            }
+        }
+    }
+
     pub(crate) fn put_idle(&self, connection: Connection) {
         if let Ok(mut idle) = self.idle.lock() {
             let idle = idle.entry(this_runtime()).or_default();
@@ -110,7 +123,51 @@ impl Endpoint {
     }
 }
 
+/// Closes the connections of all replicas that nobody uses any more, until shutdown.
+pub(crate) async fn tend(registry: Registry, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(IDLE_FOR);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        for function in registry.all() {
+            function.endpoints.iter().for_each(|endpoint| endpoint.close_stale());
+        }
+    }
+}
+
 /// `None` where there is no runtime, as at the end of the process.
 fn this_runtime() -> Option<Id> {
     Handle::try_current().ok().map(|runtime| runtime.id())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpStream},
+        time::{advance, pause},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_that_nobody_uses_are_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let endpoint = Endpoint::new("f-1".to_owned(), address);
+        let mut others = Vec::new();
+        for _ in 0..2 {
+            endpoint.put_idle(Connection::new(TcpStream::connect(address).await.unwrap()));
+            others.push(listener.accept().await.unwrap().0);
+        }
+        pause();
+        advance(IDLE_FOR - Duration::from_secs(1)).await;
+        let used = endpoint.take_idle().unwrap();
+        endpoint.put_idle(used);
+        endpoint.close_stale();
+        advance(Duration::from_secs(2)).await;
+        endpoint.close_stale();
+        // The first one, which was not used again.
+        assert_eq!(others[0].read(&mut [0]).await.unwrap(), 0);
+        assert!(endpoint.take_idle().is_some() && endpoint.take_idle().is_none());
+    }
 }

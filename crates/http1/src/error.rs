@@ -19,7 +19,7 @@ pub enum Error {
     /// The other side closed the connection before its answer was whole.
     #[error("the connection was closed before the end of the answer")]
     Closed,
-    #[error("the connection broke")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// What came is no answer that can be understood in one way only.
     #[error("the answer is not HTTP/1.1: {0}")]

@@ -29,8 +29,8 @@ pub(crate) struct Head {
 pub(crate) fn take_head<B>(buffer: &mut BytesMut, request: &Outgoing<B>) -> Result<Option<Head>> {
     while let Some(head) = take_any(buffer, &request.method)? {
         if head.parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            let is_asked = request.asks_for_upgrade;
-            return if is_asked { Ok(Some(head)) } else { Err(Error::NotHttp("it changes the protocol unasked")) };
+            const UNASKED: Error = Error::NotHttp("it answered 101 to a request that asks for no upgrade");
+            return if request.asks_for_upgrade { Ok(Some(head)) } else { Err(UNASKED) };
         }
         if !head.parts.status.is_informational() {
             return Ok(Some(head));

@@ -1,6 +1,7 @@
 //! Keep-alive connections to the program.
 
 use std::{
+    convert::Infallible,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -14,13 +15,17 @@ use http::{
 use http_body_util::{Either, Full};
 use skep_http1::{Connection, Incoming, NotAnswered, Outgoing};
 use thiserror::Error;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 use crate::{body::CallBody, plan::Upstream};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Shorter than the idle time-out of any common server, so that a connection is not used just when it is closed.
 const LONGEST_IDLE: Duration = Duration::from_secs(1);
+const TEND_EVERY: Duration = Duration::from_secs(10);
 
 /// The connections to one start of the program.
 #[derive(Debug)]
@@ -99,12 +104,23 @@ impl Pool {
         self.idle().push(Idle { connection, since: Instant::now() });
     }
 
-    /// The connection that was used last; those that are too old go.
+    /// Closes what nobody uses any more, for as long as it is polled.
+    pub(super) async fn tend(&self) -> Infallible {
+        loop {
+            sleep(TEND_EVERY).await;
+            self.close_stale();
+        }
+    }
+
+    /// The connection that was used last.
     fn take(&self) -> Option<Connection> {
+        self.close_stale();
+        self.idle().pop().map(|idle| idle.connection)
+    }
+
+    fn close_stale(&self) {
         let now = Instant::now();
-        let mut idle = self.idle();
-        idle.retain(|idle| now - idle.since < LONGEST_IDLE);
-        idle.pop().map(|idle| idle.connection)
+        self.idle().retain(|idle| now - idle.since < LONGEST_IDLE);
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {

@@ -1,7 +1,6 @@
 //! The program of the http mode: started, watched, started again.
 
 use std::{
-    future::pending,
     io,
     net::{Ipv4Addr, TcpListener},
     process::{Command, Stdio},
@@ -132,11 +131,11 @@ impl Supervisor {
             self.wait_until_ready(&pool).await;
             self.processes.log().say("Function is ready.");
             self.state.send_replace(State::Ready(Arc::clone(&pool)));
-            pending::<()>().await;
+            pool.tend().await
         };
         let status = tokio::select! {
             status = process.wait() => status,
-            () = serve => return String::new(),
+            never = serve => match never {},
             () = self.stop.cancelled() => {
                 process.end(STOP_GRACE, Kill::Program).await;
                 return "was stopped".to_owned();
