@@ -10,7 +10,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use http::{Method, Request, header, request::Parts, uri::PathAndQuery};
 use http_body::Body;
-use tokio::{io::AsyncWrite, net::tcp::OwnedWriteHalf};
+use tokio::io::AsyncWrite;
 
 use crate::{BodyError, Error, Result, head::content_length};
 
@@ -84,7 +84,11 @@ where
     }
 
     /// Ready when all is sent.
-    pub(crate) fn poll_send(&mut self, half: &mut OwnedWriteHalf, context: &mut Context<'_>) -> Poll<Result<()>> {
+    pub(crate) fn poll_send(
+        &mut self,
+        half: &mut (impl AsyncWrite + Unpin),
+        context: &mut Context<'_>,
+    ) -> Poll<Result<()>> {
         loop {
             let waits = self.gather(context)?;
             while self.has_more_to_write() {
@@ -108,7 +112,7 @@ where
 
     /// Takes from the body what there is, up to what is written at once. True if the body has to be waited for.
     fn gather(&mut self, context: &mut Context<'_>) -> Result<bool> {
-        while self.coding != Coding::Ended && self.piece.is_empty() && self.buffer.len() < TOGETHER {
+        while self.coding != Coding::Ended && !self.has_large_piece() && self.buffer.len() < TOGETHER {
             match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Pending => return Ok(true),
                 Poll::Ready(None) => self.end()?,
@@ -155,18 +159,23 @@ where
         Ok(())
     }
 
-    fn has_more_to_write(&self) -> bool {
-        self.written < self.buffer.len() || !self.piece.is_empty() || !self.after_piece.is_empty()
+    /// Nothing may be added to the buffer before it is out with what comes after it.
+    fn has_large_piece(&self) -> bool {
+        !self.piece.is_empty() || !self.after_piece.is_empty()
     }
 
-    fn poll_write(&mut self, half: &mut OwnedWriteHalf, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn has_more_to_write(&self) -> bool {
+        self.written < self.buffer.len() || self.has_large_piece()
+    }
+
+    fn poll_write(&mut self, half: &mut (impl AsyncWrite + Unpin), context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let buffer = self.buffer.get(self.written..).unwrap_or_default();
         let half = Pin::new(half);
-        let mut count = if self.piece.is_empty() && self.after_piece.is_empty() {
-            ready!(half.poll_write(context, buffer))?
-        } else {
+        let mut count = if self.has_large_piece() {
             let slices = [IoSlice::new(buffer), IoSlice::new(&self.piece), IoSlice::new(self.after_piece)];
             ready!(half.poll_write_vectored(context, &slices))?
+        } else {
+            ready!(half.poll_write(context, buffer))?
         };
         if count == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -233,4 +242,38 @@ fn head_of(head: &Parts, coding: Coding) -> Vec<u8> {
 fn says_that_it_is_empty(head: &Parts) -> bool {
     matches!(head.method, Method::POST | Method::PUT | Method::PATCH)
         || head.headers.contains_key(header::CONTENT_LENGTH)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{StreamExt, stream};
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use tokio::io::{AsyncReadExt, duplex};
+
+    use super::*;
+
+    /// What is read of a body of these pieces through a pipe that holds so many bytes.
+    async fn sent(pieces: &'static [usize], holds: usize) -> String {
+        let pieces = stream::iter(pieces).map(|length| Ok::<_, Infallible>(Frame::data("x".repeat(*length).into())));
+        let mut outgoing = Outgoing::new(Request::post("/").body(StreamBody::new(pieces)).unwrap()).await.unwrap();
+        let (mut writer, mut reader) = duplex(holds);
+        let mut read = String::new();
+        let send = async move { poll_fn(|context| outgoing.poll_send(&mut writer, context)).await };
+        let (result, _) = tokio::join!(send, reader.read_to_string(&mut read));
+        result.unwrap();
+        read
+    }
+
+    #[tokio::test]
+    async fn whatever_a_connection_takes_at_once_all_goes_out_in_order() {
+        const PIECES: &[usize] = &[1, TOGETHER + 1, 5, TOGETHER - 7, TOGETHER, 3];
+        let chunks: String = PIECES.iter().map(|length| format!("{length:x}\r\n{}\r\n", "x".repeat(*length))).collect();
+        let whole = format!("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
+        for holds in (1..60).chain([1_000, 20_000, 1_000_000]) {
+            assert!(sent(PIECES, holds).await == whole, "{holds} bytes at once");
+        }
+    }
 }
