@@ -92,14 +92,8 @@ async fn what_is_no_answer_or_can_be_read_in_two_ways_is_refused() {
     let many = format!("HTTP/1.1 200 OK\r\n{headers}\r\n");
     let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(300_000));
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-    let chunks = [
-        "\r\n0\r\n\r\n",
-        "x\r\n",
-        "-1\r\n",
-        "11111111111111111\r\n",
-        "2\r\nhello\r\n0\r\n\r\n",
-        "0\r\nno trailer\r\n\r\n",
-    ];
+    let chunks =
+        ["\r\n\r\n", "x\r\n", "-1\r\n", "11111111111111111\r\n", "2\r\nhello\r\n0\r\n\r\n", "0\r\nno trailer\r\n\r\n"];
     let refused = [
         "SSH-2.0-OpenSSH_9.2\r\n\r\n",
         "HTTP/2 200\r\n\r\n",
