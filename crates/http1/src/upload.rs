@@ -38,12 +38,14 @@ impl Upload {
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Result<()> {
         let Self::UnderWay(task) = self else { return Ok(()) };
         let Poll::Ready(ended) = Pin::new(task).poll(context) else { return Ok(()) };
-        *self = match ended {
-            Ok(Ok(half)) => Self::Sent(half),
+        // A task that has ended must not be asked again.
+        *self = Self::Failed;
+        match ended {
+            Ok(Ok(half)) => *self = Self::Sent(half),
             Ok(Err(error @ Error::RequestBody(_))) => return Err(error),
             // Who does not read on may still answer.
-            Ok(Err(_)) | Err(_) => Self::Failed,
-        };
+            Ok(Err(_)) | Err(_) => {}
+        }
         Ok(())
     }
 

@@ -96,3 +96,27 @@ async fn a_request_body_that_breaks_off_ends_the_answer() {
     assert!(matches!(error, Error::RequestBody(_)), "{error:?}");
     drop(peer);
 }
+
+#[tokio::test]
+async fn an_answer_that_has_ended_is_whole_whatever_becomes_of_the_request() {
+    let (give, piece) = oneshot::channel::<()>();
+    let (connection, peer) = Peer::connected(async move |mut stream| {
+        begin_of(&mut stream).await;
+        stream.write_all(HELLO.as_bytes()).await.unwrap();
+        Some(stream)
+    })
+    .await;
+    let broken = stream::once(async {
+        piece.await.unwrap();
+        Err::<Frame<Bytes>, _>(BodyError::from("gone"))
+    });
+    let mut body = sent(connection, with_body(StreamBody::new(Box::pin(broken)))).await.unwrap().into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
+    give.send(()).unwrap();
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+        assert!(body.take_connection().is_none());
+    }
+    assert!(body.frame().await.is_none());
+    drop(peer);
+}
