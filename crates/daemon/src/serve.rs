@@ -1,5 +1,6 @@
 //! A server of HTTP/1.1 and HTTP/2 with limits, whose connections are all accounted for, and which drains.
 
+mod head_timer;
 mod places;
 
 use std::{convert::Infallible, fmt::Display, io, net::SocketAddr, pin::Pin, time::Duration};
@@ -27,7 +28,7 @@ use tracing::{debug, info, warn};
 
 use crate::{Peer, Service, Tls};
 
-use self::places::Places;
+use self::{head_timer::HeadTimer, places::Places};
 
 /// A client that connected just before the door closed has this long to send its request.
 const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
@@ -200,7 +201,8 @@ impl<S: Service> Server<S> {
             });
             self.until_end(self.http2.serve_connection(stream, service), &self.leaving).await
         } else {
-            self.until_end(self.http1.serve_connection(stream, service), &self.closing).await
+            let http1 = self.http1.clone().timer(HeadTimer::default()).serve_connection(stream, service);
+            self.until_end(http1, &self.closing).await
         };
         if let Err(error) = ended {
             debug!(error, %peer, "connection ended with an error");
@@ -308,10 +310,7 @@ async fn begins_with_preface(stream: &TcpStream) -> io::Result<bool> {
 
 fn http1_of(limits: &HttpLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_read_timeout)
-        .max_header_size(limits.max_header_bytes);
+    builder.header_read_timeout(limits.header_read_timeout).max_header_size(limits.max_header_bytes);
     if limits.max_headers != USUAL_HEADERS {
         builder.max_headers(limits.max_headers);
     }

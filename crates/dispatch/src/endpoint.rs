@@ -1,7 +1,6 @@
 //! One replica as seen from here: its idle connections, its calls in flight, and whether it refused a connection lately.
 
 use std::{
-    collections::HashMap,
     net::SocketAddr,
     sync::{
         Mutex,
@@ -36,8 +35,8 @@ pub(crate) struct Endpoint {
     in_flight: AtomicUsize,
     failures: AtomicU32,
     ejected_until: Mutex<Option<Instant>>,
-    /// Of each runtime, for a connection is best used where it is watched.
-    idle: Mutex<HashMap<Option<Id>, Vec<Idle>>>,
+    /// Of each runtime, for a connection is best used where it is watched; there are few.
+    idle: Mutex<Vec<(Option<Id>, Vec<Idle>)>>,
 }
 
 impl Endpoint {
@@ -88,7 +87,7 @@ impl Endpoint {
     /// The connection that was used last, if one is still fresh.
     pub(crate) fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().ok()?;
-        let idle = idle.get_mut(&this_runtime())?;
+        let idle = of_this_runtime(&mut idle)?;
         let now = Instant::now();
         while let Some((connection, since)) = idle.pop() {
             if now - since > IDLE_FOR {
@@ -107,7 +106,7 @@ impl Endpoint {
     fn close_stale(&self) {
         let now = Instant::now();
         if let Ok(mut idle) = self.idle.lock() {
-            for idle in idle.values_mut() {
+            for (_, idle) in idle.iter_mut() {
                 idle.retain(|(_, since)| now - *since <= IDLE_FOR);
             }
         }
@@ -115,9 +114,11 @@ impl Endpoint {
 
     pub(crate) fn put_idle(&self, connection: Connection) {
         if let Ok(mut idle) = self.idle.lock() {
-            let idle = idle.entry(this_runtime()).or_default();
-            if idle.len() < MOST_IDLE {
-                idle.push((connection, Instant::now()));
+            let connection = (connection, Instant::now());
+            match of_this_runtime(&mut idle) {
+                Some(idle) if idle.len() < MOST_IDLE => idle.push(connection),
+                Some(_) => {}
+                None => idle.push((this_runtime(), vec![connection])),
             }
         }
     }
@@ -132,6 +133,11 @@ pub(crate) async fn tend(registry: Registry, shutdown: CancellationToken) {
             function.endpoints.iter().for_each(|endpoint| endpoint.close_stale());
         }
     }
+}
+
+fn of_this_runtime(idle: &mut [(Option<Id>, Vec<Idle>)]) -> Option<&mut Vec<Idle>> {
+    let this = this_runtime();
+    idle.iter_mut().find(|(runtime, _)| *runtime == this).map(|(_, idle)| idle)
 }
 
 /// `None` where there is no runtime, as at the end of the process.
