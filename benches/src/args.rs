@@ -1,6 +1,6 @@
 //! The settings.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -43,11 +43,21 @@ pub(crate) enum Command {
         #[arg(long, env = "DELAY_MS", default_value_t = 0)]
         delay_ms: u64,
     },
+    /// Pass bytes on
+    #[command(hide = true)]
+    Relay(RelayArgs),
     /// Say which figures differ between two results by more than noise
     Compare { before: PathBuf, after: PathBuf },
     /// Become another program that ends when its parent does
     #[command(hide = true)]
     Guard(GuardArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RelayArgs {
+    pub(crate) listen: SocketAddr,
+    /// Without it to a `cat` for each connection
+    pub(crate) to: Option<SocketAddr>,
 }
 
 #[derive(Debug, clap::Args)]

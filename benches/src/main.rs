@@ -16,6 +16,7 @@ mod platform;
 mod process;
 mod program;
 mod publisher;
+mod relay;
 mod report;
 mod spawn;
 mod up;
@@ -50,6 +51,9 @@ fn start(args: Args) -> Result<ExitCode> {
     if let Some(Command::Guard(guard)) = &args.command {
         return Err(process::replace_this_process(guard));
     }
+    if let Some(Command::Relay(relay)) = &args.command {
+        return relay::run(relay).map(|()| ExitCode::SUCCESS);
+    }
     if let Some(Command::Compare { before, after }) = &args.command {
         output::result(compare::table(before, after)?);
         return Ok(ExitCode::SUCCESS);
@@ -61,7 +65,7 @@ fn start(args: Args) -> Result<ExitCode> {
             Some(Command::Upstream { port, delay_ms }) => {
                 upstream::run(port, Duration::from_millis(delay_ms)).await.map(|()| ExitCode::SUCCESS)
             }
-            Some(Command::Compare { .. } | Command::Guard(_)) => Ok(ExitCode::SUCCESS),
+            Some(Command::Compare { .. } | Command::Guard(_) | Command::Relay(_)) => Ok(ExitCode::SUCCESS),
             None => until_signal(args).await,
         }
     });

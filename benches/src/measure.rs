@@ -113,13 +113,14 @@ pub(crate) fn tell(name: &str, run: usize, runs: usize, sides: &[Side]) {
     output::progress(text);
 }
 
-/// The first side against each of the others: the row of the figure's own name, and one `…_vs_nginx` where nginx took part.
+/// The first side against each of the others: the row of the figure's own name, and one `…_vs_WHAT` for each further baseline.
 pub(crate) fn rows(name: &str, unit: &'static str, sides: Vec<Side>) -> Vec<Row> {
     let mut sides = sides.into_iter();
     let values = sides.next().map(|side| side.values).unwrap_or_default();
     sides
-        .map(|side| Row {
-            name: if side.what == "nginx" { format!("{name}_vs_nginx") } else { name.to_owned() },
+        .enumerate()
+        .map(|(number, side)| Row {
+            name: if number == 0 { name.to_owned() } else { format!("{name}_vs_{}", side.what) },
             unit,
             values: values.clone(),
             baseline: Some(Baseline { what: side.what.to_owned(), values: side.values }),
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn nginx_gets_a_row_of_its_own_name() {
+    fn each_baseline_gets_a_row_of_its_own_name() {
         let side = |what, values: &[f64]| Side { what, values: values.to_vec() };
         let sides = vec![side("skep", &[10.0, 30.0]), side("direct", &[20.0, 20.0]), side("nginx", &[10.0, 10.0])];
         let rows = rows("a_rps", "1/s", sides);

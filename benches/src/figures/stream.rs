@@ -1,8 +1,8 @@
-//! Bytes through a watchdog that streams to `cat` and back, with and without a gateway before it, against the same bytes through `cat` alone; and the memory that it takes.
+//! Bytes through a watchdog that streams to `cat` and back, with and without a gateway before it, against the same bytes through `cat` alone, and through relays in the place of both; and the memory that it takes.
 
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{Shutdown, SocketAddr, TcpStream},
     process::{Command, Stdio},
     thread,
     time::Instant,
@@ -16,7 +16,7 @@ use crate::{
     http::Target,
     measure::{Row, Side, rows, tell},
     platform::{Disk, Platform},
-    watchdog,
+    relay, watchdog,
 };
 
 const BYTES: usize = 1_000_000_000;
@@ -42,17 +42,19 @@ pub(super) async fn rate(bench: &Bench, name: &str) -> Result<Vec<Row>> {
 
 /// One large body through the gateway and the watchdog, and the most memory that the gateway had.
 pub(super) async fn through_gateway(bench: &Bench, name: &str) -> Result<Vec<Row>> {
-    let mut sides = [Side::new("skep"), Side::new("cat")];
+    let mut sides = [Side::new("skep"), Side::new("cat"), Side::new("relays")];
     let mut memory = Vec::new();
     for run in 1..=bench.runs {
         let (_watchdog, function) = watchdog::streaming(bench, "cat").await?;
         let platform = Platform::start(bench, Disk::Synced).await?;
         platform.register(Some(function.address)).await?;
         let target = platform.synchronous();
-        let [streamed, raw] = &mut sides;
+        let (_relays, relays) = relay::start_two(bench).await?;
+        let [streamed, raw, relayed] = &mut sides;
         streamed.values.push(spawn_blocking(move || through_http(&target, BODY)).await??);
         memory.push(platform.gateway_process().memory_mb("VmHWM")?);
         raw.values.push(spawn_blocking(|| through_cat(BODY)).await??);
+        relayed.values.push(spawn_blocking(move || through_relays(relays, BODY)).await??);
         tell(name, run, bench.runs, &sides);
     }
     let mut rows = rows(name, "MB/s", sides.into());
@@ -70,6 +72,20 @@ fn through_http(target: &Target, bytes: usize) -> Result<f64> {
         return Ok(per_second(bytes, begun));
     }
     bail!("only {received} bytes came back, or the answer broke off")
+}
+
+fn through_relays(address: SocketAddr, bytes: usize) -> Result<f64> {
+    let mut stream = TcpStream::connect(address)?;
+    let begun = Instant::now();
+    let mut writer = stream.try_clone()?;
+    let (received, _) = both_ways(&mut stream, move || {
+        send(&mut writer, bytes)?;
+        Ok(writer.shutdown(Shutdown::Write)?)
+    })?;
+    if received == bytes {
+        return Ok(per_second(bytes, begun));
+    }
+    bail!("only {received} bytes came back")
 }
 
 fn through_cat(bytes: usize) -> Result<f64> {

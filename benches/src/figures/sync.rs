@@ -1,4 +1,4 @@
-//! A synchronous call through the gateway to the trivial upstream, against the upstream itself and against nginx before it; and the whole way, with a watchdog between.
+//! A synchronous call through the gateway to the trivial upstream, against the upstream itself, and against nginx and a relay before it; and the whole way, with a watchdog between.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     measure::{Reading, Row, alternate, rows},
     nginx,
     platform::{Disk, Platform},
-    upstream, watchdog,
+    relay, upstream, watchdog,
 };
 
 const WINDOW: Duration = Duration::from_millis(1500);
@@ -52,10 +52,13 @@ async fn measure(
 ) -> Result<Vec<Row>> {
     let (_upstream, direct) = upstream::start(bench).await?;
     let nginx = nginx::start(bench, direct.address).await?;
+    // Its threads, two for each connection, would be in each other's way.
+    let relay = if connections == 1 { Some(relay::start(bench, direct.address).await?) } else { None };
     let platform = Platform::start(bench, Disk::Synced).await?;
     platform.register(Some(direct.address)).await?;
     let mut targets = vec![("skep", platform.synchronous()), ("direct", direct)];
     targets.extend(nginx.iter().map(|(_, target)| ("nginx", target.clone())));
+    targets.extend(relay.iter().map(|(_, target)| ("relay", target.clone())));
     let sides = alternate(name, &targets, bench.runs, (connections, WINDOW), reading).await?;
     Ok(rows(name, unit, sides))
 }
