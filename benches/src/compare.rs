@@ -18,12 +18,12 @@ const FEWEST: usize = 5;
 /// A table of the figures that are in both files.
 pub(crate) fn table(before: &Path, after: &Path) -> Result<String> {
     let (before, after) = (read(before)?, read(after)?);
-    let mut text = format!("{:32} {:>22} {:>22}  {:>8}\n", "name", "before", "after", "change");
+    let mut text = format!("{:38} {:>22} {:>22}  {:>8}\n", "name", "before", "after", "change");
     for (name, unit, new) in &after {
         let Some((_, _, old)) = before.iter().find(|(known, ..)| known == name) else { continue };
         let change = (median(new) / median(old) - 1.0) * 100.0;
         let verdict = verdict(unit, old, new);
-        text += &format!("{name:32} {:>22} {:>22}  {change:>+7.1}%  {verdict}\n", shown(old), shown(new));
+        text += &format!("{name:38} {:>22} {:>22}  {change:>+7.1}%  {verdict}\n", shown(old), shown(new));
     }
     Ok(text)
 }

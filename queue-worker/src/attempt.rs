@@ -1,10 +1,9 @@
 //! One attempt: the request as the contract has it, and what came of it.
 
-use std::{convert::Infallible, future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts};
-use http_body_util::BodyExt;
 use skep_bus::NotKept;
 use skep_dispatch::{Body, Error, Function, Taker};
 use skep_protocol::{
@@ -186,7 +185,8 @@ impl Worker {
         let limit = self.config.result_limit;
         // Boxed, because the compiler cannot show otherwise that a future over a boxed error is `Send`.
         let id = &invocation.call_id;
-        match self.bus.keep_body(BodyKind::Result, id, limit, body.into_data_stream()).boxed().await {
+        let body = pin!(body::answered(body, function.longest_silence()));
+        match self.bus.keep_body(BodyKind::Result, id, limit, body).boxed().await {
             Ok(body) => Outcome::Answered(Answer { status: parts.status, headers: parts.headers, body, reason: None }),
             Err(NotKept::TooLarge) => {
                 let setting = "the limit --async-result-limit (SKEP_ASYNC_RESULT_LIMIT)";

@@ -1,11 +1,15 @@
-//! The body that a function is given: from memory, or streamed from where it is kept.
+//! Bodies: what a function is given, from memory or streamed from where it is kept, and what it answers.
 
-use futures_util::TryStreamExt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt, stream};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use skep_bus::{Bus, Result};
-use skep_dispatch::{Body, full_body};
+use skep_dispatch::{Body, BodyError, full_body};
 use skep_protocol::CallBody;
+use tokio::time::timeout;
 
 /// Opens a body, of which the first piece must be there.
 pub(crate) async fn streamed(bus: &Bus, body: &CallBody) -> Result<Body> {
@@ -16,4 +20,14 @@ pub(crate) async fn streamed(bus: &Bus, body: &CallBody) -> Result<Body> {
             Ok(StreamBody::new(pieces.map_ok(Frame::data).map_err(Into::into)).boxed_unsync())
         }
     }
+}
+
+/// An answer as it comes; it breaks off when nothing comes for so long.
+pub(crate) fn answered(body: Body, longest_silence: Duration) -> impl Stream<Item = Result<Bytes, BodyError>> {
+    stream::try_unfold(body.into_data_stream(), move |mut data| async move {
+        match timeout(longest_silence, data.try_next()).await {
+            Ok(piece) => Ok(piece?.map(|piece| (piece, data))),
+            Err(_) => Err(format!("nothing of its answer came for {longest_silence:?}").into()),
+        }
+    })
 }

@@ -88,6 +88,17 @@ async fn a_queued_call_of_a_process_that_streams_fails_once_and_with_its_output(
 }
 
 #[tokio::test]
+async fn a_queued_call_whose_answer_falls_silent_is_given_up() {
+    // No watchdog ends a stream of events, and one that hangs ends nothing.
+    let platform = Platform::start([Function::upstream().annotation("skep.timeout", "500ms").attempts(2)]).await;
+    let id = platform.gateway.queue("upstream/events", "").await;
+    let status = platform.gateway.finished(&id).await;
+    let reason = "function upstream broke off: nothing of its answer came for 2.5s";
+    assert_eq!((&status["state"], &status["attempts"]), (&"dead".into(), &2.into()), "{status}");
+    assert!(status["reason"].as_str().unwrap().starts_with(reason), "{status}");
+}
+
+#[tokio::test]
 async fn processes_started_beforehand_serve_calls_of_both_kinds() {
     let function = Function::new("facts", r#"sh -c 'cat "$SKEP_REQUEST"; echo; cat'"#).env("prefork", "2");
     let platform = Platform::start([function]).await;

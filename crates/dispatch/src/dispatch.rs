@@ -21,8 +21,6 @@ use crate::{
     wake::Wakes,
 };
 
-/// The watchdog ends a call at the function's limit and says so; only if it does not is the call cut from here.
-const WATCHDOG_FIRST: Duration = Duration::from_secs(2);
 /// Replicas that are tried for one call while nothing of it was sent.
 const MOST_ATTEMPTS: usize = 4;
 /// When none of them took it, the registry has this long to name others.
@@ -130,8 +128,7 @@ impl Dispatch {
         let mut moves = 0;
         loop {
             let current = moved.as_deref().unwrap_or(function);
-            let limit = current.timeout + WATCHDOG_FIRST;
-            let failed = match timeout(limit, self.send(current, request, taker)).await {
+            let failed = match timeout(current.longest_silence(), self.send(current, request, taker)).await {
                 Ok(Ok(sent)) => return Ok(sent),
                 Ok(Err(failed)) => failed,
                 Err(_) => return Err(Error::TimedOut(function.name.clone())),

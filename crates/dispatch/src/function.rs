@@ -7,6 +7,9 @@ use tracing::warn;
 
 use crate::{endpoint::Endpoint, metrics::FunctionMetrics, usage::Usage};
 
+/// The watchdog ends a call at the function's limit and says so; only if it does not is the call given up from here.
+const WATCHDOG_FIRST: Duration = Duration::from_secs(2);
+
 /// What the registry said last; a change makes a new one and keeps the replicas that stay.
 pub struct Function {
     pub name: FunctionName,
@@ -66,6 +69,11 @@ impl Function {
             metrics,
             usage,
         }
+    }
+
+    /// A replica that says nothing of a call for so long will say no more, for its watchdog would have ended the call.
+    pub fn longest_silence(&self) -> Duration {
+        self.timeout.saturating_add(WATCHDOG_FIRST)
     }
 
     /// Replicas that can be called.
