@@ -24,11 +24,8 @@ impl Timer for HeadTimer {
         let deadline = deadline.into();
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let kept = kept.filter(|kept| kept.deadline() <= deadline);
-        Box::pin(HeadSleep {
-            sleep: kept.or_else(|| Some(Box::pin(time::sleep_until(deadline)))),
-            deadline,
-            timer: self.clone(),
-        })
+        let sleep = kept.unwrap_or_else(|| Box::pin(time::sleep_until(deadline)));
+        Box::pin(HeadSleep { sleep: Some(sleep), deadline, timer: self.clone() })
     }
 
     fn now(&self) -> Instant {
