@@ -27,7 +27,10 @@ pub(crate) fn answered(body: Body, longest_silence: Duration) -> impl Stream<Ite
     stream::try_unfold(body.into_data_stream(), move |mut data| async move {
         match timeout(longest_silence, data.try_next()).await {
             Ok(piece) => Ok(piece?.map(|piece| (piece, data))),
-            Err(_) => Err(format!("nothing of its answer came for {longest_silence:?}").into()),
+            Err(_) => {
+                let allowed = "longer than its time-out (skep.timeout) allows";
+                Err(format!("nothing of its answer came for {longest_silence:?}, {allowed}").into())
+            }
         }
     })
 }
