@@ -15,7 +15,7 @@ pub enum Ended<'reason> {
     },
     /// No replica is there, or the one that was chosen has as many calls as it takes.
     Busy,
-    /// The platform could not run it: no connection, broken off, or the watchdog says so.
+    /// The platform could not run it: no connection, broken off or fallen silent, or the watchdog says so.
     Failed { reason: &'reason str },
 }
 
@@ -64,11 +64,11 @@ pub const TABLE: [[&str; 3]; 8] = [
         "the same attempt after 0.2 s; this one does not count",
     ],
     [
-        "no connection, broken off, or the watchdog could not run it",
+        "no connection, broken off or fallen silent, or the watchdog could not run it",
         "before the last",
         "the next attempt after the wait",
     ],
-    ["no connection, broken off, or the watchdog could not run it", "the last", "dead"],
+    ["no connection, broken off or fallen silent, or the watchdog could not run it", "the last", "dead"],
     ["any that would be tried again, but then the call would be older than its longest age", "any", "dead"],
 ];
 
