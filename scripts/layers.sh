@@ -19,7 +19,7 @@ check() {
 check skep-protocol crates/protocol/Cargo.toml
 check skep-process crates/process/Cargo.toml
 check skep-threads crates/threads/Cargo.toml
-check skep-daemon crates/daemon/Cargo.toml skep-threads
+check skep-daemon crates/daemon/Cargo.toml skep-http1 skep-threads
 check skep-bus crates/bus/Cargo.toml skep-protocol
 check skep-http1 crates/http1/Cargo.toml
 check skep-dispatch crates/dispatch/Cargo.toml skep-bus skep-http1 skep-protocol

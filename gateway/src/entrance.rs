@@ -5,8 +5,7 @@ use std::sync::Arc;
 use axum::{Router, body::Body};
 use http::{Request, Response};
 use http_body_util::Either;
-use hyper::body::Incoming;
-use skep_daemon::{Peer, Service};
+use skep_daemon::{Peer, RequestBody, Service};
 
 use crate::{app::App, function};
 
@@ -25,7 +24,7 @@ impl Entrance {
 impl Service for Entrance {
     type Body = Either<skep_dispatch::Body, Body>;
 
-    async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Self::Body> {
+    async fn answer(&self, peer: &Peer, request: Request<RequestBody>) -> Response<Self::Body> {
         if function::is_call(request.uri().path()) {
             return function::invoke(&self.app, peer, request).await;
         }

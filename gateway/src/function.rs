@@ -3,8 +3,7 @@
 use axum::{body::Body, response::IntoResponse};
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::Either;
-use hyper::body::Incoming;
-use skep_daemon::Peer;
+use skep_daemon::{Peer, RequestBody};
 
 use crate::{Error, Result, app::App, body, door::Stamp, target::Target};
 
@@ -20,7 +19,7 @@ pub(crate) fn is_call(path: &str) -> bool {
 pub(crate) async fn invoke(
     app: &App,
     peer: &Peer,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Response<Either<skep_dispatch::Body, Body>> {
     let (mut parts, body) = request.into_parts();
     let stamp = Stamp::request(&mut parts, peer);
@@ -30,7 +29,7 @@ pub(crate) async fn invoke(
     }
 }
 
-async fn call(app: &App, request: Request<Incoming>, stamp: &Stamp) -> Result<Response<skep_dispatch::Body>> {
+async fn call(app: &App, request: Request<RequestBody>, stamp: &Stamp) -> Result<Response<skep_dispatch::Body>> {
     if !METHODS.contains(request.method()) {
         return Err(Error::MethodNotAllowed);
     }

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-/// A request's body as it comes, or what was made of it.
+/// A request's body as it comes, or the whole.
 pub(crate) type CallBody = Either<Incoming, Full<Bytes>>;
 
 /// How long a client may go on sending to a function that has answered.
@@ -29,7 +29,7 @@ where
 }
 
 /// The whole body.
-pub(crate) async fn collect(mut body: Incoming, idle: Duration) -> Result<Bytes, String> {
+pub(crate) async fn collect(mut body: CallBody, idle: Duration) -> Result<Bytes, String> {
     let mut whole = BytesMut::new();
     while let Some(data) = next_piece(&mut body, idle).await? {
         whole.extend_from_slice(&data);

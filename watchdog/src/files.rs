@@ -3,11 +3,11 @@
 use std::{io, path::Path};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use hyper::body::Incoming;
 use tower_http::services::{ServeDir, fs::ServeFileSystemResponseBody};
 
 use crate::{
     answer::{Answer, AnswerBody, Source, insert, refusal, text},
+    body::CallBody,
     log::Log,
 };
 
@@ -21,7 +21,7 @@ impl Files {
         Self { directory: ServeDir::new(directory), log }
     }
 
-    pub(crate) async fn call(&self, request: Request<Incoming>) -> Answer {
+    pub(crate) async fn call(&self, request: Request<CallBody>) -> Answer {
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             let text = "only GET and HEAD are allowed\n";
             let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", Source::OfWatchdog, text);

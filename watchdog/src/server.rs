@@ -3,15 +3,18 @@
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use bytes::Bytes;
 use http::Request;
+use http_body_util::{Either, Full};
 use hyper::{body::Incoming, server::conn::http1::Builder, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use skep_http1::Plain;
 use skep_threads::Threads;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
-use tokio_io_timeout::TimeoutStream;
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -96,6 +99,7 @@ fn start_mode(plan: &Plan, processes: &Arc<Processes>) -> Mode {
 
 struct Server {
     watchdog: Arc<Watchdog>,
+    plain: Plain,
     http: Builder,
     healthcheck_interval: Duration,
     write_timeout: Duration,
@@ -111,6 +115,7 @@ impl Server {
     fn new(plan: &Plan, watchdog: Watchdog, threads: Arc<Threads>) -> Self {
         Self {
             watchdog: Arc::new(watchdog),
+            plain: Plain { max_headers: MOST_HEADERS, max_head_bytes: LONGEST_HEAD, idle: limit(plan.read_timeout) },
             http: http(plan.read_timeout),
             healthcheck_interval: plan.healthcheck_interval,
             write_timeout: plan.write_timeout,
@@ -190,18 +195,22 @@ impl Server {
     async fn connection(&self, stream: TcpStream) {
         // A connection that is gone already needs no options.
         let _ = stream.set_nodelay(true);
+        let (reader, writer) = stream.into_split();
+        let mut writer = TimeoutWriter::new(writer);
+        // A client that does not read holds a process, and what is held back of its output.
+        writer.set_timeout(limit(self.write_timeout));
+        let answer = |request: Request<Bytes>| self.watchdog.answer(request.map(|body| Either::Right(Full::new(body))));
+        let rest = self.plain.serve((reader, Box::pin(writer)), self.finish.cancelled(), answer);
+        let Some(rest) = rest.await else { return };
         let service = service_fn(async |request: Request<Incoming>| {
-            let mut answer = self.watchdog.answer(request).await;
+            let mut answer = self.watchdog.answer(request.map(Either::Left)).await;
             if let Some(tunnel) = answer.body_mut().take_tunnel() {
                 // The connection ends for HTTP, but not for the drain.
                 self.connections.spawn(self.abort.clone().run_until_cancelled_owned(tunnel));
             }
             Ok::<_, Infallible>(answer)
         });
-        let mut stream = TimeoutStream::new(stream);
-        // A client that does not read holds a process, and what is held back of its output.
-        stream.set_write_timeout(Some(self.write_timeout).filter(|limit| !limit.is_zero()));
-        let connection = self.http.serve_connection(TokioIo::new(Box::pin(stream)), service).with_upgrades();
+        let connection = self.http.serve_connection(TokioIo::new(rest), service).with_upgrades();
         let mut connection = pin!(connection);
         // How a connection ends is the client's business; a call on it has told its own end.
         tokio::select! {
@@ -214,10 +223,15 @@ impl Server {
     }
 }
 
+/// A time of 0 is none.
+fn limit(time: Duration) -> Option<Duration> {
+    Some(time).filter(|time| !time.is_zero())
+}
+
 fn http(read_timeout: Duration) -> Builder {
     let mut http = Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(Some(read_timeout).filter(|limit| !limit.is_zero()))
+        .header_read_timeout(limit(read_timeout))
         .max_header_size(LONGEST_HEAD)
         .max_headers(MOST_HEADERS);
     http

@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, Method, Request, StatusCode};
-use hyper::body::Incoming;
 use skep_protocol::headers::CALL_ID;
 use tokio_util::task::TaskTracker;
 
 use crate::{
     answer::{Answer, InFlight, Source, refusal, text, too_many},
+    body::CallBody,
     files::Files,
     fork::Fork,
     health::Health,
@@ -37,7 +37,7 @@ pub(crate) enum Mode {
 }
 
 impl Watchdog {
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub(crate) async fn answer(&self, request: Request<CallBody>) -> Answer {
         let is_get = *request.method() == Method::GET;
         match request.uri().path() {
             "/_/health" | "/_/ready" if !is_get => not_allowed(),
@@ -48,7 +48,7 @@ impl Watchdog {
         }
     }
 
-    async fn call(&self, request: Request<Incoming>) -> Answer {
+    async fn call(&self, request: Request<CallBody>) -> Answer {
         let begun = Instant::now();
         let method = request.method().clone();
         let call_id = request.headers().get(CALL_ID).cloned();

@@ -13,7 +13,7 @@ mod tls;
 pub use admin::{admin_router, metrics_text};
 pub use readiness::{Readiness, RoleReadiness};
 pub use serve::{Drain, HttpLimits, ServeConfig, serve};
-pub use service::{Peer, Service};
+pub use service::{Peer, RequestBody, Service};
 pub use signals::shutdown_signal;
 pub use telemetry::init_telemetry;
 pub use tls::Tls;

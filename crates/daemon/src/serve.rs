@@ -1,11 +1,12 @@
 //! A server of HTTP/1.1 and HTTP/2 with limits, whose connections are all accounted for, and which drains.
 
-mod head_timer;
 mod places;
 
 use std::{convert::Infallible, fmt::Display, io, net::SocketAddr, pin::Pin, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Version, header};
+use http_body_util::{Either, Full};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -15,6 +16,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulConnection,
 };
+use skep_http1::Plain;
 use skep_threads::Threads;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -26,9 +28,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
-use crate::{Peer, Service, Tls};
+use crate::{Peer, Service, Tls, service::RequestBody};
 
-use self::{head_timer::HeadTimer, places::Places};
+use self::places::Places;
 
 /// A client that connected just before the door closed has this long to send its request.
 const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
@@ -98,6 +100,7 @@ pub async fn serve<S: Service>(
     let ServeConfig { limits, tls, drain } = config;
     let connections = TaskTracker::new();
     let server = Server {
+        plain: plain_of(&limits),
         http1: http1_of(&limits),
         http2: http2_of(&limits),
         tls: tls.as_ref().map(Tls::acceptor),
@@ -135,6 +138,7 @@ pub async fn serve<S: Service>(
 
 #[derive(Clone)]
 struct Server<S> {
+    plain: Plain,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     tls: Option<TlsAcceptor>,
@@ -173,39 +177,49 @@ impl<S: Service> Server<S> {
 
     /// Finds out what a connection speaks.
     async fn begin(&self, stream: TcpStream, peer: SocketAddr) -> io::Result<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        let server = self.clone();
+        let (server, from) = (self.clone(), Peer::new(peer, self.tls.is_some()));
         let Some(tls) = &self.tls else {
-            let is_http2 = begins_with_preface(&stream).await?;
-            return Ok(Box::pin(async move { server.attend(stream, is_http2, peer).await }));
+            if begins_with_preface(&stream).await? {
+                return Ok(Box::pin(async move { server.attend(stream, true, &from).await }));
+            }
+            return Ok(Box::pin(async move {
+                if let Some(rest) = server.attend_plain(stream, &from).await {
+                    server.attend(rest, false, &from).await;
+                }
+            }));
         };
         let stream = tls.accept(stream).await?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Box::pin(async move { server.attend(stream, is_http2, peer).await }))
+        Ok(Box::pin(async move { server.attend(stream, is_http2, &from).await }))
     }
 
-    async fn attend(
+    /// Answers plain requests; what is left of the connection, if anything, is not.
+    async fn attend_plain(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        is_http2: bool,
-        peer: SocketAddr,
-    ) {
-        let from = Peer::new(peer, self.tls.is_some());
-        let service = service_fn(|request| self.answer(&from, request));
+        stream: TcpStream,
+        from: &Peer,
+    ) -> Option<impl AsyncRead + AsyncWrite + Send + Unpin + use<S>> {
+        let answer = |request: Request<Bytes>| self.answer(from, request.map(|body| Either::Right(Full::new(body))));
+        let serving = self.plain.serve(stream.into_split(), self.closing.cancelled(), answer);
+        self.cut.run_until_cancelled(serving).await.flatten()
+    }
+
+    async fn attend(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, is_http2: bool, from: &Peer) {
+        let service = service_fn(|request| self.answer_incoming(from, request));
         let stream = TokioIo::new(stream);
         let ended = if is_http2 {
             // It has a way of its own to say that no further requests are taken, which loses none.
             let (server, from) = (self.clone(), from.clone());
             let service = service_fn(move |request| {
                 let (server, from) = (server.clone(), from.clone());
-                async move { server.answer(&from, request).await }
+                async move { server.answer_incoming(&from, request).await }
             });
             self.until_end(self.http2.serve_connection(stream, service), &self.leaving).await
         } else {
-            let http1 = self.http1.clone().timer(HeadTimer::default()).serve_connection(stream, service);
-            self.until_end(http1, &self.closing).await
+            self.until_end(self.http1.serve_connection(stream, service), &self.closing).await
         };
         if let Err(error) = ended {
-            debug!(error, %peer, "connection ended with an error");
+            debug!(error, peer = ?from.ip, "connection ended with an error");
         }
     }
 
@@ -227,13 +241,17 @@ impl<S: Service> Server<S> {
         ended.map_err(|error| error.to_string())
     }
 
-    async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Result<Response<S::Body>, Infallible> {
+    async fn answer_incoming(&self, from: &Peer, request: Request<Incoming>) -> Result<Response<S::Body>, Infallible> {
+        Ok(self.answer(from, request.map(Either::Left)).await)
+    }
+
+    async fn answer(&self, from: &Peer, request: Request<RequestBody>) -> Response<S::Body> {
         let is_http1 = request.version() <= Version::HTTP_11;
-        let mut response = self.service.answer(peer, request).await;
+        let mut response = self.service.answer(from, request).await;
         if is_http1 && self.leaving.is_cancelled() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response)
+        response
     }
 }
 
@@ -308,9 +326,20 @@ async fn begins_with_preface(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
+fn plain_of(limits: &HttpLimits) -> Plain {
+    Plain {
+        max_headers: limits.max_headers,
+        max_head_bytes: limits.max_header_bytes,
+        idle: Some(limits.header_read_timeout),
+    }
+}
+
 fn http1_of(limits: &HttpLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.header_read_timeout(limits.header_read_timeout).max_header_size(limits.max_header_bytes);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_read_timeout)
+        .max_header_size(limits.max_header_bytes);
     if limits.max_headers != USUAL_HEADERS {
         builder.max_headers(limits.max_headers);
     }

@@ -3,17 +3,22 @@
 use std::net::SocketAddr;
 
 use axum::Router;
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
+use http_body_util::{Either, Full};
 use hyper::body::{Body, Incoming};
 use tower::Service as _;
+
+/// Of a request: as it comes, or the whole if it came with its head.
+pub type RequestBody = Either<Incoming, Full<Bytes>>;
 
 /// Answers requests; cheap to clone, as each connection has one of its own.
 pub trait Service: Clone + Send + Sync + 'static {
     /// Of an answer.
-    type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static;
 
     /// Every request has an answer, if only one that says what is wrong.
-    fn answer(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+    fn answer(&self, peer: &Peer, request: Request<RequestBody>) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
 /// Whoever is at the other end of a connection.
@@ -39,7 +44,7 @@ impl Peer {
 impl Service for Router {
     type Body = axum::body::Body;
 
-    async fn answer(&self, peer: &Peer, mut request: Request<Incoming>) -> Response<Self::Body> {
+    async fn answer(&self, peer: &Peer, mut request: Request<RequestBody>) -> Response<Self::Body> {
         request.extensions_mut().insert(peer.clone());
         let mut routes = self.clone();
         routes.call(request).await.unwrap_or_else(|never| match never {})

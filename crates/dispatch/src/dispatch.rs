@@ -213,7 +213,7 @@ struct Failed {
 
 fn failed(function: &Function, error: skep_http1::Error) -> Error {
     match error {
-        skep_http1::Error::RequestBody(source) => Error::RequestBody(source),
+        skep_http1::Error::Body(source) => Error::RequestBody(source),
         error => Error::Broken { function: function.name.clone(), source: error.into() },
     }
 }

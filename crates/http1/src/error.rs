@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::Outgoing;
 
-/// Why a request's body broke off.
+/// Why a body broke off.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -14,8 +14,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Error)]
 pub enum Error {
     /// The body that was to be sent broke off, or is not as long as its `Content-Length` says.
-    #[error("the request body broke off")]
-    RequestBody(#[source] BodyError),
+    #[error("the body that was to be sent broke off")]
+    Body(#[source] BodyError),
     /// The other side closed the connection before its answer was whole.
     #[error("the connection was closed before the end of the answer")]
     Closed,

@@ -42,6 +42,12 @@ impl Reader {
         Poll::Ready(Ok(read))
     }
 
+    /// The same while nothing is expected: room is made only when something has come.
+    pub(crate) fn poll_unasked(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        ready!(self.half.as_ref().poll_read_ready(context))?;
+        self.poll_read(context)
+    }
+
     /// Whether anything was sent, or the end, though nothing was asked for.
     pub(crate) fn is_disturbed(&self) -> bool {
         // Where nothing has come the kernel is not asked.

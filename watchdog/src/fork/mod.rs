@@ -27,7 +27,6 @@ use std::{
 use http::{Method, Request, StatusCode, Version, request::Parts};
 use http_body::Body;
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
 use skep_protocol::headers::SKEP_ATTEMPT;
 use tokio::sync::oneshot;
 
@@ -76,7 +75,7 @@ impl Fork {
         }
     }
 
-    pub(crate) async fn call(&self, request: Request<Incoming>) -> Answer {
+    pub(crate) async fn call(&self, request: Request<CallBody>) -> Answer {
         if !is_served(request.method()) {
             return refusal(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -109,9 +108,9 @@ impl Fork {
         }
     }
 
-    async fn input(&self, parts: &Parts, body: Incoming) -> Result<CallBody, CallError> {
+    async fn input(&self, parts: &Parts, body: CallBody) -> Result<CallBody, CallError> {
         if !self.plan.marshal_request {
-            return Ok(Either::Left(body));
+            return Ok(body);
         }
         let whole = collect(body, self.read_timeout).await.map_err(CallError::Body)?;
         Ok(Either::Right(Full::new(marshal::document(&parts.headers, &whole))))

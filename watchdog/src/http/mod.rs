@@ -13,7 +13,6 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
 use skep_protocol::headers::remove_hop_by_hop;
 use tokio::time::{timeout, timeout_at};
 
@@ -61,7 +60,7 @@ impl HttpMode {
         }
     }
 
-    pub(crate) async fn call(&self, mut request: Request<Incoming>) -> Answer {
+    pub(crate) async fn call(&self, mut request: Request<CallBody>) -> Answer {
         let begun = Instant::now();
         let pool = match self.program.pool() {
             Ok(pool) => pool,
@@ -135,7 +134,7 @@ impl HttpMode {
         self.program.halt();
     }
 
-    async fn forwarded(&self, request: Request<Incoming>, pool: &Pool) -> Result<Request<CallBody>, String> {
+    async fn forwarded(&self, request: Request<CallBody>, pool: &Pool) -> Result<Request<CallBody>, String> {
         let (mut parts, body) = request.into_parts();
         remove_hop_by_hop(&mut parts.headers);
         // The watchdog's own server has answered it.
@@ -152,7 +151,7 @@ impl HttpMode {
             parts.headers.remove(header::CONTENT_LENGTH);
             Either::Right(Full::new(collect(body, self.read_timeout).await?))
         } else {
-            Either::Left(body)
+            body
         };
         Ok(Request::from_parts(parts, body))
     }

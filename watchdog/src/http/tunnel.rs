@@ -3,10 +3,7 @@
 use std::{io, pin::pin, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
-use hyper::{
-    body::Incoming,
-    upgrade::{self, OnUpgrade},
-};
+use hyper::upgrade::{self, OnUpgrade};
 use hyper_util::rt::TokioIo;
 use skep_http1::Upgraded;
 use skep_protocol::headers::remove_hop_by_hop;
@@ -16,7 +13,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::answer::{Answer, AnswerBody};
+use crate::{
+    answer::{Answer, AnswerBody},
+    body::CallBody,
+};
 
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
 
@@ -38,7 +38,7 @@ pub(crate) struct Tunnel {
 
 impl Upgrade {
     /// `None` is a request like most.
-    pub(super) fn asked_by(request: &mut Request<Incoming>) -> Option<Self> {
+    pub(super) fn asked_by(request: &mut Request<CallBody>) -> Option<Self> {
         if request.version() != Version::HTTP_11 || !is_asked(request.headers()) {
             return None;
         }

@@ -88,7 +88,7 @@ async fn a_body_that_breaks_off_or_has_another_length_is_the_callers_fault() {
             request.headers_mut().insert("content-length", length.parse().unwrap());
         }
         let error = timeout(SOON, sent(connection, request)).await.unwrap().unwrap_err();
-        assert!(matches!(error, Error::RequestBody(_)), "{length}: {error:?}");
+        assert!(matches!(error, Error::Body(_)), "{length}: {error:?}");
         // The other side hears of it.
         peer.ended().await;
     }

@@ -4,7 +4,9 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::SizeHint;
 
-use crate::{Error, Result, chunked::Chunked};
+use crate::{Error, Result};
+
+use super::chunked::Chunked;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Decoder {

@@ -4,11 +4,9 @@ use bytes::{Buf, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use httparse::Status;
 
-use crate::{
-    Error, Result,
-    decoder::{Decoded, take},
-    head::MOST_HEADERS,
-};
+use crate::{Error, Result, headers::MOST_HEADERS};
+
+use super::decoder::{Decoded, take};
 
 /// The line before a chunk, with its extensions.
 const LONGEST_SIZE_LINE: usize = 4 << 10;

@@ -1,21 +1,23 @@
 //! The head of an answer: its status and headers, and what they say of the body and of the connection.
 
-use std::{mem::MaybeUninit, ops::Range};
+use std::mem::MaybeUninit;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version,
+    HeaderName, HeaderValue, Method, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
     response,
 };
 use httparse::{ParserConfig, Status};
 
-use crate::{Error, Outgoing, Result, chunked::Chunked, decoder::Decoder};
+use crate::{
+    Error, Outgoing, Result,
+    headers::{MOST_HEADERS, digits, headers_of, list, says_close, says_keep_alive},
+};
 
-pub(crate) const MOST_HEADERS: usize = 100;
+use super::{chunked::Chunked, decoder::Decoder};
+
 const LONGEST_HEAD: usize = 256 << 10;
-/// Headers that whoever passes the answer on may add.
-const ROOM_FOR_MORE: usize = 6;
 
 #[derive(Debug)]
 pub(crate) struct Head {
@@ -50,18 +52,8 @@ fn take_any(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head>> {
         Err(httparse::Error::TooManyHeaders) => return Err(Error::NotHttp("it has too many headers")),
         Err(_) => return Err(Error::NotHttp("its head cannot be read")),
     };
-    // The values lie in a copy, so that the buffer is free for the next answer however long they are kept.
-    let values = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
     let mut framing = Framing::default();
-    let mut headers = HeaderMap::with_capacity(response.headers.len() + ROOM_FOR_MORE);
-    for header in &*response.headers {
-        const INVALID: Error = Error::NotHttp("its headers cannot be read");
-        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| INVALID)?;
-        let value = values.slice(place_in(buffer, header.value));
-        let value = HeaderValue::from_maybe_shared(value).map_err(|_| INVALID)?;
-        framing.note(&name, &value)?;
-        headers.append(name, value);
-    }
+    let headers = headers_of(buffer, length, response.headers, |name, value| framing.note(name, value))?;
     let (mut parts, ()) = Response::new(()).into_parts();
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
     parts.status = status.ok_or(Error::NotHttp("its status cannot be read"))?;
@@ -70,12 +62,6 @@ fn take_any(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head>> {
     buffer.advance(length);
     let (decoder, keep_alive) = framing.decide(&mut parts, method)?;
     Ok(Some(Head { parts, decoder, keep_alive }))
-}
-
-/// Where in `whole` the slice lies that is a part of it.
-fn place_in(whole: &[u8], part: &[u8]) -> Range<usize> {
-    let start = part.as_ptr().addr() - whole.as_ptr().addr();
-    start..start + part.len()
 }
 
 /// What the headers say of the length of the body, and of the connection.
@@ -102,10 +88,8 @@ impl Framing {
             }
             self.is_chunked = true;
         } else if *name == CONNECTION {
-            for option in list(value) {
-                self.says_close |= option.eq_ignore_ascii_case(b"close");
-                self.says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-            }
+            self.says_close |= says_close(value);
+            self.says_keep_alive |= says_keep_alive(value);
         }
         Ok(())
     }
@@ -138,31 +122,14 @@ impl Framing {
     }
 }
 
-/// The members of a comma-separated list.
-fn list(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
-}
-
-fn digits(text: &[u8]) -> Option<u64> {
-    if !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    str::from_utf8(text).ok()?.parse().ok()
-}
-
-/// The length that the headers of a request give, if they do.
-pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
-    digits(headers.get(CONTENT_LENGTH)?.as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use http::HeaderMap;
     use http_body_util::Empty;
     use proptest::prelude::*;
 
-    use super::*;
-    use crate::decoder::Decoded;
+    use super::{super::decoder::Decoded, *};
 
     /// All of an answer that comes in these pieces, and what is left of them; an error as its text.
     fn read(pieces: &[&[u8]]) -> Result<(String, Vec<u8>, HeaderMap, usize), String> {

@@ -93,7 +93,7 @@ async fn a_request_body_that_breaks_off_ends_the_answer() {
     let answer = timeout(SOON, sent(connection, request)).await.unwrap().unwrap();
     give.send(()).unwrap();
     let error = timeout(SOON, answer.into_body().collect()).await.unwrap().unwrap_err();
-    assert!(matches!(error, Error::RequestBody(_)), "{error:?}");
+    assert!(matches!(error, Error::Body(_)), "{error:?}");
     drop(peer);
 }
 

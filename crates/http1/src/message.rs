@@ -1,29 +1,26 @@
-//! A request on its way out.
+//! A message on its way out.
 
 use std::{
-    future::poll_fn,
     io::{self, IoSlice, Write},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
-use http::{Method, Request, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderMap, header};
 use http_body::Body;
 use tokio::io::AsyncWrite;
 
-use crate::{BodyError, Error, Result, head::content_length};
+use crate::{BodyError, Error, Result, headers::content_length};
 
 /// Pieces of a body are copied behind what is to be written until it is so long; larger ones are written from where they are.
 const TOGETHER: usize = 16 << 10;
 /// Of a head and a small body.
-const USUAL_LENGTH: usize = 1 << 10;
+pub(crate) const USUAL_LENGTH: usize = 1 << 10;
 
-/// A request that is ready to be sent; the first piece of its body is there, if it did not have to be waited for.
+/// What is to be written, and the body that the rest of it comes from.
 #[derive(Debug)]
-pub struct Outgoing<B> {
-    pub(crate) method: Method,
-    pub(crate) asks_for_upgrade: bool,
+pub(crate) struct Message<B> {
     buffer: Vec<u8>,
     /// Of the buffer.
     written: usize,
@@ -37,50 +34,21 @@ pub struct Outgoing<B> {
 
 /// How the end of the body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Coding {
+pub(crate) enum Coding {
     /// So many more bytes are to come; never 0.
     Length(u64),
     Chunked,
     Ended,
 }
 
-impl<B> Outgoing<B>
+impl<B> Message<B>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BodyError>,
 {
-    /// Of the URI only path and query are sent, always as HTTP/1.1, and the length as the body has it.
-    /// The other headers are the caller's, who must have removed those of another connection.
-    ///
-    /// # Errors
-    ///
-    /// When the body has broken off already.
-    pub async fn new(request: Request<B>) -> Result<Self> {
-        let (head, body) = request.into_parts();
-        let coding = Coding::of(&head, &body);
-        let mut outgoing = Self {
-            buffer: head_of(&head, coding),
-            method: head.method,
-            asks_for_upgrade: head.headers.contains_key(header::UPGRADE),
-            written: 0,
-            has_begun: false,
-            piece: Bytes::new(),
-            after_piece: b"",
-            body,
-            coding,
-        };
-        let mut has_waited = false;
-        poll_fn(|context| {
-            if outgoing.gather(context)? && !has_waited {
-                // Whoever receives the body while this runs has its first piece when it comes here again: one write instead of two.
-                has_waited = true;
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            Poll::Ready(Ok(()))
-        })
-        .await
-        .map(|()| outgoing)
+    /// After the head come so many bytes of the body as the coding says.
+    pub(crate) fn new(head: Vec<u8>, body: B, coding: Coding) -> Self {
+        Self { buffer: head, written: 0, has_begun: false, piece: Bytes::new(), after_piece: b"", body, coding }
     }
 
     /// Ready when all is sent.
@@ -111,12 +79,12 @@ where
     }
 
     /// Takes from the body what there is, up to what is written at once. True if the body has to be waited for.
-    fn gather(&mut self, context: &mut Context<'_>) -> Result<bool> {
+    pub(crate) fn gather(&mut self, context: &mut Context<'_>) -> Result<bool> {
         while self.coding != Coding::Ended && !self.has_large_piece() && self.buffer.len() < TOGETHER {
             match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Pending => return Ok(true),
                 Poll::Ready(None) => self.end()?,
-                Poll::Ready(Some(Err(error))) => return Err(Error::RequestBody(error.into())),
+                Poll::Ready(Some(Err(error))) => return Err(Error::Body(error.into())),
                 // Trailers may be dropped on the way (RFC 9110, 6.5.1).
                 Poll::Ready(Some(Ok(frame))) => self.add(frame.into_data().unwrap_or_default())?,
             }
@@ -192,11 +160,12 @@ where
 }
 
 impl Coding {
-    fn of(head: &Parts, body: &impl Body) -> Self {
+    /// The length as the body has it, or as the headers say.
+    pub(crate) fn of(headers: &HeaderMap, body: &impl Body) -> Self {
         if body.is_end_stream() {
             return Self::Ended;
         }
-        match body.size_hint().exact().or_else(|| content_length(&head.headers)) {
+        match body.size_hint().exact().or_else(|| content_length(headers)) {
             Some(length) => Self::length(length),
             None => Self::Chunked,
         }
@@ -205,48 +174,37 @@ impl Coding {
     fn length(length: u64) -> Self {
         if length == 0 { Self::Ended } else { Self::Length(length) }
     }
+
+    /// What a head says of the body that follows.
+    pub(crate) fn add_header(self, head: &mut Vec<u8>) {
+        // A vector takes all that is written.
+        let _ = match self {
+            Self::Length(length) => write!(head, "content-length: {length}\r\n"),
+            Self::Chunked => write!(head, "transfer-encoding: chunked\r\n"),
+            Self::Ended => Ok(()),
+        };
+    }
 }
 
 fn wrong_length(than: &str) -> Error {
-    Error::RequestBody(format!("it is {than} than its Content-Length").into())
+    Error::Body(format!("it is {than} than its Content-Length").into())
 }
 
-/// The headers of the caller, but for those that tell where the body ends.
-fn head_of(head: &Parts, coding: Coding) -> Vec<u8> {
-    let mut buffer = Vec::with_capacity(USUAL_LENGTH);
-    let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    for part in [head.method.as_str(), " ", path, " HTTP/1.1\r\n"] {
-        buffer.extend_from_slice(part.as_bytes());
-    }
-    for (name, value) in &head.headers {
+/// All headers but those that tell where the body ends.
+pub(crate) fn add_headers(head: &mut Vec<u8>, headers: &HeaderMap) {
+    for (name, value) in headers {
         if *name == header::CONTENT_LENGTH || *name == header::TRANSFER_ENCODING {
             continue;
         }
-        buffer.extend_from_slice(name.as_str().as_bytes());
-        buffer.extend_from_slice(b": ");
-        buffer.extend_from_slice(value.as_bytes());
-        buffer.extend_from_slice(b"\r\n");
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            head.extend_from_slice(part);
+        }
     }
-    // A vector takes all that is written.
-    let _ = match coding {
-        Coding::Length(length) => write!(buffer, "content-length: {length}\r\n"),
-        Coding::Ended if says_that_it_is_empty(head) => write!(buffer, "content-length: 0\r\n"),
-        Coding::Ended => Ok(()),
-        Coding::Chunked => write!(buffer, "transfer-encoding: chunked\r\n"),
-    };
-    buffer.extend_from_slice(b"\r\n");
-    buffer
-}
-
-/// Whether a request without a body says so, as those do that usually have one (RFC 9110, 8.6).
-fn says_that_it_is_empty(head: &Parts) -> bool {
-    matches!(head.method, Method::POST | Method::PUT | Method::PATCH)
-        || head.headers.contains_key(header::CONTENT_LENGTH)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::{convert::Infallible, future::poll_fn};
 
     use futures_util::{StreamExt, stream};
     use http_body::Frame;
@@ -258,10 +216,10 @@ mod tests {
     /// What is read of a body of these pieces through a pipe that holds so many bytes.
     async fn sent(pieces: &'static [usize], holds: usize) -> String {
         let pieces = stream::iter(pieces).map(|length| Ok::<_, Infallible>(Frame::data("x".repeat(*length).into())));
-        let mut outgoing = Outgoing::new(Request::post("/").body(StreamBody::new(pieces)).unwrap()).await.unwrap();
+        let mut message = Message::new(b"head\r\n\r\n".to_vec(), StreamBody::new(pieces), Coding::Chunked);
         let (mut writer, mut reader) = duplex(holds);
         let mut read = String::new();
-        let send = async move { poll_fn(|context| outgoing.poll_send(&mut writer, context)).await };
+        let send = async move { poll_fn(|context| message.poll_send(&mut writer, context)).await };
         let (result, _) = tokio::join!(send, reader.read_to_string(&mut read));
         result.unwrap();
         read
@@ -271,7 +229,7 @@ mod tests {
     async fn whatever_a_connection_takes_at_once_all_goes_out_in_order() {
         const PIECES: &[usize] = &[1, TOGETHER + 1, 5, TOGETHER - 7, TOGETHER, 3];
         let chunks: String = PIECES.iter().map(|length| format!("{length:x}\r\n{}\r\n", "x".repeat(*length))).collect();
-        let whole = format!("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
+        let whole = format!("head\r\n\r\n{chunks}0\r\n\r\n");
         for holds in (1..60).chain([1_000, 20_000, 1_000_000]) {
             assert!(sent(PIECES, holds).await == whole, "{holds} bytes at once");
         }

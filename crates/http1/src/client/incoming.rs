@@ -12,8 +12,11 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
     Connection, Error,
-    decoder::{Decoded, Decoder},
     reader::{Reader, Upgraded},
+};
+
+use super::{
+    decoder::{Decoded, Decoder},
     upload::Upload,
 };
 

@@ -42,7 +42,7 @@ impl Upload {
         *self = Self::Failed;
         match ended {
             Ok(Ok(half)) => *self = Self::Sent(half),
-            Ok(Err(error @ Error::RequestBody(_))) => return Err(error),
+            Ok(Err(error @ Error::Body(_))) => return Err(error),
             // Who does not read on may still answer.
             Ok(Err(_)) | Err(_) => {}
         }

@@ -10,10 +10,10 @@ use http::Response;
 use http_body::Body;
 use tokio::net::{TcpStream, tcp::OwnedWriteHalf};
 
-use crate::{
-    BodyError, Error, Incoming, NotAnswered, Outgoing, Result,
+use crate::{BodyError, Error, Incoming, NotAnswered, Outgoing, Result, reader::Reader};
+
+use super::{
     head::{Head, take_head},
-    reader::Reader,
     upload::Upload,
 };
 
@@ -78,7 +78,7 @@ impl Connection {
             // What broke the sending is the cause.
             (Err(_), Some(Err(error))) => Err(NotAnswered { error: Error::Io(error), unsent: None }),
             (Err(error), _) => {
-                let is_unsent = !outgoing.has_begun() && !matches!(error, Error::RequestBody(_));
+                let is_unsent = !outgoing.has_begun() && !matches!(error, Error::Body(_));
                 Err(NotAnswered { error, unsent: is_unsent.then(|| outgoing.into()) })
             }
         }

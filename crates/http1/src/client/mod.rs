@@ -1,0 +1,11 @@
+//! The client's side: requests on their way out, and answers on their way in.
+
+mod chunked;
+mod connection;
+mod decoder;
+mod head;
+mod incoming;
+mod outgoing;
+mod upload;
+
+pub use self::{connection::Connection, incoming::Incoming, outgoing::Outgoing};
