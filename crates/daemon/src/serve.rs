@@ -1,5 +1,6 @@
 //! A server of HTTP/1.1 and HTTP/2 with limits, whose connections are all accounted for, and which drains.
 
+mod accept;
 mod places;
 
 use std::{convert::Infallible, fmt::Display, io, net::SocketAddr, pin::Pin, time::Duration};
@@ -30,12 +31,13 @@ use tracing::{debug, info, warn};
 
 use crate::{Peer, Service, Tls, service::RequestBody};
 
-use self::places::Places;
+use self::{
+    accept::{Accepted, accept, last_ones},
+    places::Places,
+};
 
 /// A client that connected just before the door closed has this long to send its request.
 const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
-/// After an error that will not pass by itself (no file descriptor is free), the next accept waits.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// hyper's own default, which it serves without an allocation.
 const USUAL_HEADERS: usize = 100;
 /// What HTTP/2 begins with, and no request of HTTP/1 (RFC 9113, 3.4).
@@ -152,9 +154,6 @@ struct Server<S> {
     cut: CancellationToken,
 }
 
-/// A connection, its peer, and the place that it takes.
-type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
-
 impl<S: Service> Server<S> {
     fn serve_on(self, threads: &Threads, connections: &TaskTracker, (stream, peer, place): Accepted) {
         let served = threads.serve(stream, connections, move |stream| self.connection(stream, peer, place));
@@ -253,61 +252,6 @@ impl<S: Service> Server<S> {
         }
         response
     }
-}
-
-/// The next connection; `None` at the end.
-async fn accept(
-    listener: &TcpListener,
-    places: &mut Places,
-    end: Pin<&mut impl Future<Output = ()>>,
-) -> Option<Accepted> {
-    let next = async {
-        let place = places.take().await?;
-        loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => return Some((without_delay(stream, peer), peer, place)),
-                Err(error) if is_of_the_peer(&error) => debug!(%error, "a connection was gone before it was accepted"),
-                Err(error) => {
-                    warn!(%error, "no connection can be accepted at the moment");
-                    sleep(ACCEPT_AGAIN).await;
-                }
-            }
-        }
-    };
-    tokio::select! {
-        biased;
-        () = end => None,
-        accepted = next => accepted,
-    }
-}
-
-/// The connections that wait to be accepted; closing the listener would break them off.
-fn last_ones(listener: TcpListener, places: &Places) -> Vec<Accepted> {
-    let mut found = Vec::new();
-    let Ok(listener) = listener.into_std() else { return found };
-    while let Some(place) = places.take_now()
-        && let Ok((stream, peer)) = listener.accept()
-    {
-        match stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
-            Ok(stream) => found.push((without_delay(stream, peer), peer, place)),
-            Err(error) => debug!(%error, %peer, "a connection was lost at the end"),
-        }
-    }
-    found
-}
-
-fn without_delay(stream: TcpStream, peer: SocketAddr) -> TcpStream {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, %peer, "TCP_NODELAY was not set");
-    }
-    stream
-}
-
-fn is_of_the_peer(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset
-    )
 }
 
 /// Looks at the first bytes and leaves them where they are.

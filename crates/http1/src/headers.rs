@@ -61,7 +61,7 @@ pub(crate) fn digits(text: &[u8]) -> Option<u64> {
     str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// The length that the headers of a request give, if they do.
+/// The length that headers give, if they do.
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     digits(headers.get(CONTENT_LENGTH)?.as_bytes())
 }

@@ -175,14 +175,17 @@ impl Coding {
         if length == 0 { Self::Ended } else { Self::Length(length) }
     }
 
-    /// What a head says of the body that follows.
-    pub(crate) fn add_header(self, head: &mut Vec<u8>) {
-        // A vector takes all that is written.
-        let _ = match self {
-            Self::Length(length) => write!(head, "content-length: {length}\r\n"),
-            Self::Chunked => write!(head, "transfer-encoding: chunked\r\n"),
-            Self::Ended => Ok(()),
+    /// What a head says of the body that follows; of none it says this length, if any.
+    pub(crate) fn add_header(self, head: &mut Vec<u8>, of_none: Option<u64>) {
+        let length = match self {
+            Self::Length(length) => Some(length),
+            Self::Ended => of_none,
+            Self::Chunked => return head.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         };
+        if let Some(length) = length {
+            // A vector takes all that is written.
+            let _ = write!(head, "content-length: {length}\r\n");
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     future::poll_fn,
-    io::Write,
     task::{Context, Poll},
 };
 
@@ -80,11 +79,7 @@ fn head_of(head: &Parts, coding: Coding) -> Vec<u8> {
         buffer.extend_from_slice(part.as_bytes());
     }
     add_headers(&mut buffer, &head.headers);
-    if coding == Coding::Ended && says_that_it_is_empty(head) {
-        // A vector takes all that is written.
-        let _ = write!(buffer, "content-length: 0\r\n");
-    }
-    coding.add_header(&mut buffer);
+    coding.add_header(&mut buffer, says_that_it_is_empty(head).then_some(0));
     buffer.extend_from_slice(b"\r\n");
     buffer
 }

@@ -11,7 +11,7 @@ use http_body::Body;
 
 use crate::{
     BodyError,
-    headers::says_close,
+    headers::{content_length, says_close},
     message::{Coding, Message, USUAL_LENGTH, add_headers},
 };
 
@@ -24,14 +24,22 @@ where
     if is_last {
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let has_no_body =
-        head.status == StatusCode::NO_CONTENT || head.status == StatusCode::NOT_MODIFIED || *method == Method::HEAD;
-    let coding = if has_no_body { Coding::Ended } else { Coding::of(&head.headers, &body) };
     let keep_alive = !head.headers.get_all(header::CONNECTION).iter().any(says_close);
-    (Message::new(head_of(&head, coding, has_no_body), body, coding), keep_alive)
+    let has_no_body =
+        *method == Method::HEAD || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let coding = if has_no_body { Coding::Ended } else { Coding::of(&head.headers, &body) };
+    let length = match head.status {
+        StatusCode::NO_CONTENT => None,
+        _ if has_no_body => {
+            content_length(&head.headers).or_else(|| body.size_hint().exact().filter(|length| *length > 0))
+        }
+        _ => Some(0),
+    };
+    (Message::new(head_of(&head, coding, length), body, coding), keep_alive)
 }
 
-fn head_of(head: &Parts, coding: Coding, has_no_body: bool) -> Vec<u8> {
+/// The head of an answer; where no body follows, it tells this length.
+fn head_of(head: &Parts, coding: Coding, length: Option<u64>) -> Vec<u8> {
     let mut buffer = Vec::with_capacity(USUAL_LENGTH);
     let reason = head.status.canonical_reason().unwrap_or_default();
     for part in ["HTTP/1.1 ", head.status.as_str(), " ", reason, "\r\n"] {
@@ -43,17 +51,7 @@ fn head_of(head: &Parts, coding: Coding, has_no_body: bool) -> Vec<u8> {
             buffer.extend_from_slice(part);
         }
     }
-    match head.headers.get(header::CONTENT_LENGTH) {
-        // What the body would have.
-        Some(length) if has_no_body && head.status != StatusCode::NO_CONTENT => {
-            for part in [b"content-length: ", length.as_bytes(), b"\r\n"] {
-                buffer.extend_from_slice(part);
-            }
-        }
-        _ if has_no_body => {}
-        _ if coding == Coding::Ended => buffer.extend_from_slice(b"content-length: 0\r\n"),
-        _ => coding.add_header(&mut buffer),
-    }
+    coding.add_header(&mut buffer, length);
     buffer.extend_from_slice(b"\r\n");
     buffer
 }
