@@ -28,7 +28,7 @@ use super::{answer::answer, lazy_sleep::LazySleep, request::take_plain};
 /// A connection on which anything else comes is given back with all that was not answered yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain {
-    /// Beyond it a request is not plain.
+    /// Beyond it, and in any case beyond 100, a request is not plain.
     pub max_headers: usize,
     /// Likewise, of the whole head.
     pub max_head_bytes: usize,
