@@ -130,3 +130,32 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpStream},
+        time::sleep,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_caller_that_goes_on_sending_while_it_is_answered_fills_no_more_than_one_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut caller = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (reader, writer) = listener.accept().await.unwrap().0.into_split();
+        let mut connection = Connection { reader: Reader::new(reader), writer };
+        caller.write_all(b"first").await.unwrap();
+        poll_fn(|context| {
+            assert!(connection.poll_gone(context).is_pending());
+            if connection.reader.buffer.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+        caller.write_all(b"second").await.unwrap();
+        sleep(Duration::from_millis(50)).await;
+        assert!(poll_fn(|context| Poll::Ready(connection.poll_gone(context).is_pending())).await);
+        assert_eq!(connection.reader.buffer, "first");
+    }
+}
