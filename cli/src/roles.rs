@@ -245,6 +245,7 @@ pub(crate) async fn run_gateway(
         HttpLimits { max_connections: process.files.connections(args.max_connections), ..HttpLimits::default() };
     let config = GatewayConfig {
         credentials: credentials(args)?,
+        allowed_hosts: args.allowed_hosts.clone(),
         async_body_limit: args.async_body_limit,
         alexa_routing: args.alexa_routing,
         audit_every: args.audit_every,

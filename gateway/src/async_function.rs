@@ -22,6 +22,7 @@ use crate::{
     app::App,
     auth::{self, Credentials},
     body::{self, BodyLimit},
+    browsers::Guard,
     calls,
     door::Stamp,
     function::refused,
@@ -32,10 +33,11 @@ use crate::{
 const ROUTE: &str = "/async-function";
 
 /// Calls are open; taking one back by its id is for those who may ask for calls.
-pub(crate) fn router(auth: Option<&Credentials>) -> Router<Arc<App>> {
+pub(crate) fn router(guard: &Arc<Guard>, auth: Option<&Credentials>) -> Router<Arc<App>> {
     let mut router = Router::new();
     for shape in [ROUTE, "/async-function/", "/async-function/{*rest}"] {
-        router = router.route(shape, post(invoke).merge(auth::protect_methods(delete(cancel), auth.cloned())));
+        let cancel = guard.protect_methods(auth::protect_methods(delete(cancel), auth.cloned()));
+        router = router.route(shape, post(invoke).merge(cancel));
     }
     router
 }

@@ -10,6 +10,8 @@ use crate::auth::Credentials;
 pub struct GatewayConfig {
     /// With credentials `/system` and `/ui` are closed.
     pub credentials: Option<Credentials>,
+    /// Host names by which `/system` and `/ui` may be reached; see docs/security.md.
+    pub allowed_hosts: Vec<String>,
     /// The largest body of an asynchronous call, in bytes.
     pub async_body_limit: u64,
     /// `--alexa-routing`, `SKEP_ALEXA_ROUTING`: an Alexa request that is posted to `/` goes to its intent's function.
@@ -27,6 +29,7 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             credentials: None,
+            allowed_hosts: Vec::new(),
             async_body_limit: 1 << 30,
             alexa_routing: false,
             body_idle_timeout: Duration::from_secs(30),

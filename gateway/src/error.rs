@@ -70,6 +70,14 @@ pub(crate) enum Error {
     Ended(#[source] tokio::task::JoinError),
     #[error("invalid credentials")]
     Unauthorized,
+    #[error(
+        "the request comes from a web page of another site, and only programs and pages of this gateway's own may ask here"
+    )]
+    CrossSite,
+    #[error(
+        "host {0:?} is not allowed here: use localhost or the address that the gateway listens on, or name it with --allowed-hosts (SKEP_ALLOWED_HOSTS)"
+    )]
+    HostNotAllowed(String),
     #[error("route not found")]
     RouteNotFound,
     #[error("method is not allowed here")]
@@ -118,6 +126,8 @@ impl Error {
             Self::AuditUnderWay => (StatusCode::SERVICE_UNAVAILABLE, "audit_under_way"),
             Self::Ended(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
+            Self::HostNotAllowed(_) => (StatusCode::FORBIDDEN, "host_not_allowed"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "not_allowed"),
             Self::AnswerTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "answer_too_large"),

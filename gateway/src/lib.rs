@@ -11,6 +11,7 @@ mod async_function;
 mod audit;
 mod auth;
 mod body;
+mod browsers;
 mod calls;
 mod config;
 mod dead;
@@ -46,7 +47,7 @@ use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{app::App, audit::Audits, entrance::Entrance, metrics::HttpMetrics, queues::Queues};
+use crate::{app::App, audit::Audits, browsers::Guard, entrance::Entrance, metrics::HttpMetrics, queues::Queues};
 pub use crate::{auth::Credentials, config::GatewayConfig, routes::closed_paths};
 pub(crate) use crate::{
     error::{Error, Result},
@@ -65,7 +66,8 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let requests = bus.call_requests().await?;
     let (address, grace) = (listener.local_addr()?, config.serve.drain.grace);
-    let (app, routes) = assemble(&config, bus, dispatch, registry, shutdown.clone())?;
+    let guard = Guard::new(address.ip(), &config.allowed_hosts, config.credentials.is_some());
+    let (app, routes) = assemble(&config, bus, dispatch, registry, &guard, shutdown.clone())?;
     let draining = CancellationToken::new();
     let threads = Threads::for_each_core();
     info!(%address, "gateway is open");
@@ -95,6 +97,7 @@ fn assemble(
     bus: Bus,
     dispatch: Dispatch,
     registry: Registry,
+    guard: &Arc<Guard>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<(Arc<App>, Router)> {
     let http_metrics = HttpMetrics::register(&registry)?;
@@ -112,6 +115,6 @@ fn assemble(
         shutdown,
     });
     let own_port_metrics = config.serve_metrics.then_some(registry);
-    let router = routes::router(Arc::clone(&app), config.credentials.clone(), http_metrics, own_port_metrics);
+    let router = routes::router(Arc::clone(&app), guard, config.credentials.clone(), http_metrics, own_port_metrics);
     Ok((app, router))
 }

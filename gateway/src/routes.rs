@@ -13,6 +13,7 @@ use crate::{
     app::App,
     async_function, audit,
     auth::{self, Credentials},
+    browsers::Guard,
     calls, dead, events, functions, logs,
     metrics::{self, HttpMetrics},
     namespaces, platform, root, secrets,
@@ -23,13 +24,15 @@ pub(crate) type Routes = Vec<(&'static str, MethodRouter<Arc<App>>)>;
 
 pub(crate) fn router(
     app: Arc<App>,
+    guard: &Arc<Guard>,
     auth: Option<Credentials>,
     http_metrics: HttpMetrics,
     own_port_metrics: Option<Registry>,
 ) -> Router {
     let closed = closed().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
-    let asynchronous = in_our_words(async_function::router(auth.as_ref()));
-    let counted = auth::protect(in_our_words(closed), auth)
+    let asynchronous = in_our_words(async_function::router(guard, auth.as_ref()));
+    let counted = guard
+        .protect(auth::protect(in_our_words(closed), auth))
         .merge(asynchronous)
         .layer(middleware::from_fn_with_state(http_metrics, metrics::count));
     let open = root::router().merge(platform::open_router(own_port_metrics));

@@ -87,7 +87,7 @@ async fn bytes_that_are_no_text_pass_in_headers() {
 #[tokio::test]
 async fn callers_that_stall_are_given_up() {
     let platform = Platform::start([Function::cat(), Function::upstream()]).await;
-    let head = |path: &str| format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
+    let head = |path: &str| format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf");
     let stall = async |request: String| {
         let mut stream = raw::send(platform.site.listen, request).await;
         let answer = raw::rest_of(&mut stream).await;

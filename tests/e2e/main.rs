@@ -7,6 +7,7 @@ mod audit;
 mod batches;
 mod broken_off;
 mod broker_away;
+mod browsers;
 mod budgets;
 mod bus;
 mod callbacks;

@@ -48,3 +48,13 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(number) => Ok(number),
     }
 }
+
+/// A host without a port, as it is compared with a request's `Host`.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    let host = text.trim().trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() || !(is_name(host) || host.parse::<std::net::IpAddr>().is_ok()) {
+        return Err("must be a host name or an address, without a scheme, a port or a path".to_owned());
+    }
+    Ok(host.to_owned())
+}

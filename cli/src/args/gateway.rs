@@ -1,0 +1,48 @@
+//! The settings of the HTTP door.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use super::values::{bytes, host};
+
+#[derive(Debug, Args)]
+pub(crate) struct ListenArgs {
+    /// The gateway listens here
+    #[arg(long, env = "SKEP_LISTEN", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// Metrics and health listen here
+    #[arg(long, env = "SKEP_ADMIN_LISTEN", default_value = "127.0.0.1:8082")]
+    pub(crate) admin_listen: SocketAddr,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GatewayArgs {
+    /// Ask for a user and a password on /system and /ui, kept in the files basic-auth-user and basic-auth-password
+    #[arg(long, env = "SKEP_BASIC_AUTH", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    pub(crate) basic_auth: bool,
+    /// The folder of the two basic auth files
+    #[arg(long, env = "SKEP_SECRET_MOUNT_PATH", default_value = "/run/secrets")]
+    pub(crate) secret_mount_path: PathBuf,
+    /// Host names by which /system and /ui may be reached, separated by commas; without authentication only localhost, loopback addresses and the listen address are allowed otherwise
+    #[arg(long, env = "SKEP_ALLOWED_HOSTS", value_delimiter = ',', value_parser = host)]
+    pub(crate) allowed_hosts: Vec<String>,
+    /// The largest body of an asynchronous call
+    #[arg(long, env = "SKEP_ASYNC_BODY_LIMIT", default_value = "1GiB", value_parser = bytes)]
+    pub(crate) async_body_limit: u64,
+    /// Connections at once; further ones wait to be accepted. There are fewer where fewer files may be open (ulimit -Hn): a call takes two
+    #[arg(long, env = "SKEP_MAX_CONNECTIONS", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) max_connections: u32,
+    /// Serve HTTPS with the certificate in this PEM file, the chain behind it; it is read again when it changes
+    #[arg(long, env = "SKEP_TLS_CERT", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, in PEM
+    #[arg(long, env = "SKEP_TLS_KEY", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// How often all queued calls are counted, for the metrics and the log (skep audit does it at once); 0 for never
+    #[arg(long, env = "SKEP_AUDIT_EVERY", default_value = "1h", value_parser = skep_protocol::parse_duration)]
+    pub(crate) audit_every: Duration,
+    /// Route POST / with an Alexa request to the function of its intent
+    #[arg(long, env = "SKEP_ALEXA_ROUTING", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    pub(crate) alexa_routing: bool,
+}

@@ -1,0 +1,49 @@
+//! What a function's answer may do when a browser shows it as a page.
+
+use std::{collections::BTreeMap, str::FromStr};
+
+/// The annotation that says it for one function.
+pub const PAGES: &str = "skep.pages";
+
+/// Whether a page that a function made is of the gateway's origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pages {
+    /// It is of an origin of its own, so it can do nothing with what the browser knows of the gateway.
+    #[default]
+    Sandboxed,
+    /// It is, with cookies and storage.
+    Trusted,
+}
+
+impl FromStr for Pages {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "sandboxed" => Ok(Self::Sandboxed),
+            "trusted" => Ok(Self::Trusted),
+            other => Err(format!("{other:?} is neither sandboxed nor trusted")),
+        }
+    }
+}
+
+impl Pages {
+    /// What a function's annotations say, if they do; the error names the one that is bad.
+    pub fn of(annotations: &BTreeMap<String, String>) -> Result<Option<Self>, String> {
+        let pages = annotations.get(PAGES).map(|text| text.parse());
+        pages.transpose().map_err(|reason: String| format!("annotation {PAGES}: {reason}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_annotation_says_it_or_is_named() {
+        let of = |text: &str| Pages::of(&BTreeMap::from([(PAGES.to_owned(), text.to_owned())]));
+        assert_eq!(Pages::of(&BTreeMap::new()), Ok(None));
+        assert_eq!((of("trusted"), of(" sandboxed ")), (Ok(Some(Pages::Trusted)), Ok(Some(Pages::Sandboxed))));
+        assert!(of("yes").unwrap_err().starts_with("annotation skep.pages: "));
+    }
+}
