@@ -246,6 +246,7 @@ pub(crate) async fn run_gateway(
     let config = GatewayConfig {
         credentials: credentials(args)?,
         allowed_hosts: args.allowed_hosts.clone(),
+        trusted_proxies: args.trusted_proxies.clone(),
         async_body_limit: args.async_body_limit,
         alexa_routing: args.alexa_routing,
         audit_every: args.audit_every,

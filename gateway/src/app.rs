@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Error, Result, audit::Audits, body, door::Stamp, queues::Queues};
+use crate::{Error, Result, audit::Audits, body, door::Stamp, forwarded::TrustedProxies, queues::Queues};
 
 /// After a change the answer waits this long until reads show it; then it goes out all the same.
 const SHOWN_WITHIN: Duration = Duration::from_secs(2);
@@ -23,6 +23,7 @@ pub(crate) struct App {
     pub(crate) async_body_limit: u64,
     pub(crate) alexa_routing: bool,
     pub(crate) body_idle_timeout: Duration,
+    pub(crate) trusted_proxies: TrustedProxies,
     /// Places for alerts.
     pub(crate) alerts: Arc<Semaphore>,
     pub(crate) queues: Queues,

@@ -50,7 +50,7 @@ async fn cancel(State(app): State<Arc<App>>, request: Request) -> Result<StatusC
 async fn invoke(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let given = parts.headers.get(headers::CALL_ID).filter(|id| !id.is_empty()).cloned();
-    let stamp = Stamp::request(&mut parts, &peer);
+    let stamp = Stamp::request(&mut parts, &peer, &app.trusted_proxies);
     let wait = prefer::wait(&parts.headers);
     match accept(&app, parts, body, given, &stamp).await {
         Ok(accepted) => {

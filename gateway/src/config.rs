@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use skep_daemon::{Drain, HttpLimits, ServeConfig};
 
-use crate::auth::Credentials;
+use crate::{auth::Credentials, forwarded::TrustedProxies};
 
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
@@ -12,6 +12,8 @@ pub struct GatewayConfig {
     pub credentials: Option<Credentials>,
     /// Host names by which `/system` and `/ui` may be reached; see docs/security.md.
     pub allowed_hosts: Vec<String>,
+    /// Who is believed about where a call came from.
+    pub trusted_proxies: TrustedProxies,
     /// The largest body of an asynchronous call, in bytes.
     pub async_body_limit: u64,
     /// `--alexa-routing`, `SKEP_ALEXA_ROUTING`: an Alexa request that is posted to `/` goes to its intent's function.
@@ -30,6 +32,7 @@ impl Default for GatewayConfig {
         Self {
             credentials: None,
             allowed_hosts: Vec::new(),
+            trusted_proxies: TrustedProxies::default(),
             async_body_limit: 1 << 30,
             alexa_routing: false,
             body_idle_timeout: Duration::from_secs(30),

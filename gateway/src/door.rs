@@ -2,9 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header, request::Parts, uri::Authority};
 use skep_daemon::Peer;
-use skep_protocol::{CallId, headers};
+use skep_protocol::{CallId, headers, remove_forged};
+
+use crate::{Error, Result, forwarded::TrustedProxies};
 
 /// What is told on the answer, whatever becomes of the call.
 #[derive(Clone, Debug)]
@@ -16,23 +18,16 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// Marks a request that came over HTTP.
-    pub(crate) fn request(parts: &mut Parts, peer: &Peer) -> Self {
+    /// Marks a request that came over HTTP: first goes what its caller cannot say, then comes what skep says.
+    pub(crate) fn request(parts: &mut Parts, peer: &Peer, trusted: &TrustedProxies) -> Self {
+        let found = remove_forged(&mut parts.headers);
         let host = parts.headers.get(header::HOST).cloned();
-        let host = host.or_else(|| HeaderValue::from_str(parts.uri.authority()?.as_str()).ok());
-        let scheme = if peer.is_encrypted { "https" } else { "http" };
-        let headers = &mut parts.headers;
-        if let Some(host) = host {
-            headers.entry(headers::FORWARDED_HOST).or_insert(host);
-        }
-        append_to_list(headers, headers::FORWARDED_FOR, &peer.ip);
-        headers.entry(headers::FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
-        Self::headers(headers)
+        trusted.stamp(&mut parts.headers, peer, host, found.forwarding);
+        Self::headers(&mut parts.headers)
     }
 
     /// Marks a request wherever it came from: its id, its time and its sender's name.
     pub(crate) fn headers(headers: &mut HeaderMap) -> Self {
-        headers::remove_hop_by_hop(headers);
         // This door has answered it already.
         headers.remove(header::EXPECT);
         let call_id = match headers.get(headers::CALL_ID) {
@@ -65,12 +60,30 @@ impl Stamp {
 const SERVED_BY_HEADER: HeaderName = HeaderName::from_static("x-served-by");
 const SERVED_BY: &str = concat!("skep/", env!("CARGO_PKG_VERSION"));
 
-/// Adds to a comma-separated list; several lines become one, for many functions read only the first.
-fn append_to_list(headers: &mut HeaderMap, name: HeaderName, last: &HeaderValue) {
-    let given: Vec<_> = headers.get_all(&name).iter().chain([last]).map(HeaderValue::as_bytes).collect();
-    let list = if given.len() > 1 { HeaderValue::from_bytes(&given.join(&b", "[..])) } else { Ok(last.clone()) };
-    if let Ok(list) = list {
-        headers.insert(name, list);
+/// Makes `Host` the one host that a request is for, however it came (RFC 9112, 3.2; RFC 9113, 8.3.1).
+pub(crate) fn settle_host<B>(request: &mut Request<B>) -> Result<()> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let authority = request.uri().authority();
+    let host = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return Err(Error::InvalidHost("there is more than one Host")),
+        (Some(host), None) => {
+            let is_other = |authority: &Authority| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
+            return match authority {
+                Some(authority) if is_other(authority) => {
+                    Err(Error::InvalidHost("Host is another one than the request's target names"))
+                }
+                Some(_) | None => Ok(()),
+            };
+        }
+        (None, None) => authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()),
+    };
+    match host.filter(|_| request.version() != Version::HTTP_11) {
+        Some(host) => {
+            request.headers_mut().insert(header::HOST, host);
+            Ok(())
+        }
+        None if request.version() < Version::HTTP_11 => Ok(()),
+        None => Err(Error::InvalidHost("there is no Host")),
     }
 }
 
@@ -82,8 +95,6 @@ fn nanoseconds_now() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
-
     use super::*;
 
     fn stamped(headers: &[(&'static str, &'static str)]) -> (HeaderMap, Stamp) {
@@ -93,8 +104,46 @@ mod tests {
         }
         let peer = Peer::new("[::ffff:10.0.0.7]:4711".parse().unwrap(), false);
         let (mut parts, ()) = request.into_parts();
-        let stamp = Stamp::request(&mut parts, &peer);
+        let stamp = Stamp::request(&mut parts, &peer, &"private".parse().unwrap());
         (parts.headers, stamp)
+    }
+
+    fn host_of(version: Version, uri: &str, hosts: &[&'static str]) -> Result<Option<HeaderValue>> {
+        let mut request = Request::builder().version(version).uri(uri).body(()).unwrap();
+        for host in hosts {
+            request.headers_mut().append(header::HOST, HeaderValue::from_static(host));
+        }
+        settle_host(&mut request)?;
+        assert!(request.headers().get_all(header::HOST).iter().count() <= 1);
+        Ok(request.headers_mut().remove(header::HOST))
+    }
+
+    #[test]
+    fn a_request_has_one_host() {
+        for (version, uri, hosts, expected) in [
+            (Version::HTTP_11, "/", &["a:1"][..], Some("a:1")),
+            (Version::HTTP_11, "http://A/", &["a"], Some("a")),
+            (Version::HTTP_10, "/", &[], None),
+            (Version::HTTP_10, "/", &["a"], Some("a")),
+            (Version::HTTP_2, "https://a:8443/", &[], Some("a:8443")),
+            (Version::HTTP_2, "https://a/", &["a"], Some("a")),
+            (Version::HTTP_2, "/", &["a"], Some("a")),
+        ] {
+            let host = host_of(version, uri, hosts).unwrap();
+            assert_eq!(host, expected.map(HeaderValue::from_static), "{version:?} {uri} {hosts:?}");
+        }
+        for (version, uri, hosts) in [
+            (Version::HTTP_11, "/", &[][..]),
+            (Version::HTTP_11, "http://a/", &[]),
+            (Version::HTTP_11, "http://a/", &["b"]),
+            (Version::HTTP_11, "/", &["a", "a"]),
+            (Version::HTTP_10, "/", &["a", "b"]),
+            (Version::HTTP_2, "https://a/", &["b"]),
+            (Version::HTTP_2, "https://a/", &["a", "a"]),
+            (Version::HTTP_2, "/", &[]),
+        ] {
+            assert!(host_of(version, uri, hosts).is_err(), "{version:?} {uri} {hosts:?}");
+        }
     }
 
     fn values<'headers>(headers: &'headers HeaderMap, name: &str) -> Vec<&'headers str> {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{Router, body::Body};
+use axum::{Router, body::Body, response::IntoResponse};
 use http::{Request, Response};
 use http_body_util::Either;
 use skep_daemon::{Peer, RequestBody, Service};
 
-use crate::{app::App, function};
+use crate::{app::App, door::settle_host, function};
 
 #[derive(Clone)]
 pub(crate) struct Entrance {
@@ -24,7 +24,10 @@ impl Entrance {
 impl Service for Entrance {
     type Body = Either<skep_dispatch::Body, Body>;
 
-    async fn answer(&self, peer: &Peer, request: Request<RequestBody>) -> Response<Self::Body> {
+    async fn answer(&self, peer: &Peer, mut request: Request<RequestBody>) -> Response<Self::Body> {
+        if let Err(error) = settle_host(&mut request) {
+            return error.into_response().map(Either::Right);
+        }
         if function::is_call(request.uri().path()) {
             return function::invoke(&self.app, peer, request).await;
         }

@@ -38,6 +38,8 @@ pub(crate) enum Error {
     TooManyWait { function: FunctionName, reason: String, age: Duration },
     #[error("{0}")]
     InvalidCallbackUrl(String),
+    #[error("the request does not say which host it is for: {0}")]
+    InvalidHost(&'static str),
     #[error(transparent)]
     InvalidCallId(#[from] CallIdError),
     #[error("call {0} not found")]
@@ -111,6 +113,7 @@ impl Error {
             Self::BrokenBody => (StatusCode::BAD_REQUEST, "broken_body"),
             Self::TooManyWait { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_wait"),
             Self::InvalidCallbackUrl(_) => (StatusCode::BAD_REQUEST, "invalid_callback_url"),
+            Self::InvalidHost(_) => (StatusCode::BAD_REQUEST, "invalid_host"),
             Self::InvalidCallId(_) => (StatusCode::BAD_REQUEST, "invalid_call_id"),
             Self::UnknownCall(_) => (StatusCode::NOT_FOUND, "unknown_call"),
             Self::CallExpired(_) => (StatusCode::GONE, "call_expired"),

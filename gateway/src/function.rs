@@ -22,7 +22,7 @@ pub(crate) async fn invoke(
     request: Request<RequestBody>,
 ) -> Response<Either<skep_dispatch::Body, Body>> {
     let (mut parts, body) = request.into_parts();
-    let stamp = Stamp::request(&mut parts, peer);
+    let stamp = Stamp::request(&mut parts, peer, &app.trusted_proxies);
     match call(app, Request::from_parts(parts, body), &stamp).await {
         Ok(answer) => answer.map(Either::Left),
         Err(error) => refused(error, &stamp).map(Either::Right),

@@ -19,6 +19,7 @@ mod door;
 mod entrance;
 mod error;
 mod events;
+mod forwarded;
 mod function;
 mod functions;
 mod input;
@@ -48,7 +49,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{app::App, audit::Audits, browsers::Guard, entrance::Entrance, metrics::HttpMetrics, queues::Queues};
-pub use crate::{auth::Credentials, config::GatewayConfig, routes::closed_paths};
+pub use crate::{auth::Credentials, config::GatewayConfig, forwarded::TrustedProxies, routes::closed_paths};
 pub(crate) use crate::{
     error::{Error, Result},
     routes::Routes,
@@ -107,6 +108,7 @@ fn assemble(
         async_body_limit: config.async_body_limit,
         alexa_routing: config.alexa_routing,
         body_idle_timeout: config.body_idle_timeout,
+        trusted_proxies: config.trusted_proxies.clone(),
         alerts: Arc::new(Semaphore::new(alert::MOST_AT_ONCE)),
         queues: Queues::register(&registry)?,
         audits: Audits::register(&registry)?,

@@ -46,7 +46,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
 
 async fn invoke(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let stamp = Stamp::request(&mut parts, &peer);
+    let stamp = Stamp::request(&mut parts, &peer, &app.trusted_proxies);
     let answered = call(&app, Request::from_parts(parts, body), &stamp).await;
     answered.unwrap_or_else(|error| refused(error, &stamp))
 }

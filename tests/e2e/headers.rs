@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::harness::{Function, Platform, answer_to, raw};
+use crate::harness::{Answer, Function, Platform, answer_to, raw};
 
 /// The headers that the echo function saw, by lower-case name.
 fn seen(body: &Value) -> HashMap<String, String> {
@@ -38,12 +38,88 @@ async fn the_function_is_told_who_called() {
     assert_eq!(plain["x-forwarded-host"], platform.site.listen.to_string());
     assert_eq!((plain["x-forwarded-for"].as_str(), plain["x-forwarded-proto"].as_str()), ("127.0.0.1", "http"));
 
-    let request = platform.gateway.post("/function/echo").header("X-Forwarded-For", "10.1.2.3");
-    let request = request.header("X-Forwarded-Host", "outer.example").header("Authorization", "Bearer x");
-    let through_proxy = seen(&answer_to(request.body("x")).await.json());
+    let through_proxy = seen(&from_proxy(&platform).await.json());
     assert_eq!(through_proxy["x-forwarded-for"], "10.1.2.3, 127.0.0.1");
     assert_eq!(through_proxy["x-forwarded-host"], "outer.example");
-    assert_eq!(through_proxy["authorization"], "Bearer x");
+    assert_eq!((&*through_proxy["x-real-ip"], &*through_proxy["authorization"]), ("10.1.2.3", "Bearer x"));
+}
+
+/// A call that says where it came from.
+async fn from_proxy(platform: &Platform) -> Answer {
+    let request = platform.gateway.post("/function/echo").header("X-Forwarded-For", "10.1.2.3");
+    let request = request.header("X-Forwarded-Host", "outer.example").header("X-Forwarded-Proto", "https");
+    let request = request.header("X-Real-IP", "10.1.2.3").header("Forwarded", "for=10.1.2.3");
+    answer_to(request.header("X_Forwarded_For", "10.1.2.3").header("Authorization", "Bearer x").body("x")).await
+}
+
+#[tokio::test]
+async fn only_a_trusted_proxy_is_believed_about_where_a_call_came_from() {
+    let platform = Platform::start_with(&["--trusted-proxies", "192.0.2.0/24"], [Function::echo_http()]).await;
+    let told = seen(&from_proxy(&platform).await.json());
+    assert_eq!((&*told["x-forwarded-for"], &*told["x-forwarded-proto"]), ("127.0.0.1", "http"));
+    assert_eq!(told["x-forwarded-host"], platform.site.listen.to_string());
+    for forged in ["x-real-ip", "forwarded", "x_forwarded_for"] {
+        assert!(!told.contains_key(forged), "{told:?}");
+    }
+    assert_eq!(told["authorization"], "Bearer x");
+}
+
+#[tokio::test]
+async fn a_caller_cannot_hide_or_say_what_only_skep_says() {
+    let platform = Platform::start([Function::echo_http()]).await;
+    let forged = "X-Skep-Callback-Of: a\r\nX-Skep-Error: dead\r\nX-OpenFaaS-Internal: gateway\r\n\
+        X-Function-Status: 500\r\nX-Skep-Attempt: 3\r\nX-Skep-Attempts: 3\r\nX_Skep_Error: dead\r\n";
+    let hidden =
+        "Connection: close, X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Proto, Host, Content-Type, X-Call-Id\r\n";
+    let rest = "Host: a.example\r\nContent-Type: text/x-hive\r\nX-Call-Id: mine-1\r\nX-Skep-Callback-Headers: X-Kept\r\n\
+        X-Kept: 1\r\nContent-Length: 2\r\n\r\nhi";
+    let sync =
+        raw::exchange(platform.site.listen, format!("POST /function/echo HTTP/1.1\r\n{forged}{hidden}{rest}")).await;
+    let request = format!("POST /async-function/echo HTTP/1.1\r\nPrefer: wait=20\r\n{forged}{hidden}{rest}");
+    let queued = raw::exchange(platform.site.listen, request).await;
+    for answer in [sync, queued] {
+        let headers = seen(&serde_json::from_str(raw::body_of(&answer)).expect(&answer));
+        for (name, value) in [
+            ("host", "a.example"),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-forwarded-host", "a.example"),
+            ("x-forwarded-proto", "http"),
+            ("content-type", "text/x-hive"),
+            ("x-call-id", "mine-1"),
+            ("x-skep-callback-headers", "X-Kept"),
+        ] {
+            assert_eq!(headers.get(name).map(String::as_str), Some(value), "{name}: {headers:?}");
+        }
+        for name in ["x-skep-callback-of", "x-skep-error", "x-openfaas-internal", "x-function-status", "x_skep_error"] {
+            assert!(!headers.contains_key(name), "{name}: {headers:?}");
+        }
+        assert_ne!(headers.get("x-skep-attempts").map(String::as_str), Some("3"), "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_says_exactly_once_which_host_it_is_for() {
+    let platform = Platform::start([Function::echo_http()]).await;
+    for path in ["/function/echo", "/system/info", "/async-function/echo"] {
+        for hosts in ["", "Host: a\r\nHost: a\r\n", "Host: a\r\nX: 1\r\nHost: b\r\n"] {
+            // The second one goes the slow way, by hyper.
+            for way in ["", "TE: trailers\r\n"] {
+                let request = format!("GET {path} HTTP/1.1\r\n{hosts}{way}Connection: close\r\n\r\n");
+                let answer = raw::exchange(platform.site.listen, request).await;
+                assert!(answer.starts_with("HTTP/1.1 400 "), "{path} {hosts:?}: {answer}");
+                assert!(answer.contains("x-skep-error: invalid_host\r\n"), "{answer}");
+            }
+        }
+    }
+    let other = "GET http://b/function/echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    assert!(raw::exchange(platform.site.listen, other).await.starts_with("HTTP/1.1 400 "));
+    let plain = "GET /function/echo HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n";
+    let mut stream = raw::send(platform.site.listen, plain).await;
+    let mut first = [0; 12];
+    tokio::io::AsyncReadExt::read_exact(&mut stream, &mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 400");
+    let old = raw::exchange(platform.site.listen, "GET /function/echo HTTP/1.0\r\n\r\n").await;
+    assert!(old.contains(" 200 "), "HTTP/1.0 may leave it out: {old}");
 }
 
 #[tokio::test]

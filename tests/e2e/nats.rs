@@ -139,3 +139,34 @@ async fn a_request_over_nats_is_answered() {
         assert!(header(&refused, "Nats-Service-Error").is_some_and(|reason| !reason.is_empty()), "{refused:?}");
     }
 }
+
+#[tokio::test]
+async fn a_publisher_cannot_say_what_only_skep_says() {
+    let platform = Platform::start([Function::echo_http()]).await;
+    let forged = [
+        ("X-Call-Id", "published-1"),
+        ("Connection", "X-Call-Id, X-Kept, Content-Type"),
+        ("X-Kept", "not kept, as over HTTP"),
+        ("Content-Type", "text/x-hive"),
+        ("X-Skep-Callback-Of", "another"),
+        ("X-Skep-Error", "dead"),
+        ("X-Function-Status", "500"),
+    ];
+    publish(&platform.site, "echo", &forged, "x").await;
+    wait_until("it is a call", async || platform.gateway.call_status("published-1").await.is_some()).await;
+    assert_eq!(platform.gateway.finished("published-1").await["state"], "succeeded");
+    let mut map = HeaderMap::new();
+    forged.iter().for_each(|(name, value)| map.insert(*name, *value));
+    let queued = platform.gateway.result("published-1").await.json();
+    let answer = client(&platform.site).await.request_with_headers("skep.call.echo", map, "x".into()).await.unwrap();
+    let called: serde_json::Value = serde_json::from_slice(&answer.payload).unwrap();
+    for told in [queued, called] {
+        let headers = told["headers"].as_object().unwrap();
+        let names: Vec<String> = headers.keys().map(|name| name.to_lowercase()).collect();
+        let has = |name: &str| names.iter().any(|known| known == name);
+        assert!(has("x-call-id") && has("content-type") && !has("connection"), "{told}");
+        for gone in ["x-kept", "x-skep-callback-of", "x-skep-error", "x-function-status"] {
+            assert!(!has(gone), "{gone}: {told}");
+        }
+    }
+}

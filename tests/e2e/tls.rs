@@ -92,3 +92,12 @@ async fn a_certificate_that_cannot_be_used_stops_the_start() {
     certify(&site, "second.pem");
     refused(&["--tls-cert", "cert.pem", "--tls-key", "old.pem"], "do not fit").await;
 }
+
+#[tokio::test]
+async fn a_function_is_told_the_host_of_a_call_over_http2() {
+    let host = Function::new("host", r#"sh -c 'echo -n "$Http_Host $Http_X_Forwarded_Host"'"#);
+    let platform = Platform::start([host]).await;
+    let listen = platform.site.listen;
+    let said = curl(&["--http2-prior-knowledge", &format!("http://{listen}/function/host")]).await.unwrap();
+    assert_eq!(said, format!("{listen} {listen} 2 200"));
+}

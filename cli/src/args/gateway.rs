@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
+use skep_gateway::TrustedProxies;
 
 use super::values::{bytes, host};
 
@@ -27,6 +28,9 @@ pub(crate) struct GatewayArgs {
     /// Host names by which /system and /ui may be reached, separated by commas; without authentication only localhost, loopback addresses and the listen address are allowed otherwise
     #[arg(long, env = "SKEP_ALLOWED_HOSTS", value_delimiter = ',', value_parser = host)]
     pub(crate) allowed_hosts: Vec<String>,
+    /// Proxies that are believed about where a call came from (X-Forwarded-…, X-Real-IP, Forwarded): addresses, networks, loopback and private, separated by commas, or none
+    #[arg(long, env = "SKEP_TRUSTED_PROXIES", default_value = "loopback")]
+    pub(crate) trusted_proxies: TrustedProxies,
     /// The largest body of an asynchronous call
     #[arg(long, env = "SKEP_ASYNC_BODY_LIMIT", default_value = "1GiB", value_parser = bytes)]
     pub(crate) async_body_limit: u64,

@@ -2,7 +2,7 @@
 
 use async_nats::HeaderMap as NatsHeaders;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use skep_protocol::{CallId, FunctionName, Invocation, headers as names, take_run_at};
+use skep_protocol::{CallId, FunctionName, Invocation, headers as names, remove_forged, take_run_at};
 use time::OffsetDateTime;
 
 use crate::{Bus, Delivery, Queue};
@@ -74,7 +74,7 @@ impl Delivery<Published> {
     }
 }
 
-/// A publisher's headers as HTTP headers; those of NATS itself stay behind.
+/// A publisher's headers as HTTP headers; those of NATS itself stay behind, and those that a caller over HTTP could not set either.
 pub(crate) fn publishers_headers(headers: Option<&NatsHeaders>) -> HeaderMap {
     let mut http = HeaderMap::new();
     for (name, values) in headers.into_iter().flat_map(NatsHeaders::iter) {
@@ -91,5 +91,6 @@ pub(crate) fn publishers_headers(headers: Option<&NatsHeaders>) -> HeaderMap {
             }
         }
     }
+    remove_forged(&mut http);
     http
 }

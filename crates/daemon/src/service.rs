@@ -1,6 +1,6 @@
 //! What a server answers requests with.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::Router;
 use bytes::Bytes;
@@ -25,6 +25,8 @@ pub trait Service: Clone + Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// Its IP address; one of IPv4 is told as such, however it came.
+    pub address: IpAddr,
+    /// The same as text.
     pub ip: HeaderValue,
     /// Whether the connection is.
     pub is_encrypted: bool,
@@ -32,9 +34,10 @@ pub struct Peer {
 
 impl Peer {
     pub fn new(address: SocketAddr, is_encrypted: bool) -> Self {
-        let ip = HeaderValue::try_from(address.ip().to_canonical().to_string());
+        let address = address.ip().to_canonical();
+        let ip = HeaderValue::try_from(address.to_string());
         // An address is visible ASCII.
-        Self { ip: ip.unwrap_or(HeaderValue::from_static("unknown")), is_encrypted }
+        Self { address, ip: ip.unwrap_or(HeaderValue::from_static("unknown")), is_encrypted }
     }
 }
 

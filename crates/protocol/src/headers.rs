@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, header};
 
+use crate::inbound::is_end_to_end;
+
 /// The id of a call; always on the answer.
 pub const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 /// Unix time in nanoseconds at which a call reached a door; appended at each one.
@@ -63,7 +65,11 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::UPGRADE,
 ];
 
-/// Removes the headers that belong to one connection: the fixed ones and those that `Connection` names (RFC 9110, 7.6.1).
+pub(crate) fn is_hop_by_hop(name: &str) -> bool {
+    HOP_BY_HOP.iter().any(|hop| hop == name)
+}
+
+/// Removes the headers that belong to one connection: the fixed ones and those that `Connection` names (RFC 9110, 7.6.1), unless they are of the whole way.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
         return;
@@ -75,7 +81,7 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    for name in named {
+    for name in named.iter().filter(|name| !is_end_to_end(name)) {
         headers.remove(name);
     }
     for name in &HOP_BY_HOP {

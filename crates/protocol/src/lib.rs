@@ -12,6 +12,7 @@ mod deployment;
 mod durability;
 mod duration;
 pub mod headers;
+mod inbound;
 mod invocation;
 mod name;
 mod namespace;
@@ -33,6 +34,7 @@ pub use dead::{DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInf
 pub use deployment::{FunctionDeployment, FunctionStatus, RESULT_TTL, Resources, TIMEOUT, WORKDIR};
 pub use durability::{Durability, Tier};
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use inbound::{Found, remove_forged, remove_forwarding};
 pub use invocation::{Invocation, LastAttempt};
 pub use name::{CallId, CallIdError, FunctionName, NameError};
 pub use namespace::{DefaultNamespace, Namespace, NamespaceInfo};

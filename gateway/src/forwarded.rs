@@ -1,0 +1,145 @@
+//! Where a call came from, as functions are told it: only a trusted proxy is believed about it, everybody else is told of.
+
+use std::{net::IpAddr, str::FromStr};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header::Entry};
+use ipnet::IpNet;
+use skep_daemon::Peer;
+use skep_protocol::{headers, remove_forwarding};
+
+/// The proxies whose `X-Forwarded-…`, `X-Real-IP` and `Forwarded` are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl Default for TrustedProxies {
+    /// Only a program of this machine comes from loopback, usually the reverse proxy.
+    fn default() -> Self {
+        Self(LOOPBACK.iter().filter_map(|network| network.parse().ok()).collect())
+    }
+}
+
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+const PRIVATE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
+
+impl FromStr for TrustedProxies {
+    type Err = String;
+
+    /// Reads addresses, networks, `loopback` and `private`, separated by commas; or `none`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim() == "none" {
+            return Ok(Self(Vec::new()));
+        }
+        let mut networks = Vec::new();
+        for part in text.split(',').map(str::trim) {
+            let words: &[&str] = match part {
+                "loopback" => &LOOPBACK,
+                "private" => &PRIVATE,
+                other => &[other],
+            };
+            for word in words {
+                let address = || word.parse::<IpAddr>().map(IpNet::from);
+                let network = word.parse::<IpNet>().or_else(|_| address());
+                networks.push(network.map_err(|_| {
+                    format!("{word:?} must be an address, a network as 10.0.0.0/8, loopback, private or none")
+                })?);
+            }
+        }
+        Ok(Self(networks))
+    }
+}
+
+impl TrustedProxies {
+    fn contain(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// Writes into a request's headers where it came from; `has_some` tells that its sender did so.
+    pub(crate) fn stamp(&self, headers: &mut HeaderMap, peer: &Peer, host: Option<HeaderValue>, has_some: bool) {
+        if has_some && !self.contain(peer.address) {
+            remove_forwarding(headers);
+        }
+        if let Some(host) = host {
+            headers.entry(headers::FORWARDED_HOST).or_insert(host);
+        }
+        append_to_list(headers, headers::FORWARDED_FOR, &peer.ip);
+        let scheme = if peer.is_encrypted { "https" } else { "http" };
+        headers.entry(headers::FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
+    }
+}
+
+/// Adds to a comma-separated list; several lines become one, for many functions read only the first.
+fn append_to_list(headers: &mut HeaderMap, name: HeaderName, last: &HeaderValue) {
+    match headers.entry(name) {
+        Entry::Vacant(entry) => {
+            entry.insert(last.clone());
+        }
+        Entry::Occupied(mut entry) => {
+            let given: Vec<_> = entry.iter().chain([last]).map(HeaderValue::as_bytes).collect();
+            if let Ok(list) = HeaderValue::from_bytes(&given.join(&b", "[..])) {
+                entry.insert(list);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The headers that a function gets, of a request that came from an address.
+    fn told(trusted: &TrustedProxies, from: &str) -> Vec<(String, String)> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-for", "2.2.2.2"),
+            ("x-forwarded-host", "outer"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-port", "443"),
+            ("x-real-ip", "1.1.1.1"),
+            ("forwarded", "for=1.1.1.1"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let peer = Peer::new(from.parse().unwrap(), false);
+        trusted.stamp(&mut headers, &peer, Some(HeaderValue::from_static("inner")), true);
+        let mut told: Vec<_> =
+            headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+        told.sort();
+        told
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_and_added_to_the_list() {
+        let believed = [
+            ("forwarded", "for=1.1.1.1"),
+            ("x-forwarded-for", "1.1.1.1, 2.2.2.2, 10.0.0.7"),
+            ("x-forwarded-host", "outer"),
+            ("x-forwarded-port", "443"),
+            ("x-forwarded-proto", "https"),
+            ("x-real-ip", "1.1.1.1"),
+        ];
+        for trusted in ["10.0.0.7", "private", "192.0.2.1,10.0.0.0/24"] {
+            assert_eq!(told(&trusted.parse().unwrap(), "[::ffff:10.0.0.7]:4711"), pairs(&believed), "{trusted}");
+        }
+    }
+
+    #[test]
+    fn nobody_else_is() {
+        let replaced =
+            |ip| pairs(&[("x-forwarded-for", ip), ("x-forwarded-host", "inner"), ("x-forwarded-proto", "http")]);
+        assert_eq!(told(&TrustedProxies::default(), "10.0.0.7:1"), replaced("10.0.0.7"));
+        assert_eq!(told(&"none".parse().unwrap(), "127.0.0.1:1"), replaced("127.0.0.1"));
+        assert_ne!(told(&TrustedProxies::default(), "[::1]:1"), replaced("::1"));
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        for bad in ["", "10.0.0.0/33", "proxy.example", "none,10.0.0.1", "10.0.0.1,"] {
+            assert!(bad.parse::<TrustedProxies>().is_err(), "{bad}");
+        }
+    }
+}
