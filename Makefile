@@ -1,12 +1,12 @@
 # make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines. make fuzz: a minute of random requests.
 # make static: fwatchdog as one static file. make images: the images of skep and of fwatchdog. make pgo: skep and fwatchdog in target/pgo, a few percent faster, in a quarter of an hour.
-# make storm: ten minutes of calls while parts are killed at random, and as long again to look for each. make powercut: 50 power cuts, as root. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-images: function images, in Docker.
+# make storm: ten minutes of calls while parts are killed at random, and as long again to look for each. make powercut: 50 power cuts, as root. make test-browser: only the tests in Chromium. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-images: function images, in Docker.
 
 CARGO ?= cargo
 DOCKER_BUILD ?= docker build
 NATS_SERVER = $$(sh scripts/nats-server.sh)
 
-.PHONY: run build static pgo images test test-disk test-swarm test-images storm powercut lint bench bench-compare fuzz clean
+.PHONY: run build static pgo images test test-browser test-disk test-swarm test-images storm powercut lint bench bench-compare fuzz clean
 
 run: build
 	@nats=$(NATS_SERVER) && exec target/release/skep up -f stack.yml --nats-server "$$nats"
@@ -29,9 +29,20 @@ test:
 	@sh scripts/nats-server.sh >/dev/null
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --doc
-	SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked --workspace --lib --bins --tests -- --skip on_swarm:: --skip on_disk::
+	SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked --workspace --lib --bins --tests -- --skip on_swarm:: --skip on_disk:: --skip in_browser::
+	@$(MAKE) --no-print-directory test-browser
 	@$(MAKE) --no-print-directory test-disk
 	@$(MAKE) --no-print-directory test-swarm
+
+# In a real browser; where there is none, it names the tests that were left out, which fails in CI.
+BROWSER_TESTS = $(CARGO) test --locked -p skep-tests --test e2e in_browser::
+
+test-browser:
+	@if why=$$(sh tests/browser.sh); then \
+		$(CARGO) build --locked --workspace --bins && SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(BROWSER_TESTS) -- --test-threads 1; \
+	else \
+		echo "$$why, so these tests did not run:" && $(BROWSER_TESTS) -- --list && [ "$$CI" != true ]; \
+	fi
 
 # On disks of the tests' own; where those cannot be, it names the tests that were left out, which fails in CI.
 DISK_TESTS = $(CARGO) test --locked -p skep-tests --test e2e on_disk::

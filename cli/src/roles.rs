@@ -6,7 +6,7 @@ use prometheus::Registry;
 use skep_bus::{Budget, Bus, BusConfig, Kept, Monitors};
 use skep_daemon::{Drain, HttpLimits, Readiness, ServeConfig, Tls};
 use skep_dispatch::{Dispatch, DispatchConfig};
-use skep_gateway::{Credentials, GatewayConfig};
+use skep_gateway::{Credentials, GatewayConfig, Listeners};
 use skep_protocol::RetryPolicy;
 use skep_provider::{Config as ControllerConfig, Controller};
 use skep_queue_worker::{SigningKeys, WorkerConfig};
@@ -112,13 +112,13 @@ impl Process {
 pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let process = Process::new();
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
-    let listener = sockets::bind("--listen", args.listen.listen).await?;
+    let listeners = sockets::doors(&args.listen, credentials(&args.gateway)?.is_some()).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
         let bus = connect_to(&process, "gateway", &args.nats.nats_url, &args.bus).await?;
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
         let drain = Drain { linger: args.linger, grace: args.bus.grace };
-        run_gateway(&process, &args.gateway, drain, bus, dispatch, listener).await
+        run_gateway(&process, &args.gateway, drain, bus, dispatch, listeners).await
     });
     process.run_role(role).await
 }
@@ -239,7 +239,7 @@ pub(crate) async fn run_gateway(
     drain: Drain,
     bus: Bus,
     dispatch: Dispatch,
-    listener: TcpListener,
+    listeners: Listeners,
 ) -> Result<()> {
     let limits =
         HttpLimits { max_connections: process.files.connections(args.max_connections), ..HttpLimits::default() };
@@ -247,6 +247,8 @@ pub(crate) async fn run_gateway(
         credentials: credentials(args)?,
         allowed_hosts: args.allowed_hosts.clone(),
         trusted_proxies: args.trusted_proxies.clone(),
+        pages: args.function_pages,
+        serve_metrics: args.open_metrics,
         async_body_limit: args.async_body_limit,
         alexa_routing: args.alexa_routing,
         audit_every: args.audit_every,
@@ -255,7 +257,7 @@ pub(crate) async fn run_gateway(
     };
     let readiness = process.readiness.role("gateway");
     let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());
-    Ok(skep_gateway::run(config, bus, dispatch, listener, metrics, readiness, shutdown).await?)
+    Ok(skep_gateway::run(config, bus, dispatch, listeners, metrics, readiness, shutdown).await?)
 }
 
 pub(crate) async fn run_worker(

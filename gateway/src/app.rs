@@ -7,12 +7,12 @@ use http::{HeaderMap, Request, Response};
 use serde::{Serialize, de::DeserializeOwned};
 use skep_bus::Bus;
 use skep_dispatch::{Dispatch, Function};
-use skep_protocol::{CallId, FunctionName, NamespaceInfo, Operation};
+use skep_protocol::{CallId, FunctionName, NamespaceInfo, Operation, Pages};
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Error, Result, audit::Audits, body, door::Stamp, forwarded::TrustedProxies, queues::Queues};
+use crate::{Error, Result, audit::Audits, body, door::Stamp, forwarded::TrustedProxies, pages, queues::Queues};
 
 /// After a change the answer waits this long until reads show it; then it goes out all the same.
 const SHOWN_WITHIN: Duration = Duration::from_secs(2);
@@ -24,6 +24,7 @@ pub(crate) struct App {
     pub(crate) alexa_routing: bool,
     pub(crate) body_idle_timeout: Duration,
     pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) pages: Pages,
     /// Places for alerts.
     pub(crate) alerts: Arc<Semaphore>,
     pub(crate) queues: Queues,
@@ -69,7 +70,15 @@ impl App {
     ) -> Result<Response<skep_dispatch::Body>> {
         let mut response = self.dispatch.call(function, request).await.map_err(|error| self.judged(error))?;
         stamp.function_answer(response.headers_mut());
+        if stamp.is_for_page && self.pages_of(function) == Pages::Sandboxed {
+            pages::sandbox(response.headers_mut());
+        }
         Ok(response)
+    }
+
+    /// What a page of the function may do; the controller has checked what its annotation says.
+    fn pages_of(&self, function: &Function) -> Pages {
+        Pages::of(&function.record.deployment.annotations).ok().flatten().unwrap_or(self.pages)
     }
 
     /// Fails at once while the bus is away, instead of waiting for its answer.

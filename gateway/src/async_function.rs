@@ -32,14 +32,17 @@ use crate::{
 
 const ROUTE: &str = "/async-function";
 
-/// Calls are open; taking one back by its id is for those who may ask for calls.
-pub(crate) fn router(guard: &Arc<Guard>, auth: Option<&Credentials>) -> Router<Arc<App>> {
-    let mut router = Router::new();
-    for shape in [ROUTE, "/async-function/", "/async-function/{*rest}"] {
-        let cancel = guard.protect_methods(auth::protect_methods(delete(cancel), auth.cloned()));
-        router = router.route(shape, post(invoke).merge(cancel));
-    }
-    router
+const SHAPES: [&str; 3] = [ROUTE, "/async-function/", "/async-function/{*rest}"];
+
+/// Calls are open.
+pub(crate) fn calls() -> Router<Arc<App>> {
+    SHAPES.into_iter().fold(Router::new(), |router, shape| router.route(shape, post(invoke)))
+}
+
+/// Taking one back by its id is for those who may ask for calls.
+pub(crate) fn cancels(guard: &Arc<Guard>, auth: Option<&Credentials>) -> Router<Arc<App>> {
+    let cancel = || guard.protect_methods(auth::protect_methods(delete(cancel), auth.cloned()));
+    SHAPES.into_iter().fold(Router::new(), |router, shape| router.route(shape, cancel()))
 }
 
 async fn cancel(State(app): State<Arc<App>>, request: Request) -> Result<StatusCode> {

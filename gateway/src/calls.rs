@@ -6,6 +6,7 @@ use axum::{
     Json,
     body::Body,
     extract::State,
+    middleware::map_response,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -22,6 +23,7 @@ use crate::{
     Error, Result, Routes,
     app::App,
     input::{Queried, Segment},
+    pages,
 };
 
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -32,7 +34,7 @@ pub(crate) fn routes() -> Routes {
     vec![
         ("/system/calls", get(list)),
         ("/system/calls/{id}", get(status).delete(cancel)),
-        ("/system/calls/{id}/result", get(result)),
+        ("/system/calls/{id}/result", get(result).layer(map_response(pages::lock))),
     ]
 }
 

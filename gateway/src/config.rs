@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use skep_daemon::{Drain, HttpLimits, ServeConfig};
+use skep_protocol::Pages;
 
 use crate::{auth::Credentials, forwarded::TrustedProxies};
 
@@ -14,6 +15,8 @@ pub struct GatewayConfig {
     pub allowed_hosts: Vec<String>,
     /// Who is believed about where a call came from.
     pub trusted_proxies: TrustedProxies,
+    /// What functions' pages may do in browsers, where a function does not say.
+    pub pages: Pages,
     /// The largest body of an asynchronous call, in bytes.
     pub async_body_limit: u64,
     /// `--alexa-routing`, `SKEP_ALEXA_ROUTING`: an Alexa request that is posted to `/` goes to its intent's function.
@@ -33,11 +36,12 @@ impl Default for GatewayConfig {
             credentials: None,
             allowed_hosts: Vec::new(),
             trusted_proxies: TrustedProxies::default(),
+            pages: Pages::default(),
             async_body_limit: 1 << 30,
             alexa_routing: false,
             body_idle_timeout: Duration::from_secs(30),
             audit_every: Duration::ZERO,
-            serve_metrics: true,
+            serve_metrics: false,
             serve: ServeConfig {
                 limits: HttpLimits::default(),
                 tls: None,

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Json,
     extract::State,
+    middleware::map_response,
     routing::{get, post},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -22,6 +23,7 @@ use crate::{
     Error, Result, Routes,
     app::App,
     input::{self, Queried, Segment},
+    pages,
 };
 
 const USUALLY_LISTED: usize = 100;
@@ -30,12 +32,13 @@ const MOST_LISTED: usize = 1000;
 const LONGEST_REDRIVE: Duration = Duration::from_secs(60);
 
 pub(crate) fn routes() -> Routes {
-    vec![
+    let routes = [
         ("/system/dead", get(list).delete(purge)),
         ("/system/dead-redrive", post(redrive_many)),
         ("/system/dead/{id}", get(show).delete(remove)),
         ("/system/dead/{id}/redrive", post(redrive)),
-    ]
+    ];
+    routes.into_iter().map(|(path, methods)| (path, methods.layer(map_response(pages::lock)))).collect()
 }
 
 /// Which letters are meant.

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header, request
 use skep_daemon::Peer;
 use skep_protocol::{CallId, headers, remove_forged};
 
-use crate::{Error, Result, forwarded::TrustedProxies};
+use crate::{Error, Result, forwarded::TrustedProxies, pages};
 
 /// What is told on the answer, whatever becomes of the call.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Stamp {
     start_time: HeaderValue,
     /// The request's own, for an answer that has none.
     content_type: Option<HeaderValue>,
+    /// A browser will show the answer as a page.
+    pub(crate) is_for_page: bool,
 }
 
 impl Stamp {
@@ -23,7 +25,8 @@ impl Stamp {
         let found = remove_forged(&mut parts.headers);
         let host = parts.headers.get(header::HOST).cloned();
         trusted.stamp(&mut parts.headers, peer, host, found.forwarding);
-        Self::headers(&mut parts.headers)
+        let is_for_page = found.browser && pages::is_wanted(&parts.headers);
+        Self { is_for_page, ..Self::headers(&mut parts.headers) }
     }
 
     /// Marks a request wherever it came from: its id, its time and its sender's name.
@@ -39,7 +42,7 @@ impl Stamp {
         let start_time = HeaderValue::from(nanoseconds_now());
         headers.append(headers::START_TIME, start_time.clone());
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(SERVED_BY));
-        Self { call_id, start_time, content_type: headers.get(header::CONTENT_TYPE).cloned() }
+        Self { call_id, start_time, content_type: headers.get(header::CONTENT_TYPE).cloned(), is_for_page: false }
     }
 
     /// Marks the answer of a function.

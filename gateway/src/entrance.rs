@@ -11,13 +11,19 @@ use crate::{app::App, door::settle_host, function};
 
 #[derive(Clone)]
 pub(crate) struct Entrance {
-    app: Arc<App>,
+    /// Without it there are no functions here.
+    app: Option<Arc<App>>,
     routes: Router,
 }
 
 impl Entrance {
     pub(crate) fn new(app: Arc<App>, routes: Router) -> Self {
-        Self { app, routes }
+        Self { app: Some(app), routes }
+    }
+
+    /// For routes that share their origin with nothing that functions say.
+    pub(crate) fn without_functions(routes: Router) -> Self {
+        Self { app: None, routes }
     }
 }
 
@@ -28,8 +34,10 @@ impl Service for Entrance {
         if let Err(error) = settle_host(&mut request) {
             return error.into_response().map(Either::Right);
         }
-        if function::is_call(request.uri().path()) {
-            return function::invoke(&self.app, peer, request).await;
+        if let Some(app) = &self.app
+            && function::is_call(request.uri().path())
+        {
+            return function::invoke(app, peer, request).await;
         }
         self.routes.answer(peer, request).await.map(Either::Right)
     }

@@ -8,6 +8,8 @@ use skep_protocol::{CallId, CallIdError, FunctionName, NameError, headers};
 use thiserror::Error;
 use tracing::{debug, error, warn};
 
+use crate::pages::NOSNIFF;
+
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, Error)]
@@ -185,7 +187,8 @@ impl Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         self.log();
-        (self.status().0, self.headers(), self.reason() + "\n").into_response()
+        let nosniff = [(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF)];
+        (self.status().0, self.headers(), nosniff, self.reason() + "\n").into_response()
     }
 }
 

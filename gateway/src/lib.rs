@@ -27,6 +27,7 @@ mod logs;
 mod metrics;
 mod namespaces;
 mod nats;
+mod pages;
 mod platform;
 mod prefer;
 mod queues;
@@ -38,7 +39,7 @@ mod target;
 
 use std::sync::Arc;
 
-use axum::Router;
+use futures_util::future::OptionFuture;
 use prometheus::Registry;
 use skep_bus::Bus;
 use skep_daemon::{RoleReadiness, serve};
@@ -52,29 +53,48 @@ use crate::{app::App, audit::Audits, browsers::Guard, entrance::Entrance, metric
 pub use crate::{auth::Credentials, config::GatewayConfig, forwarded::TrustedProxies, routes::closed_paths};
 pub(crate) use crate::{
     error::{Error, Result},
-    routes::Routes,
+    routes::{Assembly, Routes},
 };
+
+/// Connections to the admin API's own listener.
+const MOST_OPERATORS: usize = 1024;
+
+/// Where a gateway listens.
+pub struct Listeners {
+    pub public: TcpListener,
+    /// Where `/system` and `/ui` are, if not at the public one.
+    pub admin_api: Option<TcpListener>,
+}
 
 /// Serves until `shutdown`, then drains: readiness drops first, then callers have a while to leave, and what is in flight has some time to end.
 pub async fn run(
     config: GatewayConfig,
     bus: Bus,
     dispatch: Dispatch,
-    listener: TcpListener,
+    listeners: Listeners,
     registry: Registry,
     readiness: RoleReadiness,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let Listeners { public, admin_api } = listeners;
     let requests = bus.call_requests().await?;
-    let (address, grace) = (listener.local_addr()?, config.serve.drain.grace);
-    let guard = Guard::new(address.ip(), &config.allowed_hosts, config.credentials.is_some());
-    let (app, routes) = assemble(&config, bus, dispatch, registry, &guard, shutdown.clone())?;
+    let (address, grace) = (public.local_addr()?, config.serve.drain.grace);
+    let app = Arc::new(app(&config, bus, dispatch, &registry, shutdown.clone())?);
+    let (entrance, admin_entrance) = entrances(&config, &app, &public, admin_api.as_ref(), registry)?;
     let draining = CancellationToken::new();
     let threads = Threads::for_each_core();
+    let mut for_operators = config.serve.clone();
+    for_operators.limits.max_connections = for_operators.limits.max_connections.min(MOST_OPERATORS);
+    let serve = |listener, entrance, config| serve(listener, entrance, config, &threads, draining.clone());
     info!(%address, "gateway is open");
     readiness.ready();
     tokio::join!(
-        serve(listener, Entrance::new(Arc::clone(&app), routes), config.serve, &threads, draining.clone()),
+        serve(public, entrance, config.serve),
+        OptionFuture::from(admin_api.zip(admin_entrance).map(|(listener, entrance)| Box::pin(serve(
+            listener,
+            entrance,
+            for_operators
+        )))),
         Box::pin(queues::follow(&app)),
         audit::follow(&app, config.audit_every),
         nats::answer_requests(Arc::clone(&app), requests, draining.clone(), grace),
@@ -93,30 +113,50 @@ pub async fn run(
     Ok(())
 }
 
-fn assemble(
+/// What answers at each listener.
+fn entrances(
+    config: &GatewayConfig,
+    app: &Arc<App>,
+    public: &TcpListener,
+    admin_api: Option<&TcpListener>,
+    registry: Registry,
+) -> anyhow::Result<(Entrance, Option<Entrance>)> {
+    let asked_at = admin_api.unwrap_or(public).local_addr()?.ip();
+    let guard = Guard::new(asked_at, &config.allowed_hosts, config.credentials.is_some());
+    let routes = Assembly {
+        app: Arc::clone(app),
+        guard: &guard,
+        auth: config.credentials.clone(),
+        http_metrics: HttpMetrics::register(&registry)?,
+        own_port_metrics: config.serve_metrics.then_some(registry),
+    };
+    if admin_api.is_none() {
+        return Ok((Entrance::new(Arc::clone(app), routes.together()), None));
+    }
+    let (public, admin_api) = routes.apart();
+    Ok((Entrance::new(Arc::clone(app), public), Some(Entrance::without_functions(admin_api))))
+}
+
+fn app(
     config: &GatewayConfig,
     bus: Bus,
     dispatch: Dispatch,
-    registry: Registry,
-    guard: &Arc<Guard>,
+    registry: &Registry,
     shutdown: CancellationToken,
-) -> anyhow::Result<(Arc<App>, Router)> {
-    let http_metrics = HttpMetrics::register(&registry)?;
-    let app = Arc::new(App {
+) -> anyhow::Result<App> {
+    Ok(App {
         bus,
         dispatch,
         async_body_limit: config.async_body_limit,
         alexa_routing: config.alexa_routing,
         body_idle_timeout: config.body_idle_timeout,
         trusted_proxies: config.trusted_proxies.clone(),
+        pages: config.pages,
         alerts: Arc::new(Semaphore::new(alert::MOST_AT_ONCE)),
-        queues: Queues::register(&registry)?,
-        audits: Audits::register(&registry)?,
+        queues: Queues::register(registry)?,
+        audits: Audits::register(registry)?,
         followers: Arc::new(Semaphore::new(events::MOST_FOLLOWERS)),
         tasks: TaskTracker::new(),
         shutdown,
-    });
-    let own_port_metrics = config.serve_metrics.then_some(registry);
-    let router = routes::router(Arc::clone(&app), guard, config.credentials.clone(), http_metrics, own_port_metrics);
-    Ok((app, router))
+    })
 }

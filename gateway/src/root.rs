@@ -34,7 +34,7 @@ what became of it           GET  /system/calls/CALL-ID?wait=30s
   the function's answer     GET  /system/calls/CALL-ID/result
 what is deployed            GET  /system/functions
 a function's log            GET  /system/logs?name=NAME&follow=true
-health and metrics          GET  /healthz and /metrics
+health                      GET  /healthz   (metrics: /metrics on the admin port)
 
 From NATS: publish to skep.publish.NAME, or request skep.call.NAME.
 The API under /system is compatible with OpenFaaS.

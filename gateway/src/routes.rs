@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::{
-    Router, middleware,
+    Router,
+    middleware::{self, map_response},
     routing::{MethodRouter, any},
 };
 use prometheus::Registry;
@@ -16,27 +17,58 @@ use crate::{
     browsers::Guard,
     calls, dead, events, functions, logs,
     metrics::{self, HttpMetrics},
-    namespaces, platform, root, secrets,
+    namespaces, pages, platform, root, secrets,
 };
 
 /// One row per route: its template and its verbs.
 pub(crate) type Routes = Vec<(&'static str, MethodRouter<Arc<App>>)>;
 
-pub(crate) fn router(
-    app: Arc<App>,
-    guard: &Arc<Guard>,
-    auth: Option<Credentials>,
-    http_metrics: HttpMetrics,
-    own_port_metrics: Option<Registry>,
-) -> Router {
-    let closed = closed().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
-    let asynchronous = in_our_words(async_function::router(guard, auth.as_ref()));
-    let counted = guard
-        .protect(auth::protect(in_our_words(closed), auth))
-        .merge(asynchronous)
-        .layer(middleware::from_fn_with_state(http_metrics, metrics::count));
-    let open = root::router().merge(platform::open_router(own_port_metrics));
-    in_our_words(open).merge(counted).fallback(route_not_found).with_state(app)
+/// What the routes are made with.
+pub(crate) struct Assembly<'gateway> {
+    pub(crate) app: Arc<App>,
+    pub(crate) guard: &'gateway Arc<Guard>,
+    pub(crate) auth: Option<Credentials>,
+    pub(crate) http_metrics: HttpMetrics,
+    /// What `/metrics` shows on the gateway's own port, if it is there.
+    pub(crate) own_port_metrics: Option<Registry>,
+}
+
+impl Assembly<'_> {
+    /// All routes at one door.
+    pub(crate) fn together(self) -> Router {
+        let asynchronous = in_our_words(async_function::calls().merge(self.cancels()));
+        self.finish(self.open().merge(self.counted(asynchronous.merge(self.admin_api()))))
+    }
+
+    /// The door of callers, and that of the admin API.
+    pub(crate) fn apart(self) -> (Router, Router) {
+        let public = self.finish(self.open().merge(self.counted(in_our_words(async_function::calls()))));
+        let admin_api = in_our_words(platform::open_router(None))
+            .merge(self.counted(in_our_words(self.cancels()).merge(self.admin_api())));
+        (public, self.finish(admin_api))
+    }
+
+    fn open(&self) -> Router<Arc<App>> {
+        in_our_words(root::router().merge(platform::open_router(self.own_port_metrics.clone())))
+    }
+
+    fn admin_api(&self) -> Router<Arc<App>> {
+        let closed = closed().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+        self.guard.protect(auth::protect(in_our_words(closed), self.auth.clone()))
+    }
+
+    fn cancels(&self) -> Router<Arc<App>> {
+        async_function::cancels(self.guard, self.auth.as_ref())
+    }
+
+    fn counted(&self, router: Router<Arc<App>>) -> Router<Arc<App>> {
+        router.layer(middleware::from_fn_with_state(self.http_metrics.clone(), metrics::count))
+    }
+
+    fn finish(&self, router: Router<Arc<App>>) -> Router {
+        let router = router.fallback(route_not_found).layer(map_response(pages::take_at_its_word));
+        router.with_state(Arc::clone(&self.app))
+    }
 }
 
 /// Templates of all routes that basic authentication closes, so that a test can walk them.

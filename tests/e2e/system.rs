@@ -100,7 +100,7 @@ async fn clients_of_openfaas_find_what_they_ask_for() {
 
 #[tokio::test]
 async fn metrics_have_the_names_of_the_contract_on_both_ports() {
-    let platform = Platform::start([Function::cat()]).await;
+    let platform = Platform::start_with(&["--open-metrics"], [Function::cat()]).await;
     platform.gateway.call("cat", "x").await;
     let id = platform.gateway.queue("cat", "x").await;
     platform.gateway.finished(&id).await;

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use skep_gateway::TrustedProxies;
+use skep_protocol::Pages;
 
 use super::values::{bytes, host};
 
@@ -12,6 +13,12 @@ pub(crate) struct ListenArgs {
     /// The gateway listens here
     #[arg(long, env = "SKEP_LISTEN", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
+    /// The admin API (/system and /ui) listens here and not where functions are called
+    #[arg(long, env = "SKEP_ADMIN_API_LISTEN")]
+    pub(crate) admin_api_listen: Option<SocketAddr>,
+    /// Let everybody who reaches the gateway deploy functions: no authentication on an address that other machines reach
+    #[arg(long, env = "SKEP_INSECURE_OPEN_ADMIN", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    pub(crate) insecure_open_admin: bool,
     /// Metrics and health listen here
     #[arg(long, env = "SKEP_ADMIN_LISTEN", default_value = "127.0.0.1:8082")]
     pub(crate) admin_listen: SocketAddr,
@@ -31,6 +38,12 @@ pub(crate) struct GatewayArgs {
     /// Proxies that are believed about where a call came from (X-Forwarded-…, X-Real-IP, Forwarded): addresses, networks, loopback and private, separated by commas, or none
     #[arg(long, env = "SKEP_TRUSTED_PROXIES", default_value = "loopback")]
     pub(crate) trusted_proxies: TrustedProxies,
+    /// What functions' answers may do that a browser shows as pages, if annotation skep.pages does not say: sandboxed (scripts run, but without the gateway's origin) or trusted
+    #[arg(long, env = "SKEP_FUNCTION_PAGES", default_value = "sandboxed")]
+    pub(crate) function_pages: Pages,
+    /// Show /metrics where functions are called too, to everybody
+    #[arg(long, env = "SKEP_OPEN_METRICS", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    pub(crate) open_metrics: bool,
     /// The largest body of an asynchronous call
     #[arg(long, env = "SKEP_ASYNC_BODY_LIMIT", default_value = "1GiB", value_parser = bytes)]
     pub(crate) async_body_limit: u64,

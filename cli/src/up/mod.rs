@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use skep_bus::{Bus, Monitors};
 use skep_daemon::Drain;
 use skep_dispatch::{Dispatch, Registry};
+use skep_gateway::Listeners;
 use skep_protocol::DefaultNamespace;
 use skep_provider::{
     Controller,
@@ -41,10 +42,10 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
         nats::check_version(&args.nats_server)?;
     }
     surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
-    roles::credentials(&args.gateway)?;
+    let has_credentials = roles::credentials(&args.gateway)?.is_some();
     roles::tls(&args.gateway)?;
     roles::signing_keys(&args.worker)?;
-    let listener = sockets::bind("--listen", args.listen.listen).await?;
+    let listeners = sockets::doors(&args.listen, has_credentials).await?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let data_dir = DataDir::open(&args.provider.data_dir)?;
     let mut server = match &args.nats_url {
@@ -63,7 +64,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
         process.tasks.spawn(async move { ending.run_until_cancelled(watch).await });
     }
     let nats = Nats { url: &url, monitors };
-    let ended = Box::pin(run_roles(&args, &process, stack, &data_dir, nats, listener, admin)).await;
+    let ended = Box::pin(run_roles(&args, &process, stack, &data_dir, nats, listeners, admin)).await;
     process.end().await;
     if let Some(server) = &mut server {
         server.stop();
@@ -97,10 +98,14 @@ async fn run_roles(
     stack: Option<Stack>,
     data_dir: &DataDir,
     nats: Nats<'_>,
-    listener: TcpListener,
+    listeners: Listeners,
     admin: TcpListener,
 ) -> Result<()> {
-    let addresses = (sockets::local_address(&listener)?, sockets::local_address(&admin)?);
+    let scheme = if args.gateway.tls_cert.is_some() { "https" } else { "http" };
+    let url = |listener: &TcpListener| sockets::local_address(listener).map(|address| format!("{scheme}://{address}"));
+    let gateway_url = url(&listeners.public)?;
+    let admin_api_url = listeners.admin_api.as_ref().map(url).transpose()?;
+    let admin_address = sockets::local_address(&admin)?;
     let bus = roles::connect(process, "up", nats.url, &args.bus, nats.monitors).await;
     let bus = bus.map_err(|failure| match &args.nats_url {
         Some(_) => failure,
@@ -119,15 +124,15 @@ async fn run_roles(
 
     // There is no other gateway that callers could go to meanwhile.
     let drain = Drain { linger: Duration::ZERO, grace: args.bus.grace };
-    let gateway = roles::run_gateway(process, &args.gateway, drain, bus.clone(), dispatch.clone(), listener);
+    let gateway = roles::run_gateway(process, &args.gateway, drain, bus.clone(), dispatch.clone(), listeners);
     let worker_args = WorkerArgs { callback_allow: Some(callback_allow(args)), ..args.worker.clone() };
     let worker = roles::run_worker(process, &worker_args, &args.bus, bus.clone(), dispatch.clone());
     let callbacks = match &args.worker.callback_allow {
         None => "public addresses and this machine (--callback-allow permits others)",
         Some(_) => "public addresses and what --callback-allow permits",
     };
-    let scheme = if args.gateway.tls_cert.is_some() { "https" } else { "http" };
-    let doors = Doors { gateway: format!("{scheme}://{}", addresses.0), admin: addresses.1, nats: nats.url, callbacks };
+    let doors =
+        Doors { gateway: gateway_url, admin_api: admin_api_url, admin: admin_address, nats: nats.url, callbacks };
     let welcome = welcome(&bus, &dispatch, stack, &doors);
     tokio::select! {
         ended = async { tokio::try_join!(gateway, worker) } => ended.map(|_| ())?,

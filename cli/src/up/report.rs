@@ -15,15 +15,18 @@ pub(crate) fn is_up(function: &Function) -> bool {
 pub(crate) struct Doors<'up> {
     /// The gateway's address.
     pub(crate) gateway: String,
+    /// The admin API's, if it has one of its own.
+    pub(crate) admin_api: Option<String>,
     pub(crate) admin: SocketAddr,
     pub(crate) nats: &'up str,
     pub(crate) callbacks: &'static str,
 }
 
 pub(crate) fn print(functions: &[Arc<Function>], doors: &Doors<'_>, all_up: bool) {
-    let Doors { gateway, admin, nats, callbacks } = doors;
+    let Doors { gateway, admin_api, admin, nats, callbacks } = doors;
+    let own_api = admin_api.as_ref().map(|address| format!("  admin API  {address}\n")).unwrap_or_default();
     let mut text = format!(
-        "\nskep {} is up\n  gateway    {gateway}\n  admin      http://{admin}/metrics\n  nats       {nats}\n  \
+        "\nskep {} is up\n  gateway    {gateway}\n{own_api}  admin      http://{admin}/metrics\n  nats       {nats}\n  \
          callbacks  to {callbacks}\n\n",
         skep_daemon::VERSION
     );
@@ -42,12 +45,12 @@ pub(crate) fn print(functions: &[Arc<Function>], doors: &Doors<'_>, all_up: bool
     if !all_up {
         text.push_str("Some replicas have not answered yet; their log is below.\n");
     }
-    text.push_str(&hints(functions, gateway));
+    text.push_str(&hints(functions, gateway, admin_api.as_ref().unwrap_or(gateway)));
     output::line(text);
 }
 
 /// Three calls to try, of functions that are there.
-fn hints(functions: &[Arc<Function>], gateway: &str) -> String {
+fn hints(functions: &[Arc<Function>], gateway: &str, admin_api: &str) -> String {
     let mut names: Vec<String> = functions.iter().map(|function| function.name.to_string()).collect();
     // The samples that answer anything at once come first.
     names.sort_by_key(|name| !["wordcount", "sha256"].contains(&name.as_str()));
@@ -56,7 +59,7 @@ fn hints(functions: &[Arc<Function>], gateway: &str) -> String {
         "\nTry:\n  \
          curl -d 'the bees and the hive' {gateway}/function/{one}\n  \
          curl -i -d 'later' -H 'X-Call-Id: my-first-call' {gateway}/async-function/{other}\n  \
-         curl '{gateway}/system/calls/my-first-call?wait=10s'\n\n\
+         curl '{admin_api}/system/calls/my-first-call?wait=10s'\n\n\
          Ctrl-C drains and stops; what is queued stays. Log of the functions:\n"
     )
 }

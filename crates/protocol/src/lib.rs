@@ -17,6 +17,7 @@ mod invocation;
 mod name;
 mod namespace;
 mod operation;
+mod pages;
 mod queue;
 mod registry;
 mod retry;
@@ -39,6 +40,7 @@ pub use invocation::{Invocation, LastAttempt};
 pub use name::{CallId, CallIdError, FunctionName, NameError};
 pub use namespace::{DefaultNamespace, Namespace, NamespaceInfo};
 pub use operation::Operation;
+pub use pages::{PAGES, Pages};
 pub use queue::{QUEUE_MAX_AGE, QUEUE_MAX_DEPTH, QueueLimits, Waiting};
 pub use registry::{Endpoint, FunctionRecord};
 pub use retry::{

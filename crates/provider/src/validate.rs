@@ -1,6 +1,6 @@
 //! What can be said of a deployment without looking at the machine.
 
-use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, QueueLimits, RetryPolicy, Scaling};
+use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, Pages, QueueLimits, RetryPolicy, Scaling};
 
 use crate::{Error, Result};
 
@@ -15,6 +15,7 @@ pub(crate) fn deployment(deployment: &mut FunctionDeployment, default: &DefaultN
     deployment.timeout().map_err(invalid)?;
     deployment.result_ttl().map_err(invalid)?;
     QueueLimits::of(&deployment.annotations).map_err(invalid)?;
+    Pages::of(&deployment.annotations).map_err(invalid)?;
     deployment.max_inflight().map_err(invalid)?;
     RetryPolicy::default().with_annotations(&deployment.annotations).map_err(invalid)?;
     for (variable, value) in &deployment.env_vars {

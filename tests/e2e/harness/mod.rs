@@ -1,5 +1,6 @@
 //! What the tests are written with: real programs on ports and folders of their own, and clients that know nothing of our crates.
 
+mod browser;
 mod client;
 mod cluster;
 mod disk;
@@ -16,6 +17,7 @@ mod swarm;
 mod wait;
 
 pub(crate) use self::{
+    browser::Attacker,
     client::{Answer, Gateway, answer_to, http_client},
     cluster::Cluster,
     disk::Disk,

@@ -138,10 +138,14 @@ impl Site {
         Program::start("nats-server", command, self.folder())
     }
 
-    pub(crate) async fn start_gateway(&self, arguments: &[&str]) -> Program {
+    pub(crate) fn gateway_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.skep("gateway", self.listen, self.admin);
         command.args(["--nats-url", &self.nats_url]).args(&self.bus_arguments).args(arguments);
-        self.start_role("gateway", command, self.admin).await
+        command
+    }
+
+    pub(crate) async fn start_gateway(&self, arguments: &[&str]) -> Program {
+        self.start_role("gateway", self.gateway_command(arguments), self.admin).await
     }
 
     /// One more gateway, beside what is there.
