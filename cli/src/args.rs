@@ -1,5 +1,6 @@
 //! Every setting: a flag, a variable `SKEP_…`, a default, and a line that says what it is for.
 
+mod nats;
 mod swarm;
 mod values;
 mod worker;
@@ -7,12 +8,14 @@ mod worker;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use skep_bus::ServerUrls;
 use skep_protocol::{DefaultNamespace, Subjects};
 use skep_provider::DockerHost;
 use url::Url;
 
 use self::values::{at_least_one, bytes, default_namespace, duration, replicas, subjects};
 pub(crate) use self::{
+    nats::{NatsLoginArgs, NatsUrlArgs},
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
     worker::WorkerArgs,
 };
@@ -68,7 +71,7 @@ pub(crate) struct UpArgs {
     pub(crate) file: Option<PathBuf>,
     /// Use this running NATS server instead of starting one
     #[arg(long, env = "SKEP_NATS_URL")]
-    pub(crate) nats_url: Option<String>,
+    pub(crate) nats_url: Option<ServerUrls>,
     /// Where the NATS server that is started listens
     #[arg(long, env = "SKEP_NATS_LISTEN", default_value = "127.0.0.1:4222")]
     pub(crate) nats_listen: SocketAddr,
@@ -166,13 +169,6 @@ pub(crate) struct SwarmArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct NatsUrlArgs {
-    /// The NATS server, 2.12 or newer with JetStream
-    #[arg(long, env = "SKEP_NATS_URL", default_value = "nats://127.0.0.1:4222")]
-    pub(crate) nats_url: String,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct ListenArgs {
     /// The gateway listens here
     #[arg(long, env = "SKEP_LISTEN", default_value = "127.0.0.1:8080")]
@@ -184,6 +180,8 @@ pub(crate) struct ListenArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BusArgs {
+    #[command(flatten)]
+    pub(crate) login: NatsLoginArgs,
     /// The first word of every subject, stream and bucket; several skeps may share a server with different ones
     #[arg(long, env = "SKEP_SUBJECT_PREFIX", default_value = "skep", value_parser = subjects)]
     pub(crate) subject_prefix: Subjects,
@@ -281,6 +279,9 @@ pub(crate) struct ProviderArgs {
     /// The fwatchdog program; by default the one beside skep, or on PATH
     #[arg(long, env = "SKEP_WATCHDOG")]
     pub(crate) watchdog: Option<PathBuf>,
+    /// Run functions as root when skep itself is root: each of them can then do anything on this machine
+    #[arg(long, env = "SKEP_ALLOW_ROOT", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    pub(crate) allow_root: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use prometheus::Registry;
-use skep_bus::{Budget, Bus, BusConfig, Kept, Monitors};
+use skep_bus::{Budget, Bus, BusConfig, Kept};
 use skep_daemon::{Drain, HttpLimits, Readiness, ServeConfig, Tls};
 use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{Credentials, GatewayConfig};
@@ -22,8 +22,9 @@ use crate::{
     controller,
     failure::{Failure, Result, bad_setting},
     files::FileLimit,
+    nats::Nats,
     sockets,
-    up::surroundings::DataDir,
+    up::surroundings::{self, DataDir},
 };
 
 /// What every process has besides its roles: metrics, health, signals, files.
@@ -110,12 +111,13 @@ impl Process {
 }
 
 pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
+    let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let process = Process::new();
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let listener = sockets::bind("--listen", args.listen.listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect_to(&process, "gateway", &args.nats.nats_url, &args.bus).await?;
+        let bus = connect(&process, "gateway", nats, &args.bus).await?;
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
         let drain = Drain { linger: args.linger, grace: args.bus.grace };
         run_gateway(&process, &args.gateway, drain, bus, dispatch, listener).await
@@ -124,11 +126,12 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
 }
 
 pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
+    let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let process = Process::new();
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect_to(&process, "queue-worker", &args.nats.nats_url, &args.bus).await?;
+        let bus = connect(&process, "queue-worker", nats, &args.bus).await?;
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
         run_worker(&process, &args.worker, &args.bus, bus, dispatch).await
     });
@@ -136,15 +139,19 @@ pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
 }
 
 pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
-    let process = Process::new();
+    let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let data_dir = match args.provider_kind {
-        ProviderKind::Local => Some(DataDir::open(&args.provider.data_dir)?),
+        ProviderKind::Local => {
+            surroundings::require_no_root(&args.provider)?;
+            Some(DataDir::open(&args.provider.data_dir)?)
+        }
         ProviderKind::Swarm => None,
     };
+    let process = Process::new();
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect_to(&process, "controller", &args.nats.nats_url, &args.bus).await?;
+        let bus = connect(&process, "controller", nats, &args.bus).await?;
         let config = match &data_dir {
             Some(data_dir) => controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?,
             None => controller::swarm(&args.swarm, &args.calls, args.bus.grace),
@@ -175,20 +182,11 @@ async fn start_controller(process: &Process, config: ControllerConfig, bus: Bus)
     started.map(Some).map_err(Failure::internal)
 }
 
-/// Connects a process that has no NATS server of its own, and looks after the streams for as long as it runs.
-async fn connect_to(process: &Process, role: &str, url: &str, args: &BusArgs) -> Result<Bus> {
-    connect(process, role, url, args, Monitors::At(args.nats_monitor.clone())).await
-}
-
-pub(crate) async fn connect(
-    process: &Process,
-    role: &str,
-    url: &str,
-    args: &BusArgs,
-    monitors: Monitors,
-) -> Result<Bus> {
+/// Connects a process, and looks after the streams for as long as it runs.
+pub(crate) async fn connect(process: &Process, role: &str, nats: Nats, args: &BusArgs) -> Result<Bus> {
     let config = BusConfig {
-        url: url.to_owned(),
+        servers: nats.servers,
+        login: nats.login,
         subjects: args.subject_prefix.clone(),
         default_namespace: args.function_namespace.clone(),
         name: format!("skep {role}"),
@@ -201,7 +199,7 @@ pub(crate) async fn connect(
             bodies: args.body_bytes,
             large_body: args.large_body,
         },
-        monitors,
+        monitors: nats.monitors,
     };
     let bus = Bus::connect(&config).await.map_err(|error| match error {
         skep_bus::Error::Connect { .. } | skep_bus::Error::ServerTooOld { .. } | skep_bus::Error::Differs { .. } => {

@@ -33,7 +33,8 @@ pub(crate) async fn connect(site: &Site) -> Bus {
 
 pub(crate) async fn connect_with(site: &Site, letters: Budget) -> Bus {
     let config = BusConfig {
-        url: site.nats_url.clone(),
+        servers: site.nats_url.parse().unwrap(),
+        login: None,
         subjects: Subjects::default(),
         default_namespace: DefaultNamespace::default(),
         name: "test".to_owned(),

@@ -37,6 +37,7 @@ mod on_disk;
 mod on_swarm;
 mod outbox;
 mod outcomes;
+mod own_nats;
 mod password;
 mod prefer;
 mod refused;

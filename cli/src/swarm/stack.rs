@@ -9,6 +9,7 @@ use super::{
 use crate::{
     args::SwarmUpArgs,
     failure::{Failure, Result},
+    private::random_password,
 };
 
 const FILES: [(&str, &str); 5] = [
@@ -32,24 +33,17 @@ pub(crate) async fn missing_secrets() -> Result<Vec<&'static str>> {
 pub(crate) async fn create_secrets(missing: &[&str]) -> Result<Option<String>> {
     let mut new = None;
     for secret in missing {
-        let value = if *secret == "basic-auth-user" { USER.to_owned() } else { random_password()? };
+        let value = if *secret == "basic-auth-user" {
+            USER.to_owned()
+        } else {
+            random_password().map_err(Failure::internal)?
+        };
         docker_with_input(&["secret", "create", secret, "-"], &value).await.map_err(failed)?;
         if *secret == "basic-auth-password" {
             new = Some(value);
         }
     }
     Ok(new)
-}
-
-fn random_password() -> Result<String> {
-    use std::{fmt::Write, io::Read};
-    let mut bytes = [0; 16];
-    fs::File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes)).map_err(Failure::internal)?;
-    Ok(bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
 }
 
 /// Deploys the stack: what is new is created, what has changed is updated.

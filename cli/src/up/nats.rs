@@ -14,11 +14,17 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use skep_bus::Monitors;
+use skep_bus::{Monitors, ServerUrls};
+use skep_protocol::Subjects;
 use tokio::net::TcpListener;
 use tracing::{error, info};
 
-use crate::failure::{Failure, Result, bad_setting};
+use super::users::{self, Users};
+use crate::{
+    failure::{Failure, Result, bad_setting},
+    nats::Nats,
+    private,
+};
 
 const OLDEST: (u32, u32) = (2, 12);
 const START_AGAIN: Duration = Duration::from_secs(1);
@@ -61,6 +67,7 @@ pub(crate) fn log_file(data_dir: &Path) -> PathBuf {
 /// The thread matters: the kernel tells the child of its parent's death when the thread that started it ends.
 pub(crate) struct NatsServer {
     pub(crate) address: SocketAddr,
+    pub(crate) users: Users,
     /// Where it says which monitoring port it has chosen.
     pub(crate) monitors: Monitors,
     stopping: Arc<AtomicBool>,
@@ -70,23 +77,40 @@ pub(crate) struct NatsServer {
 
 impl NatsServer {
     /// Starts the server on an address that was found free.
-    pub(crate) async fn start(program: &Path, listen: SocketAddr, data_dir: &Path) -> Result<Self> {
+    pub(crate) async fn start(
+        program: &Path,
+        listen: SocketAddr,
+        data_dir: &Path,
+        subjects: &Subjects,
+    ) -> Result<Self> {
         let free = TcpListener::bind(listen).await;
         let free = free.map_err(|error| bad_setting("--nats-listen", format!("cannot listen on {listen}: {error}")))?;
         let address = free.local_addr().map_err(Failure::internal)?;
         drop(free);
         let configuration = data_dir.join("nats.conf");
-        std::fs::write(&configuration, [CONFIGURATION, MONITORING].concat())
-            .map_err(|error| bad_setting("--data-dir", format!("cannot write {}: {error}", configuration.display())))?;
+        let users = Users::prepare(data_dir)?;
+        let bad = |error| bad_setting("--data-dir", format!("cannot write {}: {error}", configuration.display()));
+        private::write_file(&configuration, &[CONFIGURATION, MONITORING, &users.settings(subjects)].concat())
+            .map_err(bad)?;
+        users::adopt_streams(&data_dir.join("nats")).map_err(bad)?;
         let command = Launch { program: program.to_owned(), address, data_dir: data_dir.to_owned(), configuration };
         let monitors = Monitors::PortsIn(command.ports());
         let mut server =
-            Self { address, monitors, stopping: Arc::default(), child: RunningChild::default(), thread: None };
+            Self { address, users, monitors, stopping: Arc::default(), child: RunningChild::default(), thread: None };
         let (stopping, child) = (Arc::clone(&server.stopping), server.child());
         let thread = std::thread::Builder::new().name("nats-server".to_owned());
         let thread = thread.spawn(move || keep_running(&command, &stopping, &child)).map_err(Failure::internal)?;
         server.thread = Some(thread);
         Ok(server)
+    }
+
+    /// How skep connects to it.
+    pub(crate) fn nats(&self) -> Nats {
+        Nats {
+            servers: ServerUrls::from(self.address),
+            login: Some(self.users.login()),
+            monitors: self.monitors.clone(),
+        }
     }
 
     /// The process of the server, whichever it is.
