@@ -2,6 +2,7 @@
 
 mod aliases;
 mod args;
+mod callbacks;
 mod client;
 mod controller;
 mod doctor;

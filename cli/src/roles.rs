@@ -9,7 +9,7 @@ use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{Credentials, GatewayConfig};
 use skep_protocol::RetryPolicy;
 use skep_provider::{Config as ControllerConfig, Controller};
-use skep_queue_worker::{SigningKeys, WorkerConfig};
+use skep_queue_worker::{CallbackRules, SigningKeys, WorkerConfig};
 use skep_threads::Threads;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -19,7 +19,7 @@ use crate::{
         BusArgs, CallArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderKind, QueueWorkerRole, WakeArgs,
         WorkerArgs,
     },
-    controller,
+    callbacks, controller,
     failure::{Failure, Result, bad_setting},
     files::FileLimit,
     nats::Nats,
@@ -117,7 +117,7 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let listener = sockets::bind("--listen", args.listen.listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect(&process, "gateway", nats, &args.bus).await?;
+        let bus = connect(&process, "gateway", &nats, &args.bus).await?;
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
         let drain = Drain { linger: args.linger, grace: args.bus.grace };
         run_gateway(&process, &args.gateway, drain, bus, dispatch, listener).await
@@ -129,11 +129,15 @@ pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
     let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let process = Process::new();
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
+    let admin_address = sockets::local_address(&admin)?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect(&process, "queue-worker", nats, &args.bus).await?;
+        let bus = connect(&process, "queue-worker", &nats, &args.bus).await?;
+        let own = [vec![admin_address], callbacks::addresses_of(&nats).await].concat();
+        let allow = args.worker.callback_allow.clone().unwrap_or_default();
+        let rules = CallbackRules { allow, local: Vec::new(), own };
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
-        run_worker(&process, &args.worker, &args.bus, bus, dispatch).await
+        run_worker(&process, &args.worker, rules, &args.bus, bus, dispatch).await
     });
     process.run_role(role).await
 }
@@ -151,7 +155,7 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect(&process, "controller", nats, &args.bus).await?;
+        let bus = connect(&process, "controller", &nats, &args.bus).await?;
         let config = match &data_dir {
             Some(data_dir) => controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?,
             None => controller::swarm(&args.swarm, &args.calls, args.bus.grace),
@@ -183,10 +187,10 @@ async fn start_controller(process: &Process, config: ControllerConfig, bus: Bus)
 }
 
 /// Connects a process, and looks after the streams for as long as it runs.
-pub(crate) async fn connect(process: &Process, role: &str, nats: Nats, args: &BusArgs) -> Result<Bus> {
+pub(crate) async fn connect(process: &Process, role: &str, nats: &Nats, args: &BusArgs) -> Result<Bus> {
     let config = BusConfig {
-        servers: nats.servers,
-        login: nats.login,
+        servers: nats.servers.clone(),
+        login: nats.login.clone(),
         subjects: args.subject_prefix.clone(),
         default_namespace: args.function_namespace.clone(),
         name: format!("skep {role}"),
@@ -199,7 +203,7 @@ pub(crate) async fn connect(process: &Process, role: &str, nats: Nats, args: &Bu
             bodies: args.body_bytes,
             large_body: args.large_body,
         },
-        monitors: nats.monitors,
+        monitors: nats.monitors.clone(),
     };
     let bus = Bus::connect(&config).await.map_err(|error| match error {
         skep_bus::Error::Connect { .. } | skep_bus::Error::ServerTooOld { .. } | skep_bus::Error::Differs { .. } => {
@@ -257,6 +261,7 @@ pub(crate) async fn run_gateway(
 pub(crate) async fn run_worker(
     process: &Process,
     args: &WorkerArgs,
+    callback_rules: CallbackRules,
     bus_args: &BusArgs,
     bus: Bus,
     dispatch: Dispatch,
@@ -269,7 +274,7 @@ pub(crate) async fn run_worker(
         callback_max_age: args.callback_max_age,
         result_limit: args.async_result_limit,
         callback_timeout: args.callback_timeout,
-        callback_allow: args.callback_allow.clone().unwrap_or_default(),
+        callback_rules,
         callback_subjects: args.callback_subjects.clone(),
         callback_keys: signing_keys(args)?,
         keep_records: bus_args.result_ttl,

@@ -70,6 +70,8 @@ pub(crate) enum Error {
     Ended(#[source] tokio::task::JoinError),
     #[error("invalid credentials")]
     Unauthorized,
+    #[error("no callback is taken here: skep://NAME calls a function")]
+    IsCallback,
     #[error("route not found")]
     RouteNotFound,
     #[error("method is not allowed here")]
@@ -118,6 +120,7 @@ impl Error {
             Self::AuditUnderWay => (StatusCode::SERVICE_UNAVAILABLE, "audit_under_way"),
             Self::Ended(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::IsCallback => (StatusCode::FORBIDDEN, "callback_refused"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "not_allowed"),
             Self::AnswerTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "answer_too_large"),

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use axum::{
-    Router, middleware,
+    Router,
+    extract::Request,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
     routing::{MethodRouter, any},
 };
 use prometheus::Registry;
+use skep_protocol::headers;
 
 use crate::{
     Error, alert,
@@ -30,6 +34,7 @@ pub(crate) fn router(
     let closed = closed().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
     let asynchronous = in_our_words(async_function::router(auth.as_ref()));
     let counted = auth::protect(in_our_words(closed), auth)
+        .layer(middleware::from_fn(refuse_callbacks))
         .merge(asynchronous)
         .layer(middleware::from_fn_with_state(http_metrics, metrics::count));
     let open = root::router().merge(platform::open_router(own_port_metrics));
@@ -67,6 +72,16 @@ fn closed() -> Routes {
 /// A wrong verb is refused as everything else is. It must come before a layer, or the refusal would pass it by.
 fn in_our_words<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router.method_not_allowed_fallback(async || Error::MethodNotAllowed)
+}
+
+/// A caller chooses where a callback goes, and often what it says, so it must not act as somebody who administers skep.
+///
+/// Every callback of skep has this header, and nobody who comes by himself has a reason for it.
+async fn refuse_callbacks(request: Request, next: Next) -> Response {
+    if request.headers().contains_key(headers::FUNCTION_STATUS) {
+        return Error::IsCallback.into_response();
+    }
+    next.run(request).await
 }
 
 async fn route_not_found() -> Error {

@@ -9,6 +9,7 @@ mod broken_off;
 mod broker_away;
 mod budgets;
 mod bus;
+mod callback_guard;
 mod callbacks;
 mod calls;
 mod cancel;

@@ -8,7 +8,7 @@ mod report;
 pub(crate) mod surroundings;
 mod users;
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use futures_util::StreamExt;
 use skep_bus::Bus;
@@ -19,12 +19,13 @@ use skep_provider::{
     Controller,
     stack::{self, Outcome, Stack},
 };
-use skep_queue_worker::Allowance;
+use skep_queue_worker::CallbackRules;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    args::{UpArgs, WorkerArgs},
+    args::UpArgs,
+    callbacks::{self, Loopback},
     controller,
     failure::{Failure, Result, bad_setting},
     nats::Nats,
@@ -80,9 +81,20 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
     ended
 }
 
-/// On one machine the receivers of callbacks are usually there too.
-fn callback_allow(args: &UpArgs) -> Vec<Allowance> {
-    args.worker.callback_allow.clone().unwrap_or_else(|| vec![Allowance::loopback()])
+/// Where callbacks may go, and what people are told of it.
+fn callback_rules(
+    args: &UpArgs,
+    listeners: [SocketAddr; 2],
+    nats: Vec<SocketAddr>,
+) -> Result<(CallbackRules, &'static str)> {
+    let own = [listeners.to_vec(), nats].concat();
+    if let Some(allow) = args.worker.callback_allow.clone() {
+        let rules = CallbackRules { allow, local: Vec::new(), own };
+        return Ok((rules, "public addresses and what --callback-allow permits"));
+    }
+    let has_password = roles::credentials(&args.gateway)?.is_some();
+    let loopback = Loopback::of(&own, args.nats_url.is_none(), has_password);
+    Ok((loopback.rules(own), loopback.told()))
 }
 
 /// Reads the stack file and checks its functions, before anything is started.
@@ -110,7 +122,7 @@ async fn run_roles(
     sockets: Sockets,
 ) -> Result<()> {
     let addresses = (sockets::local_address(&sockets.gateway)?, sockets::local_address(&sockets.admin)?);
-    let bus = roles::connect(process, "up", sockets.nats, &args.bus).await;
+    let bus = roles::connect(process, "up", &sockets.nats, &args.bus).await;
     let bus = bus.map_err(|failure| match &args.nats_url {
         Some(_) => failure,
         None => bad_setting(
@@ -129,12 +141,9 @@ async fn run_roles(
     // There is no other gateway that callers could go to meanwhile.
     let drain = Drain { linger: Duration::ZERO, grace: args.bus.grace };
     let gateway = roles::run_gateway(process, &args.gateway, drain, bus.clone(), dispatch.clone(), sockets.gateway);
-    let worker_args = WorkerArgs { callback_allow: Some(callback_allow(args)), ..args.worker.clone() };
-    let worker = roles::run_worker(process, &worker_args, &args.bus, bus.clone(), dispatch.clone());
-    let callbacks = match &args.worker.callback_allow {
-        None => "public addresses and this machine (--callback-allow permits others)",
-        Some(_) => "public addresses and what --callback-allow permits",
-    };
+    let nats_addresses = callbacks::addresses_of(&sockets.nats).await;
+    let (rules, callbacks) = callback_rules(args, [addresses.0, addresses.1], nats_addresses)?;
+    let worker = roles::run_worker(process, &args.worker, rules, &args.bus, bus.clone(), dispatch.clone());
     let scheme = if args.gateway.tls_cert.is_some() { "https" } else { "http" };
     let doors = Doors {
         gateway: format!("{scheme}://{}", addresses.0),
