@@ -82,6 +82,24 @@ async fn another_user_of_the_machine_neither_deploys_nor_reads_the_passwords() {
 }
 
 #[tokio::test]
+async fn its_server_listens_at_one_port_only() {
+    let platform = Platform::start([Function::cat()]).await;
+    let server = platform.site.processes().into_iter().find(|process| process.is("nats-server")).unwrap();
+    let sockets = fs::read_dir(format!("/proc/{}/fd", server.id)).unwrap().filter_map(|fd| {
+        let target = fs::read_link(fd.unwrap().path()).ok()?;
+        Some(target.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned())
+    });
+    let sockets: Vec<String> = sockets.collect();
+    let tables = ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default());
+    let listening = tables.iter().flat_map(|table| table.lines()).filter(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // The state of a listener, and its inode.
+        fields.get(3) == Some(&"0A") && fields.get(9).is_some_and(|inode| sockets.iter().any(|socket| socket == inode))
+    });
+    assert_eq!(listening.count(), 1);
+}
+
+#[tokio::test]
 async fn a_publisher_gives_work_and_reaches_nothing_else_and_keeps_its_password() {
     let mut platform = Platform::start([Function::counted()]).await;
     let shop = publisher(&platform.site).await;
