@@ -8,8 +8,11 @@ NATS_SERVER = $$(sh scripts/nats-server.sh)
 
 .PHONY: run build static pgo images test test-browser test-disk test-swarm test-images storm powercut lint bench bench-compare fuzz clean
 
+# Root is usual in a container, where functions may be root too; elsewhere run it as another user.
 run: build
-	@nats=$(NATS_SERVER) && exec target/release/skep up -f stack.yml --nats-server "$$nats"
+	@nats=$(NATS_SERVER) && root= && if [ "$$(id -u)" = 0 ]; then \
+		root=--allow-root && echo "You are root, so functions run as root too: skep up --allow-root" >&2; \
+	fi && exec target/release/skep up -f stack.yml --nats-server "$$nats" $$root
 
 build:
 	$(CARGO) build --release --locked -p skep-cli -p skep-watchdog

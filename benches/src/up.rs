@@ -30,6 +30,7 @@ impl Up {
         let folder = bench.new_folder("up")?;
         let stack = folder.join("stack.yml");
         std::fs::write(&stack, STACK)?;
+        let data = folder.join("data");
         let (gateway, admin) = (free_address()?, free_address()?);
         let (listen, admin_listen) = (gateway.to_string(), admin.to_string());
         let launch = Launch {
@@ -40,7 +41,8 @@ impl Up {
                 "--file".as_ref(),
                 stack.as_ref(),
                 "--data-dir".as_ref(),
-                folder.as_ref(),
+                data.as_ref(),
+                "--allow-root".as_ref(),
                 "--nats-server".as_ref(),
                 bench.programs.nats_server.as_ref(),
                 "--nats-listen".as_ref(),

@@ -1,6 +1,7 @@
 //! Every setting: a flag, a variable `SKEP_…`, a default, and a line that says what it is for.
 
 mod gateway;
+mod nats;
 mod swarm;
 mod values;
 mod worker;
@@ -8,6 +9,7 @@ mod worker;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use skep_bus::ServerUrls;
 use skep_protocol::{DefaultNamespace, Subjects};
 use skep_provider::DockerHost;
 use url::Url;
@@ -15,6 +17,7 @@ use url::Url;
 use self::values::{at_least_one, bytes, default_namespace, duration, replicas, subjects};
 pub(crate) use self::{
     gateway::{GatewayArgs, ListenArgs},
+    nats::{NatsLoginArgs, NatsUrlArgs},
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
     worker::WorkerArgs,
 };
@@ -70,7 +73,7 @@ pub(crate) struct UpArgs {
     pub(crate) file: Option<PathBuf>,
     /// Use this running NATS server instead of starting one
     #[arg(long, env = "SKEP_NATS_URL")]
-    pub(crate) nats_url: Option<String>,
+    pub(crate) nats_url: Option<ServerUrls>,
     /// Where the NATS server that is started listens
     #[arg(long, env = "SKEP_NATS_LISTEN", default_value = "127.0.0.1:4222")]
     pub(crate) nats_listen: SocketAddr,
@@ -167,15 +170,10 @@ pub(crate) struct SwarmArgs {
     pub(crate) function_network: Option<String>,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct NatsUrlArgs {
-    /// The NATS server, 2.12 or newer with JetStream
-    #[arg(long, env = "SKEP_NATS_URL", default_value = "nats://127.0.0.1:4222")]
-    pub(crate) nats_url: String,
-}
-
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BusArgs {
+    #[command(flatten)]
+    pub(crate) login: NatsLoginArgs,
     /// The first word of every subject, stream and bucket; several skeps may share a server with different ones
     #[arg(long, env = "SKEP_SUBJECT_PREFIX", default_value = "skep", value_parser = subjects)]
     pub(crate) subject_prefix: Subjects,
@@ -245,6 +243,9 @@ pub(crate) struct ProviderArgs {
     /// The fwatchdog program; by default the one beside skep, or on PATH
     #[arg(long, env = "SKEP_WATCHDOG")]
     pub(crate) watchdog: Option<PathBuf>,
+    /// Run functions as root when skep itself is root: each of them can then do anything on this machine
+    #[arg(long, env = "SKEP_ALLOW_ROOT", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
+    pub(crate) allow_root: bool,
 }
 
 #[derive(Debug, Args)]

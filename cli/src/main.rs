@@ -2,6 +2,7 @@
 
 mod aliases;
 mod args;
+mod callbacks;
 mod client;
 mod controller;
 mod doctor;
@@ -9,7 +10,9 @@ mod failure;
 mod files;
 mod guard;
 mod healthcheck;
+mod nats;
 mod output;
+mod private;
 mod roles;
 mod sockets;
 mod swarm;

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use prometheus::Registry;
-use skep_bus::{Budget, Bus, BusConfig, Kept, Monitors};
+use skep_bus::{Budget, Bus, BusConfig, Kept};
 use skep_daemon::{Drain, HttpLimits, Readiness, ServeConfig, Tls};
 use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{Credentials, GatewayConfig, Listeners};
 use skep_protocol::RetryPolicy;
 use skep_provider::{Config as ControllerConfig, Controller};
-use skep_queue_worker::{SigningKeys, WorkerConfig};
+use skep_queue_worker::{CallbackRules, SigningKeys, WorkerConfig};
 use skep_threads::Threads;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -19,11 +19,12 @@ use crate::{
         BusArgs, CallArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderKind, QueueWorkerRole, WakeArgs,
         WorkerArgs,
     },
-    controller,
+    callbacks, controller,
     failure::{Failure, Result, bad_setting},
     files::FileLimit,
+    nats::Nats,
     sockets,
-    up::surroundings::DataDir,
+    up::surroundings::{self, DataDir},
 };
 
 /// What every process has besides its roles: metrics, health, signals, files.
@@ -110,12 +111,13 @@ impl Process {
 }
 
 pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
+    let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let process = Process::new();
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let listeners = sockets::doors(&args.listen, credentials(&args.gateway)?.is_some()).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect_to(&process, "gateway", &args.nats.nats_url, &args.bus).await?;
+        let bus = connect(&process, "gateway", &nats, &args.bus).await?;
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
         let drain = Drain { linger: args.linger, grace: args.bus.grace };
         run_gateway(&process, &args.gateway, drain, bus, dispatch, listeners).await
@@ -124,27 +126,36 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
 }
 
 pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
+    let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let process = Process::new();
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
+    let admin_address = sockets::local_address(&admin)?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect_to(&process, "queue-worker", &args.nats.nats_url, &args.bus).await?;
+        let bus = connect(&process, "queue-worker", &nats, &args.bus).await?;
+        let own = [vec![admin_address], callbacks::addresses_of(&nats).await].concat();
+        let allow = args.worker.callback_allow.clone().unwrap_or_default();
+        let rules = CallbackRules { allow, local: Vec::new(), own };
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
-        run_worker(&process, &args.worker, &args.bus, bus, dispatch).await
+        run_worker(&process, &args.worker, rules, &args.bus, bus, dispatch).await
     });
     process.run_role(role).await
 }
 
 pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
-    let process = Process::new();
+    let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let data_dir = match args.provider_kind {
-        ProviderKind::Local => Some(DataDir::open(&args.provider.data_dir)?),
+        ProviderKind::Local => {
+            surroundings::require_no_root(&args.provider)?;
+            Some(DataDir::open(&args.provider.data_dir)?)
+        }
         ProviderKind::Swarm => None,
     };
+    let process = Process::new();
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect_to(&process, "controller", &args.nats.nats_url, &args.bus).await?;
+        let bus = connect(&process, "controller", &nats, &args.bus).await?;
         let config = match &data_dir {
             Some(data_dir) => controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?,
             None => controller::swarm(&args.swarm, &args.calls, args.bus.grace),
@@ -175,20 +186,11 @@ async fn start_controller(process: &Process, config: ControllerConfig, bus: Bus)
     started.map(Some).map_err(Failure::internal)
 }
 
-/// Connects a process that has no NATS server of its own, and looks after the streams for as long as it runs.
-async fn connect_to(process: &Process, role: &str, url: &str, args: &BusArgs) -> Result<Bus> {
-    connect(process, role, url, args, Monitors::At(args.nats_monitor.clone())).await
-}
-
-pub(crate) async fn connect(
-    process: &Process,
-    role: &str,
-    url: &str,
-    args: &BusArgs,
-    monitors: Monitors,
-) -> Result<Bus> {
+/// Connects a process, and looks after the streams for as long as it runs.
+pub(crate) async fn connect(process: &Process, role: &str, nats: &Nats, args: &BusArgs) -> Result<Bus> {
     let config = BusConfig {
-        url: url.to_owned(),
+        servers: nats.servers.clone(),
+        login: nats.login.clone(),
         subjects: args.subject_prefix.clone(),
         default_namespace: args.function_namespace.clone(),
         name: format!("skep {role}"),
@@ -201,7 +203,7 @@ pub(crate) async fn connect(
             bodies: args.body_bytes,
             large_body: args.large_body,
         },
-        monitors,
+        monitors: nats.monitors.clone(),
     };
     let bus = Bus::connect(&config).await.map_err(|error| match error {
         skep_bus::Error::Connect { .. } | skep_bus::Error::ServerTooOld { .. } | skep_bus::Error::Differs { .. } => {
@@ -263,6 +265,7 @@ pub(crate) async fn run_gateway(
 pub(crate) async fn run_worker(
     process: &Process,
     args: &WorkerArgs,
+    callback_rules: CallbackRules,
     bus_args: &BusArgs,
     bus: Bus,
     dispatch: Dispatch,
@@ -275,7 +278,7 @@ pub(crate) async fn run_worker(
         callback_max_age: args.callback_max_age,
         result_limit: args.async_result_limit,
         callback_timeout: args.callback_timeout,
-        callback_allow: args.callback_allow.clone().unwrap_or_default(),
+        callback_rules,
         callback_subjects: args.callback_subjects.clone(),
         callback_keys: signing_keys(args)?,
         keep_records: bus_args.result_ttl,

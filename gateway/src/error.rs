@@ -82,6 +82,8 @@ pub(crate) enum Error {
         "host {0:?} is not allowed here: use localhost or the address that the gateway listens on, or name it with --allowed-hosts (SKEP_ALLOWED_HOSTS)"
     )]
     HostNotAllowed(String),
+    #[error("no callback is taken here: skep://NAME calls a function")]
+    IsCallback,
     #[error("route not found")]
     RouteNotFound,
     #[error("method is not allowed here")]
@@ -133,6 +135,7 @@ impl Error {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
             Self::HostNotAllowed(_) => (StatusCode::FORBIDDEN, "host_not_allowed"),
+            Self::IsCallback => (StatusCode::FORBIDDEN, "callback_refused"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "not_allowed"),
             Self::AnswerTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "answer_too_large"),

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    middleware::{self, map_response},
+    extract::Request,
+    middleware::{self, Next, map_response},
+    response::{IntoResponse, Response},
     routing::{MethodRouter, any},
 };
 use prometheus::Registry;
+use skep_protocol::headers;
 
 use crate::{
     Error, alert,
@@ -54,7 +57,8 @@ impl Assembly<'_> {
 
     fn admin_api(&self) -> Router<Arc<App>> {
         let closed = closed().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
-        self.guard.protect(auth::protect(in_our_words(closed), self.auth.clone()))
+        let closed = auth::protect(in_our_words(closed), self.auth.clone());
+        self.guard.protect(closed.layer(middleware::from_fn(refuse_callbacks)))
     }
 
     fn cancels(&self) -> Router<Arc<App>> {
@@ -102,6 +106,16 @@ fn closed() -> Routes {
 /// A wrong verb is refused as everything else is. It must come before a layer, or the refusal would pass it by.
 fn in_our_words<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router.method_not_allowed_fallback(async || Error::MethodNotAllowed)
+}
+
+/// A caller chooses where a callback goes, and often what it says, so it must not act as somebody who administers skep.
+///
+/// Every callback of skep has this header, and nobody who comes by himself has a reason for it.
+async fn refuse_callbacks(request: Request, next: Next) -> Response {
+    if request.headers().contains_key(headers::FUNCTION_STATUS) {
+        return Error::IsCallback.into_response();
+    }
+    next.run(request).await
 }
 
 async fn route_not_found() -> Error {

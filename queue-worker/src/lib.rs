@@ -31,7 +31,7 @@ use tracing::{info, warn};
 
 use crate::{backlog::Backlogs, callback::Callbacks, cancellation::Cancellations, metrics::Metrics, slots::Slots};
 
-pub use crate::callback::{Allowance, AllowanceError, SigningKeys, SubjectPattern, SubjectPatternError};
+pub use crate::callback::{Allowance, AllowanceError, CallbackRules, SigningKeys, SubjectPattern, SubjectPatternError};
 
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
@@ -49,8 +49,7 @@ pub struct WorkerConfig {
     pub callback_max_age: Duration,
     /// How long one callback request may take.
     pub callback_timeout: Duration,
-    /// Where callbacks may go beside public addresses.
-    pub callback_allow: Vec<Allowance>,
+    pub callback_rules: CallbackRules,
     /// Subjects that callbacks may be published to.
     pub callback_subjects: Vec<SubjectPattern>,
     /// What callbacks are signed with, if they are.
@@ -92,7 +91,7 @@ pub async fn run(
         running: RunningCalls::new(bus.clone()),
         cancellations: Cancellations::default(),
         metrics: Metrics::register(metrics)?,
-        callbacks: Callbacks::new(&config)?,
+        callbacks: Callbacks::new(&config, dispatch.registry())?,
         config,
         bus,
         dispatch,

@@ -16,7 +16,9 @@ async fn start() -> Roles {
     let configuration = configuration.replace("$SKEP_NATS_PASSWORD", "ours").replace("$SHOP_NATS_PASSWORD", "theirs");
     site.nats_configuration = site.path("nats.conf");
     fs::write(&site.nats_configuration, configuration).unwrap();
-    site.nats_url = format!("nats://skep:ours@{}", site.nats);
+    let user = site.path("skep-user");
+    fs::write(&user, "skep:ours\n").unwrap();
+    site.bus_arguments.extend(["--nats-user-password-file".to_owned(), user.to_str().unwrap().to_owned()]);
     Roles::<Program>::start_at(site).await
 }
 

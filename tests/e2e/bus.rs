@@ -33,7 +33,8 @@ pub(crate) async fn connect(site: &Site) -> Bus {
 
 pub(crate) async fn connect_with(site: &Site, letters: Budget) -> Bus {
     let config = BusConfig {
-        url: site.nats_url.clone(),
+        servers: site.nats_url.parse().unwrap(),
+        login: None,
         subjects: Subjects::default(),
         default_namespace: DefaultNamespace::default(),
         name: "test".to_owned(),
@@ -225,6 +226,33 @@ async fn the_registry_is_read_whole_empty_or_not() {
     assert!(
         matches!(change, RegistryEvent::Put { name, revision: seen, .. } if name.as_str() == "d" && seen == revision)
     );
+}
+
+#[tokio::test]
+async fn a_function_that_is_written_while_the_registry_is_listed_is_in_the_list() {
+    const FUNCTIONS: usize = 30;
+    let (_site, _server, bus) = start().await;
+    let lease = bus.take_lease("one", &CancellationToken::new()).await.unwrap();
+    let names: Vec<FunctionName> = (0..FUNCTIONS).map(|number| format!("f{number}").parse().unwrap()).collect();
+    for name in &names {
+        lease.put_function(name, &function_record(name.as_str())).await.unwrap();
+    }
+    let writing = async {
+        for name in names.iter().cycle() {
+            lease.put_function(name, &function_record(name.as_str())).await.unwrap();
+        }
+    };
+    let listing = async {
+        for _ in 0..50 {
+            let found: Vec<FunctionName> = bus.functions().await.unwrap().into_iter().map(|(name, _)| name).collect();
+            let missed: Vec<_> = names.iter().filter(|name| !found.contains(name)).collect();
+            assert!(missed.is_empty(), "{missed:?}");
+        }
+    };
+    tokio::select! {
+        () = writing => {}
+        () = listing => {}
+    }
 }
 
 #[tokio::test]

@@ -8,11 +8,10 @@ use async_nats::{
 };
 use skep_protocol::{FunctionName, lane_of};
 
-use crate::harness::{DEADLINE, Function, Platform, Receiver, Roles, Site, wait_for, wait_until};
+use crate::harness::{Function, Platform, Receiver, Roles, Site, wait_for, wait_until};
 
 pub(crate) async fn client(site: &Site) -> async_nats::Client {
-    let servers: Vec<&str> = site.nats_url.split(',').collect();
-    async_nats::ConnectOptions::new().request_timeout(Some(DEADLINE)).connect(servers).await.unwrap()
+    site.nats_client().await
 }
 
 /// A stream of the platform, looked at from outside.

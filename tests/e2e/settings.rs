@@ -111,6 +111,9 @@ async fn other_settings_that_cannot_be_are_named() {
     check(&site, &["--watchdog", &missing], "--watchdog").await;
     let said = check(&site, &["--basic-auth", "--secret-mount-path", &missing], "--secret-mount-path").await;
     assert!(said.contains("basic-auth-user"), "{said}");
+    check(&site, &["--nats-url", &nowhere, "--nats-user-password-file", &missing], "--nats-user-password-file").await;
+    check(&site, &["--nats-url", &nowhere, "--nats-creds-file", &missing], "--nats-creds-file").await;
+    check(&site, &["--nats-user-password-file", &missing], "needs --nats-url").await;
     let no_key = site.path("no-key");
     fs::write(&no_key, "secret\n").unwrap();
     let said = check(&site, &["--callback-key-file", no_key.to_str().unwrap()], "--callback-key-file").await;
@@ -124,6 +127,8 @@ async fn other_settings_that_cannot_be_are_named() {
         ("--concurrency-per-replica", "0"),
         ("--callback-allow", "10.0.0.0/99"),
         ("--callback-subjects", "a..b"),
+        ("--nats-url", "nonsense://x"),
+        ("--nats-url", "nats://a,,nats://b"),
         ("--async-body-limit", "0"),
         ("--no-such-flag", "1"),
     ] {

@@ -65,7 +65,7 @@ impl Api {
         }
         let code = response.headers().get("x-skep-error").and_then(|code| code.to_str().ok()).map(str::to_owned);
         let text = response.text().await.unwrap_or_default();
-        let reason = super::table::harmless(text.lines().next().unwrap_or_default());
+        let reason = crate::output::harmless(text.lines().next().unwrap_or_default());
         let Some(code) = code else {
             return Err(self.stranger(&format!("it answers {status} without X-Skep-Error")));
         };

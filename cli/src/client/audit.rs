@@ -42,7 +42,7 @@ async fn report(api: &Api) -> Result<AuditReport> {
         match serde_json::from_slice(&line).map_err(|error| api.stranger(&error.to_string()))? {
             AuditLine::Progress(progress) => is_shown |= show(progress),
             AuditLine::Report(report) => break Ok(report),
-            AuditLine::Error(error) => break Err(anyhow!("the audit was broken off: {}", table::harmless(&error))),
+            AuditLine::Error(error) => break Err(anyhow!("the audit was broken off: {}", output::harmless(&error))),
         }
     };
     if is_shown {

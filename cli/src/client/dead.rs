@@ -78,7 +78,7 @@ async fn show(args: DeadShowArgs) -> Result<()> {
     ]);
     if let Some(request) = request {
         for end in request.history.iter().rev().skip(1) {
-            output::line(format_args!("before    {}  {}", table::at(end.dead_at), table::harmless(&end.reason)));
+            output::line(format_args!("before    {}  {}", table::at(end.dead_at), output::harmless(&end.reason)));
         }
         output::line("\nHeaders");
         table::print_facts(request.headers);
@@ -86,9 +86,9 @@ async fn show(args: DeadShowArgs) -> Result<()> {
     let bytes = large_body.unwrap_or_else(|| STANDARD.decode(&body).map_or(0, |bytes| bytes.len() as u64));
     output::line(format_args!("\nBody, {bytes} bytes"));
     let untold = if large_body.is_some() { "(too large to be shown)" } else { "(no text; --json has it in base64)" };
-    output::line(text.map_or_else(|| untold.to_owned(), |text| table::harmless(&text)));
+    output::line(text.map_or_else(|| untold.to_owned(), |text| output::harmless(&text)));
     if let Some(answer) = last_answer {
-        output::line(format_args!("\nLast answer\n{}", table::harmless(&answer)));
+        output::line(format_args!("\nLast answer\n{}", output::harmless(&answer)));
     }
     Ok(())
 }
@@ -152,7 +152,7 @@ fn report(api: &Api, done: &DeadDone, what: &str) -> Result<()> {
     } else {
         output::line(format_args!("{} {what}", done.done));
         for refused in &done.refused {
-            output::line(format_args!("refused: {}: {}", refused.call_id, table::harmless(&refused.reason)));
+            output::line(format_args!("refused: {}: {}", refused.call_id, output::harmless(&refused.reason)));
         }
     }
     if done.refused.is_empty() {

@@ -47,6 +47,6 @@ fn print(data: &[u8], as_json: bool) -> Option<CallEvent> {
     let whose = serde_json::from_slice::<CallNews>(data).map(|news| format!("{}  {}  ", news.call_id, news.function));
     let step =
         format!("{}  {}{:11}  {}", table::at(event.at), whose.unwrap_or_default(), event.event.as_str(), more(&event));
-    output::line(table::harmless(step.trim_end()));
+    output::line(output::harmless(step.trim_end()));
     Some(event)
 }

@@ -6,11 +6,12 @@ mod health;
 pub(crate) mod nats;
 mod report;
 pub(crate) mod surroundings;
+mod users;
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use futures_util::StreamExt;
-use skep_bus::{Bus, Monitors};
+use skep_bus::Bus;
 use skep_daemon::Drain;
 use skep_dispatch::{Dispatch, Registry};
 use skep_gateway::Listeners;
@@ -19,14 +20,16 @@ use skep_provider::{
     Controller,
     stack::{self, Outcome, Stack},
 };
-use skep_queue_worker::Allowance;
+use skep_queue_worker::CallbackRules;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    args::{UpArgs, WorkerArgs},
+    args::UpArgs,
+    callbacks::{self, Loopback},
     controller,
     failure::{Failure, Result, bad_setting},
+    nats::Nats,
     output,
     roles::{self, Process},
     sockets,
@@ -38,8 +41,13 @@ const FUNCTIONS_WITHIN: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(args: UpArgs) -> Result<()> {
     let stack = args.file.as_deref().map(|file| read_stack(file, &args.bus.function_namespace)).transpose()?;
-    if args.nats_url.is_none() {
-        nats::check_version(&args.nats_server)?;
+    surroundings::require_no_root(&args.provider)?;
+    match (&args.nats_url, args.bus.login.given()) {
+        (Some(_), _) => {}
+        (None, None) => nats::check_version(&args.nats_server)?,
+        (None, Some(flag)) => {
+            return Err(bad_setting(flag, "needs --nats-url; a server that skep starts has its own users"));
+        }
     }
     surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
     let has_credentials = roles::credentials(&args.gateway)?.is_some();
@@ -48,23 +56,25 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
     let listeners = sockets::doors(&args.listen, has_credentials).await?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let data_dir = DataDir::open(&args.provider.data_dir)?;
-    let mut server = match &args.nats_url {
-        Some(_) => None,
-        None => Some(NatsServer::start(&args.nats_server, args.nats_listen, &data_dir.path).await?),
-    };
-    let (url, monitors) = match (&args.nats_url, &server) {
-        (Some(url), _) => (url.clone(), Monitors::At(args.bus.nats_monitor.clone())),
-        (None, Some(server)) => (format!("nats://{}", server.address), server.monitors.clone()),
-        (None, None) => return Err(Failure::setting("there is no NATS server")),
+    let (mut server, nats) = match &args.nats_url {
+        Some(servers) => (None, Nats::given(servers, &args.bus)?),
+        None => {
+            let (program, listen) = (&args.nats_server, args.nats_listen);
+            let server = NatsServer::start(program, listen, &data_dir.path, &args.bus.subject_prefix).await?;
+            let nats = server.nats();
+            (Some(server), nats)
+        }
     };
     let process = Process::new();
     if let Some(server) = &server {
-        let watch = health::watch(monitors.clone(), server.child(), data_dir.path.clone());
+        let watch = health::watch(server.system.clone(), server.child(), data_dir.path.clone());
         let ending = process.ending.clone();
         process.tasks.spawn(async move { ending.run_until_cancelled(watch).await });
     }
-    let nats = Nats { url: &url, monitors };
-    let ended = Box::pin(run_roles(&args, &process, stack, &data_dir, nats, listeners, admin)).await;
+    let publisher = server.as_ref().map(|server| server.users.publisher.file.as_path());
+    let nats_told = report::nats(&nats.servers, publisher);
+    let sockets = Sockets { gateway: listeners, admin, nats, nats_told };
+    let ended = Box::pin(run_roles(&args, &process, stack, &data_dir, sockets)).await;
     process.end().await;
     if let Some(server) = &mut server {
         server.stop();
@@ -72,9 +82,20 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
     ended
 }
 
-/// On one machine the receivers of callbacks are usually there too.
-fn callback_allow(args: &UpArgs) -> Vec<Allowance> {
-    args.worker.callback_allow.clone().unwrap_or_else(|| vec![Allowance::loopback()])
+/// Where callbacks may go, and what people are told of it.
+fn callback_rules(
+    args: &UpArgs,
+    listeners: Vec<SocketAddr>,
+    nats: Vec<SocketAddr>,
+) -> Result<(CallbackRules, &'static str)> {
+    let own = [listeners, nats].concat();
+    if let Some(allow) = args.worker.callback_allow.clone() {
+        let rules = CallbackRules { allow, local: Vec::new(), own };
+        return Ok((rules, "public addresses and what --callback-allow permits"));
+    }
+    let has_password = roles::credentials(&args.gateway)?.is_some();
+    let loopback = Loopback::of(&own, args.nats_url.is_none(), has_password);
+    Ok((loopback.rules(own), loopback.told()))
 }
 
 /// Reads the stack file and checks its functions, before anything is started.
@@ -86,10 +107,12 @@ fn read_stack(file: &Path, namespace: &DefaultNamespace) -> Result<Stack> {
     Ok(stack)
 }
 
-/// The NATS server that is used, one's own or not.
-struct Nats<'up> {
-    url: &'up str,
-    monitors: Monitors,
+/// What everything is reached by: the listeners, and the NATS server, one's own or not.
+struct Sockets {
+    gateway: Listeners,
+    admin: TcpListener,
+    nats: Nats,
+    nats_told: String,
 }
 
 async fn run_roles(
@@ -97,16 +120,12 @@ async fn run_roles(
     process: &Process,
     stack: Option<Stack>,
     data_dir: &DataDir,
-    nats: Nats<'_>,
-    listeners: Listeners,
-    admin: TcpListener,
+    sockets: Sockets,
 ) -> Result<()> {
-    let scheme = if args.gateway.tls_cert.is_some() { "https" } else { "http" };
-    let url = |listener: &TcpListener| sockets::local_address(listener).map(|address| format!("{scheme}://{address}"));
-    let gateway_url = url(&listeners.public)?;
-    let admin_api_url = listeners.admin_api.as_ref().map(url).transpose()?;
-    let admin_address = sockets::local_address(&admin)?;
-    let bus = roles::connect(process, "up", nats.url, &args.bus, nats.monitors).await;
+    let gateway_address = sockets::local_address(&sockets.gateway.public)?;
+    let admin_api_address = sockets.gateway.admin_api.as_ref().map(sockets::local_address).transpose()?;
+    let admin_address = sockets::local_address(&sockets.admin)?;
+    let bus = roles::connect(process, "up", &sockets.nats, &args.bus).await;
     let bus = bus.map_err(|failure| match &args.nats_url {
         Some(_) => failure,
         None => bad_setting(
@@ -114,7 +133,7 @@ async fn run_roles(
             format!("it does not answer; see {}", nats::log_file(&data_dir.path).display()),
         ),
     })?;
-    process.serve_admin(admin);
+    process.serve_admin(sockets.admin);
     let config = controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?;
     // The controller goes on until the calls in flight have drained, for they need its replicas.
     let starting = Box::pin(Controller::start(config, bus.clone(), CancellationToken::new()));
@@ -124,15 +143,19 @@ async fn run_roles(
 
     // There is no other gateway that callers could go to meanwhile.
     let drain = Drain { linger: Duration::ZERO, grace: args.bus.grace };
-    let gateway = roles::run_gateway(process, &args.gateway, drain, bus.clone(), dispatch.clone(), listeners);
-    let worker_args = WorkerArgs { callback_allow: Some(callback_allow(args)), ..args.worker.clone() };
-    let worker = roles::run_worker(process, &worker_args, &args.bus, bus.clone(), dispatch.clone());
-    let callbacks = match &args.worker.callback_allow {
-        None => "public addresses and this machine (--callback-allow permits others)",
-        Some(_) => "public addresses and what --callback-allow permits",
+    let gateway = roles::run_gateway(process, &args.gateway, drain, bus.clone(), dispatch.clone(), sockets.gateway);
+    let listeners = [Some(gateway_address), admin_api_address, Some(admin_address)].into_iter().flatten().collect();
+    let nats_addresses = callbacks::addresses_of(&sockets.nats).await;
+    let (rules, callbacks) = callback_rules(args, listeners, nats_addresses)?;
+    let worker = roles::run_worker(process, &args.worker, rules, &args.bus, bus.clone(), dispatch.clone());
+    let scheme = if args.gateway.tls_cert.is_some() { "https" } else { "http" };
+    let doors = Doors {
+        gateway: format!("{scheme}://{gateway_address}"),
+        admin_api: admin_api_address.map(|address| format!("{scheme}://{address}")),
+        admin: admin_address,
+        nats: &sockets.nats_told,
+        callbacks,
     };
-    let doors =
-        Doors { gateway: gateway_url, admin_api: admin_api_url, admin: admin_address, nats: nats.url, callbacks };
     let welcome = welcome(&bus, &dispatch, stack, &doors);
     tokio::select! {
         ended = async { tokio::try_join!(gateway, worker) } => ended.map(|_| ())?,
@@ -161,7 +184,8 @@ async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, doors: &D
                 report::print(&dispatch.registry().all(), doors, all_up);
             }
             line = lines.next() => match line {
-                Some(line) => output::line(format_args!("{} | {}", line.instance, line.text)),
+                // A function, or its callers, must not speak to the terminal.
+                Some(line) => output::line(output::harmless(&format!("{} | {}", line.instance, line.text))),
                 None => std::future::pending().await,
             },
         }

@@ -14,19 +14,23 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use skep_bus::Monitors;
+use skep_bus::{Monitors, ServerUrls, SystemAccount};
+use skep_protocol::Subjects;
 use tokio::net::TcpListener;
 use tracing::{error, info};
 
-use crate::failure::{Failure, Result, bad_setting};
+use super::users::{self, Users};
+use crate::{
+    failure::{Failure, Result, bad_setting},
+    nats::Nats,
+    private,
+};
 
 const OLDEST: (u32, u32) = (2, 12);
 const START_AGAIN: Duration = Duration::from_secs(1);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// The same settings as on a Swarm.
 const CONFIGURATION: &str = include_str!("../../../deploy/nats.conf");
-/// Beside them a monitoring port for this machine alone, which the server chooses.
-const MONITORING: &str = "\nhttp: \"127.0.0.1:-1\"\n";
 
 /// Checks the program's version.
 pub(crate) fn check_version(program: &Path) -> Result<()> {
@@ -61,8 +65,8 @@ pub(crate) fn log_file(data_dir: &Path) -> PathBuf {
 /// The thread matters: the kernel tells the child of its parent's death when the thread that started it ends.
 pub(crate) struct NatsServer {
     pub(crate) address: SocketAddr,
-    /// Where it says which monitoring port it has chosen.
-    pub(crate) monitors: Monitors,
+    pub(crate) users: Users,
+    pub(crate) system: SystemAccount,
     stopping: Arc<AtomicBool>,
     child: RunningChild,
     thread: Option<JoinHandle<()>>,
@@ -70,23 +74,39 @@ pub(crate) struct NatsServer {
 
 impl NatsServer {
     /// Starts the server on an address that was found free.
-    pub(crate) async fn start(program: &Path, listen: SocketAddr, data_dir: &Path) -> Result<Self> {
+    pub(crate) async fn start(
+        program: &Path,
+        listen: SocketAddr,
+        data_dir: &Path,
+        subjects: &Subjects,
+    ) -> Result<Self> {
         let free = TcpListener::bind(listen).await;
         let free = free.map_err(|error| bad_setting("--nats-listen", format!("cannot listen on {listen}: {error}")))?;
         let address = free.local_addr().map_err(Failure::internal)?;
         drop(free);
         let configuration = data_dir.join("nats.conf");
-        std::fs::write(&configuration, [CONFIGURATION, MONITORING].concat())
-            .map_err(|error| bad_setting("--data-dir", format!("cannot write {}: {error}", configuration.display())))?;
+        let users = Users::prepare(data_dir)?;
+        let bad = |error| bad_setting("--data-dir", format!("cannot write {}: {error}", configuration.display()));
+        private::write_file(&configuration, &[CONFIGURATION, &users.settings(subjects)].concat()).map_err(bad)?;
+        users::adopt_streams(&data_dir.join("nats")).map_err(bad)?;
         let command = Launch { program: program.to_owned(), address, data_dir: data_dir.to_owned(), configuration };
-        let monitors = Monitors::PortsIn(command.ports());
+        let system = SystemAccount::new(ServerUrls::from(address), users.monitor());
         let mut server =
-            Self { address, monitors, stopping: Arc::default(), child: RunningChild::default(), thread: None };
+            Self { address, users, system, stopping: Arc::default(), child: RunningChild::default(), thread: None };
         let (stopping, child) = (Arc::clone(&server.stopping), server.child());
         let thread = std::thread::Builder::new().name("nats-server".to_owned());
         let thread = thread.spawn(move || keep_running(&command, &stopping, &child)).map_err(Failure::internal)?;
         server.thread = Some(thread);
         Ok(server)
+    }
+
+    /// How skep connects to it.
+    pub(crate) fn nats(&self) -> Nats {
+        Nats {
+            servers: ServerUrls::from(self.address),
+            login: Some(self.users.login()),
+            monitors: Monitors::Own(self.system.clone()),
+        }
     }
 
     /// The process of the server, whichever it is.
@@ -148,18 +168,7 @@ struct Launch {
 }
 
 impl Launch {
-    /// The folder in which the server names its ports.
-    fn ports(&self) -> PathBuf {
-        self.data_dir.join("nats-ports")
-    }
-
     fn spawn(&self) -> std::io::Result<Child> {
-        let ports = self.ports();
-        // A server that was killed leaves the ports that it had.
-        match std::fs::remove_dir_all(&ports) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => std::fs::create_dir(&ports)?,
-        }
         Command::new(std::env::current_exe()?)
             .arg("__guard")
             .arg(std::process::id().to_string())
@@ -171,8 +180,6 @@ impl Launch {
             .arg(self.data_dir.join("nats"))
             .arg("-l")
             .arg(log_file(&self.data_dir))
-            .arg("--ports_file_dir")
-            .arg(ports)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())

@@ -1,7 +1,8 @@
 //! What `skep up` says when everything runs.
 
-use std::{fmt::Write, net::SocketAddr, sync::Arc};
+use std::{fmt::Write, net::SocketAddr, path::Path, sync::Arc};
 
+use skep_bus::ServerUrls;
 use skep_dispatch::Function;
 
 use crate::output;
@@ -20,6 +21,14 @@ pub(crate) struct Doors<'up> {
     pub(crate) admin: SocketAddr,
     pub(crate) nats: &'up str,
     pub(crate) callbacks: &'static str,
+}
+
+/// Where NATS is, and how a service of one's own gets in.
+pub(crate) fn nats(servers: &ServerUrls, publisher: Option<&Path>) -> String {
+    match publisher {
+        Some(file) => format!("{servers}, for services with the user in {}", file.display()),
+        None => servers.to_string(),
+    }
 }
 
 pub(crate) fn print(functions: &[Arc<Function>], doors: &Doors<'_>, all_up: bool) {

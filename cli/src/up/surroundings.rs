@@ -1,11 +1,20 @@
 //! What must be in place before anything is started: the data folder for us alone, and the programs.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, DirBuilder, File, Permissions, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use crate::failure::{Failure, Result, bad_setting};
+use crate::{
+    args::ProviderArgs,
+    failure::{Failure, Result, bad_setting},
+};
+
+const LOCK: &str = "lock";
+/// What others than the owner may do.
+const OF_OTHERS: u32 = 0o077;
 
 /// The data folder, held for this process until it is dropped (or killed: the kernel lets go).
 pub(crate) struct DataDir {
@@ -15,10 +24,12 @@ pub(crate) struct DataDir {
 
 impl DataDir {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let bad = |error: std::io::Error| bad_setting("--data-dir", format!("cannot use {}: {error}", path.display()));
-        std::fs::create_dir_all(path).map_err(bad)?;
+        let bad = |error: io::Error| bad_setting("--data-dir", format!("cannot use {}: {error}", path.display()));
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(bad)?;
         let path = path.canonicalize().map_err(bad)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(bad)?;
+        close_to_others(&path)?;
+        let mut lock = File::options();
+        let lock = lock.create(true).truncate(false).write(true).mode(0o600).open(path.join(LOCK)).map_err(bad)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => {
@@ -27,6 +38,36 @@ impl DataDir {
             Err(TryLockError::Error(error)) => Err(bad(error)),
         }
     }
+}
+
+/// Leaves a folder to its owner alone; one that others use too is refused.
+fn close_to_others(path: &Path) -> Result<()> {
+    let bad = |error: io::Error| bad_setting("--data-dir", format!("cannot use {}: {error}", path.display()));
+    let found = fs::metadata(path).map_err(bad)?;
+    let me = rustix::process::geteuid().as_raw();
+    if found.uid() != me {
+        let reason = format!("{} belongs to user {} and skep runs as user {me}", path.display(), found.uid());
+        return Err(bad_setting("--data-dir", format!("{reason}; chown it, or choose another folder")));
+    }
+    if found.mode() & OF_OTHERS == 0 {
+        return Ok(());
+    }
+    let is_ours = path.join(LOCK).exists() || fs::read_dir(path).map_err(bad)?.next().is_none();
+    if !is_ours {
+        let reason = format!("{} has other files in it and is open to other users", path.display());
+        return Err(bad_setting("--data-dir", format!("{reason}; choose a folder for skep alone, or chmod 700 it")));
+    }
+    fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(bad)
+}
+
+/// Refuses to run functions as root, unless that is asked for.
+pub(crate) fn require_no_root(args: &ProviderArgs) -> Result<()> {
+    if rustix::process::geteuid().is_root() && !args.allow_root {
+        let reason = "skep runs as root, and so would every function; run it as another user, or say that this is \
+                      wanted, as in a container of its own";
+        return Err(bad_setting("--allow-root", reason));
+    }
+    Ok(())
 }
 
 /// The watchdog: as given, or beside this program, or on PATH.

@@ -3,7 +3,7 @@
 use std::{future, sync::Arc, time::Duration};
 
 use async_nats::{
-    Client, ConnectOptions,
+    Client,
     jetstream::{self, context::ContextBuilder},
 };
 use skep_protocol::{DefaultNamespace, Subjects};
@@ -13,11 +13,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tracing::{debug, info, warn};
-use url::{Url, form_urlencoded};
 
 use crate::{
-    Error, Kept, Monitors, Result, batch::Batcher, discards::Discards, durability::LastFound, ended::Ended,
-    keeper::Missed, ledger::Ledger, publish::Publisher, rates::Rates, streams,
+    Error, Kept, Login, Monitors, Result, ServerUrls, batch::Batcher, discards::Discards, durability::LastFound,
+    ended::Ended, keeper::Missed, ledger::Ledger, publish::Publisher, rates::Rates, servers, streams,
 };
 
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
@@ -34,8 +33,8 @@ const MOST_UNACKNOWLEDGED: usize = 8192;
 
 #[derive(Clone, Debug)]
 pub struct BusConfig {
-    /// `nats://host:port`, with credentials if need be; of a cluster several, separated by commas.
-    pub url: String,
+    pub servers: ServerUrls,
+    pub login: Option<Login>,
     pub subjects: Subjects,
     pub default_namespace: DefaultNamespace,
     /// What the server's operators see in their connection list.
@@ -237,11 +236,11 @@ fn context(client: Client) -> jetstream::Context {
 
 async fn connect_client(config: &BusConfig, connected: &LastConnected) -> Result<Client> {
     let started = Instant::now();
-    let servers: Vec<&str> = config.url.split(',').map(str::trim).collect();
     loop {
         let connected = connected.clone();
         connected.is_now();
-        let options = with_credentials(&servers)
+        let options = servers::options(&config.servers, config.login.as_ref()).map_err(Error::unavailable)?;
+        let options = options
             .name(&config.name)
             .request_timeout(Some(REQUEST_DEADLINE))
             .connection_timeout(REQUEST_DEADLINE)
@@ -254,36 +253,19 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected) -> Result
                 warn_of(&event);
                 future::ready(())
             });
-        let error = match options.connect(&servers).await {
+        let error = match options.connect(config.servers.addresses()).await {
             Ok(client) => return Ok(client),
             Err(error) => error,
         };
         if started.elapsed() >= config.patience {
             return Err(Error::Connect {
-                url: servers.iter().copied().map(without_credentials).collect::<Vec<_>>().join(","),
+                url: config.servers.to_string(),
                 waited: config.patience,
                 source: error.into(),
             });
         }
         sleep(Duration::from_millis(100)).await;
     }
-}
-
-/// The client does not read the user and the password of a URL; all servers of a cluster have the same.
-fn with_credentials(servers: &[&str]) -> ConnectOptions {
-    let options = ConnectOptions::new();
-    let Some(url) = servers.first().and_then(|server| Url::parse(server).ok()) else { return options };
-    match (url.username(), url.password()) {
-        ("", _) => options,
-        (token, None) => options.token(decoded(token)),
-        (user, Some(password)) => options.user_and_password(decoded(user), decoded(password)),
-    }
-}
-
-/// What a URL has with `%`.
-fn decoded(text: &str) -> String {
-    let one_value = format!("text={}", text.replace('+', "%2B").replace('&', "%26"));
-    form_urlencoded::parse(one_value.as_bytes()).map(|(_, value)| value.into_owned()).collect()
 }
 
 fn warn_of(event: &async_nats::Event) {
@@ -299,21 +281,4 @@ fn require_version(client: &Client) -> Result<()> {
         return Ok(());
     }
     Err(Error::ServerTooOld { found: client.server_info().version, needed: OLDEST_SERVER })
-}
-
-fn without_credentials(url: &str) -> String {
-    match url.rsplit_once('@') {
-        Some((_, host)) => format!("nats://{host}"),
-        None => url.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_url_has_with_percent_signs_is_read() {
-        assert_eq!(decoded("a+b&c=d%20%40%c3%bc"), "a+b&c=d @\u{fc}");
-    }
 }

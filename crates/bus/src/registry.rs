@@ -1,7 +1,9 @@
 //! What is deployed and where it can be reached: one key per function, written only by the controller with its [`Lease`](crate::Lease).
 
-use async_nats::jetstream::kv::{CreateErrorKind, Entry, Operation};
-use futures_util::{Stream, StreamExt, stream};
+use std::collections::HashSet;
+
+use async_nats::jetstream::kv::{CreateErrorKind, Entry, Operation, Store, Watch};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use skep_protocol::{CallId, FunctionName, FunctionRecord};
 use tracing::warn;
 
@@ -64,37 +66,83 @@ impl Bus {
         // The store's own status is as old as the store, so the server is asked.
         let info = store.stream.get_info().await.map_err(Error::unavailable)?;
         let watch = store.watch_with_history(">").await.map_err(Error::unavailable)?;
-        let begin = if info.state.messages == 0 { vec![Ok(RegistryEvent::Current)] } else { Vec::new() };
-        let changes = watch.flat_map(|entry| {
-            let events = match entry {
-                Ok(entry) => events_of(&entry),
-                Err(error) => vec![Err(Error::unavailable(error))],
-            };
-            stream::iter(events)
-        });
-        Ok(stream::iter(begin).chain(changes))
+        let (begin, first_look) = match info.state.messages {
+            0 => (vec![Ok(RegistryEvent::Current)], None),
+            _ => (Vec::new(), Some(HashSet::new())),
+        };
+        let changes = stream::unfold(Watching { store, watch, first_look, revision: 0 }, Watching::next);
+        Ok(stream::iter(begin).chain(changes.flat_map(stream::iter)))
     }
 }
 
-fn events_of(entry: &Entry) -> Vec<Result<RegistryEvent>> {
-    let mut events = Vec::with_capacity(2);
+struct Watching {
+    store: Store,
+    watch: Watch,
+    /// The keys that were seen, until all have been.
+    first_look: Option<HashSet<String>>,
+    /// Everything up to it has been seen.
+    revision: u64,
+}
+
+impl Watching {
+    async fn next(mut self) -> Option<(Vec<Result<RegistryEvent>>, Self)> {
+        let entry = match self.watch.next().await? {
+            Ok(entry) => entry,
+            Err(error) => return Some((vec![Err(Error::unavailable(error))], self)),
+        };
+        self.revision = entry.revision;
+        let mut events: Vec<_> = event_of(&entry).map(Ok).into_iter().collect();
+        if let Some(seen) = &mut self.first_look {
+            seen.insert(entry.key);
+        }
+        if entry.delta == 0 {
+            if let Some(seen) = self.first_look.take() {
+                match missed(&self.store, &seen, self.revision).await {
+                    Ok(missed) => events.extend(missed.into_iter().map(Ok)),
+                    Err(error) => events.push(Err(error)),
+                }
+            }
+            events.push(Ok(RegistryEvent::Current));
+        }
+        Some((events, self))
+    }
+}
+
+/// The functions that the watch has not come to yet.
+///
+/// A key that is written while the first look goes on moves behind its end, so the watch tells it only later.
+async fn missed(store: &Store, seen: &HashSet<String>, revision: u64) -> Result<Vec<RegistryEvent>> {
+    let prefix = format!("$KV.{}.", store.name);
+    let subjects = store.stream.info_with_subjects(format!("{prefix}>")).await.map_err(Error::unavailable)?;
+    let subjects: Vec<(String, usize)> = subjects.try_collect().await.map_err(Error::unavailable)?;
+    let keys = subjects.iter().filter_map(|(subject, _)| subject.strip_prefix(&prefix));
+    let mut missed = Vec::new();
+    for key in keys.filter(|key| !seen.contains(*key)) {
+        if let Some(mut entry) = store.entry(key).await.map_err(Error::unavailable)? {
+            // The changes before this one are still to come.
+            entry.revision = revision;
+            missed.extend(event_of(&entry));
+        }
+    }
+    Ok(missed)
+}
+
+/// What an entry says of a function; nothing if it is of none, or cannot be read.
+fn event_of(entry: &Entry) -> Option<RegistryEvent> {
     match (entry.key.parse::<FunctionName>(), entry.operation) {
         (Ok(name), Operation::Put) => match serde_json::from_slice(&entry.value) {
-            Ok(record) => events.push(Ok(RegistryEvent::Put { name, record, revision: entry.revision })),
+            Ok(record) => return Some(RegistryEvent::Put { name, record, revision: entry.revision }),
             Err(error) => {
-                warn!(%error, key = entry.key, "a function's record cannot be read and is passed over")
+                warn!(%error, key = entry.key, "a function's record cannot be read and is passed over");
             }
         },
         (Ok(name), Operation::Delete | Operation::Purge) => {
-            events.push(Ok(RegistryEvent::Deleted { name, revision: entry.revision }));
+            return Some(RegistryEvent::Deleted { name, revision: entry.revision });
         }
         (Err(_), _) if [WRITER, IDENTITY].contains(&entry.key.as_str()) => {}
         (Err(error), _) => {
             warn!(%error, "a key of the registry names no function and is passed over")
         }
     }
-    if entry.delta == 0 {
-        events.push(Ok(RegistryEvent::Current));
-    }
-    events
+    None
 }

@@ -1,6 +1,6 @@
 //! All functions that can be called, kept up to date from the bus and read without a lock.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use futures_util::StreamExt;
@@ -33,6 +33,12 @@ impl Registry {
         let mut all: Vec<_> = self.functions.load().values().cloned().collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));
         all
+    }
+
+    /// Whether a replica of any function has an address like this.
+    pub fn has_replica(&self, is_wanted: impl Fn(SocketAddr) -> bool) -> bool {
+        let functions = self.functions.load();
+        functions.values().flat_map(|function| &function.record.endpoints).any(|endpoint| is_wanted(endpoint.address))
     }
 
     /// The shortest time for which any function keeps its results, where one says so.

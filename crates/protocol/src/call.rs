@@ -122,13 +122,27 @@ impl CallRecord {
     }
 
     /// Headers of a callback: those of the result, and what the caller wants back.
+    ///
+    /// Of both only those that do not [stay behind](headers::stays_behind); an answer that the platform made is still told as one.
     pub fn callback_headers(&self) -> HeaderMap {
-        let mut map = self.headers.clone();
-        for name in self.returned.keys() {
-            map.remove(name);
+        let mut map = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let is_told = *name == headers::SKEP_ERROR || !headers::stays_behind(name);
+            if is_told && !self.returned.contains_key(name) {
+                map.append(name, value.clone());
+            }
         }
-        map.extend(self.returned.clone());
+        for (name, value) in &self.returned {
+            if !headers::stays_behind(name) {
+                map.append(name, value.clone());
+            }
+        }
         self.with_facts(map)
+    }
+
+    /// Whether its caller may name a receiver on this machine where others may not.
+    pub fn has_local_caller(&self) -> bool {
+        self.returned.contains_key(headers::SKEP_LOCAL_CALLER)
     }
 
     fn with_facts(&self, mut map: HeaderMap) -> HeaderMap {

@@ -53,6 +53,17 @@ pub const SKEP_CALLBACK_HEADERS: HeaderName = HeaderName::from_static("x-skep-ca
 /// On a call that is itself a callback (`skep://NAME`): the id of the call whose answer it brings.
 pub const SKEP_CALLBACK_OF: HeaderName = HeaderName::from_static("x-skep-callback-of");
 
+/// In a record: the call came from this machine itself, so its callback may go there. No caller can set it.
+pub const SKEP_LOCAL_CALLER: HeaderName = HeaderName::from_static("x-skep-local-caller");
+
+/// Whether a header of a caller or of a function never goes out with a callback.
+///
+/// It would say to the receiver who asks, or be taken for skep's own word.
+pub fn stays_behind(name: &HeaderName) -> bool {
+    const OURS: [&str; 3] = ["x-skep-", "x-function-", "webhook-"];
+    [header::AUTHORIZATION, header::COOKIE].contains(name) || OURS.iter().any(|ours| name.as_str().starts_with(ours))
+}
+
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("proxy-connection"),

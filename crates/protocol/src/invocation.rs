@@ -1,8 +1,8 @@
 //! One asynchronous call as it waits on the bus.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use time::OffsetDateTime;
 use url::Url;
 
@@ -51,7 +51,9 @@ pub struct LastAttempt {
 }
 
 impl Invocation {
-    /// The caller's headers that come back with the callback, as [`headers::SKEP_CALLBACK_HEADERS`] asks for; those of one hop do not.
+    /// The caller's headers that come back with the callback, as [`headers::SKEP_CALLBACK_HEADERS`] asks for.
+    ///
+    /// Those of one hop do not, nor those that [stay behind](headers::stays_behind).
     pub fn returned_headers(&self) -> HeaderMap {
         let mut returned = HeaderMap::new();
         if self.callback.is_none() {
@@ -60,7 +62,7 @@ impl Invocation {
         let asked = self.headers.get_all(headers::SKEP_CALLBACK_HEADERS).iter();
         for name in asked.filter_map(|names| names.to_str().ok()).flat_map(|names| names.split(',')) {
             let Ok(name) = name.trim().parse::<HeaderName>() else { continue };
-            if !returned.contains_key(&name) {
+            if !headers::stays_behind(&name) && !returned.contains_key(&name) {
                 returned.extend(self.headers.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
             }
         }
@@ -68,7 +70,22 @@ impl Invocation {
         for of_the_request in [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::EXPECT] {
             returned.remove(of_the_request);
         }
+        if self.is_from_this_machine() {
+            returned.insert(headers::SKEP_LOCAL_CALLER, HeaderValue::from_static("true"));
+        }
         returned
+    }
+
+    /// Whether no other machine has a part in it: the gateway writes down who called it, and a proxy for whom it asks.
+    fn is_from_this_machine(&self) -> bool {
+        let mut hops = self.headers.get_all(headers::FORWARDED_FOR).iter();
+        let is_direct = match (hops.next(), hops.next()) {
+            (Some(only), None) => is_loopback(only),
+            (Some(_), Some(_)) => false,
+            // What was published came through no gateway, but from somebody whom NATS knows.
+            (None, _) => !self.headers.contains_key(headers::START_TIME),
+        };
+        is_direct && !self.headers.contains_key(header::FORWARDED)
     }
 
     /// Its state while it is queued.
@@ -108,4 +125,9 @@ impl Invocation {
         let wanted_at = self.run_at.unwrap_or(self.accepted_at).max(self.accepted_at);
         (now - wanted_at).try_into().unwrap_or_default()
     }
+}
+
+fn is_loopback(address: &HeaderValue) -> bool {
+    let address = address.to_str().ok().and_then(|text| text.trim().parse::<IpAddr>().ok());
+    address.is_some_and(|address| address.to_canonical().is_loopback())
 }

@@ -55,6 +55,11 @@ impl Subjects {
         Ok(Self { prefix: prefix.to_owned() })
     }
 
+    /// The first word of every subject.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The name of a stream or bucket: `SKEP_INVOKE` for `INVOKE`.
     pub fn stream(&self, name: &str) -> String {
         format!("{}_{name}", self.prefix.to_ascii_uppercase())

@@ -8,6 +8,8 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use ipnet::IpNet;
 use thiserror::Error;
 
+use super::own::Own;
+
 /// Not reachable from everywhere, so not meant by a caller from elsewhere.
 const SPECIAL: &[&str] = &[
     "0.0.0.0/8",
@@ -82,51 +84,80 @@ impl FromStr for Allowance {
     }
 }
 
+/// Who called the function whose answer is posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    OfThisMachine,
+    Any,
+}
+
+/// What is asked for beside an address: for whom, and whether skep listens at the port of the URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) caller: Caller,
+    pub(crate) is_own_port: bool,
+}
+
 /// Why an address is not dialled.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub(crate) struct Forbidden {
     pub(crate) host: String,
     pub(crate) address: IpAddr,
+    pub(crate) is_own: bool,
 }
 
 impl fmt::Display for Forbidden {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, address } = self;
+        let Self { host, address, is_own } = self;
         write!(formatter, "callbacks to {host}")?;
         if host.trim_matches(['[', ']']) != address.to_string() {
             write!(formatter, " ({address})")?;
         }
-        formatter
-            .write_str(" are not allowed: it is no public address; --callback-allow (SKEP_CALLBACK_ALLOW) permits it")
+        formatter.write_str(match is_own {
+            true => " are not allowed: skep itself listens there; skep://NAME calls a function",
+            false => " are not allowed: it is no public address; --callback-allow (SKEP_CALLBACK_ALLOW) permits it",
+        })
     }
 }
 
 /// What may be dialled.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Guard {
     special: Vec<IpNet>,
     global_v6: Vec<IpNet>,
     metadata: Vec<IpAddr>,
     allowances: Vec<Allowance>,
+    /// More of them for callers of this machine.
+    local_allowances: Vec<Allowance>,
+    own: Own,
 }
 
 impl Guard {
-    pub(crate) fn new(allowances: Vec<Allowance>) -> Self {
+    pub(crate) fn new(allowances: Vec<Allowance>, local_allowances: Vec<Allowance>, own: Own) -> Self {
         Self {
             special: networks(SPECIAL),
             global_v6: networks(&[GLOBAL_V6]),
             metadata: METADATA.iter().filter_map(|address| address.parse().ok()).collect(),
             allowances,
+            local_allowances,
+            own,
         }
     }
 
+    /// What a callback to this port asks for.
+    pub(crate) fn wish(&self, caller: Caller, port: Option<u16>) -> Wish {
+        Wish { caller, is_own_port: port.is_some_and(|port| self.own.has_port(port)) }
+    }
+
     /// Judges an address that `host` stands for; an IPv4 address in the clothes of IPv6 is judged as what it is.
-    pub(crate) fn check(&self, host: &str, address: IpAddr) -> Result<(), Forbidden> {
+    pub(crate) fn check(&self, host: &str, address: IpAddr, wish: Wish) -> Result<(), Forbidden> {
         let dialled = address.to_canonical();
-        if self.is_allowed(host, dialled) || (self.is_global(dialled) && !self.metadata.contains(&dialled)) {
+        let is_own = wish.is_own_port && self.own.has_address(dialled);
+        let is_public = self.is_global(dialled) && !self.metadata.contains(&dialled);
+        if !is_own && (is_public || self.is_allowed(host, dialled, wish.caller)) {
             return Ok(());
         }
-        Err(Forbidden { host: host.to_owned(), address })
+        Err(Forbidden { host: host.to_owned(), address, is_own })
     }
 
     fn is_global(&self, address: IpAddr) -> bool {
@@ -134,10 +165,14 @@ impl Guard {
         !within(&self.special) && (address.is_ipv4() || within(&self.global_v6))
     }
 
-    fn is_allowed(&self, host: &str, address: IpAddr) -> bool {
+    fn is_allowed(&self, host: &str, address: IpAddr, caller: Caller) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         let is_metadata = self.metadata.contains(&address);
-        self.allowances.iter().any(|allowance| match allowance {
+        let local: &[Allowance] = match caller {
+            Caller::OfThisMachine => &self.local_allowances,
+            Caller::Any => &[],
+        };
+        self.allowances.iter().chain(local).any(|allowance| match allowance {
             Allowance::Host(name) if name.starts_with('.') => host.ends_with(name.as_str()),
             Allowance::Host(name) => host == *name,
             Allowance::Networks(networks) => networks.iter().any(|network| {

@@ -7,15 +7,17 @@
 mod destinations;
 mod guard;
 mod inward;
+mod own;
 mod post;
 mod schedule;
 mod signature;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, header};
 use skep_bus::{DeadLetter, Delivery};
+use skep_dispatch::Registry;
 use skep_protocol::{CallBody, CallRecord, CallState, CallStatus, CallbackTarget, CallbackTry, DeadKind, headers};
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
@@ -25,7 +27,8 @@ use url::Url;
 pub(crate) use self::destinations::Destinations;
 use self::{
     destinations::Admission,
-    guard::Guard,
+    guard::{Caller, Guard},
+    own::Own,
     post::Post,
     schedule::{Next, Refusal, next, pause},
 };
@@ -42,6 +45,16 @@ const WINDOW: usize = 128;
 const LONGEST_TURN: Duration = Duration::from_secs(10);
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
+/// Where callbacks may go beside public addresses, and where they never go.
+#[derive(Clone, Debug, Default)]
+pub struct CallbackRules {
+    pub allow: Vec<Allowance>,
+    /// The same for calls that came from this machine itself.
+    pub local: Vec<Allowance>,
+    /// What skep listens on, and NATS.
+    pub own: Vec<SocketAddr>,
+}
+
 /// What the delivery of callbacks needs.
 pub(crate) struct Callbacks {
     post: Post,
@@ -49,9 +62,10 @@ pub(crate) struct Callbacks {
 }
 
 impl Callbacks {
-    pub(crate) fn new(config: &WorkerConfig) -> reqwest::Result<Self> {
+    pub(crate) fn new(config: &WorkerConfig, registry: &Registry) -> reqwest::Result<Self> {
         let user_agent = format!("skep-queue-worker/{}", config.version);
-        let guard = Guard::new(config.callback_allow.clone());
+        let CallbackRules { allow, local, own } = config.callback_rules.clone();
+        let guard = Guard::new(allow, local, Own { listeners: own, registry: Some(registry.clone()) });
         let post = Post::new(user_agent, config.callback_timeout, guard)?;
         Ok(Self { post, destinations: Arc::default() })
     }
@@ -154,7 +168,8 @@ impl Worker {
             Ok(body) => body,
             Err(error) => return Tried::Refused(Refusal::for_now(error.chain())),
         };
-        match self.callbacks.post.post(url, headers, body, record.body.length()).await {
+        let caller = if record.has_local_caller() { Caller::OfThisMachine } else { Caller::Any };
+        match self.callbacks.post.post(url, caller, headers, body, record.body.length()).await {
             Ok(()) => {
                 ticket.answered();
                 Tried::Taken

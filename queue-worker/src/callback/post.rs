@@ -4,7 +4,7 @@ use std::{
     error::Error,
     io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 use url::{Host, Url};
 
 use super::{
-    guard::{Forbidden, Guard},
+    guard::{Caller, Forbidden, Guard, Wish},
     schedule::{Refusal, judge},
 };
 
@@ -29,11 +29,14 @@ type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr
 /// A large body has a second more for so many bytes.
 const SLOWEST: u64 = 1024 * 1024;
 
-/// The client of all callbacks: no redirects, no proxies of the environment.
+/// The clients of all callbacks: no redirects, no proxies of the environment.
 pub(crate) struct Post {
-    client: Client,
+    user_agent: String,
     timeout: Duration,
     guard: Arc<Guard>,
+    lookup: Lookup,
+    /// One for each wish, because a client knows of an address that it looks up only the name, and keeps its connections.
+    clients: [OnceLock<Client>; 4],
 }
 
 impl Post {
@@ -43,29 +46,57 @@ impl Post {
     }
 
     fn with_lookup(user_agent: String, timeout: Duration, guard: Guard, lookup: Lookup) -> reqwest::Result<Self> {
-        let guard = Arc::new(guard);
-        let client = Client::builder()
-            .user_agent(user_agent)
-            .redirect(Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(GuardedResolver { guard: Arc::clone(&guard), lookup }))
-            .build()?;
-        Ok(Self { client, timeout, guard })
+        let post = Self { user_agent, timeout, guard: Arc::new(guard), lookup, clients: Default::default() };
+        post.client(Wish { caller: Caller::Any, is_own_port: false })?;
+        Ok(post)
     }
 
     /// Posts a body of a length that is known.
-    pub(crate) async fn post(&self, url: &Url, headers: HeaderMap, body: Body, length: u64) -> Result<(), Refusal> {
+    pub(crate) async fn post(
+        &self,
+        url: &Url,
+        caller: Caller,
+        headers: HeaderMap,
+        body: Body,
+        length: u64,
+    ) -> Result<(), Refusal> {
+        let wish = self.guard.wish(caller, url.port_or_known_default());
         // An address in the URL is dialled without a look-up, so it is judged here.
         if let Some(address) = literal(url)
-            && let Err(forbidden) = self.guard.check(url.host_str().unwrap_or_default(), address)
+            && let Err(forbidden) = self.guard.check(url.host_str().unwrap_or_default(), address, wish)
         {
             return Err(Refusal::ForGood { reason: forbidden.to_string() });
         }
+        let client = self.client(wish).map_err(|error| refusal(&error))?;
         let timeout = self.timeout + Duration::from_secs(length / SLOWEST);
-        match self.client.post(url.clone()).timeout(timeout).headers(headers).body(body).send().await {
+        match client.post(url.clone()).timeout(timeout).headers(headers).body(body).send().await {
             Ok(response) => judge(response.status(), response.headers(), OffsetDateTime::now_utc()),
             Err(error) => Err(refusal(&error.without_url())),
         }
+    }
+
+    /// The client for a wish; it is made when the first callback needs it.
+    fn client(&self, wish: Wish) -> reqwest::Result<&Client> {
+        let slot = match (wish.caller, wish.is_own_port) {
+            (Caller::Any, false) => &self.clients[0],
+            (Caller::Any, true) => &self.clients[1],
+            (Caller::OfThisMachine, false) => &self.clients[2],
+            (Caller::OfThisMachine, true) => &self.clients[3],
+        };
+        if let Some(client) = slot.get() {
+            return Ok(client);
+        }
+        let client = Client::builder()
+            .user_agent(&self.user_agent)
+            .redirect(Policy::none())
+            .no_proxy()
+            .dns_resolver(Arc::new(GuardedResolver {
+                guard: Arc::clone(&self.guard),
+                lookup: Arc::clone(&self.lookup),
+                wish,
+            }))
+            .build()?;
+        Ok(slot.get_or_init(|| client))
     }
 }
 
@@ -82,18 +113,19 @@ fn literal(url: &Url) -> Option<IpAddr> {
 struct GuardedResolver {
     guard: Arc<Guard>,
     lookup: Lookup,
+    wish: Wish,
 }
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let guard = Arc::clone(&self.guard);
+        let (guard, wish) = (Arc::clone(&self.guard), self.wish);
         let host = name.as_str().to_owned();
         let found = (self.lookup)(host.clone());
         Box::pin(async move {
             let mut forbidden = None;
             let mut passing = Vec::new();
             for address in found.await? {
-                match guard.check(&host, address.ip()) {
+                match guard.check(&host, address.ip(), wish) {
                     Ok(()) => passing.push(address),
                     Err(refused) => forbidden = Some(refused),
                 }
@@ -131,12 +163,13 @@ mod tests {
         net::TcpListener,
     };
 
-    use super::*;
+    use super::{super::own::Own, *};
 
     fn post(allowances: &[&str], lookup: Lookup) -> Post {
         // Another test may have done it before.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let guard = Guard::new(allowances.iter().map(|text| text.parse().unwrap()).collect());
+        let own = Own { listeners: Vec::new(), registry: None };
+        let guard = Guard::new(allowances.iter().map(|text| text.parse().unwrap()).collect(), Vec::new(), own);
         Post::with_lookup("test".to_owned(), Duration::from_secs(2), guard, lookup).unwrap()
     }
 
@@ -168,7 +201,7 @@ mod tests {
     }
 
     async fn send(post: &Post, url: &str) -> Result<(), Refusal> {
-        post.post(&url.parse().unwrap(), HeaderMap::new(), Body::default(), 0).await
+        post.post(&url.parse().unwrap(), Caller::Any, HeaderMap::new(), Body::default(), 0).await
     }
 
     fn is_forbidden(result: &Result<(), Refusal>) -> bool {

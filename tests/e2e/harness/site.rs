@@ -8,11 +8,12 @@ use std::{
     sync::atomic::{AtomicU16, Ordering},
 };
 
+use async_nats::ConnectOptions;
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
 use super::{
-    Function, Gateway, Process, Program, answer_to, http_client, processes_with,
+    DEADLINE, Function, Gateway, Process, Program, answer_to, http_client, processes_with,
     programs::{FWATCHDOG, NATS_SERVER, SKEP, repository, variable},
     wait_until,
 };
@@ -116,6 +117,17 @@ impl Site {
         wait_until_ready(&mut up, self.admin).await;
         self.wait_for_functions().await;
         up
+    }
+
+    /// Connects to NATS as skep itself does, to a server that `skep up` has started too.
+    pub(crate) async fn nats_client(&self) -> async_nats::Client {
+        let own_users = fs::read_to_string(self.data.join("nats-users/skep")).ok();
+        let options = match own_users.as_deref().and_then(|user| user.trim().split_once(':')) {
+            Some((user, password)) => ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned()),
+            None => ConnectOptions::new(),
+        };
+        let servers: Vec<&str> = self.nats_url.split(',').collect();
+        options.request_timeout(Some(DEADLINE)).connect(servers).await.unwrap()
     }
 
     pub(crate) async fn start_nats(&self) -> Program {
@@ -232,6 +244,8 @@ impl Site {
         command.env_clear().env("TMPDIR", self.path("tmp")).current_dir(self.folder());
         // What a test has scaled to 0 stays there, unless the test says otherwise.
         command.env("SKEP_SCALE_FROM_ZERO", "false");
+        // Tests run as root too.
+        command.env("SKEP_ALLOW_ROOT", "true");
         for inherited in ["PATH", "HOME"] {
             command.env(inherited, variable(inherited).unwrap_or_default());
         }

@@ -7,6 +7,9 @@ use skep_protocol::{FunctionDeployment, FunctionName, Operation};
 
 use super::Stack;
 
+/// The status of a deploy of what is deployed already.
+const CONFLICT: u16 = 409;
+
 /// What became of one function of a stack.
 #[derive(Debug)]
 pub struct Applied {
@@ -26,21 +29,35 @@ pub enum Outcome {
 
 /// Deploys or updates what differs from the registry; functions that the stack does not name are left alone.
 pub async fn apply(bus: &Bus, stack: &Stack) -> Result<Vec<Applied>> {
-    let found = bus.functions().await?;
-    let found: HashMap<&FunctionName, &FunctionDeployment> =
-        found.iter().map(|(name, record)| (name, &record.deployment)).collect();
+    let mut found = deployed(bus).await?;
     let mut applied = Vec::with_capacity(stack.functions.len());
     for deployment in &stack.functions {
         // A name that cannot be is for the controller to refuse.
         let name = bus.default_namespace().function_in(&deployment.service, &deployment.namespace).ok();
-        let outcome = match name.and_then(|name| found.get(&name)) {
-            None => ask(bus, Operation::Deploy, deployment, Outcome::Deployed).await?,
-            Some(current) if *current == deployment => Outcome::Unchanged,
-            Some(_) => ask(bus, Operation::Update, deployment, Outcome::Updated).await?,
-        };
+        let current = |found: &Found| name.as_ref().and_then(|name| found.get(name)).cloned();
+        let mut outcome = bring(bus, deployment, current(&found)).await?;
+        if let Outcome::Refused(Error::Refused { status: CONFLICT, .. }) = &outcome {
+            // Somebody else has deployed it since the look.
+            found = deployed(bus).await?;
+            outcome = bring(bus, deployment, current(&found)).await?;
+        }
         applied.push(Applied { function: deployment.service.clone(), outcome });
     }
     Ok(applied)
+}
+
+type Found = HashMap<FunctionName, FunctionDeployment>;
+
+async fn deployed(bus: &Bus) -> Result<Found> {
+    Ok(bus.functions().await?.into_iter().map(|(name, record)| (name, record.deployment)).collect())
+}
+
+async fn bring(bus: &Bus, wanted: &FunctionDeployment, current: Option<FunctionDeployment>) -> Result<Outcome> {
+    match current {
+        None => ask(bus, Operation::Deploy, wanted, Outcome::Deployed).await,
+        Some(current) if current == *wanted => Ok(Outcome::Unchanged),
+        Some(_) => ask(bus, Operation::Update, wanted, Outcome::Updated).await,
+    }
 }
 
 async fn ask(bus: &Bus, operation: Operation, deployment: &FunctionDeployment, done: Outcome) -> Result<Outcome> {

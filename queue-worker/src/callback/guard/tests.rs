@@ -1,11 +1,41 @@
 use super::*;
 
+/// A callback of anybody to a port at which skep does not listen.
+const USUAL: Wish = Wish { caller: Caller::Any, is_own_port: false };
+
 fn guard(allowances: &[&str]) -> Guard {
-    Guard::new(allowances.iter().map(|text| text.parse().unwrap()).collect())
+    let own = Own { listeners: vec!["127.0.0.1:8080".parse().unwrap()], registry: None };
+    Guard::new(allowances.iter().map(|text| text.parse().unwrap()).collect(), vec![Allowance::loopback()], own)
 }
 
 fn judge(guard: &Guard, address: &str) -> bool {
-    guard.check("hook.example", address.parse().unwrap()).is_ok()
+    judge_for(guard, address, USUAL)
+}
+
+fn judge_for(guard: &Guard, address: &str, wish: Wish) -> bool {
+    guard.check("hook.example", address.parse().unwrap(), wish).is_ok()
+}
+
+#[test]
+fn callers_of_this_machine_have_allowances_of_their_own() {
+    let local = Wish { caller: Caller::OfThisMachine, ..USUAL };
+    for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+        assert!(judge_for(&guard(&[]), address, local) && !judge(&guard(&[]), address), "{address}");
+    }
+    assert!(!judge_for(&guard(&[]), "10.0.0.1", local));
+}
+
+#[test]
+fn what_skep_listens_on_is_refused_whatever_is_allowed() {
+    let guard = guard(&["loopback", "hook.example", "0.0.0.0"]);
+    for address in ["127.0.0.1", "::ffff:127.0.0.1", "0.0.0.0"] {
+        let own = guard.wish(Caller::OfThisMachine, Some(8080));
+        assert!(!judge_for(&guard, address, own), "{address}");
+        let refused = guard.check("127.0.0.1", address.parse().unwrap(), own).unwrap_err().to_string();
+        assert!(refused.contains("skep itself listens there"), "{refused}");
+        assert!(judge_for(&guard, address, guard.wish(Caller::Any, Some(8081))), "{address}");
+    }
+    assert!(judge_for(&guard, "127.0.0.2", guard.wish(Caller::Any, Some(8080))), "another program's");
 }
 
 #[test]
@@ -173,7 +203,7 @@ fn metadata_is_opened_by_its_own_address_only() {
 #[test]
 fn a_host_is_trusted_by_its_name_whatever_its_address() {
     let guard = guard(&["hook.internal", "*.svc.example"]);
-    let check = |host: &str| guard.check(host, "10.0.0.1".parse().unwrap()).is_ok();
+    let check = |host: &str| guard.check(host, "10.0.0.1".parse().unwrap(), USUAL).is_ok();
     assert!(check("hook.internal") && check("HOOK.internal.") && check("a.svc.example") && check("a.b.svc.example"));
     for other in ["hook.internal.example", "xhook.internal", "svc.example", "asvc.example", "10.0.0.1"] {
         assert!(!check(other), "{other}");
@@ -189,6 +219,6 @@ fn an_allowance_that_cannot_be_read_is_refused() {
 
 #[test]
 fn the_refusal_names_the_setting() {
-    let text = guard(&[]).check("localhost", "127.0.0.1".parse().unwrap()).unwrap_err().to_string();
+    let text = guard(&[]).check("localhost", "127.0.0.1".parse().unwrap(), USUAL).unwrap_err().to_string();
     assert!(text.contains("localhost (127.0.0.1)") && text.contains("--callback-allow"), "{text}");
 }

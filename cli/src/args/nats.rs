@@ -1,0 +1,33 @@
+//! Where NATS is, and as whom skep connects.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use skep_bus::ServerUrls;
+
+#[derive(Debug, Args)]
+pub(crate) struct NatsUrlArgs {
+    /// The NATS server, 2.12 or newer with JetStream, or several of a cluster, separated by commas
+    #[arg(long, env = "SKEP_NATS_URL", default_value = "nats://127.0.0.1:4222")]
+    pub(crate) nats_url: ServerUrls,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NatsLoginArgs {
+    /// Connect to NATS with the user and the password in this file, one line USER:PASSWORD
+    #[arg(long, env = "SKEP_NATS_USER_PASSWORD_FILE", conflicts_with = "nats_creds_file")]
+    pub(crate) nats_user_password_file: Option<PathBuf>,
+    /// Connect to NATS with this credentials file (.creds)
+    #[arg(long, env = "SKEP_NATS_CREDS_FILE")]
+    pub(crate) nats_creds_file: Option<PathBuf>,
+}
+
+impl NatsLoginArgs {
+    /// The flag that was given, if one was.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        if self.nats_user_password_file.is_some() {
+            return Some("--nats-user-password-file");
+        }
+        self.nats_creds_file.as_ref().map(|_| "--nats-creds-file")
+    }
+}

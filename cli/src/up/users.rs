@@ -1,0 +1,129 @@
+//! Who may use the NATS server that `skep up` starts: skep itself, and services that give work to functions.
+//!
+//! Both are accounts of `deploy/nats-accounts.conf`, so a publisher reaches nothing but `skep.call.*` and `skep.publish.*`.
+//! The passwords are as they are, and not hashed: who can read the server's settings or these files is skep's own user.
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use skep_bus::Login;
+use skep_protocol::Subjects;
+
+use crate::{
+    failure::{Result, bad_setting},
+    private::{random_password, write_file},
+};
+
+const ACCOUNTS: &str = include_str!("../../../deploy/nats-accounts.conf");
+const SKEP: &str = "skep";
+const PUBLISHER: &str = "publisher";
+const MONITOR: &str = "monitor";
+
+/// A user of the server; a file holds its name and its password as `USER:PASSWORD`.
+pub(crate) struct User {
+    name: &'static str,
+    password: String,
+    pub(crate) file: PathBuf,
+}
+
+pub(crate) struct Users {
+    skep: User,
+    /// Of the server's own account, for asking how it is; nobody else needs it.
+    monitor: String,
+    pub(crate) publisher: User,
+}
+
+impl Users {
+    /// Makes a new password for skep, and one for publishers if there is none.
+    pub(crate) fn prepare(data_dir: &Path) -> Result<Self> {
+        let folder = data_dir.join("nats-users");
+        let bad = |error: io::Error| bad_setting("--data-dir", format!("cannot use {}: {error}", folder.display()));
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(bad)?;
+        let skep = User::new(SKEP, &folder).map_err(bad)?;
+        // Services hold on to theirs, so it stays until somebody removes the file.
+        let publisher = match User::read(PUBLISHER, &folder)? {
+            Some(known) => known,
+            None => User::new(PUBLISHER, &folder).map_err(bad)?,
+        };
+        Ok(Self { skep, monitor: random_password().map_err(bad)?, publisher })
+    }
+
+    /// What the server is told of them.
+    pub(crate) fn settings(&self, subjects: &Subjects) -> String {
+        let accounts = ACCOUNTS
+            .replace("\"skep.", &format!("\"{}.", subjects.prefix()))
+            .replace("user: shop", &format!("user: {PUBLISHER}"));
+        let Self { skep, monitor, publisher } = self;
+        let system = format!("accounts {{\n  SYS {{ users: [ {{ user: {MONITOR}, password: {monitor:?} }} ] }}\n");
+        let accounts = accounts.replace("accounts {\n", &system);
+        // A `$NAME` of the settings is looked up in them before it is in the environment.
+        format!("\nSKEP_NATS_PASSWORD: {:?}\nSHOP_NATS_PASSWORD: {:?}\n{accounts}", skep.password, publisher.password)
+    }
+
+    pub(crate) fn login(&self) -> Login {
+        Login::Password { user: SKEP.to_owned(), password: self.skep.password.clone() }
+    }
+
+    pub(crate) fn monitor(&self) -> Login {
+        Login::Password { user: MONITOR.to_owned(), password: self.monitor.clone() }
+    }
+}
+
+impl User {
+    fn new(name: &'static str, folder: &Path) -> io::Result<Self> {
+        let user = Self { name, password: random_password()?, file: folder.join(name) };
+        write_file(&user.file, &format!("{}:{}\n", user.name, user.password))?;
+        Ok(user)
+    }
+
+    fn read(name: &'static str, folder: &Path) -> Result<Option<Self>> {
+        let file = folder.join(name);
+        let bad = |reason: String| bad_setting("--data-dir", format!("{}: {reason}", file.display()));
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(bad(error.to_string())),
+        };
+        let password = text.trim().strip_prefix(name).and_then(|rest| rest.strip_prefix(':')).unwrap_or_default();
+        let is_plain = password.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        if password.is_empty() || !is_plain {
+            return Err(bad(format!("must be {name}:PASSWORD with letters, digits, - and _; remove it for a new one")));
+        }
+        Ok(Some(Self { name, password: password.to_owned(), file }))
+    }
+}
+
+/// Before skep had an account its streams were in the one that NATS gives to everybody; they move with it.
+pub(crate) fn adopt_streams(storage: &Path) -> io::Result<()> {
+    let (before, now) = (storage.join("jetstream/$G"), storage.join("jetstream/SKEP"));
+    if before.is_dir() && !now.exists() {
+        fs::rename(before, now)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_accounts_have_the_prefix_and_the_passwords() {
+        let folder = std::env::temp_dir().join(format!("skep-users-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let users = Users::prepare(&folder).unwrap();
+        let again = Users::prepare(&folder).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(users.publisher.password, again.publisher.password, "services hold on to theirs");
+        assert_ne!(users.skep.password, again.skep.password);
+        let settings = users.settings(&Subjects::new("hive").unwrap());
+        for told in ["\"hive.publish.*\"", "\"hive.call.*\"", "user: publisher", "user: monitor", &users.skep.password]
+        {
+            assert!(settings.contains(told), "{told}: {settings}");
+        }
+        assert!(!settings.contains("\"skep.") && !settings.contains("shop,"), "{settings}");
+    }
+}
