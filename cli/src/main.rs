@@ -10,6 +10,7 @@ mod files;
 mod guard;
 mod healthcheck;
 mod output;
+mod password;
 mod roles;
 mod sockets;
 mod swarm;

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     args::SwarmUpArgs,
     failure::{Failure, Result},
+    password::{self, PASSWORD_FILE, USER, USER_FILE},
 };
 
 const FILES: [(&str, &str); 5] = [
@@ -19,8 +20,7 @@ const FILES: [(&str, &str); 5] = [
     ("deploy/alertmanager.yml", include_str!("../../../deploy/alertmanager.yml")),
 ];
 
-pub(crate) const USER: &str = "admin";
-const SECRETS: [&str; 2] = ["basic-auth-user", "basic-auth-password"];
+const SECRETS: [&str; 2] = [USER_FILE, PASSWORD_FILE];
 
 /// Which of the two secrets are not there yet.
 pub(crate) async fn missing_secrets() -> Result<Vec<&'static str>> {
@@ -32,24 +32,13 @@ pub(crate) async fn missing_secrets() -> Result<Vec<&'static str>> {
 pub(crate) async fn create_secrets(missing: &[&str]) -> Result<Option<String>> {
     let mut new = None;
     for secret in missing {
-        let value = if *secret == "basic-auth-user" { USER.to_owned() } else { random_password()? };
+        let value = if *secret == USER_FILE { USER.to_owned() } else { password::random()? };
         docker_with_input(&["secret", "create", secret, "-"], &value).await.map_err(failed)?;
-        if *secret == "basic-auth-password" {
+        if *secret == PASSWORD_FILE {
             new = Some(value);
         }
     }
     Ok(new)
-}
-
-fn random_password() -> Result<String> {
-    use std::{fmt::Write, io::Read};
-    let mut bytes = [0; 16];
-    fs::File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes)).map_err(Failure::internal)?;
-    Ok(bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
 }
 
 /// Deploys the stack: what is new is created, what has changed is updated.

@@ -3,6 +3,7 @@
 //! First all checks and sockets, so that nothing is half started; then NATS, the controller, the gateway and the queue-worker, the same as on a Swarm; then the functions of the stack file.
 
 mod health;
+mod login;
 pub(crate) mod nats;
 mod report;
 pub(crate) mod surroundings;
@@ -29,7 +30,7 @@ use crate::{
     output,
     roles::{self, Process},
     sockets,
-    up::{nats::NatsServer, report::Doors, surroundings::DataDir},
+    up::{login::Login, nats::NatsServer, report::Doors, surroundings::DataDir},
 };
 
 /// How long the start waits for functions before it reports what runs.
@@ -41,12 +42,14 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
         nats::check_version(&args.nats_server)?;
     }
     surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
-    roles::credentials(&args.gateway)?;
     roles::tls(&args.gateway)?;
     roles::signing_keys(&args.worker)?;
-    let listener = sockets::bind("--listen", args.listen.listen).await?;
-    let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
+    let listeners = Listeners {
+        gateway: sockets::bind("--listen", args.listen.listen).await?,
+        admin: sockets::bind("--admin-listen", args.listen.admin_listen).await?,
+    };
     let data_dir = DataDir::open(&args.provider.data_dir)?;
+    let login = Login::prepare(&args.gateway, &data_dir.path)?;
     let mut server = match &args.nats_url {
         Some(_) => None,
         None => Some(NatsServer::start(&args.nats_server, args.nats_listen, &data_dir.path).await?),
@@ -63,7 +66,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
         process.tasks.spawn(async move { ending.run_until_cancelled(watch).await });
     }
     let nats = Nats { url: &url, monitors };
-    let ended = Box::pin(run_roles(&args, &process, stack, &data_dir, nats, listener, admin)).await;
+    let ended = Box::pin(run_roles(&args, &process, stack, &data_dir, nats, login, listeners)).await;
     process.end().await;
     if let Some(server) = &mut server {
         server.stop();
@@ -91,15 +94,22 @@ struct Nats<'up> {
     monitors: Monitors,
 }
 
+/// What was bound before anything was started.
+struct Listeners {
+    gateway: TcpListener,
+    admin: TcpListener,
+}
+
 async fn run_roles(
     args: &UpArgs,
     process: &Process,
     stack: Option<Stack>,
     data_dir: &DataDir,
     nats: Nats<'_>,
-    listener: TcpListener,
-    admin: TcpListener,
+    login: Option<Login>,
+    listeners: Listeners,
 ) -> Result<()> {
+    let Listeners { gateway: listener, admin } = listeners;
     let addresses = (sockets::local_address(&listener)?, sockets::local_address(&admin)?);
     let bus = roles::connect(process, "up", nats.url, &args.bus, nats.monitors).await;
     let bus = bus.map_err(|failure| match &args.nats_url {
@@ -119,7 +129,9 @@ async fn run_roles(
 
     // There is no other gateway that callers could go to meanwhile.
     let drain = Drain { linger: Duration::ZERO, grace: args.bus.grace };
-    let gateway = roles::run_gateway(process, &args.gateway, drain, bus.clone(), dispatch.clone(), listener);
+    let credentials = login.as_ref().map(|login| login.credentials.clone());
+    let gateway =
+        roles::run_gateway(process, &args.gateway, credentials, drain, bus.clone(), dispatch.clone(), listener);
     let worker_args = WorkerArgs { callback_allow: Some(callback_allow(args)), ..args.worker.clone() };
     let worker = roles::run_worker(process, &worker_args, &args.bus, bus.clone(), dispatch.clone());
     let callbacks = match &args.worker.callback_allow {
@@ -127,7 +139,8 @@ async fn run_roles(
         Some(_) => "public addresses and what --callback-allow permits",
     };
     let scheme = if args.gateway.tls_cert.is_some() { "https" } else { "http" };
-    let doors = Doors { gateway: format!("{scheme}://{}", addresses.0), admin: addresses.1, nats: nats.url, callbacks };
+    let doors =
+        Doors { gateway: format!("{scheme}://{}", addresses.0), admin: addresses.1, nats: nats.url, callbacks, login };
     let welcome = welcome(&bus, &dispatch, stack, &doors);
     tokio::select! {
         ended = async { tokio::try_join!(gateway, worker) } => ended.map(|_| ())?,
