@@ -12,7 +12,7 @@ mod guard;
 mod healthcheck;
 mod nats;
 mod output;
-mod private;
+mod password;
 mod roles;
 mod sockets;
 mod swarm;

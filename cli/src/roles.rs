@@ -1,6 +1,6 @@
 //! The roles, each alone in a process: what a Swarm runs. `skep up` starts the same ones together.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use prometheus::Registry;
 use skep_bus::{Budget, Bus, BusConfig, Kept};
@@ -113,14 +113,15 @@ impl Process {
 pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let process = Process::new();
+    let credentials = credentials(&args.gateway)?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
-    let listeners = sockets::doors(&args.listen, credentials(&args.gateway)?.is_some()).await?;
+    let listeners = sockets::doors(&args.listen, credentials.is_some()).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
         let bus = connect(&process, "gateway", &nats, &args.bus).await?;
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
         let drain = Drain { linger: args.linger, grace: args.bus.grace };
-        run_gateway(&process, &args.gateway, drain, bus, dispatch, listeners).await
+        run_gateway(&process, &args.gateway, credentials, drain, bus, dispatch, listeners).await
     });
     process.run_role(role).await
 }
@@ -221,13 +222,23 @@ pub(crate) fn signing_keys(args: &WorkerArgs) -> Result<Option<SigningKeys>> {
     read.map_err(|error| bad_setting("--callback-key-file", error))
 }
 
-/// Reads the basic auth files, if they are asked for.
-pub(crate) fn credentials(args: &GatewayArgs) -> Result<Option<Credentials>> {
-    if !args.basic_auth {
+/// The folder of the basic auth files, where no other is given.
+const SECRETS: &str = "/run/secrets";
+
+/// Reads the basic auth files, if authentication is asked for.
+fn credentials(args: &GatewayArgs) -> Result<Option<Credentials>> {
+    if !args.basic_auth.unwrap_or(false) {
         return Ok(None);
     }
-    let read = Credentials::read(&args.secret_mount_path);
-    read.map(Some).map_err(|error| bad_setting("--secret-mount-path", format!("{error:#}")))
+    read_credentials(args.secret_mount_path.as_deref().unwrap_or(Path::new(SECRETS))).map(Some)
+}
+
+/// Reads the two files of a folder, and warns if others can read the password, too.
+pub(crate) fn read_credentials(folder: &Path) -> Result<Credentials> {
+    let read = Credentials::read(folder);
+    let credentials = read.map_err(|error| bad_setting("--secret-mount-path", format!("{error:#}")))?;
+    skep_daemon::warn_if_others_can_read(&folder.join("basic-auth-password"));
+    Ok(credentials)
 }
 
 pub(crate) fn tls(args: &GatewayArgs) -> Result<Option<Tls>> {
@@ -238,6 +249,7 @@ pub(crate) fn tls(args: &GatewayArgs) -> Result<Option<Tls>> {
 pub(crate) async fn run_gateway(
     process: &Process,
     args: &GatewayArgs,
+    credentials: Option<Credentials>,
     drain: Drain,
     bus: Bus,
     dispatch: Dispatch,
@@ -246,7 +258,7 @@ pub(crate) async fn run_gateway(
     let limits =
         HttpLimits { max_connections: process.files.connections(args.max_connections), ..HttpLimits::default() };
     let config = GatewayConfig {
-        credentials: credentials(args)?,
+        credentials,
         allowed_hosts: args.allowed_hosts.clone(),
         trusted_proxies: args.trusted_proxies.clone(),
         pages: args.function_pages,
@@ -257,6 +269,9 @@ pub(crate) async fn run_gateway(
         serve: ServeConfig { limits, tls: tls(args)?, drain },
         ..GatewayConfig::default()
     };
+    if let Some(key) = &args.tls_key {
+        skep_daemon::warn_if_others_can_read(key);
+    }
     let readiness = process.readiness.role("gateway");
     let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());
     Ok(skep_gateway::run(config, bus, dispatch, listeners, metrics, readiness, shutdown).await?)
@@ -285,6 +300,9 @@ pub(crate) async fn run_worker(
         grace: bus_args.grace,
         version: skep_daemon::VERSION,
     };
+    if let Some(keys) = &args.callback_key_file {
+        skep_daemon::warn_if_others_can_read(keys);
+    }
     let worker = skep_queue_worker::run(config, bus, dispatch, &process.metrics, process.shutdown.clone());
     Ok(process.while_ready("queue-worker", worker).await?)
 }

@@ -42,6 +42,10 @@ impl Credentials {
         Ok(Self { expected: format!("{user}:{password}") })
     }
 
+    pub fn user(&self) -> &str {
+        self.expected.split_once(':').map_or("", |(user, _)| user)
+    }
+
     fn allows(&self, headers: &HeaderMap) -> bool {
         let Some(given) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
             return false;

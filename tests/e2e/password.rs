@@ -1,8 +1,11 @@
 //! Basic authentication: one layer over the system API, and over nothing else.
 
-use http::Method;
+use std::{fs, os::unix::fs::PermissionsExt};
 
-use crate::harness::{Function, Gateway, Platform, Site, answer_to};
+use http::Method;
+use rustix::process::Signal;
+
+use crate::harness::{Function, Gateway, Platform, Site, answer_to, wait_until};
 
 /// Every route below `/system` and `/ui` with every verb it has, as the contract lists them, and some that there are not.
 const CLOSED: [(&str, &str); 28] = [
@@ -86,4 +89,49 @@ async fn functions_and_health_stay_open() {
     for path in ["/healthz", "/"] {
         assert_eq!(answer_to(nobody.get(path)).await.status, 200, "{path}");
     }
+}
+
+#[tokio::test]
+async fn skep_up_makes_a_password_at_its_first_start_and_keeps_it() {
+    let mut site = Site::new([]);
+    let nobody = site.gateway.clone();
+    let mut up = site.up_with_password(&[]).await;
+    let password = site.password();
+    assert!(password.len() >= 32, "{password}");
+    answer_to(nobody.get("/system/functions")).await.assert_refused(401);
+    assert_eq!(answer_to(site.gateway.get("/system/functions")).await.status, 200);
+
+    let folder = site.data.join("auth");
+    for (path, mode) in [("", 0o700), ("basic-auth-user", 0o600), ("basic-auth-password", 0o600)] {
+        let found = fs::metadata(folder.join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{path}: {found:o}");
+    }
+    wait_until("the report", async || up.stdout().contains("is up")).await;
+    let said = up.stdout();
+    assert!(said.contains(folder.join("basic-auth-password").to_str().unwrap()), "{said}");
+    assert!(!said.contains(&password) && !up.stderr().contains(&password), "no terminal, no password: {said}");
+
+    // Commands on this machine find it in the data folder.
+    let data = site.data.to_str().unwrap().to_owned();
+    assert_eq!(site.client(&["dead", "list", "--data-dir", &data]).await.said(), "No dead letters.\n");
+    site.client(&["dead", "list"]).await.failed(2, "wants another user or password");
+
+    up.signal(Signal::INT);
+    assert!(up.ended().await.success(), "{}", up.stderr());
+    let _up = site.up_with_password(&[]).await;
+    assert_eq!(site.password(), password, "a later start makes no other one");
+}
+
+#[tokio::test]
+async fn a_password_that_others_can_read_is_warned_of() {
+    let site = Site::new([]);
+    let (user, password) = (site.path("basic-auth-user"), site.path("basic-auth-password"));
+    for (file, mode) in [(&user, 0o644), (&password, 0o640)] {
+        fs::write(file, "queen").unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let folder = site.folder().to_str().unwrap();
+    let up = site.up(&["--basic-auth", "--secret-mount-path", folder]).await;
+    let said = up.stderr();
+    assert!(said.contains(&format!("chmod 600 '{}'", password.display())), "{said}");
 }

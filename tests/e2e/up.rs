@@ -7,15 +7,16 @@ use crate::harness::{Function, Platform, Program, Site, repository, wait_until};
 #[tokio::test]
 async fn it_says_what_runs_and_what_to_try() {
     let wordcount = Function::new("wordcount", "./wordcount.py").folder(repository().join("functions/wordcount"));
-    let platform =
-        Platform::start([wordcount, Function::new("sha256", "sha256sum").label("com.openfaas.scale.min", "2")]).await;
+    let sha256 = Function::new("sha256", "sha256sum").label("com.openfaas.scale.min", "2");
+    let mut site = Site::new([wordcount, sha256]);
+    let up = site.up_with_password(&[]).await;
     let lines_to_try = || -> Vec<String> {
-        let said = platform.up.stdout();
+        let said = up.stdout();
         said.lines().map(str::trim).filter(|line| line.starts_with("curl ")).map(str::to_owned).collect()
     };
     wait_until("three lines to try", async || lines_to_try().len() == 3).await;
-    let said = platform.up.stdout();
-    for told in [platform.site.listen, platform.site.admin, platform.site.nats] {
+    let said = up.stdout();
+    for told in [site.listen, site.admin, site.nats] {
         assert!(said.contains(&told.to_string()), "{told} is missing in {said}");
     }
     for (function, replicas) in [("wordcount", "1/1"), ("sha256", "2/2")] {
@@ -25,7 +26,7 @@ async fn it_says_what_runs_and_what_to_try() {
     for line in lines_to_try() {
         let mut command = std::process::Command::new("sh");
         command.args(["-c", &format!("{} --fail --silent --show-error", &line)]);
-        let mut curl = Program::start("curl", command, platform.site.folder());
+        let mut curl = Program::start("curl", command, site.folder());
         assert!(curl.ended().await.success(), "{line}: {}", curl.stderr());
         assert!(!curl.stdout().is_empty(), "{line}");
     }

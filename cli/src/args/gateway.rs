@@ -26,12 +26,12 @@ pub(crate) struct ListenArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct GatewayArgs {
-    /// Ask for a user and a password on /system and /ui, kept in the files basic-auth-user and basic-auth-password
-    #[arg(long, env = "SKEP_BASIC_AUTH", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
-    pub(crate) basic_auth: bool,
-    /// The folder of the two basic auth files
-    #[arg(long, env = "SKEP_SECRET_MOUNT_PATH", default_value = "/run/secrets")]
-    pub(crate) secret_mount_path: PathBuf,
+    /// Ask for a user and a password on /system and /ui. skep up does by default, skep gateway does not
+    #[arg(long, env = "SKEP_BASIC_AUTH", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) basic_auth: Option<bool>,
+    /// The folder of the files basic-auth-user and basic-auth-password. By default skep up makes a password in the folder auth of its data folder, and skep gateway reads /run/secrets
+    #[arg(long, env = "SKEP_SECRET_MOUNT_PATH", value_name = "FOLDER")]
+    pub(crate) secret_mount_path: Option<PathBuf>,
     /// Host names by which /system and /ui may be reached, separated by commas; without authentication only localhost, loopback addresses and the listen address are allowed otherwise
     #[arg(long, env = "SKEP_ALLOWED_HOSTS", value_delimiter = ',', value_parser = host)]
     pub(crate) allowed_hosts: Vec<String>,

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Read},
+    net::Ipv4Addr,
     path::Path,
     time::Duration,
 };
@@ -12,7 +13,10 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use super::args::ClientArgs;
-use crate::failure::{Failure, Result, bad_setting};
+use crate::{
+    failure::{Failure, Result, bad_setting},
+    password::{FOLDER, PASSWORD_FILE, USER_FILE},
+};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// The gateway waits for five minutes at most, so an answer that takes longer does not come.
@@ -31,7 +35,7 @@ impl Api {
     pub(super) fn new(args: ClientArgs) -> Result<Self> {
         let mut http = Client::builder().connect_timeout(CONNECT_WITHIN).timeout(ANSWER_WITHIN);
         // A proxy of the environment cannot reach this machine's own addresses.
-        if matches!(args.gateway.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
+        if is_of_this_machine(&args.gateway) {
             http = http.no_proxy();
         }
         let (user, password) = credentials(&args)?;
@@ -71,8 +75,8 @@ impl Api {
         };
         Err(match status {
             StatusCode::UNAUTHORIZED => Failure::setting(format!(
-                "the gateway at {} wants another user or password: see --user, --password-file, --password-stdin and \
-                 --secret-mount-path",
+                "the gateway at {} wants another user or password: see --user, --password-file, --password-stdin, \
+                 --secret-mount-path and --data-dir",
                 self.gateway
             )),
             StatusCode::BAD_REQUEST => Failure::Setting(reason),
@@ -124,9 +128,26 @@ fn credentials(args: &ClientArgs) -> Result<(String, Option<String>)> {
         given.map_err(|error| Failure::setting(format!("--password-stdin: {error}")))?;
         return Ok((user, Some(password.trim().to_owned())));
     }
-    let Some(folder) = &args.secret_mount_path else { return Ok((user, None)) };
-    let read = |name: &str| read(&folder.join(name), "--secret-mount-path");
-    Ok((read("basic-auth-user")?, Some(read("basic-auth-password")?)))
+    if let Some(folder) = &args.secret_mount_path {
+        let read = |name: &str| read(&folder.join(name), "--secret-mount-path");
+        return Ok((read(USER_FILE)?, Some(read(PASSWORD_FILE)?)));
+    }
+    Ok(own_credentials(args).map_or((user, None), |(user, password)| (user, Some(password))))
+}
+
+/// Those of a `skep up` on this machine, if its data folder is there and may be read.
+fn own_credentials(args: &ClientArgs) -> Option<(String, String)> {
+    let folder = args.data_dir.join(FOLDER);
+    let read = |name: &str| read(&folder.join(name), "--data-dir").ok();
+    if is_of_this_machine(&args.gateway) { Some((read(USER_FILE)?, read(PASSWORD_FILE)?)) } else { None }
+}
+
+fn is_of_this_machine(gateway: &Url) -> bool {
+    match gateway.host_str() {
+        Some("localhost" | "[::1]") => true,
+        Some(host) => host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback()),
+        None => false,
+    }
 }
 
 fn read(file: &Path, flag: &str) -> Result<String> {

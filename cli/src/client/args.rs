@@ -24,6 +24,9 @@ pub(crate) struct ClientArgs {
     /// The gateway's own folder of basic-auth-user and basic-auth-password; counts where no password is given
     #[arg(long, env = "SKEP_SECRET_MOUNT_PATH")]
     pub(crate) secret_mount_path: Option<PathBuf>,
+    /// The data folder of skep up on this machine: its password counts where no other is given and the gateway is on this machine
+    #[arg(long, env = "SKEP_DATA_DIR", default_value = ".skep")]
+    pub(crate) data_dir: PathBuf,
     /// Print JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,

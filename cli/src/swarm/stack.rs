@@ -9,7 +9,7 @@ use super::{
 use crate::{
     args::SwarmUpArgs,
     failure::{Failure, Result},
-    private::random_password,
+    password::{self, PASSWORD_FILE, USER, USER_FILE},
 };
 
 const FILES: [(&str, &str); 6] = [
@@ -21,10 +21,8 @@ const FILES: [(&str, &str); 6] = [
     ("deploy/alertmanager.yml", include_str!("../../../deploy/alertmanager.yml")),
 ];
 
-pub(crate) const USER: &str = "admin";
-const PASSWORD: &str = "basic-auth-password";
 const NATS: &str = "nats-user-password";
-pub(crate) const SECRETS: [&str; 3] = ["basic-auth-user", PASSWORD, NATS];
+pub(crate) const SECRETS: [&str; 3] = [USER_FILE, PASSWORD_FILE, NATS];
 
 /// Which of the secrets are not there yet.
 pub(crate) async fn missing_secrets() -> Result<Vec<&'static str>> {
@@ -37,9 +35,9 @@ pub(crate) async fn create_secrets(missing: &[&str]) -> Result<Option<String>> {
     let mut new = None;
     for secret in missing {
         let value = match *secret {
-            PASSWORD => new.insert(random_password().map_err(Failure::internal)?).clone(),
+            PASSWORD_FILE => new.insert(password::random().map_err(Failure::internal)?).clone(),
             // A password that begins with a digit could be a number to NATS.
-            NATS => format!("skep:s{}", random_password().map_err(Failure::internal)?),
+            NATS => format!("skep:s{}", password::random().map_err(Failure::internal)?),
             _ => USER.to_owned(),
         };
         docker_with_input(&["secret", "create", secret, "-"], &value).await.map_err(failed)?;

@@ -18,6 +18,7 @@ use crate::{
     args::SwarmUpArgs,
     failure::{Failure, Result},
     healthcheck, output,
+    password::USER,
 };
 
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -32,7 +33,7 @@ pub(crate) async fn run(args: SwarmUpArgs) -> Result<()> {
     }
     let password = stack::create_secrets(&missing).await?;
     if let Some(password) = &password {
-        output::line(format_args!("The password of {} is new, and is shown only here: {password}\n", stack::USER));
+        output::line(format_args!("The password of {} is new, and is shown only here: {password}\n", USER));
     }
     stack::deploy(&args, &engine, swarm).await?;
     wait(&args).await?;
@@ -132,7 +133,7 @@ async fn wait(args: &SwarmUpArgs) -> Result<()> {
 async fn say_what_is_next(args: &SwarmUpArgs, swarm: &Membership, url: &str, password: Option<&str>) {
     let name = &args.name;
     output::line(format_args!("\nskep {} is up on {}", skep_daemon::VERSION, checks::nodes(swarm.nodes)));
-    output::line(format_args!("  gateway   {url}   user {}", stack::USER));
+    output::line(format_args!("  gateway   {url}   user {USER}"));
     output::line(format_args!("  network   {name}_functions, for other stacks that call functions"));
     let address = format!("{}:{}", swarm.address, args.port).parse::<SocketAddr>();
     if let Ok(address) = address
@@ -143,10 +144,9 @@ async fn say_what_is_next(args: &SwarmUpArgs, swarm: &Membership, url: &str, pas
     let password = password.unwrap_or("$PASSWORD");
     output::line(format_args!(
         "\nNext, with an image that has fwatchdog in it (docs/swarm.md):\n  \
-         curl -u {}:{password} -d '{{\"service\":\"hello\",\"image\":\"IMAGE\"}}' {url}/system/functions\n  \
+         curl -u {USER}:{password} -d '{{\"service\":\"hello\",\"image\":\"IMAGE\"}}' {url}/system/functions\n  \
          curl -d 'from the hive' {url}/function/hello\n\n\
          faas-cli works too: echo {password} | faas-cli login -g {url} --password-stdin\n\
-         skep swarm down stops it, skep doctor tells what is wrong",
-        stack::USER
+         skep swarm down stops it, skep doctor tells what is wrong"
     ));
 }

@@ -3,6 +3,7 @@
 //! First all checks and sockets, so that nothing is half started; then NATS, the controller, the gateway and the queue-worker, the same as on a Swarm; then the functions of the stack file.
 
 mod health;
+mod login;
 pub(crate) mod nats;
 mod report;
 pub(crate) mod surroundings;
@@ -33,7 +34,7 @@ use crate::{
     output,
     roles::{self, Process},
     sockets,
-    up::{nats::NatsServer, report::Doors, surroundings::DataDir},
+    up::{login::Login, nats::NatsServer, report::Doors, surroundings::DataDir},
 };
 
 /// How long the start waits for functions before it reports what runs.
@@ -50,12 +51,12 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
         }
     }
     surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
-    let has_credentials = roles::credentials(&args.gateway)?.is_some();
     roles::tls(&args.gateway)?;
     roles::signing_keys(&args.worker)?;
-    let listeners = sockets::doors(&args.listen, has_credentials).await?;
+    let listeners = sockets::doors(&args.listen, login::is_wanted(&args.gateway)).await?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let data_dir = DataDir::open(&args.provider.data_dir)?;
+    let login = Login::prepare(&args.gateway, &data_dir.path)?;
     let (mut server, nats) = match &args.nats_url {
         Some(servers) => (None, Nats::given(servers, &args.bus)?),
         None => {
@@ -74,7 +75,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
     let publisher = server.as_ref().map(|server| server.users.publisher.file.as_path());
     let nats_told = report::nats(&nats.servers, publisher);
     let sockets = Sockets { gateway: listeners, admin, nats, nats_told };
-    let ended = Box::pin(run_roles(&args, &process, stack, &data_dir, sockets)).await;
+    let ended = Box::pin(run_roles(&args, &process, stack, &data_dir, login, sockets)).await;
     process.end().await;
     if let Some(server) = &mut server {
         server.stop();
@@ -85,6 +86,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
 /// Where callbacks may go, and what people are told of it.
 fn callback_rules(
     args: &UpArgs,
+    has_password: bool,
     listeners: Vec<SocketAddr>,
     nats: Vec<SocketAddr>,
 ) -> Result<(CallbackRules, &'static str)> {
@@ -93,7 +95,6 @@ fn callback_rules(
         let rules = CallbackRules { allow, local: Vec::new(), own };
         return Ok((rules, "public addresses and what --callback-allow permits"));
     }
-    let has_password = roles::credentials(&args.gateway)?.is_some();
     let loopback = Loopback::of(&own, args.nats_url.is_none(), has_password);
     Ok((loopback.rules(own), loopback.told()))
 }
@@ -114,12 +115,12 @@ struct Sockets {
     nats: Nats,
     nats_told: String,
 }
-
 async fn run_roles(
     args: &UpArgs,
     process: &Process,
     stack: Option<Stack>,
     data_dir: &DataDir,
+    login: Option<Login>,
     sockets: Sockets,
 ) -> Result<()> {
     let gateway_address = sockets::local_address(&sockets.gateway.public)?;
@@ -143,10 +144,12 @@ async fn run_roles(
 
     // There is no other gateway that callers could go to meanwhile.
     let drain = Drain { linger: Duration::ZERO, grace: args.bus.grace };
-    let gateway = roles::run_gateway(process, &args.gateway, drain, bus.clone(), dispatch.clone(), sockets.gateway);
+    let credentials = login.as_ref().map(|login| login.credentials.clone());
+    let gateway =
+        roles::run_gateway(process, &args.gateway, credentials, drain, bus.clone(), dispatch.clone(), sockets.gateway);
     let listeners = [Some(gateway_address), admin_api_address, Some(admin_address)].into_iter().flatten().collect();
     let nats_addresses = callbacks::addresses_of(&sockets.nats).await;
-    let (rules, callbacks) = callback_rules(args, listeners, nats_addresses)?;
+    let (rules, callbacks) = callback_rules(args, login.is_some(), listeners, nats_addresses)?;
     let worker = roles::run_worker(process, &args.worker, rules, &args.bus, bus.clone(), dispatch.clone());
     let scheme = if args.gateway.tls_cert.is_some() { "https" } else { "http" };
     let doors = Doors {
@@ -155,6 +158,7 @@ async fn run_roles(
         admin: admin_address,
         nats: &sockets.nats_told,
         callbacks,
+        login,
     };
     let welcome = welcome(&bus, &dispatch, stack, &doors);
     tokio::select! {

@@ -23,7 +23,6 @@ use super::users::{self, Users};
 use crate::{
     failure::{Failure, Result, bad_setting},
     nats::Nats,
-    private,
 };
 
 const OLDEST: (u32, u32) = (2, 12);
@@ -87,7 +86,8 @@ impl NatsServer {
         let configuration = data_dir.join("nats.conf");
         let users = Users::prepare(data_dir)?;
         let bad = |error| bad_setting("--data-dir", format!("cannot write {}: {error}", configuration.display()));
-        private::write_file(&configuration, &[CONFIGURATION, &users.settings(subjects)].concat()).map_err(bad)?;
+        skep_daemon::write_secret_file(&configuration, &[CONFIGURATION, &users.settings(subjects)].concat())
+            .map_err(bad)?;
         users::adopt_streams(&data_dir.join("nats")).map_err(bad)?;
         let command = Launch { program: program.to_owned(), address, data_dir: data_dir.to_owned(), configuration };
         let system = SystemAccount::new(ServerUrls::from(address), users.monitor());

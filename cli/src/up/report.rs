@@ -5,7 +5,7 @@ use std::{fmt::Write, net::SocketAddr, path::Path, sync::Arc};
 use skep_bus::ServerUrls;
 use skep_dispatch::Function;
 
-use crate::output;
+use crate::{output, up::login::Login};
 
 /// Whether all replicas that are wanted have answered.
 pub(crate) fn is_up(function: &Function) -> bool {
@@ -21,6 +21,7 @@ pub(crate) struct Doors<'up> {
     pub(crate) admin: SocketAddr,
     pub(crate) nats: &'up str,
     pub(crate) callbacks: &'static str,
+    pub(crate) login: Option<Login>,
 }
 
 /// Where NATS is, and how a service of one's own gets in.
@@ -32,11 +33,12 @@ pub(crate) fn nats(servers: &ServerUrls, publisher: Option<&Path>) -> String {
 }
 
 pub(crate) fn print(functions: &[Arc<Function>], doors: &Doors<'_>, all_up: bool) {
-    let Doors { gateway, admin_api, admin, nats, callbacks } = doors;
+    let Doors { gateway, admin_api, admin, nats, callbacks, login } = doors;
     let own_api = admin_api.as_ref().map(|address| format!("  admin API  {address}\n")).unwrap_or_default();
+    let password = login.as_ref().map_or("not asked for (--basic-auth=false)".to_owned(), Login::told);
     let mut text = format!(
-        "\nskep {} is up\n  gateway    {gateway}\n{own_api}  admin      http://{admin}/metrics\n  nats       {nats}\n  \
-         callbacks  to {callbacks}\n\n",
+        "\nskep {} is up\n  gateway    {gateway}\n{own_api}  password   {password}\n  admin      http://{admin}/metrics\n  \
+         nats       {nats}\n  callbacks  to {callbacks}\n\n",
         skep_daemon::VERSION
     );
     let longest = functions.iter().map(|function| function.name.to_string().len()).max().unwrap_or_default().max(8);
@@ -54,21 +56,22 @@ pub(crate) fn print(functions: &[Arc<Function>], doors: &Doors<'_>, all_up: bool
     if !all_up {
         text.push_str("Some replicas have not answered yet; their log is below.\n");
     }
-    text.push_str(&hints(functions, gateway, admin_api.as_ref().unwrap_or(gateway)));
+    text.push_str(&hints(functions, gateway, admin_api.as_ref().unwrap_or(gateway), login.as_ref()));
     output::line(text);
 }
 
 /// Three calls to try, of functions that are there.
-fn hints(functions: &[Arc<Function>], gateway: &str, admin_api: &str) -> String {
+fn hints(functions: &[Arc<Function>], gateway: &str, admin_api: &str, login: Option<&Login>) -> String {
     let mut names: Vec<String> = functions.iter().map(|function| function.name.to_string()).collect();
     // The samples that answer anything at once come first.
     names.sort_by_key(|name| !["wordcount", "sha256"].contains(&name.as_str()));
     let (Some(other), Some(one)) = (names.first(), names.get(1).or(names.first())) else { return String::new() };
+    let user = login.map_or_else(String::new, Login::for_curl);
     format!(
         "\nTry:\n  \
          curl -d 'the bees and the hive' {gateway}/function/{one}\n  \
          curl -i -d 'later' -H 'X-Call-Id: my-first-call' {gateway}/async-function/{other}\n  \
-         curl '{admin_api}/system/calls/my-first-call?wait=10s'\n\n\
+         curl {user}'{admin_api}/system/calls/my-first-call?wait=10s'\n\n\
          Ctrl-C drains and stops; what is queued stays. Log of the functions:\n"
     )
 }

@@ -11,11 +11,12 @@ use std::{
 };
 
 use skep_bus::Login;
+use skep_daemon::write_secret_file;
 use skep_protocol::Subjects;
 
 use crate::{
     failure::{Result, bad_setting},
-    private::{random_password, write_file},
+    password,
 };
 
 const ACCOUNTS: &str = include_str!("../../../deploy/nats-accounts.conf");
@@ -49,7 +50,7 @@ impl Users {
             Some(known) => known,
             None => User::new(PUBLISHER, &folder).map_err(bad)?,
         };
-        Ok(Self { skep, monitor: random_password().map_err(bad)?, publisher })
+        Ok(Self { skep, monitor: password::random().map_err(bad)?, publisher })
     }
 
     /// What the server is told of them.
@@ -75,8 +76,8 @@ impl Users {
 
 impl User {
     fn new(name: &'static str, folder: &Path) -> io::Result<Self> {
-        let user = Self { name, password: random_password()?, file: folder.join(name) };
-        write_file(&user.file, &format!("{}:{}\n", user.name, user.password))?;
+        let user = Self { name, password: password::random()?, file: folder.join(name) };
+        write_secret_file(&user.file, &format!("{}:{}\n", user.name, user.password))?;
         Ok(user)
     }
 

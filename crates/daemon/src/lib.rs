@@ -4,6 +4,7 @@
 
 mod admin;
 mod readiness;
+mod secret_file;
 mod serve;
 mod service;
 mod signals;
@@ -12,6 +13,7 @@ mod tls;
 
 pub use admin::{admin_router, metrics_text};
 pub use readiness::{Readiness, RoleReadiness};
+pub use secret_file::{warn_if_others_can_read, write_secret_file};
 pub use serve::{Drain, HttpLimits, ServeConfig, serve};
 pub use service::{Peer, RequestBody, Service};
 pub use signals::shutdown_signal;

@@ -11,7 +11,7 @@ use super::{wait_for, wait_until};
 pub(crate) struct Gateway {
     pub(crate) url: String,
     http: Client,
-    credentials: Option<(&'static str, &'static str)>,
+    credentials: Option<(String, String)>,
 }
 
 /// An answer that is all there.
@@ -41,13 +41,13 @@ impl Gateway {
     }
 
     /// The same caller, who says who he is with every request.
-    pub(crate) fn with_credentials(self, user: &'static str, password: &'static str) -> Self {
-        Self { credentials: Some((user, password)), ..self }
+    pub(crate) fn with_credentials(self, user: &str, password: &str) -> Self {
+        Self { credentials: Some((user.to_owned(), password.to_owned())), ..self }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
-        match self.credentials {
+        match &self.credentials {
             Some((user, password)) => request.basic_auth(user, Some(password)),
             None => request,
         }

@@ -111,6 +111,22 @@ impl Site {
         self.up_by(self.up_command(arguments)).await
     }
 
+    /// Starts `skep up` as users do, with the password that it makes, which `self.gateway` has from then on.
+    pub(crate) async fn up_with_password(&mut self, arguments: &[&str]) -> Program {
+        let mut command = self.up_command(arguments);
+        command.env_remove("SKEP_BASIC_AUTH");
+        let mut up = Program::start("up", command, self.folder());
+        wait_until_ready(&mut up, self.admin).await;
+        self.gateway = self.gateway.clone().with_credentials("admin", &self.password());
+        self.wait_for_functions().await;
+        up
+    }
+
+    /// The password that `skep up` has made.
+    pub(crate) fn password(&self) -> String {
+        fs::read_to_string(self.data.join("auth/basic-auth-password")).unwrap().trim().to_owned()
+    }
+
     /// The same by a command that leads to it.
     pub(crate) async fn up_by(&self, command: Command) -> Program {
         let mut up = Program::start("up", command, self.folder());
@@ -242,6 +258,8 @@ impl Site {
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("TMPDIR", self.path("tmp")).current_dir(self.folder());
+        // Tests of the password take this away.
+        command.env("SKEP_BASIC_AUTH", "false");
         // What a test has scaled to 0 stays there, unless the test says otherwise.
         command.env("SKEP_SCALE_FROM_ZERO", "false");
         // Tests run as root too.
