@@ -53,5 +53,6 @@ mod sync;
 mod system;
 mod timeline;
 mod tls;
+mod unreadable_headers;
 mod up;
 mod waiting;

@@ -49,9 +49,13 @@ mod stand_in;
 mod standing;
 mod streams;
 mod submit;
+mod unreadable;
 mod waiting;
 mod wire;
 mod workers;
+
+/// The headers of a NATS message, as they came.
+pub use async_nats::HeaderMap as NatsHeaders;
 
 pub use answer::Announced;
 pub use backlog::Backlog;
@@ -75,4 +79,5 @@ pub use running::RunningCalls;
 pub use standing::Standing;
 pub use streams::{Budget, Kept};
 pub use submit::Submitted;
+pub use unreadable::UnreadablePublish;
 pub use waiting::Waits;
