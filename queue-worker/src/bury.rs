@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
-use skep_bus::{DeadLetter, Delivery, KEPT_OF_ANSWER};
+use skep_bus::{DeadLetter, Delivery, KEPT_OF_ANSWER, NatsHeaders};
 use skep_protocol::{CallBody, CallId, CallRecord, CallState, CallStatus, DeadKind, Invocation};
 use time::OffsetDateTime;
 use tracing::warn;
@@ -30,7 +31,23 @@ impl Worker {
     }
 
     /// Stores the message and the record of its end, then acknowledges; a step that fails is done again on redelivery.
-    pub(crate) async fn bury<T>(&self, delivery: &Delivery<T>, mut record: CallRecord, reason: &str) {
+    pub(crate) async fn bury<T>(&self, delivery: &Delivery<T>, record: CallRecord, reason: &str) {
+        let call_id = record.status.call_id.clone();
+        if let Err(error) = self.keep_dead(record, reason, &delivery.headers, &delivery.payload).await {
+            warn!(error = error.chain(), %call_id, "a dead letter cannot be stored; trying again");
+            return delivery.again_after(TRY_AGAIN).await;
+        }
+        delivery.ack().await;
+    }
+
+    /// Stores a message as a dead letter, and then the record that says why.
+    pub(crate) async fn keep_dead(
+        &self,
+        mut record: CallRecord,
+        reason: &str,
+        headers: &NatsHeaders,
+        payload: &Bytes,
+    ) -> skep_bus::Result<()> {
         let status = &mut record.status;
         status.state = CallState::Dead;
         status.finished_at = Some(OffsetDateTime::now_utc());
@@ -46,20 +63,14 @@ impl Worker {
             attempts: status.attempts,
             last_status: status.status,
             last_answer: &last_answer,
-            headers: &delivery.headers,
-            payload: &delivery.payload,
+            headers,
+            payload,
         };
-        if let Err(error) = self.bus.store_dead(letter).await {
-            warn!(error = error.chain(), call_id = %status.call_id, "a dead letter cannot be stored; trying again");
-            return delivery.again_after(TRY_AGAIN).await;
-        }
-        if let Err(error) = self.bus.store_record(&record).await {
-            warn!(error = error.chain(), call_id = %record.status.call_id, "the record cannot be stored; trying again");
-            return delivery.again_after(TRY_AGAIN).await;
-        }
+        self.bus.store_dead(letter).await?;
+        self.bus.store_record(&record).await?;
         warn!(call_id = %record.status.call_id, function = record.status.function, reason, "a call is dead");
         self.metrics.count_finished(&record.status);
-        delivery.ack().await;
+        Ok(())
     }
 }
 

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
-use skep_bus::{Delivery, Error, Published};
+use skep_bus::{Delivery, Error, NatsHeaders, Published};
 use skep_protocol::{CallId, CallStatus, FunctionName, parse_callback};
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{debug, warn};
 use url::Url;
 
 use crate::{Worker, bury::without_answer, pull::Puller};
@@ -15,13 +15,42 @@ use crate::{Worker, bury::without_answer, pull::Puller};
 const WINDOW: usize = 256;
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
+/// How often published work is looked through for messages that nobody could read.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
 pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     let puller = Puller { queue: "publish", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
     let queue = worker.bus.ingest();
     puller.run(queue, |delivery| Arc::clone(&worker).take_up(delivery)).await;
 }
 
+/// Buries published messages that never reach the loop above because the NATS client cannot read their headers.
+pub(crate) async fn bury_unreadable(worker: Arc<Worker>) {
+    let mut connections = worker.bus.outside_connections();
+    loop {
+        let reconnected = tokio::select! {
+            () = worker.shutdown.cancelled() => return,
+            // The sender lives as long as the bus does.
+            _ = connections.changed() => true,
+            () = tokio::time::sleep(LOOK_EVERY) => false,
+        };
+        if let Err(error) = worker.bury_unreadable_publishes(reconnected).await {
+            debug!(error = error.chain(), "published work cannot be looked through; trying again");
+        }
+    }
+}
+
 impl Worker {
+    async fn bury_unreadable_publishes(&self, always: bool) -> skep_bus::Result<()> {
+        for message in self.bus.unreadable_publishes(always).await? {
+            let status = CallStatus::accepted(message.call_id.clone(), &message.function, OffsetDateTime::now_utc());
+            let record = without_answer(status, HeaderMap::new());
+            self.keep_dead(record, message.reason, &NatsHeaders::new(), &message.payload).await?;
+            self.bus.remove_unreadable(&message).await?;
+        }
+        Ok(())
+    }
+
     async fn take_up(self: Arc<Self>, delivery: Delivery<Published>) {
         let Ok(published) = &delivery.content else {
             return;

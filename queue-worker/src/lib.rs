@@ -104,6 +104,7 @@ pub async fn run(
     tasks.spawn(due::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(cancellation::run(Arc::clone(&worker)));
     tasks.spawn(ingest::run(Arc::clone(&worker), tasks.clone()));
+    tasks.spawn(ingest::bury_unreadable(Arc::clone(&worker)));
     tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(housekeeping::run(Arc::clone(&worker)));
     tasks.spawn(housekeeping::remove_orphans(Arc::clone(&worker)));

@@ -59,5 +59,6 @@ mod sync;
 mod system;
 mod timeline;
 mod tls;
+mod unreadable_headers;
 mod up;
 mod waiting;

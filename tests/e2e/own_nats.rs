@@ -40,7 +40,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 /// The user and the password in a file of the data folder.
-fn user(site: &Site, name: &str) -> (String, String) {
+pub(crate) fn user(site: &Site, name: &str) -> (String, String) {
     let text = fs::read_to_string(site.data.join("nats-users").join(name)).unwrap();
     let (user, password) = text.trim().split_once(':').unwrap();
     (user.to_owned(), password.to_owned())

@@ -55,6 +55,8 @@ pub struct Bus {
     /// A second connection, so that a burst of deliveries does not delay acknowledgements of submits.
     pub(crate) deliveries: jetstream::Context,
     pub(crate) connected: LastConnected,
+    /// How connections for what other services send are made, see [`Outside`].
+    pub(crate) outside: Outside,
     pub(crate) subjects: Arc<Subjects>,
     default_namespace: Arc<DefaultNamespace>,
     pub(crate) streams: Arc<streams::Streams>,
@@ -99,6 +101,7 @@ impl Bus {
             jetstream,
             deliveries,
             connected,
+            outside: Outside { config: Arc::new(config.clone()), connected: LastConnected::default() },
             subjects,
             default_namespace: Arc::new(config.default_namespace.clone()),
             streams,
@@ -158,19 +161,42 @@ impl Bus {
     /// Ends both connections in order; no handle on this bus is of use afterwards.
     pub async fn close(&self) {
         self.flush().await;
-        for client in [self.client.clone(), self.deliveries.client()] {
+        for client in self.clients() {
             // It is only refused by a connection that has ended already.
             let _ = client.drain().await;
         }
     }
 
+    fn clients(&self) -> [Client; 2] {
+        [self.client.clone(), self.deliveries.client()]
+    }
+
     /// Sends what is still buffered, for an orderly end.
     pub async fn flush(&self) {
         self.ledger.flush().await;
-        for client in [self.client.clone(), self.deliveries.client()] {
+        for client in self.clients() {
             // At the end of a program there is nobody left to act on a failure.
             let _ = timeout(REQUEST_DEADLINE, client.flush()).await;
         }
+    }
+}
+
+/// Makes connections for subjects that other services may publish to, one for each reader.
+///
+/// The NATS client closes a connection when it receives headers that are not UTF-8, and its task panics at a value with a bare CR.
+/// So what comes from outside gets a connection of its own, which can be lost and made anew without any harm to the rest.
+#[derive(Clone)]
+pub(crate) struct Outside {
+    config: Arc<BusConfig>,
+    /// When one of them was made, or made again, last.
+    pub(crate) connected: LastConnected,
+}
+
+impl Outside {
+    /// A new connection; it ends when its last handle is dropped.
+    pub(crate) async fn connect(&self) -> Result<jetstream::Context> {
+        let once = BusConfig { patience: Duration::ZERO, ..BusConfig::clone(&self.config) };
+        connect_client(&once, &self.connected).await.map(context)
     }
 }
 

@@ -7,6 +7,9 @@ use time::OffsetDateTime;
 
 use crate::{Bus, Delivery, Queue};
 
+/// The consumer that all workers share.
+pub(crate) const CONSUMER: &str = "ingest";
+
 /// What a publisher sent, not yet judged.
 pub struct Published {
     /// The last token of the subject; not necessarily a valid name.
@@ -23,7 +26,7 @@ pub struct Published {
 impl Bus {
     /// The queue of published work.
     pub fn ingest(&self) -> Queue<Published> {
-        Queue::new(self, "PUBLISH", "ingest".to_owned(), self.subjects().publish_all(), |message| {
+        let queue = Queue::new(self, "PUBLISH", CONSUMER.to_owned(), self.subjects().publish_all(), |message| {
             let mut headers = publishers_headers(message.headers.as_ref());
             let run_at = take_run_at(&mut headers, OffsetDateTime::now_utc());
             let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -34,16 +37,15 @@ impl Bus {
                 run_at,
                 headers,
             })
-        })
+        });
+        queue.from_outside()
     }
 }
 
 impl Delivery<Published> {
     /// An id that is the same each time this message is delivered, so that taking it up twice makes one call.
     pub fn derived_id(&self) -> Option<CallId> {
-        // A stream that was made anew, after a loss, begins at the same numbers again.
-        let epoch = self.source.stream_made.unix_timestamp_nanos();
-        format!("pub-{epoch:x}-{}", self.sequence).parse().ok()
+        derived_id(self.source.stream_made, self.sequence)
     }
 
     /// The call that this message asks for.
@@ -72,6 +74,13 @@ impl Delivery<Published> {
             has_callers_id: true,
         }
     }
+}
+
+/// The id of the call that a published message becomes, unless its publisher names one.
+pub(crate) fn derived_id(stream_made: OffsetDateTime, sequence: u64) -> Option<CallId> {
+    // A stream that was made anew, after a loss, begins at the same numbers again.
+    let epoch = stream_made.unix_timestamp_nanos();
+    format!("pub-{epoch:x}-{sequence}").parse().ok()
 }
 
 /// A publisher's headers as HTTP headers; those of NATS itself stay behind, and those that a caller over HTTP could not set either.

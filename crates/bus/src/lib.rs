@@ -51,9 +51,13 @@ mod standing;
 mod streams;
 mod submit;
 mod system_account;
+mod unreadable;
 mod waiting;
 mod wire;
 mod workers;
+
+/// The headers of a NATS message, as they came.
+pub use async_nats::HeaderMap as NatsHeaders;
 
 pub use answer::Announced;
 pub use backlog::Backlog;
@@ -79,4 +83,5 @@ pub use standing::Standing;
 pub use streams::{Budget, Kept};
 pub use submit::Submitted;
 pub use system_account::SystemAccount;
+pub use unreadable::UnreadablePublish;
 pub use waiting::Waits;

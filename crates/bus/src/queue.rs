@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bus, Delivery, Error, Place, Result, delivery::Source, wire::Unreadable};
+use crate::{Bus, Delivery, Error, Place, Result, connect::LastConnected, delivery::Source, wire::Unreadable};
 
 /// A delivery that is neither finished nor extended for this long is given to another worker.
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(30);
@@ -27,6 +27,8 @@ pub struct Queue<T> {
     filter: String,
     read: fn(&async_nats::Message) -> Result<T, Unreadable>,
     place: Place,
+    /// Whether other services write what it hands out, so that it needs a connection of its own.
+    is_from_outside: bool,
     open: Option<(PullConsumer, Source)>,
 }
 
@@ -39,7 +41,7 @@ impl<T> Queue<T> {
         read: fn(&async_nats::Message) -> Result<T, Unreadable>,
     ) -> Self {
         let (bus, stream) = (bus.clone(), bus.subjects().stream(stream));
-        Self { bus, stream, name, filter, read, place: Place::Elsewhere, open: None }
+        Self { bus, stream, name, filter, read, place: Place::Elsewhere, is_from_outside: false, open: None }
     }
 
     /// The next deliveries, at most `limit`; an empty answer means that none came for a while, or that `stop` is cancelled.
@@ -79,6 +81,16 @@ impl<T> Queue<T> {
         Self { place, ..self }
     }
 
+    /// Takes its deliveries over a connection of its own, which is made anew after an error.
+    pub(crate) fn from_outside(self) -> Self {
+        Self { is_from_outside: true, ..self }
+    }
+
+    /// When the connection was made that deliveries come over.
+    fn connected(&self) -> &LastConnected {
+        if self.is_from_outside { &self.bus.outside.connected } else { &self.bus.connected }
+    }
+
     async fn open(&self) -> Result<(PullConsumer, Source)> {
         // How often a message may be tried is the worker's business, and so is how many it holds.
         let config = pull::Config {
@@ -90,7 +102,9 @@ impl<T> Queue<T> {
             max_ack_pending: -1,
             ..pull::Config::default()
         };
-        let stream = self.bus.deliveries.get_stream(&self.stream).await.map_err(|error| {
+        let jetstream =
+            if self.is_from_outside { self.bus.outside.connect().await? } else { self.bus.deliveries.clone() };
+        let stream = jetstream.get_stream(&self.stream).await.map_err(|error| {
             self.bus.missed.tell();
             Error::unavailable(error)
         })?;
@@ -110,7 +124,7 @@ impl<T> Queue<T> {
     {
         let mut batch = batch.map_err(Error::unavailable)?;
         let mut deliveries = Vec::new();
-        let mut connections = self.bus.connected.changes();
+        let mut connections = self.connected().changes();
         loop {
             // The answer to a pull is lost when the server dies; without expiry the client would wait for ever.
             let next = tokio::select! {
@@ -122,7 +136,7 @@ impl<T> Queue<T> {
             let Some(message) = next else { break };
             match message {
                 Ok(message) => {
-                    deliveries.extend(Delivery::new(message, self.place, source, &self.bus.connected, self.read));
+                    deliveries.extend(Delivery::new(message, self.place, source, self.connected(), self.read));
                 }
                 // What was already handed out must be used, or it would wait for its ack deadline.
                 Err(error) if deliveries.is_empty() => return Err(Error::Unavailable(error)),

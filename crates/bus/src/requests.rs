@@ -1,5 +1,7 @@
 //! Synchronous calls of other services over core NATS: `nats request skep.call.<function>`.
 
+use std::time::Duration;
+
 use async_nats::{
     HeaderMap as NatsHeaders, PublishErrorKind, Subject, Subscriber,
     service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE},
@@ -7,16 +9,20 @@ use async_nats::{
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode};
+use tokio::time::sleep;
+use tracing::debug;
 
 use crate::{Bus, Error, Result, ingest::publishers_headers, wire};
 
 /// All gateways share the requests.
 const QUEUE_GROUP: &str = "skep-gateway";
+const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(500);
 
 /// Requests as they come. Nothing of it is stored: a requester that hears nothing asks again.
 pub struct CallRequests {
     bus: Bus,
     subscriber: Subscriber,
+    is_stopped: bool,
 }
 
 /// One request, to be answered once.
@@ -33,21 +39,44 @@ pub struct CallRequest {
 impl Bus {
     /// Begins to take requests; each goes to one of all gateways that do.
     pub async fn call_requests(&self) -> Result<CallRequests> {
-        let subject = self.subjects.call_all();
-        let subscriber =
-            self.client.queue_subscribe(subject, QUEUE_GROUP.to_owned()).await.map_err(Error::unavailable)?;
-        self.client.flush().await.map_err(Error::unavailable)?;
-        Ok(CallRequests { bus: self.clone(), subscriber })
+        Ok(CallRequests { bus: self.clone(), subscriber: subscribe(self).await?, is_stopped: false })
     }
 }
 
+/// Over a connection of its own, because anybody may send anything here.
+async fn subscribe(bus: &Bus) -> Result<Subscriber> {
+    let client = bus.outside.connect().await?.client();
+    let subscriber = client.queue_subscribe(bus.subjects().call_all(), QUEUE_GROUP.to_owned()).await;
+    let subscriber = subscriber.map_err(Error::unavailable)?;
+    client.flush().await.map_err(Error::unavailable)?;
+    Ok(subscriber)
+}
+
+/// Whether an answer may go there: an inbox begins with `_` by convention (`_INBOX.…`, `_R_.…`).
+///
+/// The server does not check whether a requester may publish to the reply subject that it names.
+/// Without this rule the gateway would publish a function's answer to any subject with its own rights, `skep.control.deploy` for one.
+fn is_inbox(reply: &str) -> bool {
+    reply.starts_with('_')
+}
+
 impl CallRequests {
-    /// The next request that wants an answer; `None` when the connection is closed for good.
+    /// The next request that wants an answer; `None` when all have been read after [`stop`](Self::stop).
     pub async fn next(&mut self) -> Option<CallRequest> {
         loop {
-            let message = self.subscriber.next().await?;
+            let Some(message) = self.subscriber.next().await else {
+                if self.is_stopped {
+                    return None;
+                }
+                self.subscribe_again().await;
+                continue;
+            };
             // Without a reply subject nobody would hear the answer; work without one is published to `skep.publish`.
             let Some(reply) = message.reply else { continue };
+            if !is_inbox(&reply) {
+                debug!(%reply, "a request wants its answer on a subject that is no inbox; it is not run");
+                continue;
+            }
             return Some(CallRequest {
                 function: message.subject.rsplit('.').next().unwrap_or_default().to_owned(),
                 headers: publishers_headers(message.headers.as_ref()),
@@ -58,8 +87,23 @@ impl CallRequests {
         }
     }
 
+    /// The connection is gone for good; another one is made, however long that takes.
+    async fn subscribe_again(&mut self) {
+        loop {
+            match subscribe(&self.bus).await {
+                Ok(subscriber) => {
+                    self.subscriber = subscriber;
+                    return;
+                }
+                Err(error) => debug!(error = error.chain(), "requests on NATS cannot be taken yet; trying again"),
+            }
+            sleep(SUBSCRIBE_AGAIN).await;
+        }
+    }
+
     /// Lets other gateways have what comes from now on; what was already handed over can still be read.
     pub async fn stop(&mut self) -> Result<()> {
+        self.is_stopped = true;
         self.subscriber.drain().await.map_err(Error::unavailable)
     }
 }
