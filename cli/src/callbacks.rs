@@ -65,8 +65,7 @@ pub(crate) async fn addresses_of(nats: &Nats) -> Vec<SocketAddr> {
 }
 
 fn hosts(servers: &ServerUrls, monitors: &Monitors) -> Vec<(String, u16)> {
-    let monitors = monitors.addresses();
-    let monitors = monitors.iter().filter_map(|url| {
+    let monitors = monitors.addresses().iter().filter_map(|url| {
         let host = url.host_str()?.trim_matches(['[', ']']);
         Some((host.to_owned(), url.port_or_known_default()?))
     });

@@ -10,7 +10,7 @@ use std::{
 use async_nats::{Client, ConnectOptions, HeaderMap, jetstream};
 use serde_json::Value;
 
-use crate::harness::{DEADLINE, Function, Platform, Program, Site, wait_until};
+use crate::harness::{DEADLINE, Function, Platform, Program, Site, wait_for};
 
 /// Asks the server to deploy a function, and reads each of the files; says what came of it.
 const STRANGER: &str = r#"
@@ -79,6 +79,24 @@ async fn another_user_of_the_machine_neither_deploys_nor_reads_the_passwords() {
         assert!(shown.is_none(), "the list of processes shows it: {shown:?}");
         assert!(!platform.up.stdout().contains(&password) && !platform.up.stderr().contains(&password));
     }
+}
+
+#[tokio::test]
+async fn its_server_listens_at_one_port_only() {
+    let platform = Platform::start([Function::cat()]).await;
+    let server = platform.site.processes().into_iter().find(|process| process.is("nats-server")).unwrap();
+    let sockets = fs::read_dir(format!("/proc/{}/fd", server.id)).unwrap().filter_map(|fd| {
+        let target = fs::read_link(fd.unwrap().path()).ok()?;
+        Some(target.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned())
+    });
+    let sockets: Vec<String> = sockets.collect();
+    let tables = ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default());
+    let listening = tables.iter().flat_map(|table| table.lines()).filter(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // The state of a listener, and its inode.
+        fields.get(3) == Some(&"0A") && fields.get(9).is_some_and(|inode| sockets.iter().any(|socket| socket == inode))
+    });
+    assert_eq!(listening.count(), 1);
 }
 
 #[tokio::test]
@@ -183,8 +201,12 @@ async fn what_a_function_writes_does_nothing_to_the_terminal() {
     let rude = rude.env("combine_output", "false");
     let platform = Platform::start([rude]).await;
     assert_eq!(platform.gateway.call("rude", "x").await.text(), "x");
-    wait_until("the line is shown", async || platform.up.stdout().contains("PWNED")).await;
+    let shown = || {
+        let said = platform.up.stdout();
+        said.lines().find(|line| line.starts_with("rude-1 |") && line.contains("PWNED")).map(str::to_owned)
+    };
+    let line = wait_for("the line is shown", async || shown()).await;
+    assert!(line.ends_with(r"\u{1b}]0;PWNED\u{7}\u{1b}[2J\rgone"), "{line}");
     let said = platform.up.stdout();
-    assert!(said.contains(r"\u{1b}]0;PWNED\u{7}\u{1b}[2J\rgone"), "{said}");
     assert!(!said.contains(['\u{1b}', '\u{7}', '\r']), "{said}");
 }

@@ -5,18 +5,16 @@
 use std::{
     fs::File,
     io::Write,
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use rustix::process::Signal;
-use skep_bus::Monitors;
+use skep_bus::SystemAccount;
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
 use super::nats::RunningChild;
-use crate::healthcheck;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// It is let be for so many looks.
@@ -30,12 +28,12 @@ const PROBE_BYTES: usize = 4 * 1024 * 1024;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Starts the server again when it is sick and the disk is well.
-pub(crate) async fn watch(monitors: Monitors, child: RunningChild, data_dir: PathBuf) {
+pub(crate) async fn watch(server: SystemAccount, child: RunningChild, data_dir: PathBuf) {
     let mut looks = 0;
     let mut pause = LOOK_EVERY;
     loop {
         sleep(LOOK_EVERY).await;
-        let Some(reason) = complaint(&monitors).await else {
+        let Some(reason) = server.complaint().await else {
             (looks, pause) = (0, LOOK_EVERY);
             continue;
         };
@@ -50,15 +48,6 @@ pub(crate) async fn watch(monitors: Monitors, child: RunningChild, data_dir: Pat
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
-}
-
-/// What the server complains of; nothing if it is well, or away.
-async fn complaint(monitors: &Monitors) -> Option<String> {
-    let url = monitors.addresses().into_iter().next()?;
-    let address: SocketAddr = url.socket_addrs(|| None).ok()?.into_iter().next()?;
-    let refused = healthcheck::ask(address, "/healthz").await.err()?;
-    // A server that says so does it in JSON.
-    refused.starts_with('{').then_some(refused)
 }
 
 async fn takes_writes(data_dir: &Path) -> bool {

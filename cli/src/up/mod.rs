@@ -66,7 +66,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
     };
     let process = Process::new();
     if let Some(server) = &server {
-        let watch = health::watch(server.monitors.clone(), server.child(), data_dir.path.clone());
+        let watch = health::watch(server.system.clone(), server.child(), data_dir.path.clone());
         let ending = process.ending.clone();
         process.tasks.spawn(async move { ending.run_until_cancelled(watch).await });
     }

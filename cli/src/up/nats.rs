@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use skep_bus::{Monitors, ServerUrls};
+use skep_bus::{Monitors, ServerUrls, SystemAccount};
 use skep_protocol::Subjects;
 use tokio::net::TcpListener;
 use tracing::{error, info};
@@ -31,8 +31,6 @@ const START_AGAIN: Duration = Duration::from_secs(1);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// The same settings as on a Swarm.
 const CONFIGURATION: &str = include_str!("../../../deploy/nats.conf");
-/// Beside them a monitoring port for this machine alone, which the server chooses.
-const MONITORING: &str = "\nhttp: \"127.0.0.1:-1\"\n";
 
 /// Checks the program's version.
 pub(crate) fn check_version(program: &Path) -> Result<()> {
@@ -68,8 +66,7 @@ pub(crate) fn log_file(data_dir: &Path) -> PathBuf {
 pub(crate) struct NatsServer {
     pub(crate) address: SocketAddr,
     pub(crate) users: Users,
-    /// Where it says which monitoring port it has chosen.
-    pub(crate) monitors: Monitors,
+    pub(crate) system: SystemAccount,
     stopping: Arc<AtomicBool>,
     child: RunningChild,
     thread: Option<JoinHandle<()>>,
@@ -90,13 +87,12 @@ impl NatsServer {
         let configuration = data_dir.join("nats.conf");
         let users = Users::prepare(data_dir)?;
         let bad = |error| bad_setting("--data-dir", format!("cannot write {}: {error}", configuration.display()));
-        private::write_file(&configuration, &[CONFIGURATION, MONITORING, &users.settings(subjects)].concat())
-            .map_err(bad)?;
+        private::write_file(&configuration, &[CONFIGURATION, &users.settings(subjects)].concat()).map_err(bad)?;
         users::adopt_streams(&data_dir.join("nats")).map_err(bad)?;
         let command = Launch { program: program.to_owned(), address, data_dir: data_dir.to_owned(), configuration };
-        let monitors = Monitors::PortsIn(command.ports());
+        let system = SystemAccount::new(ServerUrls::from(address), users.monitor());
         let mut server =
-            Self { address, users, monitors, stopping: Arc::default(), child: RunningChild::default(), thread: None };
+            Self { address, users, system, stopping: Arc::default(), child: RunningChild::default(), thread: None };
         let (stopping, child) = (Arc::clone(&server.stopping), server.child());
         let thread = std::thread::Builder::new().name("nats-server".to_owned());
         let thread = thread.spawn(move || keep_running(&command, &stopping, &child)).map_err(Failure::internal)?;
@@ -109,7 +105,7 @@ impl NatsServer {
         Nats {
             servers: ServerUrls::from(self.address),
             login: Some(self.users.login()),
-            monitors: self.monitors.clone(),
+            monitors: Monitors::Own(self.system.clone()),
         }
     }
 
@@ -172,18 +168,7 @@ struct Launch {
 }
 
 impl Launch {
-    /// The folder in which the server names its ports.
-    fn ports(&self) -> PathBuf {
-        self.data_dir.join("nats-ports")
-    }
-
     fn spawn(&self) -> std::io::Result<Child> {
-        let ports = self.ports();
-        // A server that was killed leaves the ports that it had.
-        match std::fs::remove_dir_all(&ports) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => std::fs::create_dir(&ports)?,
-        }
         Command::new(std::env::current_exe()?)
             .arg("__guard")
             .arg(std::process::id().to_string())
@@ -195,8 +180,6 @@ impl Launch {
             .arg(self.data_dir.join("nats"))
             .arg("-l")
             .arg(log_file(&self.data_dir))
-            .arg("--ports_file_dir")
-            .arg(ports)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())

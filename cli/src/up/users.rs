@@ -21,6 +21,7 @@ use crate::{
 const ACCOUNTS: &str = include_str!("../../../deploy/nats-accounts.conf");
 const SKEP: &str = "skep";
 const PUBLISHER: &str = "publisher";
+const MONITOR: &str = "monitor";
 
 /// A user of the server; a file holds its name and its password as `USER:PASSWORD`.
 pub(crate) struct User {
@@ -31,6 +32,8 @@ pub(crate) struct User {
 
 pub(crate) struct Users {
     skep: User,
+    /// Of the server's own account, for asking how it is; nobody else needs it.
+    monitor: String,
     pub(crate) publisher: User,
 }
 
@@ -46,7 +49,7 @@ impl Users {
             Some(known) => known,
             None => User::new(PUBLISHER, &folder).map_err(bad)?,
         };
-        Ok(Self { skep, publisher })
+        Ok(Self { skep, monitor: random_password().map_err(bad)?, publisher })
     }
 
     /// What the server is told of them.
@@ -54,13 +57,22 @@ impl Users {
         let accounts = ACCOUNTS
             .replace("\"skep.", &format!("\"{}.", subjects.prefix()))
             .replace("user: shop", &format!("user: {PUBLISHER}"));
-        let Self { skep, publisher } = self;
+        let Self { skep, monitor, publisher } = self;
+        let system = format!("accounts {{\n  SYS {{ users: [ {{ user: {MONITOR}, password: {monitor:?} }} ] }}\n");
+        let accounts = accounts.replace("accounts {\n", &system);
         // A `$NAME` of the settings is looked up in them before it is in the environment.
-        format!("\nSKEP_NATS_PASSWORD: {:?}\nSHOP_NATS_PASSWORD: {:?}\n{accounts}", skep.password, publisher.password)
+        format!(
+            "\nsystem_account: SYS\nSKEP_NATS_PASSWORD: {:?}\nSHOP_NATS_PASSWORD: {:?}\n{accounts}",
+            skep.password, publisher.password
+        )
     }
 
     pub(crate) fn login(&self) -> Login {
         Login::Password { user: SKEP.to_owned(), password: self.skep.password.clone() }
+    }
+
+    pub(crate) fn monitor(&self) -> Login {
+        Login::Password { user: MONITOR.to_owned(), password: self.monitor.clone() }
     }
 }
 
@@ -111,7 +123,9 @@ mod tests {
         assert_eq!(users.publisher.password, again.publisher.password, "services hold on to theirs");
         assert_ne!(users.skep.password, again.skep.password);
         let settings = users.settings(&Subjects::new("hive").unwrap());
-        for told in ["\"hive.publish.*\"", "\"hive.call.*\"", "user: publisher", &users.skep.password] {
+        for told in
+            ["\"hive.publish.*\"", "\"hive.call.*\"", "user: publisher", "system_account: SYS", &users.skep.password]
+        {
             assert!(settings.contains(told), "{told}: {settings}");
         }
         assert!(!settings.contains("\"skep.") && !settings.contains("shop,"), "{settings}");

@@ -1,21 +1,23 @@
-//! What NATS servers say of themselves on their monitoring ports; a connection does not tell whether they sync.
+//! What NATS servers say of themselves; a connection of skep's own account does not tell whether they sync.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use reqwest::{Client, redirect::Policy};
 use serde::Deserialize;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use url::Url;
 
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+use crate::system_account::SystemAccount;
 
-/// Where the monitoring ports are.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// How they are asked.
 #[derive(Clone, Debug)]
 pub enum Monitors {
-    /// At these addresses (`http://host:8222`), one for each server; without any, nothing is known.
+    /// On their monitoring ports (`http://host:8222`), one for each server; without any, nothing is known.
     At(Vec<Url>),
-    /// Where a server of our own says, which writes its ports into this folder (`ports_file_dir`).
-    PortsIn(PathBuf),
+    /// A server of our own, which has no such port.
+    Own(SystemAccount),
 }
 
 /// What one server says of itself.
@@ -24,12 +26,6 @@ pub(crate) struct Monitored {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) syncs_always: bool,
-}
-
-#[derive(Deserialize)]
-struct Ports {
-    #[serde(default)]
-    monitoring: Vec<Url>,
 }
 
 #[derive(Deserialize)]
@@ -52,49 +48,46 @@ struct Config {
     sync_always: bool,
 }
 
+impl From<Varz> for Monitored {
+    fn from(varz: Varz) -> Self {
+        Self { id: varz.server_id, name: varz.server_name, syncs_always: varz.jetstream.config.sync_always }
+    }
+}
+
 impl Monitors {
-    pub fn addresses(&self) -> Vec<Url> {
+    /// The monitoring ports.
+    pub fn addresses(&self) -> &[Url] {
         match self {
-            Self::At(addresses) => addresses.clone(),
-            Self::PortsIn(folder) => {
-                let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-                let ports = files.filter_map(|file| std::fs::read(file.path()).ok());
-                let ports = ports.filter_map(|ports| serde_json::from_slice::<Ports>(&ports).ok());
-                ports.flat_map(|ports| ports.monitoring).collect()
-            }
+            Self::At(addresses) => addresses,
+            Self::Own(_) => &[],
         }
     }
 
     /// Asks all servers; if one does not answer, the reason.
     pub(crate) async fn ask(&self) -> Result<Vec<Monitored>, String> {
-        self.wait_for_ports().await;
-        let addresses = self.addresses();
-        if addresses.is_empty() {
-            return Ok(Vec::new());
-        }
-        let client = Client::builder().timeout(ANSWER_WITHIN).redirect(Policy::none()).no_proxy().build();
-        let client = client.map_err(|error| error.to_string())?;
-        let mut servers = Vec::with_capacity(addresses.len());
-        for address in addresses {
-            let varz =
-                async { client.get(address.join("varz")?).send().await?.json::<Varz>().await.map_err(Failed::from) };
-            let varz = varz.await.map_err(|Failed(reason)| format!("{address} does not tell: {reason}"))?;
-            let syncs_always = varz.jetstream.config.sync_always;
-            servers.push(Monitored { id: varz.server_id, name: varz.server_name, syncs_always });
-        }
-        Ok(servers)
-    }
-
-    /// A server of our own writes its ports a moment after it listens.
-    async fn wait_for_ports(&self) {
-        let written = async {
-            while matches!(self, Self::PortsIn(_)) && self.addresses().is_empty() {
-                sleep(Duration::from_millis(10)).await;
+        match self {
+            Self::At(addresses) => ask_ports(addresses).await,
+            Self::Own(account) => {
+                let varz = timeout(ANSWER_WITHIN, account.ask::<Varz>("VARZ")).await;
+                Ok(vec![varz.map_err(|error| error.to_string())??.into()])
             }
-        };
-        // Without them it is not known what it does.
-        let _ = timeout(ANSWER_WITHIN, written).await;
+        }
     }
+}
+
+async fn ask_ports(addresses: &[Url]) -> Result<Vec<Monitored>, String> {
+    if addresses.is_empty() {
+        return Ok(Vec::new());
+    }
+    let client = Client::builder().timeout(ANSWER_WITHIN).redirect(Policy::none()).no_proxy().build();
+    let client = client.map_err(|error| error.to_string())?;
+    let mut servers = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let varz = async { client.get(address.join("varz")?).send().await?.json::<Varz>().await.map_err(Failed::from) };
+        let varz = varz.await.map_err(|Failed(reason)| format!("{address} does not tell: {reason}"))?;
+        servers.push(varz.into());
+    }
+    Ok(servers)
 }
 
 struct Failed(String);
