@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     docker::{Refused, docker},
     services,
-    stack::failed,
+    stack::{SECRETS, failed},
 };
 use crate::{
     args::SwarmDownArgs,
@@ -114,7 +114,7 @@ async fn remove_what_is_kept(stack: &str) -> Result<()> {
             docker(&["volume", "rm", &volume]).await.map_err(failed)?;
         }
     }
-    for secret in ["basic-auth-user", "basic-auth-password"] {
+    for secret in SECRETS {
         if docker(&["secret", "inspect", secret]).await.is_ok() {
             docker(&["secret", "rm", secret]).await.map_err(failed)?;
         }

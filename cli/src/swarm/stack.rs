@@ -12,36 +12,37 @@ use crate::{
     private::random_password,
 };
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("docker-compose.yml", include_str!("../../../docker-compose.yml")),
     ("deploy/nats.conf", include_str!("../../../deploy/nats.conf")),
+    ("deploy/nats-stack.conf", include_str!("../../../deploy/nats-stack.conf")),
     ("deploy/prometheus.yml", include_str!("../../../deploy/prometheus.yml")),
     ("deploy/alerts.yml", include_str!("../../../deploy/alerts.yml")),
     ("deploy/alertmanager.yml", include_str!("../../../deploy/alertmanager.yml")),
 ];
 
 pub(crate) const USER: &str = "admin";
-const SECRETS: [&str; 2] = ["basic-auth-user", "basic-auth-password"];
+const PASSWORD: &str = "basic-auth-password";
+const NATS: &str = "nats-user-password";
+pub(crate) const SECRETS: [&str; 3] = ["basic-auth-user", PASSWORD, NATS];
 
-/// Which of the two secrets are not there yet.
+/// Which of the secrets are not there yet.
 pub(crate) async fn missing_secrets() -> Result<Vec<&'static str>> {
     let there = docker(&["secret", "ls", "--format", "{{.Name}}"]).await.map_err(failed)?;
     Ok(SECRETS.into_iter().filter(|secret| !there.lines().any(|name| name == *secret)).collect())
 }
 
-/// Creates the secrets; the password, if it is new.
+/// Creates the secrets; returns the password of people, if it is new.
 pub(crate) async fn create_secrets(missing: &[&str]) -> Result<Option<String>> {
     let mut new = None;
     for secret in missing {
-        let value = if *secret == "basic-auth-user" {
-            USER.to_owned()
-        } else {
-            random_password().map_err(Failure::internal)?
+        let value = match *secret {
+            PASSWORD => new.insert(random_password().map_err(Failure::internal)?).clone(),
+            // A password that begins with a digit could be a number to NATS.
+            NATS => format!("skep:s{}", random_password().map_err(Failure::internal)?),
+            _ => USER.to_owned(),
         };
         docker_with_input(&["secret", "create", secret, "-"], &value).await.map_err(failed)?;
-        if *secret == "basic-auth-password" {
-            new = Some(value);
-        }
     }
     Ok(new)
 }

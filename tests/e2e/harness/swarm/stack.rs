@@ -1,5 +1,7 @@
 //! The platform on a Swarm, from the stack file.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::{
@@ -16,11 +18,31 @@ impl Swarm {
     ///
     /// Prometheus and Alertmanager stay away unless the settings say otherwise.
     pub(crate) async fn deploy_stack(&self, settings: &[(&str, &str)]) -> Gateway {
-        for (secret, value) in [("basic-auth-user", USER), ("basic-auth-password", PASSWORD)] {
-            self.create_secret(secret, value).await;
-        }
+        self.create_secrets().await;
         self.update_stack(settings).await;
         self.gateways().remove(0)
+    }
+
+    /// Deploys the stack as it was when NATS had no password.
+    pub(crate) async fn deploy_stack_without_nats_user(&self) -> Gateway {
+        self.create_secrets().await;
+        let file = repository().join("docker-compose.yml");
+        let text =
+            std::fs::read_to_string(&file).unwrap().replace("-c, /etc/skep-nats-stack.conf", "-c, /etc/skep-nats.conf");
+        let text = text.replace("file: ./deploy", "file: ../deploy");
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("SKEP_NATS_USER_PASSWORD_FILE"));
+        let former = repository().join("target/former-docker-compose.yml");
+        std::fs::write(&former, lines.collect::<Vec<_>>().join("\n")).unwrap();
+        self.deploy_file_as(&former, "skep", &[]).await;
+        self.gateways().remove(0)
+    }
+
+    async fn create_secrets(&self) {
+        for (secret, value) in
+            [("basic-auth-user", USER), ("basic-auth-password", PASSWORD), ("nats-user-password", "skep:sting7")]
+        {
+            self.create_secret(secret, value).await;
+        }
     }
 
     /// The gateway of each node, if one runs there.
@@ -41,7 +63,10 @@ impl Swarm {
     }
 
     async fn deploy_as(&self, stack: &str, settings: &[(&str, &str)]) {
-        let file = repository().join("docker-compose.yml");
+        self.deploy_file_as(&repository().join("docker-compose.yml"), stack, settings).await;
+    }
+
+    async fn deploy_file_as(&self, file: &Path, stack: &str, settings: &[(&str, &str)]) {
         let mut deploy = self.manager().command(&["stack", "deploy", "--resolve-image", "never", "-c"]);
         deploy.arg(file).arg(stack).env("SKEP_PROMETHEUS", "0").envs(settings.iter().copied());
         finish(deploy).await.unwrap_or_else(|said| panic!("docker stack deploy: {said}"));
