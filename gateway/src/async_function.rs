@@ -9,11 +9,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, post},
 };
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use skep_bus::Submitted;
 use skep_daemon::Peer;
 use skep_dispatch::Function;
-use skep_protocol::{CallId, DefaultNamespace, Invocation, Waiting, headers, parse_callback, take_run_at};
+use skep_protocol::{
+    CallId, DefaultNamespace, Fingerprint, Fingerprinting, Invocation, Waiting, headers, parse_callback, take_run_at,
+};
 use time::OffsetDateTime;
 use url::Url;
 
@@ -64,6 +67,8 @@ async fn invoke(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, r
 struct Accepted {
     call_id: CallId,
     submitted: Submitted,
+    /// What was asked for, where the id may be another call's.
+    fingerprint: Option<Fingerprint>,
     /// What waited before it.
     waiting: Option<Waiting>,
 }
@@ -72,7 +77,7 @@ impl Accepted {
     /// The call's own answer, if the caller waits for it and it comes in time; else 202.
     async fn answer(self, app: &App, wait: Option<Duration>) -> Response {
         let answer = match wait {
-            Some(wait) => calls::answer_within(app, &self.call_id, wait).await,
+            Some(wait) => calls::answer_within(app, &self.call_id, self.fingerprint.as_ref(), wait).await,
             None => None,
         };
         let mut response = answer.unwrap_or_else(|| (StatusCode::ACCEPTED, self.location()).into_response());
@@ -116,7 +121,11 @@ async fn accept(
     let accepted_at = OffsetDateTime::now_utc();
     let run_at = take_run_at(&mut parts.headers, accepted_at).map_err(Error::InvalidRequest)?;
     let bus = app.require_bus().await?;
-    let body = body::kept(bus, &call_id, &parts.headers, body, limit(app), app.body_idle_timeout).await?;
+    let path = (target.path, target.query);
+    let mut fingerprint =
+        given.is_some().then(|| Fingerprinting::begin(&target.function, &parts.method, path, &parts.headers));
+    let seen = |piece: &Bytes| fingerprint.iter_mut().for_each(|fingerprint| fingerprint.body(piece));
+    let body = body::kept(bus, &call_id, &parts.headers, body, limit(app), app.body_idle_timeout, seen).await?;
     let invocation = Invocation {
         call_id,
         path: target.path.to_owned(),
@@ -128,13 +137,14 @@ async fn accept(
         callback,
         accepted_at,
         has_callers_id: given.is_some(),
+        fingerprint: fingerprint.map(Fingerprinting::end),
         run_at,
         begun: None,
         last_attempt: None,
         history: Vec::new(),
     };
     let submitted = bus.submit(&invocation).await?;
-    Ok(Accepted { call_id: invocation.call_id, submitted, waiting })
+    Ok(Accepted { call_id: invocation.call_id, submitted, fingerprint: invocation.fingerprint, waiting })
 }
 
 /// Refuses a call of a function for which too much waits; what waits is told, if it is known.

@@ -13,7 +13,8 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use skep_bus::{Bus, CallFilter, Cancelled, Position};
 use skep_protocol::{
-    CallDetails, CallId, CallRecord, CallState, CallStatus, parse_duration, parse_past, without_credentials,
+    CallDetails, CallId, CallRecord, CallState, CallStatus, Fingerprint, parse_duration, parse_past,
+    without_credentials,
 };
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep_until};
@@ -143,7 +144,7 @@ pub(crate) async fn details_of(app: &App, id: &CallId) -> Result<CallDetails> {
 async fn details(app: &App, mut status: CallStatus) -> Result<CallDetails> {
     let has_callback = status.state.is_final() && status.callback_url.is_some();
     let tries = if has_callback { app.bus.callback_tries(&status.call_id).await? } else { Vec::new() };
-    status.callback_url = status.callback_url.map(without_credentials);
+    hide(&mut status);
     Ok(CallDetails::new(status, &tries))
 }
 
@@ -159,9 +160,15 @@ async fn result(State(app): State<Arc<App>>, Segment(id): Segment, Queried(wait)
 
 /// In a list, and where there is no result yet, a call is shown without its steps.
 fn shown(mut status: CallStatus) -> CallStatus {
-    status.callback_url = status.callback_url.map(without_credentials);
+    hide(&mut status);
     status.past_attempts.clear();
     status
+}
+
+/// Takes away what is kept of a call and is nobody's business.
+fn hide(status: &mut CallStatus) {
+    status.callback_url = status.callback_url.take().map(without_credentials);
+    status.fingerprint = None;
 }
 
 enum Found {
@@ -197,8 +204,15 @@ async fn end_of(app: &App, id: &CallId, deadline: Instant) -> Result<Option<Call
     }
 }
 
-/// The answer of a call that was stored a moment ago, if it comes in time: as the result is told, but with the status that the function gave it.
-pub(crate) async fn answer_within(app: &App, id: &CallId, wait: Duration) -> Option<Response> {
+/// The answer of a call that was submitted a moment ago, if it comes in time: as the result is told, but with the status that the function gave it.
+///
+/// Only a record of the same request is shown: this route asks for no password, so an id alone must not give away another caller's result.
+pub(crate) async fn answer_within(
+    app: &App,
+    id: &CallId,
+    fingerprint: Option<&Fingerprint>,
+    wait: Duration,
+) -> Option<Response> {
     let record = match end_of(app, id, Instant::now() + wait).await {
         Ok(record) => record?,
         Err(error) => {
@@ -207,6 +221,9 @@ pub(crate) async fn answer_within(app: &App, id: &CallId, wait: Duration) -> Opt
             return None;
         }
     };
+    if record.status.fingerprint.as_ref() != fingerprint {
+        return None;
+    }
     let status = record.status.status.and_then(|status| StatusCode::from_u16(status).ok());
     let mut response = answer_of(&app.bus, record).await.unwrap_or_else(IntoResponse::into_response);
     if let Some(status) = status.filter(|_| response.status() == StatusCode::OK) {

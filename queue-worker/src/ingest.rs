@@ -34,7 +34,7 @@ impl Worker {
         let invocation = delivery.invocation(published, function, call_id, callback);
         match self.bus.submit(&invocation).await {
             Ok(_) => delivery.ack().await,
-            Err(error @ Error::IdInUse { .. }) => {
+            Err(error @ Error::IdInUse(_)) => {
                 self.reject(&delivery, published, derived, &error.to_string()).await;
             }
             Err(error @ Error::TooLarge { .. }) => {

@@ -56,6 +56,7 @@ pub(crate) fn invocation(function: &str, id: &str) -> Invocation {
         callback: None,
         accepted_at: OffsetDateTime::now_utc(),
         has_callers_id: false,
+        fingerprint: None,
         run_at: None,
         begun: None,
         last_attempt: None,

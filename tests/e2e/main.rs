@@ -9,6 +9,7 @@ mod broken_off;
 mod broker_away;
 mod budgets;
 mod bus;
+mod call_ids;
 mod callbacks;
 mod calls;
 mod cancel;

@@ -2,7 +2,7 @@
 
 use async_nats::HeaderMap as NatsHeaders;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use skep_protocol::{CallId, FunctionName, Invocation, headers as names, take_run_at};
+use skep_protocol::{CallId, Fingerprint, FunctionName, Invocation, headers as names, take_run_at};
 use time::OffsetDateTime;
 
 use crate::{Bus, Delivery, Queue};
@@ -54,6 +54,7 @@ impl Delivery<Published> {
         call_id: CallId,
         callback: Option<url::Url>,
     ) -> Invocation {
+        let fingerprint = fingerprint(&function, &published.headers, &self.payload);
         Invocation {
             call_id,
             function,
@@ -70,8 +71,14 @@ impl Delivery<Published> {
             history: Vec::new(),
             // A derived id may come again after its call has finished, just as a caller's own may.
             has_callers_id: true,
+            fingerprint: Some(fingerprint),
         }
     }
+}
+
+/// What published work asks for: the same as a `POST` of its body.
+pub(crate) fn fingerprint(function: &FunctionName, headers: &HeaderMap, body: &[u8]) -> Fingerprint {
+    Fingerprint::of(function, &Method::POST, ("", None), headers, body)
 }
 
 /// A publisher's headers as HTTP headers; those of NATS itself stay behind.

@@ -134,6 +134,7 @@ impl Bus {
             self.default_namespace().function(&letter.info.function).map_err(|error| error.to_string())?;
         let headers = ingest::publishers_headers(Some(&without_end(&letter.headers)));
         let callback = headers.get(names::CALLBACK_URL).and_then(|url| url.to_str().ok());
+        let fingerprint = Some(ingest::fingerprint(&function, &headers, &letter.body));
         Ok(Invocation {
             call_id: letter.info.call_id.clone(),
             function,
@@ -145,6 +146,7 @@ impl Bus {
             body: letter.body.clone().into(),
             accepted_at: now,
             has_callers_id: true,
+            fingerprint,
             run_at: None,
             begun: None,
             last_attempt: None,

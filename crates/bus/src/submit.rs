@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submitted {
     Accepted,
-    /// A call with this id is waiting, running or recorded; it runs once.
+    /// This call is waiting, running or recorded; it runs once.
     Duplicate,
 }
 
@@ -77,13 +77,20 @@ impl Bus {
         if invocation.has_callers_id
             && let Some(known) = self.stored_status(&invocation.call_id).await?
         {
-            return same_function(invocation, known);
+            return same_call(invocation, known);
         }
-        if invocation.run_at.is_some_and(|run_at| run_at > OffsetDateTime::now_utc()) {
-            return self.submit_delayed(invocation).await;
+        let submitted = if invocation.run_at.is_some_and(|run_at| run_at > OffsetDateTime::now_utc()) {
+            self.submit_delayed(invocation).await?
+        } else {
+            let body = invocation.body.in_message().clone();
+            self.invocations.store(subject, wire::invocation_headers(invocation), body).await?
+        };
+        if submitted == Submitted::Accepted || !invocation.has_callers_id {
+            return Ok(submitted);
         }
-        let body = invocation.body.in_message().clone();
-        self.invocations.store(subject, wire::invocation_headers(invocation), body).await
+        // Another one with this id came at the same moment.
+        let known = self.stored_status(&invocation.call_id).await?;
+        same_call(invocation, known.ok_or_else(|| Error::unavailable("a call is there and cannot be read"))?)
     }
 
     /// Publishes to a stream that holds one message per subject, or on a condition.
@@ -108,10 +115,12 @@ impl Bus {
     }
 }
 
-/// A known id may be submitted again for the same function only: for another one it would be another call.
-fn same_function(invocation: &Invocation, known: CallStatus) -> Result<Submitted> {
-    if known.function == invocation.function.to_string() {
-        return Ok(Submitted::Duplicate);
-    }
-    Err(Error::IdInUse { id: known.call_id, function: known.function })
+/// A known id may be submitted again with the same request only: another one would be another call.
+fn same_call(invocation: &Invocation, known: CallStatus) -> Result<Submitted> {
+    let is_other = match (&invocation.fingerprint, &known.fingerprint) {
+        (Some(wanted), Some(known)) => wanted != known,
+        // A call of an older version, or one whose id skep made, does not tell what it was asked for.
+        _ => known.function != invocation.function.to_string(),
+    };
+    if is_other { Err(Error::IdInUse(known.call_id)) } else { Ok(Submitted::Duplicate) }
 }

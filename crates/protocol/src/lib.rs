@@ -11,6 +11,7 @@ mod dead;
 mod deployment;
 mod durability;
 mod duration;
+mod fingerprint;
 pub mod headers;
 mod invocation;
 mod name;
@@ -33,6 +34,7 @@ pub use dead::{DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInf
 pub use deployment::{FunctionDeployment, FunctionStatus, RESULT_TTL, Resources, TIMEOUT, WORKDIR};
 pub use durability::{Durability, Tier};
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use fingerprint::{Fingerprint, Fingerprinting};
 pub use invocation::{Invocation, LastAttempt};
 pub use name::{CallId, CallIdError, FunctionName, NameError};
 pub use namespace::{DefaultNamespace, Namespace, NamespaceInfo};
