@@ -191,7 +191,7 @@ async fn look(app: &App, id: &str, wait: Duration) -> Result<Found> {
     if !status.state.is_final() {
         return Ok(Found::Open(Box::new(status)));
     }
-    let record = bus.record(&id).await?.ok_or_else(|| app.unknown_call(id))?;
+    let record = bus.latest_record(&id).await?.ok_or_else(|| app.unknown_call(id))?;
     Ok(Found::Finished(Box::new(record)))
 }
 

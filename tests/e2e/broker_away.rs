@@ -148,6 +148,45 @@ async fn a_consumer_that_is_deleted_is_made_anew_and_repeats_nothing() {
 }
 
 #[tokio::test]
+async fn every_role_that_is_told_to_stop_while_nats_is_away_and_nothing_runs_ends_soon() {
+    let mut roles = Roles::start([Function::counted()]).await;
+    roles.nats.kill();
+    is_refused_and_synchronous_calls_go_on(&roles).await;
+    for (name, program) in [
+        ("gateway", &mut roles.role_gateway),
+        ("queue-worker", &mut roles.worker),
+        ("controller", &mut roles.controller),
+    ] {
+        let begun = Instant::now();
+        program.signal(Signal::TERM);
+        assert_eq!(program.ended().await.code(), Some(0), "{name}");
+        let said = program.stderr();
+        assert!(!said.contains("grace period") && !said.contains("did not end in time"), "{name}: {said}");
+        eprintln!("without NATS the {name} ended after {:.1} s", begun.elapsed().as_secs_f64());
+    }
+}
+
+#[tokio::test]
+async fn what_one_of_three_servers_has_told_is_not_unknown_or_open_again() {
+    let mut site = Site::new([Function::counted()]);
+    let cluster = Cluster::start(&mut site).await;
+    let roles = Roles::start_with(site, cluster).await;
+    let gateway = &roles.gateway;
+    let one = async |number: usize| {
+        let id = gateway.queue("counted", number.to_string()).await;
+        let result = answer_to(gateway.get(&format!("/system/calls/{id}/result?wait=300s"))).await;
+        assert_eq!((result.status, result.text()), (200, number.to_string()));
+        for _ in 0..5 {
+            let status = gateway.call_status(&id).await.expect("it is known");
+            assert_eq!(status["state"], "succeeded", "{status}");
+        }
+    };
+    for number in 0..20 {
+        futures_util::future::join_all((0..10).map(|more| one(10 * number + more))).await;
+    }
+}
+
+#[tokio::test]
 async fn the_loss_of_one_of_three_servers_is_seen_by_no_caller() {
     let mut site = Site::new([Function::counted()]);
     let cluster = Cluster::start(&mut site).await;

@@ -155,6 +155,14 @@ async fn a_callback_is_delivered_after_all() {
     assert!(callbacks.iter().all(|callback| callback.header("x-call-id") == id && &callback.body[..] == b"honey"));
     assert_eq!(platform.gateway.result(&id).await.text(), "honey");
     assert!(letters(&platform, "").await.is_empty());
+    // Who looks at the call sees that the receiver has it after all.
+    let steps = async || {
+        let status = platform.gateway.call_status(&id).await.unwrap();
+        let steps =
+            status["timeline"].as_array().unwrap().iter().map(|step| step["event"].as_str().unwrap().to_owned());
+        steps.skip_while(|step| step != "givenup").collect::<Vec<_>>()
+    };
+    wait_for("its last step", async || Some(steps().await).filter(|steps| *steps == ["givenup", "delivered"])).await;
 }
 
 #[tokio::test]

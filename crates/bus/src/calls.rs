@@ -2,12 +2,17 @@
 
 use skep_protocol::{CallId, CallState, CallStatus};
 
-use crate::{Bus, Result, delayed};
+use crate::{Bus, Result, delayed, records};
 
 impl Bus {
     /// Looks a call up: recorded, running, queued, waiting for its time, or unknown (`None`).
     pub async fn call_status(&self, id: &CallId) -> Result<Option<CallStatus>> {
-        match self.stored_status(id).await? {
+        let mut status = self.stored_status(id).await?;
+        // A replica of a stream may be behind: what another one has told already must not be unknown again, or open again.
+        if self.kept.replicas > 1 && status.as_ref().is_none_or(|status| !status.state.is_final()) {
+            status = Box::pin(self.look_at_leaders(id)).await?.or(status);
+        }
+        match status {
             Some(status) if status.state == CallState::Queued => Ok(Some(self.ask_running(id).await.unwrap_or(status))),
             other => Ok(other),
         }
@@ -21,6 +26,24 @@ impl Bus {
             Some(status) => Ok(Some(status)),
             None => Box::pin(self.look(id)).await,
         }
+    }
+
+    async fn look_at_leaders(&self, id: &CallId) -> Result<Option<CallStatus>> {
+        let (streams, subjects) = (&self.streams, &self.subjects);
+        let (record, delayed, set_aside, queued) = tokio::try_join!(
+            records::find_at_leader(&streams.calls, subjects.record_by_id(id)),
+            records::find_at_leader(&streams.delayed, subjects.delayed_by_id(id)),
+            records::find_at_leader(&streams.backlog, subjects.backlog_by_id(id)),
+            records::find_at_leader(&streams.invoke, subjects.invoke_by_id(id)),
+        )?;
+        if let Some(record) = record {
+            return records::read(&record).map(|record| Some(record.status));
+        }
+        if let Some(message) = delayed {
+            return delayed::status(&message).map(Some);
+        }
+        let queued = set_aside.or(queued).map(|message| delayed::read(&message));
+        queued.map(|invocation| invocation.map(|invocation| invocation.status())).transpose()
     }
 
     async fn look(&self, id: &CallId) -> Result<Option<CallStatus>> {

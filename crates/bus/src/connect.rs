@@ -165,13 +165,18 @@ impl Bus {
         }
     }
 
-    /// Sends what is still buffered, for an orderly end.
+    /// Sends what is still buffered, for an orderly end; to a server that is away it cannot be sent.
     pub async fn flush(&self) {
-        self.ledger.flush().await;
-        for client in [self.client.clone(), self.deliveries.client()] {
-            // At the end of a program there is nobody left to act on a failure.
-            let _ = timeout(REQUEST_DEADLINE, client.flush()).await;
+        if !self.is_reachable().await {
+            return;
         }
+        let (client, deliveries) = (&self.client, self.deliveries.client());
+        let flushed = async {
+            self.ledger.flush().await;
+            tokio::join!(client.flush(), deliveries.flush())
+        };
+        // At the end of a program there is nobody left to act on a failure.
+        let _ = timeout(REQUEST_DEADLINE, flushed).await;
     }
 }
 

@@ -104,7 +104,7 @@ impl Bus {
         if let Some(old) = self.find_record(&record.status.call_id).await? {
             self.remove_message("CALLS", old.sequence).await?;
         }
-        Ok(match self.store_record(&record).await? {
+        Ok(match self.store_record_again(&record).await? {
             Submitted::Accepted => Redriven::Sent,
             Submitted::Duplicate => Redriven::UnderWay,
         })

@@ -30,6 +30,8 @@ pub(crate) const LAST_ANSWER: &str = "Skep-Last-Answer";
 const HISTORY: &str = "Skep-History";
 const BODY: &str = "Skep-Body";
 const TOLD: &str = "Skep-Told";
+/// On a record whose callback is delivered once more.
+pub(crate) const REDRIVEN: &str = "Skep-Redriven";
 pub(crate) const STATUS: &str = "Skep-Status";
 pub(crate) const REASON: &str = "Skep-Reason";
 const HTTP_PREFIX: &str = "Http-";

@@ -92,7 +92,7 @@ impl Worker {
         let next = match self.try_once(delivery.delivered, record, url).await {
             Tried::Taken => {
                 self.metrics.count_callback("delivered");
-                if delivery.delivered > 1 {
+                if delivery.delivered > 1 || delivery.was_redriven() {
                     self.keep_try(delivery, record, None, None).await;
                 }
                 debug!(call_id = %record.status.call_id, tries = delivery.delivered, "callback delivered");
