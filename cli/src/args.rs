@@ -211,6 +211,9 @@ pub(crate) struct BusArgs {
     /// How many bytes of such bodies are kept for calls that wait, run or are dead; beyond, a call with one is refused
     #[arg(long, env = "SKEP_BODY_BYTES", default_value = "10GiB", value_parser = bytes)]
     pub(crate) body_bytes: u64,
+    /// Do not store the headers Authorization and Cookie of asynchronous calls; their functions do not get them then. The same for all roles
+    #[arg(long, env = "SKEP_STRIP_CREDENTIALS", num_args = 0..=1, default_missing_value = "true", default_value = "false", action = clap::ArgAction::Set)]
+    pub(crate) strip_credentials: bool,
     /// Servers of a NATS cluster that store each message, 1 to 5; the same for all roles
     #[arg(long, env = "SKEP_NATS_REPLICAS", default_value_t = 1, value_parser = replicas)]
     pub(crate) nats_replicas: usize,

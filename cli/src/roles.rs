@@ -200,6 +200,7 @@ pub(crate) async fn connect(
             published: args.publish_bytes,
             bodies: args.body_bytes,
             large_body: args.large_body,
+            strip_credentials: args.strip_credentials,
         },
         monitors,
     };

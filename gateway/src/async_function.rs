@@ -132,7 +132,7 @@ async fn accept(
         query: target.query.map(str::to_owned),
         function: target.function,
         method: parts.method,
-        headers: stored_headers(parts.headers),
+        headers: bus.stored_headers(parts.headers, callback.as_ref()),
         body,
         callback,
         accepted_at,
@@ -158,12 +158,6 @@ fn admit(app: &App, function: &Function) -> Result<Option<Waiting>> {
 
 fn limit(app: &App) -> BodyLimit {
     BodyLimit { bytes: app.async_body_limit, origin: "the limit --async-body-limit (SKEP_ASYNC_BODY_LIMIT)" }
-}
-
-/// The length is that of the stored body, whoever sends it on.
-fn stored_headers(mut headers: HeaderMap) -> HeaderMap {
-    headers.remove(header::CONTENT_LENGTH);
-    headers
 }
 
 fn call_id(given: &HeaderValue) -> Result<CallId> {

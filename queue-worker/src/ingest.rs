@@ -31,7 +31,7 @@ impl Worker {
             Ok(judged) => judged,
             Err(reason) => return self.reject(&delivery, published, derived, &reason).await,
         };
-        let invocation = delivery.invocation(published, function, call_id, callback);
+        let invocation = delivery.invocation(&self.bus, published, function, call_id, callback);
         match self.bus.submit(&invocation).await {
             Ok(_) => delivery.ack().await,
             Err(error @ Error::IdInUse(_)) => {

@@ -38,7 +38,15 @@ pub(crate) async fn connect_with(site: &Site, letters: Budget) -> Bus {
         default_namespace: DefaultNamespace::default(),
         name: "test".to_owned(),
         patience: Duration::from_secs(60),
-        kept: Kept { replicas: 1, records: HOUR, letters, published: None, bodies: 1 << 30, large_body: None },
+        kept: Kept {
+            replicas: 1,
+            records: HOUR,
+            letters,
+            published: None,
+            bodies: 1 << 30,
+            large_body: None,
+            strip_credentials: false,
+        },
         monitors: Monitors::At(Vec::new()),
     };
     Bus::connect(&config).await.unwrap()

@@ -166,6 +166,51 @@ async fn a_callback_is_delivered_after_all() {
 }
 
 #[tokio::test]
+async fn credentials_of_a_letter_are_shown_to_who_asks_for_them_alone() {
+    let platform = Platform::start([sick()]).await;
+    let request = platform.gateway.post("/async-function/sick").header("X-Call-Id", "secret");
+    let request = request.header("Authorization", "Bearer TOPSECRET").header("Cookie", "sid=TOPSECRET");
+    let request = request.header("X-Callback-Url", "http://user:TOPSECRET@127.0.0.1:9/hook").header("X-Shade", "blue");
+    assert_eq!(answer_to(request.header("X-Api-Key", "TOPSECRET").body("x")).await.status, 202);
+    platform.gateway.state("secret", "dead").await;
+
+    let shown = ask(&platform, Method::GET, "/system/dead/secret").await;
+    assert!(!shown.text().contains("TOPSECRET"), "{shown:?}");
+    let headers = shown.json()["request"]["headers"].clone();
+    for (name, value) in [
+        ("authorization", "(hidden)"),
+        ("cookie", "(hidden)"),
+        ("x-api-key", "(hidden)"),
+        ("x-callback-url", "http://127.0.0.1:9/hook"),
+        ("x-shade", "blue"),
+    ] {
+        assert!(headers.as_array().unwrap().contains(&json!([name, value])), "{name}: {headers}");
+    }
+    let revealed = ask(&platform, Method::GET, "/system/dead/secret?reveal=true").await.json();
+    let headers = &revealed["request"]["headers"];
+    assert!(headers.as_array().unwrap().contains(&json!(["authorization", "Bearer TOPSECRET"])), "{headers}");
+    assert!(!headers.to_string().contains("user:TOPSECRET"), "{headers}");
+
+    let shown = platform.site.client(&["dead", "show", "secret"]).await.said();
+    assert!(shown.contains("(hidden)") && !shown.contains("TOPSECRET"), "{shown}");
+    assert!(platform.site.client(&["dead", "show", "secret", "--reveal"]).await.said().contains("Bearer TOPSECRET"));
+}
+
+#[tokio::test]
+async fn credentials_are_not_stored_where_they_are_not_to_be() {
+    let platform = Platform::start_with(&["--strip-credentials"], [sick()]).await;
+    let request = platform.gateway.post("/async-function/sick").header("X-Call-Id", "bare").header("X-Shade", "blue");
+    let request = request.header("Authorization", "Bearer TOPSECRET").header("Cookie", "sid=TOPSECRET");
+    assert_eq!(answer_to(request.body("x")).await.status, 202);
+    platform.gateway.state("bare", "dead").await;
+    let revealed = ask(&platform, Method::GET, "/system/dead/bare?reveal=true").await.text();
+    assert!(!revealed.contains("TOPSECRET") && revealed.contains("x-shade"), "{revealed}");
+    let letter =
+        crate::nats::stream(&platform.site, "SKEP_DEAD").await.get_last_raw_message_by_subject("skep.dead.sick.bare");
+    assert!(!format!("{:?}", letter.await.unwrap().headers).contains("TOPSECRET"));
+}
+
+#[tokio::test]
 async fn what_is_no_letter_is_not_found_and_a_deleted_function_gets_none() {
     let platform = Platform::start([sick()]).await;
     for method in [Method::GET, Method::DELETE] {

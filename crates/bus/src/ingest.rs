@@ -49,6 +49,7 @@ impl Delivery<Published> {
     /// The call that this message asks for.
     pub fn invocation(
         &self,
+        bus: &Bus,
         published: &Published,
         function: FunctionName,
         call_id: CallId,
@@ -61,7 +62,7 @@ impl Delivery<Published> {
             method: Method::POST,
             path: String::new(),
             query: None,
-            headers: published.headers.clone(),
+            headers: bus.stored_headers(published.headers.clone(), callback.as_ref()),
             body: self.payload.clone().into(),
             callback,
             accepted_at: OffsetDateTime::now_utc(),

@@ -49,6 +49,8 @@ pub(crate) struct Streams {
 /// How much is kept, how long, and on how many servers.
 #[derive(Clone, Debug)]
 pub struct Kept {
+    /// Whether `Authorization` and `Cookie` of queued calls are left out.
+    pub strip_credentials: bool,
     /// Servers of a cluster that store each message.
     pub replicas: usize,
     /// Records of finished calls.

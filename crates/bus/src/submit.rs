@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skep_protocol::{CallStatus, Invocation, Subjects};
+use http::{HeaderValue, header};
+use skep_protocol::{CallStatus, Invocation, Subjects, headers, without_credentials};
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
+use url::Url;
 
 use crate::{Bus, Error, Result, connect::REQUEST_DEADLINE, publish::Message, wire};
 
@@ -63,6 +65,22 @@ impl Bus {
             pause = (pause * 2).min(LONGEST_PAUSE);
             is_first = false;
         }
+    }
+
+    /// A request's headers as they are stored with its call: without its length, which is that of the stored body, without the credentials of the callback's URL, which is stored beside them, and without the caller's own where so set.
+    pub fn stored_headers(&self, mut headers: http::HeaderMap, callback: Option<&Url>) -> http::HeaderMap {
+        headers.remove(header::CONTENT_LENGTH);
+        if let Some(callback) = callback.filter(|url| !url.username().is_empty() || url.password().is_some())
+            && let Ok(shown) = HeaderValue::try_from(String::from(without_credentials(callback.clone())))
+        {
+            headers.insert(headers::CALLBACK_URL, shown);
+        }
+        if self.kept.strip_credentials {
+            for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
+                headers.remove(name);
+            }
+        }
+        headers
     }
 
     /// Where a call waits to be taken.

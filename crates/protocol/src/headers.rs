@@ -51,6 +51,16 @@ pub const SKEP_CALLBACK_HEADERS: HeaderName = HeaderName::from_static("x-skep-ca
 /// On a call that is itself a callback (`skep://NAME`): the id of the call whose answer it brings.
 pub const SKEP_CALLBACK_OF: HeaderName = HeaderName::from_static("x-skep-callback-of");
 
+const SECRET: [HeaderName; 4] =
+    [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE, header::SET_COOKIE];
+const SECRET_PARTS: [&str; 7] = ["token", "secret", "password", "api-key", "apikey", "signature", "credential"];
+
+/// Whether a header is likely to hold a credential, by its name; such values are not shown.
+pub fn is_secret(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    SECRET.contains(name) || text.ends_with("-key") || SECRET_PARTS.iter().any(|part| text.contains(part))
+}
+
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("proxy-connection"),

@@ -82,7 +82,7 @@ impl Worker {
             method: Method::POST,
             path,
             query,
-            headers,
+            headers: self.bus.stored_headers(headers, None),
             body,
             callback: None,
             accepted_at: OffsetDateTime::now_utc(),
