@@ -148,6 +148,26 @@ async fn a_consumer_that_is_deleted_is_made_anew_and_repeats_nothing() {
 }
 
 #[tokio::test]
+async fn a_function_is_gone_for_callers_when_nats_has_lost_its_data() {
+    let mut roles = Roles::start([Function::counted()]).await;
+    roles.nats.kill();
+    std::fs::remove_dir_all(&roles.site.nats_data).unwrap();
+    roles.nats = roles.site.start_nats().await;
+    let (gateway, deployed) = (&roles.gateway, Function::counted());
+    wait_until("the gateway knows it no more", async || gateway.call("counted", "x").await.status == 404).await;
+    let queued = answer_to(gateway.post("/async-function/counted").body("x")).await;
+    queued.assert_refused(404);
+    assert_eq!(answer_to(gateway.get("/system/functions")).await.json(), serde_json::json!([]));
+    // With a controller of the new registry all is as at the beginning.
+    roles.controller.kill();
+    roles.controller = roles.site.start_controller().await;
+    roles.site.deploy(&deployed).await;
+    assert_eq!(gateway.call("counted", "x").await.text(), "x");
+    let id = gateway.queue("counted", "y").await;
+    assert_eq!(gateway.finished(&id).await["state"], "succeeded");
+}
+
+#[tokio::test]
 async fn every_role_that_is_told_to_stop_while_nats_is_away_and_nothing_runs_ends_soon() {
     let mut roles = Roles::start([Function::counted()]).await;
     roles.nats.kill();

@@ -124,7 +124,7 @@ async fn published_work_with_the_id_of_another_call_is_a_dead_letter_and_the_sam
         stored.await.unwrap();
     };
     publish("mine").await;
-    assert_eq!(platform.gateway.finished("order-7").await["state"], "succeeded");
+    platform.gateway.state("order-7", "succeeded").await;
     publish("mine").await;
     publish("another's").await;
     let letters = async || answer_to(platform.gateway.get("/system/dead")).await.json();
