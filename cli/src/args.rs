@@ -220,8 +220,8 @@ pub(crate) struct BusArgs {
     /// The monitoring ports of all NATS servers (http://host:8222), separated by commas: there it is read what an acknowledgement is worth
     #[arg(long, env = "SKEP_NATS_MONITOR", value_delimiter = ',')]
     pub(crate) nats_monitor: Vec<Url>,
-    /// How long to wait for NATS at the start
-    #[arg(long, env = "SKEP_NATS_WAIT", default_value = "30s", value_parser = duration)]
+    /// How long to wait for NATS at the start, before the program ends; 0 for as long as it takes
+    #[arg(long, env = "SKEP_NATS_WAIT", default_value = "30s", value_parser = skep_protocol::parse_duration)]
     pub(crate) nats_wait: Duration,
     /// How long calls in flight may go on after the program was told to stop
     #[arg(long, env = "SKEP_GRACE", default_value = "30s", value_parser = duration)]

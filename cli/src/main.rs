@@ -3,6 +3,7 @@
 mod aliases;
 mod args;
 mod client;
+mod clock;
 mod controller;
 mod doctor;
 mod failure;

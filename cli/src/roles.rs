@@ -19,7 +19,7 @@ use crate::{
         BusArgs, CallArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderKind, QueueWorkerRole, WakeArgs,
         WorkerArgs,
     },
-    controller,
+    clock, controller,
     failure::{Failure, Result, bad_setting},
     files::FileLimit,
     sockets,
@@ -42,7 +42,7 @@ impl Process {
     pub(crate) fn new() -> Self {
         Self {
             files: FileLimit::raise(),
-            metrics: Registry::new(),
+            metrics: clock::registry(),
             readiness: Readiness::default(),
             shutdown: CancellationToken::new(),
             ending: CancellationToken::new(),
@@ -115,7 +115,7 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let listener = sockets::bind("--listen", args.listen.listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect_to(&process, "gateway", &args.nats.nats_url, &args.bus).await?;
+        let Some(bus) = connect_to(&process, "gateway", &args.nats.nats_url, &args.bus).await? else { return Ok(()) };
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
         let drain = Drain { linger: args.linger, grace: args.bus.grace };
         run_gateway(&process, &args.gateway, drain, bus, dispatch, listener).await
@@ -128,7 +128,9 @@ pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect_to(&process, "queue-worker", &args.nats.nats_url, &args.bus).await?;
+        let Some(bus) = connect_to(&process, "queue-worker", &args.nats.nats_url, &args.bus).await? else {
+            return Ok(());
+        };
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
         run_worker(&process, &args.worker, &args.bus, bus, dispatch).await
     });
@@ -144,7 +146,9 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect_to(&process, "controller", &args.nats.nats_url, &args.bus).await?;
+        let Some(bus) = connect_to(&process, "controller", &args.nats.nats_url, &args.bus).await? else {
+            return Ok(());
+        };
         let config = match &data_dir {
             Some(data_dir) => controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?,
             None => controller::swarm(&args.swarm, &args.calls, args.bus.grace),
@@ -175,9 +179,10 @@ async fn start_controller(process: &Process, config: ControllerConfig, bus: Bus)
     started.map(Some).map_err(Failure::internal)
 }
 
-/// Connects a process that has no NATS server of its own, and looks after the streams for as long as it runs.
-async fn connect_to(process: &Process, role: &str, url: &str, args: &BusArgs) -> Result<Bus> {
-    connect(process, role, url, args, Monitors::At(args.nats_monitor.clone())).await
+/// Connects a process that has no NATS server of its own, and looks after the streams for as long as it runs; `None` if it was told to stop meanwhile.
+async fn connect_to(process: &Process, role: &str, url: &str, args: &BusArgs) -> Result<Option<Bus>> {
+    let connecting = Box::pin(connect(process, role, url, args, Monitors::At(args.nats_monitor.clone())));
+    process.shutdown.run_until_cancelled(connecting).await.transpose()
 }
 
 pub(crate) async fn connect(
@@ -192,7 +197,7 @@ pub(crate) async fn connect(
         subjects: args.subject_prefix.clone(),
         default_namespace: args.function_namespace.clone(),
         name: format!("skep {role}"),
-        patience: args.nats_wait,
+        patience: if args.nats_wait.is_zero() { Duration::MAX } else { args.nats_wait },
         kept: Kept {
             replicas: args.nats_replicas,
             records: Budget { age: args.result_ttl, bytes: args.result_bytes },

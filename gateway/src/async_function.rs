@@ -17,7 +17,6 @@ use skep_dispatch::Function;
 use skep_protocol::{
     CallId, DefaultNamespace, Fingerprint, Fingerprinting, Invocation, Waiting, headers, parse_callback, take_run_at,
 };
-use time::OffsetDateTime;
 use url::Url;
 
 use crate::{
@@ -118,7 +117,7 @@ async fn accept(
     let waiting = admit(app, &function)?;
     let callback = callback_url(&parts.headers, app.bus.default_namespace())?;
     let call_id = call_id(&stamp.call_id)?;
-    let accepted_at = OffsetDateTime::now_utc();
+    let accepted_at = skep_bus::now();
     let run_at = take_run_at(&mut parts.headers, accepted_at).map_err(Error::InvalidRequest)?;
     let bus = app.require_bus().await?;
     let path = (target.path, target.query);

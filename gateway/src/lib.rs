@@ -25,6 +25,7 @@ mod logs;
 mod metrics;
 mod namespaces;
 mod nats;
+mod outage;
 mod platform;
 mod prefer;
 mod queues;

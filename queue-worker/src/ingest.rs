@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderMap;
 use skep_bus::{Delivery, Error, Published};
 use skep_protocol::{CallId, CallStatus, FunctionName, parse_callback};
-use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 use url::Url;
@@ -56,7 +55,7 @@ impl Worker {
     async fn reject(&self, delivery: &Delivery<Published>, published: &Published, derived: CallId, reason: &str) {
         match self.free_id(published, derived).await {
             Ok(call_id) => {
-                let status = CallStatus::accepted(call_id, &published.function, OffsetDateTime::now_utc());
+                let status = CallStatus::accepted(call_id, &published.function, skep_bus::now());
                 self.bury(delivery, without_answer(status, HeaderMap::new()), reason).await;
             }
             Err(error) => {

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use rustix::process::Signal;
 
 use crate::{
-    harness::{Cluster, Function, Relay, Roles, Site, answer_to, wait_until},
+    harness::{Cluster, Function, Relay, Roles, Site, answer_to, free_address, wait_until},
     nats,
 };
 
@@ -165,6 +165,42 @@ async fn a_function_is_gone_for_callers_when_nats_has_lost_its_data() {
     assert_eq!(gateway.call("counted", "x").await.text(), "x");
     let id = gateway.queue("counted", "y").await;
     assert_eq!(gateway.finished(&id).await["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_role_waits_for_nats_as_long_as_it_is_told_to() {
+    let site = Site::new([]);
+    let mut waiting = site.begin_gateway_at(site.listen, &["--nats-wait", "0"]);
+    wait_until("it waits", async || waiting.stderr().contains("waiting for it")).await;
+    let mut told_to_stop = site.begin_gateway_at(free_address(), &["--nats-wait", "0"]);
+    wait_until("it waits, too", async || told_to_stop.stderr().contains("waiting for it")).await;
+    told_to_stop.signal(Signal::TERM);
+    assert_eq!(told_to_stop.ended().await.code(), Some(0));
+    let _nats = site.start_nats().await;
+    let is_open = async || answer_to_maybe(site.gateway.get("/healthz")).await == Some(200);
+    wait_until("it is open", is_open).await;
+    assert!(waiting.status().is_none());
+    assert_eq!(waiting.stderr().matches("waiting for it").count(), 1, "{}", waiting.stderr());
+}
+
+async fn answer_to_maybe(request: reqwest::RequestBuilder) -> Option<u16> {
+    request.send().await.ok().map(|answer| answer.status().as_u16())
+}
+
+#[tokio::test]
+async fn refused_requests_and_connection_events_are_told_once() {
+    let mut roles = Roles::start([Function::counted()]).await;
+    roles.nats.kill();
+    is_refused_and_synchronous_calls_go_on(&roles).await;
+    for _ in 0..50 {
+        assert_eq!(answer_to(roles.gateway.post("/async-function/counted").body("x")).await.status, 503);
+    }
+    let said = roles.role_gateway.stderr();
+    assert_eq!(said.matches("requests cannot be served").count(), 1, "{said}");
+    assert_eq!(said.matches("disconnected").count(), 1, "{said}");
+    roles.nats = roles.site.start_nats().await;
+    wait_until("the door is open again", async || is_accepted(&roles, "after").await).await;
+    assert_eq!(roles.role_gateway.stderr().matches("NATS connection is up").count(), 2, "at the start, and again");
 }
 
 #[tokio::test]

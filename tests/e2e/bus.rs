@@ -178,7 +178,8 @@ async fn announce_record(client: &async_nats::Client, id: &CallId) -> impl Async
 async fn a_record_that_was_announced_before_anybody_waited_and_is_stored_later_ends_the_wait() {
     let (site, _server, bus) = start().await;
     let id: CallId = "told".parse().unwrap();
-    let commit = announce_record(&nats::client(&site).await, &id).await;
+    let client = nats::client(&site).await;
+    let commit = announce_record(&client, &id).await;
     let deadline = tokio::time::Instant::now() + 10 * crate::harness::DEADLINE;
     let mut waiting = std::pin::pin!(bus.wait_for_record(&id, deadline));
     // It has subscribed and looked, in vain.

@@ -14,6 +14,7 @@ mod callbacks;
 mod calls;
 mod cancel;
 mod client;
+mod clocks;
 mod connections;
 mod dead;
 mod delayed;

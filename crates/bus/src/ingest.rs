@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use skep_protocol::{CallId, Fingerprint, FunctionName, Invocation, headers as names, take_run_at};
 use time::OffsetDateTime;
 
-use crate::{Bus, Delivery, Queue};
+use crate::{Bus, Delivery, Queue, clock};
 
 /// What a publisher sent, not yet judged.
 pub struct Published {
@@ -25,7 +25,7 @@ impl Bus {
     pub fn ingest(&self) -> Queue<Published> {
         Queue::new(self, "PUBLISH", "ingest".to_owned(), self.subjects().publish_all(), |message| {
             let mut headers = publishers_headers(message.headers.as_ref());
-            let run_at = take_run_at(&mut headers, OffsetDateTime::now_utc());
+            let run_at = take_run_at(&mut headers, clock::now());
             let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             Ok(Published {
                 function: message.subject.rsplit('.').next().unwrap_or_default().to_owned(),
@@ -65,7 +65,7 @@ impl Delivery<Published> {
             headers: bus.stored_headers(published.headers.clone(), callback.as_ref()),
             body: self.payload.clone().into(),
             callback,
-            accepted_at: OffsetDateTime::now_utc(),
+            accepted_at: clock::now(),
             run_at: published.run_at.clone().unwrap_or_default(),
             begun: None,
             last_attempt: None,

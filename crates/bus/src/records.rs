@@ -11,10 +11,9 @@ use async_nats::{
 };
 use futures_util::StreamExt;
 use skep_protocol::{CallId, CallRecord};
-use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Bus, Delivery, Error, Queue, Result, Submitted, wire};
+use crate::{Bus, Delivery, Error, Queue, Result, Submitted, clock, wire};
 
 /// The consumer of records whose callback is to be delivered.
 pub(crate) const CALLBACKS: &str = "callbacks";
@@ -39,7 +38,7 @@ impl Bus {
         let mut headers = wire::record_headers(record)
             .map_err(|error| Error::Unreadable { subject: subject.clone(), reason: error.to_string() })?;
         if let Some(kept_until) = record.status.kept_until {
-            let seconds = (kept_until - OffsetDateTime::now_utc()).as_seconds_f64().ceil().max(1.0);
+            let seconds = (kept_until - clock::now()).as_seconds_f64().ceil().max(1.0);
             self.ledger.note_brief(&record.status.function, Duration::from_secs(seconds as u64)).await?;
             headers.insert(NATS_MESSAGE_TTL, format!("{seconds}s"));
         }

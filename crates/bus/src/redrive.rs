@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use skep_protocol::{CallRecord, CallState, DeadKind, FunctionName, Invocation, headers as names, parse_callback};
 use time::OffsetDateTime;
 
-use crate::{Bus, Error, Letter, Result, Submitted, delayed, ingest, records, wire};
+use crate::{Bus, Error, Letter, Result, Submitted, clock, delayed, ingest, records, wire};
 
 /// A call remembers so many of its ends.
 const MOST_ENDS: usize = 10;
@@ -116,7 +116,7 @@ impl Bus {
 
     /// The call that a letter holds, as if it was new, but for its history.
     fn invocation_of(&self, letter: &Letter) -> Result<Invocation, String> {
-        let now = OffsetDateTime::now_utc();
+        let now = clock::now();
         let mut invocation = match wire::text(&letter.headers, wire::CALL_ID) {
             Some(_) => wire::read_invocation(&without_end(&letter.headers), letter.body.clone())?,
             None => self.published(letter, now)?,

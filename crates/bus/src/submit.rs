@@ -5,12 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use skep_protocol::{CallStatus, Invocation, Subjects, headers, without_credentials};
-use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 use url::Url;
 
-use crate::{Bus, Error, Result, connect::REQUEST_DEADLINE, publish::Message, wire};
+use crate::{Bus, Error, Result, clock, connect::REQUEST_DEADLINE, publish::Message, wire};
 
 /// A cluster that has lost a server takes some seconds to agree on who leads a stream.
 const ELECTED_WITHIN: Duration = Duration::from_secs(20);
@@ -97,7 +96,7 @@ impl Bus {
         {
             return same_call(invocation, known);
         }
-        let submitted = if invocation.run_at.is_some_and(|run_at| run_at > OffsetDateTime::now_utc()) {
+        let submitted = if invocation.run_at.is_some_and(|run_at| run_at > clock::now()) {
             self.submit_delayed(invocation).await?
         } else {
             let body = invocation.body.in_message().clone();

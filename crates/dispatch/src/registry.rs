@@ -139,10 +139,10 @@ impl Follower {
         let mut gathered = Some((Functions::new(), 0));
         loop {
             let event = tokio::select! {
-                Some(event) = events.next() => event,
+                event = events.next() => event,
                 () = &mut replaced => return warn!("the registry was made anew, so it is read anew"),
-                else => return,
             };
+            let Some(event) = event else { return };
             let event = match event {
                 Ok(event) => event,
                 Err(error) => {

@@ -7,7 +7,6 @@ use http::{HeaderMap, HeaderValue, Method};
 use skep_bus::{Announced, NotKept};
 use skep_protocol::{BodyKind, CallBody, CallId, CallRecord, Fingerprinting, FunctionName, Invocation, headers};
 use thiserror::Error;
-use time::OffsetDateTime;
 
 use super::schedule::Refusal;
 use crate::Worker;
@@ -85,7 +84,7 @@ impl Worker {
             headers: self.bus.stored_headers(headers, None),
             body,
             callback: None,
-            accepted_at: OffsetDateTime::now_utc(),
+            accepted_at: skep_bus::now(),
             has_callers_id: true,
             fingerprint: Some(fingerprint),
             run_at: None,
