@@ -201,14 +201,17 @@ pub(crate) struct BusArgs {
     /// How many bytes of such bodies are kept for calls that wait, run or are dead; beyond, a call with one is refused
     #[arg(long, env = "SKEP_BODY_BYTES", default_value = "10GiB", value_parser = bytes)]
     pub(crate) body_bytes: u64,
+    /// Do not store the headers Authorization and Cookie of asynchronous calls; their functions do not get them then. The same for all roles
+    #[arg(long, env = "SKEP_STRIP_CREDENTIALS", num_args = 0..=1, default_missing_value = "true", default_value = "false", action = clap::ArgAction::Set)]
+    pub(crate) strip_credentials: bool,
     /// Servers of a NATS cluster that store each message, 1 to 5; the same for all roles
     #[arg(long, env = "SKEP_NATS_REPLICAS", default_value_t = 1, value_parser = replicas)]
     pub(crate) nats_replicas: usize,
     /// The monitoring ports of all NATS servers (http://host:8222), separated by commas: there it is read what an acknowledgement is worth
     #[arg(long, env = "SKEP_NATS_MONITOR", value_delimiter = ',')]
     pub(crate) nats_monitor: Vec<Url>,
-    /// How long to wait for NATS at the start
-    #[arg(long, env = "SKEP_NATS_WAIT", default_value = "30s", value_parser = duration)]
+    /// How long to wait for NATS at the start, before the program ends; 0 for as long as it takes
+    #[arg(long, env = "SKEP_NATS_WAIT", default_value = "30s", value_parser = skep_protocol::parse_duration)]
     pub(crate) nats_wait: Duration,
     /// How long calls in flight may go on after the program was told to stop
     #[arg(long, env = "SKEP_GRACE", default_value = "30s", value_parser = duration)]

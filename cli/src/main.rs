@@ -4,6 +4,7 @@ mod aliases;
 mod args;
 mod callbacks;
 mod client;
+mod clock;
 mod controller;
 mod doctor;
 mod failure;

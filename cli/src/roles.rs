@@ -19,7 +19,7 @@ use crate::{
         BusArgs, CallArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderKind, QueueWorkerRole, WakeArgs,
         WorkerArgs,
     },
-    callbacks, controller,
+    callbacks, clock, controller,
     failure::{Failure, Result, bad_setting},
     files::FileLimit,
     nats::Nats,
@@ -43,7 +43,7 @@ impl Process {
     pub(crate) fn new() -> Self {
         Self {
             files: FileLimit::raise(),
-            metrics: Registry::new(),
+            metrics: clock::registry(),
             readiness: Readiness::default(),
             shutdown: CancellationToken::new(),
             ending: CancellationToken::new(),
@@ -118,7 +118,7 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let listeners = sockets::doors(&args.listen, credentials.is_some()).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect(&process, "gateway", &nats, &args.bus).await?;
+        let Some(bus) = connect_to(&process, "gateway", &nats, &args.bus).await? else { return Ok(()) };
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
         let drain = Drain { linger: args.linger, grace: args.bus.grace };
         run_gateway(&process, &args.gateway, credentials, drain, bus, dispatch, listeners).await
@@ -133,7 +133,7 @@ pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
     let admin_address = sockets::local_address(&admin)?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect(&process, "queue-worker", &nats, &args.bus).await?;
+        let Some(bus) = connect_to(&process, "queue-worker", &nats, &args.bus).await? else { return Ok(()) };
         let own = [vec![admin_address], callbacks::addresses_of(&nats).await].concat();
         let allow = args.worker.callback_allow.clone().unwrap_or_default();
         let rules = CallbackRules { allow, local: Vec::new(), own };
@@ -156,7 +156,7 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let bus = connect(&process, "controller", &nats, &args.bus).await?;
+        let Some(bus) = connect_to(&process, "controller", &nats, &args.bus).await? else { return Ok(()) };
         let config = match &data_dir {
             Some(data_dir) => controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?,
             None => controller::swarm(&args.swarm, &args.calls, args.bus.grace),
@@ -187,7 +187,12 @@ async fn start_controller(process: &Process, config: ControllerConfig, bus: Bus)
     started.map(Some).map_err(Failure::internal)
 }
 
-/// Connects a process, and looks after the streams for as long as it runs.
+/// Connects a role, and looks after the streams for as long as it runs; `None` if it was told to stop meanwhile.
+async fn connect_to(process: &Process, role: &str, nats: &Nats, args: &BusArgs) -> Result<Option<Bus>> {
+    let connecting = Box::pin(connect(process, role, nats, args));
+    process.shutdown.run_until_cancelled(connecting).await.transpose()
+}
+
 pub(crate) async fn connect(process: &Process, role: &str, nats: &Nats, args: &BusArgs) -> Result<Bus> {
     let config = BusConfig {
         servers: nats.servers.clone(),
@@ -195,7 +200,7 @@ pub(crate) async fn connect(process: &Process, role: &str, nats: &Nats, args: &B
         subjects: args.subject_prefix.clone(),
         default_namespace: args.function_namespace.clone(),
         name: format!("skep {role}"),
-        patience: args.nats_wait,
+        patience: if args.nats_wait.is_zero() { Duration::MAX } else { args.nats_wait },
         kept: Kept {
             replicas: args.nats_replicas,
             records: Budget { age: args.result_ttl, bytes: args.result_bytes },
@@ -203,6 +208,7 @@ pub(crate) async fn connect(process: &Process, role: &str, nats: &Nats, args: &B
             published: args.publish_bytes,
             bodies: args.body_bytes,
             large_body: args.large_body,
+            strip_credentials: args.strip_credentials,
         },
         monitors: nats.monitors.clone(),
     };

@@ -9,12 +9,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, post},
 };
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use skep_bus::Submitted;
 use skep_daemon::Peer;
 use skep_dispatch::Function;
-use skep_protocol::{CallId, DefaultNamespace, Invocation, Waiting, headers, parse_callback, take_run_at};
-use time::OffsetDateTime;
+use skep_protocol::{
+    CallId, DefaultNamespace, Fingerprint, Fingerprinting, Invocation, Waiting, headers, parse_callback, take_run_at,
+};
 use url::Url;
 
 use crate::{
@@ -69,6 +71,8 @@ async fn invoke(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, r
 struct Accepted {
     call_id: CallId,
     submitted: Submitted,
+    /// What was asked for, where the id may be another call's.
+    fingerprint: Option<Fingerprint>,
     /// What waited before it.
     waiting: Option<Waiting>,
 }
@@ -77,7 +81,7 @@ impl Accepted {
     /// The call's own answer, if the caller waits for it and it comes in time; else 202.
     async fn answer(self, app: &App, wait: Option<Duration>) -> Response {
         let answer = match wait {
-            Some(wait) => calls::answer_within(app, &self.call_id, wait).await,
+            Some(wait) => calls::answer_within(app, &self.call_id, self.fingerprint.as_ref(), wait).await,
             None => None,
         };
         let mut response = answer.unwrap_or_else(|| (StatusCode::ACCEPTED, self.location()).into_response());
@@ -118,28 +122,33 @@ async fn accept(
     let waiting = admit(app, &function)?;
     let callback = callback_url(&parts.headers, app.bus.default_namespace())?;
     let call_id = call_id(&stamp.call_id)?;
-    let accepted_at = OffsetDateTime::now_utc();
+    let accepted_at = skep_bus::now();
     let run_at = take_run_at(&mut parts.headers, accepted_at).map_err(Error::InvalidRequest)?;
     let bus = app.require_bus().await?;
-    let body = body::kept(bus, &call_id, &parts.headers, body, limit(app), app.body_idle_timeout).await?;
+    let path = (target.path, target.query);
+    let mut fingerprint =
+        given.is_some().then(|| Fingerprinting::begin(&target.function, &parts.method, path, &parts.headers));
+    let seen = |piece: &Bytes| fingerprint.iter_mut().for_each(|fingerprint| fingerprint.body(piece));
+    let body = body::kept(bus, &call_id, &parts.headers, body, limit(app), app.body_idle_timeout, seen).await?;
     let invocation = Invocation {
         call_id,
         path: target.path.to_owned(),
         query: target.query.map(str::to_owned),
         function: target.function,
         method: parts.method,
-        headers: stored_headers(parts.headers),
+        headers: bus.stored_headers(parts.headers, callback.as_ref()),
         body,
         callback,
         accepted_at,
         has_callers_id: given.is_some(),
+        fingerprint: fingerprint.map(Fingerprinting::end),
         run_at,
         begun: None,
         last_attempt: None,
         history: Vec::new(),
     };
     let submitted = bus.submit(&invocation).await?;
-    Ok(Accepted { call_id: invocation.call_id, submitted, waiting })
+    Ok(Accepted { call_id: invocation.call_id, submitted, fingerprint: invocation.fingerprint, waiting })
 }
 
 /// Refuses a call of a function for which too much waits; what waits is told, if it is known.
@@ -153,12 +162,6 @@ fn admit(app: &App, function: &Function) -> Result<Option<Waiting>> {
 
 fn limit(app: &App) -> BodyLimit {
     BodyLimit { bytes: app.async_body_limit, origin: "the limit --async-body-limit (SKEP_ASYNC_BODY_LIMIT)" }
-}
-
-/// The length is that of the stored body, whoever sends it on.
-fn stored_headers(mut headers: HeaderMap) -> HeaderMap {
-    headers.remove(header::CONTENT_LENGTH);
-    headers
 }
 
 fn call_id(given: &HeaderValue) -> Result<CallId> {

@@ -63,7 +63,7 @@ pub(crate) async fn gathered(headers: &HeaderMap, body: Body, limit: BodyLimit, 
     })
 }
 
-/// The body of a call that is queued: all of it, or stored as it comes if it is large.
+/// The body of a call that is queued: all of it, or stored as it comes if it is large; each piece goes to `seen` too.
 pub(crate) async fn kept(
     bus: &Bus,
     call_id: &CallId,
@@ -71,9 +71,11 @@ pub(crate) async fn kept(
     body: Body,
     limit: BodyLimit,
     idle: Duration,
+    mut seen: impl FnMut(&Bytes) + Send,
 ) -> Result<CallBody> {
     let mut arriving = Arriving::begin(headers, body, limit, idle).await?;
-    let kept = bus.keep_body(BodyKind::Request, call_id, limit.bytes, arriving.data()).await;
+    let kept =
+        bus.keep_body(BodyKind::Request, call_id, limit.bytes, arriving.data().inspect_ok(|data| seen(data))).await;
     match kept {
         Ok(kept) => Ok(kept),
         Err(NotKept::TooLarge) => Err(arriving.too_large().await),

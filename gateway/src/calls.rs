@@ -14,10 +14,10 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use skep_bus::{Bus, CallFilter, Cancelled, Position};
 use skep_protocol::{
-    CallDetails, CallId, CallRecord, CallState, CallStatus, parse_duration, parse_past, without_credentials,
+    CallDetails, CallId, CallRecord, CallState, CallStatus, Fingerprint, parse_duration, parse_past,
+    without_credentials,
 };
-use time::OffsetDateTime;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
     Error, Result, Routes,
@@ -61,7 +61,7 @@ impl Wanted {
         let invalid = |name: &str, reason: String| Error::InvalidRequest(format!("{name}: {reason}"));
         let states = self.state.split(',').map(str::trim).filter(|state| !state.is_empty());
         let states = states.map(|state| state.parse().map_err(|reason| invalid("state", reason)));
-        let now = OffsetDateTime::now_utc();
+        let now = skep_bus::now();
         let time = |name: &str, text: &str| match text {
             "" => Ok(None),
             text => parse_past(text, now).map(Some).map_err(|reason| invalid(name, reason)),
@@ -145,7 +145,7 @@ pub(crate) async fn details_of(app: &App, id: &CallId) -> Result<CallDetails> {
 async fn details(app: &App, mut status: CallStatus) -> Result<CallDetails> {
     let has_callback = status.state.is_final() && status.callback_url.is_some();
     let tries = if has_callback { app.bus.callback_tries(&status.call_id).await? } else { Vec::new() };
-    status.callback_url = status.callback_url.map(without_credentials);
+    hide(&mut status);
     Ok(CallDetails::new(status, &tries))
 }
 
@@ -161,9 +161,15 @@ async fn result(State(app): State<Arc<App>>, Segment(id): Segment, Queried(wait)
 
 /// In a list, and where there is no result yet, a call is shown without its steps.
 fn shown(mut status: CallStatus) -> CallStatus {
-    status.callback_url = status.callback_url.map(without_credentials);
+    hide(&mut status);
     status.past_attempts.clear();
     status
+}
+
+/// Takes away what is kept of a call and is nobody's business.
+fn hide(status: &mut CallStatus) {
+    status.callback_url = status.callback_url.take().map(without_credentials);
+    status.fingerprint = None;
 }
 
 enum Found {
@@ -171,13 +177,18 @@ enum Found {
     Open(Box<CallStatus>),
 }
 
-/// Looks a call up, and if it has not finished waits for its end.
+/// Looks a call up, and if it has not finished waits for its end. However slow NATS is, the answer comes soon after the wait.
 async fn look(app: &App, id: &str, wait: Duration) -> Result<Found> {
     let id: CallId = id.parse()?;
     let deadline = Instant::now() + wait;
+    let found = timeout_at(deadline + LAST_LOOK, Box::pin(look_until(app, id, deadline)));
+    found.await.unwrap_or(Err(Error::SlowBus(wait + LAST_LOOK)))
+}
+
+async fn look_until(app: &App, id: CallId, deadline: Instant) -> Result<Found> {
     let bus = app.require_bus().await?;
     let mut status = bus.call_status(&id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
-    if !status.state.is_final() && !wait.is_zero() {
+    if !status.state.is_final() && deadline > Instant::now() {
         if let Some(record) = end_of(app, &id, deadline).await? {
             return Ok(Found::Finished(Box::new(record)));
         }
@@ -186,7 +197,7 @@ async fn look(app: &App, id: &str, wait: Duration) -> Result<Found> {
     if !status.state.is_final() {
         return Ok(Found::Open(Box::new(status)));
     }
-    let record = bus.record(&id).await?.ok_or_else(|| app.unknown_call(id))?;
+    let record = bus.latest_record(&id).await?.ok_or_else(|| app.unknown_call(id))?;
     Ok(Found::Finished(Box::new(record)))
 }
 
@@ -199,8 +210,15 @@ async fn end_of(app: &App, id: &CallId, deadline: Instant) -> Result<Option<Call
     }
 }
 
-/// The answer of a call that was stored a moment ago, if it comes in time: as the result is told, but with the status that the function gave it.
-pub(crate) async fn answer_within(app: &App, id: &CallId, wait: Duration) -> Option<Response> {
+/// The answer of a call that was submitted a moment ago, if it comes in time: as the result is told, but with the status that the function gave it.
+///
+/// Only a record of the same request is shown: this route asks for no password, so an id alone must not give away another caller's result.
+pub(crate) async fn answer_within(
+    app: &App,
+    id: &CallId,
+    fingerprint: Option<&Fingerprint>,
+    wait: Duration,
+) -> Option<Response> {
     let record = match end_of(app, id, Instant::now() + wait).await {
         Ok(record) => record?,
         Err(error) => {
@@ -209,6 +227,9 @@ pub(crate) async fn answer_within(app: &App, id: &CallId, wait: Duration) -> Opt
             return None;
         }
     };
+    if record.status.fingerprint.as_ref() != fingerprint {
+        return None;
+    }
     let status = record.status.status.and_then(|status| StatusCode::from_u16(status).ok());
     let mut response = answer_of(&app.bus, record).await.unwrap_or_else(IntoResponse::into_response);
     if let Some(status) = status.filter(|_| response.status() == StatusCode::OK) {
@@ -243,6 +264,7 @@ mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
     use skep_protocol::CallBody;
+    use time::OffsetDateTime;
 
     use super::*;
 

@@ -14,7 +14,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use skep_bus::{Edit, Letter, LetterFilter, Redriven};
 use skep_protocol::{
-    CallId, DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInfo, DeadRefused, DeadRequest,
+    CallId, DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInfo, DeadRefused, DeadRequest, headers,
     without_credentials,
 };
 use tokio::time::{Instant, sleep_until};
@@ -26,6 +26,8 @@ use crate::{
     pages,
 };
 
+/// In the place of a value that is not shown.
+const HIDDEN: &str = "(hidden)";
 const USUALLY_LISTED: usize = 100;
 const MOST_LISTED: usize = 1000;
 /// A redrive of many letters at a rate takes no longer.
@@ -88,6 +90,34 @@ async fn list(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> 
     Ok(Json(letters))
 }
 
+/// Which letter is shown, and how much of it.
+#[derive(Deserialize)]
+struct Shown {
+    #[serde(default = "Kind::usual")]
+    kind: DeadKind,
+    /// Credentials, too.
+    #[serde(default)]
+    reveal: bool,
+}
+
+impl Shown {
+    fn header(&self, name: &HeaderName, value: &HeaderValue) -> (String, String) {
+        let value = match name {
+            _ if self.reveal => lossy(value.as_bytes()),
+            name if headers::is_secret(name) => HIDDEN.to_owned(),
+            // An older version has stored it as it came.
+            name if *name == headers::CALLBACK_URL => shown_url(value),
+            _ => lossy(value.as_bytes()),
+        };
+        (name.to_string(), value)
+    }
+}
+
+fn shown_url(value: &HeaderValue) -> String {
+    let url = value.to_str().ok().and_then(|url| url.parse().ok());
+    url.map_or_else(|| HIDDEN.to_owned(), |url| without_credentials(url).into())
+}
+
 /// Which of a call's two letters is meant.
 #[derive(Deserialize)]
 struct Kind {
@@ -104,17 +134,17 @@ impl Kind {
 async fn show(
     State(app): State<Arc<App>>,
     Segment(id): Segment,
-    Queried(Kind { kind }): Queried<Kind>,
+    Queried(shown): Queried<Shown>,
 ) -> Result<Json<DeadLetterContent>> {
-    let letter = find(&app, &id, kind).await?;
-    let request = match kind {
+    let letter = find(&app, &id, shown.kind).await?;
+    let request = match shown.kind {
         DeadKind::Call => app.bus.request_of(&letter).ok(),
         DeadKind::Callback => None,
     };
     let request = request.map(|call| DeadRequest {
         path: call.path,
         query: call.query,
-        headers: call.headers.iter().map(|(name, value)| (name.to_string(), lossy(value.as_bytes()))).collect(),
+        headers: call.headers.iter().map(|(name, value)| shown.header(name, value)).collect(),
         callback_url: call.callback.map(|url| without_credentials(url).to_string()),
         history: call.history,
     });

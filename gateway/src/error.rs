@@ -8,6 +8,7 @@ use skep_protocol::{CallId, CallIdError, FunctionName, NameError, headers};
 use thiserror::Error;
 use tracing::{debug, error, warn};
 
+use crate::outage;
 use crate::pages::NOSNIFF;
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
@@ -30,6 +31,8 @@ pub(crate) enum Error {
     Bus(#[from] skep_bus::Error),
     #[error("the connection to NATS is down")]
     Disconnected,
+    #[error("NATS did not answer within {0:?}")]
+    SlowBus(Duration),
     #[error("body is larger than {limit} bytes, {origin}")]
     BodyTooLarge { limit: u64, origin: &'static str },
     #[error("nothing of the body came within {0:?}")]
@@ -94,6 +97,8 @@ pub(crate) enum Error {
     BrokenAnswer(FunctionName),
 }
 
+const BUS_UNAVAILABLE: &str = "bus_unavailable";
+
 /// Nobody is asked to stay away for longer, in seconds.
 const LONGEST_RETRY_AFTER: u64 = 60;
 
@@ -111,7 +116,7 @@ impl Error {
             Self::UnknownIntent(_) => (StatusCode::NOT_FOUND, "unknown_function"),
             Self::Call(error) => status_of_call(error),
             Self::Bus(error) => status_of_bus(error),
-            Self::Disconnected => (StatusCode::SERVICE_UNAVAILABLE, "bus_unavailable"),
+            Self::Disconnected | Self::SlowBus(_) => (StatusCode::SERVICE_UNAVAILABLE, BUS_UNAVAILABLE),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::SlowBody(_) => (StatusCode::REQUEST_TIMEOUT, "slow_body"),
             Self::BrokenBody => (StatusCode::BAD_REQUEST, "broken_body"),
@@ -179,6 +184,7 @@ impl Error {
         let causes = causes_of(self);
         match status {
             StatusCode::INTERNAL_SERVER_ERROR => error!(error = causes, code, "request failed"),
+            _ if code == BUS_UNAVAILABLE => outage::refused(&causes, code),
             _ if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
                 warn!(error = causes, code, "request could not be served")
             }
@@ -208,13 +214,13 @@ fn status_of_call(error: &skep_dispatch::Error) -> (StatusCode, &'static str) {
 
 fn status_of_bus(error: &skep_bus::Error) -> (StatusCode, &'static str) {
     match error {
-        skep_bus::Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "bus_unavailable"),
+        skep_bus::Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, BUS_UNAVAILABLE),
         skep_bus::Error::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
         skep_bus::Error::NoController | skep_bus::Error::NotController => {
             (StatusCode::SERVICE_UNAVAILABLE, "no_controller")
         }
         skep_bus::Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
-        skep_bus::Error::IdInUse { .. } => (StatusCode::CONFLICT, "call_id_in_use"),
+        skep_bus::Error::IdInUse(_) => (StatusCode::UNPROCESSABLE_ENTITY, "call_id_in_use"),
         skep_bus::Error::Refused { status, .. } => status_of_refusal(*status),
         skep_bus::Error::ServerTooOld { .. }
         | skep_bus::Error::Connect { .. }

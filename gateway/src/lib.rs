@@ -27,6 +27,7 @@ mod logs;
 mod metrics;
 mod namespaces;
 mod nats;
+mod outage;
 mod pages;
 mod platform;
 mod prefer;

@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{Error, Result, app::App, door::Stamp};
 
@@ -23,6 +23,8 @@ use crate::{Error, Result, app::App, door::Stamp};
 const MOST_AT_ONCE: usize = 1024;
 /// The function's own limit comes first, then dispatch's; this one only ends an answer that never ends.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// NATS hands over what it has sent already within milliseconds; one that is away never does.
+const HANDED_OVER_WITHIN: Duration = Duration::from_secs(1);
 
 /// Answers requests until `draining`, and then those that were taken already, for no longer than `grace`.
 pub(crate) async fn answer_requests(
@@ -44,11 +46,14 @@ pub(crate) async fn answer_requests(
         begin(request, place);
     }
     let drained = timeout(grace, async {
-        if let Err(error) = requests.stop().await {
-            warn!(%error, "requests on NATS were not handed back");
-            return;
+        match timeout(HANDED_OVER_WITHIN, requests.stop()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "requests on NATS were not handed back"),
+            Err(_) => debug!("NATS is away, so requests were not handed back"),
         }
-        while let (Some(request), Ok(place)) = (requests.next().await, Arc::clone(&places).acquire_owned().await) {
+        while let Ok(Some(request)) = timeout(HANDED_OVER_WITHIN, requests.next()).await
+            && let Ok(place) = Arc::clone(&places).acquire_owned().await
+        {
             begin(request, place);
         }
         tasks.close();

@@ -89,13 +89,13 @@ impl Outcome {
 
 impl Attempt {
     pub(crate) fn begin(number: u64, most: u64) -> Self {
-        let (started_at, started) = (OffsetDateTime::now_utc(), Instant::now());
+        let (started_at, started) = (skep_bus::now(), Instant::now());
         Self { number, most, started_at, started, taker: Taker::default() }
     }
 
     /// What the next attempt knows of this one, that ended with this outcome.
     pub(crate) fn before(&self, invocation: &Invocation, outcome: &Outcome, wait: Duration) -> LastAttempt {
-        let next_at = OffsetDateTime::now_utc() + wait;
+        let next_at = skep_bus::now() + wait;
         let (number, status, reason) = (self.number, outcome.status(), outcome.reason());
         let mut told = invocation.last_attempt.as_ref().map(|last| last.told.clone()).unwrap_or_default();
         let this = PastAttempt {
@@ -117,7 +117,7 @@ impl Attempt {
             state,
             status: answer.as_ref().map(|answer| answer.status.as_u16()),
             reason: answer.as_ref().and_then(|answer| answer.reason.clone()),
-            finished_at: Some(OffsetDateTime::now_utc()),
+            finished_at: Some(skep_bus::now()),
             duration_seconds: Some(self.started.elapsed().as_secs_f64()),
             ..self.running(invocation)
         };

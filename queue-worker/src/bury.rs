@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 use skep_bus::{DeadLetter, Delivery, KEPT_OF_ANSWER, NatsHeaders};
 use skep_protocol::{CallBody, CallId, CallRecord, CallState, CallStatus, DeadKind, Invocation};
-use time::OffsetDateTime;
 use tracing::warn;
 
 use crate::Worker;
@@ -26,7 +25,7 @@ impl Worker {
         let mut tokens = delivery.subject.rsplit('.');
         let call_id = tokens.next().and_then(|id| id.parse().ok()).unwrap_or_else(CallId::generate);
         let function = tokens.next().unwrap_or_default().to_owned();
-        let status = CallStatus::accepted(call_id, function, OffsetDateTime::now_utc());
+        let status = CallStatus::accepted(call_id, function, skep_bus::now());
         Box::pin(self.bury(delivery, without_answer(status, HeaderMap::new()), reason)).await;
     }
 
@@ -50,7 +49,7 @@ impl Worker {
     ) -> skep_bus::Result<()> {
         let status = &mut record.status;
         status.state = CallState::Dead;
-        status.finished_at = Some(OffsetDateTime::now_utc());
+        status.finished_at = Some(skep_bus::now());
         status.reason = Some(reason.to_owned());
         self.keep(&mut record);
         let status = &record.status;

@@ -7,7 +7,6 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use skep_bus::{Delivery, Error, Place, Standing, Submitted};
 use skep_dispatch::Function;
 use skep_protocol::{CallRecord, CallState, Invocation, RetryPolicy};
-use time::OffsetDateTime;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -75,7 +74,7 @@ impl Worker {
             let attempt = Attempt::begin(number, policy.attempts);
             let outcome = self.attempt(&function, invocation, &attempt).await;
             drop(slot);
-            let age = invocation.age(OffsetDateTime::now_utc());
+            let age = invocation.age(skep_bus::now());
             let circumstances = Circumstances { attempt: number, age, random: fastrand::f64() };
             match decide(outcome.ended(), circumstances, &policy) {
                 Decision::Done => return self.finish(delivery, invocation, &attempt, outcome).await,
@@ -112,7 +111,7 @@ impl Worker {
                 return None;
             };
             let policy = self.policy(&function);
-            if is_too_old(invocation.age(OffsetDateTime::now_utc()), &policy) {
+            if is_too_old(invocation.age(skep_bus::now()), &policy) {
                 let max_age = policy.max_age.unwrap_or_default();
                 let reason = format!("it waited longer than {max_age:?}, its longest age");
                 self.bury_call(delivery, invocation, &reason).await;
@@ -245,7 +244,7 @@ impl Worker {
     pub(crate) fn keep(&self, record: &mut CallRecord) {
         let name = self.bus.default_namespace().function(&record.status.function);
         let ttl = name.ok().and_then(|name| self.dispatch.registry().get(&name)?.result_ttl);
-        record.status.kept_until = ttl.map(|ttl| OffsetDateTime::now_utc() + ttl);
+        record.status.kept_until = ttl.map(|ttl| skep_bus::now() + ttl);
     }
 
     /// Stores a record, however long the bus is away: the result exists nowhere else.

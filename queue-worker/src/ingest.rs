@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderMap;
 use skep_bus::{Delivery, Error, NatsHeaders, Published};
 use skep_protocol::{CallId, CallStatus, FunctionName, parse_callback};
-use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 use url::Url;
@@ -60,10 +59,10 @@ impl Worker {
             Ok(judged) => judged,
             Err(reason) => return self.reject(&delivery, published, derived, &reason).await,
         };
-        let invocation = delivery.invocation(published, function, call_id, callback);
+        let invocation = delivery.invocation(&self.bus, published, function, call_id, callback);
         match self.bus.submit(&invocation).await {
             Ok(_) => delivery.ack().await,
-            Err(error @ Error::IdInUse { .. }) => {
+            Err(error @ Error::IdInUse(_)) => {
                 self.reject(&delivery, published, derived, &error.to_string()).await;
             }
             Err(error @ Error::TooLarge { .. }) => {
@@ -85,7 +84,7 @@ impl Worker {
     async fn reject(&self, delivery: &Delivery<Published>, published: &Published, derived: CallId, reason: &str) {
         match self.free_id(published, derived).await {
             Ok(call_id) => {
-                let status = CallStatus::accepted(call_id, &published.function, OffsetDateTime::now_utc());
+                let status = CallStatus::accepted(call_id, &published.function, skep_bus::now());
                 self.bury(delivery, without_answer(status, HeaderMap::new()), reason).await;
             }
             Err(error) => {

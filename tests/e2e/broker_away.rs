@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use rustix::process::Signal;
 
 use crate::{
-    harness::{Cluster, Function, Relay, Roles, Site, answer_to, wait_until},
+    harness::{Cluster, Function, Relay, Roles, Site, answer_to, free_address, wait_until},
     nats,
 };
 
@@ -145,6 +145,101 @@ async fn a_consumer_that_is_deleted_is_made_anew_and_repeats_nothing() {
     runs.sort();
     ids.sort();
     assert_eq!(runs, ids, "each call has run once");
+}
+
+#[tokio::test]
+async fn a_function_is_gone_for_callers_when_nats_has_lost_its_data() {
+    let mut roles = Roles::start([Function::counted()]).await;
+    roles.nats.kill();
+    std::fs::remove_dir_all(&roles.site.nats_data).unwrap();
+    roles.nats = roles.site.start_nats().await;
+    let (gateway, deployed) = (&roles.gateway, Function::counted());
+    wait_until("the gateway knows it no more", async || gateway.call("counted", "x").await.status == 404).await;
+    let queued = answer_to(gateway.post("/async-function/counted").body("x")).await;
+    queued.assert_refused(404);
+    assert_eq!(answer_to(gateway.get("/system/functions")).await.json(), serde_json::json!([]));
+    // With a controller of the new registry all is as at the beginning.
+    roles.controller.kill();
+    roles.controller = roles.site.start_controller().await;
+    roles.site.deploy(&deployed).await;
+    assert_eq!(gateway.call("counted", "x").await.text(), "x");
+    let id = gateway.queue("counted", "y").await;
+    assert_eq!(gateway.finished(&id).await["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_role_waits_for_nats_as_long_as_it_is_told_to() {
+    let site = Site::new([]);
+    let mut waiting = site.begin_gateway_at(site.listen, &["--nats-wait", "0"]);
+    wait_until("it waits", async || waiting.stderr().contains("waiting for it")).await;
+    let mut told_to_stop = site.begin_gateway_at(free_address(), &["--nats-wait", "0"]);
+    wait_until("it waits, too", async || told_to_stop.stderr().contains("waiting for it")).await;
+    told_to_stop.signal(Signal::TERM);
+    assert_eq!(told_to_stop.ended().await.code(), Some(0));
+    let _nats = site.start_nats().await;
+    let is_open = async || answer_to_maybe(site.gateway.get("/healthz")).await == Some(200);
+    wait_until("it is open", is_open).await;
+    assert!(waiting.status().is_none());
+    assert_eq!(waiting.stderr().matches("waiting for it").count(), 1, "{}", waiting.stderr());
+}
+
+async fn answer_to_maybe(request: reqwest::RequestBuilder) -> Option<u16> {
+    request.send().await.ok().map(|answer| answer.status().as_u16())
+}
+
+#[tokio::test]
+async fn refused_requests_and_connection_events_are_told_once() {
+    let mut roles = Roles::start([Function::counted()]).await;
+    roles.nats.kill();
+    is_refused_and_synchronous_calls_go_on(&roles).await;
+    for _ in 0..50 {
+        assert_eq!(answer_to(roles.gateway.post("/async-function/counted").body("x")).await.status, 503);
+    }
+    let said = roles.role_gateway.stderr();
+    assert_eq!(said.matches("requests cannot be served").count(), 1, "{said}");
+    assert_eq!(said.matches("disconnected").count(), 1, "{said}");
+    roles.nats = roles.site.start_nats().await;
+    wait_until("the door is open again", async || is_accepted(&roles, "after").await).await;
+    assert_eq!(roles.role_gateway.stderr().matches("NATS connection is up").count(), 2, "at the start, and again");
+}
+
+#[tokio::test]
+async fn every_role_that_is_told_to_stop_while_nats_is_away_and_nothing_runs_ends_soon() {
+    let mut roles = Roles::start([Function::counted()]).await;
+    roles.nats.kill();
+    is_refused_and_synchronous_calls_go_on(&roles).await;
+    for (name, program) in [
+        ("gateway", &mut roles.role_gateway),
+        ("queue-worker", &mut roles.worker),
+        ("controller", &mut roles.controller),
+    ] {
+        let begun = Instant::now();
+        program.signal(Signal::TERM);
+        assert_eq!(program.ended().await.code(), Some(0), "{name}");
+        let said = program.stderr();
+        assert!(!said.contains("grace period") && !said.contains("did not end in time"), "{name}: {said}");
+        eprintln!("without NATS the {name} ended after {:.1} s", begun.elapsed().as_secs_f64());
+    }
+}
+
+#[tokio::test]
+async fn what_one_of_three_servers_has_told_is_not_unknown_or_open_again() {
+    let mut site = Site::new([Function::counted()]);
+    let cluster = Cluster::start(&mut site).await;
+    let roles = Roles::start_with(site, cluster).await;
+    let gateway = &roles.gateway;
+    let one = async |number: usize| {
+        let id = gateway.queue("counted", number.to_string()).await;
+        let result = answer_to(gateway.get(&format!("/system/calls/{id}/result?wait=300s"))).await;
+        assert_eq!((result.status, result.text()), (200, number.to_string()));
+        for _ in 0..5 {
+            let status = gateway.call_status(&id).await.expect("it is known");
+            assert_eq!(status["state"], "succeeded", "{status}");
+        }
+    };
+    for number in 0..20 {
+        futures_util::future::join_all((0..10).map(|more| one(10 * number + more))).await;
+    }
 }
 
 #[tokio::test]

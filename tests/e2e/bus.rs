@@ -39,7 +39,15 @@ pub(crate) async fn connect_with(site: &Site, letters: Budget) -> Bus {
         default_namespace: DefaultNamespace::default(),
         name: "test".to_owned(),
         patience: Duration::from_secs(60),
-        kept: Kept { replicas: 1, records: HOUR, letters, published: None, bodies: 1 << 30, large_body: None },
+        kept: Kept {
+            replicas: 1,
+            records: HOUR,
+            letters,
+            published: None,
+            bodies: 1 << 30,
+            large_body: None,
+            strip_credentials: false,
+        },
         monitors: Monitors::At(Vec::new()),
     };
     Bus::connect(&config).await.unwrap()
@@ -57,6 +65,7 @@ pub(crate) fn invocation(function: &str, id: &str) -> Invocation {
         callback: None,
         accepted_at: OffsetDateTime::now_utc(),
         has_callers_id: false,
+        fingerprint: None,
         run_at: None,
         begun: None,
         last_attempt: None,
@@ -138,6 +147,48 @@ async fn a_record_that_comes_later_ends_the_wait() {
     assert_eq!(found.unwrap().unwrap().body.in_message(), "late");
     let never: CallId = "never".parse().unwrap();
     assert!(bus.wait_for_record(&never, tokio::time::Instant::now()).await.unwrap().is_none());
+}
+
+/// Publishes a record as part of a batch: subscribers hear of it at once, and it is stored when the batch is committed.
+async fn announce_record(client: &async_nats::Client, id: &CallId) -> impl AsyncFn() {
+    let in_batch = |number: u32| {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Nats-Batch-Id", "announced");
+        headers.insert("Nats-Batch-Sequence", number.to_string());
+        let status = CallStatus {
+            state: CallState::Succeeded,
+            ..CallStatus::accepted(id.clone(), "f", OffsetDateTime::now_utc())
+        };
+        headers.insert("Skep-Status", serde_json::to_string(&status).unwrap());
+        headers
+    };
+    let subject = format!("skep.calls.done.{id}");
+    client.publish_with_headers(subject, in_batch(1), "told before".into()).await.unwrap();
+    client.flush().await.unwrap();
+    let mut commit = in_batch(2);
+    commit.insert("Nats-Batch-Commit", "1");
+    let client = client.clone();
+    async move || {
+        let stored = async_nats::Request::new().headers(commit.clone()).payload("other".into());
+        let answer = client.send_request("skep.calls.done.another", stored).await.unwrap();
+        assert!(String::from_utf8_lossy(&answer.payload).contains("\"count\":2"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_was_announced_before_anybody_waited_and_is_stored_later_ends_the_wait() {
+    let (site, _server, bus) = start().await;
+    let id: CallId = "told".parse().unwrap();
+    let client = nats::client(&site).await;
+    let commit = announce_record(&client, &id).await;
+    let deadline = tokio::time::Instant::now() + 10 * crate::harness::DEADLINE;
+    let mut waiting = std::pin::pin!(bus.wait_for_record(&id, deadline));
+    // It has subscribed and looked, in vain.
+    let looked = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
+    assert!(looked.is_err(), "{looked:?}");
+    commit().await;
+    let found = tokio::time::timeout(crate::harness::DEADLINE, waiting).await.expect("it sleeps through its result");
+    assert_eq!(found.unwrap().unwrap().body.in_message(), "told before");
 }
 
 #[tokio::test]

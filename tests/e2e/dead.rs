@@ -155,6 +155,59 @@ async fn a_callback_is_delivered_after_all() {
     assert!(callbacks.iter().all(|callback| callback.header("x-call-id") == id && &callback.body[..] == b"honey"));
     assert_eq!(platform.gateway.result(&id).await.text(), "honey");
     assert!(letters(&platform, "").await.is_empty());
+    // Who looks at the call sees that the receiver has it after all.
+    let steps = async || {
+        let status = platform.gateway.call_status(&id).await.unwrap();
+        let steps =
+            status["timeline"].as_array().unwrap().iter().map(|step| step["event"].as_str().unwrap().to_owned());
+        steps.skip_while(|step| step != "givenup").collect::<Vec<_>>()
+    };
+    wait_for("its last step", async || Some(steps().await).filter(|steps| *steps == ["givenup", "delivered"])).await;
+}
+
+#[tokio::test]
+async fn credentials_of_a_letter_are_shown_to_who_asks_for_them_alone() {
+    let platform = Platform::start([sick()]).await;
+    let request = platform.gateway.post("/async-function/sick").header("X-Call-Id", "secret");
+    let request = request.header("Authorization", "Bearer TOPSECRET").header("Cookie", "sid=TOPSECRET");
+    let request = request.header("X-Callback-Url", "http://user:TOPSECRET@127.0.0.1:9/hook").header("X-Shade", "blue");
+    assert_eq!(answer_to(request.header("X-Api-Key", "TOPSECRET").body("x")).await.status, 202);
+    platform.gateway.state("secret", "dead").await;
+
+    let shown = ask(&platform, Method::GET, "/system/dead/secret").await;
+    assert!(!shown.text().contains("TOPSECRET"), "{shown:?}");
+    let headers = shown.json()["request"]["headers"].clone();
+    for (name, value) in [
+        ("authorization", "(hidden)"),
+        ("cookie", "(hidden)"),
+        ("x-api-key", "(hidden)"),
+        ("x-callback-url", "http://127.0.0.1:9/hook"),
+        ("x-shade", "blue"),
+    ] {
+        assert!(headers.as_array().unwrap().contains(&json!([name, value])), "{name}: {headers}");
+    }
+    let revealed = ask(&platform, Method::GET, "/system/dead/secret?reveal=true").await.json();
+    let headers = &revealed["request"]["headers"];
+    assert!(headers.as_array().unwrap().contains(&json!(["authorization", "Bearer TOPSECRET"])), "{headers}");
+    assert!(!headers.to_string().contains("user:TOPSECRET"), "{headers}");
+
+    let shown = platform.site.client(&["dead", "show", "secret"]).await.said();
+    assert!(shown.contains("(hidden)") && !shown.contains("TOPSECRET"), "{shown}");
+    assert!(platform.site.client(&["dead", "show", "secret", "--reveal"]).await.said().contains("Bearer TOPSECRET"));
+}
+
+#[tokio::test]
+async fn credentials_are_not_stored_where_they_are_not_to_be() {
+    let platform = Platform::start_with(&["--strip-credentials"], [sick()]).await;
+    let request = platform.gateway.post("/async-function/sick").header("X-Call-Id", "bare").header("X-Shade", "blue");
+    let request = request.header("Authorization", "Bearer TOPSECRET").header("Cookie", "sid=TOPSECRET");
+    assert_eq!(answer_to(request.body("x")).await.status, 202);
+    platform.gateway.state("bare", "dead").await;
+    let revealed = ask(&platform, Method::GET, "/system/dead/bare?reveal=true").await.text();
+    assert!(!revealed.contains("TOPSECRET") && revealed.contains("x-shade"), "{revealed}");
+    let stream = crate::nats::stream(&platform.site, "SKEP_DEAD").await;
+    let letter = stream.get_last_raw_message_by_subject("skep.dead.sick.bare").await.unwrap();
+    assert!(!format!("{:?}", letter.headers).contains("TOPSECRET"));
 }
 
 #[tokio::test]

@@ -11,12 +11,12 @@ async fn a_call_id_of_another_function_is_refused_while_queued_and_once_recorded
     let first = platform.gateway.queue_as("taken", "gated", "x").await;
     assert_eq!(first.status, 202);
     platform.gateway.state("taken", "running").await;
-    platform.gateway.queue_as("taken", "counted", "x").await.assert_refused(409);
+    platform.gateway.queue_as("taken", "counted", "x").await.assert_refused(422);
     platform.site.open_gate();
     platform.gateway.finished("taken").await;
     let refused = platform.gateway.queue_as("taken", "counted", "x").await;
-    refused.assert_refused(409);
-    assert!(refused.text().contains("gated"), "{refused:?}");
+    refused.assert_refused(422);
+    assert!(refused.text().contains("taken belongs to another call"), "{refused:?}");
     assert_eq!(platform.site.runs(), ["taken"]);
     let again = platform.gateway.queue_as("taken", "gated", "x").await;
     assert_eq!((again.status, again.header("x-skep-duplicate")), (202, "true"));

@@ -1,13 +1,10 @@
 //! Headers as they may stand in a log: without secrets, and on one line.
 
 use http::{HeaderName, HeaderValue};
-
-const SECRET: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
-const SECRET_PARTS: [&str; 7] = ["token", "secret", "password", "api-key", "apikey", "signature", "credential"];
+use skep_protocol::headers::is_secret;
 
 /// `name: value`, or `name: (hidden)`.
 pub(crate) fn shown(name: &HeaderName, value: &HeaderValue) -> String {
-    let name = name.as_str();
     if is_secret(name) {
         return format!("{name}: (hidden)");
     }
@@ -21,11 +18,6 @@ pub(crate) fn shown(name: &HeaderName, value: &HeaderValue) -> String {
         }
     }
     line
-}
-
-/// `name` is in lower case, as `HeaderName` has it.
-fn is_secret(name: &str) -> bool {
-    SECRET.contains(&name) || name.ends_with("-key") || SECRET_PARTS.iter().any(|part| name.contains(part))
 }
 
 #[cfg(test)]

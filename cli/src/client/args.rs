@@ -163,6 +163,9 @@ pub(crate) struct DeadShowArgs {
     /// The letter of its callback, not of the call itself
     #[arg(long)]
     pub(crate) callback: bool,
+    /// Show the values of headers that hold credentials
+    #[arg(long)]
+    pub(crate) reveal: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

@@ -58,7 +58,8 @@ async fn list(args: DeadListArgs) -> Result<()> {
 
 async fn show(args: DeadShowArgs) -> Result<()> {
     let api = Api::new(args.client)?;
-    let letter: DeadLetterContent = api.json(api.get(&["dead", &args.id]).query(&kind(args.callback))).await?;
+    let asked = api.get(&["dead", &args.id]).query(&kind(args.callback)).query(&[("reveal", args.reveal)]);
+    let letter: DeadLetterContent = api.json(asked).await?;
     if api.as_json {
         return print_json(&letter);
     }

@@ -2,12 +2,20 @@
 
 use skep_protocol::{CallId, CallState, CallStatus};
 
-use crate::{Bus, Result, delayed};
+use tokio::time::timeout;
+
+use crate::{Bus, Error, Result, connect::REQUEST_DEADLINE, delayed, records};
 
 impl Bus {
     /// Looks a call up: recorded, running, queued, waiting for its time, or unknown (`None`).
     pub async fn call_status(&self, id: &CallId) -> Result<Option<CallStatus>> {
-        match self.stored_status(id).await? {
+        let mut status = self.stored_status(id).await?;
+        // A replica of a stream may be behind: what another one has told already must not be unknown again, or open again.
+        if self.kept.replicas > 1 && status.as_ref().is_none_or(|status| !status.state.is_final()) {
+            let look = timeout(REQUEST_DEADLINE, Box::pin(self.look_at_leaders(id)));
+            status = look.await.map_err(Error::unavailable)??.or(status);
+        }
+        match status {
             Some(status) if status.state == CallState::Queued => Ok(Some(self.ask_running(id).await.unwrap_or(status))),
             other => Ok(other),
         }
@@ -17,10 +25,31 @@ impl Bus {
     pub(crate) async fn stored_status(&self, id: &CallId) -> Result<Option<CallStatus>> {
         // It may go from one place to the next between two looks, so what is found nowhere is looked for again.
         // Boxed, because calls of which nothing is looked up have to have room for it, too.
-        match Box::pin(self.look(id)).await? {
-            Some(status) => Ok(Some(status)),
-            None => Box::pin(self.look(id)).await,
+        let looks = Box::pin(async {
+            match self.look(id).await? {
+                Some(status) => Ok(Some(status)),
+                None => self.look(id).await,
+            }
+        });
+        timeout(REQUEST_DEADLINE, looks).await.map_err(Error::unavailable)?
+    }
+
+    async fn look_at_leaders(&self, id: &CallId) -> Result<Option<CallStatus>> {
+        let (streams, subjects) = (&self.streams, &self.subjects);
+        let (record, delayed, set_aside, queued) = tokio::try_join!(
+            records::find_at_leader(&streams.calls, subjects.record_by_id(id)),
+            records::find_at_leader(&streams.delayed, subjects.delayed_by_id(id)),
+            records::find_at_leader(&streams.backlog, subjects.backlog_by_id(id)),
+            records::find_at_leader(&streams.invoke, subjects.invoke_by_id(id)),
+        )?;
+        if let Some(record) = record {
+            return records::read(&record).map(|record| Some(record.status));
         }
+        if let Some(message) = delayed {
+            return delayed::status(&message).map(Some);
+        }
+        let queued = set_aside.or(queued).map(|message| delayed::read(&message));
+        queued.map(|invocation| invocation.map(|invocation| invocation.status())).transpose()
     }
 
     async fn look(&self, id: &CallId) -> Result<Option<CallStatus>> {

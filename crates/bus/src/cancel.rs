@@ -2,9 +2,8 @@
 
 use futures_util::{Stream, StreamExt};
 use skep_protocol::{CallBody, CallId, CallRecord, CallState, CallStatus, Invocation};
-use time::OffsetDateTime;
 
-use crate::{Bus, Error, Result, Submitted, delayed};
+use crate::{Bus, Error, Result, Submitted, clock, delayed};
 
 /// What became of taking a call back.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +28,7 @@ impl Bus {
         let record = CallRecord {
             status: CallStatus {
                 state: CallState::Cancelled,
-                finished_at: Some(OffsetDateTime::now_utc()),
+                finished_at: Some(clock::now()),
                 next_attempt_at: None,
                 reason: Some("it was cancelled".to_owned()),
                 ..status

@@ -15,7 +15,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    Error, Kept, Login, Monitors, Result, ServerUrls, batch::Batcher, discards::Discards, durability::LastFound,
+    Error, Kept, Login, Monitors, Result, ServerUrls, batch::Batcher, clock, discards::Discards, durability::LastFound,
     ended::Ended, keeper::Missed, ledger::Ledger, publish::Publisher, rates::Rates, servers, streams,
 };
 
@@ -24,6 +24,9 @@ pub const OLDEST_SERVER: &str = "2.12.0";
 
 /// No answer of the bus is awaited longer than this.
 pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+
+/// That a server is waited for at the start is told after so long.
+const TOLD_AFTER: Duration = Duration::from_secs(3);
 
 /// A server that stands still is noticed after two of these.
 const PING_EVERY: Duration = Duration::from_secs(5);
@@ -79,10 +82,10 @@ impl Bus {
     /// Connects, checks the server's version, makes or checks the streams, and looks at what the server does with them.
     pub async fn connect(config: &BusConfig) -> Result<Self> {
         let connected = LastConnected::default();
-        let client = connect_client(config, &connected).await?;
+        let client = connect_client(config, &connected, true).await?;
         require_version(&client)?;
         let jetstream = context(client.clone());
-        let deliveries = context(connect_client(config, &connected).await?);
+        let deliveries = context(connect_client(config, &connected, false).await?);
         let streams = Arc::new(Box::pin(ensure_streams(config, &jetstream)).await?);
         info!(server = client.server_info().version, "connected to NATS");
         let missed = Missed::default();
@@ -110,6 +113,7 @@ impl Bus {
             found: LastFound::default(),
             missed,
         };
+        bus.look_at_clock().await?;
         bus.look_at_durability().await?;
         Ok(bus)
     }
@@ -171,13 +175,18 @@ impl Bus {
         [self.client.clone(), self.deliveries.client()]
     }
 
-    /// Sends what is still buffered, for an orderly end.
+    /// Sends what is still buffered, for an orderly end; to a server that is away it cannot be sent.
     pub async fn flush(&self) {
-        self.ledger.flush().await;
-        for client in self.clients() {
-            // At the end of a program there is nobody left to act on a failure.
-            let _ = timeout(REQUEST_DEADLINE, client.flush()).await;
+        if !self.is_reachable().await {
+            return;
         }
+        let (client, deliveries) = (&self.client, self.deliveries.client());
+        let flushed = async {
+            self.ledger.flush().await;
+            tokio::join!(client.flush(), deliveries.flush())
+        };
+        // At the end of a program there is nobody left to act on a failure.
+        let _ = timeout(REQUEST_DEADLINE, flushed).await;
     }
 }
 
@@ -196,7 +205,7 @@ impl Outside {
     /// A new connection; it ends when its last handle is dropped.
     pub(crate) async fn connect(&self) -> Result<jetstream::Context> {
         let once = BusConfig { patience: Duration::ZERO, ..BusConfig::clone(&self.config) };
-        connect_client(&once, &self.connected).await.map(context)
+        connect_client(&once, &self.connected, false).await.map(context)
     }
 }
 
@@ -214,7 +223,7 @@ impl Default for LastConnected {
 }
 
 impl LastConnected {
-    /// What the clocks of servers and workers may differ by.
+    /// What the clocks of servers and workers may differ by, beside what is known.
     const MARGIN: i64 = 5;
 
     fn is_now(&self) {
@@ -233,16 +242,16 @@ impl LastConnected {
 
     /// Whether something that was stored at this time may have been handed out before the connection was made.
     pub(crate) fn is_after(&self, stored_at: OffsetDateTime) -> bool {
-        stored_at.unix_timestamp() < *self.0.borrow() + Self::MARGIN
+        stored_at.unix_timestamp() < *self.0.borrow() + clock::ahead().whole_seconds() + Self::MARGIN
     }
 }
 
 /// Makes or checks the streams; a cluster may have no leader yet.
 async fn ensure_streams(config: &BusConfig, jetstream: &jetstream::Context) -> Result<streams::Streams> {
-    let give_up = Instant::now() + config.patience;
+    let began = Instant::now();
     loop {
         match Box::pin(streams::ensure(jetstream, &config.subjects, &config.kept)).await {
-            Err(Error::Unavailable(error)) if Instant::now() < give_up => {
+            Err(Error::Unavailable(error)) if began.elapsed() < config.patience => {
                 debug!(%error, "the streams cannot be made yet");
                 sleep(Duration::from_millis(250)).await;
             }
@@ -260,8 +269,10 @@ fn context(client: Client) -> jetstream::Context {
         .build(client)
 }
 
-async fn connect_client(config: &BusConfig, connected: &LastConnected) -> Result<Client> {
+/// Connects. Of a process's two connections to the same servers, one tells what becomes of it.
+async fn connect_client(config: &BusConfig, connected: &LastConnected, tells: bool) -> Result<Client> {
     let started = Instant::now();
+    let mut is_told = false;
     loop {
         let connected = connected.clone();
         connected.is_now();
@@ -276,7 +287,7 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected) -> Result
                 if matches!(event, async_nats::Event::Connected) {
                     connected.is_now();
                 }
-                warn_of(&event);
+                tell(&event, tells);
                 future::ready(())
             });
         let error = match options.connect(config.servers.addresses()).await {
@@ -290,12 +301,16 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected) -> Result
                 source: error.into(),
             });
         }
+        if started.elapsed() > TOLD_AFTER && !std::mem::replace(&mut is_told, true) {
+            warn!(%error, "NATS does not answer; waiting for it");
+        }
         sleep(Duration::from_millis(100)).await;
     }
 }
 
-fn warn_of(event: &async_nats::Event) {
+fn tell(event: &async_nats::Event, tells: bool) {
     match event {
+        async_nats::Event::Connected | async_nats::Event::Disconnected if !tells => {}
         async_nats::Event::Connected => info!("NATS connection is up"),
         async_nats::Event::Draining | async_nats::Event::Closed => debug!("NATS connection is closing"),
         other => warn!(event = %other, "NATS connection changed"),

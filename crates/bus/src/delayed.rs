@@ -11,7 +11,7 @@ use async_nats::{
 use skep_protocol::{CallId, CallStatus, Invocation};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{Bus, Error, Queue, Result, Submitted, records, wire};
+use crate::{Bus, Error, Queue, Result, Submitted, clock, records, wire};
 
 /// Of which subjects the expected number is, where it is not the message's own (nats-server ADR-15).
 const EXPECTED_OF: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
@@ -131,7 +131,7 @@ impl Bus {
 }
 
 fn due_at(invocation: &Invocation) -> OffsetDateTime {
-    invocation.due_at().unwrap_or_else(OffsetDateTime::now_utc)
+    invocation.due_at().unwrap_or_else(clock::now)
 }
 
 /// How many attempts had been made when a message was written.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 use tracing::warn;
 
-use crate::{connect::LastConnected, queue::ACK_WAIT, stand_in::StandIn, wire::Unreadable};
+use crate::{clock, connect::LastConnected, queue::ACK_WAIT, stand_in::StandIn, wire::Unreadable};
 
 /// Where a delivery comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl<T> Delivery<T> {
 
     /// How long ago it was stored.
     pub fn age(&self) -> Duration {
-        (OffsetDateTime::now_utc() - self.published).try_into().unwrap_or_default()
+        (clock::now() - self.published).try_into().unwrap_or_default()
     }
 
     /// Says that it is done for good. A lost ack means one more delivery, which finds the record.

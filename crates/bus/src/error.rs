@@ -17,9 +17,11 @@ pub enum Error {
     /// The stream takes nothing more.
     #[error("the queue is full")]
     Full(#[source] Source),
-    /// The call id belongs to a call of another function.
-    #[error("call id {id} is in use by a call of function {function}")]
-    IdInUse { id: CallId, function: String },
+    /// The call id belongs to a call that asked for something else.
+    #[error(
+        "call id {0} belongs to another call: an id may come again only with the same function, method, path, query, Content-Type and body; choose a new X-Call-Id"
+    )]
+    IdInUse(CallId),
     /// The message is larger than the server takes.
     #[error("the message is larger than {limit} bytes, the server's max_payload")]
     TooLarge { limit: usize },

@@ -2,10 +2,10 @@
 
 use async_nats::HeaderMap as NatsHeaders;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use skep_protocol::{CallId, FunctionName, Invocation, headers as names, remove_forged, take_run_at};
+use skep_protocol::{CallId, Fingerprint, FunctionName, Invocation, headers as names, remove_forged, take_run_at};
 use time::OffsetDateTime;
 
-use crate::{Bus, Delivery, Queue};
+use crate::{Bus, Delivery, Queue, clock};
 
 /// The consumer that all workers share.
 pub(crate) const CONSUMER: &str = "ingest";
@@ -28,7 +28,7 @@ impl Bus {
     pub fn ingest(&self) -> Queue<Published> {
         let queue = Queue::new(self, "PUBLISH", CONSUMER.to_owned(), self.subjects().publish_all(), |message| {
             let mut headers = publishers_headers(message.headers.as_ref());
-            let run_at = take_run_at(&mut headers, OffsetDateTime::now_utc());
+            let run_at = take_run_at(&mut headers, clock::now());
             let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             Ok(Published {
                 function: message.subject.rsplit('.').next().unwrap_or_default().to_owned(),
@@ -51,27 +51,30 @@ impl Delivery<Published> {
     /// The call that this message asks for.
     pub fn invocation(
         &self,
+        bus: &Bus,
         published: &Published,
         function: FunctionName,
         call_id: CallId,
         callback: Option<url::Url>,
     ) -> Invocation {
+        let fingerprint = fingerprint(&function, &published.headers, &self.payload);
         Invocation {
             call_id,
             function,
             method: Method::POST,
             path: String::new(),
             query: None,
-            headers: published.headers.clone(),
+            headers: bus.stored_headers(published.headers.clone(), callback.as_ref()),
             body: self.payload.clone().into(),
             callback,
-            accepted_at: OffsetDateTime::now_utc(),
+            accepted_at: clock::now(),
             run_at: published.run_at.clone().unwrap_or_default(),
             begun: None,
             last_attempt: None,
             history: Vec::new(),
             // A derived id may come again after its call has finished, just as a caller's own may.
             has_callers_id: true,
+            fingerprint: Some(fingerprint),
         }
     }
 }
@@ -81,6 +84,11 @@ pub(crate) fn derived_id(stream_made: OffsetDateTime, sequence: u64) -> Option<C
     // A stream that was made anew, after a loss, begins at the same numbers again.
     let epoch = stream_made.unix_timestamp_nanos();
     format!("pub-{epoch:x}-{sequence}").parse().ok()
+}
+
+/// What published work asks for: the same as a `POST` of its body.
+pub(crate) fn fingerprint(function: &FunctionName, headers: &HeaderMap, body: &[u8]) -> Fingerprint {
+    Fingerprint::of(function, &Method::POST, ("", None), headers, body)
 }
 
 /// A publisher's headers as HTTP headers; those of NATS itself stay behind, and those that a caller over HTTP could not set either.

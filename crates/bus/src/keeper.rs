@@ -55,6 +55,7 @@ impl Bus {
             warn!(?missing, "streams are gone and are made anew");
             Box::pin(streams::ensure(&self.jetstream, &self.subjects, &self.kept)).await?;
         }
+        self.look_at_clock().await?;
         self.look_at_durability().await
     }
 }

@@ -21,7 +21,7 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
-    Result,
+    Result, clock,
     connect::REQUEST_DEADLINE,
     publish::{Message, Publisher},
     wire,
@@ -157,7 +157,7 @@ struct Gathered {
 
 impl Gathered {
     fn new() -> Self {
-        let since = OffsetDateTime::now_utc().unix_timestamp();
+        let since = clock::now().unix_timestamp();
         Self { since, lines: BTreeMap::new(), bytes: 0, waiting: Vec::new() }
     }
 

@@ -11,7 +11,7 @@ use skep_protocol::{BodyKey, BodyKind, DeadKind};
 use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 
-use crate::{Bus, Error, Result, discards, records, wire};
+use crate::{Bus, Error, Result, clock, discards, records, wire};
 
 const LOOKS: usize = 3;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
@@ -103,5 +103,5 @@ fn made_at(key: &BodyKey) -> Option<OffsetDateTime> {
 
 /// What does not tell its age is taken to be old.
 fn is_older(time: Option<OffsetDateTime>, age: Duration) -> bool {
-    time.is_none_or(|time| time + age < OffsetDateTime::now_utc())
+    time.is_none_or(|time| time + age < clock::now())
 }

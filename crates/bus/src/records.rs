@@ -6,31 +6,44 @@ use async_nats::{
     header::NATS_MESSAGE_TTL,
     jetstream::{
         message::StreamMessage,
-        stream::{DirectGetErrorKind, Stream},
+        stream::{DirectGetErrorKind, LastRawMessageErrorKind, Stream},
     },
 };
 use futures_util::StreamExt;
 use skep_protocol::{CallId, CallRecord};
-use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Bus, Error, Queue, Result, Submitted, wire};
+use crate::{Bus, Delivery, Error, Queue, Result, Submitted, clock, wire};
 
 /// The consumer of records whose callback is to be delivered.
 pub(crate) const CALLBACKS: &str = "callbacks";
-/// How soon a record that was announced is looked for again.
+/// How soon a record that was announced is looked for again; after that, each time twice as long.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// A record is looked for this often, announced or not.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Bus {
     /// Stores a record; the first one of a call stays, a later one is refused as [`Submitted::Duplicate`].
     pub async fn store_record(&self, record: &CallRecord) -> Result<Submitted> {
+        self.store_record_as(record, false).await
+    }
+
+    /// Stores a record whose callback was given up, so that it is delivered once more.
+    pub(crate) async fn store_record_again(&self, record: &CallRecord) -> Result<Submitted> {
+        self.store_record_as(record, true).await
+    }
+
+    async fn store_record_as(&self, record: &CallRecord, is_redriven: bool) -> Result<Submitted> {
         let subject = self.subjects.record(&record.status.call_id, record.status.callback_url.is_some());
         let mut headers = wire::record_headers(record)
             .map_err(|error| Error::Unreadable { subject: subject.clone(), reason: error.to_string() })?;
         if let Some(kept_until) = record.status.kept_until {
-            let seconds = (kept_until - OffsetDateTime::now_utc()).as_seconds_f64().ceil().max(1.0);
+            let seconds = (kept_until - clock::now()).as_seconds_f64().ceil().max(1.0);
             self.ledger.note_brief(&record.status.function, Duration::from_secs(seconds as u64)).await?;
             headers.insert(NATS_MESSAGE_TTL, format!("{seconds}s"));
+        }
+        if is_redriven {
+            headers.insert(wire::REDRIVEN, "true");
         }
         self.finished.store(subject, headers, record.body.in_message().clone()).await
     }
@@ -38,32 +51,37 @@ impl Bus {
     /// The record of a call, if it has finished and is still kept.
     pub async fn record(&self, id: &CallId) -> Result<Option<CallRecord>> {
         let subject = self.subjects.record_by_id(id);
-        let Some(message) = find(&self.streams.calls, subject).await? else {
-            return Ok(None);
-        };
-        read(&message).map(Some)
+        find(&self.streams.calls, subject).await?.as_ref().map(read).transpose()
+    }
+
+    /// The record of a call as the leader of its stream has it; [`Self::record`] may be answered by a replica that is a moment behind.
+    pub async fn latest_record(&self, id: &CallId) -> Result<Option<CallRecord>> {
+        if self.kept.replicas < 2 {
+            return self.record(id).await;
+        }
+        find_at_leader(&self.streams.calls, self.subjects.record_by_id(id)).await?.as_ref().map(read).transpose()
     }
 
     /// Waits until a call has its record, or until the deadline.
+    ///
+    /// An announcement only says when to look: it may have come before the subscription, or before the stream, or the replica that is asked, has the record.
     pub async fn wait_for_record(&self, id: &CallId, deadline: Instant) -> Result<Option<CallRecord>> {
         let subject = self.subjects.record_by_id(id);
-        // The subscription is there before the first look, so that no record comes between the two.
         let mut announced = self.client.subscribe(subject).await.map_err(Error::unavailable)?;
         self.client.flush().await.map_err(Error::unavailable)?;
-        if let Some(record) = self.record(id).await? {
-            return Ok(Some(record));
-        }
-        if timeout_at(deadline, announced.next()).await.is_err() {
-            return self.record(id).await;
-        }
-        // Subscribers hear of a message a little before the stream has stored it.
-        let stored_by = Instant::now() + Duration::from_secs(2);
+        let mut pause = LOOK_EVERY;
         loop {
-            let record = self.record(id).await?;
-            if record.is_some() || Instant::now() >= stored_by {
-                return Ok(record);
+            if let Some(record) = self.record(id).await? {
+                return Ok(Some(record));
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            if Instant::now() >= deadline {
+                return self.latest_record(id).await;
+            }
+            match timeout_at(deadline.min(Instant::now() + pause), announced.next()).await {
+                Ok(Some(_)) => pause = LOOK_AGAIN,
+                Ok(None) => return Err(Error::unavailable("the connection is closed")),
+                Err(_) => pause = (pause * 2).min(LOOK_EVERY),
+            }
         }
     }
 
@@ -76,8 +94,24 @@ impl Bus {
     }
 }
 
+impl Delivery<CallRecord> {
+    /// Whether its callback was given up before, and is now delivered once more.
+    pub fn was_redriven(&self) -> bool {
+        wire::text(&self.headers, wire::REDRIVEN).is_some()
+    }
+}
+
 pub(crate) async fn find(stream: &Stream, subject: String) -> Result<Option<StreamMessage>> {
     find_after(stream, subject, 0).await
+}
+
+/// As [`find`], but never from a replica that is behind.
+pub(crate) async fn find_at_leader(stream: &Stream, subject: String) -> Result<Option<StreamMessage>> {
+    match stream.get_first_raw_message_by_subject(subject, 1).await {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(Error::unavailable(error)),
+    }
 }
 
 /// The first message of a subject behind a place in the stream.

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use skep_protocol::{CallRecord, CallState, DeadKind, FunctionName, Invocation, headers as names, parse_callback};
 use time::OffsetDateTime;
 
-use crate::{Bus, Error, Letter, Result, Submitted, delayed, ingest, records, wire};
+use crate::{Bus, Error, Letter, Result, Submitted, clock, delayed, ingest, records, wire};
 
 /// A call remembers so many of its ends.
 const MOST_ENDS: usize = 10;
@@ -104,7 +104,7 @@ impl Bus {
         if let Some(old) = self.find_record(&record.status.call_id).await? {
             self.remove_message("CALLS", old.sequence).await?;
         }
-        Ok(match self.store_record(&record).await? {
+        Ok(match self.store_record_again(&record).await? {
             Submitted::Accepted => Redriven::Sent,
             Submitted::Duplicate => Redriven::UnderWay,
         })
@@ -116,7 +116,7 @@ impl Bus {
 
     /// The call that a letter holds, as if it was new, but for its history.
     fn invocation_of(&self, letter: &Letter) -> Result<Invocation, String> {
-        let now = OffsetDateTime::now_utc();
+        let now = clock::now();
         let mut invocation = match wire::text(&letter.headers, wire::CALL_ID) {
             Some(_) => wire::read_invocation(&without_end(&letter.headers), letter.body.clone())?,
             None => self.published(letter, now)?,
@@ -134,6 +134,7 @@ impl Bus {
             self.default_namespace().function(&letter.info.function).map_err(|error| error.to_string())?;
         let headers = ingest::publishers_headers(Some(&without_end(&letter.headers)));
         let callback = headers.get(names::CALLBACK_URL).and_then(|url| url.to_str().ok());
+        let fingerprint = Some(ingest::fingerprint(&function, &headers, &letter.body));
         Ok(Invocation {
             call_id: letter.info.call_id.clone(),
             function,
@@ -145,6 +146,7 @@ impl Bus {
             body: letter.body.clone().into(),
             accepted_at: now,
             has_callers_id: true,
+            fingerprint,
             run_at: None,
             begun: None,
             last_attempt: None,

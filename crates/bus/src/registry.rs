@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use async_nats::jetstream::kv::{CreateErrorKind, Entry, Operation, Store, Watch};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use skep_protocol::{CallId, FunctionName, FunctionRecord};
+use time::OffsetDateTime;
 use tracing::warn;
 
 use crate::{Bus, Error, Result, lease::WRITER};
@@ -43,6 +44,12 @@ impl Bus {
             Err(error) => return Err(Error::unavailable(error)),
         };
         Ok(format!("{}.{id}", store.name))
+    }
+
+    /// When the registry was made, by which one that was made anew is known.
+    pub async fn registry_made_at(&self) -> Result<OffsetDateTime> {
+        let info = self.streams.functions.stream.get_info().await.map_err(Error::unavailable)?;
+        Ok(info.created)
     }
 
     /// All functions at this moment, by name.

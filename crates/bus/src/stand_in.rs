@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
 use skep_protocol::Invocation;
-use time::OffsetDateTime;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
-use crate::{Bus, Delivery, Error, Result, queue::ACK_WAIT};
+use crate::{Bus, Delivery, Error, Result, clock, queue::ACK_WAIT};
 
 /// A lease outlives so many renewals that did not come.
 const MISSED_RENEWALS: u32 = 3;
@@ -69,7 +68,7 @@ impl Delivery<Invocation> {
     async fn stand_in_until(&self, bus: &Bus, invocation: &Invocation, begun: u64, lasts: Duration) -> Result<()> {
         let known = self.stand_in().map(|stand_in| stand_in.sequence);
         let leased = Invocation { begun: Some(begun), ..invocation.clone() };
-        let due_at = OffsetDateTime::now_utc() + lasts;
+        let due_at = clock::now() + lasts;
         // Where its time has come already, a schedule of an earlier state would take the place of what somebody is about to move.
         let fence = bus.subjects.delayed_or_due(&invocation.function, &invocation.call_id);
         let Some(sequence) = bus.put_delayed(&leased, due_at, fence, known.unwrap_or(0)).await? else {

@@ -7,9 +7,8 @@ use async_nats::jetstream::{
     stream::{Config, DiscardPolicy, RetentionPolicy, Stream},
 };
 use skep_protocol::{BodyKind, Subjects};
-use time::OffsetDateTime;
 
-use crate::{Error, Result, lease};
+use crate::{Error, Result, clock, lease};
 
 /// So many tries of a callback are kept, the last ones.
 const MOST_TRIES: i64 = 32;
@@ -49,6 +48,8 @@ pub(crate) struct Streams {
 /// How much is kept, how long, and on how many servers.
 #[derive(Clone, Debug)]
 pub struct Kept {
+    /// Whether `Authorization` and `Cookie` of queued calls are left out.
+    pub strip_credentials: bool,
     /// Servers of a cluster that store each message.
     pub replicas: usize,
     /// Records of finished calls.
@@ -179,7 +180,7 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
     let kept_before = jetstream.get_stream(&calls.name).await.map(|stream| stream.cached_info().config.max_age);
     if kept_before.is_ok_and(|age| age < kept.records.age) {
         // What has run out by now is not to be missed.
-        let removed = (OffsetDateTime::now_utc().unix_timestamp() + 1).to_string();
+        let removed = (clock::now().unix_timestamp() + 1).to_string();
         let noted = jetstream.publish(subjects.removed_records(), removed.into()).await.map_err(Error::unavailable)?;
         noted.await.map_err(Error::unavailable)?;
     }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use skep_protocol::{CallStatus, Invocation, Subjects};
-use time::OffsetDateTime;
+use http::{HeaderValue, header};
+use skep_protocol::{CallStatus, Invocation, Subjects, headers, without_credentials};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
+use url::Url;
 
-use crate::{Bus, Error, Result, connect::REQUEST_DEADLINE, publish::Message, wire};
+use crate::{Bus, Error, Result, clock, connect::REQUEST_DEADLINE, publish::Message, wire};
 
 /// A cluster that has lost a server takes some seconds to agree on who leads a stream.
 const ELECTED_WITHIN: Duration = Duration::from_secs(20);
@@ -19,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submitted {
     Accepted,
-    /// A call with this id is waiting, running or recorded; it runs once.
+    /// This call is waiting, running or recorded; it runs once.
     Duplicate,
 }
 
@@ -65,6 +66,22 @@ impl Bus {
         }
     }
 
+    /// A request's headers as they are stored with its call: without its length, which is that of the stored body, without the credentials of the callback's URL, which is stored beside them, and without the caller's own where so set.
+    pub fn stored_headers(&self, mut headers: http::HeaderMap, callback: Option<&Url>) -> http::HeaderMap {
+        headers.remove(header::CONTENT_LENGTH);
+        if let Some(callback) = callback.filter(|url| !url.username().is_empty() || url.password().is_some())
+            && let Ok(shown) = HeaderValue::try_from(String::from(without_credentials(callback.clone())))
+        {
+            headers.insert(headers::CALLBACK_URL, shown);
+        }
+        if self.kept.strip_credentials {
+            for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
+                headers.remove(name);
+            }
+        }
+        headers
+    }
+
     /// Where a call waits to be taken.
     fn lane_subject(&self, invocation: &Invocation) -> String {
         // An id that may come again has one place only, where the second call is refused.
@@ -77,13 +94,20 @@ impl Bus {
         if invocation.has_callers_id
             && let Some(known) = self.stored_status(&invocation.call_id).await?
         {
-            return same_function(invocation, known);
+            return same_call(invocation, known);
         }
-        if invocation.run_at.is_some_and(|run_at| run_at > OffsetDateTime::now_utc()) {
-            return self.submit_delayed(invocation).await;
+        let submitted = if invocation.run_at.is_some_and(|run_at| run_at > clock::now()) {
+            self.submit_delayed(invocation).await?
+        } else {
+            let body = invocation.body.in_message().clone();
+            self.invocations.store(subject, wire::invocation_headers(invocation), body).await?
+        };
+        if submitted == Submitted::Accepted || !invocation.has_callers_id {
+            return Ok(submitted);
         }
-        let body = invocation.body.in_message().clone();
-        self.invocations.store(subject, wire::invocation_headers(invocation), body).await
+        // Another one with this id came at the same moment.
+        let known = self.stored_status(&invocation.call_id).await?;
+        same_call(invocation, known.ok_or_else(|| Error::unavailable("a call is there and cannot be read"))?)
     }
 
     /// Publishes to a stream that holds one message per subject, or on a condition.
@@ -108,10 +132,12 @@ impl Bus {
     }
 }
 
-/// A known id may be submitted again for the same function only: for another one it would be another call.
-fn same_function(invocation: &Invocation, known: CallStatus) -> Result<Submitted> {
-    if known.function == invocation.function.to_string() {
-        return Ok(Submitted::Duplicate);
-    }
-    Err(Error::IdInUse { id: known.call_id, function: known.function })
+/// A known id may be submitted again with the same request only: another one would be another call.
+fn same_call(invocation: &Invocation, known: CallStatus) -> Result<Submitted> {
+    let is_other = match (&invocation.fingerprint, &known.fingerprint) {
+        (Some(wanted), Some(known)) => wanted != known,
+        // A call of an older version, or one whose id skep made, does not tell what it was asked for.
+        _ => known.function != invocation.function.to_string(),
+    };
+    if is_other { Err(Error::IdInUse(known.call_id)) } else { Ok(Submitted::Duplicate) }
 }

@@ -10,9 +10,8 @@ use async_nats::jetstream::{
     stream::Stream,
 };
 use skep_protocol::{FunctionName, Waiting, lanes_of};
-use time::OffsetDateTime;
 
-use crate::{Bus, Error, Result, delayed, lanes, records};
+use crate::{Bus, Error, Result, clock, delayed, lanes, records};
 
 /// A consumer that was made to count goes after this, if it could not be removed.
 const UNREAD_FOR: Duration = Duration::from_secs(5);
@@ -88,7 +87,7 @@ impl Bus {
     /// How long the first call of a subject behind a place waits.
     async fn first_waits(&self, stream: &Stream, subject: String, after: u64) -> Result<Duration> {
         let message = records::find_after(stream, subject, after).await?;
-        let now = OffsetDateTime::now_utc();
+        let now = clock::now();
         let first = message.and_then(|message| delayed::read(&message).ok());
         Ok(first.map(|invocation| invocation.age(now)).unwrap_or_default())
     }

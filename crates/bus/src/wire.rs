@@ -9,11 +9,12 @@ use async_nats::{HeaderMap as NatsHeaders, HeaderName as NatsHeaderName};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Serialize, de::DeserializeOwned};
-use skep_protocol::{CallBody, CallRecord, CallStatus, Invocation, LastAttempt, StoredBody};
+use skep_protocol::{CallBody, CallRecord, CallStatus, Fingerprint, Invocation, LastAttempt, StoredBody};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(crate) const CALL_ID: &str = "Skep-Call-Id";
 const CALLERS_ID: &str = "Skep-Callers-Id";
+const FINGERPRINT: &str = "Skep-Fingerprint";
 pub(crate) const FUNCTION: &str = "Skep-Function";
 const METHOD: &str = "Skep-Method";
 const PATH: &str = "Skep-Path";
@@ -29,6 +30,8 @@ pub(crate) const LAST_ANSWER: &str = "Skep-Last-Answer";
 const HISTORY: &str = "Skep-History";
 const BODY: &str = "Skep-Body";
 const TOLD: &str = "Skep-Told";
+/// On a record whose callback is delivered once more.
+pub(crate) const REDRIVEN: &str = "Skep-Redriven";
 pub(crate) const STATUS: &str = "Skep-Status";
 pub(crate) const REASON: &str = "Skep-Reason";
 const HTTP_PREFIX: &str = "Http-";
@@ -61,6 +64,9 @@ pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
     }
     if invocation.has_callers_id {
         headers.insert(CALLERS_ID, "true");
+    }
+    if let Some(fingerprint) = &invocation.fingerprint {
+        headers.insert(FINGERPRINT, fingerprint.as_str());
     }
     if let Some(run_at) = invocation.run_at {
         headers.insert(RUN_AT, timestamp(run_at));
@@ -109,6 +115,7 @@ pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invo
         callback: text(headers, CALLBACK).map(|_| parsed(headers, CALLBACK)).transpose()?,
         accepted_at: read_timestamp(headers, ACCEPTED_AT)?,
         has_callers_id: text(headers, CALLERS_ID).is_some(),
+        fingerprint: text(headers, FINGERPRINT).map(Fingerprint::from_text),
         run_at: text(headers, RUN_AT).map(|_| read_timestamp(headers, RUN_AT)).transpose()?,
         begun: text(headers, BEGUN).map(|_| parsed(headers, BEGUN)).transpose()?,
         last_attempt: text(headers, ATTEMPTS).map(|_| read_last_attempt(headers)).transpose()?,
@@ -274,6 +281,7 @@ mod tests {
             callback: Some("https://user:pass@example.com/x".parse().unwrap()),
             accepted_at: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
             has_callers_id: true,
+            fingerprint: Some(Fingerprint::from_text("ab12")),
             run_at: Some(OffsetDateTime::from_unix_timestamp(1_700_000_090).unwrap()),
             begun: Some(2),
             last_attempt: Some(LastAttempt {

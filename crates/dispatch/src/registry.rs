@@ -6,13 +6,19 @@ use arc_swap::ArcSwap;
 use futures_util::StreamExt;
 use skep_bus::{Bus, RegistryEvent};
 use skep_protocol::{FunctionName, FunctionRecord};
-use tokio::{sync::watch, time::timeout};
+use time::OffsetDateTime;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{function::Function, metrics::Metrics};
 
 const WATCH_AGAIN: Duration = Duration::from_millis(500);
+/// How often it is looked whether the registry is still the one that is watched.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 type Functions = HashMap<FunctionName, Arc<Function>>;
 
@@ -108,7 +114,26 @@ impl Follower {
         }
     }
 
+    /// Returns when the registry is another one than it was: its server has lost its data, and the watch would wait for revisions that never come.
+    async fn replaced(&self, made_at: OffsetDateTime) {
+        loop {
+            sleep(LOOK_EVERY).await;
+            // A server that is away tells nothing; the last state is kept.
+            if self.bus.registry_made_at().await.is_ok_and(|now| now != made_at) {
+                return;
+            }
+        }
+    }
+
     async fn follow(&self, first: &mut Option<tokio::sync::oneshot::Sender<()>>) {
+        let made_at = match self.bus.registry_made_at().await {
+            Ok(made_at) => made_at,
+            Err(error) => {
+                warn!(%error, "the registry cannot be looked at; its last state is kept");
+                return;
+            }
+        };
+        let mut replaced = std::pin::pin!(self.replaced(made_at));
         let mut events = match self.bus.watch_functions().await {
             Ok(events) => std::pin::pin!(events),
             Err(error) => {
@@ -118,7 +143,12 @@ impl Follower {
         };
         // Until everything has been seen, changes are gathered and nothing that is served is taken away.
         let mut gathered = Some((Functions::new(), 0));
-        while let Some(event) = events.next().await {
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = &mut replaced => return warn!("the registry was made anew, so it is read anew"),
+            };
+            let Some(event) = event else { return };
             let event = match event {
                 Ok(event) => event,
                 Err(error) => {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::{CallBody, CallId, PastAttempt, PastEnd, headers};
+use crate::{CallBody, CallId, Fingerprint, PastAttempt, PastEnd, headers};
 
 /// Where an asynchronous call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +109,7 @@ impl CallStatus {
             duration_seconds: None,
             reason: None,
             callback_url: None,
+            fingerprint: None,
             past_attempts: Vec::new(),
             history: Vec::new(),
         }
@@ -214,6 +215,9 @@ pub struct CallStatus {
     pub reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<Url>,
+    /// What it was asked for, where the id may come again; it is kept, and not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Fingerprint>,
     /// The attempts before the last one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past_attempts: Vec<PastAttempt>,

@@ -64,6 +64,16 @@ pub fn stays_behind(name: &HeaderName) -> bool {
     [header::AUTHORIZATION, header::COOKIE].contains(name) || OURS.iter().any(|ours| name.as_str().starts_with(ours))
 }
 
+const SECRET: [HeaderName; 4] =
+    [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE, header::SET_COOKIE];
+const SECRET_PARTS: [&str; 7] = ["token", "secret", "password", "api-key", "apikey", "signature", "credential"];
+
+/// Whether a header is likely to hold a credential, by its name; such values are not shown.
+pub fn is_secret(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    SECRET.contains(name) || text.ends_with("-key") || SECRET_PARTS.iter().any(|part| text.contains(part))
+}
+
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("proxy-connection"),

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::{CallBody, CallId, CallState, CallStatus, FunctionName, PastAttempt, PastEnd, headers};
+use crate::{CallBody, CallId, CallState, CallStatus, Fingerprint, FunctionName, PastAttempt, PastEnd, headers};
 
 /// An accepted call: the caller's raw body, and everything else that the function or the callback needs.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Invocation {
     pub accepted_at: OffsetDateTime,
     /// Whether the caller chose the id: then the same call may be submitted again after it has finished.
     pub has_callers_id: bool,
+    /// What it was first asked for; none where skep made the id, and in calls of an older version.
+    pub fingerprint: Option<Fingerprint>,
     /// When the caller wants it to run; `None` is at once.
     pub run_at: Option<OffsetDateTime>,
     /// Set when it has left its lane: how often its next attempt was begun by then and came to no end. Someone may run it still.
@@ -94,6 +96,7 @@ impl Invocation {
         let last = self.last_attempt.as_ref();
         CallStatus {
             callback_url: self.callback.clone(),
+            fingerprint: self.fingerprint.clone(),
             attempts: self.attempts(),
             status: last.and_then(|last| last.status),
             reason: last.map(|last| last.reason.clone()),

@@ -11,6 +11,7 @@ mod dead;
 mod deployment;
 mod durability;
 mod duration;
+mod fingerprint;
 pub mod headers;
 mod inbound;
 mod invocation;
@@ -35,6 +36,7 @@ pub use dead::{DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInf
 pub use deployment::{FunctionDeployment, FunctionStatus, RESULT_TTL, Resources, TIMEOUT, WORKDIR};
 pub use durability::{Durability, Tier};
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use fingerprint::{Fingerprint, Fingerprinting};
 pub use inbound::{Found, remove_forged, remove_forwarding};
 pub use invocation::{Invocation, LastAttempt};
 pub use name::{CallId, CallIdError, FunctionName, NameError};

@@ -2,11 +2,11 @@
 
 use std::str::FromStr;
 
+use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, Method};
 use skep_bus::{Announced, NotKept};
-use skep_protocol::{BodyKind, CallBody, CallId, CallRecord, FunctionName, Invocation, headers};
+use skep_protocol::{BodyKind, CallBody, CallId, CallRecord, Fingerprinting, FunctionName, Invocation, headers};
 use thiserror::Error;
-use time::OffsetDateTime;
 
 use super::schedule::Refusal;
 use crate::Worker;
@@ -72,18 +72,21 @@ impl Worker {
             headers.insert(headers::SKEP_CALLBACK_OF, origin);
         }
         let call_id = origin.derived("callback");
-        let body = self.as_request(&call_id, &record.body).await?;
+        let mut fingerprint = Fingerprinting::begin(&function, &Method::POST, (&path, query.as_deref()), &headers);
+        let body = self.as_request(&call_id, &record.body, &mut fingerprint).await?;
+        let fingerprint = fingerprint.end();
         let invocation = Invocation {
             call_id,
             function,
             method: Method::POST,
             path,
             query,
-            headers,
+            headers: self.bus.stored_headers(headers, None),
             body,
             callback: None,
-            accepted_at: OffsetDateTime::now_utc(),
+            accepted_at: skep_bus::now(),
             has_callers_id: true,
+            fingerprint: Some(fingerprint),
             run_at: None,
             begun: None,
             last_attempt: None,
@@ -91,7 +94,7 @@ impl Worker {
         };
         match self.bus.submit(&invocation).await {
             Ok(_) => Ok(()),
-            Err(error @ (skep_bus::Error::TooLarge { .. } | skep_bus::Error::IdInUse { .. })) => {
+            Err(error @ (skep_bus::Error::TooLarge { .. } | skep_bus::Error::IdInUse(_))) => {
                 Err(Refusal::ForGood { reason: error.to_string() })
             }
             Err(error) => Err(Refusal::for_now(error.to_string())),
@@ -99,13 +102,22 @@ impl Worker {
     }
 
     /// The body of a call that the answer becomes; a large one is copied, because each has its own time.
-    async fn as_request(&self, call_id: &CallId, answer: &CallBody) -> Result<CallBody, Refusal> {
+    async fn as_request(
+        &self,
+        call_id: &CallId,
+        answer: &CallBody,
+        fingerprint: &mut Fingerprinting,
+    ) -> Result<CallBody, Refusal> {
         let stored = match answer {
-            CallBody::Whole(bytes) => return Ok(bytes.clone().into()),
+            CallBody::Whole(bytes) => {
+                fingerprint.body(bytes);
+                return Ok(bytes.clone().into());
+            }
             CallBody::Stored(stored) => stored,
         };
         let for_now = |error: skep_bus::Error| Refusal::for_now(error.chain());
         let pieces = self.bus.open_body(stored).await.map_err(for_now)?;
+        let pieces = pieces.inspect_ok(|piece| fingerprint.body(piece));
         match self.bus.keep_body(BodyKind::Request, call_id, stored.length, pieces).await {
             Ok(kept) => Ok(kept),
             Err(NotKept::Bus(error) | NotKept::Broken(error)) => Err(for_now(error)),

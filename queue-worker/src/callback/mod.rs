@@ -19,7 +19,6 @@ use http::{HeaderMap, HeaderValue, header};
 use skep_bus::{DeadLetter, Delivery};
 use skep_dispatch::Registry;
 use skep_protocol::{CallBody, CallRecord, CallState, CallStatus, CallbackTarget, CallbackTry, DeadKind, headers};
-use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 use url::Url;
@@ -106,7 +105,7 @@ impl Worker {
         let next = match self.try_once(delivery.delivered, record, url).await {
             Tried::Taken => {
                 self.metrics.count_callback("delivered");
-                if delivery.delivered > 1 {
+                if delivery.delivered > 1 || delivery.was_redriven() {
                     self.keep_try(delivery, record, None, None).await;
                 }
                 debug!(call_id = %record.status.call_id, tries = delivery.delivered, "callback delivered");
@@ -187,7 +186,7 @@ impl Worker {
     /// The body of a callback; its signature comes first, so a large one is read twice.
     async fn signed(&self, record: &CallRecord, headers: &mut HeaderMap) -> skep_bus::Result<reqwest::Body> {
         if let Some(keys) = &self.config.callback_keys {
-            let mut signature = keys.begin(record.status.call_id.as_str(), OffsetDateTime::now_utc());
+            let mut signature = keys.begin(record.status.call_id.as_str(), skep_bus::now());
             match &record.body {
                 CallBody::Whole(bytes) => signature.update(bytes),
                 CallBody::Stored(stored) => {
@@ -220,7 +219,7 @@ impl Worker {
         reason: Option<String>,
         again_after: Option<Duration>,
     ) {
-        let at = OffsetDateTime::now_utc();
+        let at = skep_bus::now();
         let next_at = again_after.map(|after| at + after);
         let one = CallbackTry { number: delivery.delivered, at, reason, next_at };
         if let Err(error) = self.bus.keep_callback_try(&record.status, &one).await {

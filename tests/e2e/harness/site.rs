@@ -35,6 +35,8 @@ pub(crate) struct Site {
     /// Where roles find NATS, and what else they are told of it.
     pub(crate) nats_url: String,
     pub(crate) bus_arguments: Vec<String>,
+    /// Further variables of programs that are started from now on.
+    pub(crate) environment: Vec<(&'static str, String)>,
     /// What `skep up` starts as its NATS server.
     pub(crate) nats_server: PathBuf,
     pub(crate) functions: Vec<Function>,
@@ -54,6 +56,7 @@ impl Site {
             nats_url: format!("nats://{nats}"),
             bus_arguments: vec!["--nats-monitor".to_owned(), format!("http://{nats_monitor}")],
             nats_server: NATS_SERVER.clone(),
+            environment: Vec::new(),
             folder,
             listen,
             admin: free_address(),
@@ -176,6 +179,13 @@ impl Site {
         self.start_role("gateway", self.gateway_command(arguments), self.admin).await
     }
 
+    /// A gateway that may not become ready.
+    pub(crate) fn begin_gateway_at(&self, listen: SocketAddr, arguments: &[&str]) -> Program {
+        let mut command = self.skep("gateway", listen, free_address());
+        command.args(["--nats-url", &self.nats_url]).args(arguments);
+        Program::start("gateway", command, self.folder())
+    }
+
     /// One more gateway, beside what is there.
     pub(crate) async fn start_gateway_at(&self, listen: SocketAddr, arguments: &[&str]) -> Program {
         let admin = free_address();
@@ -267,6 +277,7 @@ impl Site {
         for inherited in ["PATH", "HOME"] {
             command.env(inherited, variable(inherited).unwrap_or_default());
         }
+        command.envs(self.environment.iter().cloned());
         command
     }
 }

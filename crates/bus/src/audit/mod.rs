@@ -23,7 +23,7 @@ use self::{
     doubts::{Seen, is_finished},
 };
 use crate::{
-    Bus, Error, Result,
+    Bus, Error, Result, clock,
     ledger::{self, Note},
     looking::Looking,
     wire,
@@ -62,7 +62,7 @@ impl Bus {
     ///
     /// What ended longer ago than `gone_within` should have left all queues.
     pub async fn audit(&self, gone_within: Duration, told: &watch::Sender<AuditProgress>) -> Result<AuditReport> {
-        let (began, at) = (Instant::now(), OffsetDateTime::now_utc());
+        let (began, at) = (Instant::now(), clock::now());
         // What this process has accepted has its receipts by then.
         self.ledger.flush().await;
         let books = Books::new(at, self.kept.records.age, gone_within);
@@ -268,7 +268,7 @@ impl Walk<'_> {
             });
         }
         looking.end().await;
-        self.books.go_on_until(OffsetDateTime::now_utc());
+        self.books.go_on_until(clock::now());
         Ok(())
     }
 

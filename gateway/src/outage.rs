@@ -1,0 +1,51 @@
+//! What is told of requests that are refused because NATS is away: the first one at once, and then once a minute how many there were.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tracing::warn;
+
+const EVERY: Duration = Duration::from_secs(60);
+
+/// It belongs to the process, as its log does.
+static REFUSED: Mutex<Told> = Mutex::new(Told { last: None, untold: 0 });
+
+struct Told {
+    last: Option<Instant>,
+    untold: u64,
+}
+
+impl Told {
+    /// How many were refused and not told, this one included, if it is time to tell them.
+    fn refused(&mut self, now: Instant) -> Option<u64> {
+        self.untold += 1;
+        if self.last.is_some_and(|last| now - last < EVERY) {
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
+/// Tells of a request that was refused, or counts it.
+pub(crate) fn refused(error: &str, code: &str) {
+    let told = REFUSED.lock().unwrap_or_else(PoisonError::into_inner).refused(Instant::now());
+    if let Some(requests) = told {
+        warn!(error, code, requests, "requests cannot be served; further ones are counted and told once a minute");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_is_told_and_the_others_are_counted() {
+        let (mut told, began) = (Told { last: None, untold: 0 }, Instant::now());
+        let mut after = |seconds| told.refused(began + Duration::from_secs(seconds));
+        assert_eq!([after(0), after(1), after(59)], [Some(1), None, None]);
+        assert_eq!([after(60), after(61), after(200)], [Some(3), None, Some(2)]);
+    }
+}
