@@ -10,7 +10,7 @@ use std::{
 use async_nats::{Client, ConnectOptions, HeaderMap, jetstream};
 use serde_json::Value;
 
-use crate::harness::{DEADLINE, Function, Platform, Program, Site, wait_until};
+use crate::harness::{DEADLINE, Function, Platform, Program, Site, wait_for};
 
 /// Asks the server to deploy a function, and reads each of the files; says what came of it.
 const STRANGER: &str = r#"
@@ -201,8 +201,12 @@ async fn what_a_function_writes_does_nothing_to_the_terminal() {
     let rude = rude.env("combine_output", "false");
     let platform = Platform::start([rude]).await;
     assert_eq!(platform.gateway.call("rude", "x").await.text(), "x");
-    wait_until("the line is shown", async || platform.up.stdout().contains("PWNED")).await;
+    let shown = || {
+        let said = platform.up.stdout();
+        said.lines().find(|line| line.starts_with("rude-1 |") && line.contains("PWNED")).map(str::to_owned)
+    };
+    let line = wait_for("the line is shown", async || shown()).await;
+    assert!(line.ends_with(r"\u{1b}]0;PWNED\u{7}\u{1b}[2J\rgone"), "{line}");
     let said = platform.up.stdout();
-    assert!(said.contains(r"\u{1b}]0;PWNED\u{7}\u{1b}[2J\rgone"), "{said}");
     assert!(!said.contains(['\u{1b}', '\u{7}', '\r']), "{said}");
 }

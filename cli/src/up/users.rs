@@ -61,7 +61,10 @@ impl Users {
         let system = format!("accounts {{\n  SYS {{ users: [ {{ user: {MONITOR}, password: {monitor:?} }} ] }}\n");
         let accounts = accounts.replace("accounts {\n", &system);
         // A `$NAME` of the settings is looked up in them before it is in the environment.
-        format!("\nSKEP_NATS_PASSWORD: {:?}\nSHOP_NATS_PASSWORD: {:?}\n{accounts}", skep.password, publisher.password)
+        format!(
+            "\nsystem_account: SYS\nSKEP_NATS_PASSWORD: {:?}\nSHOP_NATS_PASSWORD: {:?}\n{accounts}",
+            skep.password, publisher.password
+        )
     }
 
     pub(crate) fn login(&self) -> Login {
@@ -120,7 +123,8 @@ mod tests {
         assert_eq!(users.publisher.password, again.publisher.password, "services hold on to theirs");
         assert_ne!(users.skep.password, again.skep.password);
         let settings = users.settings(&Subjects::new("hive").unwrap());
-        for told in ["\"hive.publish.*\"", "\"hive.call.*\"", "user: publisher", "user: monitor", &users.skep.password]
+        for told in
+            ["\"hive.publish.*\"", "\"hive.call.*\"", "user: publisher", "system_account: SYS", &users.skep.password]
         {
             assert!(settings.contains(told), "{told}: {settings}");
         }

@@ -20,6 +20,11 @@ async fn a_stack_without_a_password_for_nats_is_updated_to_one_with_it_and_keeps
     let waits = gateway.queue_later("echo", "1h").await;
 
     swarm.update_stack(&[]).await;
+    wait_until("the update of NATS", async || {
+        let state = ["service", "inspect", "--format", "{{.UpdateStatus.State}}", "skep_nats"];
+        swarm.manager().docker(&state).await == "completed"
+    })
+    .await;
     wait_until("all roles connect with the password", async || {
         let connections = swarm.ask("skep_nats", "http://127.0.0.1:8222/connz?auth=1").await;
         let users: Vec<_> =
