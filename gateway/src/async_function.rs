@@ -13,7 +13,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use skep_bus::Submitted;
 use skep_daemon::Peer;
 use skep_dispatch::Function;
-use skep_protocol::{CallId, DefaultNamespace, Invocation, Waiting, headers, parse_callback, take_run_at};
+use skep_protocol::{
+    CallId, DefaultNamespace, Invocation, Waiting, check_headers, headers, parse_callback, take_run_at,
+};
 use time::OffsetDateTime;
 use url::Url;
 
@@ -115,6 +117,7 @@ async fn accept(
     let call_id = call_id(&stamp.call_id)?;
     let accepted_at = OffsetDateTime::now_utc();
     let run_at = take_run_at(&mut parts.headers, accepted_at).map_err(Error::InvalidRequest)?;
+    check_headers(&parts.headers, target.path, target.query, callback.as_ref()).map_err(skep_bus::Error::HeadersTooLarge)?;
     let bus = app.require_bus().await?;
     let body = body::kept(bus, &call_id, &parts.headers, body, limit(app), app.body_idle_timeout).await?;
     let invocation = Invocation {

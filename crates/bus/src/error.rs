@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skep_protocol::CallId;
+use skep_protocol::{CallId, HeadersTooLarge};
 use thiserror::Error;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -20,9 +20,15 @@ pub enum Error {
     /// The call id belongs to a call of another function.
     #[error("call id {id} is in use by a call of function {function}")]
     IdInUse { id: CallId, function: String },
-    /// The message is larger than the server takes.
-    #[error("the message is larger than {limit} bytes, the server's max_payload")]
+    /// The message, or its headers alone, are larger than the server takes.
+    #[error("the message is larger than NATS takes: {limit} bytes, its max_payload or its limit of headers")]
     TooLarge { limit: usize },
+    /// The caller says more of a call than may be stored.
+    #[error(transparent)]
+    HeadersTooLarge(HeadersTooLarge),
+    /// The server refuses this message, and would refuse it again.
+    #[error("NATS refuses the message")]
+    Rejected(#[source] Source),
     #[error("NATS server {found} is too old: skep needs {needed} or newer")]
     ServerTooOld { found: String, needed: &'static str },
     #[error("cannot connect to NATS at {url} within {waited:?}")]
@@ -51,6 +57,23 @@ pub enum Error {
 impl Error {
     pub(crate) fn unavailable(source: impl Into<Source>) -> Self {
         Self::Unavailable(source.into())
+    }
+
+    /// Whether the same call may work later. What cannot must come to another end: trying again would never stop.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Full(_) | Self::Connect { .. } | Self::NoController | Self::NotController => {
+                true
+            }
+            Self::IdInUse { .. }
+            | Self::TooLarge { .. }
+            | Self::HeadersTooLarge(_)
+            | Self::Rejected(_)
+            | Self::ServerTooOld { .. }
+            | Self::Differs { .. }
+            | Self::Unreadable { .. }
+            | Self::Refused { .. } => false,
+        }
     }
 
     /// This error with all its causes, on one line.

@@ -7,9 +7,12 @@ use time::OffsetDateTime;
 
 use crate::{Bus, Delivery, Queue};
 
+/// The longest name of a function that a letter tells; the server takes a subject of 4 KiB.
+const LONGEST_NAME: usize = 128;
+
 /// What a publisher sent, not yet judged.
 pub struct Published {
-    /// The last token of the subject; not necessarily a valid name.
+    /// The last token of the subject, or its beginning; not necessarily a valid name.
     pub function: String,
     /// `X-Call-Id` as the publisher set it.
     pub callers_id: Option<String>,
@@ -28,7 +31,7 @@ impl Bus {
             let run_at = take_run_at(&mut headers, OffsetDateTime::now_utc());
             let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             Ok(Published {
-                function: message.subject.rsplit('.').next().unwrap_or_default().to_owned(),
+                function: message.subject.rsplit('.').next().unwrap_or_default().chars().take(LONGEST_NAME).collect(),
                 callers_id: text(&names::CALL_ID),
                 callback: text(&names::CALLBACK_URL),
                 run_at,
@@ -74,7 +77,7 @@ impl Delivery<Published> {
     }
 }
 
-/// A publisher's headers as HTTP headers; those of NATS itself stay behind.
+/// A publisher's headers as HTTP headers; those of NATS itself stay behind, and those of a connection, which a message does not have.
 pub(crate) fn publishers_headers(headers: Option<&NatsHeaders>) -> HeaderMap {
     let mut http = HeaderMap::new();
     for (name, values) in headers.into_iter().flat_map(NatsHeaders::iter) {
@@ -85,6 +88,9 @@ pub(crate) fn publishers_headers(headers: Option<&NatsHeaders>) -> HeaderMap {
         let Ok(name) = name.parse::<HeaderName>() else {
             continue;
         };
+        if names::is_hop_by_hop(&name) {
+            continue;
+        }
         for value in values {
             if let Ok(value) = HeaderValue::from_str(value.as_str()) {
                 http.append(name.clone(), value);

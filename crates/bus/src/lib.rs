@@ -22,6 +22,7 @@ mod discards;
 mod durability;
 mod ended;
 mod error;
+mod fit;
 mod housekeeping;
 mod ingest;
 mod keeper;

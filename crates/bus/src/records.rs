@@ -14,7 +14,7 @@ use skep_protocol::{CallId, CallRecord};
 use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Bus, Error, Queue, Result, Submitted, wire};
+use crate::{Bus, Error, Queue, Result, Submitted, fit, wire};
 
 /// The consumer of records whose callback is to be delivered.
 pub(crate) const CALLBACKS: &str = "callbacks";
@@ -23,9 +23,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 impl Bus {
     /// Stores a record; the first one of a call stays, a later one is refused as [`Submitted::Duplicate`].
+    ///
+    /// What of it does not fit into a message is left out, and its reason says so.
     pub async fn store_record(&self, record: &CallRecord) -> Result<Submitted> {
         let subject = self.subjects.record(&record.status.call_id, record.status.callback_url.is_some());
-        let mut headers = wire::record_headers(record)
+        let (record, mut headers) = fit::record(record, self.largest_message())
             .map_err(|error| Error::Unreadable { subject: subject.clone(), reason: error.to_string() })?;
         if let Some(kept_until) = record.status.kept_until {
             let seconds = (kept_until - OffsetDateTime::now_utc()).as_seconds_f64().ceil().max(1.0);

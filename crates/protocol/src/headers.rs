@@ -51,6 +51,9 @@ pub const SKEP_CALLBACK_HEADERS: HeaderName = HeaderName::from_static("x-skep-ca
 /// On a call that is itself a callback (`skep://NAME`): the id of the call whose answer it brings.
 pub const SKEP_CALLBACK_OF: HeaderName = HeaderName::from_static("x-skep-callback-of");
 
+/// Between skep and a watchdog: a value that the watchdog repeats with answers of its own and keeps from the function.
+pub const SKEP_MARK: HeaderName = HeaderName::from_static("x-skep-mark");
+
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("proxy-connection"),
@@ -63,9 +66,14 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::UPGRADE,
 ];
 
+/// Whether a header always belongs to one connection.
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name)
+}
+
 /// Removes the headers that belong to one connection: the fixed ones and those that `Connection` names (RFC 9110, 7.6.1).
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+    if !headers.keys().any(is_hop_by_hop) {
         return;
     }
     let named: Vec<HeaderName> = headers
@@ -83,11 +91,33 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes what only the platform says of an answer from what a function said.
+pub fn remove_platform_words(answer: &mut HeaderMap) {
+    while let Some(name) = answer.keys().find(|name| is_platform_word(name)).cloned() {
+        answer.remove(name);
+    }
+}
+
+fn is_platform_word(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-skep-") || [OPENFAAS_INTERNAL, FUNCTION_NAME, FUNCTION_STATUS].contains(name)
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn words_of_the_platform_go_and_others_stay() {
+        let mut headers = HeaderMap::new();
+        for name in ["x-skep-error", "x-kept", "x-openfaas-internal", "x-skep-anything", "x-function-status"] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static("2"));
+        }
+        remove_platform_words(&mut headers);
+        assert_eq!((headers.len(), headers.keys_len()), (2, 1), "{headers:?}");
+    }
 
     #[test]
     fn fixed_and_named_hop_headers_go_and_others_stay() {

@@ -19,6 +19,7 @@ mod operation;
 mod queue;
 mod registry;
 mod retry;
+mod room;
 mod scaling;
 mod schedule;
 mod subject;
@@ -33,7 +34,7 @@ pub use dead::{DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInf
 pub use deployment::{FunctionDeployment, FunctionStatus, RESULT_TTL, Resources, TIMEOUT, WORKDIR};
 pub use durability::{Durability, Tier};
 pub use duration::{DurationError, format_duration, parse_duration};
-pub use invocation::{Invocation, LastAttempt};
+pub use invocation::{Invocation, LastAttempt, returned_headers};
 pub use name::{CallId, CallIdError, FunctionName, NameError};
 pub use namespace::{DefaultNamespace, Namespace, NamespaceInfo};
 pub use operation::Operation;
@@ -43,6 +44,7 @@ pub use retry::{
     Backoff, RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_CODES, RETRY_MAX_AGE, RETRY_MAX_WAIT, RETRY_MIN_WAIT, RetryCodes,
     RetryPolicy,
 };
+pub use room::{HeadersTooLarge, MOST_HEADER_BYTES, MOST_HEADERS, check_headers};
 pub use scaling::{
     Alert, AlertStatus, AlertWebhook, SCALE_FACTOR, SCALE_MAX, SCALE_MIN, SCALE_ZERO, SCALE_ZERO_DURATION, Scaling,
     ScalingAlert,
