@@ -15,7 +15,8 @@ use skep_bus::Submitted;
 use skep_daemon::Peer;
 use skep_dispatch::Function;
 use skep_protocol::{
-    CallId, DefaultNamespace, Fingerprint, Fingerprinting, Invocation, Waiting, headers, parse_callback, take_run_at,
+    CallId, DefaultNamespace, Fingerprint, Fingerprinting, Invocation, Waiting, check_headers, headers, parse_callback,
+    take_run_at,
 };
 use url::Url;
 
@@ -124,6 +125,8 @@ async fn accept(
     let call_id = call_id(&stamp.call_id)?;
     let accepted_at = skep_bus::now();
     let run_at = take_run_at(&mut parts.headers, accepted_at).map_err(Error::InvalidRequest)?;
+    check_headers(&parts.headers, target.path, target.query, callback.as_ref())
+        .map_err(skep_bus::Error::HeadersTooLarge)?;
     let bus = app.require_bus().await?;
     let path = (target.path, target.query);
     let mut fingerprint =

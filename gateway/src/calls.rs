@@ -14,8 +14,8 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use skep_bus::{Bus, CallFilter, Cancelled, Position};
 use skep_protocol::{
-    CallDetails, CallId, CallRecord, CallState, CallStatus, Fingerprint, parse_duration, parse_past,
-    without_credentials,
+    CallDetails, CallId, CallRecord, CallState, CallStatus, Fingerprint, headers::SKEP_ERROR, parse_duration,
+    parse_past, without_credentials,
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -248,10 +248,15 @@ async fn answer_of(bus: &Bus, record: CallRecord) -> Result<Response> {
 
 /// The function's answer as it was, with the same headers as a callback has; its status travels as one of them.
 fn answer(record: CallRecord) -> Result<Response> {
-    let headers = record.answer_headers();
+    let mut headers = record.answer_headers();
     let status = record.status;
-    if let Some(reason) = status.reason.filter(|_| record.body.length() == 0) {
-        return Err(Error::NoResult { id: status.call_id, reason });
+    if let Some(reason) = status.reason {
+        if record.body.length() == 0 {
+            return Err(Error::NoResult { id: status.call_id, reason });
+        }
+        if status.state != CallState::Dead {
+            headers.insert(SKEP_ERROR, HeaderValue::from_static("incomplete_result"));
+        }
     }
     let mut response = record.body.in_message().clone().into_response();
     response.headers_mut().remove(header::CONTENT_TYPE);

@@ -220,13 +220,22 @@ async fn redrive_many(State(app): State<Arc<App>>, Queried(wanted): Queried<Want
         let Some(letter) = app.bus.letter(&info.call_id, info.kind).await? else { continue };
         match send_again(&app, &letter, Edit::default()).await {
             Ok(()) => done.done += 1,
-            Err(error @ (Error::NotRedriven { .. } | Error::UnknownFunction(_) | Error::Name(_))) => {
+            Err(error) if is_of_the_letter(&error) => {
                 done.refused.push(DeadRefused { call_id: info.call_id, reason: error.to_string() });
             }
             Err(error) => return Err(error),
         }
     }
     Ok(Json(done))
+}
+
+/// Whether an error is about this letter, and not about all.
+fn is_of_the_letter(error: &Error) -> bool {
+    match error {
+        Error::NotRedriven { .. } | Error::UnknownFunction(_) | Error::Name(_) => true,
+        Error::Bus(error) => !error.may_pass(),
+        _ => false,
+    }
 }
 
 async fn send_again(app: &App, letter: &Letter, edit: Edit) -> Result<()> {

@@ -220,11 +220,13 @@ fn status_of_bus(error: &skep_bus::Error) -> (StatusCode, &'static str) {
             (StatusCode::SERVICE_UNAVAILABLE, "no_controller")
         }
         skep_bus::Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+        skep_bus::Error::HeadersTooLarge(_) => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
         skep_bus::Error::IdInUse(_) => (StatusCode::UNPROCESSABLE_ENTITY, "call_id_in_use"),
         skep_bus::Error::Refused { status, .. } => status_of_refusal(*status),
         skep_bus::Error::ServerTooOld { .. }
         | skep_bus::Error::Connect { .. }
         | skep_bus::Error::Differs { .. }
+        | skep_bus::Error::Rejected(_)
         | skep_bus::Error::Unreadable { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
 }

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use skep_bus::{CallRequest, CallRequests};
 use skep_dispatch::{Function, full_body};
-use skep_protocol::headers;
+use skep_protocol::{check_headers, headers};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -102,6 +102,7 @@ async fn call(
 ) -> Result<(Arc<Function>, Response<Bytes>)> {
     let name = app.bus.default_namespace().function_of_token(&request.function)?;
     let function = app.function(&name)?;
+    check_headers(&headers, "", None, None).map_err(skep_bus::Error::HeadersTooLarge)?;
     // A publisher may have copied these from elsewhere; they belong to the HTTP request that is made here.
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::HOST);

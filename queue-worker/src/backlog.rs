@@ -94,6 +94,10 @@ impl Worker {
         match moved.await {
             Ok(true) => return delivery.ack().await,
             Ok(false) => {}
+            Err(error) if !error.may_pass() => {
+                let reason = format!("it cannot wait for its function: {}", error.chain());
+                return self.bury_call(delivery, invocation, &reason).await;
+            }
             Err(error) => {
                 warn!(error = error.chain(), call_id = %invocation.call_id, "a call cannot be set aside; it stays in its lane");
             }

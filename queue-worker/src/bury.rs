@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use skep_bus::{DeadLetter, Delivery, KEPT_OF_ANSWER, NatsHeaders};
+use skep_bus::{DeadLetter, Delivery, Error, KEPT_OF_ANSWER, NatsHeaders};
 use skep_protocol::{CallBody, CallId, CallRecord, CallState, CallStatus, DeadKind, Invocation};
 use tracing::warn;
 
@@ -12,6 +12,11 @@ use crate::Worker;
 
 /// A dead letter that cannot be stored is not lost: its message comes again.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// A letter always fits, so NATS refuses one only if its streams are not as they should be, and waits for someone to mend them.
+const TRY_AGAIN_WHEN_MENDED: Duration = Duration::from_secs(300);
+
+/// The longest name of a function that a letter tells; the server takes a subject of 4 KiB.
+const LONGEST_NAME: usize = 128;
 
 impl Worker {
     /// Buries a call of which no attempt is made any more.
@@ -24,7 +29,7 @@ impl Worker {
     pub(crate) async fn bury_unreadable<T>(&self, delivery: &Delivery<T>, reason: &str) {
         let mut tokens = delivery.subject.rsplit('.');
         let call_id = tokens.next().and_then(|id| id.parse().ok()).unwrap_or_else(CallId::generate);
-        let function = tokens.next().unwrap_or_default().to_owned();
+        let function: String = tokens.next().unwrap_or_default().chars().take(LONGEST_NAME).collect();
         let status = CallStatus::accepted(call_id, function, skep_bus::now());
         Box::pin(self.bury(delivery, without_answer(status, HeaderMap::new()), reason)).await;
     }
@@ -34,7 +39,7 @@ impl Worker {
         let call_id = record.status.call_id.clone();
         if let Err(error) = self.keep_dead(record, reason, &delivery.headers, &delivery.payload).await {
             warn!(error = error.chain(), %call_id, "a dead letter cannot be stored; trying again");
-            return delivery.again_after(TRY_AGAIN).await;
+            return delivery.again_after(try_again(&error)).await;
         }
         delivery.ack().await;
     }
@@ -71,6 +76,11 @@ impl Worker {
         self.metrics.count_finished(&record.status);
         Ok(())
     }
+}
+
+/// When a letter or record that could not be stored is tried again.
+pub(crate) fn try_again(error: &Error) -> Duration {
+    if error.may_pass() { TRY_AGAIN } else { TRY_AGAIN_WHEN_MENDED }
 }
 
 pub(crate) fn without_answer(status: CallStatus, returned: HeaderMap) -> CallRecord {

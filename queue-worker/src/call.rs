@@ -2,11 +2,12 @@
 //!
 //! Thousands of these futures may be there at a time, and most of their calls go well: what is rare and large in them is boxed.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, pin::pin, sync::Arc, time::Duration};
 
+use http::HeaderMap;
 use skep_bus::{Delivery, Error, Place, Standing, Submitted};
 use skep_dispatch::Function;
-use skep_protocol::{CallRecord, CallState, Invocation, RetryPolicy};
+use skep_protocol::{CallRecord, CallState, CallStatus, Invocation, RetryPolicy};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -14,6 +15,7 @@ use crate::{
     Worker,
     attempt::{Attempt, Outcome},
     backlog::Cause,
+    bury::without_answer,
     decision::{Circumstances, Decision, decide, is_too_old},
     slots::Slot,
 };
@@ -67,15 +69,16 @@ impl Worker {
         if !self.is_to_be_run(delivery, invocation).await {
             return;
         }
-        let number = invocation.attempts() + 1;
+        let (number, mut busy) = (invocation.attempts() + 1, 0);
         loop {
             let Some((function, slot)) = self.slot(delivery, invocation).await else { return };
             let policy = self.policy(&function);
             let attempt = Attempt::begin(number, policy.attempts);
             let outcome = self.attempt(&function, invocation, &attempt).await;
             drop(slot);
+            busy += u32::from(matches!(outcome, Outcome::Busy));
             let age = invocation.age(skep_bus::now());
-            let circumstances = Circumstances { attempt: number, age, random: fastrand::f64() };
+            let circumstances = Circumstances { attempt: number, busy, age, random: fastrand::f64() };
             match decide(outcome.ended(), circumstances, &policy) {
                 Decision::Done => return self.finish(delivery, invocation, &attempt, outcome).await,
                 Decision::Dead(reason) => {
@@ -160,6 +163,10 @@ impl Worker {
             Ok(Standing::ToBeRun) => return true,
             Ok(Standing::Ended | Standing::Further) => delivery.ack().await,
             Ok(Standing::Running) => delivery.give_back(&self.bus, invocation, RUNS_ELSEWHERE).await,
+            Err(error) if !error.may_pass() => {
+                let reason = format!("it cannot be looked up whether it has ended: {}", error.chain());
+                self.bury_call(delivery, invocation, &reason).await;
+            }
             Err(error) => {
                 warn!(error = error.chain(), call_id = %invocation.call_id, "it cannot be looked up whether this call has ended");
                 delivery.give_back(&self.bus, invocation, BUS_AWAY).await;
@@ -199,9 +206,10 @@ impl Worker {
         loop {
             match self.bus.delay(&next).await {
                 Ok(_) => break,
-                Err(error @ Error::TooLarge { .. }) => {
+                Err(error) if !error.may_pass() => {
                     let record = attempt.record(invocation, CallState::Dead, None);
-                    let reason = format!("{}, and the next attempt cannot be stored: {error}", outcome.reason());
+                    let reason =
+                        format!("{}, and the next attempt cannot be stored: {}", outcome.reason(), error.chain());
                     return self.bury(delivery, record, &reason).await;
                 }
                 Err(error) => {
@@ -248,10 +256,13 @@ impl Worker {
     }
 
     /// Stores a record, however long the bus is away: the result exists nowhere else.
+    ///
+    /// One that NATS refuses is stored with nothing but how the call ended.
     pub(crate) async fn store_record(&self, record: &CallRecord) -> Submitted {
+        let mut record = Cow::Borrowed(record);
         let mut pause = Duration::from_millis(100);
         loop {
-            let error = match self.bus.store_record(record).await {
+            let error = match self.bus.store_record(&record).await {
                 Ok(stored) => {
                     if stored == Submitted::Duplicate {
                         info!(call_id = %record.status.call_id, "this call has its record already; the first one stays");
@@ -261,8 +272,19 @@ impl Worker {
                 Err(error) => error,
             };
             warn!(error = error.chain(), call_id = %record.status.call_id, "the record cannot be stored; trying again");
+            if !error.may_pass() {
+                record = Cow::Owned(bare(&record, &error));
+            }
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
+}
+
+/// The end of a call without its result.
+fn bare(record: &CallRecord, refused: &Error) -> CallRecord {
+    let reason = Some(format!("its result cannot be stored: {}", refused.chain()));
+    let (past_attempts, history) = (Vec::new(), Vec::new());
+    let status = CallStatus { reason, kept_until: None, past_attempts, history, ..record.status.clone() };
+    without_answer(status, HeaderMap::new())
 }

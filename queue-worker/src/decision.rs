@@ -37,6 +37,8 @@ pub enum Decision {
 pub struct Circumstances {
     /// Counted from 1.
     pub attempt: u64,
+    /// How often this attempt found its replica busy, this time included.
+    pub busy: u32,
     /// How long ago the call could have run first.
     pub age: Duration,
     /// From 0 up to 1, for waits that are spread at random.
@@ -45,11 +47,13 @@ pub struct Circumstances {
 
 /// A busy replica is asked again so soon.
 const BUSY_FOR: Duration = Duration::from_millis(200);
+/// An attempt that finds its replica busy as often has failed: an hour, for a replica that answers at once.
+const MOST_BUSY: u32 = 18_000;
 /// `Retry-After` can ask for no more.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// The table of [`decide`]: what happened, at which attempt, and what follows.
-pub const TABLE: [[&str; 3]; 8] = [
+pub const TABLE: [[&str; 3]; 9] = [
     ["the function answered with a status that is not among the codes", "any", "done"],
     ["the function answered with one of the codes", "before the last", "the next attempt after the wait"],
     [
@@ -63,6 +67,7 @@ pub const TABLE: [[&str; 3]; 8] = [
         "any",
         "the same attempt after 0.2 s; this one does not count",
     ],
+    ["the same 18,000 times in one attempt, which takes an hour at least", "any", "as when there is no connection"],
     [
         "no connection, broken off or fallen silent, or the watchdog could not run it",
         "before the last",
@@ -74,13 +79,14 @@ pub const TABLE: [[&str; 3]; 8] = [
 
 /// Decides, see [`TABLE`].
 pub fn decide(ended: Ended<'_>, circumstances: Circumstances, policy: &RetryPolicy) -> Decision {
-    let Circumstances { attempt, age, random } = circumstances;
+    let Circumstances { attempt, busy, age, random } = circumstances;
     let (what, asked) = match ended {
         Ended::Answered { status, .. } if !policy.codes.contain(status) => return Decision::Done,
         Ended::Answered { status, retry_after } => {
             (format!("the function answered {status}"), retry_after.filter(|_| matches!(status, 429 | 503)))
         }
         Ended::Failed { reason } => (reason.to_owned(), None),
+        Ended::Busy if busy >= MOST_BUSY => (format!("no replica was free, {busy} times in a row"), None),
         Ended::Busy if is_too_old(age + BUSY_FOR, policy) => return too_old("no replica was free", policy),
         Ended::Busy => return Decision::WaitFor(BUSY_FOR),
     };
@@ -149,8 +155,10 @@ mod tests {
     }
 
     prop_compose! {
-        fn any_circumstances()(attempt in 1..60_u64, age in 0..2_000_000_u64, random in 0.0..1.0_f64) -> Circumstances {
-            Circumstances { attempt, age: Duration::from_millis(age), random }
+        fn any_circumstances()(
+            attempt in 1..60_u64, busy in 0..2 * MOST_BUSY, age in 0..2_000_000_u64, random in 0.0..1.0_f64,
+        ) -> Circumstances {
+            Circumstances { attempt, busy, age: Duration::from_millis(age), random }
         }
     }
 
@@ -182,6 +190,7 @@ mod tests {
         fn waiting_for_a_replica_is_no_attempt_and_kills_no_call_but_by_age(
             circumstances in any_circumstances(), policy in any_policy(),
         ) {
+            prop_assume!(circumstances.busy < MOST_BUSY);
             match decide(Ended::Busy, circumstances, &policy) {
                 Decision::WaitFor(wait) => prop_assert!(!is_too_old(circumstances.age + wait, &policy)),
                 Decision::Dead(reason) => prop_assert!(policy.max_age.is_some() && reason.contains(RETRY_MAX_AGE)),
@@ -191,10 +200,13 @@ mod tests {
 
         #[test]
         fn every_call_comes_to_its_end(ended in any_end(), policy in any_policy(), random in 0.0..1.0_f64) {
-            prop_assume!(ended != Ended::Busy);
             let end = (1..=policy.attempts).find(|&attempt| {
-                let circumstances = Circumstances { attempt, age: Duration::ZERO, random };
-                !matches!(decide(ended, circumstances, &policy), Decision::RetryAfter(_))
+                let circumstances = Circumstances { attempt, busy: MOST_BUSY, age: Duration::ZERO, random };
+                match decide(ended, circumstances, &policy) {
+                    Decision::RetryAfter(_) => false,
+                    Decision::WaitFor(_) => panic!("a replica that is busy for ever is asked for ever"),
+                    Decision::Done | Decision::Dead(_) => true,
+                }
             });
             prop_assert!(end.is_some(), "it is tried again after its last attempt");
         }
@@ -202,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_last_attempt_says_what_came_of_it() {
-        let last = Circumstances { attempt: 10, age: Duration::ZERO, random: 0.5 };
+        let last = Circumstances { attempt: 10, busy: 0, age: Duration::ZERO, random: 0.5 };
         let answered = Ended::Answered { status: 500, retry_after: None };
         let dead = |reason: &str| Decision::Dead(reason.to_owned());
         let policy = RetryPolicy::default();
@@ -213,7 +225,7 @@ mod tests {
 
     #[test]
     fn retry_after_counts_for_429_and_503_only() {
-        let first = Circumstances { attempt: 1, age: Duration::ZERO, random: 0.5 };
+        let first = Circumstances { attempt: 1, busy: 0, age: Duration::ZERO, random: 0.5 };
         let wait = |status, seconds| {
             let ended = Ended::Answered { status, retry_after: Some(Duration::from_secs(seconds)) };
             decide(ended, first, &RetryPolicy::default())

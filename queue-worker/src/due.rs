@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use skep_bus::{Delivery, Error};
+use skep_bus::Delivery;
 use skep_protocol::Invocation;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -29,7 +29,7 @@ impl Worker {
         };
         match self.bus.requeue(invocation, delivery.stored_at()).await {
             Ok(()) => delivery.ack().await,
-            Err(error @ Error::TooLarge { .. }) => self.bury_call(&delivery, invocation, &error.to_string()).await,
+            Err(error) if !error.may_pass() => self.bury_call(&delivery, invocation, &error.chain()).await,
             Err(error) => {
                 warn!(error = error.chain(), call_id = %invocation.call_id, "a call that is due cannot be queued; trying again");
                 delivery.again_after(TRY_AGAIN).await;

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
-use skep_bus::{Delivery, Error, NatsHeaders, Published};
-use skep_protocol::{CallId, CallStatus, FunctionName, parse_callback};
+use skep_bus::{Delivery, NatsHeaders, Published};
+use skep_protocol::{CallId, CallStatus, FunctionName, parse_callback, returned_headers};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 use url::Url;
@@ -42,7 +42,7 @@ pub(crate) async fn bury_unreadable(worker: Arc<Worker>) {
 impl Worker {
     async fn bury_unreadable_publishes(&self, always: bool) -> skep_bus::Result<()> {
         for message in self.bus.unreadable_publishes(always).await? {
-            let status = CallStatus::accepted(message.call_id.clone(), &message.function, OffsetDateTime::now_utc());
+            let status = CallStatus::accepted(message.call_id.clone(), &message.function, skep_bus::now());
             let record = without_answer(status, HeaderMap::new());
             self.keep_dead(record, message.reason, &NatsHeaders::new(), &message.payload).await?;
             self.bus.remove_unreadable(&message).await?;
@@ -62,16 +62,8 @@ impl Worker {
         let invocation = delivery.invocation(&self.bus, published, function, call_id, callback);
         match self.bus.submit(&invocation).await {
             Ok(_) => delivery.ack().await,
-            Err(error @ Error::IdInUse(_)) => {
+            Err(error) if !error.may_pass() => {
                 self.reject(&delivery, published, derived, &error.to_string()).await;
-            }
-            Err(error @ Error::TooLarge { .. }) => {
-                self.bury(
-                    &delivery,
-                    without_answer(invocation.status(), invocation.returned_headers()),
-                    &error.to_string(),
-                )
-                .await;
             }
             Err(error) => {
                 warn!(error = error.chain(), "published work cannot be taken up; trying again");
@@ -80,12 +72,18 @@ impl Worker {
         }
     }
 
-    /// Buries what cannot become a call.
+    /// Buries what cannot become a call, and tells whoever is to be called back.
     async fn reject(&self, delivery: &Delivery<Published>, published: &Published, derived: CallId, reason: &str) {
         match self.free_id(published, derived).await {
             Ok(call_id) => {
-                let status = CallStatus::accepted(call_id, &published.function, skep_bus::now());
-                self.bury(delivery, without_answer(status, HeaderMap::new()), reason).await;
+                let namespace = self.bus.default_namespace();
+                let callback = published.callback.as_deref().and_then(|url| parse_callback(url, namespace).ok());
+                let returned = callback.as_ref().map(|_| returned_headers(&published.headers)).unwrap_or_default();
+                let status = CallStatus {
+                    callback_url: callback,
+                    ..CallStatus::accepted(call_id, &published.function, skep_bus::now())
+                };
+                self.bury(delivery, without_answer(status, returned), reason).await;
             }
             Err(error) => {
                 warn!(error = error.chain(), "published work cannot be looked at; trying again");
@@ -97,8 +95,12 @@ impl Worker {
     /// The publisher's own id unless a call has it: the record of that call must stay free for its result.
     async fn free_id(&self, published: &Published, derived: CallId) -> skep_bus::Result<CallId> {
         let Some(id) = published.callers_id.as_deref().and_then(|id| id.parse().ok()) else { return Ok(derived) };
-        let is_taken = self.bus.call_status(&id).await?.is_some();
-        Ok(if is_taken { derived } else { id })
+        let is_free = match self.bus.call_status(&id).await {
+            Ok(known) => known.is_none(),
+            Err(error) if error.may_pass() => return Err(error),
+            Err(_) => false,
+        };
+        Ok(if is_free { id } else { derived })
     }
 
     fn judge(&self, published: &Published, derived: &CallId) -> Result<(FunctionName, CallId, Option<Url>), String> {

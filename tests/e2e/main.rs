@@ -23,6 +23,7 @@ mod delayed;
 mod delays;
 mod durability;
 mod echo;
+mod ends;
 mod fairness;
 mod faults;
 mod garbage;

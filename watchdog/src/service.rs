@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, Method, Request, StatusCode};
-use skep_protocol::headers::CALL_ID;
+use skep_protocol::headers::{CALL_ID, SKEP_ERROR, SKEP_MARK};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -48,8 +48,10 @@ impl Watchdog {
         }
     }
 
-    async fn call(&self, request: Request<CallBody>) -> Answer {
+    async fn call(&self, mut request: Request<CallBody>) -> Answer {
         let begun = Instant::now();
+        // Not for the function to see, which could speak in our name with it.
+        let mark = request.headers_mut().remove(SKEP_MARK);
         let method = request.method().clone();
         let call_id = request.headers().get(CALL_ID).cloned();
         if self.debug_headers {
@@ -68,6 +70,10 @@ impl Watchdog {
                 answer
             }
         };
+        // No function can say this, see `relayed` and `cgi`.
+        if let Some(mark) = mark.filter(|_| answer.headers().contains_key(SKEP_ERROR)) {
+            answer.headers_mut().insert(SKEP_MARK, mark);
+        }
         if let Some(call_id) = call_id {
             answer.headers_mut().entry(CALL_ID).or_insert(call_id);
         }

@@ -162,7 +162,7 @@ fn decisions(policy: &RetryPolicy) -> Vec<Row> {
     ends.push(("no replica, or the replica is busy".to_owned(), Ended::Busy));
     let row = |(what, ended): (String, Ended<'_>)| {
         let at = |attempt| {
-            let circumstances = Circumstances { attempt, age: Duration::ZERO, random: 0.0 };
+            let circumstances = Circumstances { attempt, busy: 0, age: Duration::ZERO, random: 0.0 };
             in_words(&decide(ended, circumstances, policy), ended)
         };
         Row { what, before_the_last: if policy.attempts > 1 { at(1) } else { "" }, at_the_last: at(policy.attempts) }

@@ -211,6 +211,14 @@ impl<'publisher> Flight<'publisher> {
     }
 
     async fn commit(&mut self) -> Result<Batch> {
+        match self.try_to_commit().await {
+            // The server takes none of a batch in which one is too large.
+            Err(Error::TooLarge { .. }) => Ok(Batch::Refused),
+            committed => committed,
+        }
+    }
+
+    async fn try_to_commit(&mut self) -> Result<Batch> {
         let batch = self.batch.take().unwrap_or_else(batch_id);
         self.hand_over(&batch).await?;
         match self.together.last() {

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use skep_protocol::{CallId, DeadKind};
 
-use crate::{Bus, Result, Submitted, wire};
+use crate::{Bus, Result, Submitted, fit, wire};
 
 /// So many bytes of the last answer are kept with a letter.
 pub const KEPT_OF_ANSWER: usize = 4096;
@@ -27,11 +27,11 @@ pub struct DeadLetter<'message> {
     pub payload: &'message Bytes,
 }
 
-impl Bus {
-    /// Stores a dead letter; one that is there already is left as it is.
-    pub async fn store_dead(&self, letter: DeadLetter<'_>) -> Result<Submitted> {
+impl DeadLetter<'_> {
+    /// The letter as it is stored. What does not fit is left out, and the reason says so.
+    pub(crate) fn message(&self, largest: usize) -> (HeaderMap, Bytes) {
         let mut headers = HeaderMap::new();
-        for (name, values) in letter.headers.iter() {
+        for (name, values) in self.headers.iter() {
             // The server acts on headers of its own, so what a publisher set there is kept but not obeyed.
             let kept = AsRef::<str>::as_ref(name);
             let kept =
@@ -43,20 +43,30 @@ impl Bus {
                 headers.append(kept.clone(), value.clone());
             }
         }
-        headers.insert(wire::REASON, wire::one_line(letter.reason));
-        headers.insert(wire::ATTEMPTS, letter.attempts.to_string());
-        if let Some(status) = letter.last_status {
+        headers.insert(wire::REASON, fit::reason(self.reason));
+        headers.insert(wire::ATTEMPTS, self.attempts.to_string());
+        if let Some(status) = self.last_status {
             headers.insert(wire::LAST_STATUS, status.to_string());
         }
-        if let Some(beginning) = letter.last_answer.get(..KEPT_OF_ANSWER.min(letter.last_answer.len()))
+        if let Some(beginning) = self.last_answer.get(..KEPT_OF_ANSWER.min(self.last_answer.len()))
             && !beginning.is_empty()
         {
             headers.insert(wire::LAST_ANSWER, STANDARD.encode(beginning));
         }
+        let mut payload = self.payload.clone();
+        fit::letter(&mut headers, &mut payload, largest);
+        (headers, payload)
+    }
+}
+
+impl Bus {
+    /// Stores a dead letter; one that is there already is left as it is.
+    pub async fn store_dead(&self, letter: DeadLetter<'_>) -> Result<Submitted> {
         let subject = match letter.kind {
             DeadKind::Call => self.subjects.dead(letter.function, letter.call_id),
             DeadKind::Callback => self.subjects.dead_callback(letter.function, letter.call_id),
         };
-        self.publish_once(subject, headers, letter.payload.clone()).await
+        let (headers, payload) = letter.message(self.largest_message());
+        self.publish_once(subject, headers, payload).await
     }
 }

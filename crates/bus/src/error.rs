@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skep_protocol::CallId;
+use skep_protocol::{CallId, HeadersTooLarge};
 use thiserror::Error;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -22,9 +22,15 @@ pub enum Error {
         "call id {0} belongs to another call: an id may come again only with the same function, method, path, query, Content-Type and body; choose a new X-Call-Id"
     )]
     IdInUse(CallId),
-    /// The message is larger than the server takes.
-    #[error("the message is larger than {limit} bytes, the server's max_payload")]
+    /// The message, or its headers alone, are larger than the server takes.
+    #[error("the message is larger than NATS takes: {limit} bytes, its max_payload or its limit of headers")]
     TooLarge { limit: usize },
+    /// The caller says more of a call than may be stored.
+    #[error(transparent)]
+    HeadersTooLarge(HeadersTooLarge),
+    /// The server refuses this message, and would refuse it again.
+    #[error("NATS refuses the message")]
+    Rejected(#[source] Source),
     #[error("NATS server {found} is too old: skep needs {needed} or newer")]
     ServerTooOld { found: String, needed: &'static str },
     #[error("cannot connect to NATS at {url} within {waited:?}")]
@@ -53,6 +59,23 @@ pub enum Error {
 impl Error {
     pub(crate) fn unavailable(source: impl Into<Source>) -> Self {
         Self::Unavailable(source.into())
+    }
+
+    /// Whether the same call may work later. What cannot must come to another end: trying again would never stop.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Full(_) | Self::Connect { .. } | Self::NoController | Self::NotController => {
+                true
+            }
+            Self::IdInUse(_)
+            | Self::TooLarge { .. }
+            | Self::HeadersTooLarge(_)
+            | Self::Rejected(_)
+            | Self::ServerTooOld { .. }
+            | Self::Differs { .. }
+            | Self::Unreadable { .. }
+            | Self::Refused { .. } => false,
+        }
     }
 
     /// This error with all its causes, on one line.

@@ -10,9 +10,12 @@ use crate::{Bus, Delivery, Queue, clock};
 /// The consumer that all workers share.
 pub(crate) const CONSUMER: &str = "ingest";
 
+/// The longest name of a function that a letter tells; the server takes a subject of 4 KiB.
+const LONGEST_NAME: usize = 128;
+
 /// What a publisher sent, not yet judged.
 pub struct Published {
-    /// The last token of the subject; not necessarily a valid name.
+    /// The last token of the subject, or its beginning; not necessarily a valid name.
     pub function: String,
     /// `X-Call-Id` as the publisher set it.
     pub callers_id: Option<String>,
@@ -31,7 +34,7 @@ impl Bus {
             let run_at = take_run_at(&mut headers, clock::now());
             let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             Ok(Published {
-                function: message.subject.rsplit('.').next().unwrap_or_default().to_owned(),
+                function: message.subject.rsplit('.').next().unwrap_or_default().chars().take(LONGEST_NAME).collect(),
                 callers_id: text(&names::CALL_ID),
                 callback: text(&names::CALLBACK_URL),
                 run_at,

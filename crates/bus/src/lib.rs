@@ -23,6 +23,7 @@ mod discards;
 mod durability;
 mod ended;
 mod error;
+mod fit;
 mod housekeeping;
 mod ingest;
 mod keeper;

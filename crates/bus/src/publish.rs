@@ -12,10 +12,14 @@ use async_nats::{
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::{Error, Result, connect::REQUEST_DEADLINE, keeper::Missed};
+use crate::{Error, Result, connect::REQUEST_DEADLINE, fit::LARGEST_HEADERS, keeper::Missed};
 
 /// A subject that may hold one message holds one already.
 const PER_SUBJECT_LIMIT: &str = "maximum messages per subject exceeded";
+/// What the server says of a message that it takes at no time, as HTTP does.
+const BAD_REQUEST: usize = 400;
+/// A message for the same subject is being stored in the cluster; what becomes of it decides.
+const STREAM_WRONG_LAST_SEQUENCE_NOW: u64 = 10164;
 const BATCH_ID: &str = "Nats-Batch-Id";
 const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
 const BATCH_COMMIT: &str = "Nats-Batch-Commit";
@@ -68,7 +72,10 @@ impl Publisher {
     pub(crate) async fn publish_in_batch(&self, message: &Message, batch: &str, number: usize) -> Result<()> {
         let headers = in_batch(message, batch, number);
         let published = self.client.publish_with_headers(message.subject.clone(), headers, message.body.clone());
-        published.await.map_err(Error::unavailable)
+        published.await.map_err(|error| match error.kind() {
+            async_nats::PublishErrorKind::MaxPayloadExceeded => self.too_large(),
+            _ => Error::unavailable(error),
+        })
     }
 
     /// Hands over the last message of a batch, of which the others are there, and has it stored with one commit.
@@ -77,8 +84,10 @@ impl Publisher {
         headers.insert(BATCH_COMMIT, "1");
         let commit = Request::new().headers(headers).payload(last.body.clone()).timeout(Some(REQUEST_DEADLINE));
         let answer = self.client.send_request(last.subject.clone(), commit).await.map_err(|error| {
-            if error.kind() == RequestErrorKind::NoResponders {
-                self.missed.tell();
+            match error.kind() {
+                RequestErrorKind::MaxPayloadExceeded => return self.too_large(),
+                RequestErrorKind::NoResponders => self.missed.tell(),
+                _ => {}
             }
             Error::unavailable(error)
         })?;
@@ -95,7 +104,7 @@ impl Publisher {
     /// No error is that something is there already.
     fn refused(&self, error: PublishError) -> Result<()> {
         if error.kind() == PublishErrorKind::MaxPayloadExceeded {
-            return Err(Error::TooLarge { limit: self.client.max_payload() });
+            return Err(self.too_large());
         }
         if error.kind() == PublishErrorKind::StreamNotFound {
             self.missed.tell();
@@ -111,8 +120,17 @@ impl Publisher {
             | ErrorCode::INSUFFICIENT_RESOURCES
             | ErrorCode::STORAGE_RESOURCES_EXCEEDED
             | ErrorCode::MEMORY_RESOURCES_EXCEEDED => Err(Error::Full(error.into())),
+            ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM => Err(Error::TooLarge { limit: LARGEST_HEADERS }),
+            ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => Err(self.too_large()),
+            code if cause.code() == BAD_REQUEST && code.0 != STREAM_WRONG_LAST_SEQUENCE_NOW => {
+                Err(Error::Rejected(error.into()))
+            }
             _ => Err(Error::unavailable(error)),
         }
+    }
+
+    fn too_large(&self) -> Error {
+        Error::TooLarge { limit: self.client.max_payload() }
     }
 }
 

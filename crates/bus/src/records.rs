@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use skep_protocol::{CallId, CallRecord};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Bus, Delivery, Error, Queue, Result, Submitted, clock, wire};
+use crate::{Bus, Delivery, Error, Queue, Result, Submitted, clock, fit, wire};
 
 /// The consumer of records whose callback is to be delivered.
 pub(crate) const CALLBACKS: &str = "callbacks";
@@ -24,6 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Bus {
     /// Stores a record; the first one of a call stays, a later one is refused as [`Submitted::Duplicate`].
+    ///
+    /// What of it does not fit into a message is left out, and its reason says so.
     pub async fn store_record(&self, record: &CallRecord) -> Result<Submitted> {
         self.store_record_as(record, false).await
     }
@@ -35,7 +37,7 @@ impl Bus {
 
     async fn store_record_as(&self, record: &CallRecord, is_redriven: bool) -> Result<Submitted> {
         let subject = self.subjects.record(&record.status.call_id, record.status.callback_url.is_some());
-        let mut headers = wire::record_headers(record)
+        let (record, mut headers) = fit::record(record, self.largest_message())
             .map_err(|error| Error::Unreadable { subject: subject.clone(), reason: error.to_string() })?;
         if let Some(kept_until) = record.status.kept_until {
             let seconds = (kept_until - clock::now()).as_seconds_f64().ceil().max(1.0);

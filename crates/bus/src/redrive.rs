@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use skep_protocol::{CallRecord, CallState, DeadKind, FunctionName, Invocation, headers as names, parse_callback};
 use time::OffsetDateTime;
 
-use crate::{Bus, Error, Letter, Result, Submitted, clock, delayed, ingest, records, wire};
+use crate::{Bus, Error, Letter, Result, Submitted, clock, delayed, fit, ingest, records, wire};
 
 /// A call remembers so many of its ends.
 const MOST_ENDS: usize = 10;
@@ -61,6 +61,10 @@ impl Bus {
             Ok(invocation) => edit.apply(invocation),
             Err(reason) => return Ok(Redriven::Impossible(reason)),
         };
+        let headers = wire::invocation_headers(&invocation);
+        // Before anything is taken away.
+        invocation.check_headers().map_err(Error::HeadersTooLarge)?;
+        fit::check(&headers, invocation.body.in_message(), self.largest_message())?;
         let id = &invocation.call_id;
         let (record, queued, delayed) =
             tokio::try_join!(self.find_record(id), self.find_queued(id), self.find_delayed(id))?;
@@ -82,7 +86,6 @@ impl Bus {
             return under_way(&invocation, queued.first().map(|queued| &queued.message).or(delayed.as_ref()));
         }
         let subject = self.subjects.invoke(&invocation.function, id);
-        let headers = wire::invocation_headers(&invocation);
         match self.publish_once(subject, headers, invocation.body.in_message().clone()).await? {
             Submitted::Accepted => {
                 self.ledger.note(&invocation);
@@ -116,6 +119,9 @@ impl Bus {
 
     /// The call that a letter holds, as if it was new, but for its history.
     fn invocation_of(&self, letter: &Letter) -> Result<Invocation, String> {
+        if wire::text(&letter.headers, wire::LEFT_OUT).is_some() {
+            return Err("its headers are not kept, because they did not fit into the letter".to_owned());
+        }
         let now = clock::now();
         let mut invocation = match wire::text(&letter.headers, wire::CALL_ID) {
             Some(_) => wire::read_invocation(&without_end(&letter.headers), letter.body.clone())?,
@@ -197,14 +203,5 @@ fn edit_headers(headers: &mut HeaderMap, edits: Vec<(HeaderName, Option<HeaderVa
 /// The original message: without what the letter says of its end.
 fn without_end(headers: &NatsHeaders) -> NatsHeaders {
     let of_the_end = [wire::REASON, wire::ATTEMPTS, wire::LAST_STATUS, wire::NEXT_AT, wire::LAST_ANSWER];
-    let mut original = NatsHeaders::new();
-    for (name, values) in headers.iter() {
-        if of_the_end.contains(&AsRef::<str>::as_ref(name)) {
-            continue;
-        }
-        for value in values {
-            original.append(name.clone(), value.clone());
-        }
-    }
-    original
+    fit::without(headers, |name| of_the_end.contains(&name))
 }

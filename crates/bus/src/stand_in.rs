@@ -47,17 +47,20 @@ impl Delivery<Invocation> {
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
             timer.tick().await;
         }
+        let mut can_be_leased = true;
         tokio::pin!(work);
         loop {
             tokio::select! {
                 biased;
                 output = &mut work => return output,
                 _ = extend.tick(), if self.stand_in().is_none() => self.tell(AckKind::Progress).await,
-                _ = renew.tick() => {
+                _ = renew.tick(), if can_be_leased => {
                     let begun = invocation.begun.unwrap_or(0) + 1;
                     let renewed = self.stand_in_until(bus, invocation, begun, long_after * MISSED_RENEWALS);
                     if let Err(error) = renewed.await {
-                        warn!(error = error.chain(), call_id = %invocation.call_id, "the lease of a long call was not renewed; trying again");
+                        // Without a lease it stays in its lane.
+                        can_be_leased = error.may_pass();
+                        warn!(error = error.chain(), call_id = %invocation.call_id, can_be_leased, "the lease of a long call was not renewed");
                     }
                 }
             }

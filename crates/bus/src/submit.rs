@@ -29,6 +29,13 @@ impl Bus {
     ///
     /// A server that is there and does not take it is tried again for a while: a stream is made anew, a cluster finds a new leader.
     pub async fn submit(&self, invocation: &Invocation) -> Result<Submitted> {
+        if let Err(error) = invocation.check_headers() {
+            // Nobody will ask for what was kept of it.
+            if let Some(body) = invocation.body.stored() {
+                self.discard_body(&body.key);
+            }
+            return Err(Error::HeadersTooLarge(error));
+        }
         let patience = if self.kept.replicas > 1 { ELECTED_WITHIN } else { REQUEST_DEADLINE };
         let give_up = Instant::now() + patience;
         // Decided once: what is sent again must meet what may have been stored before.

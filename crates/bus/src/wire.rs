@@ -12,6 +12,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use skep_protocol::{CallBody, CallRecord, CallStatus, Fingerprint, Invocation, LastAttempt, StoredBody};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use crate::fit;
+
 pub(crate) const CALL_ID: &str = "Skep-Call-Id";
 const CALLERS_ID: &str = "Skep-Callers-Id";
 const FINGERPRINT: &str = "Skep-Fingerprint";
@@ -27,13 +29,17 @@ const BEGUN: &str = "Skep-Begun";
 pub(crate) const NEXT_AT: &str = "Skep-Next-At";
 pub(crate) const LAST_STATUS: &str = "Skep-Last-Status";
 pub(crate) const LAST_ANSWER: &str = "Skep-Last-Answer";
-const HISTORY: &str = "Skep-History";
+pub(crate) const HISTORY: &str = "Skep-History";
 const BODY: &str = "Skep-Body";
-const TOLD: &str = "Skep-Told";
+pub(crate) const TOLD: &str = "Skep-Told";
 /// On a record whose callback is delivered once more.
 pub(crate) const REDRIVEN: &str = "Skep-Redriven";
+/// On a letter: what of the original message it has not.
+pub(crate) const LEFT_OUT: &str = "Skep-Left-Out";
 pub(crate) const STATUS: &str = "Skep-Status";
 pub(crate) const REASON: &str = "Skep-Reason";
+/// The bytes of a list that a call carries.
+const LONGEST_LIST: usize = 12 * 1024;
 const HTTP_PREFIX: &str = "Http-";
 const RETURNED_PREFIX: &str = "Returned-";
 
@@ -79,7 +85,7 @@ pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
     if let Some(last) = &invocation.last_attempt {
         headers.insert(ATTEMPTS, last.number.to_string());
         headers.insert(NEXT_AT, timestamp(last.next_at));
-        headers.insert(REASON, one_line(&last.reason));
+        headers.insert(REASON, fit::reason(&last.reason));
         insert_list(&mut headers, TOLD, &last.told);
         if let Some(status) = last.status {
             headers.insert(LAST_STATUS, status.to_string());
@@ -96,11 +102,6 @@ pub(crate) fn attempts(headers: &NatsHeaders) -> u64 {
 /// How often its next attempt was begun when it left its lane, if it did.
 pub(crate) fn begun(headers: &NatsHeaders) -> Option<u64> {
     text(headers, BEGUN)?.parse().ok()
-}
-
-/// A header's value has no line breaks.
-pub(crate) fn one_line(text: &str) -> String {
-    text.replace(['\r', '\n'], " ")
 }
 
 pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invocation, Unreadable> {
@@ -133,12 +134,14 @@ fn read_last_attempt(headers: &NatsHeaders) -> Result<LastAttempt, Unreadable> {
     })
 }
 
-/// A list as JSON, if there is anything in it. Its texts and times can always be written.
-fn insert_list<T: Serialize>(headers: &mut NatsHeaders, name: &'static str, list: &[T]) {
-    if let Ok(written) = serde_json::to_string(list)
-        && !list.is_empty()
-    {
-        headers.insert(name, written);
+/// A list as JSON, if there is anything in it; the first of a long one go. Its texts and times can always be written.
+fn insert_list<T: Serialize>(headers: &mut NatsHeaders, name: &'static str, mut list: &[T]) {
+    while let ([_, rest @ ..], Ok(written)) = (list, serde_json::to_string(list)) {
+        if written.len() <= LONGEST_LIST {
+            headers.insert(name, written);
+            return;
+        }
+        list = rest;
     }
 }
 

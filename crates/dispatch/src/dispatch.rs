@@ -14,6 +14,7 @@ use crate::{
     Body, BodyError, Error, Function, Registry, Result, Taker, balance,
     connect::connect,
     endpoint::{self, Endpoint},
+    mark,
     metrics::Metrics,
     registry::Follower,
     response::{CallGuard, InFlight, ResponseBody},
@@ -96,15 +97,19 @@ impl Dispatch {
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, HeaderValue::from_static("function"));
         }
+        mark::put_on(request.headers_mut());
         let mut call = CallGuard::begin(function);
         let taker = request.extensions_mut().remove::<Taker>();
         let sent = match Outgoing::new(request).await {
             Ok(request) => self.send_where_it_is(function, request, taker.as_ref()).await,
             Err(error) => Err(failed(function, error)),
         };
-        let sent = sent.and_then(|sent| match told_by_watchdog(function, sent.0.headers()) {
-            Some(error) => Err(error),
-            None => Ok(sent),
+        let sent = sent.and_then(|mut sent| {
+            mark::take_off(sent.0.headers_mut());
+            match told_by_watchdog(function, sent.0.headers()) {
+                Some(error) => Err(error),
+                None => Ok(sent),
+            }
         });
         call.code = match &sent {
             Ok((response, ..)) => response.status(),
@@ -218,7 +223,7 @@ fn failed(function: &Function, error: skep_http1::Error) -> Error {
     }
 }
 
-/// The watchdog's own word that a call came to nothing; whatever made the call sees one error for one cause.
+/// The watchdog's own word that a call came to nothing, in an answer whose mark was looked at; whatever made the call sees one error for one cause.
 fn told_by_watchdog(function: &Function, headers: &HeaderMap) -> Option<Error> {
     if !headers.contains_key(headers::OPENFAAS_INTERNAL) {
         return None;

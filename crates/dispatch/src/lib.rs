@@ -9,6 +9,7 @@ mod dispatch;
 mod endpoint;
 mod error;
 mod function;
+mod mark;
 mod metrics;
 mod registry;
 mod response;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::CallId;
+use crate::{CallId, timeline::shorten};
 
 /// What could not be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,12 +52,9 @@ pub struct PastEnd {
 impl DeadLetterInfo {
     /// This end, when it is the past.
     pub fn past(&self) -> PastEnd {
-        PastEnd {
-            dead_at: self.dead_at,
-            reason: self.reason.clone(),
-            attempts: self.attempts,
-            last_status: self.last_status,
-        }
+        let mut reason = self.reason.clone();
+        shorten(&mut reason);
+        PastEnd { dead_at: self.dead_at, reason, attempts: self.attempts, last_status: self.last_status }
     }
 }
 

@@ -73,6 +73,8 @@ pub fn is_secret(name: &HeaderName) -> bool {
     let text = name.as_str();
     SECRET.contains(name) || text.ends_with("-key") || SECRET_PARTS.iter().any(|part| text.contains(part))
 }
+/// Between skep and a watchdog: a value that the watchdog repeats with answers of its own and keeps from the function.
+pub const SKEP_MARK: HeaderName = HeaderName::from_static("x-skep-mark");
 
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
@@ -92,7 +94,7 @@ pub(crate) fn is_hop_by_hop(name: &str) -> bool {
 
 /// Removes the headers that belong to one connection: the fixed ones and those that `Connection` names (RFC 9110, 7.6.1), unless they are of the whole way.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+    if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
         return;
     }
     let named: Vec<HeaderName> = headers
@@ -110,11 +112,33 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes what only the platform says of an answer from what a function said.
+pub fn remove_platform_words(answer: &mut HeaderMap) {
+    while let Some(name) = answer.keys().find(|name| is_platform_word(name)).cloned() {
+        answer.remove(name);
+    }
+}
+
+fn is_platform_word(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-skep-") || [OPENFAAS_INTERNAL, FUNCTION_NAME, FUNCTION_STATUS].contains(name)
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn words_of_the_platform_go_and_others_stay() {
+        let mut headers = HeaderMap::new();
+        for name in ["x-skep-error", "x-kept", "x-openfaas-internal", "x-skep-anything", "x-function-status"] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static("2"));
+        }
+        remove_platform_words(&mut headers);
+        assert_eq!((headers.len(), headers.keys_len()), (2, 1), "{headers:?}");
+    }
 
     #[test]
     fn fixed_and_named_hop_headers_go_and_others_stay() {

@@ -6,7 +6,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::{CallBody, CallId, CallState, CallStatus, Fingerprint, FunctionName, PastAttempt, PastEnd, headers};
+use crate::{
+    CallBody, CallId, CallState, CallStatus, Fingerprint, FunctionName, HeadersTooLarge, PastAttempt, PastEnd,
+    check_headers, headers,
+};
 
 /// An accepted call: the caller's raw body, and everything else that the function or the callback needs.
 #[derive(Clone, Debug)]
@@ -52,30 +55,38 @@ pub struct LastAttempt {
     pub told: Vec<PastAttempt>,
 }
 
+/// A caller's headers that come back with the callback, as [`headers::SKEP_CALLBACK_HEADERS`] asks for.
+///
+/// Those of one hop do not, nor those that [stay behind](headers::stays_behind).
+pub fn returned_headers(given: &HeaderMap) -> HeaderMap {
+    let mut returned = HeaderMap::new();
+    let asked = given.get_all(headers::SKEP_CALLBACK_HEADERS).iter();
+    for name in asked.filter_map(|names| names.to_str().ok()).flat_map(|names| names.split(',')) {
+        let Ok(name) = name.trim().parse::<HeaderName>() else { continue };
+        if !headers::stays_behind(&name) && !returned.contains_key(&name) {
+            returned.extend(given.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
+        }
+    }
+    headers::remove_hop_by_hop(&mut returned);
+    for of_the_request in [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::EXPECT] {
+        returned.remove(of_the_request);
+    }
+    returned
+}
+
 impl Invocation {
-    /// The caller's headers that come back with the callback, as [`headers::SKEP_CALLBACK_HEADERS`] asks for.
-    ///
-    /// Those of one hop do not, nor those that [stay behind](headers::stays_behind).
+    /// Its headers that come back with the callback, if there is one.
     pub fn returned_headers(&self) -> HeaderMap {
-        let mut returned = HeaderMap::new();
-        if self.callback.is_none() {
-            return returned;
-        }
-        let asked = self.headers.get_all(headers::SKEP_CALLBACK_HEADERS).iter();
-        for name in asked.filter_map(|names| names.to_str().ok()).flat_map(|names| names.split(',')) {
-            let Ok(name) = name.trim().parse::<HeaderName>() else { continue };
-            if !headers::stays_behind(&name) && !returned.contains_key(&name) {
-                returned.extend(self.headers.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
-            }
-        }
-        headers::remove_hop_by_hop(&mut returned);
-        for of_the_request in [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::EXPECT] {
-            returned.remove(of_the_request);
-        }
-        if self.is_from_this_machine() {
+        let mut returned = self.callback.as_ref().map(|_| returned_headers(&self.headers)).unwrap_or_default();
+        if self.callback.is_some() && self.is_from_this_machine() {
             returned.insert(headers::SKEP_LOCAL_CALLER, HeaderValue::from_static("true"));
         }
         returned
+    }
+
+    /// Checks that what the caller says beside the body may be stored.
+    pub fn check_headers(&self) -> Result<(), HeadersTooLarge> {
+        check_headers(&self.headers, &self.path, self.query.as_deref(), self.callback.as_ref())
     }
 
     /// Whether no other machine has a part in it: the gateway writes down who called it, and a proxy for whom it asks.

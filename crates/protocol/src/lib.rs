@@ -22,6 +22,7 @@ mod pages;
 mod queue;
 mod registry;
 mod retry;
+mod room;
 mod scaling;
 mod schedule;
 mod subject;
@@ -38,7 +39,7 @@ pub use durability::{Durability, Tier};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use fingerprint::{Fingerprint, Fingerprinting};
 pub use inbound::{Found, remove_forged, remove_forwarding};
-pub use invocation::{Invocation, LastAttempt};
+pub use invocation::{Invocation, LastAttempt, returned_headers};
 pub use name::{CallId, CallIdError, FunctionName, NameError};
 pub use namespace::{DefaultNamespace, Namespace, NamespaceInfo};
 pub use operation::Operation;
@@ -49,6 +50,7 @@ pub use retry::{
     Backoff, RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_CODES, RETRY_MAX_AGE, RETRY_MAX_WAIT, RETRY_MIN_WAIT, RetryCodes,
     RetryPolicy,
 };
+pub use room::{HeadersTooLarge, MOST_HEADER_BYTES, MOST_HEADERS, check_headers};
 pub use scaling::{
     Alert, AlertStatus, AlertWebhook, SCALE_FACTOR, SCALE_MAX, SCALE_MIN, SCALE_ZERO, SCALE_ZERO_DURATION, Scaling,
     ScalingAlert,

@@ -127,12 +127,17 @@ impl CallDetails {
 impl PastAttempt {
     /// Puts an attempt behind those before it.
     pub fn append_to(mut self, attempts: &mut Vec<Self>) {
-        if let Some((end, _)) = self.reason.char_indices().nth(LONGEST_REASON) {
-            self.reason.truncate(end);
-        }
+        shorten(&mut self.reason);
         attempts.push(self);
         let too_many = attempts.len().saturating_sub(MOST_ATTEMPTS);
         attempts.drain(..too_many);
+    }
+}
+
+/// Leaves of a reason what the past tells of it.
+pub(crate) fn shorten(reason: &mut String) {
+    if let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) {
+        reason.truncate(end);
     }
 }
 

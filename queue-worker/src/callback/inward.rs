@@ -5,7 +5,9 @@ use std::str::FromStr;
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, Method};
 use skep_bus::{Announced, NotKept};
-use skep_protocol::{BodyKind, CallBody, CallId, CallRecord, Fingerprinting, FunctionName, Invocation, headers};
+use skep_protocol::{
+    BodyKind, CallBody, CallId, CallRecord, Fingerprinting, FunctionName, Invocation, check_headers, headers,
+};
 use thiserror::Error;
 
 use super::schedule::Refusal;
@@ -72,6 +74,9 @@ impl Worker {
             headers.insert(headers::SKEP_CALLBACK_OF, origin);
         }
         let call_id = origin.derived("callback");
+        // Before the body is copied.
+        check_headers(&headers, &path, query.as_deref(), None)
+            .map_err(|error| Refusal::ForGood { reason: error.to_string() })?;
         let mut fingerprint = Fingerprinting::begin(&function, &Method::POST, (&path, query.as_deref()), &headers);
         let body = self.as_request(&call_id, &record.body, &mut fingerprint).await?;
         let fingerprint = fingerprint.end();
@@ -94,10 +99,7 @@ impl Worker {
         };
         match self.bus.submit(&invocation).await {
             Ok(_) => Ok(()),
-            Err(error @ (skep_bus::Error::TooLarge { .. } | skep_bus::Error::IdInUse(_))) => {
-                Err(Refusal::ForGood { reason: error.to_string() })
-            }
-            Err(error) => Err(Refusal::for_now(error.to_string())),
+            Err(error) => Err(refusal(&error)),
         }
     }
 
@@ -146,10 +148,14 @@ impl Worker {
             Ok(Announced::Unheard) => {
                 Err(Refusal::for_now(format!("no stream stores {subject} and nobody listens to it")))
             }
-            Err(error @ skep_bus::Error::TooLarge { .. }) => Err(Refusal::ForGood { reason: error.to_string() }),
-            Err(error) => Err(Refusal::for_now(error.to_string())),
+            Err(error) => Err(refusal(&error)),
         }
     }
+}
+
+fn refusal(error: &skep_bus::Error) -> Refusal {
+    let reason = error.to_string();
+    if error.may_pass() { Refusal::for_now(reason) } else { Refusal::ForGood { reason } }
 }
 
 #[cfg(test)]

@@ -36,13 +36,12 @@ pub use self::{
     inward::{SubjectPattern, SubjectPatternError},
     signature::SigningKeys,
 };
-use crate::{Worker, WorkerConfig, pull::Puller};
+use crate::{Worker, WorkerConfig, bury::try_again, pull::Puller};
 
 /// Callbacks under way at once.
 const WINDOW: usize = 128;
 /// A receiver that has its share of callbacks gets the next one after at most this.
 const LONGEST_TURN: Duration = Duration::from_secs(10);
-const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// Where callbacks may go beside public addresses, and where they never go.
 #[derive(Clone, Debug, Default)]
@@ -244,7 +243,7 @@ impl Worker {
         };
         if let Err(error) = self.bus.store_dead(letter).await {
             warn!(error = error.chain(), call_id = %record.status.call_id, "a dead letter cannot be stored; trying again");
-            return delivery.again_after(TRY_AGAIN).await;
+            return delivery.again_after(try_again(&error)).await;
         }
         warn!(call_id = %record.status.call_id, reason, "a callback is given up");
         self.metrics.count_callback("dead");
@@ -258,7 +257,8 @@ fn callback_headers(record: &CallRecord) -> HeaderMap {
         let code = match record.status.state {
             CallState::Dead => "dead",
             CallState::Cancelled => "cancelled",
-            _ => "no_result",
+            _ if record.body.length() == 0 => "no_result",
+            _ => "incomplete_result",
         };
         map.insert(headers::SKEP_ERROR, HeaderValue::from_static(code));
     }

@@ -1,7 +1,7 @@
 //! `cgi_response`: an output that begins with header lines and an empty line, as RFC 3875 section 6 has it.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use skep_protocol::headers::remove_hop_by_hop;
+use skep_protocol::headers::{remove_hop_by_hop, remove_platform_words};
 
 /// In bytes.
 pub(super) const LONGEST_HEAD: usize = 64 * 1024;
@@ -51,6 +51,7 @@ pub(super) fn parse(output: &[u8]) -> Result<Head, &'static str> {
         headers.append(name, value);
     }
     remove_hop_by_hop(&mut headers);
+    remove_platform_words(&mut headers);
     headers.remove(header::CONTENT_LENGTH);
     let usual = if headers.contains_key(header::LOCATION) { StatusCode::FOUND } else { StatusCode::OK };
     Ok(Head { status: status.unwrap_or(usual), headers, length })
@@ -80,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_status_may_be_missing_and_lengths_are_not_the_programs_to_say() {
-        let head = parse(b"Content-Length: 7\nTransfer-Encoding: chunked\nConnection: close\n\n").unwrap();
+        let head =
+            parse(b"Content-Length: 7\nTransfer-Encoding: chunked\nConnection: close\nX-Skep-Error: x\n\n").unwrap();
         assert_eq!((head.status, head.headers.len()), (StatusCode::OK, 0));
         assert_eq!(parse(b"Location: /there\n\n").unwrap().status, StatusCode::FOUND);
         assert_eq!(parse(b"\nonly a body").unwrap().length, 1);

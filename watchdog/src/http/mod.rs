@@ -13,7 +13,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
 use http_body_util::{Either, Full};
-use skep_protocol::headers::remove_hop_by_hop;
+use skep_http1::Error::NotHttp;
+use skep_protocol::headers::{remove_hop_by_hop, remove_platform_words};
 use tokio::time::{timeout, timeout_at};
 
 use crate::{
@@ -34,6 +35,8 @@ pub(crate) use proxied::ProxiedBody;
 pub(crate) use tunnel::Tunnel;
 
 const READY_LIMIT: Duration = Duration::from_secs(5);
+/// More headers of a program are refused; the gateway takes more, because some are added here.
+const MOST_HEADERS: usize = 100;
 
 pub(crate) struct HttpMode {
     program: Program,
@@ -91,6 +94,9 @@ impl HttpMode {
             },
         };
         let response = match result {
+            Ok(response) if response.headers().len() > MOST_HEADERS => {
+                return self.failure(&SendError::Lost(NotHttp("it has too many headers")));
+            }
             Ok(response) => response,
             Err(error) => return self.failure(&error),
         };
@@ -178,6 +184,7 @@ impl HttpMode {
 fn relayed(response: Response<skep_http1::Incoming>, pool: Arc<Pool>, until: Option<Instant>) -> Answer {
     let (mut parts, body) = response.into_parts();
     remove_hop_by_hop(&mut parts.headers);
+    remove_platform_words(&mut parts.headers);
     parts.version = Version::HTTP_11;
     Response::from_parts(parts, AnswerBody::proxied(ProxiedBody::new(body, pool, until)))
 }

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use hyper::upgrade::{self, OnUpgrade};
 use hyper_util::rt::TokioIo;
 use skep_http1::Upgraded;
-use skep_protocol::headers::remove_hop_by_hop;
+use skep_protocol::headers::{remove_hop_by_hop, remove_platform_words};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, split},
     net::tcp::OwnedWriteHalf,
@@ -57,6 +57,7 @@ impl Upgrade {
         let program = program.into_upgraded();
         let agreed = protocols(&parts.headers);
         remove_hop_by_hop(&mut parts.headers);
+        remove_platform_words(&mut parts.headers);
         parts.headers.remove(header::CONTENT_LENGTH);
         insert(&mut parts.headers, &agreed);
         parts.version = Version::HTTP_11;

@@ -52,7 +52,7 @@ impl Connection {
             return Err(NotAnswered { error: Error::Closed, unsent: Some(outgoing.into()) });
         }
         let Self { mut reader, mut writer } = self;
-        let mut sent = None;
+        let (mut sent, mut interim) = (None, 0);
         let answered = poll_fn(|context| {
             if sent.is_none() {
                 match outgoing.poll_send(&mut writer, context) {
@@ -63,7 +63,7 @@ impl Connection {
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 }
             }
-            poll_head(&mut reader, &outgoing, context)
+            poll_head(&mut reader, &outgoing, &mut interim, context)
         })
         .await;
         match (answered, sent) {
@@ -85,12 +85,17 @@ impl Connection {
     }
 }
 
-fn poll_head<B>(reader: &mut Reader, request: &Outgoing<B>, context: &mut Context<'_>) -> Poll<Result<Head>> {
+fn poll_head<B>(
+    reader: &mut Reader,
+    request: &Outgoing<B>,
+    interim: &mut u32,
+    context: &mut Context<'_>,
+) -> Poll<Result<Head>> {
     loop {
         if ready!(reader.poll_read(context))? == 0 {
             return Poll::Ready(Err(Error::Closed));
         }
-        if let Some(head) = take_head(&mut reader.buffer, request)? {
+        if let Some(head) = take_head(&mut reader.buffer, request, interim)? {
             return Poll::Ready(Ok(head));
         }
     }

@@ -12,12 +12,16 @@ use httparse::{ParserConfig, Status};
 
 use crate::{
     Error, Outgoing, Result,
-    headers::{MOST_HEADERS, digits, headers_of, list, says_close, says_keep_alive},
+    headers::{digits, headers_of, list, says_close, says_keep_alive},
 };
 
 use super::{chunked::Chunked, decoder::Decoder};
 
 const LONGEST_HEAD: usize = 256 << 10;
+/// More headers of an answer are refused: more than a watchdog takes from a program, so that it can add some.
+const MOST_ANSWER_HEADERS: usize = 128;
+/// More interim answers are refused.
+const MOST_INTERIM: u32 = 32;
 
 #[derive(Debug)]
 pub(crate) struct Head {
@@ -27,8 +31,8 @@ pub(crate) struct Head {
     pub(crate) keep_alive: bool,
 }
 
-/// Takes the head of the answer to a request from the buffer; `None` asks for more bytes. Interim answers (1xx) are passed over.
-pub(crate) fn take_head<B>(buffer: &mut BytesMut, request: &Outgoing<B>) -> Result<Option<Head>> {
+/// Takes the head of the answer to a request from the buffer; `None` asks for more bytes. Interim answers (1xx) are counted and passed over.
+pub(crate) fn take_head<B>(buffer: &mut BytesMut, request: &Outgoing<B>, interim: &mut u32) -> Result<Option<Head>> {
     while let Some(head) = take_any(buffer, &request.method)? {
         if head.parts.status == StatusCode::SWITCHING_PROTOCOLS {
             const UNASKED: Error = Error::NotHttp("it answered 101 to a request that asks for no upgrade");
@@ -37,12 +41,16 @@ pub(crate) fn take_head<B>(buffer: &mut BytesMut, request: &Outgoing<B>) -> Resu
         if !head.parts.status.is_informational() {
             return Ok(Some(head));
         }
+        *interim += 1;
+        if *interim > MOST_INTERIM {
+            return Err(Error::NotHttp("it has too many interim answers"));
+        }
     }
     Ok(None)
 }
 
 fn take_any(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head>> {
-    let mut parsed = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+    let mut parsed = [const { MaybeUninit::uninit() }; MOST_ANSWER_HEADERS];
     let mut response = httparse::Response::new(&mut []);
     let parser = ParserConfig::default();
     let length = match parser.parse_response_with_uninit_headers(&mut response, buffer, &mut parsed) {
@@ -134,12 +142,12 @@ mod tests {
     /// All of an answer that comes in these pieces, and what is left of them; an error as its text.
     fn read(pieces: &[&[u8]]) -> Result<(String, Vec<u8>, HeaderMap, usize), String> {
         let request = Outgoing::new(http::Request::new(Empty::new())).now_or_never().unwrap().unwrap();
-        let (mut buffer, mut head) = (BytesMut::new(), None);
+        let (mut buffer, mut head, mut interim) = (BytesMut::new(), None, 0);
         let (mut body, mut trailers, mut has_ended) = (Vec::new(), HeaderMap::new(), false);
         for piece in pieces {
             buffer.extend_from_slice(piece);
             if head.is_none() {
-                head = take_head(&mut buffer, &request).map_err(|error| error.to_string())?;
+                head = take_head(&mut buffer, &request, &mut interim).map_err(|error| error.to_string())?;
             }
             let Some(head) = &mut head else { continue };
             while !has_ended

@@ -91,6 +91,7 @@ async fn what_is_no_answer_or_can_be_read_in_two_ways_is_refused() {
     let headers: String = (0..200).map(|number| format!("x-{number}: 1\r\n")).collect();
     let many = format!("HTTP/1.1 200 OK\r\n{headers}\r\n");
     let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(300_000));
+    let interim = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(33) + HELLO;
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunks =
         ["\r\n\r\n", "x\r\n", "-1\r\n", "11111111111111111\r\n", "2\r\nhello\r\n0\r\n\r\n", "0\r\nno trailer\r\n\r\n"];
@@ -110,6 +111,7 @@ async fn what_is_no_answer_or_can_be_read_in_two_ways_is_refused() {
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n",
         &many,
         &long,
+        &interim,
     ];
     let chunks = chunks.map(|chunk| format!("{chunked}{chunk}"));
     for raw in refused.into_iter().chain(chunks.iter().map(String::as_str)) {

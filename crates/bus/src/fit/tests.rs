@@ -1,0 +1,169 @@
+//! Whatever callers and functions say within the limits of the doors, each message that a call can become fits.
+
+use http::{HeaderName, HeaderValue, Method};
+use proptest::{collection::vec, option, prelude::*};
+use skep_protocol::{
+    CallId, CallState, CallStatus, DeadKind, DeadLetterInfo, Invocation, LastAttempt, MOST_HEADER_BYTES, MOST_HEADERS,
+    PastAttempt, PastEnd, check_headers, headers::SKEP_CALLBACK_HEADERS,
+};
+use time::OffsetDateTime;
+
+use super::*;
+use crate::{DeadLetter, KEPT_OF_ANSWER, wire::Unreadable};
+
+const LARGEST: usize = 1024 * 1024;
+/// What the server is told of a schedule or of a batch: names, subjects, numbers.
+const OF_THE_SERVER: usize = 1024;
+
+/// Headers as few or as many, as short or as long as they may be in a message of NATS, and beyond.
+fn any_headers() -> impl Strategy<Value = HeaderMap> {
+    let byte = prop_oneof![Just(b'a'), Just(0xFF_u8), Just(b'"')];
+    let header = ("[a-z]{1,12}", byte, prop_oneof![0..20_usize, 0..4_000_usize]);
+    (vec(header, 0..=MOST_HEADERS), 0..70_000_usize).prop_map(|(headers, long)| {
+        let lines = headers.into_iter().enumerate().map(|(number, (name, byte, length))| {
+            (HeaderName::try_from(format!("{name}-{number}")).unwrap(), vec![byte; length])
+        });
+        let long = (HeaderName::from_static("x-long"), vec![b'l'; long]);
+        lines.chain([long]).map(|(name, value)| (name, HeaderValue::from_bytes(&value).unwrap())).collect()
+    })
+}
+
+/// Headers of a call that asks for all of them back with its callback, as large as they may be.
+fn headers_of_a_call() -> impl Strategy<Value = HeaderMap> {
+    any_headers().prop_map(|all| {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &all {
+            let value = if name == "x-long" { HeaderValue::from_static("") } else { value.clone() };
+            headers.append(name, value);
+            let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+            let names = HeaderValue::try_from(names.join(",")).unwrap();
+            let before = headers.insert(SKEP_CALLBACK_HEADERS, names);
+            if check_headers(&headers, "", None, None).is_err() {
+                headers.remove(name);
+                if let Some(before) = before {
+                    headers.insert(SKEP_CALLBACK_HEADERS, before);
+                }
+            }
+        }
+        headers
+    })
+}
+
+/// A reason with characters that take more bytes than one, in JSON or in UTF-8.
+fn any_reason() -> impl Strategy<Value = String> {
+    let character = prop_oneof![Just("a"), Just("ü"), Just("\u{1F41D}"), Just("\u{1}"), Just("\n"), Just("\"")];
+    (character, 0..3_000_usize).prop_map(|(character, length)| character.repeat(length))
+}
+
+prop_compose! {
+    fn any_past()(attempts in vec(any_reason(), 0..40), ends in vec(any_reason(), 0..=10))
+        -> (Vec<PastAttempt>, Vec<PastEnd>)
+    {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let mut told = Vec::new();
+        for (number, reason) in (1..).zip(attempts) {
+            let replica = Some("x".repeat(80));
+            PastAttempt { number, started_at: now, duration_seconds: 1.25, replica, status: Some(503), reason, next_at: now }
+                .append_to(&mut told);
+        }
+        let past = |reason: String| DeadLetterInfo {
+            call_id: "a".parse().unwrap(), function: "f".to_owned(), kind: DeadKind::Call, reason: super::reason(&reason),
+            attempts: 10, last_status: Some(500), dead_at: now, sequence: 1,
+        }.past();
+        (told, ends.into_iter().map(past).collect())
+    }
+}
+
+prop_compose! {
+    fn any_call()(
+        headers in headers_of_a_call(), (told, history) in any_past(), reason in any_reason(),
+        path in 0..40_000_usize, callback in option::of(0..40_000_usize), body in 0..100_000_usize,
+    ) -> Invocation {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let room = |headers: &HeaderMap, path: &str| {
+            (0..MOST_HEADER_BYTES).rev().step_by(64).find(|&length| {
+                check_headers(headers, path, Some(&"q".repeat(length)), None).is_ok()
+            }).unwrap_or(0)
+        };
+        let path = format!("/{}", "p".repeat(path.min(room(&headers, "/"))));
+        let room = room(&headers, &path);
+        let callback = callback.filter(|_| room > 64).map(|length| {
+            format!("http://user:pass@example.com/?{}", "\\".repeat(length.min((room - 64) / 2))).parse().unwrap()
+        });
+        let last = LastAttempt { number: 10, status: Some(503), reason, next_at: now, told };
+        Invocation {
+            call_id: "c".repeat(128).parse().unwrap(), function: "f".repeat(63).parse().unwrap(), method: Method::POST,
+            path, query: None, headers, body: Bytes::from(vec![0; body]).into(), callback, accepted_at: now, has_callers_id: true,
+            run_at: Some(now), begun: Some(10), last_attempt: Some(last), history,
+        }
+    }
+}
+
+fn record_of(call: &Invocation, headers: HeaderMap, body: usize, reason: Option<String>) -> CallRecord {
+    let status = CallStatus { state: CallState::Failed, reason, max_attempts: Some(10), ..call.status() };
+    CallRecord { status, headers, body: Bytes::from(vec![0; body]).into(), returned: call.returned_headers() }
+}
+
+fn letter_of(kind: DeadKind, headers: &NatsHeaders, payload: &Bytes, reason: &str) -> (NatsHeaders, Bytes) {
+    let call_id: CallId = "a".parse().unwrap();
+    let last_answer: &[u8] = match kind {
+        DeadKind::Call => &[b'x'; KEPT_OF_ANSWER],
+        DeadKind::Callback => &[],
+    };
+    let (attempts, last_status) = (10, Some(503));
+    DeadLetter { kind, function: "f", call_id: &call_id, reason, attempts, last_status, last_answer, headers, payload }
+        .message(LARGEST)
+}
+
+fn read_letter(headers: &NatsHeaders, payload: &Bytes) -> Result<Invocation, Unreadable> {
+    wire::read_invocation(&without(headers, |name| name == wire::ATTEMPTS), payload.clone())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_call_that_a_door_lets_in_fits_wherever_it_waits_and_as_a_letter(call in any_call(), reason in any_reason()) {
+        prop_assert_eq!(call.check_headers(), Ok(()));
+        let written = wire::invocation_headers(&call);
+        prop_assert!(length(&written) + OF_THE_SERVER <= LARGEST_HEADERS, "{}", length(&written));
+        let (letter, payload) = letter_of(DeadKind::Call, &written, call.body.in_message(), &reason);
+        prop_assert!(is_fitting(&letter, &payload, 0, LARGEST));
+        let read = read_letter(&letter, &payload).unwrap();
+        prop_assert_eq!((read.headers, read.path, read.body), (call.headers, call.path, call.body));
+    }
+
+    #[test]
+    fn a_record_of_any_answer_fits_and_so_does_the_letter_of_its_callback(
+        call in any_call(), answer in any_headers(), body in 0..LARGEST, reason in option::of(any_reason()), why in any_reason(),
+    ) {
+        let given = record_of(&call, answer, body, reason);
+        let (fitting, headers) = record(&given, LARGEST).unwrap();
+        prop_assert!(is_fitting(&headers, fitting.body.in_message(), ROOM_FOR_A_LETTER, LARGEST), "{}", length(&headers));
+        let is_whole = fitting.headers == given.headers && fitting.body == given.body && fitting.returned == given.returned;
+        prop_assert!(is_whole || fitting.status.reason.as_ref().is_some_and(|reason| reason.contains("left out")));
+        let read = wire::read_record(&headers, fitting.body.in_message().clone()).unwrap();
+        prop_assert_eq!((&read, read.status.state), (&*fitting, given.status.state));
+        let (letter, payload) = letter_of(DeadKind::Callback, &headers, fitting.body.in_message(), &why);
+        prop_assert!(is_fitting(&letter, &payload, 0, LARGEST));
+        prop_assert_eq!(&wire::read_record(&letter, payload).unwrap(), &*fitting);
+    }
+
+    #[test]
+    fn a_letter_of_anything_that_nats_takes_fits(all in any_headers(), body in 0..=LARGEST, reason in any_reason()) {
+        let mut headers = NatsHeaders::new();
+        for (number, (_, value)) in all.iter().enumerate() {
+            let prefix = ["Nats-", "Skep-", "Http-", ""][number % 4];
+            let name: async_nats::HeaderName = format!("{prefix}{number}").parse().unwrap();
+            let before = headers.clone();
+            headers.append(name, "x".repeat(value.len()));
+            if length(&headers) > LARGEST_HEADERS {
+                headers = before;
+            }
+        }
+        let (letter, payload) = letter_of(DeadKind::Call, &headers, &vec![0; body].into(), &reason);
+        prop_assert!(is_fitting(&letter, &payload, 0, LARGEST));
+        let told = wire::text(&letter, wire::REASON).unwrap();
+        prop_assert!(payload.len() == body || told.contains("the body of the request"), "{}", told);
+    }
+}
