@@ -51,6 +51,14 @@ pub const SKEP_CALLBACK_HEADERS: HeaderName = HeaderName::from_static("x-skep-ca
 /// On a call that is itself a callback (`skep://NAME`): the id of the call whose answer it brings.
 pub const SKEP_CALLBACK_OF: HeaderName = HeaderName::from_static("x-skep-callback-of");
 
+/// Whether an answer, by its type, goes on for as long as it likes, with pauses as long as it likes.
+pub fn is_event_stream(answer: &HeaderMap) -> bool {
+    const TYPES: [&str; 3] = ["text/event-stream", "application/x-ndjson", "application/ndjson"];
+    let given = answer.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let given = given.split(';').next().unwrap_or_default().trim();
+    TYPES.iter().any(|stream| given.eq_ignore_ascii_case(stream))
+}
+
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("proxy-connection"),
