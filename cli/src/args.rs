@@ -1,5 +1,6 @@
 //! Every setting: a flag, a variable `SKEP_…`, a default, and a line that says what it is for.
 
+mod limits;
 mod swarm;
 mod values;
 mod worker;
@@ -13,6 +14,7 @@ use url::Url;
 
 use self::values::{at_least_one, bytes, default_namespace, duration, replicas, subjects};
 pub(crate) use self::{
+    limits::LimitArgs,
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
     worker::WorkerArgs,
 };
@@ -259,6 +261,8 @@ pub(crate) struct GatewayArgs {
     /// Connections at once; further ones wait to be accepted. There are fewer where fewer files may be open (ulimit -Hn): a call takes two
     #[arg(long, env = "SKEP_MAX_CONNECTIONS", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_connections: u32,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// Serve HTTPS with the certificate in this PEM file, the chain behind it; it is read again when it changes
     #[arg(long, env = "SKEP_TLS_CERT", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,

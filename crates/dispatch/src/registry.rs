@@ -144,7 +144,6 @@ impl Follower {
                 (RegistryEvent::Deleted { name, revision }, None) => {
                     let mut functions = Functions::clone(&self.functions.load());
                     functions.remove(&name);
-                    self.metrics.forget(&name);
                     self.publish(functions, revision);
                 }
                 (RegistryEvent::Current, None) => {}
@@ -162,6 +161,11 @@ impl Follower {
     }
 
     fn publish(&self, functions: Functions, revision: u64) {
+        self.functions
+            .load()
+            .keys()
+            .filter(|name| !functions.contains_key(*name))
+            .for_each(|name| self.metrics.forget(name));
         self.functions.store(Arc::new(functions));
         self.changed.send_replace(revision);
     }
