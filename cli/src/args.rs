@@ -1,6 +1,7 @@
 //! Every setting: a flag, a variable `SKEP_…`, a default, and a line that says what it is for.
 
 mod gateway;
+mod limits;
 mod nats;
 mod swarm;
 mod values;
@@ -17,6 +18,7 @@ use url::Url;
 use self::values::{at_least_one, bytes, default_namespace, duration, replicas, subjects};
 pub(crate) use self::{
     gateway::{GatewayArgs, ListenArgs},
+    limits::LimitArgs,
     nats::{NatsLoginArgs, NatsUrlArgs},
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
     worker::WorkerArgs,

@@ -60,7 +60,7 @@ impl Process {
             skep_daemon::serve(
                 listener,
                 router,
-                ServeConfig { limits: HttpLimits::default(), tls: None, drain },
+                ServeConfig { limits: HttpLimits::default(), tls: None, drain, readiness: None },
                 &Threads::new(0),
                 ending,
             )
@@ -261,8 +261,7 @@ pub(crate) async fn run_gateway(
     dispatch: Dispatch,
     listeners: Listeners,
 ) -> Result<()> {
-    let limits =
-        HttpLimits { max_connections: process.files.connections(args.max_connections), ..HttpLimits::default() };
+    let limits = args.limits.of_server(process.files.connections(args.max_connections));
     let config = GatewayConfig {
         credentials,
         allowed_hosts: args.allowed_hosts.clone(),
@@ -271,8 +270,9 @@ pub(crate) async fn run_gateway(
         serve_metrics: args.open_metrics,
         async_body_limit: args.async_body_limit,
         alexa_routing: args.alexa_routing,
+        limits: args.limits.of_gateway(),
         audit_every: args.audit_every,
-        serve: ServeConfig { limits, tls: tls(args)?, drain },
+        serve: ServeConfig { limits, tls: tls(args)?, drain, readiness: Some(process.readiness.clone()) },
         ..GatewayConfig::default()
     };
     if let Some(key) = &args.tls_key {

@@ -9,10 +9,12 @@ use skep_bus::Bus;
 use skep_dispatch::{Dispatch, Function};
 use skep_protocol::{CallId, FunctionName, NamespaceInfo, Operation, Pages};
 use time::OffsetDateTime;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Error, Result, audit::Audits, body, door::Stamp, forwarded::TrustedProxies, pages, queues::Queues};
+use crate::{
+    Error, Result, audit::Audits, body, config::Limits, door::Stamp, forwarded::TrustedProxies, pages, queues::Queues,
+};
 
 /// After a change the answer waits this long until reads show it; then it goes out all the same.
 const SHOWN_WITHIN: Duration = Duration::from_secs(2);
@@ -29,8 +31,11 @@ pub(crate) struct App {
     pub(crate) alerts: Arc<Semaphore>,
     pub(crate) queues: Queues,
     pub(crate) audits: Audits,
-    /// Places for those who follow calls.
+    /// Places for those who follow calls or logs.
     pub(crate) followers: Arc<Semaphore>,
+    /// Places for those who wait for the end of a call.
+    pub(crate) waiters: Semaphore,
+    pub(crate) limits: Limits,
     /// What goes on when its request has been answered.
     pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,
@@ -68,6 +73,7 @@ impl App {
         request: Request<skep_dispatch::Body>,
         stamp: &Stamp,
     ) -> Result<Response<skep_dispatch::Body>> {
+        self.admit(function)?;
         let mut response = self.dispatch.call(function, request).await.map_err(|error| self.judged(error))?;
         stamp.function_answer(response.headers_mut());
         if stamp.is_for_page && self.pages_of(function) == Pages::Sandboxed {
@@ -79,6 +85,32 @@ impl App {
     /// What a page of the function may do; the controller has checked what its annotation says.
     fn pages_of(&self, function: &Function) -> Pages {
         Pages::of(&function.record.deployment.annotations).ok().flatten().unwrap_or(self.pages)
+    }
+
+    /// Refuses a call beyond what may be under way; a few more pass when many come in the same moment.
+    fn admit(&self, function: &Function) -> Result<()> {
+        let Limits { inflight, inflight_per_function, .. } = self.limits;
+        if function.under_way() >= inflight_per_function {
+            let whose = format!("calls of function {}", function.name);
+            return Err(Error::TooManyInFlight {
+                whose,
+                limit: inflight_per_function,
+                setting: "--max-inflight-per-function",
+            });
+        }
+        if self.dispatch.under_way() >= inflight {
+            return Err(Error::TooManyInFlight {
+                whose: "calls".to_owned(),
+                limit: inflight,
+                setting: "--max-inflight",
+            });
+        }
+        Ok(())
+    }
+
+    /// A place for one who follows, for as long as that lasts.
+    pub(crate) fn follower(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.followers).try_acquire_owned().map_err(|_| Error::TooManyFollowers(self.limits.followers))
     }
 
     /// Fails at once while the bus is away, instead of waiting for its answer.

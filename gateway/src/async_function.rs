@@ -154,8 +154,12 @@ async fn accept(
     Ok(Accepted { call_id: invocation.call_id, submitted, fingerprint: invocation.fingerprint, waiting })
 }
 
-/// Refuses a call of a function for which too much waits; what waits is told, if it is known.
+/// Refuses a call when too much waits in all, or for its function; what waits is told, if it is known.
 fn admit(app: &App, function: &Function) -> Result<Option<Waiting>> {
+    let (bytes, limit) = (app.queues.bytes(), app.limits.queue_bytes);
+    if bytes >= limit {
+        return Err(Error::QueueFull { bytes, limit });
+    }
     let Some(waiting) = app.queues.of(&function.name) else { return Ok(None) };
     match function.queue_limits.reached(waiting) {
         None => Ok(Some(waiting)),

@@ -8,13 +8,11 @@ use futures_util::{Stream, TryStreamExt, stream};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use skep_bus::{Bus, NotKept};
+use skep_dispatch::{Awaited, Stalled};
 use skep_protocol::{BodyKind, CallBody, CallId};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{
-    Error, Result,
-    stall::{Awaited, Stalled},
-};
+use crate::{Error, Result};
 
 /// A body that is gathered must be all there within this, however steadily it trickles, and a second for so many bytes of it.
 const GATHERED_WITHIN: Duration = Duration::from_secs(300);

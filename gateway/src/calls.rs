@@ -203,6 +203,7 @@ async fn look_until(app: &App, id: CallId, deadline: Instant) -> Result<Found> {
 
 /// Waits for a call's end; `None` if it has not come in time, or this gateway is told to stop and another one may be asked.
 async fn end_of(app: &App, id: &CallId, deadline: Instant) -> Result<Option<CallRecord>> {
+    let _place = app.waiters.try_acquire().map_err(|_| Error::TooManyWaiters(app.limits.waiters))?;
     tokio::select! {
         record = app.bus.wait_for_record(id, deadline) => Ok(record?),
         () = sleep_until(deadline + LAST_LOOK) => Ok(None),

@@ -23,11 +23,34 @@ pub struct GatewayConfig {
     pub alexa_routing: bool,
     /// A caller that sends nothing of its body for this long is given up.
     pub body_idle_timeout: Duration,
+    /// How much is taken on at once.
+    pub limits: Limits,
     /// How often all calls are counted; never if it is zero.
     pub audit_every: Duration,
     /// Whether `/metrics` is also on the gateway's own port.
     pub serve_metrics: bool,
     pub serve: ServeConfig,
+}
+
+/// How much one gateway takes on at once; beyond it callers are refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Synchronous calls of all functions.
+    pub inflight: usize,
+    /// Calls of one function.
+    pub inflight_per_function: usize,
+    /// Callers that wait for the end of a queued call.
+    pub waiters: usize,
+    /// Callers that follow calls or logs.
+    pub followers: usize,
+    /// What may wait in the queue, in bytes, bodies that are stored apart not counted.
+    pub queue_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { inflight: 8192, inflight_per_function: 2048, waiters: 4096, followers: 128, queue_bytes: 4 << 30 }
+    }
 }
 
 impl Default for GatewayConfig {
@@ -40,12 +63,14 @@ impl Default for GatewayConfig {
             async_body_limit: 1 << 30,
             alexa_routing: false,
             body_idle_timeout: Duration::from_secs(30),
+            limits: Limits::default(),
             audit_every: Duration::ZERO,
             serve_metrics: false,
             serve: ServeConfig {
                 limits: HttpLimits::default(),
                 tls: None,
                 drain: Drain { linger: Duration::ZERO, grace: Duration::from_secs(30) },
+                readiness: None,
             },
         }
     }

@@ -69,8 +69,14 @@ pub(crate) enum Error {
     NoFunctionNamed,
     #[error("too many alerts are being handled")]
     TooManyAlerts,
-    #[error("too many calls are followed at once")]
-    TooManyFollowers,
+    #[error("{0} callers follow calls or logs, as many as may at once (--max-followers)")]
+    TooManyFollowers(usize),
+    #[error("{0} callers wait for calls to end, as many as may at once (--max-waiters)")]
+    TooManyWaiters(usize),
+    #[error("{limit} {whose} are under way at this gateway, as many as may be at once ({setting})")]
+    TooManyInFlight { whose: String, limit: usize, setting: &'static str },
+    #[error("{bytes} bytes wait in the queue, and --queue-bytes permits {limit}")]
+    QueueFull { bytes: u64, limit: u64 },
     #[error("another audit is under way")]
     AuditUnderWay,
     #[error("what was begun did not come to its end")]
@@ -134,7 +140,10 @@ impl Error {
             Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
             Self::NoFunctionNamed => (StatusCode::BAD_REQUEST, "no_function_named"),
             Self::TooManyAlerts => (StatusCode::SERVICE_UNAVAILABLE, "too_many_alerts"),
-            Self::TooManyFollowers => (StatusCode::SERVICE_UNAVAILABLE, "too_many_followers"),
+            Self::TooManyFollowers(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_followers"),
+            Self::TooManyWaiters(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_waiters"),
+            Self::TooManyInFlight { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_in_flight"),
+            Self::QueueFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
             Self::AuditUnderWay => (StatusCode::SERVICE_UNAVAILABLE, "audit_under_way"),
             Self::Ended(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
@@ -172,6 +181,9 @@ impl Error {
         set(headers::OPENFAAS_INTERNAL, "gateway");
         match status {
             StatusCode::SERVICE_UNAVAILABLE => set(header::RETRY_AFTER, "1"),
+            StatusCode::TOO_MANY_REQUESTS if matches!(self, Self::TooManyInFlight { .. }) => {
+                set(header::RETRY_AFTER, "1")
+            }
             StatusCode::UNAUTHORIZED => set(header::WWW_AUTHENTICATE, r#"Basic realm="Restricted""#),
             _ => None,
         };

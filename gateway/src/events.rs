@@ -33,8 +33,6 @@ use crate::{
     input::{Queried, Segment},
 };
 
-/// Streams that are open at once.
-pub(crate) const MOST_FOLLOWERS: usize = 128;
 const LONGEST_STREAM: Duration = Duration::from_secs(3600);
 /// A stream that says nothing for so long says that it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -58,7 +56,7 @@ struct Wanted {
 /// The steps of all calls, or of one function's, from now on.
 async fn all(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Response> {
     let function = wanted.function.as_deref().map(|name| app.named(name, "")).transpose()?;
-    let place = place(&app)?;
+    let place = app.follower()?;
     let mut news = Box::pin(app.require_bus().await?.news(function.as_ref()).await?);
     let (sender, receiver) = mpsc::channel::<CallNews>(MOST_WAITING);
     let shutdown = app.shutdown.clone();
@@ -84,7 +82,7 @@ async fn all(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> R
 /// The steps of one call, from the first one to its end.
 async fn of_call(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Response> {
     let id: CallId = id.parse()?;
-    let place = place(&app)?;
+    let place = app.follower()?;
     let changes = Box::pin(app.require_bus().await?.changes_of(&id).await?);
     let mut following = Following {
         app: Arc::clone(&app),
@@ -139,10 +137,6 @@ impl Following {
         self.to_tell.extend(details.timeline.into_iter().filter(|event| told.insert((event.at, event.event))));
         Ok(())
     }
-}
-
-fn place(app: &App) -> Result<OwnedSemaphorePermit> {
-    Arc::clone(&app.followers).try_acquire_owned().map_err(|_| Error::TooManyFollowers)
 }
 
 fn answer(app: &App, events: impl Stream<Item = Result<Event, axum::Error>> + Send + 'static) -> Response {

@@ -35,7 +35,6 @@ mod queues;
 mod root;
 mod routes;
 mod secrets;
-mod stall;
 mod target;
 
 use std::sync::Arc;
@@ -51,7 +50,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{app::App, audit::Audits, browsers::Guard, entrance::Entrance, metrics::HttpMetrics, queues::Queues};
-pub use crate::{auth::Credentials, config::GatewayConfig, forwarded::TrustedProxies, routes::closed_paths};
+pub use crate::{
+    auth::Credentials,
+    config::{GatewayConfig, Limits},
+    forwarded::TrustedProxies,
+    routes::closed_paths,
+};
 pub(crate) use crate::{
     error::{Error, Result},
     routes::{Assembly, Routes},
@@ -156,7 +160,9 @@ fn app(
         alerts: Arc::new(Semaphore::new(alert::MOST_AT_ONCE)),
         queues: Queues::register(registry)?,
         audits: Audits::register(registry)?,
-        followers: Arc::new(Semaphore::new(events::MOST_FOLLOWERS)),
+        followers: Arc::new(Semaphore::new(config.limits.followers.min(Semaphore::MAX_PERMITS))),
+        waiters: Semaphore::new(config.limits.waiters.min(Semaphore::MAX_PERMITS)),
+        limits: config.limits,
         tasks: TaskTracker::new(),
         shutdown,
     })

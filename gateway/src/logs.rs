@@ -40,9 +40,9 @@ async fn logs(State(app): State<Arc<App>>, Queried(parameters): Queried<LogParam
     let (name, query, follow) = parameters.read(app.bus.default_namespace())?;
     app.function(&name)?;
     // Whoever follows listens before the past is asked for, so that no line falls between the two.
-    let coming = match follow {
-        Follow::Yes => Some(app.require_bus().await?.follow_logs(Some(&name)).await?),
-        Follow::No => None,
+    let (place, coming) = match follow {
+        Follow::Yes => (Some(app.follower()?), Some(app.require_bus().await?.follow_logs(Some(&name)).await?)),
+        Follow::No => (None, None),
     };
     let past: Vec<LogLine> = app.control(Operation::Logs, &query).await?;
     let mut seen = Seen::new(&past);
@@ -52,7 +52,10 @@ async fn logs(State(app): State<Arc<App>>, Queried(parameters): Queried<LogParam
     });
     let namespace = app.bus.default_namespace().of(&name).to_owned();
     let shutdown = app.shutdown.clone();
-    let end = async move { shutdown.run_until_cancelled(keep_asking(app, name)).await };
+    let end = async move {
+        let _place = place;
+        shutdown.run_until_cancelled(keep_asking(app, name)).await
+    };
     let lines = stream::iter(past).chain(coming.take_until(Box::pin(end)));
     // Clients compare it with the one that they asked for, also when that is the default.
     let lines = lines.map(move |line| LogLine { namespace: namespace.clone(), ..line });

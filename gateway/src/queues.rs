@@ -5,7 +5,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -38,6 +41,8 @@ const AGE: (&str, &str) = ("gateway_queue_age_seconds", "How long the first call
 pub(crate) struct Queues {
     known: Mutex<HashMap<FunctionName, Known>>,
     used: Notify,
+    /// What all that waits takes.
+    bytes: AtomicU64,
     depth: IntGaugeVec,
     age: GaugeVec,
 }
@@ -53,7 +58,7 @@ impl Queues {
         let age = GaugeVec::new(Opts::new(AGE.0, AGE.1), &[LABEL])?;
         registry.register(Box::new(depth.clone()))?;
         registry.register(Box::new(age.clone()))?;
-        Ok(Self { known: Mutex::default(), used: Notify::new(), depth, age })
+        Ok(Self { known: Mutex::default(), used: Notify::new(), bytes: AtomicU64::new(0), depth, age })
     }
 
     /// What waits for a function that is called now, if it is known.
@@ -67,6 +72,11 @@ impl Queues {
         known.insert(function.clone(), Known { used: now, seen: None });
         self.used.notify_one();
         None
+    }
+
+    /// What all that waits took when it was looked at last, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Those whose figures are the oldest.
@@ -111,10 +121,16 @@ pub(crate) async fn follow(app: &App) {
     app.shutdown.run_until_cancelled(look_again_and_again(app)).await;
 }
 
+async fn look(app: &App) -> skep_bus::Result<()> {
+    app.queues.bytes.store(app.bus.queued_bytes().await?, Ordering::Relaxed);
+    app.queues.see(app.bus.waiting(&app.queues.next()).await?);
+    Ok(())
+}
+
 async fn look_again_and_again(app: &App) {
     loop {
-        match app.bus.waiting(&app.queues.next()).await {
-            Ok(seen) => app.queues.see(seen),
+        match look(app).await {
+            Ok(()) => {}
             Err(error) => debug!(error = error.chain(), "it cannot be seen what waits; trying again"),
         }
         if app.queues.known().is_empty() {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use tokio::io::AsyncWriteExt;
 
-use crate::harness::{Function, Platform, raw};
+use crate::harness::{Function, Platform, raw, wait_until};
 
 fn status_of(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or("closed")
@@ -134,4 +134,46 @@ async fn requests_on_one_connection_are_kept_apart() {
     assert_eq!(answer.matches("HTTP/1.1 200").count(), 3, "{answer}");
     let positions: Vec<_> = ["one", "two", "three"].iter().map(|word| answer.find(word).expect(&answer)).collect();
     assert!(positions.is_sorted(), "{answer}");
+}
+
+#[tokio::test]
+async fn a_caller_that_does_not_read_its_answer_is_disconnected_and_its_process_ended() {
+    let yes = Function::new("yes", "yes").env("mode", "streaming").env("exec_timeout", "1h").env("write_timeout", "1h");
+    let platform = Platform::start_with(&["--write-timeout", "1s"], [Function::cat(), yes]).await;
+    let runs = async || platform.site.processes().iter().any(|process| process.is("yes"));
+    for (what, request) in [
+        ("a plain request", "GET /function/yes HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("a request for hyper", "GET /function/yes HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n"),
+    ] {
+        let _unread = raw::send(platform.site.listen, request).await;
+        wait_until(&format!("{what} is served"), runs).await;
+        wait_until(&format!("{what} is given up"), async || !runs().await).await;
+    }
+    assert_unharmed(&platform).await;
+}
+
+#[tokio::test]
+async fn a_request_that_can_be_read_in_two_ways_is_400_and_its_connection_closed() {
+    let platform = Platform::start([Function::cat()]).await;
+    let smuggled = "GET /function/cat HTTP/1.1\r\nHost: a\r\n\r\n";
+    let heads = [
+        "Host: a\nContent-Length: 0\r\n",
+        "Host: a\r\nTransfer-Encoding: identity, chunked\r\n",
+        "Host: a\r\nTransfer-Encoding: gzip, chunked\r\n",
+        "Host: a\r\nTransfer-Encoding: chunked, chunked\r\n",
+        "Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "Host: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+    ];
+    for head in heads {
+        let request = format!("POST /function/cat HTTP/1.1\r\n{head}\r\n0\r\n\r\n{smuggled}");
+        let answer = raw::exchange(platform.site.listen, request).await;
+        assert_eq!((status_of(&answer), answer.matches("HTTP/1.1").count()), ("400", 1), "{head}: {answer}");
+        assert!(answer.contains("ambiguous_request"), "{head}: {answer}");
+    }
+    // The same behind a request that hyper has answered, as far as it tells.
+    let first = "POST /function/cat HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let second = "POST /function/cat HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
+    let answer = raw::exchange(platform.site.listen, format!("{first}{second}{smuggled}")).await;
+    assert_eq!((answer.matches(" 200 OK").count(), answer.matches(" 400 Bad").count()), (1, 1), "{answer}");
+    assert_unharmed(&platform).await;
 }

@@ -5,6 +5,7 @@ mod accept;
 mod accounts;
 mod audit;
 mod batches;
+mod bounds;
 mod broken_off;
 mod broker_away;
 mod browsers;

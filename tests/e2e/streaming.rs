@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use tokio::sync::mpsc;
+use rustix::process::Signal;
+use tokio::{sync::mpsc, time::timeout};
 
-use crate::harness::{Function, Platform, answer_to, wait_until};
+use crate::harness::{DEADLINE, Function, Platform, answer_to, wait_until};
 
 #[tokio::test]
 async fn an_event_arrives_before_the_next_one_is_produced() {
@@ -85,6 +86,20 @@ async fn a_queued_call_of_a_process_that_streams_fails_once_and_with_its_output(
     assert_eq!((call["state"].as_str(), call["status"].as_u64()), (Some("failed"), Some(500)));
     assert_eq!(platform.gateway.result(&id).await.text(), "exit status 3\nsome\n");
     assert_eq!(platform.site.runs(), [id]);
+}
+
+#[tokio::test]
+async fn an_answer_that_falls_silent_is_broken_off_although_its_watchdog_hangs() {
+    let stream = Function::new("stream", "sh -c 'echo one; exec sleep 600'").env("mode", "streaming");
+    let platform = Platform::start([stream.annotation("skep.timeout", "3s")]).await;
+    let response = platform.gateway.get("/function/stream").send().await.unwrap();
+    let mut pieces = response.bytes_stream();
+    assert_eq!(pieces.next().await.unwrap().unwrap(), "one\n");
+    for watchdog in platform.site.processes().iter().filter(|process| process.is("fwatchdog")) {
+        watchdog.signal(Signal::STOP);
+    }
+    let end = timeout(DEADLINE, pieces.next()).await.expect("it is held for ever");
+    assert!(end.is_some_and(|piece| piece.is_err()), "a part looks like the whole");
 }
 
 #[tokio::test]

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use http_body::Body;
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
+use thiserror::Error;
 use tokio::time::timeout;
+
+use crate::answer::{Answer, Source, refusal};
 
 /// A request's body as it comes, or the whole.
 pub(crate) type CallBody = Either<Incoming, Full<Bytes>>;
@@ -28,10 +32,35 @@ where
     }
 }
 
-/// The whole body.
-pub(crate) async fn collect(mut body: CallBody, idle: Duration) -> Result<Bytes, String> {
+/// Why a body is not there as a whole.
+#[derive(Debug, Error)]
+pub(crate) enum NotCollected {
+    #[error("the body is larger than input_buffer_size, {0} bytes")]
+    TooLarge(usize),
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl NotCollected {
+    pub(crate) fn answer(&self, source: Source) -> Answer {
+        let (status, code) = match self {
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::Broken(_) => (StatusCode::BAD_REQUEST, "bad_body"),
+        };
+        refusal(status, code, source, format!("{self}\n"))
+    }
+}
+
+/// The whole body, of which no more than the limit is ever held.
+pub(crate) async fn collect(mut body: CallBody, idle: Duration, limit: usize) -> Result<Bytes, NotCollected> {
     let mut whole = BytesMut::new();
-    while let Some(data) = next_piece(&mut body, idle).await? {
+    while let Some(data) = next_piece(&mut body, idle).await.map_err(NotCollected::Broken)? {
+        if whole.len() + data.len() > limit {
+            drop(whole);
+            // A client that still sends would not see the answer on a connection that is closed to it.
+            discard(body).await;
+            return Err(NotCollected::TooLarge(limit));
+        }
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())

@@ -75,6 +75,9 @@ pub struct Settings {
     /// An answer of the fork mode with more bytes is sent as it comes; -1 is no limit.
     #[arg(long, env, default_value_t = 16 << 20, allow_negative_numbers = true)]
     pub(crate) output_buffer_size: i64,
+    /// A request's body that is read whole (marshal_request, http_buffer_req_body) has no more bytes, or is 413; -1 is no limit.
+    #[arg(long, env, default_value_t = 64 << 20, allow_negative_numbers = true)]
+    pub(crate) input_buffer_size: i64,
     /// Content type of each answer of a process [default: in fork mode the request's, else that which the output looks like; application/octet-stream in serializing and streaming mode].
     #[arg(long, env)]
     pub(crate) content_type: Option<String>,
@@ -87,6 +90,9 @@ pub struct Settings {
     /// How long a call beyond max_inflight waits for its turn before it is refused.
     #[arg(long, env, default_value = "0s", value_parser = duration)]
     pub(crate) max_inflight_wait: Duration,
+    /// How many processes run calls at a time; further calls wait for their turn until their time is over. 0 is no limit (fork mode).
+    #[arg(long, env, default_value_t = 256)]
+    pub(crate) max_processes: usize,
     /// By how much this process and all that it starts give way to others, as `nice` has it: 0 to 19.
     #[arg(long, env, default_value_t = 0, value_parser = value_parser!(u8).range(0..=19))]
     pub(crate) nice: u8,

@@ -7,6 +7,7 @@ use http_body_util::Full;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
+use skep_protocol::status_label;
 
 const REQUESTS: &str = "http_requests_total";
 const REQUESTS_HELP: &str = "Calls that were answered.";
@@ -100,7 +101,7 @@ impl Metrics {
     }
 
     pub(crate) fn count(&self, method: &Method, status: StatusCode, took: Duration) {
-        let labels = [status.as_str(), known(method)];
+        let labels = [status_label(&status), known(method)];
         self.requests.with_label_values(&labels).inc();
         self.duration.with_label_values(&labels).observe(took.as_secs_f64());
     }

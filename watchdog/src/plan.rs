@@ -42,6 +42,8 @@ pub struct Plan {
     pub(crate) program: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) read_timeout: Duration,
+    /// A body that is read whole has at most so many bytes.
+    pub(crate) input_buffer: usize,
     pub(crate) write_timeout: Duration,
     /// `None` is for ever.
     pub(crate) exec_timeout: Option<Duration>,
@@ -76,6 +78,8 @@ pub(crate) enum Mode {
 
 #[derive(Clone, Debug)]
 pub(crate) struct ForkPlan {
+    /// At most so many processes run calls.
+    pub(crate) processes: Option<usize>,
     /// At most so many processes wait for requests, started beforehand.
     pub(crate) prefork: usize,
     /// The answer is sent as it comes, not as a whole.
@@ -129,6 +133,7 @@ impl Plan {
             command,
             mode,
             read_timeout: settings.read_timeout,
+            input_buffer: size("input_buffer_size", settings.input_buffer_size, 0)?,
             write_timeout: settings.write_timeout,
             exec_timeout: Some(exec_timeout).filter(|limit| !limit.is_zero()),
             healthcheck_interval: settings.healthcheck_interval.unwrap_or(settings.write_timeout),
@@ -214,6 +219,7 @@ fn mode(name: ModeName, settings: &Settings, own_variables: HashSet<OsString>) -
                 .map(|text| text.parse().map_err(|_| refuse("content_type", "is not a header value")))
                 .transpose()?;
             Ok(Mode::Fork(ForkPlan {
+                processes: Some(settings.max_processes).filter(|limit| *limit > 0),
                 prefork,
                 streaming: name == ModeName::Streaming,
                 output_buffer: size("output_buffer_size", settings.output_buffer_size, 0)?,

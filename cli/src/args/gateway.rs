@@ -6,7 +6,10 @@ use clap::Args;
 use skep_gateway::TrustedProxies;
 use skep_protocol::Pages;
 
-use super::values::{bytes, host};
+use super::{
+    LimitArgs,
+    values::{bytes, host},
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct ListenArgs {
@@ -50,6 +53,8 @@ pub(crate) struct GatewayArgs {
     /// Connections at once; further ones wait to be accepted. There are fewer where fewer files may be open (ulimit -Hn): a call takes two
     #[arg(long, env = "SKEP_MAX_CONNECTIONS", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_connections: u32,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// Serve HTTPS with the certificate in this PEM file, the chain behind it; it is read again when it changes
     #[arg(long, env = "SKEP_TLS_CERT", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,

@@ -56,6 +56,15 @@ impl Bus {
         Ok(Waits { functions: found, others: backlogs.into_keys().collect() })
     }
 
+    /// What calls take that wait, in their lanes, in backlogs, or for their time, in bytes; bodies that are stored apart not counted.
+    pub async fn queued_bytes(&self) -> Result<u64> {
+        let mut bytes = 0;
+        for stream in [&self.streams.invoke, &self.streams.backlog, &self.streams.delayed] {
+            bytes += stream.get_info().await.map_err(Error::unavailable)?.state.bytes;
+        }
+        Ok(bytes)
+    }
+
     /// Up to where a lane has been handed out; `None` if that is all.
     async fn handed_out(&self, lane: u32) -> Result<Option<u64>> {
         match self.streams.invoke.consumer_info(lanes::lane_name(lane)).await {

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The readiness of all roles of a process; cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Readiness {
     roles: Arc<Mutex<BTreeMap<&'static str, bool>>>,
 }

@@ -1,12 +1,14 @@
 //! A server of HTTP/1.1 and HTTP/2 with limits, whose connections are all accounted for, and which drains.
 
 mod accept;
+mod config;
 mod places;
+mod streams;
 
 use std::{convert::Infallible, fmt::Display, io, net::SocketAddr, pin::Pin, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::{Either, Full};
 use hyper::{
     body::Incoming,
@@ -14,32 +16,32 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::graceful::GracefulConnection,
 };
-use skep_http1::Plain;
+use skep_http1::{AMBIGUOUS, Plain, has_ambiguous_coding};
 use skep_threads::Threads;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::OwnedSemaphorePermit,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
+pub use self::config::{Drain, HttpLimits, ServeConfig};
 use crate::{Peer, Service, Tls, service::RequestBody};
 
 use self::{
-    accept::{Accepted, accept, last_ones},
-    places::Places,
+    accept::{Accepted, Terms, accept, last_ones},
+    config::USUAL_HEADERS,
+    places::{Place, Places},
+    streams::{Pieces, Streams, answered},
 };
 
 /// A client that connected just before the door closed has this long to send its request.
 const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
-/// hyper's own default, which it serves without an allocation.
-const USUAL_HEADERS: usize = 100;
 /// What HTTP/2 begins with, and no request of HTTP/1 (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI ";
 /// A client that has sent a part of the preface is looked at again after this.
@@ -49,48 +51,6 @@ const MOST_STREAMS: u32 = 256;
 /// On a connection of HTTP/2 that says nothing its client is asked so often whether it is there.
 const PING: Duration = Duration::from_secs(20);
 
-/// What one client may cost before anything is known of it.
-#[derive(Clone, Copy, Debug)]
-pub struct HttpLimits {
-    /// A request's head must be there within this; an idle connection is closed after it as well.
-    pub header_read_timeout: Duration,
-    /// Beyond it: 431.
-    pub max_headers: usize,
-    /// Of the whole head; beyond it: 431.
-    pub max_header_bytes: usize,
-    /// Connections at once; beyond it they wait to be accepted.
-    pub max_connections: usize,
-}
-
-impl Default for HttpLimits {
-    fn default() -> Self {
-        Self {
-            header_read_timeout: Duration::from_secs(10),
-            max_headers: USUAL_HEADERS,
-            max_header_bytes: 64 * 1024,
-            max_connections: 16_384,
-        }
-    }
-}
-
-/// How a server ends.
-#[derive(Clone, Copy, Debug)]
-pub struct Drain {
-    /// So long it still takes calls, and each answer closes its connection, so that its clients leave it.
-    pub linger: Duration,
-    /// Then what is in flight has this long to end, and the rest is cut.
-    pub grace: Duration,
-}
-
-/// How a server serves.
-#[derive(Clone, Debug)]
-pub struct ServeConfig {
-    pub limits: HttpLimits,
-    /// `None`: what comes is not encrypted.
-    pub tls: Option<Tls>,
-    pub drain: Drain,
-}
-
 /// Serves on `threads` until `shutdown`, and then drains.
 pub async fn serve<S: Service>(
     listener: TcpListener,
@@ -99,14 +59,13 @@ pub async fn serve<S: Service>(
     threads: &Threads,
     shutdown: CancellationToken,
 ) {
-    let ServeConfig { limits, tls, drain } = config;
+    let ServeConfig { limits, tls, drain, readiness } = config;
     let connections = TaskTracker::new();
     let server = Server {
         plain: plain_of(&limits),
         http1: http1_of(&limits),
-        http2: http2_of(&limits),
         tls: tls.as_ref().map(Tls::acceptor),
-        begins_within: limits.header_read_timeout,
+        limits,
         service,
         leaving: shutdown.clone(),
         closing: CancellationToken::new(),
@@ -115,15 +74,16 @@ pub async fn serve<S: Service>(
     if let Some(tls) = tls {
         connections.spawn(tls.follow(shutdown.clone()));
     }
-    let mut places = Places::new(limits.max_connections);
+    let terms = Terms { write_timeout: limits.write_timeout, is_encrypted: server.tls.is_some() };
+    let mut places = Places::new(limits.max_connections, limits.max_connections_per_address, readiness.as_ref());
     let mut end = std::pin::pin!(async {
         shutdown.cancelled().await;
         sleep(drain.linger).await;
     });
-    while let Some(accepted) = accept(&listener, &mut places, end.as_mut()).await {
+    while let Some(accepted) = accept(&listener, terms, &mut places, end.as_mut()).await {
         server.clone().serve_on(threads, &connections, accepted);
     }
-    for accepted in last_ones(listener, &places) {
+    for accepted in last_ones(listener, terms, &mut places) {
         server.clone().serve_on(threads, &connections, accepted);
     }
     connections.close();
@@ -142,10 +102,8 @@ pub async fn serve<S: Service>(
 struct Server<S> {
     plain: Plain,
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
     tls: Option<TlsAcceptor>,
-    /// A connection must say what it is within this.
-    begins_within: Duration,
+    limits: HttpLimits,
     service: S,
     /// From now on each answer closes its connection.
     leaving: CancellationToken,
@@ -162,9 +120,9 @@ impl<S: Service> Server<S> {
         }
     }
 
-    async fn connection(self, stream: TcpStream, peer: SocketAddr, _place: OwnedSemaphorePermit) {
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, _place: Place) {
         let begun = tokio::select! {
-            begun = timeout(self.begins_within, self.begin(stream, peer)) => begun,
+            begun = timeout(self.limits.header_read_timeout, self.begin(stream, peer)) => begun,
             () = self.closing.cancelled() => return,
         };
         match begun {
@@ -204,35 +162,59 @@ impl<S: Service> Server<S> {
     }
 
     async fn attend(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, is_http2: bool, from: &Peer) {
-        let service = service_fn(|request| self.answer_incoming(from, request));
         let stream = TokioIo::new(stream);
         let ended = if is_http2 {
-            // It has a way of its own to say that no further requests are taken, which loses none.
-            let (server, from) = (self.clone(), from.clone());
-            let service = service_fn(move |request| {
-                let (server, from) = (server.clone(), from.clone());
-                async move { server.answer_incoming(&from, request).await }
-            });
-            self.until_end(self.http2.serve_connection(stream, service), &self.leaving).await
+            self.attend_http2(stream, from).await
         } else {
-            self.until_end(self.http1.serve_connection(stream, service), &self.closing).await
+            let service = service_fn(|request| self.answer_incoming(from, request));
+            let connection = self.http1.serve_connection(stream, service);
+            self.until_end(connection, self.closing.cancelled(), std::future::pending()).await
         };
         if let Err(error) = ended {
             debug!(error, peer = ?from.ip, "connection ended with an error");
         }
     }
 
-    async fn until_end<C>(&self, connection: C, closing: &CancellationToken) -> Result<(), String>
+    async fn attend_http2(
+        &self,
+        stream: TokioIo<impl AsyncRead + AsyncWrite + Send + Unpin + 'static>,
+        from: &Peer,
+    ) -> Result<(), String> {
+        let streams = Streams::new(self.limits.write_timeout);
+        let (server, from) = (self.clone(), from.clone());
+        let service = service_fn(move |request| {
+            let (server, from) = (server.clone(), from.clone());
+            answered(async move { Ok::<_, Infallible>(server.answer_incoming(&from, request).await?.map(Pieces::new)) })
+        });
+        let connection = http2_of(&self.limits, streams.clone()).serve_connection(stream, service);
+        let HttpLimits { header_read_timeout, write_timeout, .. } = self.limits;
+        // It has a way of its own to say that no further requests are taken, which loses none.
+        let close = async {
+            // What is left of an answer may still be on its way when its stream has ended.
+            let idle = streams.idle(header_read_timeout, write_timeout);
+            self.leaving.run_until_cancelled(idle).await;
+        };
+        self.until_end(connection, close, streams.idle(header_read_timeout, header_read_timeout)).await
+    }
+
+    /// Serves a connection until `close`, and then until it has ended in order, or at `now`.
+    async fn until_end<C>(
+        &self,
+        connection: C,
+        close: impl Future<Output = ()>,
+        now: impl Future<Output = ()>,
+    ) -> Result<(), String>
     where
         C: GracefulConnection<Error: Display>,
     {
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = closing.cancelled() => {
+            () = close => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection => ended,
+                    () = now => return Ok(()),
                     () = self.cut.cancelled() => return Ok(()),
                 }
             }
@@ -240,8 +222,15 @@ impl<S: Service> Server<S> {
         ended.map_err(|error| error.to_string())
     }
 
-    async fn answer_incoming(&self, from: &Peer, request: Request<Incoming>) -> Result<Response<S::Body>, Infallible> {
-        Ok(self.answer(from, request.map(Either::Left)).await)
+    async fn answer_incoming(
+        &self,
+        from: &Peer,
+        request: Request<Incoming>,
+    ) -> Result<Response<Either<S::Body, Full<Bytes>>>, Infallible> {
+        if request.version() <= Version::HTTP_11 && has_ambiguous_coding(request.headers()) {
+            return Ok(ambiguous().map(Either::Right));
+        }
+        Ok(self.answer(from, request.map(Either::Left)).await.map(Either::Left))
     }
 
     async fn answer(&self, from: &Peer, request: Request<RequestBody>) -> Response<S::Body> {
@@ -252,6 +241,16 @@ impl<S: Service> Server<S> {
         }
         response
     }
+}
+
+fn ambiguous() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(AMBIGUOUS));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert("x-skep-error", HeaderValue::from_static("ambiguous_request"));
+    response
 }
 
 /// Looks at the first bytes and leaves them where they are.
@@ -290,8 +289,8 @@ fn http1_of(limits: &HttpLimits) -> http1::Builder {
     builder
 }
 
-fn http2_of(limits: &HttpLimits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2_of(limits: &HttpLimits, streams: Streams) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MOST_STREAMS)

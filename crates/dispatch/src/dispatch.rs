@@ -7,13 +7,16 @@ use http_body_util::BodyExt;
 use skep_bus::Bus;
 use skep_http1::{Connection, Incoming, NotAnswered};
 use skep_protocol::headers;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{MissedTickBehavior, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Body, BodyError, Error, Function, Registry, Result, Taker, balance,
+    Awaited, Body, BodyError, Error, Function, Registry, Result, Taker, balance,
     connect::connect,
-    endpoint::{self, Endpoint},
+    endpoint::{Endpoint, IDLE_FOR},
     mark,
     metrics::Metrics,
     registry::Follower,
@@ -47,6 +50,7 @@ pub struct DispatchConfig {
 #[derive(Clone)]
 pub struct Dispatch {
     registry: Registry,
+    metrics: Arc<Metrics>,
     wakes: Arc<Wakes>,
 }
 
@@ -60,20 +64,25 @@ impl Dispatch {
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::register(metrics)?);
-        let (follower, registry) = Follower::new(bus.clone(), metrics, config.default_timeout);
+        let (follower, registry) = Follower::new(bus.clone(), Arc::clone(&metrics), config.default_timeout);
         let (first, seen) = oneshot::channel();
         tasks.spawn(follower.run(first, shutdown.clone()));
         tasks.spawn(usage::tell(bus.clone(), registry.clone(), shutdown.clone()));
-        tasks.spawn(endpoint::tend(registry.clone(), shutdown));
+        tasks.spawn(tend(registry.clone(), Arc::clone(&metrics), shutdown));
         timeout(REGISTRY_WITHIN, seen)
             .await
             .map_err(|_| anyhow::anyhow!("the registry was not readable in time"))??;
         let wakes = Arc::new(Wakes::new(bus, registry.clone(), config));
-        Ok(Self { registry, wakes })
+        Ok(Self { registry, metrics, wakes })
     }
 
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Calls of all functions that this process has under way.
+    pub fn under_way(&self) -> usize {
+        self.metrics.under_way()
     }
 
     /// Has a function woken that is scaled to zero, for a call that comes later; returns when that is seen here, or could not be done in time.
@@ -89,6 +98,8 @@ impl Dispatch {
     }
 
     /// Calls a function: the request's path and query are what the function sees, its body is streamed, and so is the answer.
+    ///
+    /// An answer that falls silent for longer than the function may run is broken off, unless it is a stream of events.
     ///
     /// Hop-by-hop headers are removed both ways. Dropping the answer's body, or this future, cancels the call.
     pub async fn call(&self, function: &Arc<Function>, mut request: Request<Body>) -> Result<Response<Body>> {
@@ -119,7 +130,12 @@ impl Dispatch {
         let (mut parts, incoming) = response.into_parts();
         headers::remove_hop_by_hop(&mut parts.headers);
         let body = ResponseBody::new(incoming, in_flight, call);
-        Ok(Response::from_parts(parts, body.boxed_unsync()))
+        let body = if headers::is_event_stream(&parts.headers) {
+            body.boxed_unsync()
+        } else {
+            Awaited::new(body, function.longest_silence()).boxed_unsync()
+        };
+        Ok(Response::from_parts(parts, body))
     }
 
     /// Sends a request, and sends it again when nothing of it was sent and the function's replicas are others by now.
@@ -191,6 +207,18 @@ impl Dispatch {
         let source = last_error.unwrap_or_else(|| "no attempt was made".into());
         let error = Error::Unreachable { function: function.name.clone(), source };
         Err(Failed { error, unsent: Some(request.into()) })
+    }
+}
+
+/// Closes connections that nobody uses any more, and drops the counters of functions that are gone, until shutdown.
+async fn tend(registry: Registry, metrics: Arc<Metrics>, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(IDLE_FOR);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        for function in registry.all() {
+            function.endpoints.iter().for_each(|endpoint| endpoint.close_stale());
+        }
+        metrics.sweep();
     }
 }
 

@@ -12,14 +12,11 @@ use std::{
 use skep_http1::Connection;
 use tokio::{
     runtime::{Handle, Id},
-    time::{Instant, MissedTickBehavior},
+    time::Instant,
 };
-use tokio_util::sync::CancellationToken;
-
-use crate::Registry;
 
 /// An idle connection is not used again after this long, and closed; watchdogs close theirs later.
-const IDLE_FOR: Duration = Duration::from_secs(5);
+pub(crate) const IDLE_FOR: Duration = Duration::from_secs(5);
 /// For each runtime.
 const MOST_IDLE: usize = 256;
 /// A replica that refuses connections is passed over this long, doubling up to the limit.
@@ -103,7 +100,7 @@ impl Endpoint {
     }
 
     /// Closes what will not be used again.
-    fn close_stale(&self) {
+    pub(crate) fn close_stale(&self) {
         let now = Instant::now();
         if let Ok(mut idle) = self.idle.lock() {
             for (_, idle) in idle.iter_mut() {
@@ -120,17 +117,6 @@ impl Endpoint {
                 Some(_) => {}
                 None => idle.push((this_runtime(), vec![connection])),
             }
-        }
-    }
-}
-
-/// Closes the connections of all replicas that nobody uses any more, until shutdown.
-pub(crate) async fn tend(registry: Registry, shutdown: CancellationToken) {
-    let mut ticks = tokio::time::interval(IDLE_FOR);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        for function in registry.all() {
-            function.endpoints.iter().for_each(|endpoint| endpoint.close_stale());
         }
     }
 }

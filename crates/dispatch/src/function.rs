@@ -81,6 +81,11 @@ impl Function {
         self.endpoints.len()
     }
 
+    /// Calls that this process has under way, those that wait for a replica included.
+    pub fn under_way(&self) -> usize {
+        self.usage.under_way()
+    }
+
     /// Calls that this process has counted as ended.
     pub fn invocation_count(&self) -> u64 {
         self.metrics.ended()

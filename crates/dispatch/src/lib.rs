@@ -13,6 +13,7 @@ mod mark;
 mod metrics;
 mod registry;
 mod response;
+mod stall;
 mod taker;
 mod usage;
 mod wake;
@@ -24,6 +25,7 @@ pub use dispatch::{Dispatch, DispatchConfig};
 pub use error::{Error, Result};
 pub use function::Function;
 pub use registry::Registry;
+pub use stall::{Awaited, Stalled};
 pub use taker::Taker;
 
 /// A body that streams, of a request or of an answer.

@@ -1,16 +1,26 @@
 //! Counts of function calls, by the names that OpenFaaS dashboards and alerts use.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
-use skep_protocol::FunctionName;
+use skep_protocol::{FunctionName, status_label};
+use tokio::time::Instant;
 
 const FUNCTION: &str = "function_name";
 const CODE: &str = "code";
+/// The counters of a function that was deleted are told for so long.
+const KEPT_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// The families; one set per process.
 pub(crate) struct Metrics {
@@ -18,9 +28,17 @@ pub(crate) struct Metrics {
     finished: IntCounterVec,
     seconds: HistogramVec,
     replicas: IntGaugeVec,
+    under_way: AtomicUsize,
+    /// Functions that were deleted, and when.
+    gone: Mutex<HashMap<String, Instant>>,
 }
 
 impl Metrics {
+    /// Calls of all functions that have begun and not ended.
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
             started: IntCounterVec::new(
@@ -39,6 +57,8 @@ impl Metrics {
                 Opts::new("gateway_service_count", "Replicas of a function that are wanted."),
                 &[FUNCTION],
             )?,
+            under_way: AtomicUsize::new(0),
+            gone: Mutex::default(),
         };
         registry.register(Box::new(metrics.started.clone()))?;
         registry.register(Box::new(metrics.finished.clone()))?;
@@ -50,6 +70,7 @@ impl Metrics {
     /// Resolves one function's labels, once per deploy and not per call.
     pub(crate) fn of_function(self: &Arc<Self>, name: &FunctionName) -> FunctionMetrics {
         let name = name.to_string();
+        self.gone().remove(&name);
         FunctionMetrics {
             started: self.started.with_label_values(&[&name]),
             replicas: self.replicas.with_label_values(&[&name]),
@@ -59,10 +80,29 @@ impl Metrics {
         }
     }
 
-    /// Forgets the gauge of a function that is gone; its counters stay, as counters must.
+    /// Forgets the gauge of a function that is gone; its counters stay for a while, so that their last values are collected.
     pub(crate) fn forget(&self, name: &FunctionName) {
+        let name = name.to_string();
         // It is only missing when it was never set.
-        let _ = self.replicas.remove_label_values(&[&name.to_string()]);
+        let _ = self.replicas.remove_label_values(&[&name]);
+        self.gone().insert(name, Instant::now());
+    }
+
+    /// Drops the counters of functions that have been gone for a while.
+    pub(crate) fn sweep(&self) {
+        let long_gone = self.gone().extract_if(|_, since| since.elapsed() >= KEPT_FOR).collect::<Vec<_>>();
+        for (name, _) in long_gone {
+            // What was never counted is missing.
+            let _ = self.started.remove_label_values(&[&name]);
+            for status in (100..1000).filter_map(|code| StatusCode::from_u16(code).ok()) {
+                let labels = [name.as_str(), status_label(&status)];
+                let _ = (self.finished.remove_label_values(&labels), self.seconds.remove_label_values(&labels));
+            }
+        }
+    }
+
+    fn gone(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,9 +124,12 @@ impl FunctionMetrics {
 
     pub(crate) fn count_start(&self) {
         self.started.inc();
+        self.families.under_way.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_end(&self, code: StatusCode, took: Duration) {
+        self.families.under_way.fetch_sub(1, Ordering::Relaxed);
+        let code = if code.canonical_reason().is_some() { code } else { of_its_class(code) };
         let known = self.by_code.load();
         let found = known.iter().find(|(known, ..)| *known == code);
         if let Some((_, counter, histogram)) = found {
@@ -94,7 +137,7 @@ impl FunctionMetrics {
             histogram.observe(took.as_secs_f64());
             return;
         }
-        let labels = [self.name.as_str(), code.as_str()];
+        let labels = [self.name.as_str(), status_label(&code)];
         let counter = self.families.finished.with_label_values(&labels);
         let histogram = self.families.seconds.with_label_values(&labels);
         counter.inc();
@@ -109,5 +152,47 @@ impl FunctionMetrics {
     /// Calls that ended, whatever their status.
     pub(crate) fn ended(&self) -> u64 {
         self.by_code.load().iter().map(|(_, counter, _)| counter.get()).sum()
+    }
+}
+
+/// One status that stands for all of its class that are not registered.
+fn of_its_class(code: StatusCode) -> StatusCode {
+    StatusCode::from_u16((code.as_u16() / 100).min(6) * 100 + 99).unwrap_or(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn series(registry: &Registry) -> usize {
+        registry.gather().iter().map(|family| family.get_metric().len()).sum()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_function_makes_few_series_whatever_it_answers_and_none_when_it_is_long_gone() {
+        let registry = Registry::new();
+        let metrics = Arc::new(Metrics::register(&registry).unwrap());
+        let name: FunctionName = "inventive".parse().unwrap();
+        let function = metrics.of_function(&name);
+        for code in 100..1000 {
+            function.count_start();
+            function.count_end(StatusCode::from_u16(code).unwrap(), Duration::ZERO);
+        }
+        assert_eq!((function.ended(), metrics.under_way()), (900, 0));
+        assert!(series(&registry) < 160, "{}", series(&registry));
+        metrics.forget(&name);
+        advance(KEPT_FOR - Duration::from_secs(1)).await;
+        metrics.sweep();
+        assert!(series(&registry) > 100, "the last figures can be collected");
+        advance(Duration::from_secs(1)).await;
+        metrics.sweep();
+        assert_eq!(series(&registry), 0);
+        metrics.forget(&name);
+        let _again = metrics.of_function(&name);
+        advance(2 * KEPT_FOR).await;
+        metrics.sweep();
+        assert!(series(&registry) > 0, "it is there again");
     }
 }

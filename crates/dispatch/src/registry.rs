@@ -180,7 +180,6 @@ impl Follower {
                 (RegistryEvent::Deleted { name, revision }, None) => {
                     let mut functions = Functions::clone(&self.functions.load());
                     functions.remove(&name);
-                    self.metrics.forget(&name);
                     self.publish(functions, revision);
                 }
                 (RegistryEvent::Current, None) => {}
@@ -198,6 +197,11 @@ impl Follower {
     }
 
     fn publish(&self, functions: Functions, revision: u64) {
+        self.functions
+            .load()
+            .keys()
+            .filter(|name| !functions.contains_key(*name))
+            .for_each(|name| self.metrics.forget(name));
         self.functions.store(Arc::new(functions));
         self.changed.send_replace(revision);
     }

@@ -45,9 +45,13 @@ impl Usage {
         self.since_last_told.store(true, Ordering::Relaxed);
     }
 
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
     /// Whether it was used since this was asked last, or is in use now.
     fn take(&self) -> bool {
-        self.since_last_told.swap(false, Ordering::Relaxed) || self.under_way.load(Ordering::Relaxed) > 0
+        self.since_last_told.swap(false, Ordering::Relaxed) || self.under_way() > 0
     }
 }
 

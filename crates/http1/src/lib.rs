@@ -17,4 +17,4 @@ mod server;
 pub use client::{Connection, Incoming, Outgoing};
 pub use error::{BodyError, Error, NotAnswered, Result};
 pub use reader::Upgraded;
-pub use server::Plain;
+pub use server::{AMBIGUOUS, Plain, has_ambiguous_coding};

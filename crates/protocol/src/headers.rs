@@ -73,8 +73,17 @@ pub fn is_secret(name: &HeaderName) -> bool {
     let text = name.as_str();
     SECRET.contains(name) || text.ends_with("-key") || SECRET_PARTS.iter().any(|part| text.contains(part))
 }
+
 /// Between skep and a watchdog: a value that the watchdog repeats with answers of its own and keeps from the function.
 pub const SKEP_MARK: HeaderName = HeaderName::from_static("x-skep-mark");
+
+/// Whether an answer, by its type, goes on for as long as it likes, with pauses as long as it likes.
+pub fn is_event_stream(answer: &HeaderMap) -> bool {
+    const TYPES: [&str; 3] = ["text/event-stream", "application/x-ndjson", "application/ndjson"];
+    let given = answer.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let given = given.split(';').next().unwrap_or_default().trim();
+    TYPES.iter().any(|stream| given.eq_ignore_ascii_case(stream))
+}
 
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,

@@ -25,6 +25,7 @@ mod retry;
 mod room;
 mod scaling;
 mod schedule;
+mod status;
 mod subject;
 mod system;
 mod timeline;
@@ -56,6 +57,7 @@ pub use scaling::{
     ScalingAlert,
 };
 pub use schedule::{parse_past, take_run_at};
+pub use status::status_label;
 pub use subject::{LANES, Subjects, is_bulk, lane_of, lanes_of};
 pub use system::{DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VersionInfo};
 pub use timeline::{CallDetails, CallEvent, CallNews, CallbackTry, PastAttempt, Step, timeline};

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use http::request::Parts;
 use http_body::Body;
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{
-    body::{CallBody, discard},
+    body::{CallBody, NotCollected, discard},
     fork::{facts::Facts, feed::Feed, output::Output},
     metrics::Kill,
     processes::Spawned,
@@ -33,6 +33,7 @@ pub(super) struct Conversation {
     pub(super) idle: Duration,
     /// How long the process may run.
     pub(super) limit: Option<Duration>,
+    pub(super) _place: Option<OwnedSemaphorePermit>,
 }
 
 /// A process that ended by itself.
@@ -50,7 +51,9 @@ pub(super) enum CallError {
     #[error("{0}")]
     Start(#[source] io::Error),
     #[error("cannot read the body: {0}")]
-    Body(String),
+    Body(#[from] NotCollected),
+    #[error("{0} processes run, as many as may at a time (max_processes)")]
+    TooManyProcesses(usize),
     #[error("took too long")]
     TimedOut,
     #[error("the answer is larger than output_buffer_size, and an HTTP/1.0 client cannot be told how a stream ended")]
@@ -78,7 +81,9 @@ impl Conversation {
             Err(CallError::TimedOut) => self.process.end(TERM_GRACE, Kill::Timeout).await,
             Err(CallError::Gone) => self.process.kill(Kill::CallerGone).await,
             Err(CallError::TooLarge | CallError::BadHead(_)) => self.process.kill(Kill::BadOutput).await,
-            Err(CallError::Start(_) | CallError::Io(_)) => self.process.kill(Kill::Lost).await,
+            Err(CallError::Start(_) | CallError::TooManyProcesses(_) | CallError::Io(_)) => {
+                self.process.kill(Kill::Lost).await
+            }
         }
         if !self.body.is_end_stream() {
             // A client that still sends would not see an answer on a connection that is closed to it.
@@ -103,7 +108,7 @@ impl Conversation {
                         if let Err(reason) = result {
                             // While STDIN is open: an early end of it would look like a whole body.
                             self.process.kill(Kill::BrokenBody).await;
-                            return Err(CallError::Body(reason));
+                            return Err(NotCollected::Broken(reason).into());
                         }
                     }
                     result = &mut telling, if !told => {

@@ -42,6 +42,7 @@ use crate::{
         prefork::Prefork,
         start::{Started, Starter, Variable},
     },
+    limit::Limit,
     lines::Origin,
     log::Log,
     plan::{ForkPlan, Plan},
@@ -50,11 +51,16 @@ use crate::{
 
 pub(crate) use output::StreamedBody;
 
+/// A call without a limit of its own waits so long for a process to end.
+const LONGEST_TURN: Duration = Duration::from_secs(60);
+
 pub(crate) struct Fork {
     plan: ForkPlan,
     exec_timeout: Option<Duration>,
     read_timeout: Duration,
+    input_buffer: usize,
     starter: Arc<Starter>,
+    places: Limit,
     prefork: Option<Prefork>,
     /// The last whole answer did not fit into a pipe.
     is_large: AtomicBool,
@@ -66,9 +72,11 @@ impl Fork {
         let starter = Arc::new(Starter::new(plan, &fork, Arc::clone(processes)));
         let prefork = (fork.prefork > 0).then(|| Prefork::begin(Arc::clone(&starter), fork.prefork));
         Self {
+            places: Limit::new(fork.processes, plan.exec_timeout.unwrap_or(LONGEST_TURN)),
             plan: fork,
             exec_timeout: plan.exec_timeout,
             read_timeout: plan.read_timeout,
+            input_buffer: plan.input_buffer,
             starter,
             prefork,
             is_large: AtomicBool::new(false),
@@ -112,7 +120,7 @@ impl Fork {
         if !self.plan.marshal_request {
             return Ok(body);
         }
-        let whole = collect(body, self.read_timeout).await.map_err(CallError::Body)?;
+        let whole = collect(body, self.read_timeout, self.input_buffer).await?;
         Ok(Either::Right(Full::new(marshal::document(&parts.headers, &whole))))
     }
 
@@ -124,6 +132,7 @@ impl Fork {
         mut body: CallBody,
         begun: Instant,
     ) -> Result<(Conversation, oneshot::Receiver<Stream>), CallError> {
+        let place = self.places.enter().await.map_err(|_| CallError::TooManyProcesses(self.places.size()))?;
         let limit = limit_of(&parts.headers, self.exec_timeout).map(|limit| limit.saturating_sub(begun.elapsed()));
         self.log().say("Forking fprocess.");
         let (started, feed) = match self.prefork.as_ref().and_then(Prefork::take) {
@@ -141,7 +150,7 @@ impl Fork {
         }
         let (output, stream) = Output::new(output, self.holding(parts));
         let facts = facts.map(|facts| (facts, parts.clone()));
-        Ok((Conversation { process, feed, body, facts, output, idle: self.read_timeout, limit }, stream))
+        Ok((Conversation { process, feed, body, facts, output, idle: self.read_timeout, limit, _place: place }, stream))
     }
 
     /// None where processes wait for requests: all of them are told the same way.

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 
 use crate::{
-    answer::{Answer, AnswerBody, Source, refusal},
+    answer::{Answer, AnswerBody, Source, insert, refusal},
     deadline::add_duration,
     fork::{
         Fork, cgi,
@@ -127,8 +127,12 @@ impl Fork {
             CallError::TimedOut => {
                 refusal(StatusCode::REQUEST_TIMEOUT, "exec_timeout", Source::Classic, "Killed process.")
             }
-            CallError::Body(reason) => {
-                refusal(StatusCode::BAD_REQUEST, "bad_body", Source::Classic, format!("{reason}\n"))
+            CallError::Body(error) => error.answer(Source::Classic),
+            CallError::TooManyProcesses(_) => {
+                let mut answer =
+                    refusal(StatusCode::TOO_MANY_REQUESTS, "max_processes", Source::Middleware, format!("{error}\n"));
+                insert(&mut answer, header::RETRY_AFTER, "1");
+                answer
             }
             CallError::Start(error) => {
                 let program = self.starter.program();

@@ -11,15 +11,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
 use http_body_util::{Either, Full};
 use skep_http1::Error::NotHttp;
-use skep_protocol::headers::{remove_hop_by_hop, remove_platform_words};
+use skep_protocol::headers::{is_event_stream, remove_hop_by_hop, remove_platform_words};
 use tokio::time::{timeout, timeout_at};
 
 use crate::{
     answer::{Answer, AnswerBody, Source, insert, refusal, text},
-    body::{CallBody, collect},
+    body::{CallBody, NotCollected, collect},
     deadline::{add_duration, limit_of, tell_rest},
     http::{
         pool::{Pool, SendError},
@@ -42,6 +42,7 @@ pub(crate) struct HttpMode {
     program: Program,
     exec_timeout: Option<Duration>,
     read_timeout: Duration,
+    input_buffer: usize,
     buffer_body: bool,
     ready_path: Option<PathAndQuery>,
     log: Log,
@@ -57,6 +58,7 @@ impl HttpMode {
             program,
             exec_timeout: plan.exec_timeout,
             read_timeout: plan.read_timeout,
+            input_buffer: plan.input_buffer,
             buffer_body: http.buffer_body,
             ready_path,
             log,
@@ -69,24 +71,21 @@ impl HttpMode {
             Ok(pool) => pool,
             Err(state) => return not_ready(&state),
         };
-        let asks_for_stream = names_stream(request.headers(), &header::ACCEPT);
         // A time that the clock does not reach is no limit.
         let until = limit_of(request.headers(), self.exec_timeout).and_then(|limit| begun.checked_add(limit));
         let upgrade = Upgrade::asked_by(&mut request);
         let mut request = match self.forwarded(request, &pool).await {
             Ok(request) => request,
-            Err(reason) => {
-                return refusal(StatusCode::BAD_REQUEST, "bad_body", Source::OfWatchdog, format!("{reason}\n"));
-            }
+            Err(error) => return error.answer(Source::OfWatchdog),
         };
-        // A stream goes on for as long as it likes, and so does what follows an upgrade.
+        // What follows an upgrade goes on for as long as it likes.
         match (&upgrade, until) {
             (Some(upgrade), _) => upgrade.ask(request.headers_mut()),
-            (None, Some(until)) if !asks_for_stream => tell_rest(request.headers_mut(), until),
-            (None, _) => {}
+            (None, Some(until)) => tell_rest(request.headers_mut(), until),
+            (None, None) => {}
         }
         let sent = pool.send(request);
-        let result = match until.filter(|_| !asks_for_stream) {
+        let result = match until {
             None => sent.await,
             Some(until) => match timeout_at(until.into(), sent).await {
                 Ok(result) => result,
@@ -103,7 +102,7 @@ impl HttpMode {
         let mut answer = match upgrade {
             Some(upgrade) if response.status() == StatusCode::SWITCHING_PROTOCOLS => upgrade.agreed(response),
             Some(_) | None => {
-                let streams = asks_for_stream || names_stream(response.headers(), &header::CONTENT_TYPE);
+                let streams = is_event_stream(response.headers());
                 relayed(response, pool, until.filter(|_| !streams))
             }
         };
@@ -140,22 +139,23 @@ impl HttpMode {
         self.program.halt();
     }
 
-    async fn forwarded(&self, request: Request<CallBody>, pool: &Pool) -> Result<Request<CallBody>, String> {
+    async fn forwarded(&self, request: Request<CallBody>, pool: &Pool) -> Result<Request<CallBody>, NotCollected> {
+        let broken = |error: http::Error| NotCollected::Broken(error.to_string());
         let (mut parts, body) = request.into_parts();
         remove_hop_by_hop(&mut parts.headers);
         // The watchdog's own server has answered it.
         parts.headers.remove(header::EXPECT);
         if !parts.headers.contains_key(header::HOST) {
             let host = parts.uri.authority().unwrap_or(pool.authority()).as_str();
-            let host = HeaderValue::from_str(host).map_err(|error| error.to_string())?;
+            let host = HeaderValue::from_str(host).map_err(|error| broken(error.into()))?;
             parts.headers.insert(header::HOST, host);
         }
         let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        parts.uri = Uri::try_from(format!("{}{path}", pool.prefix())).map_err(|error| error.to_string())?;
+        parts.uri = Uri::try_from(format!("{}{path}", pool.prefix())).map_err(|error| broken(error.into()))?;
         parts.version = Version::HTTP_11;
         let body = if self.buffer_body {
             parts.headers.remove(header::CONTENT_LENGTH);
-            Either::Right(Full::new(collect(body, self.read_timeout).await?))
+            Either::Right(Full::new(collect(body, self.read_timeout, self.input_buffer).await?))
         } else {
             body
         };
@@ -193,12 +193,4 @@ fn not_ready(state: &str) -> Answer {
     let mut answer = refusal(StatusCode::SERVICE_UNAVAILABLE, "not_ready", Source::OfWatchdog, format!("{state}\n"));
     insert(&mut answer, header::RETRY_AFTER, "1");
     answer
-}
-
-/// Whether a header speaks of content that goes on for as long as it likes.
-fn names_stream(headers: &HeaderMap, name: &header::HeaderName) -> bool {
-    let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
-    value.contains("text/event-stream")
-        || value.contains("application/x-ndjson")
-        || value.contains("application/ndjson")
 }

@@ -179,6 +179,31 @@ fn marshalled_requests_are_one_json_document() {
 }
 
 #[test]
+fn a_body_that_is_read_whole_has_a_limit() {
+    let watchdog = Watchdog::fork("wc -c", &[("marshal_request", "true"), ("input_buffer_size", "1000")]);
+    assert_eq!(send(watchdog.address, "POST", "/", &[], &[b'x'; 1000]).status, 200);
+    let answer = send(watchdog.address, "POST", "/", &[], &[b'x'; 1001]);
+    assert_eq!((answer.status, answer.headers["x-skep-error"].as_str()), (413, "body_too_large"));
+    assert_eq!(answer.text(), "the body is larger than input_buffer_size, 1000 bytes\n");
+    let streamed = Watchdog::fork("wc -c", &[("input_buffer_size", "1000")]);
+    assert_eq!(send(streamed.address, "POST", "/", &[], &[b'x'; 5000]).text(), "5000\n");
+}
+
+#[test]
+fn no_more_processes_run_than_may_and_further_calls_wait_for_their_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each sees how many of them there are.
+    let script = r#"cd "$FOLDER" && touch $$ && ls | wc -l && sleep 0.05 && rm $$"#;
+    let folder_name = folder.path().to_str().unwrap();
+    let watchdog = Watchdog::sh(script, &[("max_processes", "2"), ("FOLDER", folder_name)]);
+    let counts: Vec<usize> = thread::scope(|scope| {
+        let calls: Vec<_> = (0..8).map(|_| scope.spawn(|| watchdog.get("/").text())).collect();
+        calls.into_iter().map(|call| call.join().unwrap().trim().parse().unwrap()).collect()
+    });
+    assert!(counts.iter().all(|count| *count <= 2), "{counts:?}");
+}
+
+#[test]
 fn health_is_for_get_only() {
     let watchdog = Watchdog::fork("cat", &[]);
     let answer = watchdog.get("/_/health");

@@ -27,6 +27,8 @@ fn a_value_that_cannot_be_stops_the_start_with_one_line_that_names_it() {
         ("jwt_auth", "true"),
         ("max_inflight_wait", "1 s"),
         ("output_buffer_size", "-2"),
+        ("input_buffer_size", "-2"),
+        ("max_processes", "-1"),
         ("prefork", "-1"),
         ("cgi_response", "perhaps"),
         ("listen_address", "x"),

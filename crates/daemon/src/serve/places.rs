@@ -1,25 +1,47 @@
 //! Places for connections.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tracing::warn;
 
+use crate::{Readiness, RoleReadiness};
+
 /// The log does not say more often that none is free.
 const TELL_EVERY: Duration = Duration::from_secs(60);
+/// When none has become free for so long, this process should get no more work.
+const FULL_FOR: Duration = Duration::from_secs(30);
 
-/// Connections that find none wait until they are accepted.
+/// Connections that find none wait until they are accepted, and one address gets no more than its share.
 pub(super) struct Places {
     free: Arc<Semaphore>,
     told: Option<Instant>,
+    readiness: Option<RoleReadiness>,
+    share: usize,
+    shares: Arc<Shares>,
+    told_of_share: Option<Instant>,
+}
+
+/// What a connection holds for as long as it is there.
+pub(super) struct Place {
+    _place: OwnedSemaphorePermit,
+    _share: Option<Share>,
 }
 
 impl Places {
-    pub(super) fn new(number: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(number)), told: None }
+    pub(super) fn new(number: usize, share: usize, readiness: Option<&Readiness>) -> Self {
+        let readiness = readiness.map(|readiness| readiness.role("connections"));
+        readiness.as_ref().inspect(|readiness| readiness.ready());
+        let free = Arc::new(Semaphore::new(number));
+        Self { free, told: None, readiness, share, shares: Arc::default(), told_of_share: None }
     }
 
     pub(super) fn take_now(&self) -> Option<OwnedSemaphorePermit> {
@@ -31,10 +53,133 @@ impl Places {
         if let Some(place) = self.take_now() {
             return Some(place);
         }
-        if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+        if is_due(&mut self.told) {
             warn!("as many connections are open as may be, so further ones wait (--max-connections, ulimit -Hn)");
-            self.told = Some(Instant::now());
         }
-        Arc::clone(&self.free).acquire_owned().await.ok()
+        let mut next = std::pin::pin!(Arc::clone(&self.free).acquire_owned());
+        if let Ok(place) = timeout(FULL_FOR, next.as_mut()).await {
+            return place.ok();
+        }
+        self.readiness.as_ref().inspect(|readiness| readiness.not_ready());
+        let place = next.await.ok();
+        self.readiness.as_ref().inspect(|readiness| readiness.ready());
+        place
+    }
+
+    /// Gives a place to a connection from this address, unless it has its share already.
+    ///
+    /// Those from this machine are not counted: a proxy here speaks for many callers, and who runs programs here needs no connections to do harm.
+    pub(super) fn give(&mut self, place: OwnedSemaphorePermit, address: IpAddr) -> Option<Place> {
+        let address = network_of(address);
+        if address.is_loopback() {
+            return Some(Place { _place: place, _share: None });
+        }
+        let share = self.shares.take(address, self.share);
+        if share.is_none() && is_due(&mut self.told_of_share) {
+            warn!(
+                %address,
+                "one address has as many connections as it may, so further ones are closed (--max-connections-per-address)"
+            );
+        }
+        Some(Place { _place: place, _share: Some(share?) })
+    }
+}
+
+fn is_due(told: &mut Option<Instant>) -> bool {
+    let is_due = told.is_none_or(|told| told.elapsed() >= TELL_EVERY);
+    if is_due {
+        *told = Some(Instant::now());
+    }
+    is_due
+}
+
+/// A host has many addresses of IPv6, so those of one network (/64) are taken together.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) if !address.is_loopback() => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+        }
+        other => other,
+    }
+}
+
+/// How many connections each address has.
+#[derive(Default)]
+struct Shares(Mutex<HashMap<IpAddr, usize>>);
+
+struct Share(Arc<Shares>, IpAddr);
+
+impl Shares {
+    fn take(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Share> {
+        let mut shares = self.lock();
+        let taken = shares.get(&address).copied().unwrap_or_default();
+        if taken >= most {
+            return None;
+        }
+        shares.insert(address, taken + 1);
+        Some(Share(Arc::clone(self), address))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut shares = self.0.lock();
+        if let Some(taken) = shares.get_mut(&self.1) {
+            *taken -= 1;
+            if *taken == 0 {
+                shares.remove(&self.1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Readiness;
+
+    fn given(places: &mut Places, address: &str) -> Option<Place> {
+        let place = places.take_now().unwrap();
+        places.give(place, address.parse().unwrap())
+    }
+
+    #[test]
+    fn one_address_gets_its_share_and_no_more_and_this_machine_is_not_counted() {
+        let mut places = Places::new(100, 2, None);
+        let mut held: Vec<_> = (0..2).map(|_| given(&mut places, "192.0.2.1").unwrap()).collect();
+        assert!(given(&mut places, "192.0.2.1").is_none() && given(&mut places, "::ffff:192.0.2.1").is_none());
+        held.extend(given(&mut places, "192.0.2.2"));
+        held.pop();
+        held.pop();
+        held.push(given(&mut places, "192.0.2.1").expect("one was given back"));
+        held.extend(["2001:db8::1", "2001:db8::2"].map(|address| given(&mut places, address).unwrap()));
+        assert!(given(&mut places, "2001:db8::3").is_none(), "one host has a whole network");
+        held.extend((0..10).map(|_| given(&mut places, "127.0.0.1").unwrap()));
+        held.extend((0..10).map(|_| given(&mut places, "::1").unwrap()));
+        drop(held);
+        assert!(places.shares.lock().is_empty());
+        assert_eq!(places.free.available_permits(), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_no_place_has_been_free_for_a_while_the_process_is_not_ready() {
+        let readiness = Readiness::default();
+        let mut places = Places::new(1, 1, Some(&readiness));
+        let only = places.take().await.unwrap();
+        assert!(readiness.is_ready());
+        assert!(timeout(FULL_FOR - Duration::from_secs(1), places.take()).await.is_err());
+        assert!(readiness.is_ready());
+        assert!(timeout(FULL_FOR + Duration::from_secs(1), places.take()).await.is_err());
+        assert_eq!(readiness.waiting_for(), ["connections"]);
+        let free = async {
+            tokio::time::sleep(2 * FULL_FOR).await;
+            drop(only);
+        };
+        let (place, ()) = tokio::join!(places.take(), free);
+        assert!(place.is_some() && readiness.is_ready());
     }
 }

@@ -24,7 +24,7 @@ async fn start_with(router: Router, limits: HttpLimits, drain: Drain) -> Fixture
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let (config, stop) = (ServeConfig { limits, tls: None, drain }, shutdown.clone());
+    let (config, stop) = (ServeConfig { limits, tls: None, drain, readiness: None }, shutdown.clone());
     let served = tokio::spawn(async move {
         let threads = Threads::new(2);
         serve(listener, router, config, &threads, stop).await;
@@ -155,4 +155,81 @@ async fn a_client_that_leaves_cancels_its_request() {
     running.notified().await;
     drop(client);
     timeout(Duration::from_secs(5), dropped.notified()).await.unwrap();
+}
+
+/// The preface of HTTP/2, with settings that say nothing.
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// `GET http://a/`, in one frame of headers.
+const GET: &[u8] = b"\0\0\x06\x01\x05\0\0\0\x01\x82\x84\x86\x41\x01a";
+const GOAWAY: u8 = 7;
+
+/// The kinds of the frames that come until the connection is closed.
+async fn frames_of(mut stream: TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // What was not read before the other side closed may end it with an error.
+    let _ = timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await.expect("it is not closed");
+    let (mut rest, mut kinds) = (bytes.as_slice(), Vec::new());
+    while let [high, middle, low, kind, ..] = *rest {
+        kinds.push(kind);
+        rest = &rest[9 + usize::from(high) * 65536 + usize::from(middle) * 256 + usize::from(low)..];
+    }
+    kinds
+}
+
+#[tokio::test]
+async fn a_connection_of_http2_that_asks_for_nothing_is_closed() {
+    let second = Duration::from_millis(100);
+    let limits = HttpLimits { header_read_timeout: second, write_timeout: 3 * second, ..HttpLimits::default() };
+    let fixture = start(Router::new().route("/", get(async || "done")), limits, Duration::ZERO).await;
+    for half in [&b"PRI "[..], b"PRI * HTTP/2.0\r\n"] {
+        let mut stream = TcpStream::connect(fixture.address).await.unwrap();
+        stream.write_all(half).await.unwrap();
+        frames_of(stream).await;
+    }
+    let mut stream = TcpStream::connect(fixture.address).await.unwrap();
+    stream.write_all(HTTP2).await.unwrap();
+    assert!(frames_of(stream).await.contains(&GOAWAY), "a client learns that it should not ask here again");
+    let mut stream = TcpStream::connect(fixture.address).await.unwrap();
+    stream.write_all(&[HTTP2, GET].concat()).await.unwrap();
+    let frames = frames_of(stream).await;
+    assert!(frames.contains(&1) && frames.contains(&GOAWAY), "{frames:?}");
+}
+
+/// Whether an answer without an end, of which its client reads nothing, is dropped.
+async fn drops_what_is_not_read(begin: &[u8]) {
+    struct Endless(Arc<Notify>);
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+    let dropped = Arc::new(Notify::new());
+    let tell = Arc::clone(&dropped);
+    let endless = async move || {
+        let endless = Endless(tell);
+        axum::body::Body::from_stream(futures_util::stream::repeat_with(move || {
+            let _ = &endless;
+            Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 8192]))
+        }))
+    };
+    let limits = HttpLimits { write_timeout: Duration::from_secs(1), ..HttpLimits::default() };
+    let fixture = start(Router::new().route("/", get(endless)), limits, Duration::ZERO).await;
+    let mut client = TcpStream::connect(fixture.address).await.unwrap();
+    client.write_all(begin).await.unwrap();
+    timeout(Duration::from_secs(60), dropped.notified()).await.expect("it is held for ever");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_given_up() {
+    drops_what_is_not_read(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_given_up_on_hypers_way_too() {
+    drops_what_is_not_read(b"GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n").await;
+}
+
+#[tokio::test]
+async fn a_stream_of_http2_that_is_not_read_is_given_up() {
+    drops_what_is_not_read(&[HTTP2, GET].concat()).await;
 }

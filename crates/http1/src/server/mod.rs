@@ -4,5 +4,9 @@ mod answer;
 mod lazy_sleep;
 mod plain;
 mod request;
+mod strict;
 
-pub use self::plain::Plain;
+pub use self::{
+    plain::Plain,
+    strict::{AMBIGUOUS, has_ambiguous_coding},
+};

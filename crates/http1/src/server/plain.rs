@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::Body;
 use tokio::{
-    io::{AsyncWrite, Join, join},
+    io::{AsyncWrite, AsyncWriteExt, Join, join},
     net::tcp::OwnedReadHalf,
 };
 
@@ -20,12 +20,18 @@ use crate::{
     reader::{Reader, Upgraded},
 };
 
-use super::{answer::answer, lazy_sleep::LazySleep, request::take_plain};
+use super::{
+    answer::answer,
+    lazy_sleep::LazySleep,
+    request::take_plain,
+    strict::{AMBIGUOUS, is_ambiguous},
+};
 
 /// Serves plain requests: those that have come whole when they are read, and that every reader of HTTP understands in the same way.
 ///
 /// They are most requests, and the straight way is theirs: no body that is still to come, no upgrade, no `Expect`, no other coding.
 /// A connection on which anything else comes is given back with all that was not answered yet.
+/// A request that readers could understand in two ways is answered 400, and its connection closed.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain {
     /// Beyond it, and in any case beyond 100, a request is not plain.
@@ -73,6 +79,10 @@ impl Plain {
             });
             received.await?;
             let Some(request) = take_plain(&mut connection.reader.buffer, self) else {
+                if is_ambiguous(&connection.reader.buffer) {
+                    connection.refuse().await;
+                    return None;
+                }
                 return Some(join(connection.reader.into_rest(), connection.writer));
             };
             let method = request.method().clone();
@@ -118,6 +128,18 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
         Ok(keep_alive)
     }
 
+    /// Answers an ambiguous request, the last one on its connection.
+    async fn refuse(&mut self) {
+        let answer = format!(
+            "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\
+             x-skep-error: ambiguous_request\r\n\r\n{AMBIGUOUS}",
+            AMBIGUOUS.len()
+        );
+        // A client that is gone needs no answer.
+        let _ = self.writer.write_all(answer.as_bytes()).await;
+        let _ = self.writer.shutdown().await;
+    }
+
     /// Ready when the caller has closed the connection; what it sends already is kept for later.
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<Error> {
         if !self.reader.buffer.is_empty() {
@@ -134,7 +156,6 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
 #[cfg(test)]
 mod tests {
     use tokio::{
-        io::AsyncWriteExt,
         net::{TcpListener, TcpStream},
         time::sleep,
     };

@@ -12,6 +12,7 @@ use httparse::{ParserConfig, Status};
 use crate::{
     Error, Plain, Result,
     headers::{MOST_HEADERS, digits, headers_of},
+    server::strict::has_bare_line_feed,
 };
 
 /// Takes a plain request from the buffer; where it is another one the buffer stays as it is.
@@ -23,6 +24,9 @@ pub(crate) fn take_plain(buffer: &mut BytesMut, limits: &Plain) -> Option<Reques
     let Ok(Status::Complete(length)) = parsing else { return None };
     let (Some(method), Some(path), Some(1)) = (request.method, request.path, request.version) else { return None };
     if length > limits.max_head_bytes || request.headers.len() > limits.max_headers || !path.starts_with('/') {
+        return None;
+    }
+    if has_bare_line_feed(buffer.get(..length)?) {
         return None;
     }
     let method = Method::from_bytes(method.as_bytes()).ok().filter(|method| *method != Method::CONNECT)?;

@@ -41,8 +41,7 @@ async fn a_connection_is_given_back_with_all_that_is_not_plain() {
         header("content-length: +5"),
         header("content-length: "),
         header("content-length: 99999999999999999999"),
-        header("content-length: 5\r\ntransfer-encoding: chunked"),
-        header("transfer-encoding: identity"),
+        header("transfer-encoding: chunked"),
         header("expect: 100-continue"),
         header("connection: close"),
         header("connection: keep-alive, upgrade"),
@@ -67,6 +66,20 @@ async fn a_connection_is_given_back_with_all_that_is_not_plain() {
         let (answers, given_back) = Client::of(PLAIN, echo).await.sends(&both).await.sent_all().await;
         assert_eq!(said(&answers), ["POST /b?c hello\ntaken over"], "{other}");
         assert_eq!(given_back, Some(other.into_bytes()));
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_can_be_read_in_two_ways_is_refused_and_the_connection_closed() {
+    for refused in [
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\nhello",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: identity\r\n\r\nhello",
+        "GET / HTTP/1.1\r\nhost: a\n\r\n",
+    ] {
+        let both = [POST, refused, GET].concat();
+        let (answers, given_back) = Client::of(PLAIN, echo).await.sends(&both).await.sent_all().await;
+        assert!(answers.contains("POST /b?c hello\n") && !answers.contains("GET /"), "{answers}");
+        assert!(answers.contains("HTTP/1.1 400 ") && given_back.is_none(), "{answers}");
     }
 }
 

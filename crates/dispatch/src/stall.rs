@@ -8,24 +8,28 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use skep_dispatch::BodyError;
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// The body as it comes, and [`Stalled`] when it does not.
-pub(crate) struct Awaited<B> {
+use crate::BodyError;
+
+/// A body as it comes, and [`Stalled`] when it does not.
+///
+/// Time counts only while more of the body is asked for.
+pub struct Awaited<B> {
     body: B,
     idle: Duration,
     has_waited: bool,
     gives_up: Option<Pin<Box<Sleep>>>,
 }
 
+/// Nothing of a body came for too long.
 #[derive(Debug, Error)]
 #[error("nothing of the body came for {0:?}")]
-pub(crate) struct Stalled(Duration);
+pub struct Stalled(Duration);
 
 impl<B> Awaited<B> {
-    pub(crate) fn new(body: B, idle: Duration) -> Self {
+    pub fn new(body: B, idle: Duration) -> Self {
         Self { body, idle, has_waited: false, gives_up: None }
     }
 }

@@ -1,0 +1,56 @@
+//! How much a gateway takes on.
+
+use std::time::Duration;
+
+use clap::Args;
+use skep_daemon::HttpLimits;
+use skep_gateway::Limits;
+
+use super::values::{at_least_one, bytes, duration};
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LimitArgs {
+    /// Connections at once from one address (of IPv6: one /64 network); further ones are refused. By default a quarter of --max-connections; those from this machine are not counted
+    #[arg(long, env = "SKEP_MAX_CONNECTIONS_PER_ADDRESS", value_parser = at_least_one)]
+    pub(crate) max_connections_per_address: Option<usize>,
+    /// Synchronous calls of all functions at once; further ones are refused with 429
+    #[arg(long, env = "SKEP_MAX_INFLIGHT", default_value_t = 8192, value_parser = at_least_one)]
+    pub(crate) max_inflight: usize,
+    /// Calls of one function at once, beyond which synchronous ones are refused with 429
+    #[arg(long, env = "SKEP_MAX_INFLIGHT_PER_FUNCTION", default_value_t = 2048, value_parser = at_least_one)]
+    pub(crate) max_inflight_per_function: usize,
+    /// Callers that may wait at once for the end of a queued call (Prefer: wait, result?wait=)
+    #[arg(long, env = "SKEP_MAX_WAITERS", default_value_t = 4096, value_parser = at_least_one)]
+    pub(crate) max_waiters: usize,
+    /// Callers that may follow calls or logs at once
+    #[arg(long, env = "SKEP_MAX_FOLLOWERS", default_value_t = 128, value_parser = at_least_one)]
+    pub(crate) max_followers: usize,
+    /// Bytes that may wait in the queue, large bodies not counted; when there are more, calls are refused with 503
+    #[arg(long, env = "SKEP_QUEUE_BYTES", default_value = "4GiB", value_parser = bytes)]
+    pub(crate) queue_bytes: u64,
+    /// A client that takes nothing of an answer for so long, although there is something to take, is disconnected
+    #[arg(long, env = "SKEP_WRITE_TIMEOUT", default_value = "60s", value_parser = duration)]
+    pub(crate) write_timeout: Duration,
+}
+
+impl LimitArgs {
+    /// Those of the server, which has room for so many connections.
+    pub(crate) fn of_server(&self, max_connections: usize) -> HttpLimits {
+        HttpLimits {
+            max_connections,
+            max_connections_per_address: self.max_connections_per_address.unwrap_or(max_connections / 4).max(1),
+            write_timeout: self.write_timeout,
+            ..HttpLimits::default()
+        }
+    }
+
+    pub(crate) fn of_gateway(&self) -> Limits {
+        Limits {
+            inflight: self.max_inflight,
+            inflight_per_function: self.max_inflight_per_function,
+            waiters: self.max_waiters,
+            followers: self.max_followers,
+            queue_bytes: self.queue_bytes,
+        }
+    }
+}
