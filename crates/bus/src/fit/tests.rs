@@ -3,8 +3,8 @@
 use http::{HeaderName, HeaderValue, Method};
 use proptest::{collection::vec, option, prelude::*};
 use skep_protocol::{
-    CallId, CallState, CallStatus, DeadKind, DeadLetterInfo, Invocation, LastAttempt, MOST_HEADER_BYTES, MOST_HEADERS,
-    PastAttempt, PastEnd, check_headers, headers::SKEP_CALLBACK_HEADERS,
+    CallId, CallState, CallStatus, DeadKind, DeadLetterInfo, Fingerprint, FunctionName, Invocation, LastAttempt,
+    MOST_HEADER_BYTES, MOST_HEADERS, PastAttempt, PastEnd, check_headers, headers::SKEP_CALLBACK_HEADERS,
 };
 use time::OffsetDateTime;
 
@@ -91,9 +91,12 @@ prop_compose! {
             format!("http://user:pass@example.com/?{}", "\\".repeat(length.min((room - 64) / 2))).parse().unwrap()
         });
         let last = LastAttempt { number: 10, status: Some(503), reason, next_at: now, told };
+        let function: FunctionName = "f".repeat(63).parse().unwrap();
+        let body = Bytes::from(vec![0; body]);
+        let fingerprint = Some(Fingerprint::of(&function, &Method::POST, (&path, None), &headers, &body));
         Invocation {
-            call_id: "c".repeat(128).parse().unwrap(), function: "f".repeat(63).parse().unwrap(), method: Method::POST,
-            path, query: None, headers, body: Bytes::from(vec![0; body]).into(), callback, accepted_at: now, has_callers_id: true,
+            call_id: "c".repeat(128).parse().unwrap(), function, method: Method::POST, path, query: None, headers,
+            body: body.into(), callback, accepted_at: now, has_callers_id: true, fingerprint,
             run_at: Some(now), begun: Some(10), last_attempt: Some(last), history,
         }
     }
