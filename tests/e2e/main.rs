@@ -21,6 +21,7 @@ mod delayed;
 mod delays;
 mod durability;
 mod echo;
+mod encryption;
 mod fairness;
 mod faults;
 mod garbage;

@@ -2,6 +2,7 @@
 //!
 //! First all checks and sockets, so that nothing is half started; then NATS, the controller, the gateway and the queue-worker, the same as on a Swarm; then the functions of the stack file.
 
+mod encryption;
 mod health;
 pub(crate) mod nats;
 mod report;
@@ -29,7 +30,7 @@ use crate::{
     output,
     roles::{self, Process},
     sockets,
-    up::{nats::NatsServer, report::Doors, surroundings::DataDir},
+    up::{encryption::Encryption, nats::NatsServer, report::Doors, surroundings::DataDir},
 };
 
 /// How long the start waits for functions before it reports what runs.
@@ -44,12 +45,13 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
     roles::credentials(&args.gateway)?;
     roles::tls(&args.gateway)?;
     roles::signing_keys(&args.worker)?;
+    let encryption = args.nats_encryption_key_file.as_deref().map(Encryption::read).transpose()?;
     let listener = sockets::bind("--listen", args.listen.listen).await?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let data_dir = DataDir::open(&args.provider.data_dir)?;
     let mut server = match &args.nats_url {
         Some(_) => None,
-        None => Some(NatsServer::start(&args.nats_server, args.nats_listen, &data_dir.path).await?),
+        None => Some(NatsServer::start(&args.nats_server, args.nats_listen, &data_dir.path, encryption).await?),
     };
     let (url, monitors) = match (&args.nats_url, &server) {
         (Some(url), _) => (url.clone(), Monitors::At(args.bus.nats_monitor.clone())),

@@ -18,6 +18,7 @@ use skep_bus::Monitors;
 use tokio::net::TcpListener;
 use tracing::{error, info};
 
+use super::encryption::Encryption;
 use crate::failure::{Failure, Result, bad_setting};
 
 const OLDEST: (u32, u32) = (2, 12);
@@ -70,15 +71,22 @@ pub(crate) struct NatsServer {
 
 impl NatsServer {
     /// Starts the server on an address that was found free.
-    pub(crate) async fn start(program: &Path, listen: SocketAddr, data_dir: &Path) -> Result<Self> {
+    pub(crate) async fn start(
+        program: &Path,
+        listen: SocketAddr,
+        data_dir: &Path,
+        encryption: Option<Encryption>,
+    ) -> Result<Self> {
         let free = TcpListener::bind(listen).await;
         let free = free.map_err(|error| bad_setting("--nats-listen", format!("cannot listen on {listen}: {error}")))?;
         let address = free.local_addr().map_err(Failure::internal)?;
         drop(free);
         let configuration = data_dir.join("nats.conf");
-        std::fs::write(&configuration, [CONFIGURATION, MONITORING].concat())
+        let settings = encryption.as_ref().map_or(CONFIGURATION.to_owned(), |_| Encryption::add_to(CONFIGURATION));
+        std::fs::write(&configuration, settings + MONITORING)
             .map_err(|error| bad_setting("--data-dir", format!("cannot write {}: {error}", configuration.display())))?;
-        let command = Launch { program: program.to_owned(), address, data_dir: data_dir.to_owned(), configuration };
+        let (program, data_dir) = (program.to_owned(), data_dir.to_owned());
+        let command = Launch { program, address, data_dir, configuration, encryption };
         let monitors = Monitors::PortsIn(command.ports());
         let mut server =
             Self { address, monitors, stopping: Arc::default(), child: RunningChild::default(), thread: None };
@@ -145,6 +153,7 @@ struct Launch {
     address: SocketAddr,
     data_dir: PathBuf,
     configuration: PathBuf,
+    encryption: Option<Encryption>,
 }
 
 impl Launch {
@@ -173,6 +182,7 @@ impl Launch {
             .arg(log_file(&self.data_dir))
             .arg("--ports_file_dir")
             .arg(ports)
+            .envs(self.encryption.as_ref().map(|encryption| (Encryption::VARIABLE, encryption.key())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
