@@ -82,6 +82,9 @@ pub(crate) struct UpArgs {
     /// The nats-server program to start, 2.12 or newer
     #[arg(long, env = "SKEP_NATS_SERVER", default_value = "nats-server")]
     pub(crate) nats_server: PathBuf,
+    /// Encrypt what the NATS server that is started stores, with the key in this file; it is made if it is not there. Whatever was stored before is encrypted, too
+    #[arg(long, env = "SKEP_NATS_ENCRYPTION_KEY_FILE", conflicts_with = "nats_url")]
+    pub(crate) nats_encryption_key_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
     #[command(flatten)]

@@ -24,6 +24,7 @@ mod delayed;
 mod delays;
 mod durability;
 mod echo;
+mod encryption;
 mod ends;
 mod fairness;
 mod faults;

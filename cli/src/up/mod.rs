@@ -2,6 +2,7 @@
 //!
 //! First all checks and sockets, so that nothing is half started; then NATS, the controller, the gateway and the queue-worker, the same as on a Swarm; then the functions of the stack file.
 
+mod encryption;
 mod health;
 mod login;
 pub(crate) mod nats;
@@ -34,7 +35,7 @@ use crate::{
     output,
     roles::{self, Process},
     sockets,
-    up::{login::Login, nats::NatsServer, report::Doors, surroundings::DataDir},
+    up::{encryption::Encryption, login::Login, nats::NatsServer, report::Doors, surroundings::DataDir},
 };
 
 /// How long the start waits for functions before it reports what runs.
@@ -53,6 +54,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
     surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
     roles::tls(&args.gateway)?;
     roles::signing_keys(&args.worker)?;
+    let encryption = args.nats_encryption_key_file.as_deref().map(Encryption::read).transpose()?;
     let listeners = sockets::doors(&args.listen, login::is_wanted(&args.gateway)).await?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let data_dir = DataDir::open(&args.provider.data_dir)?;
@@ -61,7 +63,8 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
         Some(servers) => (None, Nats::given(servers, &args.bus)?),
         None => {
             let (program, listen) = (&args.nats_server, args.nats_listen);
-            let server = NatsServer::start(program, listen, &data_dir.path, &args.bus.subject_prefix).await?;
+            let server =
+                NatsServer::start(program, listen, &data_dir.path, &args.bus.subject_prefix, encryption).await?;
             let nats = server.nats();
             (Some(server), nats)
         }

@@ -19,7 +19,10 @@ use skep_protocol::Subjects;
 use tokio::net::TcpListener;
 use tracing::{error, info};
 
-use super::users::{self, Users};
+use super::{
+    encryption::Encryption,
+    users::{self, Users},
+};
 use crate::{
     failure::{Failure, Result, bad_setting},
     nats::Nats,
@@ -78,6 +81,7 @@ impl NatsServer {
         listen: SocketAddr,
         data_dir: &Path,
         subjects: &Subjects,
+        encryption: Option<Encryption>,
     ) -> Result<Self> {
         let free = TcpListener::bind(listen).await;
         let free = free.map_err(|error| bad_setting("--nats-listen", format!("cannot listen on {listen}: {error}")))?;
@@ -86,10 +90,11 @@ impl NatsServer {
         let configuration = data_dir.join("nats.conf");
         let users = Users::prepare(data_dir)?;
         let bad = |error| bad_setting("--data-dir", format!("cannot write {}: {error}", configuration.display()));
-        skep_daemon::write_secret_file(&configuration, &[CONFIGURATION, &users.settings(subjects)].concat())
-            .map_err(bad)?;
+        let settings = encryption.as_ref().map_or(CONFIGURATION.to_owned(), |_| Encryption::add_to(CONFIGURATION));
+        skep_daemon::write_secret_file(&configuration, &(settings + &users.settings(subjects))).map_err(bad)?;
         users::adopt_streams(&data_dir.join("nats")).map_err(bad)?;
-        let command = Launch { program: program.to_owned(), address, data_dir: data_dir.to_owned(), configuration };
+        let (program, data_dir) = (program.to_owned(), data_dir.to_owned());
+        let command = Launch { program, address, data_dir, configuration, encryption };
         let system = SystemAccount::new(ServerUrls::from(address), users.monitor());
         let mut server =
             Self { address, users, system, stopping: Arc::default(), child: RunningChild::default(), thread: None };
@@ -165,6 +170,7 @@ struct Launch {
     address: SocketAddr,
     data_dir: PathBuf,
     configuration: PathBuf,
+    encryption: Option<Encryption>,
 }
 
 impl Launch {
@@ -180,6 +186,7 @@ impl Launch {
             .arg(self.data_dir.join("nats"))
             .arg("-l")
             .arg(log_file(&self.data_dir))
+            .envs(self.encryption.as_ref().map(|encryption| (Encryption::VARIABLE, encryption.key())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
