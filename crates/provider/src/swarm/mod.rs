@@ -8,6 +8,7 @@ mod choice;
 mod credentials;
 mod engine;
 mod frames;
+mod health;
 mod labels;
 mod logs;
 mod probe;

@@ -13,7 +13,7 @@ use bollard::models::{
 use skep_protocol::{FunctionDeployment, FunctionName, Resources, TIMEOUT, format_duration};
 
 use super::{
-    labels,
+    health, labels,
     resources::{LEAST_MEMORY, memory, nano_cpus},
     secrets::SecretVersion,
 };
@@ -156,6 +156,7 @@ fn container(
         mounts: Some(if read_only { vec![tmp] } else { Vec::new() }),
         stop_grace_period: Some(nanoseconds(stop_grace(deployment, surroundings.default_timeout))),
         secrets: Some(secrets.collect()),
+        health_check: health::check(deployment),
         ..Default::default()
     }
 }
@@ -230,7 +231,7 @@ impl Amounts {
     }
 }
 
-fn nanoseconds(duration: Duration) -> i64 {
+pub(super) fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
