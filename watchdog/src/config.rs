@@ -136,6 +136,9 @@ pub struct Settings {
     #[arg(long, env, default_value = "/home/app/public")]
     pub(crate) static_path: PathBuf,
     /// `stdin`: end with all processes as soon as STDIN ends, because then the owner is gone.
+    /// Static mode leaves out files whose names begin with a dot, and links that lead out of static_path; false serves them too.
+    #[arg(long, env, default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) static_guard: bool,
     #[arg(long, env)]
     pub lifeline: Option<Lifeline>,
     /// The tag that whoever started this process knows it by.

@@ -92,7 +92,7 @@ fn start_mode(plan: &Plan, processes: &Arc<Processes>) -> Mode {
     match plan.mode.clone() {
         plan::Mode::Fork(fork) => Mode::Fork(Fork::new(plan, fork, processes)),
         plan::Mode::Http(http) => Mode::Http(HttpMode::start(plan, http, processes)),
-        plan::Mode::Static(directory) => Mode::Static(Files::new(&directory, processes.log().clone())),
+        plan::Mode::Static(files) => Mode::Static(Files::new(&files, processes.log().clone())),
     }
 }
 
