@@ -181,7 +181,7 @@ impl Provider for Swarm {
             return Err(Error::Conflict(format!("secret {} already exists: use PUT to update it", secret.name)));
         }
         self.place.check_reign()?;
-        secrets::add(&self.place.engine, &self.place.registry, &secret, &versions).await
+        secrets::add(&self.place.engine, self.place.owner(), &secret, &versions).await
     }
 
     /// Functions that name it get new tasks with the new value, one after the other.
@@ -192,7 +192,7 @@ impl Provider for Swarm {
             return Err(Error::NotFound(format!("secret {} not found", secret.name)));
         }
         self.place.check_reign()?;
-        secrets::add(&self.place.engine, &self.place.registry, &secret, &versions).await?;
+        secrets::add(&self.place.engine, self.place.owner(), &secret, &versions).await?;
         self.watcher.stale_secrets.store(true, Ordering::Release);
         self.place.board.secrets_changed();
         Ok(())
@@ -226,6 +226,11 @@ impl Place {
     }
 
     /// Removes a version of a secret; a service that used it and is on its way out is waited for.
+    /// Whose a secret is: the registry, and the network of its functions.
+    fn owner(&self) -> (&str, &str) {
+        (&self.registry, self.function_network.as_deref().unwrap_or_default())
+    }
+
     async fn remove_secret(&self, id: &str, name: &str) -> Result<()> {
         let give_up = Instant::now() + SERVICE_GONE_WITHIN;
         loop {
