@@ -20,7 +20,7 @@ const FILES: [(&str, &str); 5] = [
 ];
 
 pub(crate) const USER: &str = "admin";
-const SECRETS: [&str; 2] = ["basic-auth-user", "basic-auth-password"];
+pub(super) const SECRETS: [&str; 2] = ["basic-auth-user", "basic-auth-password"];
 
 /// Which of the two secrets are not there yet.
 pub(crate) async fn missing_secrets() -> Result<Vec<&'static str>> {
