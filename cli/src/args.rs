@@ -163,6 +163,12 @@ pub(crate) struct SwarmArgs {
     /// The overlay network of functions; by default the first with the label openfaas=true
     #[arg(long, env = "SKEP_FUNCTION_NETWORK")]
     pub(crate) function_network: Option<String>,
+    /// How many processes and threads the container of a function may have
+    #[arg(long, env = "SKEP_FUNCTION_PROCESSES", default_value_t = 1024, value_parser = clap::value_parser!(i64).range(16..))]
+    pub(crate) function_processes: i64,
+    /// Capabilities that a function may ask for with the annotation skep.capabilities, as NET_RAW,NET_BIND_SERVICE
+    #[arg(long, env = "SKEP_FUNCTION_CAPABILITIES", value_delimiter = ',')]
+    pub(crate) function_capabilities: Vec<String>,
 }
 
 #[derive(Debug, Args)]

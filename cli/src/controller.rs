@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use skep_process::ProcessTag;
 use skep_protocol::{CallId, VersionInfo};
-use skep_provider::{Config as ControllerConfig, LocalConfig, ProviderConfig, SwarmConfig};
+use skep_provider::{Config as ControllerConfig, Hardening, LocalConfig, ProviderConfig, SwarmConfig};
+
 
 use crate::{
     args::{CallArgs, ProviderArgs, SwarmArgs},
@@ -53,6 +54,7 @@ pub(crate) fn swarm(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> Cont
     let swarm = SwarmConfig {
         docker_host: args.docker_host.clone(),
         function_network: args.function_network.clone().filter(|network| !network.is_empty()),
+        hardening: Hardening { processes: args.function_processes, capabilities: args.function_capabilities.clone() },
         default_timeout: calls.upstream_timeout,
     };
     let holder = format!("{} {}", host(), CallId::generate());

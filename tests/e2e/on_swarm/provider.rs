@@ -64,6 +64,11 @@ async fn a_function_lives_on_a_swarm_from_deploy_to_delete() {
     assert!(status.get("problem").is_none() && status.get("constraints").is_none(), "{status}");
     let again = put(&gateway, Method::POST, function("cat", "cat")).await;
     again.assert_refused(409);
+    deploy(&gateway, function("status", "cat /proc/self/status")).await;
+    let status = gateway.call("status", "").await.text();
+    for line in ["CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "CapBnd:\t0000000000000000"] {
+        assert!(status.contains(line), "{line}: {status}");
+    }
 
     gateway.scale("cat", 3).await;
     gateway.wait_for_replicas("cat", 3).await;
@@ -142,6 +147,9 @@ async fn what_cannot_run_says_why() {
         ("limits", json!({ "memory": "much" }), "memory \"much\""),
         ("requests", json!({ "cpu": "fast" }), "cpu \"fast\""),
         ("labels", json!({ "skep.function": "g" }), "skep's own"),
+        ("labels", json!({ "com.docker.stack.namespace": "skep" }), "Docker's own"),
+        ("network", json!("skep_platform"), "is not for functions"),
+        ("annotations", json!({ "skep.capabilities": "SYS_ADMIN" }), "--function-capabilities SYS_ADMIN"),
     ] {
         let answer = put(&gateway, Method::POST, with(function("bad", "cat"), field, value)).await;
         answer.assert_refused(400);
