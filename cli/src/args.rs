@@ -287,6 +287,9 @@ pub(crate) struct ProviderArgs {
     /// The fwatchdog program; by default the one beside skep, or on PATH
     #[arg(long, env = "SKEP_WATCHDOG")]
     pub(crate) watchdog: Option<PathBuf>,
+    /// Keep functions in a sandbox: on or off; the annotation skep.sandbox=off lifts it for one function
+    #[arg(long, env = "SKEP_SANDBOX", default_value = "on", action = clap::ArgAction::Set, value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) sandbox: bool,
 }
 
 #[derive(Debug, Args)]
