@@ -23,6 +23,12 @@ pub(crate) async fn fork(bench: &Bench, fprocess: &str) -> Result<(Process, Targ
     start(bench, fprocess.into(), &[]).await
 }
 
+/// The same in the sandbox that `skep up` has it enter.
+pub(crate) async fn sandboxed(bench: &Bench, fprocess: &str) -> Result<(Process, Target)> {
+    let launched = launch_with(bench, vec!["--sandbox".into()], fprocess.into(), &[])?;
+    until_ready(launched).await
+}
+
 /// A process per request that was started before it.
 pub(crate) async fn prefork(bench: &Bench, fprocess: &str) -> Result<(Process, Target)> {
     start(bench, fprocess.into(), &[("prefork", "8")]).await
@@ -56,13 +62,25 @@ pub(crate) async fn cold_start_ms(bench: &Bench, fprocess: &str) -> Result<f64> 
 }
 
 async fn start(bench: &Bench, fprocess: OsString, settings: &[(&'static str, &str)]) -> Result<(Process, Target)> {
-    let (mut process, address) = launch(bench, fprocess, settings)?;
+    until_ready(launch(bench, fprocess, settings)?).await
+}
+
+async fn until_ready((mut process, address): (Process, SocketAddr)) -> Result<(Process, Target)> {
     let ready = Target::new(address, "/_/ready");
     process.until_ready(async || ready.answers().await).await?;
     Ok((process, Target::new(address, "/")))
 }
 
 fn launch(bench: &Bench, fprocess: OsString, settings: &[(&'static str, &str)]) -> Result<(Process, SocketAddr)> {
+    launch_with(bench, vec![], fprocess, settings)
+}
+
+fn launch_with(
+    bench: &Bench,
+    arguments: Vec<OsString>,
+    fprocess: OsString,
+    settings: &[(&'static str, &str)],
+) -> Result<(Process, SocketAddr)> {
     let address = free_address()?;
     let mut variables = vec![
         ("fprocess", fprocess),
@@ -72,6 +90,6 @@ fn launch(bench: &Bench, fprocess: OsString, settings: &[(&'static str, &str)]) 
         ("suppress_lock", "true".into()),
     ];
     variables.extend(settings.iter().map(|(name, value)| (*name, OsString::from(value))));
-    let launch = Launch { name: "fwatchdog", program: &bench.programs.watchdog, arguments: vec![], variables };
+    let launch = Launch { name: "fwatchdog", program: &bench.programs.watchdog, arguments, variables };
     Ok((Process::start(bench, launch)?, address))
 }

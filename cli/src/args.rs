@@ -173,6 +173,12 @@ pub(crate) struct SwarmArgs {
     /// The overlay network of functions; by default the first with the label openfaas=true
     #[arg(long, env = "SKEP_FUNCTION_NETWORK")]
     pub(crate) function_network: Option<String>,
+    /// How many processes and threads the container of a function may have
+    #[arg(long, env = "SKEP_FUNCTION_PROCESSES", default_value_t = 1024, value_parser = clap::value_parser!(i64).range(16..))]
+    pub(crate) function_processes: i64,
+    /// Capabilities that a function may ask for with the annotation skep.capabilities, as NET_RAW,NET_BIND_SERVICE
+    #[arg(long, env = "SKEP_FUNCTION_CAPABILITIES", value_delimiter = ',')]
+    pub(crate) function_capabilities: Vec<String>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -254,6 +260,9 @@ pub(crate) struct ProviderArgs {
     /// Run functions as root when skep itself is root: each of them can then do anything on this machine
     #[arg(long, env = "SKEP_ALLOW_ROOT", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
     pub(crate) allow_root: bool,
+    /// Keep functions in a sandbox: on or off; the annotation skep.sandbox=off lifts it for one function
+    #[arg(long, env = "SKEP_SANDBOX", default_value = "on", action = clap::ArgAction::Set, value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) sandbox: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,13 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use skep_process::ProcessTag;
 use skep_protocol::{CallId, VersionInfo};
-use skep_provider::{Config as ControllerConfig, LocalConfig, ProviderConfig, SwarmConfig};
+use skep_provider::{Config as ControllerConfig, Hardening, LocalConfig, ProviderConfig, SwarmConfig};
+
+use tracing::warn;
 
 use crate::{
     args::{CallArgs, ProviderArgs, SwarmArgs},
     failure::Result,
     files::FileLimit,
-    up::surroundings::{DataDir, find_watchdog},
+    up::surroundings::{DataDir, find_watchdog, sandbox_gaps},
 };
 
 /// What functions of this machine inherit from the environment of skep, beside all `LC_…`.
@@ -36,8 +38,16 @@ pub(crate) fn local(
     grace: Duration,
     files: &FileLimit,
 ) -> Result<ControllerConfig> {
+    let watchdog = find_watchdog(args.watchdog.as_deref())?;
+    if args.sandbox {
+        // Once for all functions, and not by each of their replicas.
+        for gap in sandbox_gaps(&watchdog, &data_dir.path) {
+            warn!("functions have a weaker sandbox: {gap}");
+        }
+    }
     let local = LocalConfig {
-        watchdog: find_watchdog(args.watchdog.as_deref())?,
+        watchdog,
+        sandbox: args.sandbox,
         data_dir: data_dir.path.clone(),
         default_timeout: calls.upstream_timeout,
         environment: inherited_environment(),
@@ -53,6 +63,7 @@ pub(crate) fn swarm(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> Cont
     let swarm = SwarmConfig {
         docker_host: args.docker_host.clone(),
         function_network: args.function_network.clone().filter(|network| !network.is_empty()),
+        hardening: Hardening { processes: args.function_processes, capabilities: args.function_capabilities.clone() },
         default_timeout: calls.upstream_timeout,
     };
     let holder = format!("{} {}", host(), CallId::generate());

@@ -43,11 +43,25 @@ fn programs(args: &DoctorArgs) -> Vec<Finding> {
         Ok(()) => Finding::fine(format!("{} is new enough", args.nats_server.display())),
         Err(failure) => Finding::note(format!("{failure}; sh scripts/nats-server.sh fetches one")),
     };
-    let watchdog = match up::surroundings::find_watchdog(None) {
-        Ok(found) => Finding::fine(format!("fwatchdog is {}", found.display())),
-        Err(failure) => Finding::note(format!("{failure}")),
-    };
-    vec![nats, watchdog]
+    let mut findings = vec![nats];
+    match up::surroundings::find_watchdog(None) {
+        Ok(found) => {
+            findings.push(Finding::fine(format!("fwatchdog is {}", found.display())));
+            findings.extend(sandbox(&found));
+        }
+        Err(failure) => findings.push(Finding::note(format!("{failure}"))),
+    }
+    findings
+}
+
+/// What this machine can do of the functions' sandbox, tried with the folder for temporary files.
+fn sandbox(watchdog: &Path) -> Vec<Finding> {
+    let folder = std::env::temp_dir();
+    let gaps = up::surroundings::sandbox_gaps(watchdog, &folder.canonicalize().unwrap_or(folder));
+    if gaps.is_empty() {
+        return vec![Finding::fine("functions can be kept in a sandbox")];
+    }
+    gaps.into_iter().map(|gap| Finding::note(format!("a weaker sandbox: {gap}"))).collect()
 }
 
 /// Whether a gateway answers, or could listen.

@@ -58,11 +58,14 @@ fn facts(event: &str, payload: &Value) -> Value {
     facts
 }
 
-/// The sample, which also writes down each run.
+/// The sample, which also writes down each run, beyond its folder.
 fn function() -> Function {
-    let command = r#"sh -c 'echo "$Http_X_Call_Id" >> "$TMPDIR/../runs"; exec python3 -I -S github-summary.py'"#;
+    let command = r#"sh -c 'echo "$Http_X_Call_Id" >> "$LC_SKEP_SITE/../runs"; exec python3 -I -S github-summary.py'"#;
     let folder = repository().join("functions/github-summary");
-    Function::new("github-summary", command).folder(folder).env("content_type", "application/json")
+    Function::new("github-summary", command)
+        .folder(folder)
+        .env("content_type", "application/json")
+        .annotation("skep.sandbox", "off")
 }
 
 /// What was sent, by call id: which event, under which delivery.

@@ -54,6 +54,7 @@ mod refused;
 mod retention;
 mod retries;
 mod routing;
+mod sandbox;
 mod scaling;
 mod secrets;
 mod settings;

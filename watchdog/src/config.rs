@@ -12,6 +12,7 @@ use std::{
 
 use clap::{ArgAction, Parser, ValueEnum, builder::BoolishValueParser, error::ContextKind, value_parser};
 use skep_protocol::{DurationError, parse_duration};
+use skep_sandbox::Sandbox;
 
 use crate::{
     log::before_the_log,
@@ -141,12 +142,30 @@ pub struct Settings {
     /// Directory of the static mode.
     #[arg(long, env, default_value = "/home/app/public")]
     pub(crate) static_path: PathBuf,
+    /// Static mode leaves out files whose names begin with a dot, and links that lead out of static_path; false serves them too.
+    #[arg(long, env, default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) static_guard: bool,
     /// `stdin`: end with all processes as soon as STDIN ends, because then the owner is gone.
     #[arg(long, env)]
     pub lifeline: Option<Lifeline>,
     /// The tag that whoever started this process knows it by.
     #[arg(long, env = skep_process::ProcessTag::VARIABLE, hide = true)]
     pub(crate) process_tag: Option<String>,
+    /// Give up all rights that the function does not need: it writes only its working folder, TMPDIR and --writable, has no capabilities, and cannot signal others.
+    #[arg(long)]
+    pub sandbox: bool,
+    /// A folder that the function cannot read in the sandbox.
+    #[arg(long)]
+    pub(crate) hidden: Option<PathBuf>,
+    /// A folder in the hidden one that the function can read; may be repeated.
+    #[arg(long)]
+    pub(crate) readable: Vec<PathBuf>,
+    /// A folder that the function can write, also in the hidden one; may be repeated.
+    #[arg(long)]
+    pub(crate) writable: Vec<PathBuf>,
+    /// Only enter the sandbox, and say in a line each what this machine cannot do of it.
+    #[arg(long = "check-sandbox")]
+    pub check_sandbox: bool,
     /// Only tell by the exit code whether a watchdog is healthy on this machine.
     #[arg(long = "run-healthcheck")]
     pub run_healthcheck: bool,
@@ -198,6 +217,12 @@ impl Settings {
             rustix::process::nice(self.nice.into())?;
         }
         Ok(())
+    }
+
+    /// What the function may still do in the sandbox, with its working folder and that of its temporary files.
+    pub fn sandbox(&self, own_folders: impl IntoIterator<Item = PathBuf>) -> Sandbox {
+        let writable = self.writable.iter().cloned().chain(own_folders).collect();
+        Sandbox { hidden: self.hidden.clone(), readable: self.readable.clone(), writable }
     }
 
     /// A line for STDERR before there is a log, or after it.

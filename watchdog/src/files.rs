@@ -1,24 +1,35 @@
 //! Static mode: the files of one directory.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use percent_encoding::percent_decode_str;
 use tower_http::services::{ServeDir, fs::ServeFileSystemResponseBody};
 
 use crate::{
     answer::{Answer, AnswerBody, Source, insert, refusal, text},
     body::CallBody,
     log::Log,
+    plan::StaticPlan,
 };
+
+/// What begins with a dot and is meant for everybody (RFC 8615).
+const WELL_KNOWN: &str = ".well-known";
 
 pub(crate) struct Files {
     directory: ServeDir,
+    /// The directory, if it is guarded.
+    guarded: Option<PathBuf>,
     log: Log,
 }
 
 impl Files {
-    pub(crate) fn new(directory: &Path, log: Log) -> Self {
-        Self { directory: ServeDir::new(directory), log }
+    pub(crate) fn new(plan: &StaticPlan, log: Log) -> Self {
+        let guarded = plan.is_guarded.then(|| plan.directory.clone());
+        Self { directory: ServeDir::new(&plan.directory), guarded, log }
     }
 
     pub(crate) async fn call(&self, request: Request<CallBody>) -> Answer {
@@ -29,6 +40,11 @@ impl Files {
             return answer;
         }
         let uri = request.uri().clone();
+        if let Some(directory) = &self.guarded
+            && !is_inside(directory, uri.path()).await
+        {
+            return not_found();
+        }
         match self.directory.clone().try_call(request).await {
             Ok(response) if response.status() == StatusCode::NOT_FOUND => not_found(),
             Ok(response) => served(response, &uri),
@@ -39,6 +55,28 @@ impl Files {
                 refusal(StatusCode::INTERNAL_SERVER_ERROR, "unreadable", Source::OfWatchdog, text)
             }
         }
+    }
+}
+
+/// Whether a path is that of no hidden file, and leads by no link out of the directory.
+async fn is_inside(directory: &Path, path: &str) -> bool {
+    let Ok(path) = percent_decode_str(path).decode_utf8() else { return false };
+    let mut names = path.split('/').filter(|name| !name.is_empty());
+    if names.any(|name| name.starts_with('.') && name != WELL_KNOWN) {
+        return false;
+    }
+    let file = directory.join(path.trim_start_matches('/'));
+    // Of a directory its index is served, which may be a link itself.
+    let index = file.join("index.html");
+    let found = match tokio::fs::canonicalize(&index).await {
+        Ok(index) => Ok(index),
+        Err(_) => tokio::fs::canonicalize(&file).await,
+    };
+    match (tokio::fs::canonicalize(directory).await, found) {
+        (Ok(directory), Ok(found)) => found.starts_with(directory),
+        // What is not there is for the one who serves to say.
+        (_, Err(error)) => error.kind() == io::ErrorKind::NotFound,
+        (Err(_), Ok(_)) => false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whether the watchdog takes calls: a flag, and the lock file that images look for.
+//! Whether the watchdog takes calls: a state, and the lock file that images look for.
 
 use std::{
     fs::{self, OpenOptions},
@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
     time::Duration,
 };
 
@@ -15,36 +15,51 @@ use crate::{config::Settings, log::Log};
 const LOCK_FILE: &str = "/tmp/.lock";
 const CHECK_LIMIT: Duration = Duration::from_secs(3);
 
+/// Its states, in their order.
+const STARTING: u8 = 0;
+const OPEN: u8 = 1;
+const CLOSED: u8 = 2;
+
 #[derive(Debug)]
 pub(crate) struct Health {
-    accepting: AtomicBool,
-    lock_file: bool,
+    state: AtomicU8,
+    /// There is to be a lock file.
+    wants_lock: bool,
+    /// There is one.
+    has_lock: AtomicBool,
 }
 
 impl Health {
-    /// Takes calls from now on, and says so with the lock file if there is to be one.
+    pub(crate) fn starting(wants_lock: bool) -> Self {
+        Self { state: AtomicU8::new(STARTING), wants_lock, has_lock: AtomicBool::new(false) }
+    }
+
+    /// Is good from now on, unless it was closed already, and says so with the lock file if there is to be one.
     ///
-    /// Images may be read-only or without `/tmp`, so a lock file that cannot be written is told and gone without.
-    pub(crate) fn open(lock_file: bool, log: &Log) -> Self {
+    /// Images may be read-only or without `/tmp`, so the watchdog reports a lock file that it cannot write and does without.
+    pub(crate) fn open(&self, log: &Log) {
+        if self.state.compare_exchange(STARTING, OPEN, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return;
+        }
         let tell = |error: &io::Error| {
             log.say(&format!("Cannot write {LOCK_FILE}: {error}; goes without it, as with suppress_lock=true"));
         };
-        let lock_file = lock_file && write_lock_file().inspect_err(tell).is_ok();
-        Self { accepting: AtomicBool::new(true), lock_file }
+        let has_lock = self.wants_lock && write_lock_file().inspect_err(tell).is_ok();
+        self.has_lock.store(has_lock, Ordering::Relaxed);
     }
 
     /// With a lock file both must be there, so that an operator can take a replica out by removing it.
     pub(crate) fn is_good(&self) -> bool {
-        self.accepts() && (!self.lock_file || lock_file_exists())
+        self.state.load(Ordering::Relaxed) == OPEN && (!self.has_lock.load(Ordering::Relaxed) || lock_file_exists())
     }
 
     pub(crate) fn accepts(&self) -> bool {
-        self.accepting.load(Ordering::Relaxed)
+        self.state.load(Ordering::Relaxed) != CLOSED
     }
 
     pub(crate) fn close(&self) {
-        self.accepting.store(false, Ordering::Relaxed);
-        if self.lock_file {
+        self.state.store(CLOSED, Ordering::Relaxed);
+        if self.has_lock.load(Ordering::Relaxed) {
             // Gone already is what is wanted.
             let _ = fs::remove_file(LOCK_FILE);
         }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
+use skep_sandbox::Gap;
 use skep_watchdog::{Listeners, Plan, Settings, Shutdown, Stop, is_healthy, run};
 use tokio::{net::TcpListener, runtime::Builder};
 
@@ -22,6 +23,9 @@ fn main() -> ExitCode {
     if settings.run_healthcheck {
         return if is_healthy(&settings) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
+    if settings.check_sandbox {
+        return check_sandbox(&settings);
+    }
     match settings.plan(env::vars_os()).map(|plan| serve(&settings, plan)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => say(&mut io::stderr(), &settings.line(&format!("{error:#}")), 1),
@@ -31,6 +35,10 @@ fn main() -> ExitCode {
 
 fn serve(settings: &Settings, plan: Plan) -> anyhow::Result<()> {
     settings.give_way().context("nice cannot be set")?;
+    if settings.sandbox {
+        // Before the first thread, so that all have it.
+        enter_sandbox(settings).context("the sandbox cannot be entered")?;
+    }
     let mut runtime = if plan.has_own_threads() {
         Builder::new_current_thread()
     } else {
@@ -57,6 +65,21 @@ fn serve(settings: &Settings, plan: Plan) -> anyhow::Result<()> {
         say(&mut io::stderr(), &settings.line(&format!("Listening on {}", calls.local_addr()?)), 0);
         run(plan, Listeners { calls, metrics }, shutdown).await
     })
+}
+
+fn enter_sandbox(settings: &Settings) -> anyhow::Result<Vec<Gap>> {
+    let own_folders = [env::current_dir()?, env::temp_dir()];
+    Ok(settings.sandbox(own_folders).enter()?)
+}
+
+fn check_sandbox(settings: &Settings) -> ExitCode {
+    match enter_sandbox(settings) {
+        Ok(gaps) => {
+            let lines: String = gaps.iter().map(|gap| format!("{gap}\n")).collect();
+            say(&mut io::stdout(), lines.as_bytes(), 0)
+        }
+        Err(error) => say(&mut io::stderr(), format!("fwatchdog: {error:#}\n").as_bytes(), 1),
+    }
 }
 
 fn say(stream: &mut impl Write, text: &[u8], code: u8) -> ExitCode {

@@ -73,7 +73,14 @@ pub(crate) struct LogPlan {
 pub(crate) enum Mode {
     Fork(ForkPlan),
     Http(HttpPlan),
-    Static(PathBuf),
+    Static(StaticPlan),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct StaticPlan {
+    pub(crate) directory: PathBuf,
+    /// Hidden files and links that lead out of the directory are left out.
+    pub(crate) is_guarded: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -243,7 +250,9 @@ fn mode(name: ModeName, settings: &Settings, own_variables: HashSet<OsString>) -
                 buffer_body: settings.http_buffer_req_body || settings.buffer_http,
             }))
         }
-        ModeName::Static if settings.static_path.is_dir() => Ok(Mode::Static(settings.static_path.clone())),
+        ModeName::Static if settings.static_path.is_dir() => {
+            Ok(Mode::Static(StaticPlan { directory: settings.static_path.clone(), is_guarded: settings.static_guard }))
+        }
         ModeName::Static => Err(refuse("static_path", format!("{:?} is not a directory", settings.static_path))),
     }
 }

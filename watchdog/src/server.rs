@@ -1,8 +1,8 @@
 //! Accepts connections until it is told to end, then drains.
 
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::pending, io, pin::pin, sync::Arc, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{Either, Full};
@@ -60,10 +60,9 @@ pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow
     let metrics = Metrics::new()?;
     let processes = Processes::new(&plan, tasks.clone(), log.clone(), Arc::clone(&metrics))
         .context("cannot become a reaper of processes")?;
-    let health = Health::open(plan.lock_file, &log);
     let watchdog = Watchdog {
         mode: start_mode(&plan, &processes),
-        health,
+        health: Health::starting(plan.lock_file),
         limit: Limit::new(plan.max_inflight, plan.max_inflight_wait),
         calls: TaskTracker::new(),
         metrics: Arc::clone(&metrics),
@@ -78,7 +77,7 @@ pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow
     }
     let threads = Arc::new(Threads::new(if plan.has_own_threads() { MOST_THREADS } else { 0 }));
     // The server goes with this line, and with it tasks that are waited for below.
-    Arc::new(Server::new(&plan, watchdog, Arc::clone(&threads))).serve(listeners.calls, &shutdown).await;
+    let served = Arc::new(Server::new(&plan, watchdog, Arc::clone(&threads))).serve(listeners.calls, &shutdown).await;
     finished.cancel();
     processes.kill_all().await;
     tasks.close();
@@ -86,14 +85,14 @@ pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow
     let _ = timeout(LAST_TASKS, tasks.wait()).await;
     threads.stop();
     log.flush();
-    Ok(())
+    served
 }
 
 fn start_mode(plan: &Plan, processes: &Arc<Processes>) -> Mode {
     match plan.mode.clone() {
         plan::Mode::Fork(fork) => Mode::Fork(Fork::new(plan, fork, processes)),
         plan::Mode::Http(http) => Mode::Http(HttpMode::start(plan, http, processes)),
-        plan::Mode::Static(directory) => Mode::Static(Files::new(&directory, processes.log().clone())),
+        plan::Mode::Static(files) => Mode::Static(Files::new(&files, processes.log().clone())),
     }
 }
 
@@ -126,25 +125,38 @@ impl Server {
         }
     }
 
-    async fn serve(self: &Arc<Self>, listener: TcpListener, shutdown: &Shutdown) {
+    async fn serve(self: &Arc<Self>, listener: TcpListener, shutdown: &Shutdown) -> anyhow::Result<()> {
         let gently = async {
             self.serve_and_drain(listener, &shutdown.drain).await;
             if let Mode::Http(http) = &self.watchdog.mode {
                 http.stop().await;
             }
         };
-        tokio::select! {
-            () = gently => {}
+        let served = tokio::select! {
+            // The first one to be polled: what does not wait for a program is healthy with its first connection.
+            biased;
+            end = self.never_begins() => Err(anyhow!("the function {end}, and was never ready")),
+            () = gently => Ok(()),
             () = shutdown.now.cancelled() => {
                 self.watchdog.health.close();
                 if let Mode::Http(http) = &self.watchdog.mode {
                     http.halt();
                 }
+                Ok(())
             }
-        }
+        };
         self.abort.cancel();
         self.connections.close();
         self.connections.wait().await;
+        served
+    }
+
+    /// Returns when the program has been given up before it was ever ready: whatever runs this watchdog must see that.
+    async fn never_begins(&self) -> String {
+        match self.watchdog.begin().await {
+            Ok(()) => pending().await,
+            Err(end) => end,
+        }
     }
 
     async fn serve_and_drain(self: &Arc<Self>, listener: TcpListener, drain: &CancellationToken) {

@@ -42,10 +42,20 @@ impl Watchdog {
         match request.uri().path() {
             "/_/health" | "/_/ready" if !is_get => not_allowed(),
             "/_/health" if self.health.is_good() => text(StatusCode::OK, "OK"),
+            "/_/health" if self.health.accepts() => starting(),
             "/_/health" => closing(),
             "/_/ready" => self.readiness().await,
             _ => self.call(request).await,
         }
+    }
+
+    /// Opens its health when the program can take calls; an error says why it never will.
+    pub(crate) async fn begin(&self) -> Result<(), String> {
+        if let Mode::Http(http) = &self.mode {
+            http.began().await?;
+        }
+        self.health.open(&self.log);
+        Ok(())
     }
 
     async fn call(&self, mut request: Request<CallBody>) -> Answer {
@@ -99,6 +109,11 @@ impl Watchdog {
             self.log.say(&format!("Header {}", shown(name, value)));
         }
     }
+}
+
+/// Also where a lock file is gone that somebody removed.
+fn starting() -> Answer {
+    refusal(StatusCode::SERVICE_UNAVAILABLE, "not_ready", Source::Classic, "the function is not ready\n")
 }
 
 fn closing() -> Answer {

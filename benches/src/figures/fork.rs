@@ -34,6 +34,23 @@ pub(super) async fn latency(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     Ok(rows(name, "µs", sides.into()))
 }
 
+/// What the sandbox costs a call: the same watchdog with it and without.
+pub(super) async fn sandboxed(bench: &Bench, name: &str) -> Result<Vec<Row>> {
+    let (_inside, inside) = watchdog::sandboxed(bench, PROGRAM).await?;
+    let (_outside, outside) = watchdog::fork(bench, PROGRAM).await?;
+    for target in [&inside, &outside] {
+        paced::run(target, Pace::NONE, WINDOW / 2).await?;
+    }
+    let mut sides = [Side::new("sandboxed"), Side::new("without")];
+    for run in 1..=bench.runs {
+        for (side, target) in sides.iter_mut().zip([&inside, &outside]) {
+            side.values.push(p50_us(&paced::run(target, Pace::NONE, WINDOW).await?));
+        }
+        tell(name, run, bench.runs, &sides);
+    }
+    Ok(rows(name, "µs", sides.into()))
+}
+
 pub(super) async fn rate(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     let (_watchdog, target) = watchdog::fork(bench, PROGRAM).await?;
     let cat = Raw::new(PROGRAM, vec![]);

@@ -29,6 +29,7 @@ pub(crate) enum Figure {
     Growth,
     ForkLatency,
     ForkRate,
+    ForkSandboxed,
     PreforkLatency,
     PreforkPython,
     StreamRate,
@@ -49,7 +50,7 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::SyncLatency,
         Self::SyncRate,
         Self::SyncTail,
@@ -57,6 +58,7 @@ impl Figure {
         Self::Growth,
         Self::ForkLatency,
         Self::ForkRate,
+        Self::ForkSandboxed,
         Self::PreforkLatency,
         Self::PreforkPython,
         Self::StreamRate,
@@ -85,6 +87,7 @@ impl Figure {
             Self::Growth => "sync_10k_functions_rps",
             Self::ForkLatency => "fork_c1_p50_us",
             Self::ForkRate => "fork_c16_rps",
+            Self::ForkSandboxed => "fork_sandboxed_c1_p50_us",
             Self::PreforkLatency => "prefork_c1_p50_us",
             Self::PreforkPython => "prefork_python_p50_us",
             Self::StreamRate => "stream_mb_s",
@@ -120,6 +123,7 @@ impl Figure {
             Self::Growth => Box::pin(growth::rates(bench, name)).await,
             Self::ForkLatency => Box::pin(fork::latency(bench, name)).await,
             Self::ForkRate => Box::pin(fork::rate(bench, name)).await,
+            Self::ForkSandboxed => Box::pin(fork::sandboxed(bench, name)).await,
             Self::PreforkLatency => Box::pin(prefork::cat(bench, name)).await,
             Self::PreforkPython => Box::pin(prefork::python(bench, name)).await,
             Self::StreamRate => Box::pin(stream::rate(bench, name)).await,

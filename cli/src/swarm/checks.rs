@@ -105,10 +105,10 @@ pub(crate) async fn port(engine: &Engine, stack: &str, port: u16) -> Finding {
     }
 }
 
-pub(crate) async fn image(swarm: &Membership, image: &str) -> Finding {
+pub(crate) async fn image(nodes: u32, image: &str) -> Finding {
     let is_here = docker(&["image", "inspect", "--format", "{{.Id}}", image]).await.is_ok();
     let has_registry = image.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']));
-    match (is_here, swarm.nodes) {
+    match (is_here, nodes) {
         (true, 1) => Finding::fine(format!("the image {image} is here")),
         (true, _) if has_registry => Finding::fine(format!("the image {image} is here, and other nodes pull it")),
         (true, _) => Finding::note(format!(

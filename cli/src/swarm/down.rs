@@ -114,6 +114,13 @@ async fn remove_what_is_kept(stack: &str) -> Result<()> {
             docker(&["volume", "rm", &volume]).await.map_err(failed)?;
         }
     }
+    // Those that functions had; the controller labels them with the network of the stack's functions.
+    let label = format!("label=skep.network={stack}_functions");
+    let of_functions = docker(&["secret", "ls", "--quiet", "--filter", &label]).await.map_err(failed)?;
+    if !of_functions.is_empty() {
+        let ids: Vec<&str> = of_functions.lines().collect();
+        docker(&[&["secret", "rm"], &ids[..]].concat()).await.map_err(failed)?;
+    }
     for secret in SECRETS {
         if docker(&["secret", "inspect", secret]).await.is_ok() {
             docker(&["secret", "rm", secret]).await.map_err(failed)?;

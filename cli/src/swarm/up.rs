@@ -25,12 +25,16 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(args: SwarmUpArgs) -> Result<()> {
     let engine = check(&args).await?;
-    let Some(swarm) = &engine.swarm else { return Err(Failure::setting("Swarm is off")) };
-    let missing = stack::missing_secrets().await?;
+    // Without a Swarm there are no secrets yet.
+    let missing = match &engine.swarm {
+        Some(_) => stack::missing_secrets().await?,
+        None => stack::SECRETS.to_vec(),
+    };
     print_plan(&args, &missing);
     if args.dry_run {
         return Ok(());
     }
+    let Some(swarm) = &engine.swarm else { return Err(Failure::setting("Swarm is off")) };
     let password = stack::create_secrets(&missing).await?;
     if let Some(password) = &password {
         output::line(format_args!("The password of {} is new, and is shown only here: {password}\n", USER));
@@ -46,26 +50,34 @@ pub(crate) async fn run(args: SwarmUpArgs) -> Result<()> {
 async fn check(args: &SwarmUpArgs) -> Result<Engine> {
     output::line("What is there:");
     let mut asked = Engine::ask().await;
+    let mut changed = "nothing was changed";
     if args.init && !args.dry_run && asked.as_ref().is_ok_and(|engine| engine.swarm.is_none()) {
         docker(&["swarm", "init"]).await.map_err(failed)?;
         output::line("  ok     Swarm was off, and is on now");
+        changed = "Swarm is on now (docker swarm leave --force turns it off), and nothing else was changed";
         asked = Engine::ask().await;
     }
     let mut findings = vec![checks::engine(&asked)];
     if let Ok(engine) = &asked {
-        findings.push(checks::swarm(engine));
+        if args.init && engine.swarm.is_none() {
+            findings.push(Finding::note("Swarm is off, and --init turns it on"));
+            findings.push(checks::port(engine, &args.name, args.port).await);
+            findings.push(checks::image(1, &args.image).await);
+        } else {
+            findings.push(checks::swarm(engine));
+        }
         if let Some(swarm) = engine.swarm.as_ref().filter(|swarm| swarm.is_manager) {
             findings.push(checks::ipvs(engine));
             findings.push(checks::overlay(&args.name).await);
             findings.push(checks::port(engine, &args.name, args.port).await);
-            findings.push(checks::image(swarm, &args.image).await);
+            findings.push(checks::image(swarm.nodes, &args.image).await);
             findings.push(gateways(args.gateways, swarm.nodes));
         }
     }
     findings.iter().for_each(Finding::print);
     match asked {
         Ok(engine) if !findings.iter().any(Finding::is_wrong) => Ok(engine),
-        _ => Err(Failure::setting("not everything is in place; nothing was changed")),
+        _ => Err(Failure::setting(format!("not everything is in place; {changed}"))),
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use crate::{
@@ -88,4 +89,18 @@ pub(crate) fn find_watchdog(given: Option<&Path>) -> Result<PathBuf> {
         .map(|folder| folder.join("fwatchdog"))
         .find(|candidate| candidate.is_file())
         .ok_or_else(|| bad_setting("--watchdog", "fwatchdog is neither beside skep nor on PATH"))
+}
+
+/// What this machine cannot do of the sandbox that hides a folder, in a line each; a watchdog finds out by entering it.
+pub(crate) fn sandbox_gaps(watchdog: &Path, hidden: &Path) -> Vec<String> {
+    let checked = Command::new(watchdog).arg("--check-sandbox").arg("--hidden").arg(hidden).env_clear().output();
+    match checked {
+        Ok(output) if output.status.success() => lines(&output.stdout),
+        Ok(output) => lines(&output.stderr),
+        Err(error) => vec![format!("{} cannot be started: {error}", watchdog.display())],
+    }
+}
+
+fn lines(output: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(output).lines().map(str::to_owned).collect()
 }

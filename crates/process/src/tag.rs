@@ -1,15 +1,17 @@
 //! The mark that a program's processes inherit.
 
 use std::{
+    collections::hash_map::RandomState,
     fmt::{self, Display, Formatter},
-    process,
+    hash::BuildHasher,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
 };
 
+/// Random for each process: what the standard library takes from the system for its maps.
+static KEY: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
 /// The value of an environment variable that marks one program and all that it starts.
@@ -24,9 +26,9 @@ impl ProcessTag {
 
     /// A new tag, inside the one that this process was given itself, if any.
     pub fn new(inherited: Option<&str>) -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Two of one process differ by the counter, and those of others by the key, which tells nothing of the machine.
         let counter = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let own = format!("{}-{counter}-{:x}", process::id(), since_epoch.as_nanos());
+        let own = format!("{:016x}-{counter:x}", *KEY);
         match inherited {
             Some(outer) if !outer.is_empty() => Self(format!("{outer}/{own}").into()),
             _ => Self(own.into()),

@@ -55,6 +55,8 @@ pub const RESULT_TTL: &str = "skep.result-ttl";
 const SHORTEST_RESULT_TTL: Duration = Duration::from_secs(300);
 /// The annotation that sets the folder a local function runs in.
 pub const WORKDIR: &str = "skep.workdir";
+/// The annotation that lifts the sandbox of a local function: `off`.
+pub const SANDBOX: &str = "skep.sandbox";
 
 impl FunctionDeployment {
     /// Replicas at the start, from the label `com.openfaas.scale.min`; 1 without it, `Err` with the bad text.
@@ -88,6 +90,16 @@ impl FunctionDeployment {
             Ok(ttl) if ttl < SHORTEST_RESULT_TTL => Err(format!("annotation {RESULT_TTL} must be 5m or more")),
             Ok(ttl) => Ok(Some(ttl)),
             Err(error) => Err(format!("annotation {RESULT_TTL}: {error}")),
+        }
+    }
+
+    /// Whether a local function is kept in a sandbox: unless the annotation `skep.sandbox` is `off`.
+    pub fn sandbox(&self) -> Result<bool, String> {
+        match self.annotations.get(SANDBOX).map(String::as_str) {
+            // A YAML file may say it without quotes.
+            None | Some("on" | "true") => Ok(true),
+            Some("off" | "false") => Ok(false),
+            Some(other) => Err(format!("annotation {SANDBOX} is {other:?}, neither on nor off")),
         }
     }
 

@@ -25,6 +25,6 @@ pub use controller::{Config, Controller, ProviderConfig};
 pub use error::{Error, Result};
 pub use local::{LocalConfig, MOST_REPLICAS, SECRETS_DIR};
 
-pub use swarm::{DockerHost, SwarmConfig};
+pub use swarm::{DockerHost, Hardening, SwarmConfig};
 
 use provider::{Change, Provider, Replicas};

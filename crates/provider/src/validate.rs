@@ -17,6 +17,7 @@ pub(crate) fn deployment(deployment: &mut FunctionDeployment, default: &DefaultN
     QueueLimits::of(&deployment.annotations).map_err(invalid)?;
     Pages::of(&deployment.annotations).map_err(invalid)?;
     deployment.max_inflight().map_err(invalid)?;
+    deployment.sandbox().map_err(invalid)?;
     RetryPolicy::default().with_annotations(&deployment.annotations).map_err(invalid)?;
     for (variable, value) in &deployment.env_vars {
         if variable.is_empty() || variable.contains(['=', '\0']) {
@@ -49,7 +50,7 @@ pub(crate) fn secret_name(name: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use skep_protocol::{RETRY_ATTEMPTS, SCALE_MIN, TIMEOUT};
+    use skep_protocol::{RETRY_ATTEMPTS, SANDBOX, SCALE_MIN, TIMEOUT};
 
     use super::*;
 
@@ -74,6 +75,7 @@ mod tests {
         assert!(check(|asked| asked.annotations = insert(TIMEOUT, "soon")).contains(TIMEOUT));
         assert!(check(|asked| asked.annotations = insert(RETRY_ATTEMPTS, "often")).contains(RETRY_ATTEMPTS));
         assert!(check(|asked| asked.env_vars = insert("max_inflight", "-1")).contains("max_inflight"));
+        assert!(check(|asked| asked.annotations = insert(SANDBOX, "maybe")).contains("neither on nor off"));
         assert!(check(|asked| asked.env_vars = insert("A=B", "")).contains("\"A=B\""));
         assert!(check(|asked| asked.env_vars = insert("", "")).contains("\"\""));
         assert!(check(|asked| asked.env_vars = insert("A", "a\0b")).contains("NUL"));

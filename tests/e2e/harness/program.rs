@@ -35,6 +35,10 @@ impl Program {
         Self { name: name.to_owned(), child, stdout, stderr }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn stdout(&self) -> String {
         read(&self.stdout)
     }

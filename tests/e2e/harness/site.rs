@@ -98,7 +98,7 @@ impl Site {
 
     /// All processes that were started on this site, directly or not.
     pub(crate) fn processes(&self) -> Vec<Process> {
-        processes_with(&format!("TMPDIR={}", self.path("tmp").display()))
+        processes_with(&format!("LC_SKEP_SITE={}", self.path("tmp").display()))
     }
 
     /// `skep up` with the stack file, and what else is given.
@@ -264,10 +264,11 @@ impl Site {
         command
     }
 
-    /// A program with a small environment of its own; by TMPDIR all that it starts can be found.
+    /// A program with a small environment of its own; by LC_SKEP_SITE all that it starts can be found.
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.env_clear().env("TMPDIR", self.path("tmp")).current_dir(self.folder());
+        command.env_clear().env("TMPDIR", self.path("tmp")).env("LC_SKEP_SITE", self.path("tmp"));
+        command.current_dir(self.folder());
         // Tests of the password take this away.
         command.env("SKEP_BASIC_AUTH", "false");
         // What a test has scaled to 0 stays there, unless the test says otherwise.

@@ -21,8 +21,12 @@ async fn one_command_brings_the_platform_up_and_one_removes_all_of_it() {
     let url = format!("http://{}:8080", swarm.manager().address);
     assert!(said.contains(&url), "{said}");
     let password = said.split_once("shown only here: ").unwrap().1.lines().next().unwrap().to_owned();
-    let with_password = Gateway::new(url).get("/system/functions").basic_auth("admin", Some(&password));
+    let gateway = Gateway::new(url);
+    let with_password = gateway.get("/system/functions").basic_auth("admin", Some(&password));
     assert_eq!(answer_to(with_password).await.text(), "[]");
+    // It goes with all that the stack keeps.
+    let secret = gateway.post("/system/secrets").body(r#"{"name":"key","value":"honey"}"#);
+    assert_eq!(answer_to(secret.basic_auth("admin", Some(&password))).await.status, 201);
     let user = ["inspect", "--format", "{{.Spec.TaskTemplate.ContainerSpec.User}}", "skep_controller"];
     assert!(swarm.manager().docker(&[&["service"], &user[..]].concat()).await.starts_with("65532:"));
 
@@ -34,7 +38,7 @@ async fn one_command_brings_the_platform_up_and_one_removes_all_of_it() {
 
     let (code, said) = skep(&swarm, &["swarm", "down"]).await;
     assert!(code == Some(0) && said.contains("keep the volumes and secrets"), "{said}");
-    assert_ne!(swarm.manager().docker(&["secret", "ls", "--quiet"]).await, "");
+    assert!(swarm.manager().docker(&["secret", "ls", "--format", "{{.Name}}"]).await.contains("key-v1"));
     let (code, said) = skep(&swarm, &["swarm", "down", "--volumes"]).await;
     assert_eq!(code, Some(0), "what was kept can go later: {said}");
     for what in ["service", "secret", "config", "volume"] {
@@ -80,11 +84,20 @@ async fn what_is_not_in_place_is_told_and_nothing_is_changed() {
     wait_until("the doctor tells of the image", told).await;
 
     manager.docker(&["swarm", "leave", "--force"]).await;
-    for arguments in [&["swarm", "up"][..], &["swarm", "up", "--init", "--dry-run"]] {
-        let (code, said) = skep(&swarm, arguments).await;
-        assert!(code == Some(2) && said.contains("docker swarm init"), "{said}");
+    let is_off = async || {
         assert_eq!(manager.docker(&["info", "--format", "{{.Swarm.LocalNodeState}}"]).await, "inactive");
-    }
+    };
+    let (code, said) = skep(&swarm, &["swarm", "up"]).await;
+    assert!(code == Some(2) && said.contains("docker swarm init"), "{said}");
+    is_off().await;
+    // The rest is checked as if Swarm was on.
+    let dry_run = ["swarm", "up", "--init", "--dry-run", "--image", "no-such/image:1"];
+    let (code, said) = skep(&swarm, &dry_run).await;
+    assert!(code == Some(2) && said.contains("--init turns it on") && said.contains("port 8080 is free"), "{said}");
+    assert!(said.contains("make images") && said.contains("nothing was changed"), "{said}");
+    is_off().await;
+    let (code, said) = skep(&swarm, &["swarm", "up", "--init", "--image", "no-such/image:1"]).await;
+    assert!(code == Some(2) && said.contains("Swarm is on now") && !said.contains("; nothing was changed"), "{said}");
 }
 
 #[tokio::test]

@@ -64,6 +64,11 @@ async fn a_function_lives_on_a_swarm_from_deploy_to_delete() {
     assert!(status.get("problem").is_none() && status.get("constraints").is_none(), "{status}");
     let again = put(&gateway, Method::POST, function("cat", "cat")).await;
     again.assert_refused(409);
+    deploy(&gateway, function("status", "cat /proc/self/status")).await;
+    let status = gateway.call("status", "").await.text();
+    for line in ["CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "CapBnd:\t0000000000000000"] {
+        assert!(status.contains(line), "{line}: {status}");
+    }
 
     gateway.scale("cat", 3).await;
     gateway.wait_for_replicas("cat", 3).await;
@@ -142,6 +147,9 @@ async fn what_cannot_run_says_why() {
         ("limits", json!({ "memory": "much" }), "memory \"much\""),
         ("requests", json!({ "cpu": "fast" }), "cpu \"fast\""),
         ("labels", json!({ "skep.function": "g" }), "skep's own"),
+        ("labels", json!({ "com.docker.stack.namespace": "skep" }), "Docker's own"),
+        ("network", json!("skep_platform"), "is not for functions"),
+        ("annotations", json!({ "skep.capabilities": "SYS_ADMIN" }), "--function-capabilities SYS_ADMIN"),
     ] {
         let answer = put(&gateway, Method::POST, with(function("bad", "cat"), field, value)).await;
         answer.assert_refused(400);
@@ -181,6 +189,42 @@ async fn what_cannot_run_says_why() {
         status["problem"]
             .as_str()
             .is_some_and(|problem| problem.contains("taken back") && problem.contains("No such image"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_program_that_never_becomes_ready_does_not_replace_one_that_serves() {
+    let (swarm, gateway) = start().await;
+    let http = |command: &str| {
+        with(function("server", command), "envVars", json!({ "mode": "http", "upstream_url": "http://127.0.0.1:7070" }))
+    };
+    // A watchdog of its own is the program that serves.
+    let serves =
+        "sh -c 'unset mode upstream_url; port=7070 metrics_port=0 suppress_lock=true fprocess=cat exec fwatchdog'";
+    deploy(&gateway, http(serves)).await;
+    assert_eq!(gateway.call("server", "good").await.text(), "good");
+
+    let answer = put(&gateway, Method::PUT, http("sh -c 'exit 3'")).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    wait_until("the update is taken back", async || {
+        assert_eq!(gateway.call("server", "still here").await.text(), "still here");
+        let status = gateway.function("server").await.unwrap();
+        assert_eq!(status["availableReplicas"], 1, "{status}");
+        let problem = status["problem"].as_str().unwrap_or_default();
+        problem.contains("taken back") && problem.contains("non-zero exit (1)")
+    })
+    .await;
+    let running = ["service", "ps", "--quiet", "--filter", "desired-state=running", "server"];
+    assert_eq!(swarm.manager().docker(&running).await.lines().count(), 1);
+
+    // One that starts and never serves is seen too, and its predecessor goes on.
+    let answer = put(&gateway, Method::PUT, http("sleep 1000")).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    wait_until("the problem is told", async || {
+        assert_eq!(gateway.call("server", "still here").await.text(), "still here");
+        let status = gateway.function("server").await.unwrap();
+        status["problem"].as_str().is_some_and(|problem| problem.contains("not ready"))
     })
     .await;
 }

@@ -65,6 +65,11 @@ impl HttpMode {
         }
     }
 
+    /// Returns when the program is ready for the first time, or was given up: then with the reason.
+    pub(crate) async fn began(&self) -> Result<(), String> {
+        self.program.began().await
+    }
+
     pub(crate) async fn call(&self, mut request: Request<CallBody>) -> Answer {
         let begun = Instant::now();
         let pool = match self.program.pool() {

@@ -1,6 +1,7 @@
 //! The program of the http mode: started, watched, started again.
 
 use std::{
+    future::pending,
     io,
     net::{Ipv4Addr, TcpListener},
     process::{Command, Stdio},
@@ -27,6 +28,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A program that ran for so long is not one that cannot start.
 const RAN_WELL: Duration = Duration::from_secs(10);
+/// A program that has ended this often and was never ready is given up.
+const MOST_ENDS_BEFORE_READY: u32 = 5;
 const PROBE_EVERY: Duration = Duration::from_millis(20);
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// Between TERM and KILL at the end.
@@ -35,6 +38,7 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 /// A handle to the program that is kept running.
 pub(super) struct Program {
     state: watch::Receiver<State>,
+    beginning: watch::Receiver<Beginning>,
     stop: CancellationToken,
 }
 
@@ -47,6 +51,15 @@ enum State {
     Stopped,
 }
 
+/// Whether the program has ever been ready.
+#[derive(Clone, Debug)]
+enum Beginning {
+    Awaited,
+    Ready,
+    /// It ended like this each time, and is given up.
+    Failed(String),
+}
+
 struct Supervisor {
     command: Vec<String>,
     upstream: Option<Upstream>,
@@ -54,6 +67,7 @@ struct Supervisor {
     processes: Arc<Processes>,
     stop: CancellationToken,
     state: watch::Sender<State>,
+    beginning: watch::Sender<Beginning>,
 }
 
 impl Program {
@@ -64,6 +78,7 @@ impl Program {
         processes: &Arc<Processes>,
     ) -> Self {
         let (sender, state) = watch::channel(State::Starting);
+        let (begins, beginning) = watch::channel(Beginning::Awaited);
         let stop = CancellationToken::new();
         let supervisor = Supervisor {
             command: plan.command.clone(),
@@ -72,9 +87,21 @@ impl Program {
             processes: Arc::clone(processes),
             stop: stop.clone(),
             state: sender,
+            beginning: begins,
         };
         processes.tasks().spawn(supervisor.supervise());
-        Self { state, stop }
+        Self { state, beginning, stop }
+    }
+
+    /// Returns when the program is ready for the first time, or was given up: then with the way in which it ended.
+    pub(super) async fn began(&self) -> Result<(), String> {
+        let mut beginning = self.beginning.clone();
+        match beginning.wait_for(|beginning| !matches!(beginning, Beginning::Awaited)).await.as_deref() {
+            Ok(Beginning::Failed(end)) => Err(end.clone()),
+            Ok(Beginning::Ready) => Ok(()),
+            // The supervisor was stopped before it came to that.
+            Ok(Beginning::Awaited) | Err(_) => pending().await,
+        }
     }
 
     /// How to reach the program, or in words why it cannot be reached.
@@ -103,12 +130,17 @@ impl Program {
 
 impl Supervisor {
     async fn supervise(self) {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut ends) = (FIRST_PAUSE, 0);
         while !self.stop.is_cancelled() {
             let begun = Instant::now();
             let end = self.run_once().await;
             self.state.send_replace(State::Down(end.clone()));
             if self.stop.is_cancelled() {
+                break;
+            }
+            ends += 1;
+            if ends == MOST_ENDS_BEFORE_READY && matches!(*self.beginning.borrow(), Beginning::Awaited) {
+                self.beginning.send_replace(Beginning::Failed(end));
                 break;
             }
             if begun.elapsed() >= RAN_WELL {
@@ -130,6 +162,7 @@ impl Supervisor {
         let serve = async {
             self.wait_until_ready(&pool).await;
             self.processes.log().say("Function is ready.");
+            self.beginning.send_replace(Beginning::Ready);
             self.state.send_replace(State::Ready(Arc::clone(&pool)));
             pool.tend().await
         };

@@ -124,13 +124,16 @@ fn nobody_is_served_before_the_ready_path_answers() {
     assert_eq!(answer.text(), "the function is starting\n");
     let answer = watchdog.get("/_/ready");
     assert_eq!((answer.status, answer.text().as_str()), (503, "the function is starting\n"));
-    assert_eq!(watchdog.get("/_/health").status, 200);
+    assert_eq!(watchdog.get("/_/health").status, 503);
     fs::write(directory.path().join("go"), "").unwrap();
     watchdog.wait_until_ready();
+    assert_eq!(watchdog.get("/_/health").status, 200);
     assert_eq!(watchdog.get("/pid").status, 200);
     fs::remove_file(directory.path().join("go")).unwrap();
     let answer = watchdog.get("/_/ready");
     assert_eq!((answer.status, answer.text().as_str()), (500, "the function answers 500 at its ready_path\n"));
+    // It was ready once, so it is not to be killed for that.
+    assert_eq!(watchdog.get("/_/health").status, 200);
 }
 
 #[test]
@@ -149,8 +152,17 @@ fn a_program_that_dies_is_started_again_and_callers_are_told_to_come_back() {
 }
 
 #[test]
-fn a_program_that_cannot_be_started_is_503_and_the_watchdog_stays() {
-    let watchdog = Watchdog::start(&[("mode", "http"), ("fprocess", "/no/such/program")]);
+fn a_program_that_was_ready_and_cannot_be_started_again_is_503_and_the_watchdog_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("server.py"), SERVER).unwrap();
+    let program = directory.path().join("program");
+    // Copies, so that nothing is executed while it is open for writing.
+    fs::copy("/bin/sh", &program).unwrap();
+    let line = format!("{} -c 'exec python3 {}/server.py'", program.display(), directory.path().display());
+    let watchdog = Watchdog::start(&[("mode", "http"), ("fprocess", &line)]);
+    watchdog.wait_until_ready();
+    fs::remove_file(program).unwrap();
+    watchdog.get("/crash");
     wait_until("the failure is in the log", || watchdog.logged("cannot be started"));
     let answer = watchdog.get("/");
     assert_eq!(answer.status, 503);
@@ -158,14 +170,34 @@ fn a_program_that_cannot_be_started_is_503_and_the_watchdog_stays() {
 }
 
 #[test]
-fn a_program_that_ended_is_503_with_its_exit_code() {
-    let watchdog = Watchdog::sh("exit 3", &[("mode", "http")]);
-    wait_until("it has ended", || watchdog.logged("is started again"));
+fn a_program_that_was_ready_and_ended_is_503_with_its_exit_code() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("server.py"), SERVER).unwrap();
+    let folder = directory.path().display();
+    let script = format!("[ -e {folder}/once ] && exit 3; touch {folder}/once; exec python3 {folder}/server.py");
+    let watchdog = Watchdog::sh(&script, &[("mode", "http")]);
+    watchdog.wait_until_ready();
+    watchdog.get("/crash");
+    wait_until("it has ended again", || watchdog.logged("ended (exit status: 3)"));
     for path in ["/", "/_/ready"] {
         let answer = watchdog.get(path);
         let facts = [answer.headers["retry-after"].as_str(), answer.headers["x-skep-error"].as_str()];
         assert_eq!((answer.status, facts), (503, ["1", "not_ready"]));
         assert_eq!(answer.text(), "the function ended (exit status: 3) and is started again\n");
+    }
+}
+
+#[test]
+fn a_program_that_ends_again_and_again_and_was_never_ready_ends_the_watchdog() {
+    for (command, end) in
+        [("sh -c 'exit 3'", "ended (exit status: 3)"), ("/no/such/program", "cannot be started (No such file")]
+    {
+        let mut watchdog = Watchdog::start(&[("mode", "http"), ("fprocess", command)]);
+        assert_eq!(watchdog.wait_for_exit().code(), Some(1), "{command}");
+        let lines = watchdog.log_lines();
+        assert_eq!(lines.iter().filter(|line| line.contains("is started again in")).count(), 4, "{lines:?}");
+        let last = lines.last().unwrap();
+        assert!(last.contains(end) && last.contains("was never ready"), "{lines:?}");
     }
 }
 

@@ -1,6 +1,9 @@
 //! Static mode with a directory of a few files.
 
-use std::fs::{self, File};
+use std::{
+    fs::{self, File},
+    os::unix::fs::symlink,
+};
 
 use tempfile::TempDir;
 
@@ -91,6 +94,30 @@ fn what_is_not_a_file_of_the_directory_is_404() {
     ] {
         let answer = watchdog.get(path);
         assert_eq!((answer.status, answer.text().as_str()), (404, "file not found\n"), "{path}");
+    }
+}
+
+#[test]
+fn hidden_files_and_links_that_lead_out_are_served_only_if_a_setting_says_so() {
+    let paths = ["/.env", "/%2eenv", "/docs/.git/config", "/out", "/linked/secret", "/linked/"];
+    for (guard, status) in [("true", 404), ("false", 200)] {
+        let (watchdog, directory) = start(&[("static_guard", guard)]);
+        let public = directory.path().join("public");
+        fs::create_dir_all(public.join("docs/.git")).unwrap();
+        fs::create_dir_all(public.join(".well-known")).unwrap();
+        for file in [".env", "docs/.git/config", ".well-known/security.txt"] {
+            fs::write(public.join(file), "found").unwrap();
+        }
+        fs::write(directory.path().join("index.html"), "outside").unwrap();
+        symlink(directory.path().join("secret"), public.join("out")).unwrap();
+        symlink(directory.path(), public.join("linked")).unwrap();
+        symlink(public.join("a b.txt"), public.join("inner")).unwrap();
+        for path in paths {
+            assert_eq!(watchdog.get(path).status, status, "{path} with static_guard={guard}");
+        }
+        for path in ["/inner", "/.well-known/security.txt"] {
+            assert_eq!(watchdog.get(path).status, 200, "{path}");
+        }
     }
 }
 

@@ -5,16 +5,47 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use skep_process::ProcessTag;
 use skep_protocol::{FunctionDeployment, FunctionName, TIMEOUT, format_duration};
 
+use crate::{Error, Result};
+
 use super::SECRETS_DIR;
 
 /// Functions that take all of the processor still leave enough of it to accept calls.
 const NICE: &str = "10";
+
+/// The longest text that the kernel takes as one variable or argument, with the NUL at its end (`MAX_ARG_STRLEN`).
+const LONGEST_TEXT: usize = 128 * 1024;
+/// The most that variables and arguments may take together; a kernel takes a quarter of the stack's limit, 2 MiB.
+/// What a request adds has its place beside it.
+const LARGEST_WHOLE: usize = 1024 * 1024;
+
+/// Refuses what no process could be started with.
+pub(super) fn check(name: &FunctionName, deployment: &FunctionDeployment) -> Result<()> {
+    let refused = |reason: String| Err(Error::Invalid(format!("function {name}: {reason}")));
+    let command = [("fprocess", &deployment.env_process)];
+    let variables = deployment.env_vars.iter().map(|(variable, value)| (variable.as_str(), value));
+    let mut whole = 0;
+    for (variable, value) in command.into_iter().chain(variables) {
+        let size = variable.len() + value.len() + 2;
+        if size > LONGEST_TEXT {
+            return refused(format!(
+                "variable {variable} has {size} bytes, and no process takes more than {LONGEST_TEXT}"
+            ));
+        }
+        whole += size;
+    }
+    if whole > LARGEST_WHOLE {
+        return refused(format!("its variables have {whole} bytes together, more than the {LARGEST_WHOLE} allowed"));
+    }
+    Ok(())
+}
 
 /// Where one function runs.
 pub(super) struct Surroundings<'place> {
     pub(super) inherited: &'place BTreeMap<String, String>,
     pub(super) namespace: &'place str,
     pub(super) secrets: &'place Path,
+    /// Where temporary files go, unless that is inherited.
+    pub(super) temporary: Option<&'place Path>,
     pub(super) timeout: Duration,
     pub(super) tag: &'place ProcessTag,
 }
@@ -55,6 +86,9 @@ pub(super) fn variables(
     set("suppress_lock", "true");
     set("healthcheck_interval", "0s");
     set(ProcessTag::VARIABLE, surroundings.tag.as_str());
+    if let Some(temporary) = surroundings.temporary {
+        set("TMPDIR", &temporary.to_string_lossy());
+    }
     if !deployment.secrets.is_empty() {
         set(SECRETS_DIR, &surroundings.secrets.to_string_lossy());
     }
@@ -64,6 +98,18 @@ pub(super) fn variables(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_process_can_be_started_with_is_refused() {
+        let with = |variables: usize, bytes: usize| {
+            let env_vars = (0..variables).map(|number| (format!("V{number}"), "x".repeat(bytes))).collect();
+            let deployment = FunctionDeployment { env_vars, ..FunctionDeployment::default() };
+            check(&"f".parse().unwrap(), &deployment).map_err(|error| error.to_string())
+        };
+        assert_eq!(with(1, 100_000), Ok(()));
+        assert!(with(1, 200_000).unwrap_err().contains("variable V0 has 200004 bytes"));
+        assert!(with(11, 100_000).unwrap_err().contains("together"));
+    }
 
     #[test]
     fn the_function_overrides_what_is_inherited_and_not_what_the_provider_decides() {
@@ -80,6 +126,7 @@ mod tests {
             inherited: &pairs(&[("HOME", "/root"), ("PATH", "/bin")]),
             namespace: "dev",
             secrets: Path::new("/data/secrets"),
+            temporary: Some(Path::new("/data/tmp")),
             timeout: Duration::from_millis(1500),
             tag: &ProcessTag::new(None),
         };
@@ -96,6 +143,7 @@ mod tests {
             ("OPENFAAS_NAME", "f"),
             ("OPENFAAS_NAMESPACE", "dev"),
             (SECRETS_DIR, "/data/secrets"),
+            ("TMPDIR", "/data/tmp"),
         ] {
             assert_eq!(found.get(variable).map(String::as_str), Some(value), "{variable}");
         }

@@ -1,6 +1,6 @@
 //! The local provider: a replica is a watchdog on this machine, and the watchdog runs the function's command.
 //!
-//! Its folders: `secrets/NAME` and `namespaces/NAMESPACE/secrets/NAME` (one file per secret), `functions/NAME/work` (where a function runs unless it says otherwise) and `functions/NAME/secrets` (links to the secrets that it names).
+//! Its folders: `secrets/NAME` and `namespaces/NAMESPACE/secrets/NAME` (one file per secret), `functions/NAME/work` (where a function runs unless it says otherwise), `functions/NAME/secrets` (links to the secrets that it names) and `functions/NAME/tmp` (the temporary files of each replica in a sandbox).
 //! A deleted function's `work` folder stays, for it may hold what the function made.
 
 mod command;
@@ -9,6 +9,7 @@ mod lines;
 mod logs;
 mod replica;
 mod replicas;
+mod sandbox;
 mod secrets;
 mod watchdog;
 
@@ -50,6 +51,8 @@ pub struct LocalConfig {
     pub default_timeout: Duration,
     /// All that functions inherit: PATH, HOME, USER, LANG, LC_*, TMPDIR and TZ.
     pub environment: BTreeMap<String, String>,
+    /// Functions are kept in a sandbox, unless they ask for none.
+    pub sandbox: bool,
     /// How many files functions may have open.
     pub file_limit: Rlimit,
     /// The mark of this program and all that it starts.
@@ -105,7 +108,10 @@ impl Provider for Local {
     }
 
     async fn admit(&self, name: &FunctionName, deployment: &FunctionDeployment) -> Result<()> {
-        command::check(name, deployment, &self.place.workdir(name, deployment), &self.place.config.environment)?;
+        let workdir = self.place.workdir(name, deployment);
+        command::check(name, deployment, &workdir, &self.place.config.environment)?;
+        sandbox::check(&self.place, name, deployment, &workdir)?;
+        environment::check(name, deployment)?;
         self.place.secrets.hold(name, &deployment.secrets)
     }
 
@@ -171,7 +177,7 @@ impl Place {
     }
 
     fn secrets_folder(&self, name: &FunctionName) -> PathBuf {
-        self.own_folder(name).join("secrets")
+        secrets::own_folder(&self.config.data_dir, name)
     }
 
     fn own_folder(&self, name: &FunctionName) -> PathBuf {

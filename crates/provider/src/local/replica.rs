@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::pending,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -54,6 +54,9 @@ impl Replica {
                 Run::Stopped => return,
                 Run::Failed { reason, served } => (reason, served),
             };
+            if served.is_zero() {
+                self.address.set_problem(&reason);
+            }
             let pause = backoff.after(served);
             warn!(instance = self.instance, reason, ?pause, "replica failed and is started again");
             self.log.push(&self.instance, format!("skep: replica {reason}; it is started again in {pause:?}"));
@@ -138,25 +141,39 @@ impl Replica {
     }
 }
 
-/// Where a replica answers, as long as it does; its owner is woken at every change.
+/// Where a replica answers, as long as it does, or why it never did; its owner is woken at every change.
 #[derive(Clone)]
 pub(super) struct Address {
-    current: Arc<Mutex<Option<SocketAddr>>>,
+    current: Arc<Mutex<Result<Option<SocketAddr>, String>>>,
     changed: Arc<Notify>,
 }
 
 impl Address {
     pub(super) fn new(changed: Arc<Notify>) -> Self {
-        Self { current: Arc::default(), changed }
+        Self { current: Arc::new(Mutex::new(Ok(None))), changed }
     }
 
     pub(super) fn get(&self) -> Option<SocketAddr> {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current().as_ref().ok().copied().flatten()
+    }
+
+    /// Why it cannot be started.
+    pub(super) fn problem(&self) -> Option<String> {
+        self.current().as_ref().err().cloned()
     }
 
     fn set(&self, address: Option<SocketAddr>) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = address;
+        *self.current() = Ok(address);
         self.changed.notify_one();
+    }
+
+    fn set_problem(&self, reason: &str) {
+        *self.current() = Err(format!("a replica {reason}; the function's log may say more"));
+        self.changed.notify_one();
+    }
+
+    fn current(&self) -> MutexGuard<'_, Result<Option<SocketAddr>, String>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

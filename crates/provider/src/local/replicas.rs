@@ -132,9 +132,11 @@ impl Replicas for LocalReplicas {
         members.into_iter().filter_map(endpoint).collect()
     }
 
-    /// A replica that fails says why in the function's log.
+    /// Why a replica cannot be started; one that ran and failed says it in the function's log.
     fn problem(&self) -> Option<String> {
-        None
+        let mut members: Vec<&Member> = self.members.values().filter(|member| !member.retiring).collect();
+        members.sort_by_key(|member| member.number);
+        members.into_iter().find_map(|member| member.address.problem())
     }
 
     fn release(&mut self) {

@@ -1,10 +1,12 @@
-//! Secrets: one file each, which functions see through links in a folder of their own.
+//! Secrets: one file each, with a second name in the folder of each function that uses it.
+//!
+//! They are hard links, so a function in a sandbox can read its own folder and no other; a new value is another file, so the links are made anew.
 
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, symlink},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -61,23 +63,38 @@ impl Secrets {
     /// Running functions see the new value at once.
     pub(super) fn update(&self, secret: &Secret) -> Result<()> {
         let value = secret_value::read(secret)?;
-        let _users = self.users();
+        let users = self.users();
         self.require(secret)?;
-        self.write(secret, &value)
+        self.write(secret, &value)?;
+        let secrets = self.folder(&secret.namespace);
+        for function in users_of(&users, secret) {
+            let own = own_folder(&self.data_dir, function);
+            // Without a replica there may be no folder yet.
+            if own.is_dir() {
+                link_one(&secrets, &own, &secret.name)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn delete(&self, secret: &Secret) -> Result<()> {
         let users = self.users();
         self.require(secret)?;
         let Secret { name, namespace, .. } = secret;
-        let used_by = users.iter().filter(|(function, secrets)| {
-            function.namespace().unwrap_or_default() == namespace && secrets.iter().any(|secret| secret == name)
-        });
-        if let Some(function) = used_by.map(|(function, _)| function).min() {
+        if let Some(function) = users_of(&users, secret).min() {
             return Err(Error::Conflict(format!("secret {name} is used by function {function}")));
         }
         let path = self.folder(namespace).join(name);
         fs::remove_file(&path).map_err(Error::io("remove", path))
+    }
+
+    /// Makes a function's folder of links; links to what it no longer names stay until [`prune`].
+    pub(super) fn link(&self, function: &FunctionName, names: &[String]) -> Result<()> {
+        let (secrets, own) = (folder(&self.data_dir, function.namespace()), own_folder(&self.data_dir, function));
+        // Replicas that start at the same time must not take each other's unfinished link.
+        let _one_at_a_time = self.users();
+        make_folder(&own)?;
+        names.iter().try_for_each(|name| link_one(&secrets, &own, name))
     }
 
     /// Reserves the secrets that a function names from now on; none of them can be deleted then.
@@ -128,23 +145,38 @@ impl Secrets {
 }
 
 /// Where the secrets of a namespace are, `None` being the default one.
-pub(super) fn folder(data_dir: &Path, namespace: Option<&str>) -> PathBuf {
+fn folder(data_dir: &Path, namespace: Option<&str>) -> PathBuf {
     match namespace {
         Some(namespace) => data_dir.join("namespaces").join(namespace).join("secrets"),
         None => data_dir.join("secrets"),
     }
 }
 
-/// Makes a function's folder of links; links to what it no longer names stay until [`prune`].
-pub(super) fn link(secrets: &Path, folder: &Path, names: &[String]) -> Result<()> {
-    make_folder(folder)?;
-    for name in names {
-        let link = folder.join(name);
-        match symlink(secrets.join(name), &link) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(Error::io("link", link)(error)),
-            Ok(()) | Err(_) => {}
-        }
-    }
+/// Where a function finds the secrets that it names.
+pub(super) fn own_folder(data_dir: &Path, function: &FunctionName) -> PathBuf {
+    data_dir.join("functions").join(function.as_str()).join("secrets")
+}
+
+/// The functions that name a secret.
+fn users_of<'users>(
+    users: &'users HashMap<FunctionName, Vec<String>>,
+    secret: &'users Secret,
+) -> impl Iterator<Item = &'users FunctionName> {
+    let is_used = |(function, names): &(&FunctionName, &Vec<String>)| {
+        function.namespace().unwrap_or_default() == secret.namespace && names.contains(&secret.name)
+    };
+    users.iter().filter(is_used).map(|(function, _)| function)
+}
+
+/// Puts a link in the place of what is there, so that a reader finds the one or the other.
+fn link_one(secrets: &Path, folder: &Path, name: &str) -> Result<()> {
+    let (unfinished, link) = (folder.join(UNFINISHED), folder.join(name));
+    // What is left of one that was broken off.
+    let _ = fs::remove_file(&unfinished);
+    fs::hard_link(secrets.join(name), &unfinished).map_err(Error::io("link", &link))?;
+    fs::rename(&unfinished, &link).map_err(Error::io("link", link))?;
+    // A rename between two names of one file does nothing.
+    let _ = fs::remove_file(unfinished);
     Ok(())
 }
 
@@ -152,7 +184,7 @@ pub(super) fn link(secrets: &Path, folder: &Path, names: &[String]) -> Result<()
 pub(super) fn prune(folder: &Path, names: &[String]) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        if !names.iter().any(|name| entry.file_name() == name.as_str()) {
+        if entry.file_name() != UNFINISHED && !names.iter().any(|name| entry.file_name() == name.as_str()) {
             // A link that stays does no harm, and is tried again at the next change.
             let _ = fs::remove_file(entry.path());
         }
@@ -204,8 +236,8 @@ mod tests {
 
         secrets.hold(&function, &names).unwrap();
         let own = data.path().join("functions/f/secrets");
-        link(&folder, &own, &names).unwrap();
-        link(&folder, &own, &names).unwrap();
+        secrets.link(&function, &names).unwrap();
+        secrets.link(&function, &names).unwrap();
         secrets.update(&secret("key", "new", "ignored")).unwrap();
         assert_eq!(fs::read_to_string(own.join("key")).unwrap(), "new");
         assert_eq!(secrets.list("").unwrap().len(), 1);
@@ -213,7 +245,7 @@ mod tests {
         assert_eq!(secrets.delete(&secret("key", "", "")).unwrap_err().to_string(), "secret key is used by function f");
         secrets.take_up(&function, &[]);
         prune(&own, &[]);
-        assert!(!own.join("key").is_symlink());
+        assert!(!own.join("key").exists());
         secrets.delete(&secret("key", "", "")).unwrap();
         assert!(matches!(secrets.delete(&secret("key", "", "")), Err(Error::NotFound(_))));
     }

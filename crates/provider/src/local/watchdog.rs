@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Display,
+    fs,
     net::SocketAddr,
     os::unix::process::ExitStatusExt,
     process::{ExitStatus, Stdio},
@@ -26,7 +27,8 @@ use super::{
     environment::{Surroundings, variables},
     lines,
     logs::Log,
-    make_folder, secrets,
+    make_folder,
+    sandbox::Sandbox,
 };
 
 /// What the watchdog writes before its address.
@@ -42,6 +44,7 @@ pub(super) struct Watchdog {
     /// Our end of its STDIN: when it is closed, by whatever end of ours, the watchdog kills all and exits.
     _lifeline: Option<ChildStdin>,
     readers: JoinSet<()>,
+    sandbox: Option<Sandbox>,
 }
 
 impl Watchdog {
@@ -58,16 +61,19 @@ impl Watchdog {
             make_folder(&workdir)?;
         }
         let secrets = place.secrets_folder(name);
-        secrets::link(&secrets::folder(&place.config.data_dir, name.namespace()), &secrets, &deployment.secrets)?;
+        place.secrets.link(name, &deployment.secrets)?;
+        let sandbox = Sandbox::prepare(place, name, deployment, instance)?;
         let tag = place.config.process_tag.within();
         let surroundings = Surroundings {
             inherited: &place.config.environment,
             namespace: place.namespace.of(name),
             secrets: &secrets,
+            temporary: sandbox.as_ref().map(|sandbox| sandbox.temporary.as_path()),
             timeout: place.timeout(deployment),
             tag: &tag,
         };
         let mut child = Command::new(&place.config.watchdog)
+            .args(sandbox.as_ref().map(Sandbox::arguments).unwrap_or_default())
             .env_clear()
             .envs(variables(name, deployment, &surroundings))
             .current_dir(&workdir)
@@ -79,7 +85,7 @@ impl Watchdog {
             .map_err(Error::io("start a watchdog in", workdir))?;
         limit_files(&child, place.config.file_limit);
         let (readers, address) = read_output(&mut child, log, instance);
-        Ok((Self { _lifeline: child.stdin.take(), child, tag, readers }, address))
+        Ok((Self { _lifeline: child.stdin.take(), child, tag, readers, sandbox }, address))
     }
 
     /// Waits for its end and says how it came.
@@ -109,7 +115,14 @@ impl Watchdog {
         // `None` when it has been waited for: its number may be someone else's by now, the tag is not.
         let leader = self.child.id();
         let tag = self.tag.clone();
-        let left = tokio::task::spawn_blocking(move || kill_tree(leader, &tag)).await;
+        let temporary = self.sandbox.take().map(|sandbox| sandbox.temporary);
+        let kill_and_tidy = move || {
+            let left = kill_tree(leader, &tag);
+            // What stays is removed when the next replica of this name starts.
+            let _ = temporary.map(fs::remove_dir_all);
+            left
+        };
+        let left = tokio::task::spawn_blocking(kill_and_tidy).await;
         if !matches!(left, Ok(0)) {
             warn!(tag = %self.tag, "processes of a function could not be killed");
         }

@@ -38,8 +38,10 @@ pub(super) fn of(
 
 /// Refuses labels that would be taken for others.
 pub(super) fn check(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Result<(), String> {
-    if let Some(reserved) = labels.keys().find(|key| [REGISTRY, FUNCTION, FINGERPRINT].contains(&key.as_str())) {
-        return Err(format!("label {reserved} is skep's own"));
+    for (prefix, whose) in [("skep.", "skep's"), ("com.docker.", "Docker's")] {
+        if let Some(reserved) = labels.keys().find(|key| key.starts_with(prefix)) {
+            return Err(format!("label {reserved} is {whose} own"));
+        }
     }
     let clash = |key: &&String| labels.contains_key(&format!("{ANNOTATION}{key}"));
     match annotations.keys().find(clash) {

@@ -8,6 +8,8 @@ mod choice;
 mod credentials;
 mod engine;
 mod frames;
+mod hardening;
+mod health;
 mod labels;
 mod logs;
 mod probe;
@@ -48,7 +50,7 @@ use self::{
     watcher::Watcher,
 };
 
-pub use self::socket::DockerHost;
+pub use self::{hardening::Hardening, socket::DockerHost};
 
 /// The most replicas of one function; a Swarm would take more, and one number too many takes it down.
 const MOST_REPLICAS: u64 = 1000;
@@ -64,6 +66,8 @@ pub struct SwarmConfig {
     pub docker_host: DockerHost,
     /// The network of functions that name none; the first with the label `openfaas=true` if there is none here either.
     pub function_network: Option<String>,
+    /// What the containers of functions may not do.
+    pub hardening: Hardening,
     /// How long one call may run when the function does not say.
     pub default_timeout: Duration,
 }
@@ -86,6 +90,7 @@ struct Place {
     /// Which registry it is, by which services are known as its.
     registry: String,
     function_network: Option<String>,
+    hardening: Hardening,
     namespace: DefaultNamespace,
     default_timeout: Duration,
     lease: Arc<Lease>,
@@ -99,6 +104,7 @@ impl Swarm {
             board: Board::default(),
             registry: bus.registry_identity().await?,
             function_network: config.function_network,
+            hardening: config.hardening,
             namespace: bus.default_namespace().clone(),
             default_timeout: config.default_timeout,
             lease,
@@ -180,7 +186,7 @@ impl Provider for Swarm {
             return Err(Error::Conflict(format!("secret {} already exists: use PUT to update it", secret.name)));
         }
         self.place.check_reign()?;
-        secrets::add(&self.place.engine, &self.place.registry, &secret, &versions).await
+        secrets::add(&self.place.engine, self.place.owner(), &secret, &versions).await
     }
 
     /// Functions that name it get new tasks with the new value, one after the other.
@@ -191,7 +197,7 @@ impl Provider for Swarm {
             return Err(Error::NotFound(format!("secret {} not found", secret.name)));
         }
         self.place.check_reign()?;
-        secrets::add(&self.place.engine, &self.place.registry, &secret, &versions).await?;
+        secrets::add(&self.place.engine, self.place.owner(), &secret, &versions).await?;
         self.watcher.stale_secrets.store(true, Ordering::Release);
         self.place.board.secrets_changed();
         Ok(())
@@ -220,6 +226,11 @@ impl Provider for Swarm {
 }
 
 impl Place {
+    /// Whose a secret is: the registry, and the network of its functions.
+    fn owner(&self) -> (&str, &str) {
+        (&self.registry, self.function_network.as_deref().unwrap_or_default())
+    }
+
     fn registry_label(&self) -> String {
         format!("{}={}", labels::REGISTRY, self.registry)
     }
@@ -244,7 +255,10 @@ impl Place {
     }
 
     /// The id of the network that a function names, or of the usual one; the inner error is a reason.
+    ///
+    /// A function may name only a network that is meant for functions, so that none puts itself beside NATS.
     async fn network(&self, named: &str) -> Result<Result<String, String>, EngineError> {
+        let is_asked_for = !named.is_empty();
         let named = if named.is_empty() { self.function_network.as_deref().unwrap_or_default() } else { named };
         let (found, what) = if named.is_empty() {
             (self.engine.networks("label", NETWORK_LABEL).await?, format!("network with the label {NETWORK_LABEL}"))
@@ -259,7 +273,12 @@ impl Place {
         let mut found: Vec<Network> =
             found.into_iter().filter(|network| network.scope.as_deref() == Some("swarm")).collect();
         found.sort_by(|one, other| one.created.cmp(&other.created));
-        let id = found.into_iter().next().and_then(|network| network.id);
+        let chosen = found.into_iter().next();
+        if let Some(network) = chosen.as_ref().filter(|network| is_asked_for && !is_for_functions(network)) {
+            let name = network.name.as_deref().unwrap_or(named);
+            return Ok(Err(format!("network {name} is not for functions: it has no label {NETWORK_LABEL}")));
+        }
+        let id = chosen.and_then(|network| network.id);
         Ok(id.ok_or_else(|| {
             format!("the Swarm has no {what}: make one with docker network create -d overlay --attachable --label {NETWORK_LABEL} NAME")
         }))
@@ -273,6 +292,12 @@ impl Place {
     fn check_reign(&self) -> Result<()> {
         if self.may_write() { Ok(()) } else { Err(Error::Busy) }
     }
+}
+
+fn is_for_functions(network: &Network) -> bool {
+    let label = NETWORK_LABEL.split_once('=');
+    let labels = network.labels.as_ref();
+    label.is_some_and(|(key, value)| labels.and_then(|labels| labels.get(key)).is_some_and(|found| found == value))
 }
 
 impl From<EngineError> for Error {

@@ -15,8 +15,6 @@ use tracing::{info, warn};
 
 use crate::ready;
 
-/// All watchdogs that are compatible with OpenFaaS's know this path.
-const PATH: &str = "/_/health";
 /// A task that starts has no address yet, and who asks for it in vain is not answered for a second after that (ARP).
 /// So it is asked when it runs; but one with a health check in its image runs only when that is good.
 const STARTS_FOR: Duration = Duration::from_secs(1);
@@ -39,7 +37,13 @@ pub(super) struct Probe {
 
 impl Probe {
     /// Asks from now on, or soon if the task does not run yet; who waits is woken at every change.
-    pub(super) fn start(instance: String, at: Whereabouts, has_answered: bool, changed: Arc<Notify>) -> Self {
+    pub(super) fn start(
+        instance: String,
+        at: Whereabouts,
+        path: &'static str,
+        has_answered: bool,
+        changed: Arc<Notify>,
+    ) -> Self {
         let Whereabouts { address, runs } = at;
         let answers = Arc::new(AtomicBool::new(has_answered));
         let telling = Arc::clone(&answers);
@@ -47,7 +51,7 @@ impl Probe {
             if !runs && !has_answered {
                 tokio::time::sleep(STARTS_FOR).await;
             }
-            ask(instance, address, telling, changed).await;
+            ask(instance, (address, path), telling, changed).await;
         });
         Self { address, ran: runs, since: Instant::now(), answers, _asking: AbortOnDropHandle::new(asking) }
     }
@@ -62,15 +66,20 @@ impl Probe {
     }
 }
 
-async fn ask(instance: String, address: SocketAddr, answers: Arc<AtomicBool>, changed: Arc<Notify>) {
+async fn ask(
+    instance: String,
+    (address, path): (SocketAddr, &'static str),
+    answers: Arc<AtomicBool>,
+    changed: Arc<Notify>,
+) {
     loop {
         if !answers.load(Ordering::Acquire) {
-            ready::until_ready(address, PATH).await;
+            ready::until_ready(address, path).await;
             answers.store(true, Ordering::Release);
             changed.notify_one();
             info!(instance, %address, "replica is ready");
         }
-        ready::until_unready(address, PATH).await;
+        ready::until_unready(address, path).await;
         answers.store(false, Ordering::Release);
         changed.notify_one();
         warn!(instance, "replica is not ready any more");

@@ -17,6 +17,7 @@ use super::{
     Place,
     board::{Motion, Sight},
     choice::{self, Candidate},
+    health,
     probe::{Probe, Whereabouts},
     problem,
     sync::{Order, Renew, SyncError, Synced, Wanted, sync},
@@ -158,6 +159,7 @@ impl SwarmReplicas {
     /// Asks the watchdogs of new tasks whether they answer, and lets go of those that are gone.
     fn probe(&mut self, sight: &Sight) {
         let network = sight.service.as_ref().map_or("", |service| service.network.as_str());
+        let path = self.path();
         let up = sight.tasks.iter().filter(|task| task.is_up());
         let at = |task: &Task| Some(Whereabouts { address: task.address(network)?, runs: task.runs() });
         let found: HashMap<&str, _> = up.filter_map(|task| Some((task.id.as_str(), at(task)?))).collect();
@@ -166,7 +168,7 @@ impl SwarmReplicas {
             if !self.probes.contains_key(id) {
                 let is_it = |former: &Endpoint| former.instance == id && former.address == at.address;
                 let has_answered = self.former.iter().any(is_it);
-                let probe = Probe::start(id.to_owned(), at, has_answered, Arc::clone(&self.answered));
+                let probe = Probe::start(id.to_owned(), at, path, has_answered, Arc::clone(&self.answered));
                 self.probes.insert(id.to_owned(), probe);
             }
         }
@@ -201,13 +203,19 @@ impl SwarmReplicas {
         choice::endpoints(sight.tasks.iter().filter_map(candidate), wanted.replicas)
     }
 
+    fn path(&self) -> &'static str {
+        self.wanted.as_ref().map_or(health::ALIVE, |wanted| health::path(&wanted.deployment))
+    }
+
     /// What can be said of tasks that run and are silent.
     fn unanswered(&self, network: &str) -> Option<String> {
         let is_silent = self.probes.values().any(|probe| !probe.answers() && probe.since.elapsed() > SILENT_AFTER);
         is_silent.then(|| {
             format!(
-                "a replica runs and does not answer the controller at port 8080, path /_/health: \
-                 is there a watchdog in the image, and is the controller on the network {network}?"
+                "a replica runs and is not ready: its watchdog does not answer 200 at port 8080, path {}; \
+                 the function's log may say why, else: is there a watchdog in the image, \
+                 and is the controller on the network {network}?",
+                self.path()
             )
         })
     }

@@ -15,6 +15,8 @@ const REGISTRY: &str = "skep.registry";
 const NAME: &str = "skep.secret";
 const NAMESPACE: &str = "skep.namespace";
 const VERSION: &str = "skep.version";
+/// By it `skep swarm down --volumes` finds the secrets of its stack.
+const NETWORK: &str = "skep.network";
 
 /// What Docker takes as the name of a secret, less what a version adds.
 const LONGEST_NAME: usize = 56;
@@ -85,7 +87,7 @@ impl SecretVersions {
 /// Keeps a value as the next version of a secret.
 pub(super) async fn add(
     engine: &Engine,
-    registry: &str,
+    (registry, network): (&str, &str),
     secret: &Secret,
     versions: &SecretVersions,
 ) -> crate::Result<()> {
@@ -114,6 +116,7 @@ pub(super) async fn add(
             (NAME, secret.name.clone()),
             (NAMESPACE, secret.namespace.clone()),
             (VERSION, version.to_string()),
+            (NETWORK, network.to_owned()),
         ];
         let spec = SecretSpec {
             name: Some(format!("{base}-v{version}")),

@@ -13,7 +13,8 @@ use bollard::models::{
 use skep_protocol::{FunctionDeployment, FunctionName, Resources, TIMEOUT, format_duration};
 
 use super::{
-    labels,
+    hardening::{self, Hardening},
+    health, labels,
     resources::{LEAST_MEMORY, memory, nano_cpus},
     secrets::SecretVersion,
 };
@@ -37,6 +38,7 @@ pub(super) struct Surroundings<'provider> {
     pub(super) secrets: &'provider [SecretVersion],
     /// Which registry the service belongs to.
     pub(super) registry: &'provider str,
+    pub(super) hardening: &'provider Hardening,
     /// The function's namespace, the default one as well.
     pub(super) namespace: &'provider str,
     /// How long one call may run when the function does not say.
@@ -62,8 +64,9 @@ pub(super) fn service(
         name: Some(name.as_str().to_owned()),
         labels: Some(labels.clone()),
         task_template: Some(TaskSpec {
-            container_spec: Some(container(deployment, surroundings, labels)),
-            resources: Some(resources(deployment)?),
+            container_spec: Some(container(deployment, surroundings, labels)?),
+            resources: Some(resources(deployment, surroundings.hardening)?),
+            log_driver: Some(hardening::bounded_log()),
             restart_policy: Some(TaskSpecRestartPolicy {
                 condition: Some(TaskSpecRestartPolicyConditionEnum::ANY),
                 delay: Some(nanoseconds(RESTARTED_AFTER)),
@@ -120,10 +123,8 @@ pub(super) fn fingerprint_in(spec: &ServiceSpec) -> String {
 fn fingerprint(deployment: &FunctionDeployment, surroundings: &Surroundings<'_>) -> String {
     let mut text = serde_json::to_string(deployment).unwrap_or_default();
     let secrets = surroundings.secrets.iter().map(|secret| secret.id.as_str());
-    for part in [surroundings.network, surroundings.registry, &format_duration(surroundings.default_timeout)]
-        .into_iter()
-        .chain(secrets)
-    {
+    let (timeout, hardening) = (format_duration(surroundings.default_timeout), surroundings.hardening.fingerprint());
+    for part in [surroundings.network, surroundings.registry, &timeout, &hardening].into_iter().chain(secrets) {
         text.push('\0');
         text.push_str(part);
     }
@@ -135,7 +136,7 @@ fn container(
     deployment: &FunctionDeployment,
     surroundings: &Surroundings<'_>,
     labels: HashMap<String, String>,
-) -> TaskSpecContainerSpec {
+) -> Result<TaskSpecContainerSpec, String> {
     let read_only = deployment.read_only_root_filesystem;
     let tmp = Mount { target: Some("/tmp".to_owned()), typ: Some(MountType::TMPFS), ..Default::default() };
     let secrets = surroundings.secrets.iter().map(|secret| TaskSpecContainerSpecSecrets {
@@ -143,12 +144,13 @@ fn container(
             name: Some(format!("{SECRETS_FOLDER}/{}", secret.name)),
             uid: Some("0".to_owned()),
             gid: Some("0".to_owned()),
+            // The image's user is not known here, and has to read it; nobody else is in the container.
             mode: Some(0o444),
         }),
         secret_id: Some(secret.id.clone()),
         secret_name: Some(secret.docker_name.clone()),
     });
-    TaskSpecContainerSpec {
+    Ok(TaskSpecContainerSpec {
         image: Some(deployment.image.clone()),
         labels: Some(labels),
         env: Some(environment(deployment, surroundings.namespace)),
@@ -156,8 +158,12 @@ fn container(
         mounts: Some(if read_only { vec![tmp] } else { Vec::new() }),
         stop_grace_period: Some(nanoseconds(stop_grace(deployment, surroundings.default_timeout))),
         secrets: Some(secrets.collect()),
+        health_check: health::check(deployment),
+        capability_drop: Some(hardening::none()),
+        capability_add: Some(surroundings.hardening.capabilities_of(deployment)?),
+        privileges: Some(hardening::no_new_privileges()),
         ..Default::default()
-    }
+    })
 }
 
 /// What the function sets, and what only the provider knows. Without time-outs of its own those of the image stand.
@@ -194,11 +200,15 @@ fn stop_grace(deployment: &FunctionDeployment, default_timeout: Duration) -> Dur
     accepts.saturating_add(timeout).saturating_add(PATIENCE)
 }
 
-fn resources(deployment: &FunctionDeployment) -> Result<TaskSpecResources, String> {
+fn resources(deployment: &FunctionDeployment, hardening: &Hardening) -> Result<TaskSpecResources, String> {
     let limits = Amounts::read("limits", deployment.limits.as_ref())?;
     let requests = Amounts::read("requests", deployment.requests.as_ref())?;
     Ok(TaskSpecResources {
-        limits: Some(Limit { nano_cpus: limits.nano_cpus, memory_bytes: limits.memory, pids: None }),
+        limits: Some(Limit {
+            nano_cpus: limits.nano_cpus,
+            memory_bytes: limits.memory,
+            pids: Some(hardening.processes),
+        }),
         reservations: Some(ResourceObject {
             nano_cpus: requests.nano_cpus,
             memory_bytes: requests.memory,
@@ -230,7 +240,7 @@ impl Amounts {
     }
 }
 
-fn nanoseconds(duration: Duration) -> i64 {
+pub(super) fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 

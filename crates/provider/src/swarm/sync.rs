@@ -183,6 +183,7 @@ pub(super) async fn describe(
         network: &network,
         secrets: &secrets,
         registry: &place.registry,
+        hardening: &place.hardening,
         namespace: place.namespace.of(name),
         default_timeout: place.default_timeout,
     };

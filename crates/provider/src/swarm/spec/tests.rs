@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use bollard::models::TaskSpec;
 use proptest::{collection::btree_map, prelude::*};
 use skep_protocol::SCALE_MIN;
@@ -15,11 +17,15 @@ fn check(change: impl FnOnce(&mut FunctionDeployment)) -> Result<ServiceSpec, St
     service(&"f".parse().unwrap(), &deployment, &surroundings(&[]))
 }
 
+static HARDENING: LazyLock<Hardening> =
+    LazyLock::new(|| Hardening { processes: 1024, capabilities: vec!["NET_RAW".to_owned()] });
+
 fn surroundings(secrets: &[SecretVersion]) -> Surroundings<'_> {
     Surroundings {
         network: "net",
         secrets,
         registry: "SKEP_FUNCTIONS",
+        hardening: &HARDENING,
         namespace: "openfaas-fn",
         default_timeout: Duration::from_secs(60),
     }
@@ -111,6 +117,30 @@ fn amounts_are_applied_with_docker_s_minimum() {
         check(|asked| asked.limits = Some(amounts("much", ""))).unwrap_err().starts_with("limits: memory \"much\"")
     );
     assert!(check(|asked| asked.requests = Some(amounts("", "fast"))).unwrap_err().starts_with("requests: cpu"));
+}
+
+#[test]
+fn a_container_has_no_rights_and_bounds() {
+    let spec = check(|asked| asked.annotations = pairs(&[("skep.capabilities", "NET_RAW")])).unwrap();
+    let template = template(spec.clone());
+    assert_eq!(template.resources.unwrap().limits.unwrap().pids, Some(1024));
+    assert_eq!(template.log_driver.unwrap().options.unwrap()["max-size"], "10m");
+    let container = container_of(spec);
+    assert_eq!(
+        (container.capability_drop.unwrap(), container.capability_add.unwrap()),
+        (vec!["ALL".to_owned()], vec!["CAP_NET_RAW".to_owned()])
+    );
+    assert_eq!(container.privileges.unwrap().no_new_privileges, Some(true));
+    let refused = check(|asked| asked.annotations = pairs(&[("skep.capabilities", "SYS_ADMIN")])).unwrap_err();
+    assert!(refused.contains("SYS_ADMIN is not allowed"), "{refused}");
+}
+
+#[test]
+fn labels_of_docker_and_of_skep_are_refused() {
+    for label in ["com.docker.stack.namespace", "com.docker.swarm.service.name", "skep.registry", "skep.anything"] {
+        let refused = check(|asked| asked.labels = pairs(&[(label, "x")])).unwrap_err();
+        assert!(refused.contains(label) && refused.contains("own"), "{refused}");
+    }
 }
 
 #[test]

@@ -1,0 +1,71 @@
+//! What a function may touch of the machine: the sandbox that its watchdog enters.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use skep_protocol::{FunctionDeployment, FunctionName, WORKDIR};
+
+use crate::{Error, Result};
+
+use super::{Place, make_folder};
+
+/// A replica's folder for temporary files, for as long as it runs.
+pub(super) struct Sandbox {
+    pub(super) temporary: PathBuf,
+    hidden: PathBuf,
+    secrets: PathBuf,
+}
+
+impl Sandbox {
+    /// Makes the folder for temporary files; `None` if the function runs without a sandbox.
+    pub(super) fn prepare(
+        place: &Place,
+        name: &FunctionName,
+        deployment: &FunctionDeployment,
+        instance: &str,
+    ) -> Result<Option<Self>> {
+        if !is_wanted(place, deployment) {
+            return Ok(None);
+        }
+        let temporary = place.own_folder(name).join("tmp").join(instance);
+        // Of a replica that was killed with skep.
+        match fs::remove_dir_all(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("empty", temporary)(error)),
+            Ok(()) | Err(_) => make_folder(&temporary)?,
+        }
+        let (hidden, secrets) = (place.config.data_dir.clone(), place.secrets_folder(name));
+        Ok(Some(Self { temporary, hidden, secrets }))
+    }
+
+    /// What the watchdog is told; its working folder and TMPDIR it knows.
+    pub(super) fn arguments(&self) -> Vec<OsString> {
+        let option = |name: &str, path: &Path| [name.into(), path.as_os_str().to_owned()];
+        let options = [option("--hidden", &self.hidden), option("--readable", &self.secrets)];
+        [OsString::from("--sandbox")].into_iter().chain(options.into_iter().flatten()).collect()
+    }
+}
+
+/// Refuses a working folder among the files that the sandbox hides.
+pub(super) fn check(place: &Place, name: &FunctionName, deployment: &FunctionDeployment, workdir: &Path) -> Result<()> {
+    if !is_wanted(place, deployment) || !deployment.annotations.contains_key(WORKDIR) {
+        return Ok(());
+    }
+    let found = workdir.canonicalize().map_err(Error::io("open", workdir))?;
+    let data_dir = &place.config.data_dir;
+    if found.starts_with(data_dir) && !found.starts_with(place.own_folder(name).join("work")) {
+        return Err(Error::Invalid(format!(
+            "function {name}: annotation {WORKDIR} {} is in the data folder of skep, {}; choose another folder",
+            workdir.display(),
+            data_dir.display()
+        )));
+    }
+    Ok(())
+}
+
+fn is_wanted(place: &Place, deployment: &FunctionDeployment) -> bool {
+    // A bad value does not get into the registry.
+    place.config.sandbox && deployment.sandbox().unwrap_or(true)
+}

@@ -1,0 +1,82 @@
+//! What a function's container may not do, whatever its image is.
+
+use std::collections::HashMap;
+
+use bollard::models::{TaskSpecContainerSpecPrivileges, TaskSpecLogDriver};
+use skep_protocol::FunctionDeployment;
+
+/// The annotation that gives single capabilities back, such as `NET_RAW,NET_BIND_SERVICE`.
+const CAPABILITIES: &str = "skep.capabilities";
+/// How much of a container's log is kept: the newest files of this size.
+const LOG_FILES: [(&str, &str); 2] = [("max-size", "10m"), ("max-file", "3")];
+
+/// What holds for the containers of all functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hardening {
+    /// How many processes and threads one may have.
+    pub processes: i64,
+    /// The capabilities that functions may ask for.
+    pub capabilities: Vec<String>,
+}
+
+impl Hardening {
+    /// The capabilities that a function gets back, as Docker names them; an error if it asks for one that is not allowed.
+    pub(super) fn capabilities_of(&self, deployment: &FunctionDeployment) -> Result<Vec<String>, String> {
+        let asked = deployment.annotations.get(CAPABILITIES).map(String::as_str).unwrap_or_default();
+        let asked = asked.split(',').map(plain).filter(|name| !name.is_empty());
+        asked.map(|name| self.allowed(name)).collect()
+    }
+
+    fn allowed(&self, name: String) -> Result<String, String> {
+        if self.capabilities.iter().any(|allowed| plain(allowed) == name) {
+            return Ok(format!("CAP_{name}"));
+        }
+        Err(format!(
+            "annotation {CAPABILITIES}: capability {name} is not allowed here; \
+             the controller allows it with --function-capabilities {name}"
+        ))
+    }
+
+    /// Differs when containers must be others.
+    pub(super) fn fingerprint(&self) -> String {
+        format!("hardened 1 {}", self.processes)
+    }
+}
+
+fn plain(name: &str) -> String {
+    let name = name.trim().to_uppercase();
+    name.strip_prefix("CAP_").map(str::to_owned).unwrap_or(name)
+}
+
+pub(super) fn none() -> Vec<String> {
+    vec!["ALL".to_owned()]
+}
+
+/// Engines before version 27 do not know it and leave it out.
+pub(super) fn no_new_privileges() -> TaskSpecContainerSpecPrivileges {
+    TaskSpecContainerSpecPrivileges { no_new_privileges: Some(true), ..Default::default() }
+}
+
+pub(super) fn bounded_log() -> TaskSpecLogDriver {
+    let options: HashMap<String, String> =
+        LOG_FILES.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    TaskSpecLogDriver { name: Some("json-file".to_owned()), options: Some(options) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_capabilities_that_the_controller_allows_come_back() {
+        let hardening = Hardening { processes: 1, capabilities: vec!["cap_net_raw".to_owned(), "CHOWN".to_owned()] };
+        let ask = |text: &str| {
+            let annotations = [(CAPABILITIES.to_owned(), text.to_owned())].into();
+            hardening.capabilities_of(&FunctionDeployment { annotations, ..Default::default() })
+        };
+        assert_eq!(ask("").unwrap(), Vec::<String>::new());
+        assert_eq!(ask("NET_RAW, cap_chown").unwrap(), ["CAP_NET_RAW", "CAP_CHOWN"]);
+        assert!(ask("NET_RAW,SYS_ADMIN").unwrap_err().contains("--function-capabilities SYS_ADMIN"));
+        assert!(ask("ALL").is_err());
+    }
+}
