@@ -1,6 +1,7 @@
 //! Every setting: a flag, a variable `SKEP_…`, a default, and a line that says what it is for.
 
 mod swarm;
+mod token;
 mod values;
 mod worker;
 
@@ -14,6 +15,7 @@ use url::Url;
 use self::values::{at_least_one, bytes, default_namespace, duration, replicas, subjects};
 pub(crate) use self::{
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
+    token::{TokenCommand, TokenCreateArgs, TokenFileArgs, TokenListArgs, TokenRevokeArgs, TokenRole},
     worker::WorkerArgs,
 };
 use crate::client::args::{AuditArgs, CallsCommand, DeadCommand, DescribeArgs};
@@ -52,6 +54,9 @@ pub(crate) enum Command {
     Describe(DescribeArgs),
     /// Count all queued calls by what became of them, and name those that do not add up
     Audit(AuditArgs),
+    /// Create, list and revoke tokens: who else may use /system, and for what
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Look at this machine and its Swarm, and say what is wrong and how to mend it
     Doctor(DoctorArgs),
     /// Ask the role in this container whether it is ready; exit code 0 if it is
@@ -253,6 +258,9 @@ pub(crate) struct GatewayArgs {
     /// The folder of the files basic-auth-user and basic-auth-password. By default skep up makes a password in the folder auth of its data folder, and skep gateway reads /run/secrets
     #[arg(long, env = "SKEP_SECRET_MOUNT_PATH", value_name = "FOLDER")]
     pub(crate) secret_mount_path: Option<PathBuf>,
+    /// The file of tokens, as skep token writes it; it is read again when it changes. By default tokens.json beside the two basic auth files
+    #[arg(long, env = "SKEP_TOKENS_FILE", value_name = "FILE")]
+    pub(crate) tokens_file: Option<PathBuf>,
     /// The largest body of an asynchronous call
     #[arg(long, env = "SKEP_ASYNC_BODY_LIMIT", default_value = "1GiB", value_parser = bytes)]
     pub(crate) async_body_limit: u64,

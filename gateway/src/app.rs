@@ -6,13 +6,14 @@ use axum::body::Body;
 use http::{HeaderMap, Request, Response};
 use serde::{Serialize, de::DeserializeOwned};
 use skep_bus::Bus;
+use skep_daemon::Peer;
 use skep_dispatch::{Dispatch, Function};
 use skep_protocol::{CallId, FunctionName, NamespaceInfo, Operation};
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Error, Result, audit::Audits, body, door::Stamp, queues::Queues};
+use crate::{Error, Result, audit::Audits, auth::Auth, body, door::Stamp, queues::Queues};
 
 /// After a change the answer waits this long until reads show it; then it goes out all the same.
 const SHOWN_WITHIN: Duration = Duration::from_secs(2);
@@ -27,6 +28,7 @@ pub(crate) struct App {
     pub(crate) alerts: Arc<Semaphore>,
     pub(crate) queues: Queues,
     pub(crate) audits: Audits,
+    pub(crate) auth: Arc<Auth>,
     /// Places for those who follow calls.
     pub(crate) followers: Arc<Semaphore>,
     /// What goes on when its request has been answered.
@@ -57,6 +59,17 @@ impl App {
             Some(made_at) if made_at + kept < OffsetDateTime::now_utc() => Error::CallExpired(id),
             Some(_) | None => Error::UnknownCall(id),
         }
+    }
+
+    /// Refuses a caller who has no token where one of these functions asks for it; the token goes no further.
+    pub(crate) async fn let_in(&self, functions: &[&Function], headers: &mut HeaderMap, peer: &Peer) -> Result<()> {
+        if functions.iter().all(|function| !function.needs_token) {
+            return Ok(());
+        }
+        let asking = functions.iter().filter(|function| function.needs_token);
+        let names: Vec<_> = asking.map(|function| &function.name).collect();
+        // Boxed, so that calls of functions that ask for nothing carry nothing of it.
+        Box::pin(self.auth.let_in(&names, self.bus.default_namespace(), headers, peer)).await
     }
 
     /// Calls a function and marks its answer.

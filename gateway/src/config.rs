@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use skep_daemon::{Drain, HttpLimits, ServeConfig};
 
-use crate::auth::Credentials;
+use crate::auth::AuthConfig;
 
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
-    /// With credentials `/system` and `/ui` are closed.
-    pub credentials: Option<Credentials>,
+    /// With it `/system` and `/ui` are closed.
+    pub auth: Option<AuthConfig>,
     /// The largest body of an asynchronous call, in bytes.
     pub async_body_limit: u64,
     /// `--alexa-routing`, `SKEP_ALEXA_ROUTING`: an Alexa request that is posted to `/` goes to its intent's function.
@@ -26,7 +26,7 @@ pub struct GatewayConfig {
 impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
-            credentials: None,
+            auth: None,
             async_body_limit: 1 << 30,
             alexa_routing: false,
             body_idle_timeout: Duration::from_secs(30),

@@ -87,9 +87,9 @@ async fn list(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> 
 
 /// Which of a call's two letters is meant.
 #[derive(Deserialize)]
-struct Kind {
+pub(crate) struct Kind {
     #[serde(default = "Kind::usual")]
-    kind: DeadKind,
+    pub(crate) kind: DeadKind,
 }
 
 impl Kind {

@@ -46,8 +46,12 @@ use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{app::App, audit::Audits, entrance::Entrance, metrics::HttpMetrics, queues::Queues};
-pub use crate::{auth::Credentials, config::GatewayConfig, routes::closed_paths};
+use crate::{app::App, audit::Audits, auth::Auth, entrance::Entrance, metrics::HttpMetrics, queues::Queues};
+pub use crate::{
+    auth::{AuthConfig, Credentials, NewToken, Role, Token, TokenFile},
+    config::GatewayConfig,
+    routes::closed_paths,
+};
 pub(crate) use crate::{
     error::{Error, Result},
     routes::Routes,
@@ -74,6 +78,7 @@ pub async fn run(
         serve(listener, Entrance::new(Arc::clone(&app), routes), config.serve, &threads, draining.clone()),
         Box::pin(queues::follow(&app)),
         audit::follow(&app, config.audit_every),
+        app.auth.follow(&app.shutdown),
         nats::answer_requests(Arc::clone(&app), requests, draining.clone(), grace),
         async {
             shutdown.cancelled().await;
@@ -107,11 +112,12 @@ fn assemble(
         alerts: Arc::new(Semaphore::new(alert::MOST_AT_ONCE)),
         queues: Queues::register(&registry)?,
         audits: Audits::register(&registry)?,
+        auth: Arc::new(Auth::new(config.auth.clone(), &registry)?),
         followers: Arc::new(Semaphore::new(events::MOST_FOLLOWERS)),
         tasks: TaskTracker::new(),
         shutdown,
     });
     let own_port_metrics = config.serve_metrics.then_some(registry);
-    let router = routes::router(Arc::clone(&app), config.credentials.clone(), http_metrics, own_port_metrics);
+    let router = routes::router(Arc::clone(&app), http_metrics, own_port_metrics);
     Ok((app, router))
 }

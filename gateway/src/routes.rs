@@ -11,9 +11,7 @@ use prometheus::Registry;
 use crate::{
     Error, alert,
     app::App,
-    async_function, audit,
-    auth::{self, Credentials},
-    calls, dead, events, functions, logs,
+    async_function, audit, auth, calls, dead, events, functions, logs,
     metrics::{self, HttpMetrics},
     namespaces, platform, root, secrets,
 };
@@ -21,27 +19,23 @@ use crate::{
 /// One row per route: its template and its verbs.
 pub(crate) type Routes = Vec<(&'static str, MethodRouter<Arc<App>>)>;
 
-pub(crate) fn router(
-    app: Arc<App>,
-    auth: Option<Credentials>,
-    http_metrics: HttpMetrics,
-    own_port_metrics: Option<Registry>,
-) -> Router {
+pub(crate) fn router(app: Arc<App>, http_metrics: HttpMetrics, own_port_metrics: Option<Registry>) -> Router {
     let closed = closed().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
-    let asynchronous = in_our_words(async_function::router(auth.as_ref()));
-    let counted = auth::protect(in_our_words(closed), auth)
+    let asynchronous = in_our_words(async_function::router(&app));
+    let confined = auth::confine(in_our_words(closed), &app);
+    let counted = auth::protect(confined, Arc::clone(&app.auth))
         .merge(asynchronous)
         .layer(middleware::from_fn_with_state(http_metrics, metrics::count));
     let open = root::router().merge(platform::open_router(own_port_metrics));
     in_our_words(open).merge(counted).fallback(route_not_found).with_state(app)
 }
 
-/// Templates of all routes that basic authentication closes, so that a test can walk them.
+/// Templates of all routes that are closed to strangers, so that a test can walk them.
 pub fn closed_paths() -> Vec<&'static str> {
     closed().into_iter().map(|(path, _)| path).collect()
 }
 
-/// The one table of what is behind basic authentication.
+/// The one table of what is closed to strangers; what each route asks of its callers is in `auth/rights.rs`.
 fn closed() -> Routes {
     let mut table = Routes::new();
     let resources = [
@@ -80,6 +74,10 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::{
+        AuthConfig, Credentials,
+        auth::{Auth, routes_with_rights},
+    };
 
     async fn ask(router: &Router, method: &str, path: &str, authorization: Option<&str>) -> (StatusCode, HeaderMap) {
         let mut request = Request::builder().method(method).uri(path);
@@ -97,9 +95,23 @@ mod tests {
         std::fs::write(folder.path().join("basic-auth-user"), "admin").unwrap();
         std::fs::write(folder.path().join("basic-auth-password"), "secret").unwrap();
         let credentials = Credentials::read(folder.path()).unwrap();
+        let config = AuthConfig { credentials, tokens_file: folder.path().join("tokens.json") };
+        let auth = Auth::new(Some(config), &Registry::new()).unwrap();
         let reached =
             closed_paths().into_iter().fold(Router::new(), |router, path| router.route(path, get(async || "reached")));
-        auth::protect(in_our_words(reached), Some(credentials)).fallback(route_not_found)
+        auth::protect(in_our_words(reached), Arc::new(auth)).fallback(route_not_found)
+    }
+
+    #[test]
+    fn every_closed_route_has_a_row_in_the_table_of_rights() {
+        let rows: Vec<_> = routes_with_rights().collect();
+        let is_a_rest = |path: &str| path.contains("{*rest}") || ["/system", "/system/", "/ui", "/ui/"].contains(&path);
+        for path in closed_paths().into_iter().filter(|path| !is_a_rest(path)) {
+            assert!(rows.contains(&path), "{path} has no row in auth/rights.rs");
+        }
+        for path in rows {
+            assert!(closed_paths().contains(&path) || path.starts_with("/async-function"), "{path} is no route");
+        }
     }
 
     #[tokio::test]
@@ -109,15 +121,15 @@ mod tests {
         for template in closed_paths() {
             let path = template.replace("{*rest}", "a/b").replace(['{', '}'], "");
             for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS", "BREW"] {
-                for bad in [None, Some("Bearer "), Some("Basic YWRtaW46d3Jvbmc=")] {
+                for bad in [None, Some("Bearer skep_0_0"), Some("Basic YWRtaW46d3Jvbmc=")] {
                     let (status, headers) = ask(&router, method, &path, bad).await;
                     assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path} {bad:?}");
                     assert_eq!(headers["www-authenticate"], r#"Basic realm="Restricted""#);
                     assert_eq!(headers["x-skep-error"], "unauthorized");
                 }
+                let (status, _) = ask(&router, "GET", &path, Some("Basic YWRtaW46c2VjcmV0")).await;
+                assert_eq!(status, StatusCode::OK, "{path}");
             }
-            let (status, _) = ask(&router, "GET", &path, Some("Basic YWRtaW46c2VjcmV0")).await;
-            assert_eq!(status, StatusCode::OK, "{path}");
         }
     }
 

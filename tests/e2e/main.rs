@@ -53,5 +53,6 @@ mod sync;
 mod system;
 mod timeline;
 mod tls;
+mod tokens;
 mod up;
 mod waiting;

@@ -129,9 +129,8 @@ async fn run_roles(
 
     // There is no other gateway that callers could go to meanwhile.
     let drain = Drain { linger: Duration::ZERO, grace: args.bus.grace };
-    let credentials = login.as_ref().map(|login| login.credentials.clone());
-    let gateway =
-        roles::run_gateway(process, &args.gateway, credentials, drain, bus.clone(), dispatch.clone(), listener);
+    let auth = login.as_ref().map(|login| login.auth.clone());
+    let gateway = roles::run_gateway(process, &args.gateway, auth, drain, bus.clone(), dispatch.clone(), listener);
     let worker_args = WorkerArgs { callback_allow: Some(callback_allow(args)), ..args.worker.clone() };
     let worker = roles::run_worker(process, &worker_args, &args.bus, bus.clone(), dispatch.clone());
     let callbacks = match &args.worker.callback_allow {
