@@ -292,7 +292,7 @@ pub(crate) async fn run_gateway(
     }
     let readiness = process.readiness.role("gateway");
     let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());
-    Ok(skep_gateway::run(config, bus, dispatch, listeners, metrics, readiness, shutdown).await?)
+    Ok(Box::pin(skep_gateway::run(config, bus, dispatch, listeners, metrics, readiness, shutdown)).await?)
 }
 
 pub(crate) async fn run_worker(
