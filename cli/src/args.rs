@@ -4,6 +4,7 @@ mod gateway;
 mod limits;
 mod nats;
 mod swarm;
+mod token;
 mod values;
 mod worker;
 
@@ -21,6 +22,7 @@ pub(crate) use self::{
     limits::LimitArgs,
     nats::{NatsLoginArgs, NatsUrlArgs},
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
+    token::{TokenCommand, TokenCreateArgs, TokenFileArgs, TokenListArgs, TokenRevokeArgs, TokenRole},
     worker::WorkerArgs,
 };
 use crate::client::args::{AuditArgs, CallsCommand, DeadCommand, DescribeArgs};
@@ -59,6 +61,9 @@ pub(crate) enum Command {
     Describe(DescribeArgs),
     /// Count all queued calls by what became of them, and name those that do not add up
     Audit(AuditArgs),
+    /// Create, list and revoke tokens: who else may use /system, and for what
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Look at this machine and its Swarm, and say what is wrong and how to mend it
     Doctor(DoctorArgs),
     /// Ask the role in this container whether it is ready; exit code 0 if it is

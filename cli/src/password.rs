@@ -4,7 +4,9 @@ use std::{fmt::Write, io};
 
 pub(crate) const USER_FILE: &str = "basic-auth-user";
 pub(crate) const PASSWORD_FILE: &str = "basic-auth-password";
-/// The folder of both files, in the data folder of `skep up`.
+/// The file of tokens, beside them.
+pub(crate) const TOKENS_FILE: &str = "tokens.json";
+/// The folder of these files, in the data folder of `skep up`.
 pub(crate) const FOLDER: &str = "auth";
 pub(crate) const USER: &str = "admin";
 

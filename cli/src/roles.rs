@@ -6,7 +6,7 @@ use prometheus::Registry;
 use skep_bus::{Budget, Bus, BusConfig, Kept};
 use skep_daemon::{Drain, HttpLimits, Readiness, ServeConfig, Tls};
 use skep_dispatch::{Dispatch, DispatchConfig};
-use skep_gateway::{Credentials, GatewayConfig, Listeners};
+use skep_gateway::{AuthConfig, Credentials, GatewayConfig, Listeners, TokenFile};
 use skep_protocol::RetryPolicy;
 use skep_provider::{Config as ControllerConfig, Controller};
 use skep_queue_worker::{CallbackRules, SigningKeys, WorkerConfig};
@@ -23,6 +23,7 @@ use crate::{
     failure::{Failure, Result, bad_setting},
     files::FileLimit,
     nats::Nats,
+    password::{PASSWORD_FILE, TOKENS_FILE},
     sockets,
     up::surroundings::{self, DataDir},
 };
@@ -113,15 +114,15 @@ impl Process {
 pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let process = Process::new();
-    let credentials = credentials(&args.gateway)?;
+    let auth = auth(&args.gateway)?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
-    let listeners = sockets::doors(&args.listen, credentials.is_some()).await?;
+    let listeners = sockets::doors(&args.listen, auth.is_some()).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
         let Some(bus) = connect_to(&process, "gateway", &nats, &args.bus).await? else { return Ok(()) };
         let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
         let drain = Drain { linger: args.linger, grace: args.bus.grace };
-        run_gateway(&process, &args.gateway, credentials, drain, bus, dispatch, listeners).await
+        run_gateway(&process, &args.gateway, auth, drain, bus, dispatch, listeners).await
     });
     process.run_role(role).await
 }
@@ -231,20 +232,31 @@ pub(crate) fn signing_keys(args: &WorkerArgs) -> Result<Option<SigningKeys>> {
 /// The folder of the basic auth files, where no other is given.
 const SECRETS: &str = "/run/secrets";
 
-/// Reads the basic auth files, if authentication is asked for.
-fn credentials(args: &GatewayArgs) -> Result<Option<Credentials>> {
-    if !args.basic_auth.unwrap_or(false) {
-        return Ok(None);
+/// Reads the basic auth files and the tokens, if authentication is asked for.
+fn auth(args: &GatewayArgs) -> Result<Option<AuthConfig>> {
+    if args.basic_auth.unwrap_or(false) {
+        return read_auth(args, args.secret_mount_path.as_deref().unwrap_or(Path::new(SECRETS))).map(Some);
     }
-    read_credentials(args.secret_mount_path.as_deref().unwrap_or(Path::new(SECRETS))).map(Some)
+    refuse_tokens_without_auth(args)?;
+    Ok(None)
 }
 
-/// Reads the two files of a folder, and warns if others can read the password, too.
-pub(crate) fn read_credentials(folder: &Path) -> Result<Credentials> {
+/// Tokens that nobody asks for are a mistake.
+pub(crate) fn refuse_tokens_without_auth(args: &GatewayArgs) -> Result<()> {
+    match &args.tokens_file {
+        Some(_) => Err(bad_setting("--tokens-file", "tokens count only with --basic-auth")),
+        None => Ok(()),
+    }
+}
+
+/// Reads the files of a folder, and warns if others can read the password, too.
+pub(crate) fn read_auth(args: &GatewayArgs, folder: &Path) -> Result<AuthConfig> {
     let read = Credentials::read(folder);
     let credentials = read.map_err(|error| bad_setting("--secret-mount-path", format!("{error:#}")))?;
-    skep_daemon::warn_if_others_can_read(&folder.join("basic-auth-password"));
-    Ok(credentials)
+    skep_daemon::warn_if_others_can_read(&folder.join(PASSWORD_FILE));
+    let tokens_file = args.tokens_file.clone().unwrap_or_else(|| folder.join(TOKENS_FILE));
+    TokenFile::read(&tokens_file).map_err(|error| bad_setting("--tokens-file", format!("{error:#}")))?;
+    Ok(AuthConfig { credentials, tokens_file })
 }
 
 pub(crate) fn tls(args: &GatewayArgs) -> Result<Option<Tls>> {
@@ -255,7 +267,7 @@ pub(crate) fn tls(args: &GatewayArgs) -> Result<Option<Tls>> {
 pub(crate) async fn run_gateway(
     process: &Process,
     args: &GatewayArgs,
-    credentials: Option<Credentials>,
+    auth: Option<AuthConfig>,
     drain: Drain,
     bus: Bus,
     dispatch: Dispatch,
@@ -263,7 +275,7 @@ pub(crate) async fn run_gateway(
 ) -> Result<()> {
     let limits = args.limits.of_server(process.files.connections(args.max_connections));
     let config = GatewayConfig {
-        credentials,
+        auth,
         allowed_hosts: args.allowed_hosts.clone(),
         trusted_proxies: args.trusted_proxies.clone(),
         pages: args.function_pages,
@@ -280,7 +292,7 @@ pub(crate) async fn run_gateway(
     }
     let readiness = process.readiness.role("gateway");
     let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());
-    Ok(skep_gateway::run(config, bus, dispatch, listeners, metrics, readiness, shutdown).await?)
+    Ok(Box::pin(skep_gateway::run(config, bus, dispatch, listeners, metrics, readiness, shutdown)).await?)
 }
 
 pub(crate) async fn run_worker(

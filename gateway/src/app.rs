@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::{HeaderMap, Request, Response};
 use serde::{Serialize, de::DeserializeOwned};
 use skep_bus::Bus;
+use skep_daemon::Peer;
 use skep_dispatch::{Dispatch, Function};
 use skep_protocol::{CallId, FunctionName, NamespaceInfo, Operation, Pages};
 use time::OffsetDateTime;
@@ -13,7 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Error, Result, audit::Audits, body, config::Limits, door::Stamp, forwarded::TrustedProxies, pages, queues::Queues,
+    Error, Result, audit::Audits, auth::Auth, body, config::Limits, door::Stamp, forwarded::TrustedProxies, pages,
+    queues::Queues,
 };
 
 /// After a change the answer waits this long until reads show it; then it goes out all the same.
@@ -31,6 +33,7 @@ pub(crate) struct App {
     pub(crate) alerts: Arc<Semaphore>,
     pub(crate) queues: Queues,
     pub(crate) audits: Audits,
+    pub(crate) auth: Arc<Auth>,
     /// Places for those who follow calls or logs.
     pub(crate) followers: Arc<Semaphore>,
     /// Places for those who wait for the end of a call.
@@ -64,6 +67,17 @@ impl App {
             Some(made_at) if made_at + kept < OffsetDateTime::now_utc() => Error::CallExpired(id),
             Some(_) | None => Error::UnknownCall(id),
         }
+    }
+
+    /// Refuses a caller who has no token where one of these functions asks for it; the token goes no further.
+    pub(crate) async fn let_in(&self, functions: &[&Function], headers: &mut HeaderMap, peer: &Peer) -> Result<()> {
+        if functions.iter().all(|function| !function.needs_token) {
+            return Ok(());
+        }
+        let asking = functions.iter().filter(|function| function.needs_token);
+        let names: Vec<_> = asking.map(|function| &function.name).collect();
+        // Boxed, so that calls of functions that ask for nothing carry nothing of it.
+        Box::pin(self.auth.let_in(&names, self.bus.default_namespace(), headers, peer)).await
     }
 
     /// Calls a function and marks its answer.

@@ -15,15 +15,15 @@ use skep_bus::Submitted;
 use skep_daemon::Peer;
 use skep_dispatch::Function;
 use skep_protocol::{
-    CallId, DefaultNamespace, Fingerprint, Fingerprinting, Invocation, Waiting, check_headers, headers, parse_callback,
-    take_run_at,
+    CallId, CallbackTarget, DefaultNamespace, Fingerprint, Fingerprinting, Invocation, Waiting, check_headers, headers,
+    parse_callback, take_run_at,
 };
 use url::Url;
 
 use crate::{
     Error, Result,
     app::App,
-    auth::{self, Credentials},
+    auth,
     body::{self, BodyLimit},
     browsers::Guard,
     calls,
@@ -43,8 +43,8 @@ pub(crate) fn calls() -> Router<Arc<App>> {
 }
 
 /// Taking one back by its id is for those who may ask for calls.
-pub(crate) fn cancels(guard: &Arc<Guard>, auth: Option<&Credentials>) -> Router<Arc<App>> {
-    let cancel = || guard.protect_methods(auth::protect_methods(delete(cancel), auth.cloned()));
+pub(crate) fn cancels(guard: &Arc<Guard>, app: &Arc<App>) -> Router<Arc<App>> {
+    let cancel = || guard.protect_methods(auth::protect_methods(delete(cancel), app));
     SHAPES.into_iter().fold(Router::new(), |router, shape| router.route(shape, cancel()))
 }
 
@@ -58,7 +58,7 @@ async fn invoke(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, r
     let given = parts.headers.get(headers::CALL_ID).filter(|id| !id.is_empty()).cloned();
     let stamp = Stamp::request(&mut parts, &peer, &app.trusted_proxies);
     let wait = prefer::wait(&parts.headers);
-    match accept(&app, parts, body, given, &stamp).await {
+    match accept(&app, &peer, parts, body, given, &stamp).await {
         Ok(accepted) => {
             let mut response = accepted.answer(&app, wait).await;
             stamp.answer(response.headers_mut());
@@ -113,6 +113,7 @@ impl Accepted {
 /// Checks a call and stores it.
 async fn accept(
     app: &App,
+    peer: &Peer,
     mut parts: Parts,
     body: Body,
     given: Option<HeaderValue>,
@@ -122,6 +123,9 @@ async fn accept(
     let function = app.function(&target.function)?;
     let waiting = admit(app, &function)?;
     let callback = callback_url(&parts.headers, app.bus.default_namespace())?;
+    let called_back = function_called_back(app, callback.as_ref());
+    let called = [&*function, called_back.as_deref().unwrap_or(&function)];
+    app.let_in(&called, &mut parts.headers, peer).await?;
     let call_id = call_id(&stamp.call_id)?;
     let accepted_at = skep_bus::now();
     let run_at = take_run_at(&mut parts.headers, accepted_at).map_err(Error::InvalidRequest)?;
@@ -164,6 +168,14 @@ fn admit(app: &App, function: &Function) -> Result<Option<Waiting>> {
     match function.queue_limits.reached(waiting) {
         None => Ok(Some(waiting)),
         Some(reason) => Err(Error::TooManyWait { function: function.name.clone(), reason, age: waiting.age }),
+    }
+}
+
+/// The function that a callback calls; its callers need what it asks of others, too.
+fn function_called_back(app: &App, callback: Option<&Url>) -> Option<Arc<Function>> {
+    match CallbackTarget::of(callback?, app.bus.default_namespace()) {
+        Ok(CallbackTarget::Function { name, .. }) => app.dispatch.registry().get(&name),
+        Ok(CallbackTarget::Web | CallbackTarget::Subject(_)) | Err(_) => None,
     }
 }
 

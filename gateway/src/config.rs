@@ -5,12 +5,12 @@ use std::time::Duration;
 use skep_daemon::{Drain, HttpLimits, ServeConfig};
 use skep_protocol::Pages;
 
-use crate::{auth::Credentials, forwarded::TrustedProxies};
+use crate::{auth::AuthConfig, forwarded::TrustedProxies};
 
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
-    /// With credentials `/system` and `/ui` are closed.
-    pub credentials: Option<Credentials>,
+    /// With it `/system` and `/ui` are closed.
+    pub auth: Option<AuthConfig>,
     /// Host names by which `/system` and `/ui` may be reached; see docs/security.md.
     pub allowed_hosts: Vec<String>,
     /// Who is believed about where a call came from.
@@ -56,7 +56,7 @@ impl Default for Limits {
 impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
-            credentials: None,
+            auth: None,
             allowed_hosts: Vec::new(),
             trusted_proxies: TrustedProxies::default(),
             pages: Pages::default(),

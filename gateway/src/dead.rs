@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
     middleware::map_response,
     routing::{get, post},
@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     Error, Result, Routes,
     app::App,
+    auth::{Caller, Need},
     input::{self, Queried, Segment},
     pages,
 };
@@ -120,9 +121,9 @@ fn shown_url(value: &HeaderValue) -> String {
 
 /// Which of a call's two letters is meant.
 #[derive(Deserialize)]
-struct Kind {
+pub(crate) struct Kind {
     #[serde(default = "Kind::usual")]
-    kind: DeadKind,
+    pub(crate) kind: DeadKind,
 }
 
 impl Kind {
@@ -135,7 +136,11 @@ async fn show(
     State(app): State<Arc<App>>,
     Segment(id): Segment,
     Queried(shown): Queried<Shown>,
+    Extension(caller): Extension<Caller>,
 ) -> Result<Json<DeadLetterContent>> {
+    if shown.reveal {
+        caller.require(Need::Admin)?;
+    }
     let letter = find(&app, &id, shown.kind).await?;
     let request = match shown.kind {
         DeadKind::Call => app.bus.request_of(&letter).ok(),

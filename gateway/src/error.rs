@@ -93,6 +93,10 @@ pub(crate) enum Error {
     HostNotAllowed(String),
     #[error("no callback is taken here: skep://NAME calls a function")]
     IsCallback,
+    #[error("{0}")]
+    Forbidden(String),
+    #[error("too many logins from this address have failed; the next one is looked at in {0:?}")]
+    TooManyFailures(Duration),
     #[error("route not found")]
     RouteNotFound,
     #[error("method is not allowed here")]
@@ -150,6 +154,8 @@ impl Error {
             Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
             Self::HostNotAllowed(_) => (StatusCode::FORBIDDEN, "host_not_allowed"),
             Self::IsCallback => (StatusCode::FORBIDDEN, "callback_refused"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::TooManyFailures(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "not_allowed"),
             Self::AnswerTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "answer_too_large"),
@@ -175,6 +181,9 @@ impl Error {
         if let Self::TooManyWait { age, .. } = self {
             // What waits now is likely to be gone after as long again.
             answer.insert(header::RETRY_AFTER, HeaderValue::from(age.as_secs().clamp(1, LONGEST_RETRY_AFTER)));
+        }
+        if let Self::TooManyFailures(pause) = self {
+            answer.insert(header::RETRY_AFTER, HeaderValue::from(pause.as_secs() + 1));
         }
         let mut set = |name: HeaderName, value: &'static str| answer.insert(name, HeaderValue::from_static(value));
         set(headers::SKEP_ERROR, code);

@@ -23,19 +23,25 @@ pub(crate) async fn invoke(
 ) -> Response<Either<skep_dispatch::Body, Body>> {
     let (mut parts, body) = request.into_parts();
     let stamp = Stamp::request(&mut parts, peer, &app.trusted_proxies);
-    match call(app, Request::from_parts(parts, body), &stamp).await {
+    match call(app, peer, Request::from_parts(parts, body), &stamp).await {
         Ok(answer) => answer.map(Either::Left),
         Err(error) => refused(error, &stamp).map(Either::Right),
     }
 }
 
-async fn call(app: &App, request: Request<RequestBody>, stamp: &Stamp) -> Result<Response<skep_dispatch::Body>> {
+async fn call(
+    app: &App,
+    peer: &Peer,
+    mut request: Request<RequestBody>,
+    stamp: &Stamp,
+) -> Result<Response<skep_dispatch::Body>> {
     if !METHODS.contains(request.method()) {
         return Err(Error::MethodNotAllowed);
     }
     let target = Target::parse(request.uri(), ROUTE, app.bus.default_namespace())?;
     let function = app.function(&target.function)?;
     let uri = target.uri()?;
+    app.let_in(&[&function], request.headers_mut(), peer).await?;
     let mut request = request.map(|body| body::streamed(body, app.body_idle_timeout));
     *request.uri_mut() = uri;
     app.call(&function, request, stamp).await

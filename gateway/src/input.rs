@@ -11,7 +11,7 @@ use skep_protocol::{FunctionName, NameError};
 
 use crate::{Error, Result, app::App, body::BodyLimit};
 
-const JSON_LIMIT: BodyLimit = BodyLimit { bytes: 1024 * 1024, origin: "the limit of the system API" };
+pub(crate) const JSON_LIMIT: BodyLimit = BodyLimit { bytes: 1024 * 1024, origin: "the limit of the system API" };
 
 /// A body of JSON, whatever its content type says: OpenFaaS clients send none.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -93,7 +93,7 @@ pub(crate) fn function_in_body(app: &App, name: &str, namespace: &str) -> Result
     })
 }
 
-fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|error| {
         let position = format!(" at line {} column {}", error.line(), error.column());
         let reason = error.to_string().replace(&position, "");

@@ -49,9 +49,11 @@ use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{app::App, audit::Audits, browsers::Guard, entrance::Entrance, metrics::HttpMetrics, queues::Queues};
+use crate::{
+    app::App, audit::Audits, auth::Auth, browsers::Guard, entrance::Entrance, metrics::HttpMetrics, queues::Queues,
+};
 pub use crate::{
-    auth::Credentials,
+    auth::{AuthConfig, Credentials, NewToken, Role, Token, TokenFile},
     config::{GatewayConfig, Limits},
     forwarded::TrustedProxies,
     routes::closed_paths,
@@ -102,6 +104,7 @@ pub async fn run(
         )))),
         Box::pin(queues::follow(&app)),
         audit::follow(&app, config.audit_every),
+        app.auth.follow(&app.shutdown),
         nats::answer_requests(Arc::clone(&app), requests, draining.clone(), grace),
         async {
             shutdown.cancelled().await;
@@ -127,11 +130,10 @@ fn entrances(
     registry: Registry,
 ) -> anyhow::Result<(Entrance, Option<Entrance>)> {
     let asked_at = admin_api.unwrap_or(public).local_addr()?.ip();
-    let guard = Guard::new(asked_at, &config.allowed_hosts, config.credentials.is_some());
+    let guard = Guard::new(asked_at, &config.allowed_hosts, config.auth.is_some());
     let routes = Assembly {
         app: Arc::clone(app),
         guard: &guard,
-        auth: config.credentials.clone(),
         http_metrics: HttpMetrics::register(&registry)?,
         own_port_metrics: config.serve_metrics.then_some(registry),
     };
@@ -160,6 +162,7 @@ fn app(
         alerts: Arc::new(Semaphore::new(alert::MOST_AT_ONCE)),
         queues: Queues::register(registry)?,
         audits: Audits::register(registry)?,
+        auth: Arc::new(Auth::new(config.auth.clone(), registry)?),
         followers: Arc::new(Semaphore::new(config.limits.followers.min(Semaphore::MAX_PERMITS))),
         waiters: Semaphore::new(config.limits.waiters.min(Semaphore::MAX_PERMITS)),
         limits: config.limits,

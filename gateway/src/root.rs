@@ -47,11 +47,11 @@ pub(crate) fn router() -> Router<Arc<App>> {
 async fn invoke(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let stamp = Stamp::request(&mut parts, &peer, &app.trusted_proxies);
-    let answered = call(&app, Request::from_parts(parts, body), &stamp).await;
+    let answered = call(&app, &peer, Request::from_parts(parts, body), &stamp).await;
     answered.unwrap_or_else(|error| refused(error, &stamp))
 }
 
-async fn call(app: &App, request: Request, stamp: &Stamp) -> Result<Response> {
+async fn call(app: &App, peer: &Peer, request: Request, stamp: &Stamp) -> Result<Response> {
     let uri = own_uri(request.uri())?;
     let (function, mut request) = match named(app, request.headers())? {
         Some(name) => (app.function(&name)?, request.map(|body| body::streamed(body, app.body_idle_timeout))),
@@ -62,6 +62,7 @@ async fn call(app: &App, request: Request, stamp: &Stamp) -> Result<Response> {
         }
         None => return Err(Error::NoFunctionNamed),
     };
+    app.let_in(&[&function], request.headers_mut(), peer).await?;
     *request.uri_mut() = uri;
     Ok(app.call(&function, request, stamp).await?.map(Body::new))
 }

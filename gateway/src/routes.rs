@@ -15,8 +15,7 @@ use skep_protocol::headers;
 use crate::{
     Error, alert,
     app::App,
-    async_function, audit,
-    auth::{self, Credentials},
+    async_function, audit, auth,
     browsers::Guard,
     calls, dead, events, functions, logs,
     metrics::{self, HttpMetrics},
@@ -30,7 +29,6 @@ pub(crate) type Routes = Vec<(&'static str, MethodRouter<Arc<App>>)>;
 pub(crate) struct Assembly<'gateway> {
     pub(crate) app: Arc<App>,
     pub(crate) guard: &'gateway Arc<Guard>,
-    pub(crate) auth: Option<Credentials>,
     pub(crate) http_metrics: HttpMetrics,
     /// What `/metrics` shows on the gateway's own port, if it is there.
     pub(crate) own_port_metrics: Option<Registry>,
@@ -57,12 +55,13 @@ impl Assembly<'_> {
 
     fn admin_api(&self) -> Router<Arc<App>> {
         let closed = closed().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
-        let closed = auth::protect(in_our_words(closed), self.auth.clone());
+        let confined = auth::confine(in_our_words(closed), &self.app);
+        let closed = auth::protect(confined, Arc::clone(&self.app.auth));
         self.guard.protect(closed.layer(middleware::from_fn(refuse_callbacks)))
     }
 
     fn cancels(&self) -> Router<Arc<App>> {
-        async_function::cancels(self.guard, self.auth.as_ref())
+        async_function::cancels(self.guard, &self.app)
     }
 
     fn counted(&self, router: Router<Arc<App>>) -> Router<Arc<App>> {
@@ -75,12 +74,12 @@ impl Assembly<'_> {
     }
 }
 
-/// Templates of all routes that basic authentication closes, so that a test can walk them.
+/// Templates of all routes that are closed to strangers, so that a test can walk them.
 pub fn closed_paths() -> Vec<&'static str> {
     closed().into_iter().map(|(path, _)| path).collect()
 }
 
-/// The one table of what is behind basic authentication.
+/// The one table of what is closed to strangers; what each route asks of its callers is in `auth/rights.rs`.
 fn closed() -> Routes {
     let mut table = Routes::new();
     let resources = [
@@ -129,6 +128,10 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::{
+        AuthConfig, Credentials,
+        auth::{Auth, routes_with_rights},
+    };
 
     async fn ask(router: &Router, method: &str, path: &str, authorization: Option<&str>) -> (StatusCode, HeaderMap) {
         let mut request = Request::builder().method(method).uri(path);
@@ -146,9 +149,23 @@ mod tests {
         std::fs::write(folder.path().join("basic-auth-user"), "admin").unwrap();
         std::fs::write(folder.path().join("basic-auth-password"), "secret").unwrap();
         let credentials = Credentials::read(folder.path()).unwrap();
+        let config = AuthConfig { credentials, tokens_file: folder.path().join("tokens.json") };
+        let auth = Auth::new(Some(config), &Registry::new()).unwrap();
         let reached =
             closed_paths().into_iter().fold(Router::new(), |router, path| router.route(path, get(async || "reached")));
-        auth::protect(in_our_words(reached), Some(credentials)).fallback(route_not_found)
+        auth::protect(in_our_words(reached), Arc::new(auth)).fallback(route_not_found)
+    }
+
+    #[test]
+    fn every_closed_route_has_a_row_in_the_table_of_rights() {
+        let rows: Vec<_> = routes_with_rights().collect();
+        let is_a_rest = |path: &str| path.contains("{*rest}") || ["/system", "/system/", "/ui", "/ui/"].contains(&path);
+        for path in closed_paths().into_iter().filter(|path| !is_a_rest(path)) {
+            assert!(rows.contains(&path), "{path} has no row in auth/rights.rs");
+        }
+        for path in rows {
+            assert!(closed_paths().contains(&path) || path.starts_with("/async-function"), "{path} is no route");
+        }
     }
 
     #[tokio::test]
@@ -158,15 +175,15 @@ mod tests {
         for template in closed_paths() {
             let path = template.replace("{*rest}", "a/b").replace(['{', '}'], "");
             for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS", "BREW"] {
-                for bad in [None, Some("Bearer "), Some("Basic YWRtaW46d3Jvbmc=")] {
+                for bad in [None, Some("Bearer skep_0_0"), Some("Basic YWRtaW46d3Jvbmc=")] {
                     let (status, headers) = ask(&router, method, &path, bad).await;
                     assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path} {bad:?}");
                     assert_eq!(headers["www-authenticate"], r#"Basic realm="Restricted""#);
                     assert_eq!(headers["x-skep-error"], "unauthorized");
                 }
+                let (status, _) = ask(&router, "GET", &path, Some("Basic YWRtaW46c2VjcmV0")).await;
+                assert_eq!(status, StatusCode::OK, "{path}");
             }
-            let (status, _) = ask(&router, "GET", &path, Some("Basic YWRtaW46c2VjcmV0")).await;
-            assert_eq!(status, StatusCode::OK, "{path}");
         }
     }
 

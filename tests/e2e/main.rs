@@ -65,6 +65,7 @@ mod sync;
 mod system;
 mod timeline;
 mod tls;
+mod tokens;
 mod unreadable_headers;
 mod up;
 mod waiting;

@@ -35,6 +35,9 @@ pub(crate) struct GatewayArgs {
     /// The folder of the files basic-auth-user and basic-auth-password. By default skep up makes a password in the folder auth of its data folder, and skep gateway reads /run/secrets
     #[arg(long, env = "SKEP_SECRET_MOUNT_PATH", value_name = "FOLDER")]
     pub(crate) secret_mount_path: Option<PathBuf>,
+    /// The file of tokens, as skep token writes it; it is read again when it changes. By default tokens.json beside the two basic auth files
+    #[arg(long, env = "SKEP_TOKENS_FILE", value_name = "FILE")]
+    pub(crate) tokens_file: Option<PathBuf>,
     /// Host names by which /system and /ui may be reached, separated by commas; without authentication only localhost, loopback addresses and the listen address are allowed otherwise
     #[arg(long, env = "SKEP_ALLOWED_HOSTS", value_delimiter = ',', value_parser = host)]
     pub(crate) allowed_hosts: Vec<String>,

@@ -10,7 +10,7 @@ mod dead;
 mod describe;
 mod events;
 mod lines;
-mod table;
+pub(crate) mod table;
 
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ pub(crate) use self::{audit::run as audit, calls::run as calls, dead::run as dea
 use crate::{failure::Result, output};
 
 /// Prints what programs read.
-fn print_json(value: &impl Serialize) -> Result<()> {
+pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(crate::failure::Failure::internal)?;
     output::line(text);
     Ok(())

@@ -6,7 +6,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use crate::output;
 
 /// Prints rows under their headings, the columns aligned.
-pub(super) fn print<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
+pub(crate) fn print<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(headings);
     for row in rows {
@@ -38,7 +38,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// A time to the second.
-pub(super) fn at(time: OffsetDateTime) -> String {
+pub(crate) fn at(time: OffsetDateTime) -> String {
     time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_default()
 }
 

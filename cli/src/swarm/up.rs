@@ -37,7 +37,7 @@ pub(crate) async fn run(args: SwarmUpArgs) -> Result<()> {
     let Some(swarm) = &engine.swarm else { return Err(Failure::setting("Swarm is off")) };
     let password = stack::create_secrets(&missing).await?;
     if let Some(password) = &password {
-        output::line(format_args!("The password of {} is new, and is shown only here: {password}\n", USER));
+        output::line(format_args!("The password of {USER} is new, and is shown only here: {password}\n"));
     }
     stack::deploy(&args, &engine, swarm).await?;
     wait(&args).await?;

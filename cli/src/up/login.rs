@@ -6,7 +6,7 @@ use std::{
 };
 
 use skep_daemon::write_secret_file;
-use skep_gateway::Credentials;
+use skep_gateway::AuthConfig;
 
 use crate::{
     args::GatewayArgs,
@@ -21,7 +21,7 @@ pub(crate) fn is_wanted(args: &GatewayArgs) -> bool {
 }
 
 pub(crate) struct Login {
-    pub(crate) credentials: Credentials,
+    pub(crate) auth: AuthConfig,
     password_file: PathBuf,
     /// The password, if this start has made it.
     new: Option<String>,
@@ -31,6 +31,7 @@ impl Login {
     /// Reads the two files, and makes them first where the folder is skep's own; `None` if nobody is asked who he is.
     pub(crate) fn prepare(args: &GatewayArgs, data_dir: &Path) -> Result<Option<Self>> {
         if !is_wanted(args) {
+            roles::refuse_tokens_without_auth(args)?;
             return Ok(None);
         }
         let (folder, new) = match &args.secret_mount_path {
@@ -41,13 +42,13 @@ impl Login {
                 (folder, new)
             }
         };
-        let credentials = roles::read_credentials(&folder)?;
-        Ok(Some(Self { credentials, password_file: folder.join(PASSWORD_FILE), new }))
+        let auth = roles::read_auth(args, &folder)?;
+        Ok(Some(Self { auth, password_file: folder.join(PASSWORD_FILE), new }))
     }
 
     /// Where the password is; the password itself only at the first start, and only to somebody at a terminal.
     pub(crate) fn told(&self) -> String {
-        let (user, file) = (self.credentials.user(), self.password_file.display());
+        let (user, file) = (self.auth.credentials.user(), self.password_file.display());
         match &self.new {
             Some(new) if io::stdout().is_terminal() => {
                 format!("{new} (user {user}; shown once, kept in {file})")
@@ -58,7 +59,7 @@ impl Login {
 
     /// What a curl command says to be let in, with a space behind it.
     pub(crate) fn for_curl(&self) -> String {
-        let (user, file) = (self.credentials.user(), self.password_file.display().to_string());
+        let (user, file) = (self.auth.credentials.user(), self.password_file.display().to_string());
         let file = shlex::try_quote(&file).unwrap_or_default();
         format!("-u \"{user}:$(cat {file})\" ")
     }

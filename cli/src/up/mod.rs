@@ -147,9 +147,9 @@ async fn run_roles(
 
     // There is no other gateway that callers could go to meanwhile.
     let drain = Drain { linger: Duration::ZERO, grace: args.bus.grace };
-    let credentials = login.as_ref().map(|login| login.credentials.clone());
+    let auth = login.as_ref().map(|login| login.auth.clone());
     let gateway =
-        roles::run_gateway(process, &args.gateway, credentials, drain, bus.clone(), dispatch.clone(), sockets.gateway);
+        roles::run_gateway(process, &args.gateway, auth, drain, bus.clone(), dispatch.clone(), sockets.gateway);
     let listeners = [Some(gateway_address), admin_api_address, Some(admin_address)].into_iter().flatten().collect();
     let nats_addresses = callbacks::addresses_of(&sockets.nats).await;
     let (rules, callbacks) = callback_rules(args, login.is_some(), listeners, nats_addresses)?;

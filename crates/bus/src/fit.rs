@@ -93,6 +93,9 @@ pub(crate) fn record(
     }
 }
 
+/// Whether a header is left out, by its name.
+type IsLeftOut = fn(&str) -> bool;
+
 /// What a letter has in any case. A publisher can set every other name, in any length.
 const OF_THE_END: [&str; 3] = [wire::REASON, wire::ATTEMPTS, wire::LAST_STATUS];
 
@@ -100,7 +103,7 @@ const OF_THE_END: [&str; 3] = [wire::REASON, wire::ATTEMPTS, wire::LAST_STATUS];
 pub(crate) fn letter(headers: &mut NatsHeaders, payload: &mut Bytes, largest: usize) {
     let mut left_out = Vec::new();
     let given = wire::text(headers, wire::REASON).map(str::to_owned);
-    let parts: [(&str, fn(&str) -> bool); 3] = [
+    let parts: [(&str, IsLeftOut); 3] = [
         ("the last answer", |name| name == wire::LAST_ANSWER),
         ("the attempts and ends before", |name| name == wire::TOLD || name == wire::HISTORY),
         ("the headers of the request", |name| !OF_THE_END.contains(&name)),

@@ -20,6 +20,8 @@ pub struct Function {
     pub max_inflight: Option<usize>,
     /// How long the results of its calls are kept; `None` if it does not say.
     pub result_ttl: Option<Duration>,
+    /// Its callers are asked for a token.
+    pub needs_token: bool,
     /// From when on further calls are refused.
     pub queue_limits: QueueLimits,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
@@ -56,6 +58,8 @@ impl Function {
             timeout: or_default(&name, record.deployment.timeout(), Some(default_timeout)).unwrap_or(default_timeout),
             may_rest: Scaling::of(&record.deployment).is_ok_and(|scaling| scaling.zero_after.is_some()),
             max_inflight: or_default(&name, record.deployment.max_inflight(), None),
+            // What cannot be read here does not open a function.
+            needs_token: record.deployment.needs_token().unwrap_or(true),
             result_ttl: or_default(&name, record.deployment.result_ttl(), None),
             queue_limits: or_default(
                 &name,

@@ -49,6 +49,8 @@ pub type Resources = BTreeMap<String, Option<String>>;
 
 /// The annotation that sets how long one call may run; every hop derives its own limit from it.
 pub const TIMEOUT: &str = "skep.timeout";
+/// The annotation that makes a function ask its callers for a token.
+pub const AUTH: &str = "skep.auth";
 /// The annotation that sets how long the results of a function's calls are kept.
 pub const RESULT_TTL: &str = "skep.result-ttl";
 /// A call that comes again after a crash is known by its record, so records outlive that.
@@ -100,6 +102,15 @@ impl FunctionDeployment {
             None | Some("on" | "true") => Ok(true),
             Some("off" | "false") => Ok(false),
             Some(other) => Err(format!("annotation {SANDBOX} is {other:?}, neither on nor off")),
+        }
+    }
+
+    /// Whether callers need a token, from the annotation `skep.auth`: `required`, or `none` as without it.
+    pub fn needs_token(&self) -> Result<bool, String> {
+        match self.annotations.get(AUTH).map(String::as_str) {
+            None | Some("none") => Ok(false),
+            Some("required") => Ok(true),
+            Some(other) => Err(format!("annotation {AUTH} is {other:?}: write required or none")),
         }
     }
 

@@ -35,7 +35,7 @@ pub use body::{BodyKey, BodyKind, CallBody, StoredBody};
 pub use call::{CallRecord, CallState, CallStatus};
 pub use callback::{CallbackTarget, parse_callback, without_credentials};
 pub use dead::{DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInfo, DeadRefused, DeadRequest, PastEnd};
-pub use deployment::{FunctionDeployment, FunctionStatus, RESULT_TTL, Resources, SANDBOX, TIMEOUT, WORKDIR};
+pub use deployment::{AUTH, FunctionDeployment, FunctionStatus, RESULT_TTL, Resources, SANDBOX, TIMEOUT, WORKDIR};
 pub use durability::{Durability, Tier};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use fingerprint::{Fingerprint, Fingerprinting};

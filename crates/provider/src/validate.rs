@@ -14,6 +14,7 @@ pub(crate) fn deployment(deployment: &mut FunctionDeployment, default: &DefaultN
     Scaling::of(deployment).map_err(invalid)?;
     deployment.timeout().map_err(invalid)?;
     deployment.result_ttl().map_err(invalid)?;
+    deployment.needs_token().map_err(invalid)?;
     QueueLimits::of(&deployment.annotations).map_err(invalid)?;
     Pages::of(&deployment.annotations).map_err(invalid)?;
     deployment.max_inflight().map_err(invalid)?;
@@ -50,7 +51,7 @@ pub(crate) fn secret_name(name: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use skep_protocol::{RETRY_ATTEMPTS, SANDBOX, SCALE_MIN, TIMEOUT};
+    use skep_protocol::{AUTH, RETRY_ATTEMPTS, SANDBOX, SCALE_MIN, TIMEOUT};
 
     use super::*;
 
@@ -73,6 +74,7 @@ mod tests {
         assert!(check(|asked| asked.service = "a.b.c".to_owned()).contains("is not valid"));
         assert!(check(|asked| asked.labels = insert(SCALE_MIN, "two")).contains(SCALE_MIN));
         assert!(check(|asked| asked.annotations = insert(TIMEOUT, "soon")).contains(TIMEOUT));
+        assert!(check(|asked| asked.annotations = insert(AUTH, "yes")).contains(AUTH));
         assert!(check(|asked| asked.annotations = insert(RETRY_ATTEMPTS, "often")).contains(RETRY_ATTEMPTS));
         assert!(check(|asked| asked.env_vars = insert("max_inflight", "-1")).contains("max_inflight"));
         assert!(check(|asked| asked.annotations = insert(SANDBOX, "maybe")).contains("neither on nor off"));

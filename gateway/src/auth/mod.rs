@@ -1,0 +1,181 @@
+//! Who may do what: a password, tokens with roles, and one layer over `/system` and `/ui` that asks for them.
+
+mod changes;
+mod credentials;
+mod failures;
+mod given;
+mod rights;
+mod role;
+mod scope;
+mod token;
+mod tokens;
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::MethodRouter,
+};
+use http::{HeaderMap, header, request::Parts};
+use prometheus::Registry;
+use skep_daemon::Peer;
+use skep_protocol::{DefaultNamespace, FunctionName};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::role::{Caller, Need};
+pub use self::{
+    credentials::Credentials,
+    role::Role,
+    token::{NewToken, Token, TokenFile},
+};
+use self::{failures::Failures, given::Given, tokens::Tokens};
+use crate::{Error, Result, app::App};
+
+/// What callers are asked for.
+#[derive(Clone, Debug)]
+pub struct AuthConfig {
+    pub credentials: Credentials,
+    /// It may be missing, and come later.
+    pub tokens_file: PathBuf,
+}
+
+/// Knows callers by what they send.
+pub(crate) struct Auth {
+    /// `None` if nobody is asked who he is.
+    known: Option<Known>,
+    failures: Failures,
+    anyone: Caller,
+}
+
+struct Known {
+    credentials: Credentials,
+    /// Whoever has the password.
+    admin: Caller,
+    tokens: Tokens,
+}
+
+impl Auth {
+    pub(crate) fn new(config: Option<AuthConfig>, registry: &Registry) -> anyhow::Result<Self> {
+        let known = |AuthConfig { credentials, tokens_file }| {
+            let admin = Caller::new(format_args!("user {}", credentials.user()), Role::Admin, Vec::new());
+            anyhow::Ok(Known { credentials, admin, tokens: Tokens::read(&tokens_file)? })
+        };
+        Ok(Self {
+            known: config.map(known).transpose()?,
+            failures: Failures::register(registry)?,
+            anyone: Caller::new("anyone", Role::Admin, Vec::new()),
+        })
+    }
+
+    /// Takes up changes of the file of tokens, until `end`.
+    pub(crate) async fn follow(&self, end: &CancellationToken) {
+        if let Some(known) = &self.known {
+            known.tokens.follow(end).await;
+        }
+    }
+
+    /// Who sends these headers; refused if that cannot be known.
+    pub(crate) async fn caller(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Caller> {
+        let Some(known) = &self.known else { return Ok(self.anyone.clone()) };
+        let given = Given::read(headers);
+        if given == Given::Nothing {
+            return Err(Error::Unauthorized);
+        }
+        let address = address(peer);
+        if let Some(pause) = self.failures.pause(address) {
+            return Err(Error::TooManyFailures(pause));
+        }
+        let Some(caller) = known.holder(&given).await else {
+            self.failures.note(address);
+            return Err(Error::Unauthorized);
+        };
+        self.failures.forgive(address);
+        Ok(caller)
+    }
+
+    /// Refuses a caller who may not call all of these functions. The token is not for them, so it is taken away.
+    pub(crate) async fn let_in(
+        &self,
+        functions: &[&FunctionName],
+        default: &DefaultNamespace,
+        headers: &mut HeaderMap,
+        peer: &Peer,
+    ) -> Result<()> {
+        if self.known.is_none() {
+            let reason = "this function asks for a token, and this gateway knows none: start it with --basic-auth";
+            return Err(Error::Forbidden(reason.to_owned()));
+        }
+        let caller = self.caller(headers, Some(peer)).await?;
+        caller.require(Need::Invoke)?;
+        for function in functions {
+            caller.require_function(function, default)?;
+        }
+        headers.remove(header::AUTHORIZATION);
+        Ok(())
+    }
+
+    /// Who makes a request, if he may make it.
+    async fn admit(&self, parts: &Parts) -> Result<Caller> {
+        let caller = self.caller(&parts.headers, parts.extensions.get()).await?;
+        let route = parts.extensions.get().map(MatchedPath::as_str);
+        caller.require(rights::of(&parts.method, route).need)?;
+        Ok(caller)
+    }
+}
+
+impl Known {
+    async fn holder(&self, given: &Given) -> Option<Caller> {
+        match given {
+            Given::Basic(pair) if self.credentials.are(pair) => Some(self.admin.clone()),
+            given => self.tokens.holder(given.token()?).await,
+        }
+    }
+}
+
+fn address(peer: Option<&Peer>) -> IpAddr {
+    let text = peer.and_then(|peer| peer.ip.to_str().ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// Closes all routes of a router, those for unknown paths and wrong verbs included.
+pub(crate) fn protect<S: Clone + Send + Sync + 'static>(router: Router<S>, auth: Arc<Auth>) -> Router<S> {
+    router.layer(middleware::from_fn_with_state(auth, require))
+}
+
+/// Keeps callers that are limited to namespaces within them, and tells what is changed; inside of [`protect`].
+pub(crate) fn confine<S: Clone + Send + Sync + 'static>(router: Router<S>, app: &Arc<App>) -> Router<S> {
+    let confined = router.layer(middleware::from_fn_with_state(Arc::clone(app), scope::confine));
+    confined.layer(middleware::from_fn_with_state(Arc::clone(app), changes::tell))
+}
+
+/// Closes single verbs of a path whose others are open.
+pub(crate) fn protect_methods<S: Clone + Send + Sync + 'static>(
+    methods: MethodRouter<S>,
+    app: &Arc<App>,
+) -> MethodRouter<S> {
+    let confined = methods.route_layer(middleware::from_fn_with_state(Arc::clone(app), scope::confine));
+    let told = confined.route_layer(middleware::from_fn_with_state(Arc::clone(app), changes::tell));
+    told.route_layer(middleware::from_fn_with_state(Arc::clone(&app.auth), require))
+}
+
+async fn require(State(auth): State<Arc<Auth>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match auth.admit(&parts).await {
+        Ok(caller) => {
+            parts.extensions.insert(caller);
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Routes that have a row in the table of rights.
+#[cfg(test)]
+pub(crate) use rights::routes as routes_with_rights;

@@ -1,0 +1,83 @@
+//! The one table of what each route asks of its callers.
+
+use http::Method;
+
+use super::{
+    role::Need::{self, Admin, Any, Deploy, Invoke, Read},
+    scope::Scope,
+};
+
+/// What a route asks of its callers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Right {
+    pub(super) need: Need,
+    pub(super) scope: Scope,
+}
+
+/// What has no row here is for those who may do everything.
+const UNKNOWN: Right = Right { need: Admin, scope: Scope::Everything };
+
+const RIGHTS: [(&str, &str, Need, Scope); 33] = [
+    ("GET", "/system/functions", Read, Scope::Namespace),
+    ("POST", "/system/functions", Deploy, Scope::Deployment),
+    ("PUT", "/system/functions", Deploy, Scope::Deployment),
+    ("DELETE", "/system/functions", Deploy, Scope::Deletion),
+    ("GET", "/system/function/{name}", Read, Scope::Function),
+    ("POST", "/system/scale-function/{name}", Deploy, Scope::Scaling),
+    ("POST", "/system/alert", Deploy, Scope::Everything),
+    ("GET", "/system/secrets", Read, Scope::Namespace),
+    ("POST", "/system/secrets", Deploy, Scope::Secret),
+    ("PUT", "/system/secrets", Deploy, Scope::Secret),
+    ("DELETE", "/system/secrets", Deploy, Scope::Secret),
+    ("GET", "/system/logs", Read, Scope::Log),
+    ("GET", "/system/info", Any, Scope::Nothing),
+    ("GET", "/system/namespaces", Read, Scope::Everything),
+    ("GET", "/system/namespace/{name}", Read, Scope::Everything),
+    ("POST", "/system/namespace/", Admin, Scope::Everything),
+    ("POST", "/system/namespace/{name}", Admin, Scope::Everything),
+    ("PUT", "/system/namespace/{name}", Admin, Scope::Everything),
+    ("DELETE", "/system/namespace/{name}", Admin, Scope::Everything),
+    ("GET", "/system/calls", Read, Scope::Filter),
+    ("GET", "/system/calls/{id}", Any, Scope::Call),
+    ("GET", "/system/calls/{id}/result", Any, Scope::Call),
+    ("GET", "/system/calls/{id}/events", Any, Scope::Call),
+    ("DELETE", "/system/calls/{id}", Invoke, Scope::Call),
+    ("DELETE", "/async-function/{*rest}", Invoke, Scope::QueuedCall),
+    ("GET", "/system/events", Read, Scope::Filter),
+    ("GET", "/system/dead", Read, Scope::Filter),
+    ("DELETE", "/system/dead", Deploy, Scope::Filter),
+    ("POST", "/system/dead-redrive", Deploy, Scope::Filter),
+    ("GET", "/system/dead/{id}", Read, Scope::Letter),
+    ("DELETE", "/system/dead/{id}", Deploy, Scope::Letter),
+    ("POST", "/system/dead/{id}/redrive", Deploy, Scope::Letter),
+    ("GET", "/system/audit", Read, Scope::Everything),
+];
+
+/// What a route asks, by its verb and its template.
+pub(super) fn of(method: &Method, route: Option<&str>) -> Right {
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    let row = RIGHTS.iter().find(|(verb, path, ..)| *verb == method && Some(*path) == route);
+    row.map_or(UNKNOWN, |&(_, _, need, scope)| Right { need, scope })
+}
+
+/// Templates of all rows.
+#[cfg(test)]
+pub(crate) fn routes() -> impl Iterator<Item = &'static str> {
+    RIGHTS.iter().map(|(_, path, ..)| *path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_row_is_for_admins_and_head_is_like_get() {
+        assert_eq!(of(&Method::HEAD, Some("/system/functions")).need, Read);
+        for (method, route) in
+            [(Method::PATCH, Some("/system/functions")), (Method::GET, Some("/ui")), (Method::GET, None)]
+        {
+            let right = of(&method, route);
+            assert_eq!((right.need, right.scope), (Admin, Scope::Everything));
+        }
+    }
+}
