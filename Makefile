@@ -1,4 +1,4 @@
-# make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines. make fuzz: a minute of random requests.
+# make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines. make fuzz: a minute of random input for each parser.
 # make static: fwatchdog as one static file. make images: the images of skep and of fwatchdog. make pgo: skep and fwatchdog in target/pgo, a few percent faster, in a quarter of an hour.
 # make storm: ten minutes of calls while parts are killed at random, and as long again to look for each. make powercut: 50 power cuts, as root. make test-browser: only the tests in Chromium. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-images: function images, in Docker.
 
@@ -6,7 +6,7 @@ CARGO ?= cargo
 DOCKER_BUILD ?= docker build
 NATS_SERVER = $$(sh scripts/nats-server.sh)
 
-.PHONY: run build static pgo images test test-browser test-disk test-swarm test-images storm powercut lint bench bench-compare fuzz clean
+.PHONY: run build static pgo images test test-browser test-disk test-swarm test-images storm powercut lint sbom bench bench-compare fuzz clean
 
 # Root is usual in a container, where functions may be root too; elsewhere run it as another user.
 run: build
@@ -99,6 +99,11 @@ lint:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 	sh scripts/layers.sh
+	@CARGO=$(CARGO) sh scripts/deny.sh
+
+# A bill of materials of each program.
+sbom:
+	@CARGO=$(CARGO) sh scripts/sbom.sh
 
 # PROGRAMS is the folder of the skep and the fwatchdog that are measured, as target/pgo.
 PROGRAMS ?= target/release
@@ -121,16 +126,20 @@ bench-compare:
 
 # What a fuzzer needs of the compiler, without an unstable flag.
 FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= request plain stack headers cgi frames
 FUZZ_FLAGS = --cfg fuzzing -Cdebug-assertions -Ccodegen-units=1 -Cpasses=sancov-module \
 	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
 
+# Each of FUZZ_TARGETS for FUZZ_SECONDS; what one finds is in target/fuzz/TARGET-crash-….
 fuzz:
-	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --manifest-path watchdog/fuzz/Cargo.toml \
+	RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --release --manifest-path fuzz/Cargo.toml \
 		--target $$(rustc --print host-tuple) --target-dir target/fuzz
-	@mkdir -p target/fuzz/corpus
-	target/fuzz/$$(rustc --print host-tuple)/release/request -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
-		-artifact_prefix=target/fuzz/ target/fuzz/corpus watchdog/fuzz/seeds
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p target/fuzz/corpus/$$target && echo "fuzzing $$target for $(FUZZ_SECONDS) s" && \
+		target/fuzz/$$(rustc --print host-tuple)/release/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -verbosity=0 \
+			-print_final_stats=1 -artifact_prefix=target/fuzz/$$target- target/fuzz/corpus/$$target fuzz/seeds/$$target || exit 1; \
+	done
 
 clean:
 	$(CARGO) clean

@@ -24,7 +24,7 @@ mod service;
 
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
-pub use fork::laws;
+pub use fork::{cgi::laws as cgi_head, laws};
 
 pub use config::{Lifeline, Settings, Stop};
 pub use health::is_healthy;

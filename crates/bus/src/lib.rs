@@ -60,6 +60,9 @@ mod workers;
 
 /// The headers of a NATS message, as they came.
 pub use async_nats::HeaderMap as NatsHeaders;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use wire::laws as headers_on_the_wire;
 
 pub use answer::Announced;
 pub use backlog::Backlog;

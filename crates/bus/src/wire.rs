@@ -3,6 +3,9 @@
 //! HTTP headers travel as `Http-<name>`, so no caller can set a header that the server acts on (`Nats-…`).
 //! Bytes above 0x7F in HTTP values become the characters of the same number, for NATS headers are UTF-8.
 
+#[cfg(any(test, fuzzing))]
+pub mod laws;
+
 use std::sync::LazyLock;
 
 use async_nats::{HeaderMap as NatsHeaders, HeaderName as NatsHeaderName};
@@ -337,6 +340,24 @@ mod tests {
         };
         let headers = record_headers(&record).unwrap();
         assert_eq!(read_record(&headers, record.body.in_message().clone()).unwrap(), record);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_headers_survive_the_bus(
+            names in proptest::collection::vec("(nats-|http-|skep-|x-)?[a-z]{1,4}", 0..6),
+            values in proptest::collection::vec(proptest::collection::vec(0x20_u8..=0xff, 0..9), 6),
+            path in "(/\\PC{0,8})?",
+            query in proptest::option::of("\\PC{0,8}"),
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in names.iter().zip(values) {
+                if let Ok(value) = HeaderValue::from_bytes(&value) {
+                    headers.append(name.parse::<HeaderName>().unwrap(), value);
+                }
+            }
+            laws::hold(headers, &path, query.as_deref());
+        }
     }
 
     #[test]

@@ -14,6 +14,10 @@ mod message;
 mod reader;
 mod server;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use server::laws;
+
 pub use client::{Connection, Incoming, Outgoing};
 pub use error::{BodyError, Error, NotAnswered, Result};
 pub use reader::Upgraded;

@@ -21,6 +21,10 @@ pub mod stack;
 mod swarm;
 mod validate;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use swarm::frames::laws as log_frames;
+
 pub use controller::{Config, Controller, ProviderConfig};
 pub use error::{Error, Result};
 pub use local::{LocalConfig, MOST_REPLICAS, SECRETS_DIR};

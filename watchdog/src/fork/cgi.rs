@@ -63,6 +63,24 @@ fn parse_status(value: &[u8]) -> Option<StatusCode> {
     StatusCode::from_bytes(code).ok().filter(|status| (200..600).contains(&status.as_u16()))
 }
 
+/// What holds for every output, whatever its bytes: for the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub mod laws {
+    use super::*;
+
+    /// Panics if a head breaks one of the rules of an answer.
+    pub fn hold(output: &[u8]) {
+        let Ok(Head { status, headers, length }) = parse(output) else { return };
+        assert_eq!(Some(length), head_end(output));
+        assert!((200..600).contains(&status.as_u16()));
+        assert!(headers.len() <= MOST_HEADERS);
+        let mut end_to_end = headers.clone();
+        remove_hop_by_hop(&mut end_to_end);
+        assert_eq!(headers, end_to_end);
+        assert!(!headers.contains_key(header::CONTENT_LENGTH));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +112,13 @@ mod tests {
             ["", "hello", "hello\n\n", "Status: 99\n\n", "Status: ok\n\n", "Status: 101\n\n", "a b: c\n\n", "a: \0\n\n"]
         {
             assert!(parse(output.as_bytes()).is_err(), "{output:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_output_is_refused_or_gives_a_head_that_can_be_sent(output in "(Status|X|TE|Connection|\\PC)?: ?[0-9a-z, ]{0,9}\r?\n{0,3}\\PC*") {
+            laws::hold(output.as_bytes());
         }
     }
 }

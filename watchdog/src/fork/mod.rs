@@ -1,6 +1,6 @@
 //! Fork mode: one process per request, its STDIN the request's body, its STDOUT the answer.
 
-mod cgi;
+pub(crate) mod cgi;
 mod content_type;
 mod conversation;
 mod facts;

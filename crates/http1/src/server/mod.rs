@@ -1,6 +1,8 @@
 //! The server's side, for plain requests only.
 
 mod answer;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 mod lazy_sleep;
 mod plain;
 mod request;

@@ -67,62 +67,9 @@ fn with(method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Request<By
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, sync::Mutex, time::Duration};
-
-    use http::{Response, request::Parts};
-    use http_body_util::{BodyExt, Empty};
-    use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-    use hyper_util::rt::TokioIo;
     use proptest::{prelude::*, sample::select};
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt, duplex},
-        runtime::Runtime,
-        time::timeout,
-    };
 
-    use super::*;
-
-    const LIMITS: Plain = Plain { max_headers: 100, max_head_bytes: 64 << 10, idle: None };
-
-    fn told(head: &Parts, body: &[u8]) -> String {
-        format!("{} {} {:?} {:?} {body:?}", head.method, head.uri, head.version, head.headers)
-    }
-
-    /// The plain requests that bytes begin with.
-    fn plain(raw: &[u8]) -> Vec<String> {
-        let mut buffer = BytesMut::from(raw);
-        let mut found = Vec::new();
-        while let Some(request) = take_plain(&mut buffer, &LIMITS) {
-            let (head, body) = request.into_parts();
-            found.push(told(&head, &body));
-        }
-        found
-    }
-
-    /// The first requests of the same bytes, as hyper reads them.
-    async fn as_hyper_reads(raw: &[u8], number: usize) -> Vec<String> {
-        let found = Mutex::new(Vec::new());
-        let (mut client, server) = duplex(64 << 10);
-        client.write_all(raw).await.unwrap();
-        let service = service_fn(async |request: Request<Incoming>| {
-            let (head, body) = request.into_parts();
-            if let Ok(body) = body.collect().await {
-                found.lock().unwrap().push(told(&head, &body.to_bytes()));
-            }
-            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
-        });
-        let answers = async {
-            let mut read = Vec::new();
-            while read.windows(4).filter(|end| end == b"\r\n\r\n").count() < number
-                && client.read_buf(&mut read).await.is_ok_and(|count| count > 0)
-            {}
-        };
-        tokio::select! {
-            _ = http1::Builder::new().serve_connection(TokioIo::new(server), service) => {}
-            answered = timeout(Duration::from_secs(10), answers) => answered.unwrap(),
-        }
-        found.into_inner().unwrap().into_iter().take(number).collect()
-    }
+    use crate::server::laws;
 
     fn lines() -> impl Strategy<Value = &'static str> {
         select(vec![
@@ -175,9 +122,7 @@ mod tests {
 
         #[test]
         fn what_is_plain_is_the_same_to_hyper(raw in requests()) {
-            let found = plain(&raw);
-            let runtime = Runtime::new().unwrap();
-            prop_assert_eq!(&runtime.block_on(as_hyper_reads(&raw, found.len())), &found);
+            laws::hold(&raw);
         }
 
         #[test]
@@ -185,7 +130,7 @@ mod tests {
             start in select(vec!["", "GET / HTTP/1.1\r\n", "POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\n"]),
             rest in prop::collection::vec(prop_oneof![any::<u8>(), select(b"\r\n:;,09aF /".to_vec())], 0..80),
         ) {
-            plain(&[start.as_bytes(), &rest].concat());
+            laws::plain(&[start.as_bytes(), &rest].concat());
         }
     }
 }

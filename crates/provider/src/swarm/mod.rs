@@ -7,7 +7,7 @@ mod board;
 mod choice;
 mod credentials;
 mod engine;
-mod frames;
+pub(crate) mod frames;
 mod hardening;
 mod health;
 mod labels;

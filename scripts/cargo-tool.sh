@@ -1,0 +1,13 @@
+#!/bin/sh
+# Prints the path of a cargo tool, built once into the cache folder: cargo-tool.sh NAME VERSION.
+set -eu
+
+name=$1 version=$2
+folder=${XDG_CACHE_HOME:-$HOME/.cache}/skep/$name-$version
+
+if [ ! -x "$folder/bin/$name" ]; then
+    echo "building $name $version into $folder, once" >&2
+    # Its target folder is its own, or it would take the place of skep's.
+    env -u CARGO_TARGET_DIR "${CARGO:-cargo}" install --quiet --locked --version "$version" --root "$folder" "$name" >&2
+fi
+echo "$folder/bin/$name"
