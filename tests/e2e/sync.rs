@@ -131,7 +131,7 @@ async fn a_caller_that_leaves_cancels_the_call() {
     let request = "POST /function/gated HTTP/1.1\r\nHost: a\r\nX-Call-Id: leaver\r\nContent-Length: 0\r\n\r\n";
     let connection = raw::send(platform.site.listen, request).await;
     platform.site.wait_for_runs(1).await;
-    let runs = || platform.site.processes().iter().any(|process| process.command.contains("gate"));
+    let runs = || platform.site.processes().iter().any(|process| process.command.contains("-e gate"));
     assert!(runs(), "{:?}", platform.site.processes());
     drop(connection);
     wait_until("the function's process is gone", async || !runs()).await;

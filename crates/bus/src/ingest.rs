@@ -41,7 +41,7 @@ impl Bus {
                 headers,
             })
         });
-        queue.from_outside()
+        queue.over_its_own_connection()
     }
 }
 

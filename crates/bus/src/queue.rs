@@ -82,7 +82,7 @@ impl<T> Queue<T> {
     }
 
     /// Takes its deliveries over a connection of its own, which is made anew after an error.
-    pub(crate) fn from_outside(self) -> Self {
+    pub(crate) fn over_its_own_connection(self) -> Self {
         Self { is_from_outside: true, ..self }
     }
 
@@ -102,8 +102,11 @@ impl<T> Queue<T> {
             max_ack_pending: -1,
             ..pull::Config::default()
         };
-        let jetstream =
-            if self.is_from_outside { self.bus.outside.connect().await? } else { self.bus.deliveries.clone() };
+        let jetstream = if self.is_from_outside {
+            Box::pin(self.bus.outside.connect()).await?
+        } else {
+            self.bus.deliveries.clone()
+        };
         let stream = jetstream.get_stream(&self.stream).await.map_err(|error| {
             self.bus.missed.tell();
             Error::unavailable(error)

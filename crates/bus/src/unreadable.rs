@@ -76,7 +76,7 @@ impl Bus {
             }
             let Some(raw) = self.published_from(next).await? else { break };
             next = raw.seq + 1;
-            found.extend(unreadable(raw, made));
+            found.extend(unreadable(&raw, made));
         }
         Ok(found)
     }
@@ -96,7 +96,7 @@ impl Bus {
     }
 }
 
-fn unreadable(raw: Raw, stream_made: OffsetDateTime) -> Option<UnreadablePublish> {
+fn unreadable(raw: &Raw, stream_made: OffsetDateTime) -> Option<UnreadablePublish> {
     let headers = STANDARD.decode(&raw.hdrs).unwrap_or_default();
     let reason = fault(&headers)?;
     Some(UnreadablePublish {

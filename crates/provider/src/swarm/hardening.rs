@@ -24,10 +24,10 @@ impl Hardening {
     pub(super) fn capabilities_of(&self, deployment: &FunctionDeployment) -> Result<Vec<String>, String> {
         let asked = deployment.annotations.get(CAPABILITIES).map(String::as_str).unwrap_or_default();
         let asked = asked.split(',').map(plain).filter(|name| !name.is_empty());
-        asked.map(|name| self.allowed(name)).collect()
+        asked.map(|name| self.allowed(&name)).collect()
     }
 
-    fn allowed(&self, name: String) -> Result<String, String> {
+    fn allowed(&self, name: &str) -> Result<String, String> {
         if self.capabilities.iter().any(|allowed| plain(allowed) == name) {
             return Ok(format!("CAP_{name}"));
         }
