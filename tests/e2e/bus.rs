@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, stream};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use skep_bus::{Budget, Bus, BusConfig, Delivery, Error, Kept, Monitors, RegistryEvent, Submitted};
+use skep_bus::{Budget, Bus, BusConfig, Delivery, Error, Kept, Login, Monitors, RegistryEvent, Submitted};
 use skep_protocol::{
     CallId, CallRecord, CallState, CallStatus, DefaultNamespace, FunctionDeployment, FunctionName, FunctionRecord,
     Invocation, LANES, Subjects, lane_of,
@@ -34,7 +34,7 @@ pub(crate) async fn connect(site: &Site) -> Bus {
 pub(crate) async fn connect_with(site: &Site, letters: Budget) -> Bus {
     let config = BusConfig {
         servers: site.nats_url.parse().unwrap(),
-        login: None,
+        login: site.nats_user_file().map(|file| Login::read_password(&file).unwrap()),
         subjects: Subjects::default(),
         default_namespace: DefaultNamespace::default(),
         name: "test".to_owned(),

@@ -58,6 +58,7 @@ pub struct LastAttempt {
 /// A caller's headers that come back with the callback, as [`headers::SKEP_CALLBACK_HEADERS`] asks for.
 ///
 /// Those of one hop do not, nor those that [stay behind](headers::stays_behind).
+/// [`headers::SKEP_LOCAL_CALLER`] is added where the call came from this machine.
 pub fn returned_headers(given: &HeaderMap) -> HeaderMap {
     let mut returned = HeaderMap::new();
     let asked = given.get_all(headers::SKEP_CALLBACK_HEADERS).iter();
@@ -71,34 +72,33 @@ pub fn returned_headers(given: &HeaderMap) -> HeaderMap {
     for of_the_request in [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::EXPECT] {
         returned.remove(of_the_request);
     }
+    if is_from_this_machine(given) {
+        returned.insert(headers::SKEP_LOCAL_CALLER, HeaderValue::from_static("true"));
+    }
     returned
+}
+
+/// Whether no other machine has a part in it: the gateway writes down who called it, and a proxy for whom it asks.
+fn is_from_this_machine(given: &HeaderMap) -> bool {
+    let mut hops = given.get_all(headers::FORWARDED_FOR).iter();
+    let is_direct = match (hops.next(), hops.next()) {
+        (Some(only), None) => is_loopback(only),
+        (Some(_), Some(_)) => false,
+        // What was published came through no gateway, but from somebody whom NATS knows.
+        (None, _) => !given.contains_key(headers::START_TIME),
+    };
+    is_direct && !given.contains_key(header::FORWARDED)
 }
 
 impl Invocation {
     /// Its headers that come back with the callback, if there is one.
     pub fn returned_headers(&self) -> HeaderMap {
-        let mut returned = self.callback.as_ref().map(|_| returned_headers(&self.headers)).unwrap_or_default();
-        if self.callback.is_some() && self.is_from_this_machine() {
-            returned.insert(headers::SKEP_LOCAL_CALLER, HeaderValue::from_static("true"));
-        }
-        returned
+        self.callback.as_ref().map(|_| returned_headers(&self.headers)).unwrap_or_default()
     }
 
     /// Checks that what the caller says beside the body may be stored.
     pub fn check_headers(&self) -> Result<(), HeadersTooLarge> {
         check_headers(&self.headers, &self.path, self.query.as_deref(), self.callback.as_ref())
-    }
-
-    /// Whether no other machine has a part in it: the gateway writes down who called it, and a proxy for whom it asks.
-    fn is_from_this_machine(&self) -> bool {
-        let mut hops = self.headers.get_all(headers::FORWARDED_FOR).iter();
-        let is_direct = match (hops.next(), hops.next()) {
-            (Some(only), None) => is_loopback(only),
-            (Some(_), Some(_)) => false,
-            // What was published came through no gateway, but from somebody whom NATS knows.
-            (None, _) => !self.headers.contains_key(headers::START_TIME),
-        };
-        is_direct && !self.headers.contains_key(header::FORWARDED)
     }
 
     /// Its state while it is queued.

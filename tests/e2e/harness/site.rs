@@ -138,10 +138,15 @@ impl Site {
         up
     }
 
+    /// The file with skep's own user on the NATS server that `skep up` has started, if it has.
+    pub(crate) fn nats_user_file(&self) -> Option<PathBuf> {
+        Some(self.data.join("nats-users/skep")).filter(|file| file.is_file())
+    }
+
     /// Connects to NATS as skep itself does, to a server that `skep up` has started too.
     pub(crate) async fn nats_client(&self) -> async_nats::Client {
-        let own_users = fs::read_to_string(self.data.join("nats-users/skep")).ok();
-        let options = match own_users.as_deref().and_then(|user| user.trim().split_once(':')) {
+        let user = self.nats_user_file().map(|file| fs::read_to_string(file).unwrap());
+        let options = match user.as_deref().and_then(|user| user.trim().split_once(':')) {
             Some((user, password)) => ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned()),
             None => ConnectOptions::new(),
         };
@@ -191,6 +196,9 @@ impl Site {
         let admin = free_address();
         let mut command = self.skep("gateway", listen, admin);
         command.args(["--nats-url", &self.nats_url]).args(arguments);
+        if let Some(file) = self.nats_user_file() {
+            command.arg("--nats-user-password-file").arg(file);
+        }
         self.start_role("gateway", command, admin).await
     }
 
