@@ -5,6 +5,8 @@
 
 #[cfg(any(test, fuzzing))]
 pub mod laws;
+#[cfg(test)]
+mod tests;
 
 use std::sync::LazyLock;
 
@@ -261,115 +263,4 @@ fn escape(bytes: &[u8]) -> String {
 
 fn unescape(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use skep_protocol::{BodyKey, BodyKind, CallId, CallState, PastAttempt, PastEnd};
-
-    use super::*;
-
-    #[test]
-    fn an_invocation_survives_the_bus() {
-        let mut headers = HeaderMap::new();
-        headers.append("x-many", HeaderValue::from_static("1"));
-        headers.append("x-many", HeaderValue::from_static("2"));
-        headers.append("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
-        headers.append("nats-msg-id", HeaderValue::from_static("mine"));
-        let invocation = Invocation {
-            call_id: CallId::generate(),
-            function: "figlet".parse().unwrap(),
-            method: Method::PUT,
-            path: "/a%2Fb".to_owned(),
-            query: Some("x=1".to_owned()),
-            headers,
-            body: Bytes::from_static(b"\x00\xff").into(),
-            callback: Some("https://user:pass@example.com/x".parse().unwrap()),
-            accepted_at: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
-            has_callers_id: true,
-            fingerprint: Some(Fingerprint::from_text("ab12")),
-            run_at: Some(OffsetDateTime::from_unix_timestamp(1_700_000_090).unwrap()),
-            begun: Some(2),
-            last_attempt: Some(LastAttempt {
-                number: 3,
-                status: Some(503),
-                reason: "the function answered 503".to_owned(),
-                next_at: OffsetDateTime::from_unix_timestamp(1_700_000_100).unwrap(),
-                told: vec![PastAttempt {
-                    number: 3,
-                    started_at: OffsetDateTime::UNIX_EPOCH,
-                    duration_seconds: 0.25,
-                    replica: Some("figlet-1".to_owned()),
-                    status: Some(503),
-                    reason: "the function answered 503".to_owned(),
-                    next_at: OffsetDateTime::UNIX_EPOCH,
-                }],
-            }),
-            history: vec![PastEnd {
-                dead_at: OffsetDateTime::UNIX_EPOCH,
-                reason: "ü".to_owned(),
-                attempts: 1,
-                last_status: None,
-            }],
-        };
-        let written = invocation_headers(&invocation);
-        assert!(written.get("nats-msg-id").is_none(), "a caller must not set the server's headers");
-        let read = read_invocation(&written, invocation.body.in_message().clone()).unwrap();
-        assert_eq!(read.headers, invocation.headers);
-        // What is left has one order only.
-        let rest = |invocation: Invocation| format!("{:?}", Invocation { headers: HeaderMap::new(), ..invocation });
-        assert_eq!(rest(read), rest(invocation));
-    }
-
-    #[test]
-    fn a_record_survives_the_bus() {
-        let record = CallRecord {
-            status: CallStatus {
-                state: CallState::Failed,
-                status: Some(500),
-                attempts: 2,
-                finished_at: Some(OffsetDateTime::UNIX_EPOCH),
-                duration_seconds: Some(0.5),
-                replica: Some("figlet-1".to_owned()),
-                reason: Some("line one\nline two".to_owned()),
-                ..CallStatus::accepted(CallId::generate(), "figlet", OffsetDateTime::UNIX_EPOCH)
-            },
-            headers: HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))]),
-            body: StoredBody { key: BodyKey::generate(BodyKind::Result, CallId::generate()), length: 7 }.into(),
-            returned: HeaderMap::from_iter([(http::header::FROM, HeaderValue::from_static("bee"))]),
-        };
-        let headers = record_headers(&record).unwrap();
-        assert_eq!(read_record(&headers, record.body.in_message().clone()).unwrap(), record);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_headers_survive_the_bus(
-            names in proptest::collection::vec("(nats-|http-|skep-|x-)?[a-z]{1,4}", 0..6),
-            values in proptest::collection::vec(proptest::collection::vec(0x20_u8..=0xff, 0..9), 6),
-            path in "(/\\PC{0,8})?",
-            query in proptest::option::of("\\PC{0,8}"),
-        ) {
-            let mut headers = HeaderMap::new();
-            for (name, value) in names.iter().zip(values) {
-                if let Ok(value) = HeaderValue::from_bytes(&value) {
-                    headers.append(name.parse::<HeaderName>().unwrap(), value);
-                }
-            }
-            laws::hold(headers, &path, query.as_deref());
-        }
-    }
-
-    #[test]
-    fn plain_headers_have_the_usual_case() {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-call-id", HeaderValue::from_static("1"));
-        assert_eq!(plain_headers(&headers).get("X-Call-Id").unwrap().as_str(), "1");
-    }
-
-    #[test]
-    fn a_message_that_lacks_something_says_what() {
-        let error = read_invocation(&NatsHeaders::new(), Bytes::new()).unwrap_err();
-        assert_eq!(error, "header Skep-Call-Id is missing");
-    }
 }
