@@ -114,8 +114,8 @@ pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invo
         call_id: parsed(headers, CALL_ID)?,
         function: parsed(headers, FUNCTION)?,
         method: parsed::<Method>(headers, METHOD)?,
-        path: text(headers, PATH).unwrap_or_default().to_owned(),
-        query: text(headers, QUERY).map(str::to_owned),
+        path: text(headers, PATH).map(unescaped_text).unwrap_or_default(),
+        query: text(headers, QUERY).map(unescaped_text),
         headers: read_http_headers(headers, HTTP_PREFIX),
         body: read_body(headers, body)?,
         callback: text(headers, CALLBACK).map(|_| parsed(headers, CALLBACK)).transpose()?,
@@ -259,6 +259,10 @@ fn read_http_headers(headers: &NatsHeaders, prefix: &str) -> HeaderMap {
 
 fn escape(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).collect()
+}
+
+fn unescaped_text(text: &str) -> String {
+    String::from_utf8_lossy(&unescape(text)).into_owned()
 }
 
 fn unescape(text: &str) -> Vec<u8> {
