@@ -85,7 +85,7 @@ fn requests_and_answers_pass_through_as_they_are() {
     assert_eq!((answer.headers["x_own"].as_str(), answer.headers["x-call-id"].as_str()), ("yes", "7"));
     assert!(answer.headers.contains_key("x-duration-seconds"));
     assert_eq!(watchdog.get("/redirect").headers["location"], "/elsewhere");
-    assert!(watchdog.logged("stdout: started"));
+    wait_until("the program's line is in the log", || watchdog.logged("stdout: started"));
 }
 
 #[test]
