@@ -52,7 +52,7 @@ const PIECES: [&[u8]; 44] = [
     b"\xef\xbb\xbf{}",
 ];
 
-fn request(random: &mut fastrand::Rng) -> Vec<u8> {
+pub(crate) fn request(random: &mut fastrand::Rng) -> Vec<u8> {
     if random.u8(..) < 40 {
         return (0..random.usize(1..400)).map(|_| random.u8(..)).collect();
     }

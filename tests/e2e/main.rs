@@ -60,6 +60,7 @@ mod secrets;
 mod settings;
 mod standing;
 mod storm;
+mod strangers;
 mod streaming;
 mod sync;
 mod system;

@@ -1,4 +1,4 @@
-//! A storm: calls with callbacks come in all the time, while parts are killed with -9 or held still at random; then every 202 is accounted for by its id.
+//! A storm: calls with callbacks come in all the time, and junk from strangers, while parts are killed with -9 or held still at random; then every 202 is accounted for by its id.
 //!
 //! `make storm` runs it for ten minutes; `SKEP_STORM_SECONDS` and `SKEP_STORM_SEED` set how long, and which one again.
 
@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::{
     harness::{Function, Gateway, Process, Receiver, Roles, number, wait_until},
     nats,
+    strangers::Strangers,
 };
 
 const CALLERS: usize = 6;
@@ -60,8 +61,10 @@ async fn nothing_accepted_is_lost_in_a_storm() {
     let mut roles = Roles::start([function]).await;
     let receiver = Receiver::refusing(REFUSALS, StatusCode::SERVICE_UNAVAILABLE).await;
     let callers = Callers::start(&roles.gateway, &receiver, seed);
+    let strangers = Strangers::start(&roles.site, seed);
     let blows = rage(&mut roles, length, Rng::with_seed(seed)).await;
     let accepted = callers.end().await;
+    let from_strangers = strangers.end().await;
     roles.site.wait_for_functions().await;
     assert!(!accepted.is_empty(), "calls came through");
 
@@ -83,6 +86,8 @@ async fn nothing_accepted_is_lost_in_a_storm() {
     let report: Value = serde_json::from_str(&audit.stdout).unwrap();
     let counted = &report["functions"][0];
     assert_eq!((&counted["accepted"], &counted["succeeded"]), (&accepted.len().into(), &accepted.len().into()));
+    assert_eq!(roles.site.panics(), Vec::<String>::new());
+    eprintln!("{from_strangers} connections of strangers");
     tell(&roles, &accepted, &blows);
 }
 

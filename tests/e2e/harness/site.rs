@@ -81,6 +81,15 @@ impl Site {
         self.folder.path()
     }
 
+    /// What the programs of this site said of panics.
+    pub(crate) fn panics(&self) -> Vec<String> {
+        let files = fs::read_dir(self.folder()).unwrap().map(|file| file.unwrap().path());
+        let logs = files.filter(|file| file.extension().is_some_and(|kind| kind == "stderr"));
+        let lines =
+            logs.flat_map(|log| fs::read_to_string(log).unwrap().lines().map(str::to_owned).collect::<Vec<_>>());
+        lines.filter(|line| line.contains("panicked")).collect()
+    }
+
     /// Opens the gate that [`Function::gated`] waits for.
     pub(crate) fn open_gate(&self) {
         fs::write(self.path("gate"), "").unwrap();
