@@ -13,7 +13,7 @@ const LOOKUP_WITHIN: Duration = Duration::from_secs(2);
 /// What somebody must be to have callbacks to this machine from `skep up` without `--callback-allow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loopback {
-    /// Whoever may queue calls: only this machine reaches skep, and who changes something there needs a password.
+    /// For every caller: only this machine reaches skep, and changes need a password.
     Anybody,
     /// Callers of this machine: only it reaches skep, but maybe through a proxy.
     LocalCallers,
@@ -41,7 +41,7 @@ impl Loopback {
         CallbackRules { allow, local, own }
     }
 
-    /// What people are told of it.
+    /// The line about it in the start report.
     pub(crate) fn told(self) -> &'static str {
         match self {
             Self::Anybody => "public addresses and this machine (--callback-allow permits others)",

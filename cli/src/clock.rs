@@ -23,7 +23,7 @@ impl Collector for Ahead {
 /// The metrics of a process, with this one.
 pub(crate) fn registry() -> Registry {
     let registry = Registry::new();
-    let help = "By how much the clock of the NATS server is ahead of this machine's; when calls are due is told by the server's.";
+    let help = "By how much the clock of the NATS server is ahead of this machine's; the server's clock decides when calls are due.";
     if let Ok(gauge) = Gauge::new("skep_nats_clock_ahead_seconds", help) {
         // An empty registry takes it.
         let _ = registry.register(Box::new(Ahead(gauge)));

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use skep_watchdog::laws::hold;
 
 /// As many as the server takes.
-const MOST_HEADERS: usize = 200;
+const MAX_HEADERS: usize = 200;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some((request, body)) = parse(bytes) {
@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn parse(bytes: &[u8]) -> Option<(Request<()>, &[u8])> {
-    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Request::new(&mut headers);
     let httparse::Status::Complete(length) = head.parse(bytes).ok()? else {
         return None;

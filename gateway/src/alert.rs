@@ -20,7 +20,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 /// Alerts of one request that the controller is asked about at once.
 const AT_ONCE: usize = 16;
 /// Requests that go on at once.
-pub(crate) const MOST_AT_ONCE: usize = 64;
+pub(crate) const MAX_AT_ONCE: usize = 64;
 
 pub(crate) fn routes() -> Routes {
     vec![("/system/alert", post(alert))]

@@ -158,7 +158,7 @@ async fn accept(
     Ok(Accepted { call_id: invocation.call_id, submitted, fingerprint: invocation.fingerprint, waiting })
 }
 
-/// Refuses a call when too much waits in all, or for its function; what waits is told, if it is known.
+/// Refuses a call when too much waits in all, or for its function; returns what waits, if it is known.
 fn admit(app: &App, function: &Function) -> Result<Option<Waiting>> {
     let (bytes, limit) = (app.queues.bytes(), app.limits.queue_bytes);
     if bytes >= limit {

@@ -26,7 +26,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(3600);
 /// It is told so often how far it has come.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// So many findings are logged; the rest is counted.
-const MOST_LOGGED: usize = 10;
+const MAX_LOGGED: usize = 10;
 
 const CALLS: (&str, &str) = ("gateway_audit_calls", "Calls that the last audit through this gateway has counted.");
 const FINDINGS: (&str, &str) = ("gateway_audit_findings", "What did not add up at the last audit.");
@@ -72,7 +72,7 @@ impl Audits {
             return;
         }
         warn!(findings, "calls do not add up; skep audit names them");
-        for finding in report.findings.iter().take(MOST_LOGGED) {
+        for finding in report.findings.iter().take(MAX_LOGGED) {
             let what = finding.kind.what();
             warn!(call_id = %finding.call_id, function = finding.function, what, "a call does not add up");
         }

@@ -19,7 +19,7 @@ const GATHERED_WITHIN: Duration = Duration::from_secs(300);
 const SLOWEST: u64 = 64 * 1024;
 
 /// What is read at most of a body that is refused.
-const MOST_DISCARDED: usize = 64 * 1024 * 1024;
+const MAX_DISCARDED: usize = 64 * 1024 * 1024;
 const DISCARDED_WITHIN: Duration = Duration::from_secs(2);
 
 /// How much is gathered at most, and what an error says of it.
@@ -127,7 +127,7 @@ impl Arriving {
 
     /// Reads some of a body that is refused: a caller that still sends does not see an answer on a connection that is closed to it.
     async fn discard(&mut self) {
-        let mut left = MOST_DISCARDED;
+        let mut left = MAX_DISCARDED;
         let rest = async {
             while let Ok(Some(data)) = data_of(&mut self.body).await {
                 match left.checked_sub(data.len()) {

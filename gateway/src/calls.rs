@@ -26,7 +26,7 @@ use crate::{
     pages,
 };
 
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(300);
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(300);
 /// The last look after a wait may take so long.
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
@@ -52,7 +52,7 @@ struct Wanted {
 }
 
 const USUALLY_LISTED: usize = 100;
-const MOST_LISTED: usize = 1000;
+const MAX_LISTED: usize = 1000;
 /// On a list that goes on: what `after` is to be for the next part.
 const NEXT: HeaderName = HeaderName::from_static("x-skep-next");
 
@@ -86,7 +86,7 @@ impl Wanted {
 }
 
 async fn list(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Response> {
-    let limit = wanted.limit.unwrap_or(USUALLY_LISTED).min(MOST_LISTED);
+    let limit = wanted.limit.unwrap_or(USUALLY_LISTED).min(MAX_LISTED);
     let page = app.require_bus().await?.calls(&wanted.filter(&app)?, limit, wanted.position()?).await?;
     let next = page.next.and_then(|position| HeaderValue::try_from(position.to_string()).ok());
     let calls: Vec<CallStatus> = page.calls.into_iter().map(shown).collect();
@@ -120,7 +120,7 @@ impl Wait {
             return Ok(Duration::ZERO);
         }
         let wait = parse_duration(&self.wait).map_err(|error| Error::InvalidRequest(format!("wait: {error}")))?;
-        Ok(wait.min(LONGEST_WAIT))
+        Ok(wait.min(MAX_WAIT))
     }
 }
 
@@ -323,7 +323,7 @@ mod tests {
         let wait = |text: &str| Wait { wait: text.to_owned() }.duration();
         assert_eq!(wait("").unwrap(), Duration::ZERO);
         assert_eq!(wait("30s").unwrap(), Duration::from_secs(30));
-        assert_eq!(wait("1h").unwrap(), LONGEST_WAIT);
+        assert_eq!(wait("1h").unwrap(), MAX_WAIT);
         assert!(wait("soon").unwrap_err().to_string().starts_with("wait: "));
     }
 }

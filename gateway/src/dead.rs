@@ -30,9 +30,9 @@ use crate::{
 /// In the place of a value that is not shown.
 const HIDDEN: &str = "(hidden)";
 const USUALLY_LISTED: usize = 100;
-const MOST_LISTED: usize = 1000;
+const MAX_LISTED: usize = 1000;
 /// A redrive of many letters at a rate takes no longer.
-const LONGEST_REDRIVE: Duration = Duration::from_secs(60);
+const MAX_REDRIVE: Duration = Duration::from_secs(60);
 
 pub(crate) fn routes() -> Routes {
     let routes = [
@@ -69,7 +69,7 @@ impl Wanted {
     }
 
     fn limit(&self) -> usize {
-        self.limit.unwrap_or(USUALLY_LISTED).min(MOST_LISTED)
+        self.limit.unwrap_or(USUALLY_LISTED).min(MAX_LISTED)
     }
 
     /// The pause between two letters.
@@ -78,7 +78,7 @@ impl Wanted {
         let pause = Duration::try_from_secs_f64(1.0 / rate).ok().filter(|_| rate > 0.0);
         let pause = pause.ok_or_else(|| Error::InvalidRequest("rate: letters a second, more than 0".to_owned()))?;
         let most = u32::try_from(self.limit()).unwrap_or(u32::MAX);
-        if pause.saturating_mul(most) > LONGEST_REDRIVE {
+        if pause.saturating_mul(most) > MAX_REDRIVE {
             let reason = format!("limit {most} at this rate takes longer than a minute: ask for fewer at a time");
             return Err(Error::InvalidRequest(reason));
         }

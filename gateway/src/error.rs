@@ -110,7 +110,7 @@ pub(crate) enum Error {
 const BUS_UNAVAILABLE: &str = "bus_unavailable";
 
 /// Nobody is asked to stay away for longer, in seconds.
-const LONGEST_RETRY_AFTER: u64 = 60;
+const MAX_RETRY_AFTER: u64 = 60;
 
 impl Error {
     /// The HTTP status, and the short code of `X-Skep-Error`.
@@ -180,7 +180,7 @@ impl Error {
         let mut answer = HeaderMap::new();
         if let Self::TooManyWait { age, .. } = self {
             // What waits now is likely to be gone after as long again.
-            answer.insert(header::RETRY_AFTER, HeaderValue::from(age.as_secs().clamp(1, LONGEST_RETRY_AFTER)));
+            answer.insert(header::RETRY_AFTER, HeaderValue::from(age.as_secs().clamp(1, MAX_RETRY_AFTER)));
         }
         if let Self::TooManyFailures(pause) = self {
             answer.insert(header::RETRY_AFTER, HeaderValue::from(pause.as_secs() + 1));

@@ -33,7 +33,7 @@ use crate::{
     input::{Queried, Segment},
 };
 
-const LONGEST_STREAM: Duration = Duration::from_secs(3600);
+const MAX_STREAM: Duration = Duration::from_secs(3600);
 /// A stream that says nothing for so long says that it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// That a call was begun is not stored, so it is looked for.
@@ -41,7 +41,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// What is heard of is stored a little later.
 const STORED_AFTER: Duration = Duration::from_millis(10);
 /// Steps that wait for a client that reads slowly; one that is slower still is cut off.
-const MOST_WAITING: usize = 1024;
+const MAX_WAITING: usize = 1024;
 
 pub(crate) fn routes() -> Routes {
     vec![("/system/events", get(all)), ("/system/calls/{id}/events", get(of_call))]
@@ -58,7 +58,7 @@ async fn all(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> R
     let function = wanted.function.as_deref().map(|name| app.named(name, "")).transpose()?;
     let place = app.follower()?;
     let mut news = Box::pin(app.require_bus().await?.news(function.as_ref()).await?);
-    let (sender, receiver) = mpsc::channel::<CallNews>(MOST_WAITING);
+    let (sender, receiver) = mpsc::channel::<CallNews>(MAX_WAITING);
     let shutdown = app.shutdown.clone();
     // What is heard is taken at once, so that no bodies of calls pile up.
     app.tasks.spawn(async move {
@@ -142,7 +142,7 @@ impl Following {
 fn answer(app: &App, events: impl Stream<Item = Result<Event, axum::Error>> + Send + 'static) -> Response {
     let shutdown = app.shutdown.clone();
     let end = async move {
-        shutdown.run_until_cancelled(sleep(LONGEST_STREAM)).await;
+        shutdown.run_until_cancelled(sleep(MAX_STREAM)).await;
     };
     Sse::new(events.take_until(Box::pin(end))).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }

@@ -1,4 +1,4 @@
-//! Where a call came from, as functions are told it: only a trusted proxy is believed about it, everybody else is told of.
+//! Where a call came from, as functions see it: only a trusted proxy is believed about it.
 
 use std::{net::IpAddr, str::FromStr};
 

@@ -64,7 +64,7 @@ pub(crate) use crate::{
 };
 
 /// Connections to the admin API's own listener.
-const MOST_OPERATORS: usize = 1024;
+const MAX_OPERATORS: usize = 1024;
 
 /// Where a gateway listens.
 pub struct Listeners {
@@ -91,7 +91,7 @@ pub async fn run(
     let draining = CancellationToken::new();
     let threads = Threads::for_each_core();
     let mut for_operators = config.serve.clone();
-    for_operators.limits.max_connections = for_operators.limits.max_connections.min(MOST_OPERATORS);
+    for_operators.limits.max_connections = for_operators.limits.max_connections.min(MAX_OPERATORS);
     let serve = |listener, entrance, config| serve(listener, entrance, config, &threads, draining.clone());
     info!(%address, "gateway is open");
     readiness.ready();
@@ -159,7 +159,7 @@ fn app(
         body_idle_timeout: config.body_idle_timeout,
         trusted_proxies: config.trusted_proxies.clone(),
         pages: config.pages,
-        alerts: Arc::new(Semaphore::new(alert::MOST_AT_ONCE)),
+        alerts: Arc::new(Semaphore::new(alert::MAX_AT_ONCE)),
         queues: Queues::register(registry)?,
         audits: Audits::register(registry)?,
         auth: Arc::new(Auth::new(config.auth.clone(), registry)?),

@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use crate::{Error, Result, app::App, door::Stamp};
 
 /// Requests that run at once; further ones wait with the client's subscription.
-const MOST_AT_ONCE: usize = 1024;
+const MAX_AT_ONCE: usize = 1024;
 /// The function's own limit comes first, then dispatch's; this one only ends an answer that never ends.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// NATS hands over what it has sent already within milliseconds; one that is away never does.
@@ -33,7 +33,7 @@ pub(crate) async fn answer_requests(
     draining: CancellationToken,
     grace: Duration,
 ) {
-    let places = Arc::new(Semaphore::new(MOST_AT_ONCE));
+    let places = Arc::new(Semaphore::new(MAX_AT_ONCE));
     let tasks = TaskTracker::new();
     let cut = CancellationToken::new();
     let _cut_at_the_end = cut.clone().drop_guard();

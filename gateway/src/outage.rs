@@ -1,4 +1,4 @@
-//! What is told of requests that are refused because NATS is away: the first one at once, and then once a minute how many there were.
+//! The log of requests that are refused because NATS is away: the first one at once, and then once a minute how many there were.
 
 use std::{
     sync::{Mutex, PoisonError},

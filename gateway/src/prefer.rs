@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::calls::LONGEST_WAIT;
+use crate::calls::MAX_WAIT;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// How long the caller prefers to wait, at most [`LONGEST_WAIT`].
+/// How long the caller prefers to wait, at most [`MAX_WAIT`].
 ///
 /// What cannot be followed is no error but passed over, as the RFC has it; the answer then does not say that it was applied.
 pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
@@ -23,7 +23,7 @@ pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
     if seconds.is_empty() || !seconds.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    Some(seconds.parse().map_or(LONGEST_WAIT, Duration::from_secs).min(LONGEST_WAIT))
+    Some(seconds.parse().map_or(MAX_WAIT, Duration::from_secs).min(MAX_WAIT))
 }
 
 /// Says on the answer how long was waited at most.

@@ -21,9 +21,9 @@ use crate::Worker;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// Functions with a backlog at the same time; calls of further ones stay in their lane.
-const MOST_BACKLOGS: usize = 500;
+const MAX_BACKLOGS: usize = 500;
 /// Calls of one backlog that are held at once, running or not.
-const MOST_HELD: usize = 256;
+const MAX_HELD: usize = 256;
 /// Looks in a row at which something waits that nobody reads, before it is searched for.
 const UNREAD_LOOKS: u32 = 3;
 
@@ -67,7 +67,7 @@ impl Backlogs {
 
     fn is_full_for(&self, function: &FunctionName) -> bool {
         let known = self.known();
-        known.len() >= MOST_BACKLOGS && !known.contains_key(function)
+        known.len() >= MAX_BACKLOGS && !known.contains_key(function)
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<FunctionName, Arc<Known>>> {
@@ -137,7 +137,7 @@ impl Worker {
         while !self.shutdown.is_cancelled() {
             // As many again as run wait here, so that one that ends is followed at once.
             let capacity = self.slots.capacity_of(&function);
-            let window = capacity.map_or(MOST_HELD, |capacity| (2 * capacity).clamp(1, MOST_HELD));
+            let window = capacity.map_or(MAX_HELD, |capacity| (2 * capacity).clamp(1, MAX_HELD));
             while held.len() > window / 2 {
                 held.join_next().await;
             }

@@ -16,7 +16,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 const TRY_AGAIN_WHEN_MENDED: Duration = Duration::from_secs(300);
 
 /// The longest name of a function that a letter tells; the server takes a subject of 4 KiB.
-const LONGEST_NAME: usize = 128;
+const MAX_NAME: usize = 128;
 
 impl Worker {
     /// Buries a call of which no attempt is made any more.
@@ -29,7 +29,7 @@ impl Worker {
     pub(crate) async fn bury_unreadable<T>(&self, delivery: &Delivery<T>, reason: &str) {
         let mut tokens = delivery.subject.rsplit('.');
         let call_id = tokens.next().and_then(|id| id.parse().ok()).unwrap_or_else(CallId::generate);
-        let function: String = tokens.next().unwrap_or_default().chars().take(LONGEST_NAME).collect();
+        let function: String = tokens.next().unwrap_or_default().chars().take(MAX_NAME).collect();
         let status = CallStatus::accepted(call_id, function, skep_bus::now());
         Box::pin(self.bury(delivery, without_answer(status, HeaderMap::new()), reason)).await;
     }

@@ -31,7 +31,7 @@ const BUS_AWAY: Duration = Duration::from_secs(2);
 /// A call that runs elsewhere is looked at again after this.
 const RUNS_ELSEWHERE: Duration = Duration::from_secs(5);
 /// A call whose worker was gone before its end so often in a row is given up, for it may be what ends them.
-const MOST_BROKEN_OFF: u64 = 10;
+const MAX_BROKEN_OFF: u64 = 10;
 
 impl Worker {
     /// Works a delivery off; it ends in exactly one ack or is given back.
@@ -154,9 +154,9 @@ impl Worker {
     /// Whether this delivery is the one that is to run the call; if not, it is ended.
     async fn is_to_be_run(&self, delivery: &Delivery<Invocation>, invocation: &Invocation) -> bool {
         match self.bus.standing(delivery, invocation).await {
-            Ok(Standing::ToBeRun) if delivery.broken_off(invocation) >= MOST_BROKEN_OFF => {
+            Ok(Standing::ToBeRun) if delivery.broken_off(invocation) >= MAX_BROKEN_OFF => {
                 let reason = format!(
-                    "{MOST_BROKEN_OFF} times in a row the queue-worker that had it was gone, or cut off from NATS, before it ended"
+                    "{MAX_BROKEN_OFF} times in a row the queue-worker that had it was gone, or cut off from NATS, before it ended"
                 );
                 self.bury_call(delivery, invocation, &reason).await;
             }

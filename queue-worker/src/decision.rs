@@ -48,9 +48,9 @@ pub struct Circumstances {
 /// A busy replica is asked again so soon.
 const BUSY_FOR: Duration = Duration::from_millis(200);
 /// An attempt that finds its replica busy as often has failed: an hour, for a replica that answers at once.
-const MOST_BUSY: u32 = 18_000;
+const MAX_BUSY: u32 = 18_000;
 /// `Retry-After` can ask for no more.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// The table of [`decide`]: what happened, at which attempt, and what follows.
 pub const TABLE: [[&str; 3]; 9] = [
@@ -86,7 +86,7 @@ pub fn decide(ended: Ended<'_>, circumstances: Circumstances, policy: &RetryPoli
             (format!("the function answered {status}"), retry_after.filter(|_| matches!(status, 429 | 503)))
         }
         Ended::Failed { reason } => (reason.to_owned(), None),
-        Ended::Busy if busy >= MOST_BUSY => (format!("no replica was free, {busy} times in a row"), None),
+        Ended::Busy if busy >= MAX_BUSY => (format!("no replica was free, {busy} times in a row"), None),
         Ended::Busy if is_too_old(age + BUSY_FOR, policy) => return too_old("no replica was free", policy),
         Ended::Busy => return Decision::WaitFor(BUSY_FOR),
     };
@@ -94,7 +94,7 @@ pub fn decide(ended: Ended<'_>, circumstances: Circumstances, policy: &RetryPoli
         return Decision::Dead(format!("{what} (attempt {attempt} of {})", policy.attempts));
     }
     let wait = match asked {
-        Some(asked) => asked.min(LONGEST_RETRY_AFTER).max(policy.min_wait),
+        Some(asked) => asked.min(MAX_RETRY_AFTER).max(policy.min_wait),
         None => policy.wait(attempt, random),
     };
     if is_too_old(age.saturating_add(wait), policy) {
@@ -156,7 +156,7 @@ mod tests {
 
     prop_compose! {
         fn any_circumstances()(
-            attempt in 1..60_u64, busy in 0..2 * MOST_BUSY, age in 0..2_000_000_u64, random in 0.0..1.0_f64,
+            attempt in 1..60_u64, busy in 0..2 * MAX_BUSY, age in 0..2_000_000_u64, random in 0.0..1.0_f64,
         ) -> Circumstances {
             Circumstances { attempt, busy, age: Duration::from_millis(age), random }
         }
@@ -180,7 +180,7 @@ mod tests {
             prop_assert!(!is_too_old(circumstances.age + wait, &policy));
             match ended {
                 Ended::Answered { status: 429 | 503, retry_after: Some(asked) } => {
-                    prop_assert!(wait >= policy.min_wait && wait >= asked.min(LONGEST_RETRY_AFTER));
+                    prop_assert!(wait >= policy.min_wait && wait >= asked.min(MAX_RETRY_AFTER));
                 }
                 _ => prop_assert!(wait <= policy.max_wait),
             }
@@ -190,7 +190,7 @@ mod tests {
         fn waiting_for_a_replica_is_no_attempt_and_kills_no_call_but_by_age(
             circumstances in any_circumstances(), policy in any_policy(),
         ) {
-            prop_assume!(circumstances.busy < MOST_BUSY);
+            prop_assume!(circumstances.busy < MAX_BUSY);
             match decide(Ended::Busy, circumstances, &policy) {
                 Decision::WaitFor(wait) => prop_assert!(!is_too_old(circumstances.age + wait, &policy)),
                 Decision::Dead(reason) => prop_assert!(policy.max_age.is_some() && reason.contains(RETRY_MAX_AGE)),
@@ -201,7 +201,7 @@ mod tests {
         #[test]
         fn every_call_comes_to_its_end(ended in any_end(), policy in any_policy(), random in 0.0..1.0_f64) {
             let end = (1..=policy.attempts).find(|&attempt| {
-                let circumstances = Circumstances { attempt, busy: MOST_BUSY, age: Duration::ZERO, random };
+                let circumstances = Circumstances { attempt, busy: MAX_BUSY, age: Duration::ZERO, random };
                 match decide(ended, circumstances, &policy) {
                     Decision::RetryAfter(_) => false,
                     Decision::WaitFor(_) => panic!("a replica that is busy for ever is asked for ever"),
@@ -232,7 +232,7 @@ mod tests {
         };
         let after = |seconds| Decision::RetryAfter(Duration::from_secs(seconds));
         assert_eq!([wait(503, 600), wait(429, 2), wait(500, 600)], [after(600), after(10), after(5)]);
-        assert_eq!(wait(503, 1_000_000), Decision::RetryAfter(LONGEST_RETRY_AFTER));
+        assert_eq!(wait(503, 1_000_000), Decision::RetryAfter(MAX_RETRY_AFTER));
     }
 
     #[test]

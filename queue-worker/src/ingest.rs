@@ -72,7 +72,7 @@ impl Worker {
         }
     }
 
-    /// Buries what cannot become a call, and tells whoever is to be called back.
+    /// Makes a dead letter of what cannot become a call, and calls back the URL that the publisher named.
     async fn reject(&self, delivery: &Delivery<Published>, published: &Published, derived: CallId, reason: &str) {
         match self.free_id(published, derived).await {
             Ok(call_id) => {

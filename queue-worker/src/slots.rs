@@ -21,7 +21,7 @@ use crate::{Worker, peers::Peers};
 /// How many calls per slot may wait for one.
 const WAITING_PER_SLOT: usize = 2;
 /// So many may wait, however few slots there are.
-const FEWEST_WAITING: usize = 32;
+const MIN_WAITING: usize = 32;
 
 pub(crate) struct Slots {
     registry: Registry,
@@ -141,7 +141,7 @@ impl FunctionSlots {
 
     fn is_congested(&self) -> bool {
         let capacity = self.size.lock().map_or(0, |size| size.capacity);
-        self.waiting.load(Ordering::Relaxed) >= (capacity * WAITING_PER_SLOT).max(FEWEST_WAITING)
+        self.waiting.load(Ordering::Relaxed) >= (capacity * WAITING_PER_SLOT).max(MIN_WAITING)
     }
 }
 
@@ -211,9 +211,9 @@ mod tests {
     fn a_congested_function_lets_no_more_calls_wait() {
         let slots = FunctionSlots::default();
         slots.resize(1);
-        let waiting: Vec<_> = (0..FEWEST_WAITING).map(|_| Waiting::begin(&slots)).collect();
+        let waiting: Vec<_> = (0..MIN_WAITING).map(|_| Waiting::begin(&slots)).collect();
         assert!(slots.is_congested());
-        slots.resize(FEWEST_WAITING);
+        slots.resize(MIN_WAITING);
         assert!(!slots.is_congested(), "with more slots more may wait");
         drop(waiting);
     }

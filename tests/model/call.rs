@@ -6,7 +6,7 @@ use crate::{
     flaw::Flaw,
     long_run,
     requests::{ack, becomes_due, give_back, look_before_delay, put_delayed, requeue, set_aside},
-    state::{Budget, Cancel, End, Held, MOST_ATTEMPTS, Message, Place, Server, State, Step, Submit, WORKERS},
+    state::{Budget, Cancel, End, Held, MAX_ATTEMPTS, Message, Place, Server, State, Step, Submit, WORKERS},
 };
 
 pub(crate) const KEPT: &str = "what got a 202 is kept or has ended";
@@ -311,7 +311,7 @@ impl Call {
     }
 
     fn after_run(&self, server: &mut Server, held: &Held, is_good: bool) -> Step {
-        let is_last = held.attempts + 1 >= MOST_ATTEMPTS;
+        let is_last = held.attempts + 1 >= MAX_ATTEMPTS;
         match (is_good, is_last) {
             (true, _) => {
                 if self.flaw == Flaw::AckBeforeRecord {

@@ -1,7 +1,7 @@
 //! One call, the server that keeps it, and those who work on it, as small as the questions allow.
 
 /// Attempts that a call has at most.
-pub(crate) const MOST_ATTEMPTS: u8 = 2;
+pub(crate) const MAX_ATTEMPTS: u8 = 2;
 /// Workers that hold deliveries at the same time.
 pub(crate) const WORKERS: usize = 2;
 

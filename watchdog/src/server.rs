@@ -30,10 +30,10 @@ use crate::{
     service::{Mode, Watchdog},
 };
 
-const LONGEST_HEAD: usize = 64 * 1024;
-const MOST_HEADERS: usize = 200;
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEADERS: usize = 200;
 /// Starting a process holds its thread until the program is loaded, so there may be more of them than cores.
-const MOST_THREADS: usize = 8;
+const MAX_THREADS: usize = 8;
 /// Without file descriptors accepting fails at once, and would do so again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// For what is left when everything was cancelled and killed.
@@ -75,7 +75,7 @@ pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow
     if let Some(listener) = listeners.metrics {
         tasks.spawn(finished.clone().run_until_cancelled_owned(serve_metrics(listener, metrics)));
     }
-    let threads = Arc::new(Threads::new(if plan.has_own_threads() { MOST_THREADS } else { 0 }));
+    let threads = Arc::new(Threads::new(if plan.has_own_threads() { MAX_THREADS } else { 0 }));
     // The server goes with this line, and with it tasks that are waited for below.
     let served = Arc::new(Server::new(&plan, watchdog, Arc::clone(&threads))).serve(listeners.calls, &shutdown).await;
     finished.cancel();
@@ -114,7 +114,7 @@ impl Server {
     fn new(plan: &Plan, watchdog: Watchdog, threads: Arc<Threads>) -> Self {
         Self {
             watchdog: Arc::new(watchdog),
-            plain: Plain { max_headers: MOST_HEADERS, max_head_bytes: LONGEST_HEAD, idle: limit(plan.read_timeout) },
+            plain: Plain { max_headers: MAX_HEADERS, max_head_bytes: MAX_HEAD, idle: limit(plan.read_timeout) },
             http: http(plan.read_timeout),
             healthcheck_interval: plan.healthcheck_interval,
             write_timeout: plan.write_timeout,
@@ -244,8 +244,8 @@ fn http(read_timeout: Duration) -> Builder {
     let mut http = Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limit(read_timeout))
-        .max_header_size(LONGEST_HEAD)
-        .max_headers(MOST_HEADERS);
+        .max_header_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS);
     http
 }
 

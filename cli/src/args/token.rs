@@ -1,4 +1,4 @@
-//! What `skep token` is told.
+//! The arguments of `skep token`.
 
 use std::{path::PathBuf, time::Duration};
 

@@ -21,7 +21,7 @@ use crate::{
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// The gateway waits for five minutes at most, so an answer that takes longer does not come.
 const ANSWER_WITHIN: Duration = Duration::from_secs(330);
-const LONGEST_PASSWORD: u64 = 64 * 1024;
+const MAX_PASSWORD: u64 = 64 * 1024;
 
 pub(super) struct Api {
     http: Client,
@@ -124,7 +124,7 @@ fn credentials(args: &ClientArgs) -> Result<(String, Option<String>)> {
     }
     if args.password_stdin {
         let mut password = String::new();
-        let given = io::stdin().take(LONGEST_PASSWORD).read_to_string(&mut password);
+        let given = io::stdin().take(MAX_PASSWORD).read_to_string(&mut password);
         given.map_err(|error| Failure::setting(format!("--password-stdin: {error}")))?;
         return Ok((user, Some(password.trim().to_owned())));
     }

@@ -15,8 +15,8 @@ use crate::{
 };
 
 /// Many calls take long.
-const LONGEST_AUDIT: Duration = Duration::from_secs(3600);
-const LONGEST_LINE: usize = 64 * 1024 * 1024;
+const MAX_AUDIT: Duration = Duration::from_secs(3600);
+const MAX_LINE: usize = 64 * 1024 * 1024;
 
 pub(crate) async fn run(args: AuditArgs) -> Result<()> {
     let api = Api::new(args.client)?;
@@ -34,8 +34,8 @@ pub(crate) async fn run(args: AuditArgs) -> Result<()> {
 }
 
 async fn report(api: &Api) -> Result<AuditReport> {
-    let response = api.send(api.get(&["audit"]).timeout(LONGEST_AUDIT)).await?;
-    let mut lines = Lines::of(response, LONGEST_LINE);
+    let response = api.send(api.get(&["audit"]).timeout(MAX_AUDIT)).await?;
+    let mut lines = Lines::of(response, MAX_LINE);
     let mut is_shown = false;
     let ended = loop {
         let Some(line) = lines.next(api).await? else { break Err(anyhow!("the gateway has broken the audit off")) };

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// So many calls are in one answer at most.
-const MOST_OF_A_PAGE: usize = 1000;
+const MAX_OF_A_PAGE: usize = 1000;
 
 pub(crate) async fn run(command: CallsCommand) -> Result<()> {
     match command {
@@ -38,7 +38,7 @@ async fn list(args: CallListArgs) -> Result<()> {
     // A page may hold fewer than were asked for.
     loop {
         let mut query = filter.clone();
-        query.push(("limit", (limit - calls.len()).min(MOST_OF_A_PAGE).to_string()));
+        query.push(("limit", (limit - calls.len()).min(MAX_OF_A_PAGE).to_string()));
         query.extend(next.map(|next| ("after", next)));
         let response = api.send(api.get(&["calls"]).query(&query)).await?;
         next = response.headers().get("x-skep-next").and_then(|next| next.to_str().ok()).map(str::to_owned);

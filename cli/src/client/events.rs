@@ -12,8 +12,8 @@ use crate::{
 };
 
 /// The gateway ends a stream after an hour.
-const LONGEST_STREAM: Duration = Duration::from_secs(3700);
-const LONGEST_LINE: usize = 1024 * 1024;
+const MAX_STREAM: Duration = Duration::from_secs(3700);
+const MAX_LINE: usize = 1024 * 1024;
 
 pub(super) async fn run(args: CallEventsArgs) -> Result<()> {
     let api = Api::new(args.client)?;
@@ -24,7 +24,7 @@ pub(super) async fn run(args: CallEventsArgs) -> Result<()> {
             api.get(&["events"]).query(&function)
         }
     };
-    let mut lines = Lines::of(api.send(request.timeout(LONGEST_STREAM)).await?, LONGEST_LINE);
+    let mut lines = Lines::of(api.send(request.timeout(MAX_STREAM)).await?, MAX_LINE);
     let mut has_ended = false;
     while let Some(line) = lines.next(&api).await? {
         // What is not data says the same again, or that the stream is there.

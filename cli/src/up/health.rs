@@ -25,7 +25,7 @@ const PROBED_WITHIN: Duration = Duration::from_secs(5);
 /// A disk that takes so much has room for a while.
 const PROBE_BYTES: usize = 4 * 1024 * 1024;
 /// Between two starts at most, when they do not help.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// Starts the server again when it is sick and the disk is well.
 pub(crate) async fn watch(server: SystemAccount, child: RunningChild, data_dir: PathBuf) {
@@ -45,7 +45,7 @@ pub(crate) async fn watch(server: SystemAccount, child: RunningChild, data_dir: 
             warn!("the disk takes writes, so nats-server is started again");
             restart(&child).await;
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 }

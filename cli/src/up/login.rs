@@ -28,7 +28,7 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    /// Reads the two files, and makes them first where the folder is skep's own; `None` if nobody is asked who he is.
+    /// Reads the two files, and makes them first where the folder is skep's own; `None` if nobody has to log in.
     pub(crate) fn prepare(args: &GatewayArgs, data_dir: &Path) -> Result<Option<Self>> {
         if !is_wanted(args) {
             roles::refuse_tokens_without_auth(args)?;

@@ -86,7 +86,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
     ended
 }
 
-/// Where callbacks may go, and what people are told of it.
+/// Where callbacks may go, and the line about it in the start report.
 fn callback_rules(
     args: &UpArgs,
     has_password: bool,

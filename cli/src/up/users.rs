@@ -53,7 +53,7 @@ impl Users {
         Ok(Self { skep, monitor: password::random().map_err(bad)?, publisher })
     }
 
-    /// What the server is told of them.
+    /// Their part of the server's settings.
     pub(crate) fn settings(&self, subjects: &Subjects) -> String {
         let accounts = ACCOUNTS
             .replace("\"skep.", &format!("\"{}.", subjects.prefix()))

@@ -8,12 +8,12 @@ use skep_protocol::FunctionName;
 use crate::{Bus, Error, Result};
 
 /// Names that one message carries.
-const MOST_NAMES: usize = 1000;
+const MAX_NAMES: usize = 1000;
 
 impl Bus {
     /// Says that these functions were used since this was said last, or are in use now.
     pub async fn tell_use(&self, functions: &[FunctionName]) {
-        for names in functions.chunks(MOST_NAMES) {
+        for names in functions.chunks(MAX_NAMES) {
             let Ok(names) = serde_json::to_vec(names) else { return };
             // Without a connection it waits for the next one, like all that is published.
             let _ = self.client.publish(self.subjects.activity(), names.into()).await;

@@ -13,7 +13,7 @@ use crate::{Bus, Delivery, Error, Place, Queue, Result, Submitted, records, wire
 /// A list is given up when it takes longer.
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
 /// Someone else changes the same call at the same time; more often than this it is not by chance.
-const MOST_TRIES: usize = 5;
+const MAX_TRIES: usize = 5;
 
 /// What waits for one function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Backlog {
 impl Bus {
     /// Stores a call in the backlog of its function, which must have been opened.
     pub async fn set_aside(&self, invocation: &Invocation) -> Result<()> {
-        for _ in 0..MOST_TRIES {
+        for _ in 0..MAX_TRIES {
             let subject = self.subjects.backlog(&invocation.function, &invocation.call_id);
             let headers = wire::invocation_headers(invocation);
             let stored = self.set_aside.store(subject.clone(), headers, invocation.body.in_message().clone()).await?;

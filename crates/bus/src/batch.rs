@@ -21,15 +21,15 @@ use crate::{
 };
 
 /// What may wait to be sent; beyond it the bus says that it is not available.
-const MOST_WAITING: usize = 8192;
+const MAX_WAITING: usize = 8192;
 /// Messages of one batch; the server takes 1,000.
-const MOST_TOGETHER: usize = 500;
+const MAX_TOGETHER: usize = 500;
 /// Bytes of one flight; a message that is larger by itself goes alone.
-const MOST_BYTES: usize = 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 /// How long those that have gathered wait for more.
 const WINDOW: Duration = Duration::from_micros(1500);
 /// And how long at most, while more come.
-const LONGEST_WINDOW: Duration = Duration::from_millis(4);
+const MAX_WINDOW: Duration = Duration::from_millis(4);
 
 /// The way into one stream. Its task ends with the last handle on it.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ struct Entry {
 
 impl Batcher {
     pub(crate) fn start(publisher: Publisher) -> Self {
-        let (entries, receiver) = mpsc::channel(MOST_WAITING);
+        let (entries, receiver) = mpsc::channel(MAX_WAITING);
         tokio::spawn(run(publisher, receiver));
         Self { entries }
     }
@@ -71,7 +71,7 @@ async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
     let mut next = Flight::new(&publisher, false);
     loop {
         if next.size() == 0 {
-            if came.is_empty() && entries.recv_many(&mut came, MOST_TOGETHER).await == 0 {
+            if came.is_empty() && entries.recv_many(&mut came, MAX_TOGETHER).await == 0 {
                 return;
             }
             next.add(&mut came).await;
@@ -112,7 +112,7 @@ async fn gather(entries: &mut mpsc::Receiver<Entry>, came: &mut Vec<Entry>, flig
             Ok(0) | Err(_) => return,
             Ok(_) => flight.add(came).await,
         }
-        deadline = deadline.max(Instant::now() + WINDOW / 2).min(began + LONGEST_WINDOW);
+        deadline = deadline.max(Instant::now() + WINDOW / 2).min(began + MAX_WINDOW);
     }
 }
 
@@ -149,14 +149,14 @@ impl<'publisher> Flight<'publisher> {
 
     /// How many more may come; none if some have no place already.
     fn room(&self, came: &[Entry]) -> usize {
-        if came.is_empty() { MOST_TOGETHER.saturating_sub(self.size()) } else { 0 }
+        if came.is_empty() { MAX_TOGETHER.saturating_sub(self.size()) } else { 0 }
     }
 
     /// Takes what it has room for, and leaves the rest.
     async fn add(&mut self, came: &mut Vec<Entry>) {
         for entry in came.drain(..fitting(self.bytes, came)) {
             let size = entry.message.size();
-            if size <= MOST_BYTES && self.subjects.insert(entry.message.subject.clone()) {
+            if size <= MAX_BYTES && self.subjects.insert(entry.message.subject.clone()) {
                 self.bytes += size;
                 self.together.push(entry);
             } else {
@@ -238,8 +238,8 @@ impl Entry {
 fn fitting(mut bytes: usize, came: &[Entry]) -> usize {
     let fits = |entry: &&Entry| {
         let size = entry.message.size();
-        bytes += if size <= MOST_BYTES { size } else { 0 };
-        bytes <= MOST_BYTES
+        bytes += if size <= MAX_BYTES { size } else { 0 };
+        bytes <= MAX_BYTES
     };
     came.iter().take_while(fits).count()
 }
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_flight_ends_at_its_bytes_and_what_is_larger_takes_no_place() {
-        let half = MOST_BYTES / 2;
+        let half = MAX_BYTES / 2;
         let entries = |sizes: &[usize]| -> Vec<Entry> {
             let entry = |size: &usize| Entry {
                 message: Message { subject: String::new(), headers: HeaderMap::new(), body: vec![0; *size].into() },
@@ -278,7 +278,7 @@ mod tests {
         };
         assert_eq!(fitting(0, &entries(&[half, half, 1])), 2);
         assert_eq!(fitting(1, &entries(&[half, half])), 1);
-        assert_eq!(fitting(0, &entries(&[2 * MOST_BYTES, half, 2 * MOST_BYTES, half, 1])), 4);
-        assert_eq!(fitting(MOST_BYTES, &entries(&[1])), 0);
+        assert_eq!(fitting(0, &entries(&[2 * MAX_BYTES, half, 2 * MAX_BYTES, half, 1])), 4);
+        assert_eq!(fitting(MAX_BYTES, &entries(&[1])), 0);
     }
 }

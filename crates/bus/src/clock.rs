@@ -1,4 +1,4 @@
-//! The clock of the NATS server: it decides when a call is due, so times of calls are told by it, whatever the clock of this machine says.
+//! The clock of the NATS server: it decides when a call is due, so all times of calls come from it, and not from the clock of this machine.
 //!
 //! It is the same for all that a process does, because a process has one bus.
 
@@ -16,7 +16,7 @@ use crate::{Bus, Error, Result};
 
 /// A difference that nobody notices is none.
 const UNNOTICED: Duration = Duration::milliseconds(250);
-/// One that is larger is told in the log.
+/// A larger one is logged.
 const TOLD: Duration = Duration::seconds(2);
 
 static SERVER: Clock = Clock(AtomicI64::new(0));

@@ -25,14 +25,14 @@ pub const OLDEST_SERVER: &str = "2.12.0";
 /// No answer of the bus is awaited longer than this.
 pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 
-/// That a server is waited for at the start is told after so long.
+/// After this time the log says that the start waits for a server.
 const TOLD_AFTER: Duration = Duration::from_secs(3);
 
 /// A server that stands still is noticed after two of these.
 const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// Publishes that may wait for their acknowledgement at once; beyond it the bus says that it is not available.
-const MOST_UNACKNOWLEDGED: usize = 8192;
+const MAX_UNACKNOWLEDGED: usize = 8192;
 
 #[derive(Clone, Debug)]
 pub struct BusConfig {
@@ -264,7 +264,7 @@ fn context(client: Client) -> jetstream::Context {
     ContextBuilder::new()
         .timeout(REQUEST_DEADLINE)
         .ack_timeout(REQUEST_DEADLINE)
-        .max_ack_inflight(MOST_UNACKNOWLEDGED)
+        .max_ack_inflight(MAX_UNACKNOWLEDGED)
         .backpressure_on_inflight(false)
         .build(client)
 }

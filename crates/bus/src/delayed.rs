@@ -16,7 +16,7 @@ use crate::{Bus, Error, Queue, Result, Submitted, clock, records, wire};
 /// Of which subjects the expected number is, where it is not the message's own (nats-server ADR-15).
 const EXPECTED_OF: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 /// Someone else changes the same call at the same time; more often than this it is not by chance.
-const MOST_TRIES: usize = 5;
+const MAX_TRIES: usize = 5;
 
 /// The message of a call that is to be run.
 pub(crate) struct Queued {
@@ -27,7 +27,7 @@ pub(crate) struct Queued {
 impl Bus {
     /// Lets a call wait until it is due. [`Submitted::Duplicate`] means that it has got further already, or has ended.
     pub async fn delay(&self, invocation: &Invocation) -> Result<Submitted> {
-        for _ in 0..MOST_TRIES {
+        for _ in 0..MAX_TRIES {
             let id = &invocation.call_id;
             let (record, queued, delayed) =
                 tokio::try_join!(self.record(id), self.find_queued(id), self.find_delayed(id))?;
@@ -81,7 +81,7 @@ impl Bus {
     /// Puts a call whose time came at `due_since` into its lane, also if it has been put there before.
     pub async fn requeue(&self, invocation: &Invocation, due_since: OffsetDateTime) -> Result<()> {
         let subject = self.subjects.invoke(&invocation.function, &invocation.call_id);
-        for _ in 0..MOST_TRIES {
+        for _ in 0..MAX_TRIES {
             let headers = wire::invocation_headers(invocation);
             if self.publish_once(subject.clone(), headers, invocation.body.in_message().clone()).await?
                 == Submitted::Accepted

@@ -10,7 +10,7 @@ use tracing::debug;
 use crate::{Error, Result, connect::REQUEST_DEADLINE, streams::Streams};
 
 /// What may wait to be removed; what comes beyond is found by the housekeeping.
-const MOST_WAITING: usize = 1024;
+const MAX_WAITING: usize = 1024;
 
 /// The way to have a body removed. Its task ends with the last handle on it.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ pub(crate) struct Discards(mpsc::Sender<BodyKey>);
 
 impl Discards {
     pub(crate) fn start(streams: Arc<Streams>, subjects: Arc<Subjects>) -> Self {
-        let (sender, mut receiver) = mpsc::channel::<BodyKey>(MOST_WAITING);
+        let (sender, mut receiver) = mpsc::channel::<BodyKey>(MAX_WAITING);
         tokio::spawn(async move {
             while let Some(key) = receiver.recv().await {
                 if let Err(error) = remove(streams.bodies(key.kind), &subjects, &key).await {

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use crate::{Bus, Error, Result, monitor::Monitored};
 
 /// So many servers have a majority that outlasts the loss of one.
-const FEWEST_REPLICAS: usize = 3;
+const MIN_REPLICAS: usize = 3;
 
 /// What was found the last time.
 #[derive(Clone, Debug)]
@@ -126,7 +126,7 @@ fn judge(stored: &Stored, monitored: Result<&[Monitored], &str>) -> (Tier, Strin
 
 /// The tier of what is acknowledged before it is synced.
 fn unsynced(replicas: usize) -> Tier {
-    if replicas >= FEWEST_REPLICAS { Tier::Replicated } else { Tier::Memory }
+    if replicas >= MIN_REPLICAS { Tier::Replicated } else { Tier::Memory }
 }
 
 #[cfg(test)]

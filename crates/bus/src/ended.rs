@@ -16,9 +16,9 @@ use tokio::{
 use crate::{Error, Result, connect::REQUEST_DEADLINE};
 
 /// Calls of one request; the records that there are come with their bodies.
-const MOST_TOGETHER: usize = 64;
+const MAX_TOGETHER: usize = 64;
 /// Calls that may wait to be looked up; others wait for room.
-const MOST_WAITING: usize = 1024;
+const MAX_WAITING: usize = 1024;
 
 /// What the server says when no message is there, and after the last one (NATS ADR-31).
 const NOT_FOUND: u16 = 404;
@@ -43,7 +43,7 @@ struct LastOfEach {
 
 impl Ended {
     pub(crate) fn start(client: Client, subjects: Arc<Subjects>) -> Self {
-        let (sender, receiver) = mpsc::channel(MOST_WAITING);
+        let (sender, receiver) = mpsc::channel(MAX_WAITING);
         tokio::spawn(run(client, subjects, receiver));
         Self(sender)
     }
@@ -60,7 +60,7 @@ impl Ended {
 
 async fn run(client: Client, subjects: Arc<Subjects>, mut questions: mpsc::Receiver<Question>) {
     let mut asked = Vec::new();
-    while questions.recv_many(&mut asked, MOST_TOGETHER).await > 0 {
+    while questions.recv_many(&mut asked, MAX_TOGETHER).await > 0 {
         let found = look(&client, &subjects, &asked).await.map_err(|error| error.chain());
         for Question { call_id, answer } in asked.drain(..) {
             let ended = found.as_ref().map(|found| found.contains(call_id.as_str()));

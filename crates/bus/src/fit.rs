@@ -17,9 +17,9 @@ pub(crate) const LARGEST_HEADERS: usize = u16::MAX as usize;
 /// Kept free in a record for the reason of the letter that it may become.
 const ROOM_FOR_A_LETTER: usize = 4 * 1024;
 /// A reason is kept so far, in bytes.
-const LONGEST_REASON: usize = 1024;
+const MAX_REASON: usize = 1024;
 /// The longest type of an answer that is kept without its other headers.
-const LONGEST_CONTENT_TYPE: usize = 256;
+const MAX_CONTENT_TYPE: usize = 256;
 
 /// How many bytes headers take on the wire.
 pub(crate) fn length(headers: &NatsHeaders) -> usize {
@@ -33,7 +33,7 @@ pub(crate) fn length(headers: &NatsHeaders) -> usize {
 
 /// As much of a reason as is kept, on one line.
 pub(crate) fn reason(text: &str) -> String {
-    let mut end = text.len().min(LONGEST_REASON);
+    let mut end = text.len().min(MAX_REASON);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -45,7 +45,7 @@ type LeaveOut = fn(&mut CallRecord) -> Option<&'static str>;
 
 const OF_A_RECORD: [LeaveOut; 4] = [
     |record| {
-        // How many there were is told by their number.
+        // The number of attempts stays.
         record.status.past_attempts.clear();
         record.status.history.clear();
         None
@@ -63,7 +63,7 @@ const OF_A_RECORD: [LeaveOut; 4] = [
 ];
 
 fn type_alone(headers: &HeaderMap) -> HeaderMap {
-    let content_type = headers.get(CONTENT_TYPE).filter(|value| value.len() <= LONGEST_CONTENT_TYPE);
+    let content_type = headers.get(CONTENT_TYPE).filter(|value| value.len() <= MAX_CONTENT_TYPE);
     content_type.map(|value| (CONTENT_TYPE, value.clone())).into_iter().collect()
 }
 

@@ -11,7 +11,7 @@ use crate::{Bus, Delivery, Queue, clock};
 pub(crate) const CONSUMER: &str = "ingest";
 
 /// The longest name of a function that a letter tells; the server takes a subject of 4 KiB.
-const LONGEST_NAME: usize = 128;
+const MAX_NAME: usize = 128;
 
 /// What a publisher sent, not yet judged.
 pub struct Published {
@@ -34,7 +34,7 @@ impl Bus {
             let run_at = take_run_at(&mut headers, clock::now());
             let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             Ok(Published {
-                function: message.subject.rsplit('.').next().unwrap_or_default().chars().take(LONGEST_NAME).collect(),
+                function: message.subject.rsplit('.').next().unwrap_or_default().chars().take(MAX_NAME).collect(),
                 callers_id: text(&names::CALL_ID),
                 callback: text(&names::CALLBACK_URL),
                 run_at,

@@ -30,9 +30,9 @@ use crate::{
 /// So long receipts gather before they are written.
 const GATHER: Duration = Duration::from_millis(200);
 /// And about so many bytes of them at most go in one message, or half of what the server takes.
-const MOST_BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = 256 * 1024;
 /// Receipts that may wait to be written; beyond it they are left out.
-const MOST_WAITING: usize = 65_536;
+const MAX_WAITING: usize = 65_536;
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// That a function's records are kept for less is noted anew after so long, for notes run out, too.
 const NOTED_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -66,7 +66,7 @@ pub(crate) enum Note<'body> {
 
 impl Ledger {
     pub(crate) fn start(publisher: Publisher, subjects: Arc<Subjects>) -> Self {
-        let (entries, receiver) = mpsc::channel(MOST_WAITING);
+        let (entries, receiver) = mpsc::channel(MAX_WAITING);
         tokio::spawn(run(publisher.clone(), subjects.receipts(), receiver));
         Self { publisher, subjects, entries, brief: Arc::default() }
     }
@@ -193,7 +193,7 @@ async fn run(publisher: Publisher, subject: String, mut entries: mpsc::Receiver<
         let mut gathered = Gathered::new();
         gathered.add(first);
         let deadline = Instant::now() + GATHER;
-        let most = MOST_BYTES.min(publisher.client.max_payload() / 2);
+        let most = MAX_BYTES.min(publisher.client.max_payload() / 2);
         while gathered.waiting.is_empty() && gathered.bytes < most {
             match timeout_at(deadline, entries.recv()).await {
                 Ok(Some(entry)) => gathered.add(entry),

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use crate::{Bus, Error, Letter, Result, Submitted, clock, delayed, fit, ingest, records, wire};
 
 /// A call remembers so many of its ends.
-const MOST_ENDS: usize = 10;
+const MAX_ENDS: usize = 10;
 
 /// What is changed of a request before it is sent again.
 #[derive(Clone, Debug, Default)]
@@ -128,7 +128,7 @@ impl Bus {
             None => self.published(letter, now)?,
         };
         invocation.history.push(letter.info.past());
-        let too_many = invocation.history.len().saturating_sub(MOST_ENDS);
+        let too_many = invocation.history.len().saturating_sub(MAX_ENDS);
         invocation.history.drain(..too_many);
         // Its age counts from now on, and an id that comes again is looked up.
         Ok(Invocation { run_at: Some(now), begun: None, last_attempt: None, has_callers_id: true, ..invocation })

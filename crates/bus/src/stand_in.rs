@@ -14,7 +14,7 @@ use crate::{Bus, Delivery, Error, Result, clock, queue::ACK_WAIT};
 /// A lease outlives so many renewals that did not come.
 const MISSED_RENEWALS: u32 = 3;
 /// A call that is given back more often leaves its lane, so that it does not pin it.
-const MOST_GIVEN_BACK: u64 = 20;
+const MAX_GIVEN_BACK: u64 = 20;
 
 /// The schedule that stands in for a call.
 pub(crate) struct StandIn {
@@ -90,7 +90,7 @@ impl Delivery<Invocation> {
 
     /// Gives a call back, to be delivered again after a while.
     pub async fn give_back(&self, bus: &Bus, invocation: &Invocation, delay: Duration) {
-        if self.stand_in().is_none() && self.delivered < MOST_GIVEN_BACK {
+        if self.stand_in().is_none() && self.delivered < MAX_GIVEN_BACK {
             return self.again_after(delay).await;
         }
         let begun = invocation.begun.unwrap_or(0);
@@ -102,7 +102,7 @@ impl Delivery<Invocation> {
     /// How often in a row it was handed out and neither came to an end nor was given back.
     pub fn broken_off(&self, invocation: &Invocation) -> u64 {
         // Whoever is given back so often leaves its lane, so what goes beyond was not given back.
-        invocation.begun.unwrap_or(0) + self.delivered.saturating_sub(MOST_GIVEN_BACK)
+        invocation.begun.unwrap_or(0) + self.delivered.saturating_sub(MAX_GIVEN_BACK)
     }
 }
 

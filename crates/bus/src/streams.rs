@@ -11,11 +11,11 @@ use skep_protocol::{BodyKind, Subjects};
 use crate::{Error, Result, clock, lease};
 
 /// So many tries of a callback are kept, the last ones.
-const MOST_TRIES: i64 = 32;
+const MAX_TRIES: i64 = 32;
 /// Receipts are kept for so long at least, so that results that have run out are counted for a while.
 const RECEIPTS_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Bytes of receipts, the last ones: about 40 a call.
-const MOST_OF_LEDGER: i64 = 256 * 1024 * 1024;
+const MAX_OF_LEDGER: i64 = 256 * 1024 * 1024;
 
 pub(crate) struct Streams {
     /// Accepted calls that are not finished.
@@ -136,7 +136,7 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         name: subjects.stream("TRIES"),
         description: Some("tries to deliver callbacks, where the first one came to nothing".to_owned()),
         subjects: vec![subjects.callback_try_all()],
-        max_messages_per_subject: MOST_TRIES,
+        max_messages_per_subject: MAX_TRIES,
         allow_direct: true,
         max_age: kept.records.age,
         ..replicated.clone()
@@ -147,7 +147,7 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         subjects: vec![subjects.ledger_all()],
         allow_direct: true,
         max_age: kept.records.age.max(RECEIPTS_FOR),
-        max_bytes: MOST_OF_LEDGER,
+        max_bytes: MAX_OF_LEDGER,
         ..replicated.clone()
     };
     let dead = Config {

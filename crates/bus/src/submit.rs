@@ -14,7 +14,7 @@ use crate::{Bus, Error, Result, clock, connect::REQUEST_DEADLINE, publish::Messa
 /// A cluster that has lost a server takes some seconds to agree on who leads a stream.
 const ELECTED_WITHIN: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 /// What became of a submit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Bus {
                 }
             }
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_PAUSE);
             is_first = false;
         }
     }

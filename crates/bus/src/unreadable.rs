@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Messages that one look reads at most.
-const MOST_LOOKED_AT: usize = 1024;
+const MAX_LOOKED_AT: usize = 1024;
 
 /// A published message that cannot be taken up.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Bus {
             return Ok(found);
         }
         let mut next = info.ack_floor.stream_sequence + 1;
-        for _ in 0..MOST_LOOKED_AT {
+        for _ in 0..MAX_LOOKED_AT {
             if next > info.delivered.stream_sequence {
                 break;
             }

@@ -44,7 +44,7 @@ pub(crate) const LEFT_OUT: &str = "Skep-Left-Out";
 pub(crate) const STATUS: &str = "Skep-Status";
 pub(crate) const REASON: &str = "Skep-Reason";
 /// The bytes of a list that a call carries.
-const LONGEST_LIST: usize = 12 * 1024;
+const MAX_LIST: usize = 12 * 1024;
 const HTTP_PREFIX: &str = "Http-";
 const RETURNED_PREFIX: &str = "Returned-";
 
@@ -142,7 +142,7 @@ fn read_last_attempt(headers: &NatsHeaders) -> Result<LastAttempt, Unreadable> {
 /// A list as JSON, if there is anything in it; the first of a long one go. Its texts and times can always be written.
 fn insert_list<T: Serialize>(headers: &mut NatsHeaders, name: &'static str, mut list: &[T]) {
     while let ([_, rest @ ..], Ok(written)) = (list, serde_json::to_string(list)) {
-        if written.len() <= LONGEST_LIST {
+        if written.len() <= MAX_LIST {
             headers.insert(name, written);
             return;
         }

@@ -47,7 +47,7 @@ const PREFACE: &[u8] = b"PRI ";
 /// A client that has sent a part of the preface is looked at again after this.
 const PREFACE_AGAIN: Duration = Duration::from_millis(5);
 /// Requests at once on one connection of HTTP/2.
-const MOST_STREAMS: u32 = 256;
+const MAX_STREAMS: u32 = 256;
 /// On a connection of HTTP/2 that says nothing its client is asked so often whether it is there.
 const PING: Duration = Duration::from_secs(20);
 
@@ -293,7 +293,7 @@ fn http2_of(limits: &HttpLimits, streams: Streams) -> http2::Builder<Streams> {
     let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MOST_STREAMS)
+        .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);

@@ -26,11 +26,11 @@ use crate::{
 };
 
 /// Replicas that are tried for one call while nothing of it was sent.
-const MOST_ATTEMPTS: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 /// When none of them took it, the registry has this long to name others.
 const MOVED_WITHIN: Duration = Duration::from_secs(2);
 /// How often a call follows its function to other replicas.
-const MOST_MOVES: usize = 3;
+const MAX_MOVES: usize = 3;
 /// The first look at the registry must come within this.
 const REGISTRY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -154,7 +154,7 @@ impl Dispatch {
                 Ok(Err(failed)) => failed,
                 Err(_) => return Err(Error::TimedOut(function.name.clone())),
             };
-            let Some(unsent) = failed.unsent.filter(|_| moves < MOST_MOVES) else { return Err(failed.error) };
+            let Some(unsent) = failed.unsent.filter(|_| moves < MAX_MOVES) else { return Err(failed.error) };
             let Some(elsewhere) = self.moved(current).await? else { return Err(failed.error) };
             request = *unsent;
             moved = Some(elsewhere);
@@ -177,7 +177,7 @@ impl Dispatch {
 
     async fn send(&self, function: &Function, mut request: Outgoing, taker: Option<&Taker>) -> Result<Sent, Failed> {
         let mut last_error: Option<BodyError> = None;
-        for _ in 0..MOST_ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let Some(endpoint) = balance::choose(&function.endpoints) else {
                 return Err(Failed { error: Error::NoReplica(function.name.clone()), unsent: Some(request.into()) });
             };

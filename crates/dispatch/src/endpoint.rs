@@ -18,10 +18,10 @@ use tokio::{
 /// An idle connection is not used again after this long, and closed; watchdogs close theirs later.
 pub(crate) const IDLE_FOR: Duration = Duration::from_secs(5);
 /// For each runtime.
-const MOST_IDLE: usize = 256;
+const MAX_IDLE: usize = 256;
 /// A replica that refuses connections is passed over this long, doubling up to the limit.
 const FIRST_EJECTION: Duration = Duration::from_millis(250);
-const LONGEST_EJECTION: Duration = Duration::from_secs(8);
+const MAX_EJECTION: Duration = Duration::from_secs(8);
 
 /// A connection, and since when it is idle.
 type Idle = (Connection, Instant);
@@ -75,7 +75,7 @@ impl Endpoint {
 
     pub(crate) fn refused(&self) {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed);
-        let pause = FIRST_EJECTION.saturating_mul(1 << failures.min(10)).min(LONGEST_EJECTION);
+        let pause = FIRST_EJECTION.saturating_mul(1 << failures.min(10)).min(MAX_EJECTION);
         if let Ok(mut until) = self.ejected_until.lock() {
             *until = Some(Instant::now() + pause);
         }
@@ -113,7 +113,7 @@ impl Endpoint {
         if let Ok(mut idle) = self.idle.lock() {
             let connection = (connection, Instant::now());
             match of_this_runtime(&mut idle) {
-                Some(idle) if idle.len() < MOST_IDLE => idle.push(connection),
+                Some(idle) if idle.len() < MAX_IDLE => idle.push(connection),
                 Some(_) => {}
                 None => idle.push((this_runtime(), vec![connection])),
             }

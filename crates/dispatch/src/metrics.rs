@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 const FUNCTION: &str = "function_name";
 const CODE: &str = "code";
-/// The counters of a function that was deleted are told for so long.
+/// The counters of a deleted function are shown for this long.
 const KEPT_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// The families; one set per process.

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_LENGTH};
 use crate::{Error, Result};
 
 /// More are refused, or not plain.
-pub(crate) const MOST_HEADERS: usize = 100;
+pub(crate) const MAX_HEADERS: usize = 100;
 /// Headers that whoever passes a message on may add.
 const ROOM_FOR_MORE: usize = 6;
 

@@ -15,7 +15,7 @@ use tokio_util::io::poll_read_buf;
 
 /// Room for a read; more when reads fill it.
 const FIRST_ROOM: usize = 8 << 10;
-const MOST_ROOM: usize = 256 << 10;
+const MAX_ROOM: usize = 256 << 10;
 
 /// What was read already, and then what comes.
 pub type Upgraded = Chain<Cursor<Bytes>, OwnedReadHalf>;
@@ -37,7 +37,7 @@ impl Reader {
         self.buffer.reserve(self.room);
         let read = ready!(poll_read_buf(Pin::new(&mut self.half), context, &mut self.buffer))?;
         if read >= self.room {
-            self.room = MOST_ROOM.min(self.room * 2);
+            self.room = MAX_ROOM.min(self.room * 2);
         }
         Poll::Ready(Ok(read))
     }

@@ -54,7 +54,7 @@ pub const AUTH: &str = "skep.auth";
 /// The annotation that sets how long the results of a function's calls are kept.
 pub const RESULT_TTL: &str = "skep.result-ttl";
 /// A call that comes again after a crash is known by its record, so records outlive that.
-const SHORTEST_RESULT_TTL: Duration = Duration::from_secs(300);
+const MIN_RESULT_TTL: Duration = Duration::from_secs(300);
 /// The annotation that sets the folder a local function runs in.
 pub const WORKDIR: &str = "skep.workdir";
 /// The annotation that lifts the sandbox of a local function: `off`.
@@ -89,7 +89,7 @@ impl FunctionDeployment {
     pub fn result_ttl(&self) -> Result<Option<Duration>, String> {
         let Some(text) = self.annotations.get(RESULT_TTL) else { return Ok(None) };
         match parse_duration(text) {
-            Ok(ttl) if ttl < SHORTEST_RESULT_TTL => Err(format!("annotation {RESULT_TTL} must be 5m or more")),
+            Ok(ttl) if ttl < MIN_RESULT_TTL => Err(format!("annotation {RESULT_TTL} must be 5m or more")),
             Ok(ttl) => Ok(Some(ttl)),
             Err(error) => Err(format!("annotation {RESULT_TTL}: {error}")),
         }

@@ -51,7 +51,7 @@ pub use retry::{
     Backoff, RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_CODES, RETRY_MAX_AGE, RETRY_MAX_WAIT, RETRY_MIN_WAIT, RetryCodes,
     RetryPolicy,
 };
-pub use room::{HeadersTooLarge, MOST_HEADER_BYTES, MOST_HEADERS, check_headers};
+pub use room::{HeadersTooLarge, MAX_HEADER_BYTES, MAX_HEADERS, check_headers};
 pub use scaling::{
     Alert, AlertStatus, AlertWebhook, SCALE_FACTOR, SCALE_MAX, SCALE_MIN, SCALE_ZERO, SCALE_ZERO_DURATION, Scaling,
     ScalingAlert,

@@ -10,8 +10,8 @@ use uuid::{NoContext, Timestamp, Uuid};
 use crate::Namespace;
 
 /// The longest name of a function, its namespace included: what a Swarm takes as the name of a service.
-const LONGEST_FUNCTION_NAME: usize = 63;
-const LONGEST_CALL_ID: usize = 128;
+const MAX_FUNCTION_NAME: usize = 63;
+const MAX_CALL_ID: usize = 128;
 
 /// The name of a function: lower-case letters, digits and inner hyphens, and after a `_` the namespace, unless that is the default one.
 ///
@@ -45,7 +45,7 @@ impl FunctionName {
             Some(namespace) => format!("{name}_{namespace}"),
             None => name.to_owned(),
         };
-        if is_label(name) && token.len() <= LONGEST_FUNCTION_NAME {
+        if is_label(name) && token.len() <= MAX_FUNCTION_NAME {
             return Ok(Self(token));
         }
         Err(NameError::Invalid(beginning(name)))
@@ -71,12 +71,12 @@ impl FunctionName {
 pub(crate) fn is_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let edges = !text.starts_with('-') && !text.ends_with('-');
-    !text.is_empty() && text.len() <= LONGEST_FUNCTION_NAME && edges && text.bytes().all(inner)
+    !text.is_empty() && text.len() <= MAX_FUNCTION_NAME && edges && text.bytes().all(inner)
 }
 
 /// As much of a text as an error shows.
 pub(crate) fn beginning(text: &str) -> String {
-    text.chars().take(LONGEST_FUNCTION_NAME + 1).collect()
+    text.chars().take(MAX_FUNCTION_NAME + 1).collect()
 }
 
 impl FromStr for FunctionName {
@@ -142,7 +142,7 @@ impl CallId {
     /// The id of a call that follows from this one, always the same: `ID-SUFFIX`, or for a long id its beginning and a hash of it.
     pub fn derived(&self, suffix: &str) -> Self {
         let whole = format!("{}-{suffix}", self.0);
-        if whole.len() <= LONGEST_CALL_ID {
+        if whole.len() <= MAX_CALL_ID {
             return Self(whole);
         }
         // FNV-1a; ids are ASCII, so any byte is a place to cut.
@@ -150,7 +150,7 @@ impl CallId {
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         let tail = format!("-{hash:016x}-{suffix}");
-        let kept = LONGEST_CALL_ID.saturating_sub(tail.len());
+        let kept = MAX_CALL_ID.saturating_sub(tail.len());
         Self(format!("{}{tail}", self.0.get(..kept).unwrap_or_default()))
     }
 
@@ -164,7 +164,7 @@ impl FromStr for CallId {
 
     fn from_str(text: &str) -> Result<Self, CallIdError> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if text.is_empty() || text.len() > LONGEST_CALL_ID || !text.bytes().all(allowed) {
+        if text.is_empty() || text.len() > MAX_CALL_ID || !text.bytes().all(allowed) {
             return Err(CallIdError);
         }
         Ok(Self(text.to_owned()))

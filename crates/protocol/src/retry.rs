@@ -19,7 +19,7 @@ pub const RETRY_BACKOFF: &str = "skep.retry.backoff";
 /// A call that is older is not tried again.
 pub const RETRY_MAX_AGE: &str = "skep.retry.max_age";
 
-const MOST_ATTEMPTS: u64 = 1000;
+const MAX_ATTEMPTS: u64 = 1000;
 
 /// When a call is run again, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,8 +167,8 @@ impl fmt::Display for RetryCodes {
 
 fn attempts(text: &str) -> Result<u64, String> {
     match text.trim().parse() {
-        Ok(attempts @ 1..=MOST_ATTEMPTS) => Ok(attempts),
-        Ok(_) | Err(_) => Err(format!("{text:?} is not a whole number from 1 to {MOST_ATTEMPTS}")),
+        Ok(attempts @ 1..=MAX_ATTEMPTS) => Ok(attempts),
+        Ok(_) | Err(_) => Err(format!("{text:?} is not a whole number from 1 to {MAX_ATTEMPTS}")),
     }
 }
 

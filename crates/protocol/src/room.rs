@@ -7,9 +7,9 @@ use url::Url;
 /// The most that headers, path, query and callback URL of a call may take, in bytes as they are stored.
 ///
 /// NATS takes 64 KiB of headers with a message. The rest is for what skep adds: attempts, earlier ends, reasons.
-pub const MOST_HEADER_BYTES: usize = 32 * 1024;
+pub const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// The most headers of a call: the 100 that the gateway takes from a caller, and what it adds to them.
-pub const MOST_HEADERS: usize = 112;
+pub const MAX_HEADERS: usize = 112;
 
 /// What a header takes beside its name and value: the prefix `Http-`, a colon, a space, and the end of the line.
 const AROUND_A_HEADER: usize = "Http-: \r\n".len();
@@ -18,11 +18,11 @@ const AROUND_A_HEADER: usize = "Http-: \r\n".len();
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum HeadersTooLarge {
     #[error(
-        "headers, path and query take {0} bytes as they are stored; a queued call may have {MOST_HEADER_BYTES}. \
+        "headers, path and query take {0} bytes as they are stored; a queued call may have {MAX_HEADER_BYTES}. \
         Send shorter headers, or put what they say into the body"
     )]
     Bytes(usize),
-    #[error("there are {0} headers; a queued call may have {MOST_HEADERS}. Send fewer headers")]
+    #[error("there are {0} headers; a queued call may have {MAX_HEADERS}. Send fewer headers")]
     Count(usize),
 }
 
@@ -33,7 +33,7 @@ pub fn check_headers(
     query: Option<&str>,
     callback: Option<&Url>,
 ) -> Result<(), HeadersTooLarge> {
-    if headers.len() > MOST_HEADERS {
+    if headers.len() > MAX_HEADERS {
         return Err(HeadersTooLarge::Count(headers.len()));
     }
     let texts = [path, query.unwrap_or_default()].map(|text| stored_length(text.as_bytes()));
@@ -43,7 +43,7 @@ pub fn check_headers(
         AROUND_A_HEADER + name.as_str().len() + stored_length(value.as_bytes())
     };
     match texts.iter().sum::<usize>() + callback + headers.iter().map(header_bytes).sum::<usize>() {
-        0..=MOST_HEADER_BYTES => Ok(()),
+        0..=MAX_HEADER_BYTES => Ok(()),
         bytes => Err(HeadersTooLarge::Bytes(bytes)),
     }
 }
@@ -65,23 +65,23 @@ mod tests {
             let value = HeaderValue::from_bytes(&vec![byte; length]).unwrap();
             check_headers(&HeaderMap::from_iter([(HeaderName::from_static("x"), value)]), "", None, None)
         };
-        let room = MOST_HEADER_BYTES - AROUND_A_HEADER - 1;
+        let room = MAX_HEADER_BYTES - AROUND_A_HEADER - 1;
         assert_eq!(check(b'a', room), Ok(()));
-        assert_eq!(check(b'a', room + 1), Err(HeadersTooLarge::Bytes(MOST_HEADER_BYTES + 1)));
+        assert_eq!(check(b'a', room + 1), Err(HeadersTooLarge::Bytes(MAX_HEADER_BYTES + 1)));
         assert_eq!(check(0xFF, room / 2), Ok(()));
         assert!(check(0xFF, room / 2 + 1).is_err());
     }
 
     #[test]
     fn path_query_and_callback_count_too_and_headers_may_not_be_many() {
-        let long = "x".repeat(MOST_HEADER_BYTES);
+        let long = "x".repeat(MAX_HEADER_BYTES);
         let url: Url = format!("http://a/{long}").parse().unwrap();
         let none = HeaderMap::new();
         assert_eq!(check_headers(&none, &long, None, None), Ok(()));
         assert!(check_headers(&none, &long, Some("q"), None).is_err());
         assert!(check_headers(&none, "", None, Some(&url)).is_err());
-        let many = (0..=MOST_HEADERS)
+        let many = (0..=MAX_HEADERS)
             .map(|number| (HeaderName::try_from(format!("x-{number}")).unwrap(), HeaderValue::from(number)));
-        assert_eq!(check_headers(&many.collect(), "", None, None), Err(HeadersTooLarge::Count(MOST_HEADERS + 1)));
+        assert_eq!(check_headers(&many.collect(), "", None, None), Err(HeadersTooLarge::Count(MAX_HEADERS + 1)));
     }
 }

@@ -21,7 +21,7 @@ const DEFAULT_MAX: u64 = 20;
 const DEFAULT_FACTOR: u64 = 20;
 const DEFAULT_ZERO_DURATION: Duration = Duration::from_secs(15 * 60);
 /// Use is told every second, so that a shorter time could miss it.
-const SHORTEST_ZERO_DURATION: Duration = Duration::from_secs(5);
+const MIN_ZERO_DURATION: Duration = Duration::from_secs(5);
 
 /// The scaling labels of one function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ fn zero_after(labels: &BTreeMap<String, String>) -> Result<Option<Duration>, Str
         None => DEFAULT_ZERO_DURATION,
         Some(text) => parse_duration(text).map_err(|error| format!("label {SCALE_ZERO_DURATION}: {error}"))?,
     };
-    if duration < SHORTEST_ZERO_DURATION {
+    if duration < MIN_ZERO_DURATION {
         return Err(format!("label {SCALE_ZERO_DURATION} must be at least 5s"));
     }
     match labels.get(SCALE_ZERO).map(|text| text.to_ascii_lowercase()).as_deref() {

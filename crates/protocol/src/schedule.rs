@@ -10,7 +10,7 @@ use crate::{headers, parse_duration};
 const DELAY: &str = "X-Skep-Delay";
 const RUN_AT: &str = "X-Skep-Run-At";
 /// Nobody means a call to wait longer than this.
-const LONGEST_DELAY: Duration = Duration::from_secs(366 * 24 * 3600);
+const MAX_DELAY: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Reads and removes both headers; `None` is now. The error says what is wrong.
 pub fn take_run_at(map: &mut HeaderMap, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, String> {
@@ -20,12 +20,12 @@ pub fn take_run_at(map: &mut HeaderMap, now: OffsetDateTime) -> Result<Option<Of
         (None, None) => return Ok(None),
         (Some(_), Some(_)) => return said(DELAY, "is not possible beside X-Skep-Run-At"),
         (Some(delay), None) => match parse_duration(&String::from_utf8_lossy(delay.as_bytes())) {
-            Ok(delay) if delay > LONGEST_DELAY => return said(DELAY, "must not be more than 366 days"),
+            Ok(delay) if delay > MAX_DELAY => return said(DELAY, "must not be more than 366 days"),
             Ok(delay) => now + delay,
             Err(error) => return said(DELAY, &error.to_string()),
         },
         (None, Some(at)) => match OffsetDateTime::parse(String::from_utf8_lossy(at.as_bytes()).trim(), &Rfc3339) {
-            Ok(at) if at > now + LONGEST_DELAY => {
+            Ok(at) if at > now + MAX_DELAY => {
                 return said(RUN_AT, "must not be more than 366 days away");
             }
             Ok(at) => at,

@@ -6,9 +6,9 @@ use time::{Duration, OffsetDateTime};
 use crate::{CallId, CallState, CallStatus};
 
 /// So many attempts of a call are told, the last ones.
-const MOST_ATTEMPTS: usize = 32;
+const MAX_ATTEMPTS: usize = 32;
 /// A reason is told so far, in characters.
-const LONGEST_REASON: usize = 200;
+const MAX_REASON: usize = 200;
 
 /// An attempt that was followed by another one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,14 +129,14 @@ impl PastAttempt {
     pub fn append_to(mut self, attempts: &mut Vec<Self>) {
         shorten(&mut self.reason);
         attempts.push(self);
-        let too_many = attempts.len().saturating_sub(MOST_ATTEMPTS);
+        let too_many = attempts.len().saturating_sub(MAX_ATTEMPTS);
         attempts.drain(..too_many);
     }
 }
 
 /// Leaves of a reason what the past tells of it.
 pub(crate) fn shorten(reason: &mut String) {
-    if let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) {
+    if let Some((end, _)) = reason.char_indices().nth(MAX_REASON) {
         reason.truncate(end);
     }
 }
@@ -321,8 +321,8 @@ mod tests {
         for number in 1..=40 {
             PastAttempt { reason: "ü".repeat(500), ..attempt(number, 0) }.append_to(&mut attempts);
         }
-        assert_eq!((attempts.len(), attempts[0].number), (MOST_ATTEMPTS, 9));
-        assert_eq!(attempts[0].reason.chars().count(), LONGEST_REASON);
+        assert_eq!((attempts.len(), attempts[0].number), (MAX_ATTEMPTS, 9));
+        assert_eq!(attempts[0].reason.chars().count(), MAX_REASON);
     }
 
     #[test]

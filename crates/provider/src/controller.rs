@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Operations that are answered at the same time; more wait on the bus.
-const MOST_AT_ONCE: usize = 64;
+const MAX_AT_ONCE: usize = 64;
 
 #[derive(Clone)]
 pub struct Config {
@@ -126,7 +126,7 @@ impl Controller {
     }
 
     async fn reign(mut self, shutdown: &CancellationToken) -> End {
-        let at_once = Arc::new(Semaphore::new(MOST_AT_ONCE));
+        let at_once = Arc::new(Semaphore::new(MAX_AT_ONCE));
         let end = loop {
             let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else { break End::Shutdown };
             let call = tokio::select! {

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Operations that may wait for one function.
-const MOST_WAITING: usize = 16;
+const MAX_WAITING: usize = 16;
 /// What is killed at the end has to be gone by then.
 const KILLED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -106,7 +106,7 @@ impl Functions {
                 if !matches!(command, Command::Deploy(_)) {
                     return Err(command.not_found(&name));
                 }
-                let (sender, requests) = mpsc::channel(MOST_WAITING);
+                let (sender, requests) = mpsc::channel(MAX_WAITING);
                 self.tasks.spawn(Function::new(Arc::clone(self), name.clone(), None, requests).run());
                 running.insert(name.clone(), sender);
             }
@@ -119,7 +119,7 @@ impl Functions {
 
     /// Goes on with a function of the registry, without endpoints that are none any more.
     pub(crate) async fn take_up(self: &Arc<Self>, name: FunctionName, record: FunctionRecord) {
-        let (sender, requests) = mpsc::channel(MOST_WAITING);
+        let (sender, requests) = mpsc::channel(MAX_WAITING);
         let mut function = Function::new(Arc::clone(self), name.clone(), Some(record), requests);
         function.publish().await;
         self.tasks.spawn(function.run());

@@ -27,7 +27,7 @@ pub use swarm::frames::laws as log_frames;
 
 pub use controller::{Config, Controller, ProviderConfig};
 pub use error::{Error, Result};
-pub use local::{LocalConfig, MOST_REPLICAS, SECRETS_DIR};
+pub use local::{LocalConfig, MAX_REPLICAS, SECRETS_DIR};
 
 pub use swarm::{DockerHost, Hardening, SwarmConfig};
 

@@ -9,12 +9,12 @@ use tokio::{
 
 /// A watchdog that does not answer within this time is asked again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-const LONGEST_ANSWER: u64 = 4096;
+const MAX_ANSWER: u64 = 4096;
 /// Between two looks at one that serves.
 const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// How soon it is asked again, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+const MAX_PAUSE: Duration = Duration::from_millis(250);
 
 /// Returns when the watchdog has answered that it can serve; the caller bounds it.
 pub(crate) async fn until_ready(address: SocketAddr, path: &str) {
@@ -25,7 +25,7 @@ pub(crate) async fn until_ready(address: SocketAddr, path: &str) {
             return;
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 
@@ -49,7 +49,7 @@ async fn ask(address: SocketAddr, path: &str) -> io::Result<bool> {
     stream.write_all(request.as_bytes()).await?;
     // It is read to its end, for a connection that is closed early is an error to the watchdog.
     let mut answer = Vec::new();
-    stream.take(LONGEST_ANSWER).read_to_end(&mut answer).await?;
+    stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;
     match answer.get(..12) {
         Some(b"HTTP/1.1 200" | b"HTTP/1.1 429") => Ok(true),
         Some(_) => Ok(false),

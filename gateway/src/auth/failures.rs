@@ -18,11 +18,11 @@ use tracing::warn;
 const FREE: u32 = 10;
 /// The first pause; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// An address that has failed is forgotten when it has not failed again for so long.
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// Addresses that are remembered; beyond, those that failed longest ago are forgotten.
-const MOST_REMEMBERED: usize = 4096;
+const MAX_REMEMBERED: usize = 4096;
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 const COUNTER: (&str, &str) = (
@@ -109,11 +109,11 @@ impl Failures {
 impl State {
     /// Forgets what is old, and if that is not enough the oldest.
     fn make_room(&mut self, now: Instant) {
-        if self.addresses.len() < MOST_REMEMBERED {
+        if self.addresses.len() < MAX_REMEMBERED {
             return;
         }
         self.addresses.retain(|_, past| now.duration_since(past.last) < REMEMBERED);
-        if self.addresses.len() >= MOST_REMEMBERED
+        if self.addresses.len() >= MAX_REMEMBERED
             && let Some(oldest) = self.addresses.iter().min_by_key(|(_, past)| past.last).map(|(address, _)| *address)
         {
             self.addresses.remove(&oldest);
@@ -124,7 +124,7 @@ impl State {
 fn pause_after(failures: u32) -> Duration {
     match failures.checked_sub(FREE) {
         None | Some(0) => Duration::ZERO,
-        Some(beyond) => FIRST_PAUSE.saturating_mul(1 << (beyond - 1).min(16)).min(LONGEST_PAUSE),
+        Some(beyond) => FIRST_PAUSE.saturating_mul(1 << (beyond - 1).min(16)).min(MAX_PAUSE),
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
             advance(pause).await;
             assert_eq!(failures.pause(address(1)), None, "after the pause the next one is looked at");
         }
-        assert!(pauses.is_sorted() && pauses[0] == FIRST_PAUSE && pauses[7] == LONGEST_PAUSE, "{pauses:?}");
+        assert!(pauses.is_sorted() && pauses[0] == FIRST_PAUSE && pauses[7] == MAX_PAUSE, "{pauses:?}");
         failures.forgive(address(1));
         failures.note(address(1));
         assert_eq!(failures.pause(address(1)), None, "one that was right begins anew");
@@ -182,10 +182,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_remembered_has_a_bound() {
         let failures = failures();
-        for last in 0..u32::try_from(MOST_REMEMBERED).unwrap() + 100 {
+        for last in 0..u32::try_from(MAX_REMEMBERED).unwrap() + 100 {
             failures.note(address(last));
         }
-        assert_eq!(failures.remembered.load(Ordering::Relaxed), MOST_REMEMBERED);
+        assert_eq!(failures.remembered.load(Ordering::Relaxed), MAX_REMEMBERED);
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub struct AuthConfig {
 
 /// Knows callers by what they send.
 pub(crate) struct Auth {
-    /// `None` if nobody is asked who he is.
+    /// `None` if nobody has to log in.
     known: Option<Known>,
     failures: Failures,
     anyone: Caller,
@@ -56,7 +56,7 @@ pub(crate) struct Auth {
 
 struct Known {
     credentials: Credentials,
-    /// Whoever has the password.
+    /// The caller who has the password.
     admin: Caller,
     tokens: Tokens,
 }

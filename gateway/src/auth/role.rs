@@ -111,7 +111,7 @@ impl Caller {
         self.require_namespace(default.of(function))
     }
 
-    /// What a limited caller is told that asks for more.
+    /// The error for a limited caller that asks for more.
     pub(crate) fn beyond(&self, what: &str) -> Error {
         let Facts { name, namespaces, .. } = &*self.0;
         Error::Forbidden(format!("{name} is limited to the namespaces {}, {what}", namespaces.join(", ")))

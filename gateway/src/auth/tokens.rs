@@ -24,7 +24,7 @@ use super::{
 /// How often it is looked whether the file has changed.
 const LOOK: Duration = Duration::from_secs(2);
 /// Hashes that are computed at once; each takes 19 MiB.
-const MOST_AT_ONCE: usize = 2;
+const MAX_AT_ONCE: usize = 2;
 
 pub(super) struct Tokens {
     path: PathBuf,
@@ -56,7 +56,7 @@ impl Tokens {
         getrandom::fill(&mut key).map_err(|error| anyhow!("no random bytes: {error}"))?;
         let file = TokenFile::read(path)?;
         let known = Known { text: std::fs::read(path).ok(), by_id: entries(file, &Known::default()) };
-        let places = Semaphore::new(MOST_AT_ONCE);
+        let places = Semaphore::new(MAX_AT_ONCE);
         Ok(Self { path: path.to_owned(), key, known: ArcSwap::from_pointee(known), places })
     }
 
@@ -90,7 +90,7 @@ impl Tokens {
         Some(keyed.finalize().into_bytes().into())
     }
 
-    /// Takes up what is written to the file, until `end`. What cannot be read is told, and what counted goes on to count.
+    /// Takes up what is written to the file, until `end`. A file that cannot be read is logged, and the tokens before it go on to count.
     pub(super) async fn follow(&self, end: &CancellationToken) {
         let mut refused: Option<Vec<u8>> = None;
         while end.run_until_cancelled(sleep(LOOK)).await.is_some() {

@@ -13,7 +13,7 @@ use tokio::{
 use url::Url;
 
 /// Callbacks under way to one destination.
-const MOST_AT_ONCE: usize = 8;
+const MAX_AT_ONCE: usize = 8;
 /// A callback waits this long for its turn; longer waits it has outside of the worker.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// After a turn did not come, nobody waits for one for so long.
@@ -22,7 +22,7 @@ const SLOW_FOR: Duration = Duration::from_secs(1);
 const FAILURES: u32 = 5;
 /// How long it is then left alone at first; twice as long after each probe that fails.
 const FIRST_REST: Duration = Duration::from_secs(1);
-const LONGEST_REST: Duration = Duration::from_secs(60);
+const MAX_REST: Duration = Duration::from_secs(60);
 /// A destination that had no callback for so long is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 /// Above this number the forgotten ones are looked for.
@@ -116,12 +116,12 @@ impl Destinations {
 
 impl State {
     fn new(now: Instant) -> Self {
-        let turns = Arc::new(Semaphore::new(MOST_AT_ONCE));
+        let turns = Arc::new(Semaphore::new(MAX_AT_ONCE));
         Self { turns, failures: 0, rests_until: None, slow_until: None, is_probed: false, last_used: now }
     }
 
     fn is_in_use(&self) -> bool {
-        self.turns.available_permits() < MOST_AT_ONCE
+        self.turns.available_permits() < MAX_AT_ONCE
     }
 }
 
@@ -139,7 +139,7 @@ impl Ticket {
         self.destinations.with(&self.key, |state| {
             state.failures = state.failures.saturating_add(1);
             if let Some(over) = state.failures.checked_sub(FAILURES) {
-                let rest = FIRST_REST.saturating_mul(1 << over.min(16)).min(LONGEST_REST);
+                let rest = FIRST_REST.saturating_mul(1 << over.min(16)).min(MAX_REST);
                 state.rests_until = Some(Instant::now() + rest);
             }
         });
@@ -169,7 +169,7 @@ mod tests {
     async fn a_destination_has_a_few_at_once_and_others_have_theirs() {
         let all = Arc::new(Destinations::default());
         let mut tickets = Vec::new();
-        for _ in 0..MOST_AT_ONCE {
+        for _ in 0..MAX_AT_ONCE {
             tickets.push(admit(&all, "http://slow/a?b").await.unwrap());
         }
         assert!(admit(&all, "http://slow/other").await.is_none(), "it is one destination whatever the path");
@@ -185,7 +185,7 @@ mod tests {
     async fn a_turn_is_waited_for_while_the_destination_is_quick() {
         let all = Arc::new(Destinations::default());
         let mut tickets = Vec::new();
-        for _ in 0..MOST_AT_ONCE {
+        for _ in 0..MAX_AT_ONCE {
             tickets.push(admit(&all, "http://quick/").await);
         }
         let (next, ()) = tokio::join!(admit(&all, "http://quick/"), async {
@@ -204,14 +204,14 @@ mod tests {
         let mut last = Duration::ZERO;
         for _ in 0..8 {
             let Admission::Down(rest) = all.admit(&"http://down/".parse().unwrap()).await else { panic!("it rests") };
-            assert!(rest > last || rest == LONGEST_REST);
+            assert!(rest > last || rest == MAX_REST);
             last = rest;
             tokio::time::advance(rest).await;
             let probe = admit(&all, "http://down/").await.unwrap();
             assert!(admit(&all, "http://down/").await.is_none(), "one probe is enough");
             probe.failed();
         }
-        tokio::time::advance(LONGEST_REST).await;
+        tokio::time::advance(MAX_REST).await;
         admit(&all, "http://down/").await.unwrap().answered();
         assert!(admit(&all, "http://down/").await.is_some() && admit(&all, "http://down/").await.is_some());
     }

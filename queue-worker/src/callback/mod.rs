@@ -41,7 +41,7 @@ use crate::{Worker, WorkerConfig, bury::try_again, pull::Puller};
 /// Callbacks under way at once.
 const WINDOW: usize = 128;
 /// A receiver that has its share of callbacks gets the next one after at most this.
-const LONGEST_TURN: Duration = Duration::from_secs(10);
+const MAX_TURN: Duration = Duration::from_secs(10);
 
 /// Where callbacks may go beside public addresses, and where they never go.
 #[derive(Clone, Debug, Default)]
@@ -157,7 +157,7 @@ impl Worker {
                 };
             }
             Admission::Busy => {
-                let after = pause(tries).min(LONGEST_TURN).mul_f64(jitter);
+                let after = pause(tries).min(MAX_TURN).mul_f64(jitter);
                 return Tried::Untried { after, limit: self.last_moment(record), reason: "the receiver is too slow" };
             }
         };

@@ -7,7 +7,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 /// Before the second try; then twice as long each time.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const MAX_WAIT: Duration = Duration::from_secs(300);
 
 /// Why a callback was not taken.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(super) fn next(refusal: Refusal, tries: u64, age: Duration, give_up_at: Dura
 /// How long a delivery that was handed out so often stays away.
 pub(super) fn pause(tries: u64) -> Duration {
     let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
-    FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)
+    FIRST_WAIT.saturating_mul(1 << doublings).min(MAX_WAIT)
 }
 
 /// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date.

@@ -1,4 +1,4 @@
-//! What web pages can do to a gateway on the machine of whoever looks at them, in a real browser.
+//! What web pages can do to a gateway on the machine of the person who looks at them, in a real browser.
 //!
 //! These need Chromium; `tests/README.md` says where that can be.
 

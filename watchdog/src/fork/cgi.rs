@@ -4,8 +4,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use skep_protocol::headers::{remove_hop_by_hop, remove_platform_words};
 
 /// In bytes.
-pub(super) const LONGEST_HEAD: usize = 64 * 1024;
-const MOST_HEADERS: usize = 100;
+pub(super) const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEADERS: usize = 100;
 
 /// What a process said of its answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) fn head_end(output: &[u8]) -> Option<usize> {
 /// `Status` is 200 if it is missing, or 302 with a `Location`. What belongs to one connection or tells the length is left out: the watchdog says that itself.
 pub(super) fn parse(output: &[u8]) -> Result<Head, &'static str> {
     let length = head_end(output).ok_or("there is no empty line")?;
-    let mut lines = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let head = output.get(..length).unwrap_or_default();
     let lines = match httparse::parse_headers(head, &mut lines) {
         Ok(httparse::Status::Complete((_, lines))) => lines,
@@ -73,7 +73,7 @@ pub mod laws {
         let Ok(Head { status, headers, length }) = parse(output) else { return };
         assert_eq!(Some(length), head_end(output));
         assert!((200..600).contains(&status.as_u16()));
-        assert!(headers.len() <= MOST_HEADERS);
+        assert!(headers.len() <= MAX_HEADERS);
         let mut end_to_end = headers.clone();
         remove_hop_by_hop(&mut end_to_end);
         assert_eq!(headers, end_to_end);

@@ -52,7 +52,7 @@ use crate::{
 pub(crate) use output::StreamedBody;
 
 /// A call without a limit of its own waits so long for a process to end.
-const LONGEST_TURN: Duration = Duration::from_secs(60);
+const MAX_TURN: Duration = Duration::from_secs(60);
 
 pub(crate) struct Fork {
     plan: ForkPlan,
@@ -72,7 +72,7 @@ impl Fork {
         let starter = Arc::new(Starter::new(plan, &fork, Arc::clone(processes)));
         let prefork = (fork.prefork > 0).then(|| Prefork::begin(Arc::clone(&starter), fork.prefork));
         Self {
-            places: Limit::new(fork.processes, plan.exec_timeout.unwrap_or(LONGEST_TURN)),
+            places: Limit::new(fork.processes, plan.exec_timeout.unwrap_or(MAX_TURN)),
             plan: fork,
             exec_timeout: plan.exec_timeout,
             read_timeout: plan.read_timeout,

@@ -163,7 +163,7 @@ fn goes_out(holding: Holding, held: &[u8]) -> Result<bool, CallError> {
     if !holding.has_head || cgi::head_end(held).is_some() {
         return Ok(true);
     }
-    if held.len() > cgi::LONGEST_HEAD { Err(CallError::BadHead("it is too long")) } else { Ok(false) }
+    if held.len() > cgi::MAX_HEAD { Err(CallError::BadHead("it is too long")) } else { Ok(false) }
 }
 
 impl Stream {

@@ -36,7 +36,7 @@ pub(crate) use tunnel::Tunnel;
 
 const READY_LIMIT: Duration = Duration::from_secs(5);
 /// More headers of a program are refused; the gateway takes more, because some are added here.
-const MOST_HEADERS: usize = 100;
+const MAX_HEADERS: usize = 100;
 
 pub(crate) struct HttpMode {
     program: Program,
@@ -98,7 +98,7 @@ impl HttpMode {
             },
         };
         let response = match result {
-            Ok(response) if response.headers().len() > MOST_HEADERS => {
+            Ok(response) if response.headers().len() > MAX_HEADERS => {
                 return self.failure(&SendError::Lost(NotHttp("it has too many headers")));
             }
             Ok(response) => response,

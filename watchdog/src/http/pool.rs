@@ -24,7 +24,7 @@ use crate::{body::CallBody, plan::Upstream};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Shorter than the idle time-out of any common server, so that a connection is not used just when it is closed.
-const LONGEST_IDLE: Duration = Duration::from_secs(1);
+const MAX_IDLE: Duration = Duration::from_secs(1);
 const TEND_EVERY: Duration = Duration::from_secs(10);
 
 /// The connections to one start of the program.
@@ -120,7 +120,7 @@ impl Pool {
 
     fn close_stale(&self) {
         let now = Instant::now();
-        self.idle().retain(|idle| now - idle.since < LONGEST_IDLE);
+        self.idle().retain(|idle| now - idle.since < MAX_IDLE);
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {

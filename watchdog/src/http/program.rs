@@ -25,11 +25,11 @@ use crate::{
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// A program that ran for so long is not one that cannot start.
 const RAN_WELL: Duration = Duration::from_secs(10);
 /// A program that has ended this often and was never ready is given up.
-const MOST_ENDS_BEFORE_READY: u32 = 5;
+const MAX_ENDS_BEFORE_READY: u32 = 5;
 const PROBE_EVERY: Duration = Duration::from_millis(20);
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// Between TERM and KILL at the end.
@@ -139,7 +139,7 @@ impl Supervisor {
                 break;
             }
             ends += 1;
-            if ends == MOST_ENDS_BEFORE_READY && matches!(*self.beginning.borrow(), Beginning::Awaited) {
+            if ends == MAX_ENDS_BEFORE_READY && matches!(*self.beginning.borrow(), Beginning::Awaited) {
                 self.beginning.send_replace(Beginning::Failed(end));
                 break;
             }
@@ -148,7 +148,7 @@ impl Supervisor {
             }
             self.processes.log().say(&format!("Function {end}, is started again in {pause:?}"));
             let _ = timeout(pause, self.stop.cancelled()).await;
-            pause = LONGEST_PAUSE.min(pause * 2);
+            pause = MAX_PAUSE.min(pause * 2);
         }
         self.state.send_replace(State::Stopped);
     }

@@ -32,9 +32,9 @@ use crate::{
 /// A list is given up when nothing of it has come for so long.
 const LISTED_WITHIN: Duration = Duration::from_secs(60);
 /// So many calls are looked at again; what is beyond is only counted.
-const MOST_DOUBTS: usize = 100_000;
+const MAX_DOUBTS: usize = 100_000;
 /// So many findings are told.
-const MOST_FINDINGS: usize = 1000;
+const MAX_FINDINGS: usize = 1000;
 /// It is told how far it has come each time after so many messages.
 const TOLD_AFTER: u64 = 1000;
 
@@ -89,8 +89,8 @@ impl Bus {
             }
         }
         findings.sort_by(|one, other| one.function.cmp(&other.function).then(one.at.cmp(&other.at)));
-        let more_findings = more + findings.len().saturating_sub(MOST_FINDINGS) as u64;
-        findings.truncate(MOST_FINDINGS);
+        let more_findings = more + findings.len().saturating_sub(MAX_FINDINGS) as u64;
+        findings.truncate(MAX_FINDINGS);
         let mut functions = books.ledgers;
         functions.iter_mut().for_each(FunctionLedger::sum_up);
         functions.retain(|ledger| ledger.accepted > 0);
@@ -244,7 +244,7 @@ impl Walk<'_> {
             let (books, doubts, more) = (&mut self.books, &mut self.doubts, &mut self.more);
             ledger::read(&seen.subject, &seen.headers, &seen.body, |note| {
                 let Some(doubt) = books.settle(&note) else { return };
-                if doubts.len() < MOST_DOUBTS {
+                if doubts.len() < MAX_DOUBTS {
                     return doubts.push(doubt);
                 }
                 *more += 1;

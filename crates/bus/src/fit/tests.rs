@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, Method};
 use proptest::{collection::vec, option, prelude::*};
 use skep_protocol::{
     CallId, CallState, CallStatus, DeadKind, DeadLetterInfo, Fingerprint, FunctionName, Invocation, LastAttempt,
-    MOST_HEADER_BYTES, MOST_HEADERS, PastAttempt, PastEnd, check_headers, headers::SKEP_CALLBACK_HEADERS,
+    MAX_HEADER_BYTES, MAX_HEADERS, PastAttempt, PastEnd, check_headers, headers::SKEP_CALLBACK_HEADERS,
 };
 use time::OffsetDateTime;
 
@@ -12,14 +12,14 @@ use super::*;
 use crate::{DeadLetter, KEPT_OF_ANSWER, wire::Unreadable};
 
 const LARGEST: usize = 1024 * 1024;
-/// What the server is told of a schedule or of a batch: names, subjects, numbers.
+/// Headers for the server that make a schedule or a batch: names, subjects, numbers.
 const OF_THE_SERVER: usize = 1024;
 
 /// Headers as few or as many, as short or as long as they may be in a message of NATS, and beyond.
 fn any_headers() -> impl Strategy<Value = HeaderMap> {
     let byte = prop_oneof![Just(b'a'), Just(0xFF_u8), Just(b'"')];
     let header = ("[a-z]{1,12}", byte, prop_oneof![0..20_usize, 0..4_000_usize]);
-    (vec(header, 0..=MOST_HEADERS), 0..70_000_usize).prop_map(|(headers, long)| {
+    (vec(header, 0..=MAX_HEADERS), 0..70_000_usize).prop_map(|(headers, long)| {
         let lines = headers.into_iter().enumerate().map(|(number, (name, byte, length))| {
             (HeaderName::try_from(format!("{name}-{number}")).unwrap(), vec![byte; length])
         });
@@ -76,7 +76,7 @@ prop_compose! {
 
 /// How many bytes more a caller may say.
 fn room(headers: &HeaderMap, path: &str) -> usize {
-    let (mut least, mut most) = (0, MOST_HEADER_BYTES);
+    let (mut least, mut most) = (0, MAX_HEADER_BYTES);
     while least < most {
         let middle = (least + most).div_ceil(2);
         match check_headers(headers, path, Some(&"q".repeat(middle)), None) {

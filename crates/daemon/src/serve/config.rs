@@ -1,4 +1,4 @@
-//! What a server is told.
+//! Where the servers are, and who logs in.
 
 use std::time::Duration;
 

@@ -4,13 +4,13 @@ use bytes::{Buf, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use httparse::Status;
 
-use crate::{Error, Result, headers::MOST_HEADERS};
+use crate::{Error, Result, headers::MAX_HEADERS};
 
 use super::decoder::{Decoded, take};
 
 /// The line before a chunk, with its extensions.
-const LONGEST_SIZE_LINE: usize = 4 << 10;
-const LONGEST_TRAILERS: usize = 64 << 10;
+const MAX_SIZE_LINE: usize = 4 << 10;
+const MAX_TRAILERS: usize = 64 << 10;
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,21 +59,21 @@ fn take_size(buffer: &mut BytesMut) -> Result<Option<u64>> {
         return Err(INVALID);
     }
     match httparse::parse_chunk_size(buffer) {
-        Ok(Status::Complete((length, size))) if length <= LONGEST_SIZE_LINE => {
+        Ok(Status::Complete((length, size))) if length <= MAX_SIZE_LINE => {
             buffer.advance(length);
             Ok(Some(size))
         }
-        Ok(Status::Partial) if buffer.len() < LONGEST_SIZE_LINE => Ok(None),
+        Ok(Status::Partial) if buffer.len() < MAX_SIZE_LINE => Ok(None),
         Ok(_) | Err(_) => Err(INVALID),
     }
 }
 
 fn take_trailers(buffer: &mut BytesMut) -> Result<Option<Decoded>> {
     const INVALID: Error = Error::NotHttp("the trailers cannot be read");
-    let mut parsed = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut parsed = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let (length, decoded) = match httparse::parse_headers(buffer, &mut parsed) {
         Ok(Status::Complete((length, []))) => (length, Decoded::End),
-        Ok(Status::Complete((length, parsed))) if length <= LONGEST_TRAILERS => {
+        Ok(Status::Complete((length, parsed))) if length <= MAX_TRAILERS => {
             let mut trailers = HeaderMap::with_capacity(parsed.len());
             for trailer in parsed {
                 let name = HeaderName::from_bytes(trailer.name.as_bytes()).map_err(|_| INVALID)?;
@@ -81,7 +81,7 @@ fn take_trailers(buffer: &mut BytesMut) -> Result<Option<Decoded>> {
             }
             (length, Decoded::Trailers(trailers))
         }
-        Ok(Status::Partial) if buffer.len() < LONGEST_TRAILERS => return Ok(None),
+        Ok(Status::Partial) if buffer.len() < MAX_TRAILERS => return Ok(None),
         Ok(_) | Err(_) => return Err(INVALID),
     };
     buffer.advance(length);

@@ -17,11 +17,11 @@ use crate::{
 
 use super::{chunked::Chunked, decoder::Decoder};
 
-const LONGEST_HEAD: usize = 256 << 10;
+const MAX_HEAD: usize = 256 << 10;
 /// More headers of an answer are refused: more than a watchdog takes from a program, so that it can add some.
-const MOST_ANSWER_HEADERS: usize = 128;
+const MAX_ANSWER_HEADERS: usize = 128;
 /// More interim answers are refused.
-const MOST_INTERIM: u32 = 32;
+const MAX_INTERIM: u32 = 32;
 
 #[derive(Debug)]
 pub(crate) struct Head {
@@ -42,7 +42,7 @@ pub(crate) fn take_head<B>(buffer: &mut BytesMut, request: &Outgoing<B>, interim
             return Ok(Some(head));
         }
         *interim += 1;
-        if *interim > MOST_INTERIM {
+        if *interim > MAX_INTERIM {
             return Err(Error::NotHttp("it has too many interim answers"));
         }
     }
@@ -50,12 +50,12 @@ pub(crate) fn take_head<B>(buffer: &mut BytesMut, request: &Outgoing<B>, interim
 }
 
 fn take_any(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head>> {
-    let mut parsed = [const { MaybeUninit::uninit() }; MOST_ANSWER_HEADERS];
+    let mut parsed = [const { MaybeUninit::uninit() }; MAX_ANSWER_HEADERS];
     let mut response = httparse::Response::new(&mut []);
     let parser = ParserConfig::default();
     let length = match parser.parse_response_with_uninit_headers(&mut response, buffer, &mut parsed) {
-        Ok(Status::Complete(length)) if length <= LONGEST_HEAD => length,
-        Ok(Status::Partial) if buffer.len() < LONGEST_HEAD => return Ok(None),
+        Ok(Status::Complete(length)) if length <= MAX_HEAD => length,
+        Ok(Status::Partial) if buffer.len() < MAX_HEAD => return Ok(None),
         Ok(_) => return Err(Error::NotHttp("its head is too long")),
         Err(httparse::Error::TooManyHeaders) => return Err(Error::NotHttp("it has too many headers")),
         Err(_) => return Err(Error::NotHttp("its head cannot be read")),

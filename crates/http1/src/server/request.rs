@@ -11,13 +11,13 @@ use httparse::{ParserConfig, Status};
 
 use crate::{
     Error, Plain, Result,
-    headers::{MOST_HEADERS, digits, headers_of},
+    headers::{MAX_HEADERS, digits, headers_of},
     server::strict::has_bare_line_feed,
 };
 
 /// Takes a plain request from the buffer; where it is another one the buffer stays as it is.
 pub(crate) fn take_plain(buffer: &mut BytesMut, limits: &Plain) -> Option<Request<Bytes>> {
-    let mut parsed = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+    let mut parsed = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
     let parser = ParserConfig::default();
     let parsing = parser.parse_request_with_uninit_headers(&mut request, buffer, &mut parsed);

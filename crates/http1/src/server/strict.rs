@@ -1,6 +1,6 @@
 //! Requests that one reader may understand in another way than the next one: they are refused, and their connection closed.
 //!
-//! RFC 9112 lets a server guess in these cases. But whoever stands before it may guess otherwise, and then requests can be smuggled in.
+//! RFC 9112 lets a server guess in these cases. But a proxy in front of it may guess otherwise, and then requests can be smuggled in.
 
 use std::mem::MaybeUninit;
 
@@ -11,14 +11,14 @@ use http::{
 use httparse::{ParserConfig, Status};
 use memchr::memchr_iter;
 
-use crate::headers::MOST_HEADERS;
+use crate::headers::MAX_HEADERS;
 
 /// Why such a request is refused.
 pub const AMBIGUOUS: &str = "the request can be understood in more than one way: lines must end with CRLF, Transfer-Encoding must be chunked or absent, and Content-Length must not stand beside it\n";
 
 /// Whether the request that a buffer begins with is one of these; of one that has not come whole, as far as it can be told.
 pub(crate) fn is_ambiguous(buffer: &[u8]) -> bool {
-    let mut parsed = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+    let mut parsed = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
     let parser = ParserConfig::default();
     match parser.parse_request_with_uninit_headers(&mut request, buffer, &mut parsed) {
@@ -33,7 +33,7 @@ pub(crate) fn is_ambiguous(buffer: &[u8]) -> bool {
         }
         // All of it belongs to the head.
         Ok(Status::Partial) => has_bare_line_feed(buffer),
-        // Whoever reads it next refuses it.
+        // The next reader refuses it.
         Err(_) => false,
     }
 }

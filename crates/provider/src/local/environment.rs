@@ -13,7 +13,7 @@ use super::SECRETS_DIR;
 const NICE: &str = "10";
 
 /// The longest text that the kernel takes as one variable or argument, with the NUL at its end (`MAX_ARG_STRLEN`).
-const LONGEST_TEXT: usize = 128 * 1024;
+const MAX_TEXT: usize = 128 * 1024;
 /// The most that variables and arguments may take together; a kernel takes a quarter of the stack's limit, 2 MiB.
 /// What a request adds has its place beside it.
 const LARGEST_WHOLE: usize = 1024 * 1024;
@@ -26,10 +26,8 @@ pub(super) fn check(name: &FunctionName, deployment: &FunctionDeployment) -> Res
     let mut whole = 0;
     for (variable, value) in command.into_iter().chain(variables) {
         let size = variable.len() + value.len() + 2;
-        if size > LONGEST_TEXT {
-            return refused(format!(
-                "variable {variable} has {size} bytes, and no process takes more than {LONGEST_TEXT}"
-            ));
+        if size > MAX_TEXT {
+            return refused(format!("variable {variable} has {size} bytes, and no process takes more than {MAX_TEXT}"));
         }
         whole += size;
     }

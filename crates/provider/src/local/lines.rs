@@ -3,7 +3,7 @@
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// A longer line is split.
-const LONGEST_LINE: usize = 64 * 1024;
+const MAX_LINE: usize = 64 * 1024;
 
 /// Reads to the end and hands over each line as text; bytes that are not UTF-8 become U+FFFD.
 pub(super) async fn read(mut stream: impl AsyncRead + Unpin, mut each: impl FnMut(String)) {
@@ -29,7 +29,7 @@ impl Splitter {
                 _ => (part, false),
             };
             for &byte in text {
-                if self.line.len() == LONGEST_LINE {
+                if self.line.len() == MAX_LINE {
                     self.take(each);
                 }
                 self.line.push(byte);
@@ -76,9 +76,9 @@ mod tests {
 
     #[tokio::test]
     async fn endless_lines_are_split() {
-        let lines = lines_of(&vec![b'x'; LONGEST_LINE * 2 + 1]).await;
+        let lines = lines_of(&vec![b'x'; MAX_LINE * 2 + 1]).await;
         let lengths: Vec<usize> = lines.iter().map(String::len).collect();
-        assert_eq!(lengths, [LONGEST_LINE, LONGEST_LINE, 1]);
-        assert_eq!(lines_of(&[b"x".repeat(LONGEST_LINE), b"\n".to_vec()].concat()).await.len(), 1);
+        assert_eq!(lengths, [MAX_LINE, MAX_LINE, 1]);
+        assert_eq!(lines_of(&[b"x".repeat(MAX_LINE), b"\n".to_vec()].concat()).await.len(), 1);
     }
 }

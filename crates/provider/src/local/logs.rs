@@ -14,11 +14,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 /// Lines kept of one function.
-const MOST_LINES: usize = 1000;
+const MAX_LINES: usize = 1000;
 /// Bytes of text kept of one function.
-const MOST_BYTES: usize = 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 /// Lines that may wait to be published; while NATS is away, more are only kept.
-const MOST_UNPUBLISHED: usize = 4096;
+const MAX_UNPUBLISHED: usize = 4096;
 /// At the end, lines are given up that could not be published by then.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(2);
 
@@ -31,7 +31,7 @@ pub(super) struct Logs {
 
 impl Logs {
     pub(super) fn new(bus: Bus) -> Self {
-        let (publish, lines) = mpsc::channel(MOST_UNPUBLISHED);
+        let (publish, lines) = mpsc::channel(MAX_UNPUBLISHED);
         let publisher = TaskTracker::new();
         let ending = CancellationToken::new();
         publisher.spawn(publish_all(bus, lines, ending.clone()));
@@ -115,7 +115,7 @@ impl Kept {
     fn push(&mut self, line: LogLine) {
         self.bytes += line.text.len();
         self.lines.push_back(line);
-        while self.lines.len() > MOST_LINES || self.bytes > MOST_BYTES {
+        while self.lines.len() > MAX_LINES || self.bytes > MAX_BYTES {
             let Some(oldest) = self.lines.pop_front() else { break };
             self.bytes -= oldest.text.len();
         }
@@ -154,14 +154,14 @@ mod tests {
     #[test]
     fn the_oldest_lines_go_when_there_are_too_many_or_too_large_ones() {
         let mut kept = Kept::default();
-        for second in 0..=MOST_LINES {
+        for second in 0..=MAX_LINES {
             kept.push(line(i64::try_from(second).unwrap(), "f-1", second.to_string()));
         }
-        assert_eq!((kept.lines.len(), kept.lines[0].text.as_str()), (MOST_LINES, "1"));
+        assert_eq!((kept.lines.len(), kept.lines[0].text.as_str()), (MAX_LINES, "1"));
         for second in 0..20 {
             kept.push(line(second, "f-1", "x".repeat(64 * 1024)));
         }
-        assert_eq!((kept.lines.len(), kept.bytes), (16, MOST_BYTES));
+        assert_eq!((kept.lines.len(), kept.bytes), (16, MAX_BYTES));
     }
 
     #[test]

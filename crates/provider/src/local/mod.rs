@@ -36,7 +36,7 @@ use self::{logs::Logs, replicas::LocalReplicas, secrets::Secrets};
 pub(crate) use self::command::check as check_command;
 
 /// The most replicas of one function on one machine.
-pub const MOST_REPLICAS: u64 = 100;
+pub const MAX_REPLICAS: u64 = 100;
 
 /// The variable that tells a function the folder of its secrets; `/var/openfaas/secrets` cannot be made without root.
 pub const SECRETS_DIR: &str = "SKEP_SECRETS_DIR";
@@ -100,10 +100,10 @@ impl Provider for Local {
     }
 
     fn check_replicas(&self, name: &FunctionName, replicas: u64) -> Result<()> {
-        if replicas <= MOST_REPLICAS {
+        if replicas <= MAX_REPLICAS {
             return Ok(());
         }
-        let reason = format!("function {name}: {replicas} replicas are more than the {MOST_REPLICAS} of one machine");
+        let reason = format!("function {name}: {replicas} replicas are more than the {MAX_REPLICAS} of one machine");
         Err(Error::Invalid(reason))
     }
 

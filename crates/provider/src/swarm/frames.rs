@@ -4,7 +4,7 @@
 pub mod laws;
 
 /// A longer piece is handed over in parts, so that no header makes anybody keep more.
-const LONGEST_PART: usize = 64 * 1024;
+const MAX_PART: usize = 64 * 1024;
 
 const HEADER: usize = 8;
 
@@ -36,12 +36,12 @@ impl Frames {
                 }
                 continue;
             }
-            let count = bytes.len().min(self.missing).min(LONGEST_PART - self.part.len());
+            let count = bytes.len().min(self.missing).min(MAX_PART - self.part.len());
             let (begin, rest) = bytes.split_at(count);
             self.part.extend_from_slice(begin);
             self.missing -= count;
             bytes = rest;
-            if self.part.len() == LONGEST_PART && self.missing > 0 {
+            if self.part.len() == MAX_PART && self.missing > 0 {
                 each(&self.part);
                 self.part.clear();
             }
@@ -82,12 +82,12 @@ mod tests {
 
     #[test]
     fn a_long_piece_comes_in_parts_and_a_huge_length_keeps_nothing() {
-        let long = vec![b'x'; LONGEST_PART * 2 + 1];
+        let long = vec![b'x'; MAX_PART * 2 + 1];
         let lengths: Vec<usize> = pieces_of([stream_of(&[long]).as_slice()]).iter().map(Vec::len).collect();
-        assert_eq!(lengths, [LONGEST_PART, LONGEST_PART, 1]);
+        assert_eq!(lengths, [MAX_PART, MAX_PART, 1]);
         let mut frames = Frames::default();
         frames.push(&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, b'x'], |_| panic!("nothing is whole"));
-        assert!(frames.part.capacity() < LONGEST_PART);
+        assert!(frames.part.capacity() < MAX_PART);
     }
 
     proptest! {

@@ -19,9 +19,9 @@ use super::{
 };
 
 /// Lines of one function that are given back at the most.
-const MOST_LINES: usize = 1000;
+const MAX_LINES: usize = 1000;
 /// Bytes of text of one function that are given back at the most.
-const MOST_BYTES: usize = 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 /// The engine has to have given all past lines by then; what it gave is used.
 const GIVEN_WITHIN: Duration = Duration::from_secs(10);
 /// A function is followed so long after somebody asked for it the last time.
@@ -33,7 +33,7 @@ const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
 
 /// The last lines of all replicas, by time.
 pub(super) async fn past(engine: &Engine, name: &FunctionName, query: &LogQuery) -> Result<Vec<LogLine>> {
-    let tail = query.tail.filter(|tail| *tail > 0).unwrap_or(MOST_LINES).min(MOST_LINES);
+    let tail = query.tail.filter(|tail| *tail > 0).unwrap_or(MAX_LINES).min(MAX_LINES);
     let since = query.since.map_or_else(|| "0".to_owned(), |since| since.unix_timestamp().to_string());
     let mut answer = match request(engine, name, &since, &tail.to_string(), "0").await {
         Err(error) if error.is_missing() => return Ok(Vec::new()),
@@ -128,8 +128,8 @@ impl Kept {
     fn push(&mut self, line: LogLine) {
         self.bytes += line.text.len();
         self.lines.push(line);
-        if self.lines.len() > 2 * MOST_LINES || self.bytes > 2 * MOST_BYTES {
-            self.shrink(MOST_LINES);
+        if self.lines.len() > 2 * MAX_LINES || self.bytes > 2 * MAX_BYTES {
+            self.shrink(MAX_LINES);
         }
     }
 
@@ -138,7 +138,7 @@ impl Kept {
         self.lines.sort_by_key(|line| line.timestamp);
         let (mut count, mut bytes) = (0, 0);
         for line in self.lines.iter().rev() {
-            if count == most || bytes + line.text.len() > MOST_BYTES {
+            if count == most || bytes + line.text.len() > MAX_BYTES {
                 break;
             }
             count += 1;

@@ -53,7 +53,7 @@ use self::{
 pub use self::{hardening::Hardening, socket::DockerHost};
 
 /// The most replicas of one function; a Swarm would take more, and one number too many takes it down.
-const MOST_REPLICAS: u64 = 1000;
+const MAX_REPLICAS: u64 = 1000;
 /// Docker takes a moment to let go of a service that is removed, and of its secrets.
 const SERVICE_GONE_WITHIN: Duration = Duration::from_secs(3);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -138,10 +138,10 @@ impl Provider for Swarm {
     }
 
     fn check_replicas(&self, name: &FunctionName, replicas: u64) -> Result<()> {
-        if replicas <= MOST_REPLICAS {
+        if replicas <= MAX_REPLICAS {
             return Ok(());
         }
-        Err(Error::Invalid(format!("function {name}: {replicas} replicas are more than the {MOST_REPLICAS} allowed")))
+        Err(Error::Invalid(format!("function {name}: {replicas} replicas are more than the {MAX_REPLICAS} allowed")))
     }
 
     async fn admit(&self, name: &FunctionName, deployment: &FunctionDeployment) -> Result<()> {

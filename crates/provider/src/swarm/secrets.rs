@@ -19,7 +19,7 @@ const VERSION: &str = "skep.version";
 const NETWORK: &str = "skep.network";
 
 /// What Docker takes as the name of a secret, less what a version adds.
-const LONGEST_NAME: usize = 56;
+const MAX_NAME: usize = 56;
 const LARGEST_VALUE: usize = 500 * 1024;
 
 /// One value of a secret.
@@ -92,12 +92,12 @@ pub(super) async fn add(
     versions: &SecretVersions,
 ) -> crate::Result<()> {
     let value = secret_value::read(secret)?;
-    if secret.name.len() + secret.namespace.len() > LONGEST_NAME
+    if secret.name.len() + secret.namespace.len() > MAX_NAME
         || !secret.name.starts_with(|first: char| first.is_ascii_alphanumeric())
     {
         return Err(Error::Invalid(format!(
             "secret name {:?} is not valid on a Swarm: begin with a letter or a digit, \
-             and use at most {LONGEST_NAME} characters with the namespace",
+             and use at most {MAX_NAME} characters with the namespace",
             secret.name
         )));
     }

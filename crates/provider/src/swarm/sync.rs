@@ -21,7 +21,7 @@ use super::{
 };
 
 /// How often it is tried when somebody else writes the same service at the same time.
-const MOST_TRIES: u32 = 12;
+const MAX_TRIES: u32 = 12;
 /// Everything is given up that takes longer, and tried again later.
 const DONE_WITHIN: Duration = Duration::from_secs(25);
 
@@ -105,7 +105,7 @@ pub(super) async fn sync(place: Arc<Place>, order: Order) -> Result<Synced, Sync
 }
 
 async fn try_to_sync(place: &Place, order: &Order) -> Result<Synced, SyncError> {
-    for attempt in 0..MOST_TRIES {
+    for attempt in 0..MAX_TRIES {
         let done = match &order.wanted {
             Some(wanted) => set(place, order, wanted).await,
             None => remove(place, &order.name).await,

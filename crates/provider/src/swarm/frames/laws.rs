@@ -1,12 +1,12 @@
 //! What holds for every log stream, whatever its bytes: for the property tests and the fuzzer.
 
-use super::{Frames, LONGEST_PART};
+use super::{Frames, MAX_PART};
 
 /// Panics if the pieces depend on how the stream is cut, or if more comes out than went in.
 pub fn hold(stream: &[u8], cut: usize) {
     let pieces = pieces_of([stream]);
     assert!(pieces.iter().map(Vec::len).sum::<usize>() <= stream.len());
-    assert!(pieces.iter().all(|piece| piece.len() <= LONGEST_PART));
+    assert!(pieces.iter().all(|piece| piece.len() <= MAX_PART));
     let (first, rest) = stream.split_at(cut.min(stream.len()));
     assert_eq!(pieces_of([first, rest]), pieces);
     assert_eq!(pieces_of(stream.chunks(1)), pieces);
