@@ -10,7 +10,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode, uri::PathAndQuery};
 use serde::Deserialize;
 use skep_bus::{Edit, Letter, LetterFilter, Redriven};
 use skep_protocol::{
@@ -182,10 +182,20 @@ async fn purge(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) ->
     Ok(Json(DeadDone { done: letters.len(), refused: Vec::new() }))
 }
 
+/// Whether a request can have this path and query as they are.
+fn is_target(path: &str, query: Option<&str>) -> bool {
+    let text = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    PathAndQuery::try_from(text)
+        .is_ok_and(|parsed| path.starts_with('/') && parsed.path() == path && parsed.query() == query)
+}
+
 fn edit(changes: DeadChanges) -> Result<Edit> {
     let invalid = |reason: String| Error::InvalidRequest(reason);
-    if changes.path.as_deref().is_some_and(|path| !path.is_empty() && !path.starts_with('/')) {
-        return Err(invalid("path: it begins with / or is empty".to_owned()));
+    if changes.path.as_deref().is_some_and(|path| !path.is_empty() && !is_target(path, None)) {
+        return Err(invalid("path: it begins with / and has only characters of a URL, or is empty".to_owned()));
+    }
+    if changes.query.as_deref().is_some_and(|query| !is_target("/", Some(query))) {
+        return Err(invalid("query: it has characters that a URL cannot have; escape them with %".to_owned()));
     }
     let body = match (changes.text, changes.body) {
         (Some(text), _) => Some(Bytes::from(text)),

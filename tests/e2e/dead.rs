@@ -60,9 +60,16 @@ async fn a_request_may_be_changed_before_it_is_sent_again() {
     let platform = Platform::start([sick()]).await;
     dead(&platform, "two", "honey").await;
     std::fs::write(platform.site.path("well"), "").unwrap();
-    for bad in
-        [json!({ "path": "no-slash" }), json!({ "body": "!" }), json!({ "headers": { "a b": "1" } }), json!({ "x": 1 })]
-    {
+    for bad in [
+        json!({ "path": "no-slash" }),
+        json!({ "path": "/two\r\nlines" }),
+        json!({ "path": "/a?b" }),
+        json!({ "query": "a\rb" }),
+        json!({ "query": "a#b" }),
+        json!({ "body": "!" }),
+        json!({ "headers": { "a b": "1" } }),
+        json!({ "x": 1 }),
+    ] {
         platform.gateway.send(Method::POST, "/system/dead/two/redrive", &bad).await.assert_refused(400);
     }
     let sent = platform.gateway.send(Method::POST, "/system/dead/two/redrive", &json!({ "text": "wax" })).await;
