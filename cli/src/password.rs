@@ -6,6 +6,8 @@ pub(crate) const USER_FILE: &str = "basic-auth-user";
 pub(crate) const PASSWORD_FILE: &str = "basic-auth-password";
 /// The file of tokens, beside them.
 pub(crate) const TOKENS_FILE: &str = "tokens.json";
+/// Where the admin API listens that asks for them, for commands on the same machine.
+pub(crate) const ADDRESS_FILE: &str = "address";
 /// The folder of these files, in the data folder of `skep up`.
 pub(crate) const FOLDER: &str = "auth";
 pub(crate) const USER: &str = "admin";

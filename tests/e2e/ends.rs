@@ -149,7 +149,7 @@ async fn a_published_message_loses_what_is_of_one_connection_and_keeps_its_id() 
         headers.insert(name, value);
     }
     publish(&platform.site, "echo", headers).await;
-    assert_eq!(platform.gateway.finished("kept").await["state"], "succeeded");
+    platform.gateway.state("kept", "succeeded").await;
     let seen = platform.gateway.result("kept").await.json()["headers"].to_string().to_lowercase();
     assert!(seen.contains(r#""x-call-id":"kept""#), "{seen}");
     assert!(!seen.contains(r#""te""#) && !seen.contains(r#""x-hop""#), "{seen}");

@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use http::Method;
 use rustix::process::Signal;
+use tokio::{io::AsyncReadExt, net::TcpListener};
 
 use crate::harness::{Function, Gateway, Platform, Site, answer_to, wait_until};
 
@@ -134,4 +135,36 @@ async fn a_password_that_others_can_read_is_warned_of() {
     let up = site.up(&["--basic-auth", "--secret-mount-path", folder]).await;
     let said = up.stderr();
     assert!(said.contains(&format!("chmod 600 '{}'", password.display())), "{said}");
+}
+
+#[tokio::test]
+async fn commands_give_the_password_to_skep_and_to_no_other_listener() {
+    let mut site = Site::new([]);
+    let mut up = site.up_with_password(&[]).await;
+    let data = site.data.to_str().unwrap().to_owned();
+    let stranger = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let asked = async |stranger: &TcpListener, url: String| {
+        let arguments = ["dead", "list", "--data-dir", &data, "--gateway", &url];
+        let (_, request) = tokio::join!(site.client(&arguments), async {
+            let (mut stream, _) = stranger.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+            }
+            String::from_utf8(request).unwrap().to_lowercase()
+        });
+        request
+    };
+    site.client(&["dead", "list", "--data-dir", &data]).await.said();
+    let other_port = format!("http://{}", stranger.local_addr().unwrap());
+    let request = asked(&stranger, other_port).await;
+    assert!(!request.contains("authorization"), "{request}");
+
+    // Not even at skep's own address, once it is gone.
+    up.signal(Signal::TERM);
+    up.ended().await;
+    drop(stranger);
+    let stranger = TcpListener::bind(site.listen).await.unwrap();
+    let request = asked(&stranger, format!("http://{}", site.listen)).await;
+    assert!(!request.contains("authorization"), "{request}");
 }

@@ -30,6 +30,11 @@ async fn attacks(platform: &Platform) -> Vec<(String, &'static str)> {
         (format!("touch {data}/made && echo reached"), "reached"),
         (format!("touch {outside} && rm {outside} && echo reached"), "reached"),
         (format!("kill -0 {skep} && echo reached"), "reached"),
+        (format!("prlimit --pid {skep} --nofile=64:64 && echo reached"), "reached"),
+        // Neither the terminal of skep nor any other.
+        (format!("[ $(cut -d' ' -f6 /proc/self/stat) = $(cut -d' ' -f6 /proc/{skep}/stat) ] && echo reached"), "reached"),
+        ("(exec 3<>/dev/ptmx) && echo reached".to_owned(), "reached"),
+        ("(exec 3<>/dev/pts/ptmx) && echo reached".to_owned(), "reached"),
         (format!("cat /proc/{skep}/environ && echo reached"), "reached"),
         (format!("ls /proc/{skep}/root/ && echo reached"), "reached"),
         ("for disk in $(ls /dev | grep -E '^(vd|sd|nvme)' | head -1) full-of-nothing; do head -c 1 /dev/$disk; done >/dev/null && echo reached".to_owned(), "reached"),

@@ -230,8 +230,30 @@ async fn guessing_is_logged_counted_and_slowed_down() {
     assert!(said.contains("a login failed") && said.contains("127.0.0.1") && !said.contains("hunter2"), "{said}");
     let metrics = answer_to(Gateway::new(format!("http://{}", guarded.site.admin)).get("/metrics")).await.text();
     assert!(metrics.contains("gateway_login_failures_total{outcome=\"wrong\"}"), "{metrics}");
-    // One who knows the password is let in when the pause is over, and then at once.
-    let lets_in = async || answer_to(guarded.site.gateway.get("/system/info")).await.status == 200;
+    // The password that skep has made cannot be guessed, so strangers at the same address do not keep its holder out.
+    assert_eq!(answer_to(guarded.site.gateway.get("/system/info")).await.status, 200);
+    // Nor does a token that is right make guessing free.
+    let token = guarded.token("reader", &["--role", "read"]).await;
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        guarded.ask(&token, "GET", "/system/info").await;
+        statuses.push(answer_to(stranger.get("/system/info")).await.status);
+    }
+    assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_password_that_somebody_has_chosen_counts_when_the_pause_is_over() {
+    let mut site = Site::new([]);
+    std::fs::create_dir(site.path("auth")).unwrap();
+    std::fs::write(site.path("auth/basic-auth-user"), "queen").unwrap();
+    std::fs::write(site.path("auth/basic-auth-password"), "of hearts").unwrap();
+    let folder = site.path("auth").display().to_string();
+    site.gateway = site.gateway.clone().with_credentials("queen", "of hearts");
+    let _up = site.up(&["--basic-auth", "--secret-mount-path", &folder]).await;
+    let stranger = Gateway::new(site.gateway.url.clone()).with_credentials("queen", "of clubs");
+    wait_until("guessing is slowed down", async || answer_to(stranger.get("/system/info")).await.status == 429).await;
+    let lets_in = async || answer_to(site.gateway.get("/system/info")).await.status == 200;
     wait_until("the pause is over", lets_in).await;
     assert!(lets_in().await);
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
+use rustix::process::setsid;
 use skep_sandbox::Gap;
 use skep_watchdog::{Listeners, Plan, Settings, Shutdown, Stop, is_healthy, run};
 use tokio::{net::TcpListener, runtime::Builder};
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: &Settings, plan: Plan) -> anyhow::Result<()> {
+    if settings.lifeline.is_some() {
+        // The terminal in which skep was started is no function's to read, to write, or to type into.
+        setsid().context("a session of its own cannot be begun")?;
+    }
     settings.give_way().context("nice cannot be set")?;
     if settings.sandbox {
         // Before the first thread, so that all have it.

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Read},
-    net::Ipv4Addr,
+    net::{IpAddr, SocketAddr},
     path::Path,
     time::Duration,
 };
@@ -15,7 +15,8 @@ use serde::de::DeserializeOwned;
 use super::args::ClientArgs;
 use crate::{
     failure::{Failure, Result, bad_setting},
-    password::{FOLDER, PASSWORD_FILE, USER_FILE},
+    password::{ADDRESS_FILE, FOLDER, PASSWORD_FILE, USER_FILE},
+    up::surroundings::DataDir,
 };
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -35,7 +36,7 @@ impl Api {
     pub(super) fn new(args: ClientArgs) -> Result<Self> {
         let mut http = Client::builder().connect_timeout(CONNECT_WITHIN).timeout(ANSWER_WITHIN);
         // A proxy of the environment cannot reach this machine's own addresses.
-        if is_of_this_machine(&args.gateway) {
+        if is_loopback(&args.gateway) {
             http = http.no_proxy();
         }
         let (user, password) = credentials(&args)?;
@@ -135,17 +136,26 @@ fn credentials(args: &ClientArgs) -> Result<(String, Option<String>)> {
     Ok(own_credentials(args).map_or((user, None), |(user, password)| (user, Some(password))))
 }
 
-/// Those of a `skep up` on this machine, if its data folder is there and may be read.
+/// Those of the `skep up` on this machine that the gateway's address is of, if its data folder may be read.
+///
+/// Nobody else gets them: not a program that listens there while skep does not run.
 fn own_credentials(args: &ClientArgs) -> Option<(String, String)> {
     let folder = args.data_dir.join(FOLDER);
     let read = |name: &str| read(&folder.join(name), "--data-dir").ok();
-    if is_of_this_machine(&args.gateway) { Some((read(USER_FILE)?, read(PASSWORD_FILE)?)) } else { None }
+    let listens_at: SocketAddr = read(ADDRESS_FILE)?.parse().ok()?;
+    let is_asked = is_at(&args.gateway, listens_at) && DataDir::is_in_use(&args.data_dir);
+    if is_asked { Some((read(USER_FILE)?, read(PASSWORD_FILE)?)) } else { None }
 }
 
-fn is_of_this_machine(gateway: &Url) -> bool {
+/// Whether a URL leads over loopback to what listens there.
+fn is_at(gateway: &Url, listens_at: SocketAddr) -> bool {
+    is_loopback(gateway) && gateway.port_or_known_default() == Some(listens_at.port())
+}
+
+fn is_loopback(gateway: &Url) -> bool {
     match gateway.host_str() {
-        Some("localhost" | "[::1]") => true,
-        Some(host) => host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback()),
+        Some("localhost") => true,
+        Some(host) => host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback()),
         None => false,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +12,7 @@ use skep_gateway::AuthConfig;
 use crate::{
     args::GatewayArgs,
     failure::{Failure, Result, bad_setting},
-    password::{self, FOLDER, PASSWORD_FILE, USER, USER_FILE},
+    password::{self, ADDRESS_FILE, FOLDER, PASSWORD_FILE, USER, USER_FILE},
     roles,
 };
 
@@ -29,7 +30,9 @@ pub(crate) struct Login {
 
 impl Login {
     /// Reads the two files, and makes them first where the folder is skep's own; `None` if nobody has to log in.
-    pub(crate) fn prepare(args: &GatewayArgs, data_dir: &Path) -> Result<Option<Self>> {
+    ///
+    /// In skep's own folder it also writes down where the admin API listens, so that commands give the password to nobody else.
+    pub(crate) fn prepare(args: &GatewayArgs, data_dir: &Path, listens_at: SocketAddr) -> Result<Option<Self>> {
         if !is_wanted(args) {
             roles::refuse_tokens_without_auth(args)?;
             return Ok(None);
@@ -39,6 +42,7 @@ impl Login {
             None => {
                 let folder = data_dir.join(FOLDER);
                 let new = complete(&folder)?;
+                write(&folder, ADDRESS_FILE, &listens_at.to_string())?;
                 (folder, new)
             }
         };
@@ -67,18 +71,19 @@ impl Login {
 
 /// Writes what is missing of the two files; returns the password if it is new.
 fn complete(folder: &Path) -> Result<Option<String>> {
-    let write = |name: &str, text: &str| {
-        let file = folder.join(name);
-        let written = write_secret_file(&file, &format!("{text}\n"));
-        written.map_err(|error| bad_setting("--data-dir", format!("cannot write {}: {error}", file.display())))
-    };
     if !folder.join(USER_FILE).exists() {
-        write(USER_FILE, USER)?;
+        write(folder, USER_FILE, USER)?;
     }
     if folder.join(PASSWORD_FILE).exists() {
         return Ok(None);
     }
     let new = password::random().map_err(Failure::internal)?;
-    write(PASSWORD_FILE, &new)?;
+    write(folder, PASSWORD_FILE, &new)?;
     Ok(Some(new))
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
+    let file = folder.join(name);
+    let written = write_secret_file(&file, &format!("{text}\n"));
+    written.map_err(|error| bad_setting("--data-dir", format!("cannot write {}: {error}", file.display())))
 }

@@ -58,7 +58,8 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
     let listeners = sockets::doors(&args.listen, login::is_wanted(&args.gateway)).await?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let data_dir = DataDir::open(&args.provider.data_dir)?;
-    let login = Login::prepare(&args.gateway, &data_dir.path)?;
+    let admin_api = sockets::local_address(listeners.admin_api.as_ref().unwrap_or(&listeners.public))?;
+    let login = Login::prepare(&args.gateway, &data_dir.path, admin_api)?;
     let (mut server, nats) = match &args.nats_url {
         Some(servers) => (None, Nats::given(servers, &args.bus)?),
         None => {

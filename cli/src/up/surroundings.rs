@@ -41,6 +41,14 @@ impl DataDir {
     }
 }
 
+impl DataDir {
+    /// Whether a running skep holds it.
+    pub(crate) fn is_in_use(path: &Path) -> bool {
+        let lock = File::open(path.join(LOCK));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+}
+
 /// Leaves a folder to its owner alone; one that others use too is refused.
 fn close_to_others(path: &Path) -> Result<()> {
     let bad = |error: io::Error| bad_setting("--data-dir", format!("cannot use {}: {error}", path.display()));

@@ -12,6 +12,8 @@ mod landlocked;
 mod mounts;
 #[cfg(target_os = "linux")]
 mod privileges;
+#[cfg(target_os = "linux")]
+mod syscalls;
 
 use std::{
     fmt::{self, Display, Formatter},
@@ -41,6 +43,8 @@ pub enum Gap {
     Landlock,
     /// A Landlock without scopes: all processes of the user can be signalled.
     Signals,
+    /// No filter of system calls: the limits of other processes of the user can be changed.
+    Limits,
     /// No mount namespace: of a folder that holds the hidden one, only what is there already can be read, and nothing written.
     Mounts,
 }
@@ -53,6 +57,9 @@ impl Display for Gap {
                 "the kernel has no Landlock, so functions can write all files that skep can, and signal its processes"
             }
             Self::Signals => "the kernel is older than 6.12, so functions can signal other processes of the user",
+            Self::Limits => {
+                "the kernel has no filter of system calls (seccomp), so functions can change the limits of other processes of the user"
+            }
             Self::Mounts => {
                 "mount namespaces cannot be used (see user.max_user_namespaces and kernel.apparmor_restrict_unprivileged_userns), \
                  so a function whose working folder holds the data folder cannot write there"
@@ -87,6 +94,9 @@ impl Sandbox {
         gaps.extend(landlocked::restrict(&allowed).map_err(failed("landlock"))?);
         privileges::limit_processes();
         privileges::drop_capabilities().map_err(failed("capabilities"))?;
+        if syscalls::leave_limits_of_others().is_err() {
+            gaps.push(Gap::Limits);
+        }
         Ok(gaps)
     }
 

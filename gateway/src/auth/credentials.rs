@@ -9,6 +9,9 @@ use std::{
 use anyhow::{Context, ensure};
 use subtle::ConstantTimeEq;
 
+/// Somebody may guess a password with this many characters or fewer.
+const MAX_GUESSED: usize = 24;
+
 /// `user:password`, as the header carries it.
 #[derive(Clone)]
 pub struct Credentials {
@@ -32,6 +35,11 @@ impl Credentials {
 
     pub fn user(&self) -> &str {
         self.expected.split_once(':').map_or("", |(user, _)| user)
+    }
+
+    /// Whether the password is as long as those that skep makes, which have 128 random bits in 32 characters.
+    pub(super) fn cannot_be_guessed(&self) -> bool {
+        self.expected.len() - self.user().len() > MAX_GUESSED
     }
 
     /// Compares in a time that tells nothing but the length.

@@ -68,6 +68,14 @@ impl Tokens {
         is_right.then(|| entry.caller.clone())
     }
 
+    /// The same of a token that was verified before, which costs next to nothing.
+    pub(super) fn known_holder(&self, token: &str) -> Option<Caller> {
+        let (id, secret) = id_and_secret(token)?;
+        let entry = self.known.load().by_id.get(id).map(Arc::clone)?;
+        let is_right = entry.right.get()?.ct_eq(&self.keyed(secret)?).into();
+        (is_right && !entry.token.has_expired()).then(|| entry.caller.clone())
+    }
+
     async fn is_right(&self, entry: &Arc<Entry>, secret: &str) -> bool {
         let Some(hash) = self.keyed(secret) else { return false };
         if let Some(right) = entry.right.get() {

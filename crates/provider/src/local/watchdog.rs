@@ -77,7 +77,6 @@ impl Watchdog {
             .env_clear()
             .envs(variables(name, deployment, &surroundings))
             .current_dir(&workdir)
-            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
