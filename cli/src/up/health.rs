@@ -17,8 +17,8 @@ use tracing::{error, warn};
 use super::nats::RunningChild;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// It is let be for so many looks.
-const SICK_LOOKS: u32 = 2;
+/// It is left alone for this many looks: while it makes a stream, a busy server may say for a moment that it cannot recover it.
+const SICK_LOOKS: u32 = 5;
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// A disk that does not answer is not well.
 const PROBED_WITHIN: Duration = Duration::from_secs(5);
