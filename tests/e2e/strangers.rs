@@ -26,6 +26,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Nobody is waited for any longer than this.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// Makes what is sent next.
+type Junk = fn(&mut Rng) -> Vec<u8>;
+
 pub(crate) struct Strangers {
     is_over: Arc<AtomicBool>,
     sent: Arc<AtomicUsize>,
@@ -35,7 +38,7 @@ pub(crate) struct Strangers {
 impl Strangers {
     pub(crate) fn start(site: &Site, seed: u64) -> Self {
         let (is_over, sent): (Arc<AtomicBool>, Arc<AtomicUsize>) = Default::default();
-        let kinds: [(SocketAddr, fn(&mut Rng) -> Vec<u8>); 3] =
+        let kinds: [(SocketAddr, Junk); 3] =
             [(site.listen, garbage::request), (site.listen, frames), (site.nats, messages)];
         let tasks = kinds.into_iter().enumerate().map(|(number, (address, next))| {
             let (is_over, sent) = (Arc::clone(&is_over), Arc::clone(&sent));
