@@ -1,4 +1,4 @@
-# make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines. make fuzz: a minute of random input for each parser.
+# make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines. make fuzz: a minute of random input for each parser. make sbom: a bill of materials of each program.
 # make static: fwatchdog as one static file. make images: the images of skep and of fwatchdog. make pgo: skep and fwatchdog in target/pgo, a few percent faster, in a quarter of an hour.
 # make storm: ten minutes of calls while parts are killed at random, and as long again to look for each. make powercut: 50 power cuts, as root. make test-browser: only the tests in Chromium. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-images: function images, in Docker.
 

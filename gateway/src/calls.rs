@@ -211,7 +211,7 @@ async fn end_of(app: &App, id: &CallId, deadline: Instant) -> Result<Option<Call
     }
 }
 
-/// The answer of a call that was submitted a moment ago, if it comes in time: as the result is told, but with the status that the function gave it.
+/// The answer of a call that was submitted a moment ago, if it comes in time: like the result, but with the status that the function gave it.
 ///
 /// Only a record of the same request is shown: this route asks for no password, so an id alone must not give away another caller's result.
 pub(crate) async fn answer_within(

@@ -1,4 +1,4 @@
-//! What a browser is told to do with what functions said.
+//! The headers that say what a browser may do with the output of functions.
 
 use http::Method;
 use serde_json::json;

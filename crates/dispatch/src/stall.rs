@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::BodyError;
 
-/// A body as it comes, and [`Stalled`] when it does not.
+/// Passes a body on, and ends it with [`Stalled`] when nothing comes for too long.
 ///
 /// Time counts only while more of the body is asked for.
 pub struct Awaited<B> {

@@ -1,7 +1,7 @@
 //! What a process gives up for itself and for all that it starts from then on.
 //!
 //! A process enters a [`Sandbox`] once, before it makes threads; everything that it starts inherits the sandbox, so starting a program costs no more than before.
-//! On Linux it may gain no rights, has no capabilities, writes only where it is allowed to, does not see one hidden folder, and cannot signal what is outside.
+//! On Linux it may gain no rights, has no capabilities, writes only where it is allowed to, does not see one hidden folder, has no terminal, and can neither signal what is outside nor change its limits.
 //! What a kernel cannot do is left out and comes back as a [`Gap`]. This crate starts nothing and knows nothing of functions.
 
 #[cfg(target_os = "linux")]

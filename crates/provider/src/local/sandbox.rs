@@ -40,7 +40,7 @@ impl Sandbox {
         Ok(Some(Self { temporary, hidden, secrets }))
     }
 
-    /// What the watchdog is told; its working folder and TMPDIR it knows.
+    /// The arguments for the watchdog, which finds its working folder and TMPDIR by itself.
     pub(super) fn arguments(&self) -> Vec<OsString> {
         let option = |name: &str, path: &Path| [name.into(), path.as_os_str().to_owned()];
         let options = [option("--hidden", &self.hidden), option("--readable", &self.secrets)];
