@@ -17,6 +17,7 @@ use crate::{
     backlog::Cause,
     bury::without_answer,
     decision::{Circumstances, Decision, decide, is_too_old},
+    held::HeldCall,
     slots::Slot,
 };
 
@@ -43,13 +44,14 @@ impl Worker {
                 return self.bury_unreadable(&delivery, &reason).await;
             }
         };
-        let cancelled = self.cancellations.watch(&invocation.call_id);
+        let mut held = self.held.hold(&invocation.call_id);
+        let cancelled = held.cancelled.clone();
         // In one place: whatever takes a future by value has room for it several times.
-        let run = pin!(self.run_call(&delivery, invocation));
+        let run = pin!(self.run_call(&delivery, invocation, &mut held));
         tokio::select! {
             () = self.hold(&delivery, invocation, run) => {}
             // Its record is written already; what runs of it ends with the request that is dropped.
-            () = cancelled.token.cancelled() => {
+            () = cancelled.cancelled() => {
                 info!(call_id = %invocation.call_id, function = %invocation.function, "a call was cancelled");
                 delivery.ack().await;
             }
@@ -65,13 +67,29 @@ impl Worker {
         }
     }
 
-    async fn run_call(self: &Arc<Self>, delivery: &Delivery<Invocation>, invocation: &Invocation) {
-        if !self.is_to_be_run(delivery, invocation).await {
+    async fn run_call(
+        self: &Arc<Self>,
+        delivery: &Delivery<Invocation>,
+        invocation: &Invocation,
+        held: &mut HeldCall<'_>,
+    ) {
+        let mut connections = self.bus.connections();
+        let is_in_doubt = delivery.may_be_held_elsewhere(invocation);
+        if !self.is_to_be_run(delivery, invocation, held, is_in_doubt).await {
             return;
         }
         let (number, mut busy) = (invocation.attempts() + 1, 0);
         loop {
             let Some((function, slot)) = self.slot(delivery, invocation).await else { return };
+            if self.bus.connections() != connections || !self.bus.is_connected() {
+                // It may have been given to another worker, ended or been cancelled while this one could not hear of it.
+                drop(slot);
+                connections = self.bus.connections();
+                if !self.is_to_be_run(delivery, invocation, held, true).await {
+                    return;
+                }
+                continue;
+            }
             let policy = self.policy(&function);
             let attempt = Attempt::begin(number, policy.attempts);
             let outcome = self.attempt(&function, invocation, &attempt).await;
@@ -152,17 +170,23 @@ impl Worker {
     }
 
     /// Whether this delivery is the one that is to run the call; if not, it is ended.
-    async fn is_to_be_run(&self, delivery: &Delivery<Invocation>, invocation: &Invocation) -> bool {
-        match self.bus.standing(delivery, invocation).await {
-            Ok(Standing::ToBeRun) if delivery.broken_off(invocation) >= MAX_BROKEN_OFF => {
+    async fn is_to_be_run(
+        &self,
+        delivery: &Delivery<Invocation>,
+        invocation: &Invocation,
+        held: &mut HeldCall<'_>,
+        is_in_doubt: bool,
+    ) -> bool {
+        match self.standing(delivery, invocation, held, is_in_doubt).await {
+            Ok(None) => delivery.give_back(&self.bus, invocation, RUNS_ELSEWHERE).await,
+            Ok(Some(Standing::ToBeRun)) if delivery.broken_off(invocation) >= MAX_BROKEN_OFF => {
                 let reason = format!(
                     "{MAX_BROKEN_OFF} times in a row the queue-worker that had it was gone, or cut off from NATS, before it ended"
                 );
                 self.bury_call(delivery, invocation, &reason).await;
             }
-            Ok(Standing::ToBeRun) => return true,
-            Ok(Standing::Ended | Standing::Further) => delivery.ack().await,
-            Ok(Standing::Running) => delivery.give_back(&self.bus, invocation, RUNS_ELSEWHERE).await,
+            Ok(Some(Standing::ToBeRun)) => return true,
+            Ok(Some(Standing::Ended | Standing::Further)) => delivery.ack().await,
             Err(error) if !error.may_pass() => {
                 let reason = format!("it cannot be looked up whether it has ended: {}", error.chain());
                 self.bury_call(delivery, invocation, &reason).await;
@@ -173,6 +197,24 @@ impl Worker {
             }
         }
         false
+    }
+
+    /// Where a call stands; `None` if another delivery of it is held, here or by another worker.
+    async fn standing(
+        &self,
+        delivery: &Delivery<Invocation>,
+        invocation: &Invocation,
+        held: &mut HeldCall<'_>,
+        is_in_doubt: bool,
+    ) -> skep_bus::Result<Option<Standing>> {
+        if !is_in_doubt {
+            return self.bus.standing(delivery, invocation, false).await.map(Some);
+        }
+        if held.doubt() || self.holders.has_another(&invocation.call_id).await? {
+            return Ok(None);
+        }
+        let standing = self.bus.standing(delivery, invocation, true).await?;
+        Ok(Some(standing).filter(|standing| *standing != Standing::ToBeRun || held.settle()))
     }
 
     /// The worker's own policy with what the function says otherwise.

@@ -12,6 +12,8 @@ mod callback;
 mod cancellation;
 pub mod decision;
 mod due;
+mod held;
+mod holders;
 mod housekeeping;
 mod ingest;
 mod lane;
@@ -29,7 +31,7 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{backlog::Backlogs, callback::Callbacks, cancellation::Cancellations, metrics::Metrics, slots::Slots};
+use crate::{backlog::Backlogs, callback::Callbacks, held::HeldCalls, holders::Holders, metrics::Metrics, slots::Slots};
 
 pub use crate::callback::{Allowance, AllowanceError, CallbackRules, SigningKeys, SubjectPattern, SubjectPatternError};
 
@@ -69,7 +71,8 @@ pub(crate) struct Worker {
     pub(crate) slots: Slots,
     pub(crate) backlogs: Backlogs,
     pub(crate) running: RunningCalls,
-    pub(crate) cancellations: Cancellations,
+    pub(crate) held: HeldCalls,
+    pub(crate) holders: Holders,
     pub(crate) metrics: Metrics,
     pub(crate) callbacks: Callbacks,
     /// Cancelled when the worker should begin nothing new.
@@ -85,11 +88,13 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
+    let (holders, questions) = Holders::new();
     let worker = Arc::new(Worker {
         slots: Slots::new(dispatch.registry().clone(), config.concurrency_per_replica),
         backlogs: Backlogs::new(tasks.clone()),
         running: RunningCalls::new(bus.clone()),
-        cancellations: Cancellations::default(),
+        held: HeldCalls::default(),
+        holders,
         metrics: Metrics::register(metrics)?,
         callbacks: Callbacks::new(&config, dispatch.registry())?,
         config,
@@ -109,6 +114,8 @@ pub async fn run(
     tasks.spawn(housekeeping::run(Arc::clone(&worker)));
     tasks.spawn(housekeeping::remove_orphans(Arc::clone(&worker)));
     tasks.spawn(peers::run(Arc::clone(&worker)));
+    tasks.spawn(holders::ask(Arc::clone(&worker), questions));
+    tasks.spawn(holders::answer(Arc::clone(&worker)));
     tasks.spawn(slots::follow(Arc::clone(&worker)));
     info!(lanes = LANES, "queue-worker is pulling");
 

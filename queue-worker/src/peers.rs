@@ -1,7 +1,7 @@
-//! The other queue-workers: they share what the replicas of a function take.
+//! The other queue-workers: they share what the replicas of a function take, and know which calls they hold.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,54 +10,97 @@ use std::{
 
 use futures_util::StreamExt;
 use skep_protocol::FunctionName;
-use tokio::time::{Instant, interval, sleep};
+use tokio::{
+    sync::SetOnce,
+    time::{Instant, interval, sleep, sleep_until},
+};
 use tracing::{info, warn};
 
 use crate::Worker;
 
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// A worker of which nothing was heard for so long is gone.
-const GONE_AFTER: Duration = Duration::from_secs(4);
+/// A worker is gone when so many of our own heartbeats came back since its last one.
+///
+/// While NATS is away or stands still nothing comes back, so nobody is taken for gone because of that.
+const MISSED_HEARTBEATS: u64 = 4;
+/// The others answer a new worker's first heartbeat with one of their own within this time.
+const INTRODUCTION: Duration = Duration::from_millis(250);
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 pub(crate) struct Peers {
     /// This worker's own id.
     id: String,
-    /// When each of the others was heard last.
-    heard: Mutex<HashMap<String, Instant>>,
+    heard: Mutex<Heard>,
+    /// When this worker heard its own first heartbeat.
+    began: SetOnce<Instant>,
+}
+
+#[derive(Default)]
+struct Heard {
+    /// Own heartbeats that came back.
+    own: u64,
+    /// The other workers, each with the count of own heartbeats at its last one.
+    others: HashMap<String, u64>,
 }
 
 impl Default for Peers {
     fn default() -> Self {
-        Self { id: format!("{:016x}", fastrand::u64(..)), heard: Mutex::default() }
+        let id = format!("{:016x}", fastrand::u64(..));
+        Self { id, heard: Mutex::default(), began: SetOnce::new() }
     }
 }
 
 impl Peers {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The ids of the other workers.
+    pub(crate) fn others(&self) -> HashSet<String> {
+        self.heard().others.keys().cloned().collect()
+    }
+
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.heard().others.contains_key(id)
+    }
+
+    /// Waits until the other workers are known.
+    pub(crate) async fn introduced(&self) {
+        sleep_until(*self.began.wait().await + INTRODUCTION).await;
+    }
+
     /// This worker's part of the calls of a function that may run at once. The parts of all workers together are `capacity`, but each has one at least: a replica refuses what is too much for it.
     pub(crate) fn share(&self, function: &FunctionName, capacity: usize) -> usize {
         let heard = self.heard();
-        let workers = heard.len() + 1;
+        let workers = heard.others.len() + 1;
         // What cannot be divided goes to those whose turn it is with this function.
         let own = turn(function, &self.id);
-        let before = heard.keys().filter(|id| turn(function, id) < own).count();
+        let before = heard.others.keys().filter(|id| turn(function, id) < own).count();
         let share = capacity / workers + usize::from(before < capacity % workers);
         share.max(usize::from(capacity > 0))
     }
 
-    /// Whether the workers are others than before.
+    /// Notes a heartbeat. Returns whether it is that of a worker that was not known.
     fn hear(&self, id: String) -> bool {
-        id != self.id && self.heard().insert(id, Instant::now()).is_none()
+        let mut heard = self.heard();
+        if id == self.id {
+            heard.own += 1;
+            // It is set once.
+            let _ = self.began.set(Instant::now());
+            return false;
+        }
+        let now = heard.own;
+        heard.others.insert(id, now).is_none()
     }
 
     fn forget_silent(&self) -> bool {
         let mut heard = self.heard();
-        let before = heard.len();
-        heard.retain(|_, last| last.elapsed() < GONE_AFTER);
-        heard.len() < before
+        let (before, now) = (heard.others.len(), heard.own);
+        heard.others.retain(|_, last| now - *last < MISSED_HEARTBEATS);
+        heard.others.len() < before
     }
 
-    fn heard(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -88,7 +131,14 @@ async fn follow(worker: &Worker, told: impl futures_util::Stream<Item = String>)
         let has_changed = tokio::select! {
             () = worker.shutdown.cancelled() => return,
             id = told.next() => match id {
-                Some(id) => peers.hear(id),
+                Some(id) => {
+                    let is_new = peers.hear(id);
+                    if is_new {
+                        // The new worker does not know this one yet.
+                        let _ = worker.bus.tell_worker(&peers.id).await;
+                    }
+                    is_new
+                }
                 None => return,
             },
             _ = tell.tick() => {
@@ -98,7 +148,7 @@ async fn follow(worker: &Worker, told: impl futures_util::Stream<Item = String>)
             }
         };
         if has_changed {
-            info!(workers = peers.heard().len() + 1, "the queue-workers are others than before");
+            info!(workers = peers.heard().others.len() + 1, "queue-worker membership changed");
             worker.slots.resize_all();
         }
     }
@@ -107,6 +157,21 @@ async fn follow(worker: &Worker, told: impl futures_util::Stream<Item = String>)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_worker_is_gone_when_only_our_own_heartbeats_come() {
+        let one = Peers::default();
+        let beat = |id: &str| one.hear(id.to_owned());
+        assert!(beat("other"));
+        // NATS is away for however long.
+        assert!(!one.forget_silent());
+        for _ in 1..MISSED_HEARTBEATS {
+            beat(&one.id);
+        }
+        assert!(!one.forget_silent() && one.has("other"));
+        beat(&one.id);
+        assert!(one.forget_silent() && !one.has("other"));
+    }
 
     #[test]
     fn the_shares_of_all_workers_are_what_the_replicas_take() {

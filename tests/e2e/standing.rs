@@ -14,7 +14,7 @@ use crate::{
 const MANY: usize = 200;
 
 async fn standings(bus: &Bus, deliveries: &[Delivery<Invocation>]) -> Vec<skep_bus::Result<Standing>> {
-    join_all(deliveries.iter().map(|delivery| bus.standing(delivery, delivery.content.as_ref().unwrap()))).await
+    join_all(deliveries.iter().map(|delivery| bus.standing(delivery, delivery.content.as_ref().unwrap(), true))).await
 }
 
 #[tokio::test]

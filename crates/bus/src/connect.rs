@@ -1,6 +1,10 @@
 //! The connection to NATS.
 
-use std::{future, sync::Arc, time::Duration};
+use std::{
+    future,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use async_nats::{
     Client,
@@ -155,6 +159,11 @@ impl Bus {
             }
         };
         timeout(REQUEST_DEADLINE, connected).await.is_ok()
+    }
+
+    /// How many connections were made so far. While this number stays the same, no message to this process was missed.
+    pub fn connections(&self) -> u64 {
+        self.clients().iter().map(|client| client.statistics().connects.load(Ordering::Relaxed)).sum()
     }
 
     /// How long ago the connection was made, or made again.

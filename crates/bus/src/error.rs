@@ -57,7 +57,7 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn unavailable(source: impl Into<Source>) -> Self {
+    pub fn unavailable(source: impl Into<Source>) -> Self {
         Self::Unavailable(source.into())
     }
 

@@ -88,6 +88,7 @@ pub use servers::{Login, LoginError, ServerUrls, ServerUrlsError};
 pub use standing::Standing;
 pub use streams::{Budget, Kept};
 pub use submit::Submitted;
+pub use workers::{CallsOfWorker, HoldersAnswers, HoldersQuestion};
 pub use system_account::SystemAccount;
 pub use unreadable::UnreadablePublish;
 pub use waiting::Waits;

@@ -12,20 +12,31 @@ pub enum Standing {
     Ended,
     /// It waits elsewhere already, or a later attempt of it does.
     Further,
-    /// Another worker, or this one, runs it at this moment.
-    Running,
+}
+
+impl Delivery<Invocation> {
+    /// Whether another worker may have this call too: it may have been delivered before, or its lease has run out.
+    pub fn may_be_held_elsewhere(&self, invocation: &Invocation) -> bool {
+        self.may_be_repeated || invocation.begun.is_some()
+    }
 }
 
 impl Bus {
-    /// Looks a delivered call up where it can have been worked on before; a first delivery of a new id is not looked up.
-    pub async fn standing(&self, delivery: &Delivery<Invocation>, invocation: &Invocation) -> Result<Standing> {
+    /// Looks a delivered call up where it can have been worked on before; a first delivery of a new id is not looked up unless it is in doubt.
+    ///
+    /// Nobody else may hold the call: someone who does could store its record right after this look.
+    pub async fn standing(
+        &self,
+        delivery: &Delivery<Invocation>,
+        invocation: &Invocation,
+        is_in_doubt: bool,
+    ) -> Result<Standing> {
         let is_set_aside = delivery.place == Place::Backlog;
         let was_moved = invocation.last_attempt.is_some() || invocation.run_at.is_some() || is_set_aside;
-        if !delivery.may_be_repeated && !invocation.has_callers_id && invocation.begun.is_none() && !was_moved {
+        if !is_in_doubt && !invocation.has_callers_id && !was_moved {
             return Ok(Standing::ToBeRun);
         }
-        let id = &invocation.call_id;
-        if self.ended.has(id).await? {
+        if self.ended.has(&invocation.call_id).await? {
             return Ok(Standing::Ended);
         }
         if delivery.delivered < 2 && invocation.begun.is_none() {
@@ -33,10 +44,7 @@ impl Bus {
         }
         // The ack with which it left its lane was lost, or another attempt waits.
         let left_lane = !is_set_aside && self.is_in_backlog(invocation).await?;
-        if left_lane || self.waits_further(invocation).await? {
-            return Ok(Standing::Further);
-        }
-        let runs = self.ask_running(id).await.is_some();
-        Ok(if runs { Standing::Running } else { Standing::ToBeRun })
+        let is_further = left_lane || self.waits_further(invocation).await?;
+        Ok(if is_further { Standing::Further } else { Standing::ToBeRun })
     }
 }

@@ -290,6 +290,11 @@ impl Subjects {
         format!("{}.workers", self.prefix)
     }
 
+    /// Where queue-workers ask each other who holds a call.
+    pub fn holders(&self) -> String {
+        format!("{}.holders", self.prefix)
+    }
+
     /// Where gateways and workers say which functions are in use.
     pub fn activity(&self) -> String {
         format!("{}.activity", self.prefix)

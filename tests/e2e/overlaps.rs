@@ -1,0 +1,71 @@
+//! NATS forgets who has which call when it is killed, and delivers calls again that a worker still has: they are not run twice at a time.
+
+use std::{collections::HashMap, fs, time::Duration};
+
+use rustix::process::Signal;
+
+use crate::harness::{Function, Program, Roles, answer_to, free_address, wait_until};
+
+/// Calls that run or wait whenever NATS is killed.
+const CALLS: usize = 120;
+const KILLS: usize = 3;
+
+/// Writes a line when it begins and when it ends, and takes a second.
+fn timed() -> Function {
+    let script = r#"echo "begin $Http_X_Call_Id" >> runs; sleep 1; echo "end $Http_X_Call_Id" >> runs"#;
+    Function::new("timed", &format!("sh -c '{script}'")).env("max_inflight", "20")
+}
+
+/// Calls of which a run begins while another one has not ended.
+fn overlapping(lines: &[String]) -> Vec<String> {
+    let mut running: HashMap<&str, usize> = HashMap::new();
+    let mut found = Vec::new();
+    for line in lines {
+        match line.split_once(' ') {
+            Some(("begin", id)) => {
+                let runs = running.entry(id).or_default();
+                *runs += 1;
+                if *runs > 1 {
+                    found.push(id.to_owned());
+                }
+            }
+            Some(("end", id)) => *running.entry(id).or_default() -= 1,
+            _ => {}
+        }
+    }
+    found
+}
+
+async fn with_two_workers() -> (Roles, Program) {
+    let roles = Roles::start([timed()]).await;
+    let second = roles.site.start_worker_with(free_address(), &[]).await;
+    (roles, second)
+}
+
+#[tokio::test]
+async fn a_call_that_a_worker_has_is_not_begun_by_another_when_nats_was_killed() {
+    let (mut roles, _second) = with_two_workers().await;
+    let mut ids = Vec::new();
+    for kill in 0..KILLS {
+        for _ in 0..CALLS {
+            ids.push(roles.gateway.queue("timed", "x").await);
+        }
+        let begun = |lines: &[String]| lines.iter().filter(|line| line.starts_with("begin")).count();
+        roles.site.wait_for_runs(kill * CALLS * 2 + 20).await;
+        roles.nats.signal(Signal::KILL);
+        roles.nats.ended().await;
+        roles.nats = roles.site.start_nats().await;
+        let path = format!("/system/calls/{}", ids[0]);
+        wait_until("the gateway is connected", async || answer_to(roles.gateway.get(&path)).await.status == 200).await;
+        for id in &ids {
+            assert_eq!(roles.gateway.finished(id).await["state"], "succeeded");
+        }
+        let lines = roles.site.runs();
+        eprintln!("kill {kill}: {} runs of {} calls", begun(&lines), ids.len());
+        assert_eq!(overlapping(&lines), Vec::<String>::new(), "after kill {kill}");
+    }
+    // No more is begun once all have their records.
+    let lines = fs::read_to_string(roles.site.path("runs")).unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(fs::read_to_string(roles.site.path("runs")).unwrap(), lines);
+}
