@@ -4,7 +4,10 @@ use std::{collections::HashMap, fs, time::Duration};
 
 use rustix::process::Signal;
 
-use crate::harness::{Function, Program, Roles, answer_to, free_address, wait_until};
+use crate::{
+    harness::{Function, Program, Relay, Roles, answer_to, free_address, wait_until},
+    nats,
+};
 
 /// Calls that run or wait whenever NATS is killed.
 const CALLS: usize = 120;
@@ -68,4 +71,29 @@ async fn a_call_that_a_worker_has_is_not_begun_by_another_when_nats_was_killed()
     let lines = fs::read_to_string(roles.site.path("runs")).unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(fs::read_to_string(roles.site.path("runs")).unwrap(), lines);
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_while_its_worker_is_cut_off_is_not_run_afterwards() {
+    let mut roles = Roles::start([Function::gated().env("max_inflight", "1")]).await;
+    roles.worker.kill();
+    let relay = Relay::start(roles.site.nats).await;
+    roles.site.nats_url = format!("nats://{}", relay.address);
+    roles.worker = roles.site.start_worker().await;
+    let first = roles.gateway.queue("gated", "x").await;
+    roles.site.wait_for_runs(1).await;
+    let second = roles.gateway.queue("gated", "x").await;
+    let backlog = nats::stream(&roles.site, "SKEP_BACKLOG").await;
+    let held = async || backlog.consumer_info("gated").await.is_ok_and(|info| info.num_ack_pending == 1);
+    wait_until("the worker has it", held).await;
+    relay.cut();
+    assert_eq!(roles.gateway.cancel(&second).await.status, 202);
+    roles.site.open_gate();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(roles.site.runs(), [first.clone()], "nothing begins while the worker cannot know better");
+    relay.mend();
+    assert_eq!(roles.gateway.finished(&first).await["state"], "succeeded");
+    let third = roles.gateway.queue("gated", "x").await;
+    assert_eq!(roles.gateway.finished(&third).await["state"], "succeeded");
+    assert_eq!(roles.site.runs(), [first, third]);
 }
