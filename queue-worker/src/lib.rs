@@ -113,6 +113,7 @@ pub async fn run(
     tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(housekeeping::run(Arc::clone(&worker)));
     tasks.spawn(housekeeping::remove_orphans(Arc::clone(&worker)));
+    tasks.spawn(housekeeping::send_on_overdue(Arc::clone(&worker)));
     tasks.spawn(peers::run(Arc::clone(&worker)));
     tasks.spawn(holders::ask(Arc::clone(&worker), questions));
     tasks.spawn(holders::answer(Arc::clone(&worker)));

@@ -64,6 +64,11 @@ impl Peers {
         self.heard().others.contains_key(id)
     }
 
+    /// Whether this worker does what one worker is enough for. Two may think so for a moment.
+    pub(crate) fn goes_first(&self) -> bool {
+        self.heard().others.keys().all(|other| self.id < *other)
+    }
+
     /// Waits until the other workers are known.
     pub(crate) async fn introduced(&self) {
         sleep_until(*self.began.wait().await + INTRODUCTION).await;

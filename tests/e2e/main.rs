@@ -45,6 +45,7 @@ mod nats;
 mod on_disk;
 mod on_swarm;
 mod outbox;
+mod overdue;
 mod overlaps;
 mod outcomes;
 mod own_nats;

@@ -11,7 +11,7 @@ use async_nats::{
 use skep_protocol::{CallId, CallStatus, Invocation};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{Bus, Error, Queue, Result, Submitted, clock, records, wire};
+use crate::{Bus, Error, Queue, Result, Submitted, clock, overdue, records, wire};
 
 /// Of which subjects the expected number is, where it is not the message's own (nats-server ADR-15).
 const EXPECTED_OF: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
@@ -73,7 +73,7 @@ impl Bus {
 
     /// The queue of calls whose time has come.
     pub fn due(&self) -> Queue<Invocation> {
-        Queue::new(self, "DELAYED", "due".to_owned(), self.subjects().due_all(), |message| {
+        Queue::new(self, "DELAYED", overdue::DUE.to_owned(), self.subjects().due_all(), |message| {
             wire::read_invocation(wire::headers(message), message.payload.clone())
         })
     }
