@@ -20,7 +20,8 @@ use tracing::{debug, info, warn};
 
 use crate::{
     Error, Kept, Login, Monitors, Result, ServerUrls, batch::Batcher, clock, discards::Discards, durability::LastFound,
-    ended::Ended, keeper::Missed, ledger::Ledger, publish::Publisher, rates::Rates, servers, streams,
+    ended::Ended, keeper::Missed, ledger::Ledger, publish::Publisher, rates::Rates, servers, stalled::Stalled,
+    streams,
 };
 
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
@@ -71,6 +72,7 @@ pub struct Bus {
     pub(crate) monitors: Arc<Monitors>,
     pub(crate) found: LastFound,
     pub(crate) missed: Missed,
+    pub(crate) stalled: Stalled,
     pub(crate) publisher: Publisher,
     /// The ways into the streams of accepted calls, of those set aside, and of finished ones.
     pub(crate) invocations: Batcher,
@@ -116,6 +118,7 @@ impl Bus {
             monitors: Arc::new(config.monitors.clone()),
             found: LastFound::default(),
             missed,
+            stalled: Stalled::default(),
         };
         bus.look_at_clock().await?;
         bus.look_at_durability().await?;

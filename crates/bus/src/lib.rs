@@ -49,6 +49,7 @@ mod registry;
 mod requests;
 mod running;
 mod servers;
+mod stalled;
 mod stand_in;
 mod standing;
 mod streams;

@@ -30,12 +30,19 @@ impl Bus {
     /// A server that is there and does not take it is tried again for a while: a stream is made anew, a cluster finds a new leader.
     pub async fn submit(&self, invocation: &Invocation) -> Result<Submitted> {
         if let Err(error) = invocation.check_headers() {
-            // Nobody will ask for what was kept of it.
-            if let Some(body) = invocation.body.stored() {
-                self.discard_body(&body.key);
-            }
+            self.discard_own_body(invocation);
             return Err(Error::HeadersTooLarge(error));
         }
+        let Some(admitted) = self.stalled.admit() else {
+            self.discard_own_body(invocation);
+            return Err(Error::unavailable("it has stopped storing messages, as when its disk is full"));
+        };
+        let submitted = self.submit_patiently(invocation).await;
+        self.stalled.note(admitted, !matches!(submitted, Err(Error::Unavailable(_))));
+        submitted
+    }
+
+    async fn submit_patiently(&self, invocation: &Invocation) -> Result<Submitted> {
         let patience = if self.kept.replicas > 1 { ELECTED_WITHIN } else { REQUEST_DEADLINE };
         let give_up = Instant::now() + patience;
         // Decided once: what is sent again must meet what may have been stored before.
@@ -61,8 +68,8 @@ impl Bus {
                 }
                 ended => {
                     // The call that is there has a body of its own. What was tried before may be stored, and name this one.
-                    if let (true, Some(body)) = (is_first, invocation.body.stored()) {
-                        self.discard_body(&body.key);
+                    if is_first {
+                        self.discard_own_body(invocation);
                     }
                     return ended;
                 }
@@ -70,6 +77,13 @@ impl Bus {
             sleep(pause).await;
             pause = (pause * 2).min(MAX_PAUSE);
             is_first = false;
+        }
+    }
+
+    /// Discards the large body of a call that is not stored: nobody will ask for it.
+    fn discard_own_body(&self, invocation: &Invocation) {
+        if let Some(body) = invocation.body.stored() {
+            self.discard_body(&body.key);
         }
     }
 

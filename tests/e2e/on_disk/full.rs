@@ -1,6 +1,8 @@
 //! A disk that takes no more: nothing is accepted that it does not have, and when it is well again all goes on.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Instant};
+
+use futures_util::future::join_all;
 
 use crate::harness::{Disk, Function, Program, Site, wait_until};
 
@@ -47,6 +49,17 @@ async fn a_full_disk_is_refused_at_the_door_and_all_goes_on_when_there_is_space(
     disk.fill();
     let accepted = queue_until_refused(&site, "full").await;
     assert_eq!(site.gateway.call("cat", "still").await.text(), "still", "synchronous calls need no disk");
+    // One caller tries; the others do not wait for a timeout each.
+    let began = Instant::now();
+    let gateway = &site.gateway;
+    let refused = join_all((0..20).map(|number| {
+        let id = format!("refused-{number}");
+        async move { (gateway.queue_as(&id, "cat", "x".repeat(1000)).await.status, began.elapsed()) }
+    }));
+    let (statuses, times): (Vec<_>, Vec<_>) = refused.await.into_iter().unzip();
+    assert_eq!(statuses, [503; 20]);
+    let waited = times.iter().filter(|time| time.as_secs() >= 1).count();
+    eprintln!("of twenty refused calls {waited} had to wait");
     disk.free();
     all_goes_on(&site, &accepted).await;
     assert!(up.stderr().contains("nats-server is started again"), "{}", up.stderr());

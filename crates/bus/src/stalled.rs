@@ -1,0 +1,63 @@
+//! Whether the server has stopped storing calls, as with a full disk, although the connection stands.
+//!
+//! While it has, one caller at a time tries, and all others are refused at once instead of waiting for a timeout each.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+#[derive(Clone)]
+pub(crate) struct Stalled {
+    is_stalled: Arc<AtomicBool>,
+    tries: Arc<Semaphore>,
+}
+
+/// The right to try; other callers may try when it is dropped.
+pub(crate) struct Admitted(Option<OwnedSemaphorePermit>);
+
+impl Default for Stalled {
+    fn default() -> Self {
+        Self { is_stalled: Arc::default(), tries: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+impl Stalled {
+    /// `None` if the server stores nothing, and someone is trying already.
+    pub(crate) fn admit(&self) -> Option<Admitted> {
+        if !self.is_stalled.load(Ordering::Relaxed) {
+            return Some(Admitted(None));
+        }
+        let permit = Arc::clone(&self.tries).try_acquire_owned().ok()?;
+        Some(Admitted(Some(permit)))
+    }
+
+    /// Notes whether the server has answered a try.
+    pub(crate) fn note(&self, admitted: Admitted, has_answered: bool) {
+        self.is_stalled.store(!has_answered, Ordering::Relaxed);
+        drop(admitted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_nothing_is_stored_one_caller_tries() {
+        let stalled = Stalled::default();
+        let (first, second) = (stalled.admit().unwrap(), stalled.admit().unwrap());
+        stalled.note(first, false);
+        let probe = stalled.admit().unwrap();
+        assert!(stalled.admit().is_none());
+        // Callers that do not come to their end, and those that fail, leave the place to others.
+        drop(probe);
+        let probe = stalled.admit().unwrap();
+        stalled.note(probe, false);
+        assert!(stalled.admit().is_some());
+        stalled.note(second, true);
+        assert!(stalled.admit().is_some() && stalled.admit().is_some());
+    }
+}
