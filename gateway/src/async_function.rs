@@ -150,7 +150,7 @@ async fn accept(
         has_callers_id: given.is_some(),
         fingerprint: fingerprint.map(Fingerprinting::end),
         run_at,
-        begun: None,
+        interruptions: 0,
         last_attempt: None,
         history: Vec::new(),
     };

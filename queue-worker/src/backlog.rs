@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use skep_bus::{Backlog, Delivery, Place, Result};
+use skep_bus::{Backlog, Delivery, Location, Place, Result};
 use skep_protocol::{FunctionName, Invocation};
 use tokio::{sync::OnceCell, task::JoinSet, time::sleep};
 use tokio_util::task::TaskTracker;
@@ -87,7 +87,7 @@ impl Worker {
             if !self.open_backlog(&invocation.function, cause).await? {
                 return Ok(false);
             }
-            self.bus.set_aside(invocation).await?;
+            self.bus.relocate(invocation, Location::Own).await?;
             // Whoever read the backlog may have found it empty meanwhile.
             self.open_backlog(&invocation.function, cause).await
         };

@@ -5,7 +5,7 @@
 use std::{borrow::Cow, pin::pin, sync::Arc, time::Duration};
 
 use http::HeaderMap;
-use skep_bus::{Delivery, Error, Place, Standing, Submitted};
+use skep_bus::{Delivery, Error, Location, Place, Submitted, life::NextStep};
 use skep_dispatch::Function;
 use skep_protocol::{CallRecord, CallState, CallStatus, Invocation, RetryPolicy};
 use tokio::time::sleep;
@@ -32,7 +32,7 @@ const BUS_AWAY: Duration = Duration::from_secs(2);
 /// A call that runs elsewhere is looked at again after this.
 const RUNS_ELSEWHERE: Duration = Duration::from_secs(5);
 /// A call whose worker was gone before its end so often in a row is given up, for it may be what ends them.
-const MAX_BROKEN_OFF: u64 = 10;
+const MAX_INTERRUPTIONS: u64 = 10;
 
 impl Worker {
     /// Works a delivery off; it ends in exactly one ack or is given back.
@@ -177,16 +177,16 @@ impl Worker {
         held: &mut HeldCall<'_>,
         is_in_doubt: bool,
     ) -> bool {
-        match self.standing(delivery, invocation, held, is_in_doubt).await {
+        match self.next_step(delivery, invocation, held, is_in_doubt).await {
             Ok(None) => delivery.give_back(&self.bus, invocation, RUNS_ELSEWHERE).await,
-            Ok(Some(Standing::ToBeRun)) if delivery.broken_off(invocation) >= MAX_BROKEN_OFF => {
+            Ok(Some(NextStep::Run)) if delivery.interruptions(invocation) >= MAX_INTERRUPTIONS => {
                 let reason = format!(
-                    "{MAX_BROKEN_OFF} times in a row the queue-worker that had it was gone, or cut off from NATS, before it ended"
+                    "{MAX_INTERRUPTIONS} times in a row the queue-worker that had it was gone, or cut off from NATS, before it ended"
                 );
                 self.bury_call(delivery, invocation, &reason).await;
             }
-            Ok(Some(Standing::ToBeRun)) => return true,
-            Ok(Some(Standing::Ended | Standing::Further)) => delivery.ack().await,
+            Ok(Some(NextStep::Run)) => return true,
+            Ok(Some(NextStep::Finished | NextStep::Superseded)) => delivery.ack().await,
             Err(error) if !error.may_pass() => {
                 let reason = format!("it cannot be looked up whether it has ended: {}", error.chain());
                 self.bury_call(delivery, invocation, &reason).await;
@@ -199,22 +199,22 @@ impl Worker {
         false
     }
 
-    /// Where a call stands; `None` if another delivery of it is held, here or by another worker.
-    async fn standing(
+    /// What is to become of a delivery; `None` if another delivery of its call is held, here or by another worker.
+    async fn next_step(
         &self,
         delivery: &Delivery<Invocation>,
         invocation: &Invocation,
         held: &mut HeldCall<'_>,
         is_in_doubt: bool,
-    ) -> skep_bus::Result<Option<Standing>> {
+    ) -> skep_bus::Result<Option<NextStep>> {
         if !is_in_doubt {
-            return self.bus.standing(delivery, invocation, false).await.map(Some);
+            return self.bus.next_step(delivery, invocation, false).await.map(Some);
         }
         if held.doubt() || self.holders.has_another(&invocation.call_id).await? {
             return Ok(None);
         }
-        let standing = self.bus.standing(delivery, invocation, true).await?;
-        Ok(Some(standing).filter(|standing| *standing != Standing::ToBeRun || held.settle()))
+        let step = self.bus.next_step(delivery, invocation, true).await?;
+        Ok(Some(step).filter(|step| *step != NextStep::Run || held.settle()))
     }
 
     /// The worker's own policy with what the function says otherwise.
@@ -243,10 +243,10 @@ impl Worker {
         wait: Duration,
     ) {
         let last_attempt = Some(attempt.before(invocation, outcome, wait));
-        let next = Invocation { last_attempt, begun: None, ..invocation.clone() };
+        let next = Invocation { last_attempt, interruptions: 0, ..invocation.clone() };
         let mut pause = Duration::from_millis(100);
         loop {
-            match self.bus.delay(&next).await {
+            match self.bus.relocate(&next, Location::until_due(&next)).await {
                 Ok(_) => break,
                 Err(error) if !error.may_pass() => {
                     let record = attempt.record(invocation, CallState::Dead, None);

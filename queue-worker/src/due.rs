@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use skep_bus::Delivery;
+use skep_bus::{Delivery, Location};
 use skep_protocol::Invocation;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -27,8 +27,9 @@ impl Worker {
                 return self.bury_unreadable(&delivery, &reason).await;
             }
         };
-        match self.bus.requeue(invocation, delivery.stored_at()).await {
-            Ok(()) => delivery.ack().await,
+        let lane = Location::Shared { moved_since: delivery.stored_at() };
+        match self.bus.relocate(invocation, lane).await {
+            Ok(_) => delivery.ack().await,
             Err(error) if !error.may_pass() => self.bury_call(&delivery, invocation, &error.chain()).await,
             Err(error) => {
                 warn!(error = error.chain(), call_id = %invocation.call_id, "a call that is due cannot be queued; trying again");

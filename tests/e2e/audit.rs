@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use skep_bus::Submitted;
+use skep_bus::{Location, Submitted};
 use skep_protocol::{AuditKind, AuditProgress, FunctionName, lane_of};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -248,7 +248,7 @@ async fn what_has_ended_and_is_not_taken_away_is_named() {
     for call in [&in_lane, &runs] {
         assert_eq!(bus.submit(call).await.unwrap(), Submitted::Accepted);
     }
-    bus.set_aside(&set_aside).await.unwrap();
+    bus.relocate(&set_aside, Location::Own).await.unwrap();
     for call in [&in_lane, &set_aside] {
         bus.store_record(&record(&call.call_id, "x")).await.unwrap();
     }

@@ -73,7 +73,7 @@ async fn a_long_call_whose_worker_is_always_gone_becomes_a_dead_letter() {
         wait_for("it has left its lane", async || {
             let delayed = nats::stream(&roles.site, "SKEP_DELAYED").await;
             let schedule = delayed.get_last_raw_message_by_subject(&subject).await.ok()?;
-            (schedule.headers.get("Skep-Begun")?.as_str() == begun.to_string()).then_some(())
+            (schedule.headers.get("Skep-Interruptions")?.as_str() == begun.to_string()).then_some(())
         })
         .await;
         roles.worker.kill();

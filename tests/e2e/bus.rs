@@ -67,7 +67,7 @@ pub(crate) fn invocation(function: &str, id: &str) -> Invocation {
         has_callers_id: false,
         fingerprint: None,
         run_at: None,
-        begun: None,
+        interruptions: 0,
         last_attempt: None,
         history: Vec::new(),
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skep_bus::{Delivery, Submitted};
+use skep_bus::{Bus, Delivery, Location, Moved};
 use skep_protocol::{CallState, Invocation, LastAttempt};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,11 @@ fn after_attempt(id: &str, number: u64, wait: time::Duration) -> Invocation {
     Invocation { last_attempt: Some(last_attempt), ..invocation("f", id) }
 }
 
-async fn due(bus: &skep_bus::Bus) -> Delivery<Invocation> {
+async fn park(bus: &Bus, call: &Invocation) -> Moved {
+    bus.relocate(call, Location::until_due(call)).await.unwrap()
+}
+
+async fn due(bus: &Bus) -> Delivery<Invocation> {
     let mut queue = bus.due();
     loop {
         if let Some(delivery) = queue.next(1, &CancellationToken::new()).await.unwrap().pop() {
@@ -31,14 +35,14 @@ async fn a_call_that_is_moved_twice_is_in_its_lane_once() {
     bus.submit(&invocation("f", "a")).await.unwrap();
     let first = take(&bus, "f", 1).await.remove(0);
     let next = after_attempt("a", 1, time::Duration::milliseconds(100));
-    assert_eq!(bus.delay(&next).await.unwrap(), Submitted::Accepted);
-    assert_eq!(bus.delay(&next).await.unwrap(), Submitted::Duplicate, "a worker that repeats itself changes nothing");
+    assert_eq!(park(&bus, &next).await, Moved::Written);
+    assert_eq!(park(&bus, &next).await, Moved::Superseded, "a worker that repeats itself changes nothing");
     // The first attempt's message is still there, as after a crash.
     let moved = due(&bus).await;
     let again = moved.content.as_ref().unwrap();
     assert_eq!(again.attempts(), 1);
     for _ in 0..3 {
-        bus.requeue(again, moved.stored_at()).await.unwrap();
+        bus.relocate(again, Location::Shared { moved_since: moved.stored_at() }).await.unwrap();
     }
     assert_eq!(queued(&site).await, 1);
     moved.ack().await;
@@ -52,16 +56,16 @@ async fn a_call_that_is_moved_twice_is_in_its_lane_once() {
 #[tokio::test]
 async fn an_attempt_that_is_behind_does_not_replace_a_later_one() {
     let (_site, _server, bus) = start().await;
-    assert_eq!(bus.delay(&after_attempt("a", 3, time::Duration::HOUR)).await.unwrap(), Submitted::Accepted);
-    assert_eq!(bus.delay(&after_attempt("a", 2, time::Duration::HOUR)).await.unwrap(), Submitted::Duplicate);
-    assert_eq!(bus.delay(&after_attempt("a", 4, time::Duration::HOUR)).await.unwrap(), Submitted::Accepted);
+    assert_eq!(park(&bus, &after_attempt("a", 3, time::Duration::HOUR)).await, Moved::Written);
+    assert_eq!(park(&bus, &after_attempt("a", 2, time::Duration::HOUR)).await, Moved::Superseded);
+    assert_eq!(park(&bus, &after_attempt("a", 4, time::Duration::HOUR)).await, Moved::Written);
     let status = bus.call_status(&"a".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!((status.state, status.attempts), (CallState::Retrying, 4));
 
     // Nor does one whose call has ended come back.
     let id = "b".parse().unwrap();
     bus.store_record(&record(&id, "done")).await.unwrap();
-    assert_eq!(bus.delay(&after_attempt("b", 1, time::Duration::HOUR)).await.unwrap(), Submitted::Duplicate);
+    assert_eq!(park(&bus, &after_attempt("b", 1, time::Duration::HOUR)).await, Moved::Superseded);
     assert_eq!(bus.call_status(&id).await.unwrap().unwrap().state, CallState::Succeeded);
 }
 
@@ -73,14 +77,14 @@ async fn a_run_that_takes_long_does_not_replace_a_later_attempt_that_is_due() {
     // Two workers have it, as when one of them stood still for too long.
     let stalled = take(&bus, "f", 1).await.remove(0);
     let next = after_attempt("a", 1, time::Duration::milliseconds(100));
-    assert_eq!(bus.delay(&next).await.unwrap(), Submitted::Accepted);
+    assert_eq!(park(&bus, &next).await, Moved::Written);
     let moved = due(&bus).await;
 
     let (long_after, lasts) = (Duration::from_millis(50), Duration::from_millis(200));
     stalled.hold_call(&bus, &call, long_after, tokio::time::sleep(lasts)).await;
     let waiting = messages_of(&site, "SKEP_DELAYED").await;
     assert_eq!(waiting, 1, "the one whose time has come, and no schedule of an earlier attempt");
-    bus.requeue(moved.content.as_ref().unwrap(), moved.stored_at()).await.unwrap();
+    bus.relocate(moved.content.as_ref().unwrap(), Location::Shared { moved_since: moved.stored_at() }).await.unwrap();
     moved.ack().await;
     let second = take(&bus, "f", 1).await.remove(0);
     assert_eq!(second.content.as_ref().unwrap().attempts(), 1);

@@ -7,7 +7,7 @@ use async_nats::{
     jetstream::{self, stream::Stream},
 };
 use rustix::process::Signal;
-use skep_bus::Bus;
+use skep_bus::{Bus, Location};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -74,7 +74,8 @@ async fn a_due_call_that_comes_back_after_its_ack_is_in_its_lane_once() {
     let folder = site.nats_data.join("jetstream/$G/streams/SKEP_DELAYED/msgs");
     let copy = site.path("msgs");
     copy_folder(&folder, &copy);
-    bus.requeue(moved[0].content.as_ref().unwrap(), moved[0].stored_at()).await.unwrap();
+    let lane = Location::Shared { moved_since: moved[0].stored_at() };
+    bus.relocate(moved[0].content.as_ref().unwrap(), lane).await.unwrap();
     moved[0].ack().await;
     wait_until("it is acknowledged", async || waits(&site).await == 0).await;
     server.signal(Signal::TERM);

@@ -1,8 +1,8 @@
-//! Which of many deliveries are of calls that have ended, looked up together.
+//! What is to become of many deliveries, looked up together.
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use skep_bus::{Bus, Delivery, Standing};
+use skep_bus::{Bus, Delivery, life::NextStep};
 use skep_protocol::Invocation;
 
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
 /// More than are looked up with one request.
 const MANY: usize = 200;
 
-async fn standings(bus: &Bus, deliveries: &[Delivery<Invocation>]) -> Vec<skep_bus::Result<Standing>> {
-    join_all(deliveries.iter().map(|delivery| bus.standing(delivery, delivery.content.as_ref().unwrap(), true))).await
+async fn next_steps(bus: &Bus, deliveries: &[Delivery<Invocation>]) -> Vec<skep_bus::Result<NextStep>> {
+    join_all(deliveries.iter().map(|delivery| bus.next_step(delivery, delivery.content.as_ref().unwrap(), true))).await
 }
 
 #[tokio::test]
@@ -30,8 +30,8 @@ async fn of_many_calls_with_large_results_each_is_known_to_have_ended() {
         bus.store_record(&record).await.unwrap();
     }
     let deliveries = take(&bus, "f", 40).await;
-    for standing in standings(&bus, &deliveries).await {
-        assert_eq!(standing.unwrap(), Standing::Ended);
+    for step in next_steps(&bus, &deliveries).await {
+        assert_eq!(step.unwrap(), NextStep::Finished);
     }
 }
 
@@ -50,10 +50,10 @@ async fn of_many_calls_exactly_those_with_a_record_have_ended() {
         }
     }
     let deliveries = take(&bus, "f", MANY).await;
-    let standings_of_all = standings(&bus, &deliveries).await;
-    for (number, standing) in standings_of_all.into_iter().enumerate() {
-        let expected = if ended(number) { Standing::Ended } else { Standing::ToBeRun };
-        assert_eq!(standing.unwrap(), expected, "call-{number}");
+    let steps = next_steps(&bus, &deliveries).await;
+    for (number, step) in steps.into_iter().enumerate() {
+        let expected = if ended(number) { NextStep::Finished } else { NextStep::Run };
+        assert_eq!(step.unwrap(), expected, "call-{number}");
     }
 
     // Where nobody can tell, nothing is run.
@@ -62,8 +62,8 @@ async fn of_many_calls_exactly_those_with_a_record_have_ended() {
         .delete_stream(&stream.cached_info().config.name)
         .await
         .unwrap();
-    for standing in standings(&bus, &deliveries[..3]).await {
-        let error = standing.unwrap_err().chain();
+    for step in next_steps(&bus, &deliveries[..3]).await {
+        let error = step.unwrap_err().chain();
         assert!(error.contains("records cannot be looked up: 503"), "{error}");
     }
 }

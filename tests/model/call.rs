@@ -4,16 +4,20 @@ use stateright::{Model, Property};
 
 use crate::{
     flaw::Flaw,
-    long_run,
-    requests::{ack, becomes_due, give_back, look_before_delay, put_delayed, requeue, set_aside},
-    state::{Budget, Cancel, End, Held, MAX_ATTEMPTS, Message, Place, Server, State, Step, Submit, WORKERS},
+    requests::{becomes_due, give_back},
+    state::{Budget, Cancel, End, Held, Message, Place, Progress, Server, State, Step, Submit, WORKERS},
 };
 
 pub(crate) const KEPT: &str = "what got a 202 is kept or has ended";
 pub(crate) const ONE_RECORD: &str = "a call has at most one record";
 pub(crate) const LETTER: &str = "a dead call has its letter";
 pub(crate) const ONE_RUN: &str = "what has its record is not run again";
+pub(crate) const ONE_AT_A_TIME: &str = "a call that a worker runs is not begun by another one";
 pub(crate) const NOT_STUCK: &str = "no call is stuck";
+
+pub(crate) const ENDS: [&str; 3] = ["a call ends well", "a call ends dead", "a call is cancelled"];
+/// Only where a worker does not answer.
+pub(crate) const TWO_AT_ONCE: &str = "two workers run the same call";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -23,16 +27,17 @@ pub(crate) enum Action {
     Cancel,
     CancelStep,
     Deliver(usize, Place),
-    /// A worker takes its next step; a run ends well or badly, and what is to be run finds a slot or not.
+    /// A worker takes its next step; a run ends well or badly, what is to be run finds a slot or not, and a question is answered or not.
     Work(usize, bool),
-    /// A run takes long.
-    RunsLong(usize),
+    /// A run takes long, or a call is given back too often.
+    LeavesLane(usize),
     WorkerDies(usize),
     /// The ack deadline passes while the holder is stuck, so that the message is free for others.
     Stall(Place),
     Purge,
     BecomesDue,
     AckIsForgotten,
+    RemovalIsForgotten,
 }
 
 pub(crate) struct Call {
@@ -52,6 +57,8 @@ impl Model for Call {
             workers: Default::default(),
             is_accepted: false,
             ran_after_record: false,
+            ran_twice_at_once: false,
+            was_unanswered: false,
             budget: self.budget.clone(),
         }]
     }
@@ -73,12 +80,15 @@ impl Model for Call {
             match held {
                 Some(held) => {
                     actions.push(Action::Work(worker, true));
-                    let is_to_be_run = held.step == Step::LookUp && held.place == Place::Lane;
-                    let may_be_set_aside = is_to_be_run && budget.set_aside > 0;
-                    let has_two_ways = held.step == Step::Run || may_be_set_aside;
+                    let has_two_ways = match held.step {
+                        Step::Run => true,
+                        Step::Begin => held.place == Place::Lane && budget.set_aside > 0,
+                        Step::Ask => budget.unanswered > 0,
+                        _ => false,
+                    };
                     actions.extend(has_two_ways.then_some(Action::Work(worker, false)));
-                    let may_last = held.step == Step::Run && held.stand_in.is_none() && budget.long_runs > 0;
-                    actions.extend(may_last.then_some(Action::RunsLong(worker)));
+                    let may_leave = matches!(held.step, Step::Run | Step::Begin) && held.lease.is_none();
+                    actions.extend((may_leave && budget.long_runs > 0).then_some(Action::LeavesLane(worker)));
                     actions.extend((budget.crashes > 0).then_some(Action::WorkerDies(worker)));
                 }
                 None => {
@@ -97,7 +107,9 @@ impl Model for Call {
             actions.push(Action::Purge);
             actions.extend((budget.lost_acks > 0).then_some(Action::AckIsForgotten));
         }
-        actions.extend(state.server.delayed.is_some().then_some(Action::BecomesDue));
+        let may_come_back = state.server.removed.is_some() && state.server.lane.is_none() && budget.lost_removals > 0;
+        actions.extend(may_come_back.then_some(Action::RemovalIsForgotten));
+        actions.extend(state.server.parked.is_some().then_some(Action::BecomesDue));
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
@@ -115,11 +127,12 @@ impl Model for Call {
                 state.cancel = Some(Cancel::Record);
             }
             Action::CancelStep => self.cancel(&mut state),
-            Action::Deliver(worker, place) => deliver(&mut state, worker, place),
+            Action::Deliver(worker, place) => deliver(&mut state, worker, place, self.flaw),
             Action::Work(worker, is_good) => self.work(&mut state, worker, is_good),
-            Action::RunsLong(worker) => {
+            Action::LeavesLane(worker) => {
                 state.budget.long_runs -= 1;
-                state.workers.get_mut(worker)?.as_mut()?.step = Step::StandIn;
+                let held = state.workers.get_mut(worker)?.as_mut()?;
+                held.step = if held.step == Step::Run { Step::Lease } else { Step::ParkBack };
             }
             Action::WorkerDies(worker) => {
                 state.budget.crashes -= 1;
@@ -138,6 +151,10 @@ impl Model for Call {
                 let message = state.server.lane.as_mut()?;
                 (message.is_acked, message.is_out, message.is_repeated) = (false, false, true);
             }
+            Action::RemovalIsForgotten => {
+                state.budget.lost_removals -= 1;
+                state.server.lane = state.server.removed.take();
+            }
         }
         let state = state.canonical();
         (state != *last).then_some(state)
@@ -153,15 +170,16 @@ impl Model for Call {
                 state.server.record != Some(End::Dead) || state.server.has_letter
             }),
             Property::always(ONE_RUN, |_, state: &State| !state.ran_after_record),
+            Property::always(ONE_AT_A_TIME, |_, state: &State| !state.ran_twice_at_once),
             Property::always(NOT_STUCK, |model: &Self, state: &State| {
                 let mut actions = Vec::new();
                 model.actions(state, &mut actions);
                 !actions.is_empty() || !state.is_accepted || state.server.record.is_some()
             }),
-            Property::sometimes("a call ends well", |_, state: &State| state.server.record == Some(End::Done)),
-            Property::sometimes("a call ends dead", |_, state: &State| state.server.record == Some(End::Dead)),
-            Property::sometimes("a call is cancelled", |_, state: &State| state.server.record == Some(End::Cancelled)),
-            Property::sometimes("two workers hold the same call", |_, state: &State| {
+            Property::sometimes(ENDS[0], |_, state: &State| state.server.record == Some(End::Done)),
+            Property::sometimes(ENDS[1], |_, state: &State| state.server.record == Some(End::Dead)),
+            Property::sometimes(ENDS[2], |_, state: &State| state.server.record == Some(End::Cancelled)),
+            Property::sometimes(TWO_AT_ONCE, |_, state: &State| {
                 state.workers.iter().flatten().filter(|held| held.step == Step::Run).count() == WORKERS
             }),
         ]
@@ -180,9 +198,8 @@ fn submit(state: &mut State) {
             Some(Submit::Answer)
         }
         Some(Submit::Look) => Some(Submit::Put),
-        // The caller chose the id, so whoever gets the message looks its record up.
         Some(Submit::Put) => {
-            server.put_in_lane(0, true);
+            server.put_in_lane(Progress::default(), false);
             Some(Submit::Answer)
         }
         Some(Submit::Answer) => {
@@ -193,140 +210,20 @@ fn submit(state: &mut State) {
     };
 }
 
-fn deliver(state: &mut State, worker: usize, place: Place) {
+fn deliver(state: &mut State, worker: usize, place: Place, flaw: Flaw) {
     let Some(message) = state.server.message(place) else { return };
     message.is_out = true;
-    let step = match place {
+    let (sequence, progress, is_repeated) = (message.sequence, message.progress, message.is_repeated);
+    // The workers differ only in who goes first.
+    let other = state.workers.iter().flatten().map(|held| held.worker).next();
+    let id = other.map_or_else(|| u8::try_from(worker).unwrap(), |other| 1 - other);
+    let (has_yielded, lease) = (false, None);
+    let mut held =
+        Held { worker: id, place, sequence, progress, is_repeated, has_yielded, lease, step: Step::LookUp };
+    held.step = match place {
+        Place::Lane | Place::Backlog if held.asks() && flaw != Flaw::NobodyIsAsked => Step::Ask,
         Place::Lane | Place::Backlog => Step::LookUp,
         Place::Due => Step::Requeue,
     };
-    let (sequence, attempts, is_repeated) = (message.sequence, message.attempts, message.is_repeated);
-    state.workers[worker] = Some(Held { place, sequence, attempts, is_repeated, stand_in: None, step });
-}
-
-impl Call {
-    /// `Bus::cancel`.
-    fn cancel(&self, state: &mut State) {
-        state.cancel = match state.cancel {
-            Some(Cancel::Record) => {
-                let is_first = self.record(&mut state.server, End::Cancelled);
-                is_first.then_some(Cancel::RemoveDelayed)
-            }
-            Some(Cancel::RemoveDelayed) => {
-                state.server.delayed = None;
-                Some(Cancel::RemoveSetAside)
-            }
-            Some(Cancel::RemoveSetAside) => {
-                state.server.backlog = None;
-                Some(Cancel::RemoveQueued)
-            }
-            Some(Cancel::RemoveQueued) => {
-                state.server.lane = None;
-                None
-            }
-            None => None,
-        };
-    }
-
-    /// `Bus::store_record`: the first one stays.
-    fn record(&self, server: &mut Server, end: End) -> bool {
-        if server.record.is_some() && self.flaw != Flaw::RecordsAreReplaced {
-            return false;
-        }
-        server.record = Some(end);
-        server.records += 1;
-        true
-    }
-
-    fn work(&self, state: &mut State, worker: usize, is_good: bool) {
-        let Some(mut held) = state.workers.get_mut(worker).and_then(Option::take) else { return };
-        let server = &mut state.server;
-        let next = match held.step {
-            Step::LookUp => {
-                let next = self.look_up(server, &held, is_good);
-                state.ran_after_record |= next == Step::Run && server.record.is_some();
-                state.budget.set_aside -= u8::from(next == Step::SetAside);
-                Some(next)
-            }
-            Step::SetAside => Some(set_aside(server, held.attempts)),
-            Step::RemoveSetAside { sequence } => {
-                if server.backlog.as_ref().is_some_and(|message| message.sequence == sequence) {
-                    server.backlog = None;
-                }
-                Some(Step::SetAside)
-            }
-            Step::Run => Some(self.after_run(server, &held, is_good)),
-            Step::Letter => {
-                server.has_letter = true;
-                Some(if self.flaw == Flaw::RecordBeforeLetter { Step::Ack } else { Step::Record(End::Dead) })
-            }
-            Step::Record(end) => {
-                self.record(server, end);
-                let owes_letter = end == End::Dead && self.flaw == Flaw::RecordBeforeLetter;
-                Some(if owes_letter { Step::Letter } else { Step::Ack })
-            }
-            Step::DelayLook => Some(look_before_delay(server, held.attempts + 1)),
-            Step::DelayPut { known } => Some(put_delayed(server, known, held.attempts + 1)),
-            Step::Requeue if self.flaw == Flaw::DueIsForgotten => Some(Step::Ack),
-            Step::Requeue if self.flaw == Flaw::OlderIsTaken => Some(requeue(server, held.attempts, 0)),
-            Step::Requeue => Some(requeue(server, held.attempts, held.sequence)),
-            Step::RemoveQueued { sequence } => {
-                if server.lane.as_ref().is_some_and(|message| message.sequence == sequence) {
-                    server.lane = None;
-                }
-                Some(Step::Requeue)
-            }
-            Step::StandIn => Some(long_run::stand_in(server, &mut held, self.flaw != Flaw::DueIsOverlooked)),
-            Step::LeaveLane => Some(long_run::leave_lane(server, &held)),
-            Step::Ack => {
-                match held.stand_in {
-                    Some(sequence) => long_run::end(server, sequence),
-                    None => ack(server, &held),
-                }
-                None
-            }
-        };
-        state.workers[worker] = next.map(|step| {
-            held.step = step;
-            held
-        });
-    }
-
-    /// `Bus::standing`.
-    fn look_up(&self, server: &mut Server, held: &Held, has_slot: bool) -> Step {
-        let waits_further = server.furthest().is_some_and(|attempts| attempts > held.attempts);
-        let is_the_same = |message: &Message| message.attempts >= held.attempts;
-        let left_lane = held.place == Place::Lane && server.backlog.as_ref().is_some_and(is_the_same);
-        let is_further = held.is_repeated && (waits_further || left_lane);
-        if self.flaw != Flaw::NoLookUp && (server.record.is_some() || is_further) {
-            return Step::Ack;
-        }
-        if has_slot {
-            return Step::Run;
-        }
-        if self.flaw == Flaw::AckBeforeSetAside {
-            ack(server, held);
-        }
-        Step::SetAside
-    }
-
-    fn after_run(&self, server: &mut Server, held: &Held, is_good: bool) -> Step {
-        let is_last = held.attempts + 1 >= MAX_ATTEMPTS;
-        match (is_good, is_last) {
-            (true, _) => {
-                if self.flaw == Flaw::AckBeforeRecord {
-                    ack(server, held);
-                }
-                Step::Record(End::Done)
-            }
-            (false, true) if self.flaw == Flaw::RecordBeforeLetter => Step::Record(End::Dead),
-            (false, true) => Step::Letter,
-            (false, false) => {
-                if self.flaw == Flaw::AckBeforeDelay {
-                    ack(server, held);
-                }
-                Step::DelayLook
-            }
-        }
-    }
+    state.workers[worker] = Some(held);
 }

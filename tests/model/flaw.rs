@@ -18,6 +18,10 @@ pub(crate) enum Flaw {
     RecordsAreReplaced,
     /// A repeated delivery is run without a look at the record.
     NoLookUp,
+    /// A repeated delivery is run without a question to the other worker.
+    NobodyIsAsked,
+    /// Two workers that ask each other at the same moment both go on.
+    NobodyYields,
     /// What is due is acknowledged without having been put into its lane.
     DueIsForgotten,
     /// What is found in the lane is taken for the call that is due, also if it is older.

@@ -1,34 +1,33 @@
-//! A call that runs long: it leaves its lane, and a schedule stands in for it.
+//! A call that runs long: it leaves its lane, and a parked lease stands for it.
 
 use crate::{
     requests::ack,
-    state::{Held, Place, Server, Step},
+    state::{Held, Message, Place, Progress, Server},
 };
 
-/// `Delivery::stand_in_until`, its first write: refused if a schedule is there, or what has come of one.
-pub(crate) fn stand_in(server: &mut Server, held: &mut Held, sees_due: bool) -> Step {
-    if server.delayed.is_some() || (sees_due && server.due.is_some()) {
-        return Step::Run;
+/// `Delivery::lease`, its first write; `false` if it is refused, because the call is parked, or due.
+pub(crate) fn lease(server: &mut Server, held: &mut Held, progress: Progress, sees_due: bool) -> bool {
+    if server.parked.is_some() || (sees_due && server.due.is_some()) {
+        return false;
     }
     let sequence = server.next_sequence();
-    server.delayed = Some((sequence, held.attempts));
-    held.stand_in = Some(sequence);
-    Step::LeaveLane
+    server.parked = Some((sequence, progress));
+    held.lease = Some(sequence);
+    true
 }
 
-/// What is gone from its lane need not be acknowledged there; a backlog is left by the ack.
-pub(crate) fn leave_lane(server: &mut Server, held: &Held) -> Step {
+/// What is gone from its lane need not be acknowledged there; an own queue is left by the ack.
+pub(crate) fn leave_lane(server: &mut Server, held: &Held) {
     if held.place == Place::Backlog {
         ack(server, held);
-    } else if server.lane.as_ref().is_some_and(|message| message.sequence == held.sequence) {
-        server.lane = None;
+    } else if let Some(message) = server.lane.take_if(|message| message.sequence == held.sequence) {
+        server.removed = Some(Message { is_acked: true, ..message });
     }
-    Step::Run
 }
 
-/// The schedule goes, if it is still the one that is known.
+/// The lease goes, if it is still the one that is known.
 pub(crate) fn end(server: &mut Server, sequence: u8) {
-    if server.delayed.is_some_and(|(known, _)| known == sequence) {
-        server.delayed = None;
+    if server.parked.is_some_and(|(known, _)| known == sequence) {
+        server.parked = None;
     }
 }

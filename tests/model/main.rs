@@ -1,51 +1,82 @@
 //! A model of a call's life, explored exhaustively: accepted, delivered, run, tried again, recorded, buried, cancelled, with crashes anywhere.
 //!
 //! It follows `skep-bus` and the queue-worker step by step, each step of the model one request to the server.
+//! What they decide is decided by the same functions, those of `skep_bus::life`.
 //! What must always hold are the first three invariants of ARCHITECTURE.md; ways to do it wrong must be caught, or the model shows nothing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
 mod call;
+mod doubt;
 mod flaw;
 mod long_run;
 mod requests;
 mod state;
+mod work;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use call::{Call, KEPT, LETTER, NOT_STUCK, ONE_RECORD, ONE_RUN};
+use call::{Call, ENDS, KEPT, LETTER, NOT_STUCK, ONE_AT_A_TIME, ONE_RECORD, ONE_RUN, TWO_AT_ONCE};
 use flaw::Flaw;
 use state::Budget;
 
+const NOTHING: Budget = Budget {
+    submits: 1,
+    cancels: 0,
+    crashes: 0,
+    stalls: 0,
+    unanswered: 0,
+    lost_acks: 0,
+    lost_removals: 0,
+    set_aside: 0,
+    long_runs: 0,
+};
 /// All that goes wrong, in any order, while the function keeps up.
-const TROUBLE: Budget =
-    Budget { submits: 2, cancels: 1, crashes: 2, stalls: 1, lost_acks: 1, set_aside: 0, long_runs: 0 };
-/// The same with less of each, while it does not.
-const BACKLOG: Budget =
-    Budget { submits: 1, cancels: 1, crashes: 1, stalls: 1, lost_acks: 0, set_aside: 2, long_runs: 0 };
+const TROUBLE: Budget = Budget { submits: 2, cancels: 1, crashes: 2, stalls: 1, lost_acks: 1, ..NOTHING };
+/// Deliveries that come again while their workers live on, and workers that do not answer.
+const DOUBT: Budget = Budget { crashes: 1, stalls: 2, unanswered: 1, lost_acks: 1, ..NOTHING };
+/// A function that does not keep up.
+const OWN_QUEUE: Budget = Budget { cancels: 1, crashes: 1, stalls: 1, set_aside: 2, ..NOTHING };
 /// A run that takes long.
-const LONG_RUN: Budget =
-    Budget { submits: 1, cancels: 1, crashes: 2, stalls: 1, lost_acks: 0, set_aside: 0, long_runs: 1 };
+const LONG_RUN: Budget = Budget { cancels: 1, crashes: 1, stalls: 1, lost_removals: 1, long_runs: 1, ..NOTHING };
+/// The same with a worker that does not answer.
+const LONG_DOUBT: Budget = Budget { crashes: 1, stalls: 1, unanswered: 1, long_runs: 1, ..NOTHING };
 
 fn check(flaw: Flaw, budget: Budget, until: HasDiscoveries) -> impl Checker<Call> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     Call { flaw, budget }.checker().threads(threads).finish_when(until).spawn_bfs().join()
 }
 
+/// Explores everything that can happen within the budget.
+fn nothing_is_lost_or_doubled(budget: Budget) -> impl Checker<Call> {
+    let explored = check(Flaw::None, budget, HasDiscoveries::AnyFailures);
+    for property in [KEPT, ONE_RECORD, LETTER, ONE_RUN, ONE_AT_A_TIME, NOT_STUCK] {
+        explored.assert_no_discovery(property);
+    }
+    explored
+}
+
 #[test]
 fn no_order_of_steps_and_crashes_loses_or_doubles_a_call() {
-    check(Flaw::None, TROUBLE, HasDiscoveries::AnyFailures).assert_properties();
+    let explored = nothing_is_lost_or_doubled(TROUBLE);
+    for end in ENDS {
+        explored.assert_any_discovery(end);
+    }
+}
+
+#[test]
+fn no_order_of_steps_doubles_a_call_that_is_delivered_again_and_again() {
+    nothing_is_lost_or_doubled(DOUBT).assert_any_discovery(TWO_AT_ONCE);
 }
 
 #[test]
 fn no_order_of_steps_loses_or_doubles_a_call_that_is_set_aside() {
-    check(Flaw::None, BACKLOG, HasDiscoveries::AnyFailures).assert_properties();
+    nothing_is_lost_or_doubled(OWN_QUEUE);
 }
 
 #[test]
 fn no_order_of_steps_loses_or_doubles_a_call_that_runs_long() {
-    let long = check(Flaw::None, LONG_RUN, HasDiscoveries::AnyFailures);
-    for property in [KEPT, ONE_RECORD, LETTER, ONE_RUN, NOT_STUCK] {
-        long.assert_no_discovery(property);
+    for budget in [LONG_RUN, LONG_DOUBT] {
+        nothing_is_lost_or_doubled(budget);
     }
 }
 
@@ -55,11 +86,14 @@ fn every_way_to_do_it_wrong_is_caught() {
         (Flaw::AnswerBeforeStored, TROUBLE, KEPT),
         (Flaw::AckBeforeRecord, TROUBLE, KEPT),
         (Flaw::AckBeforeDelay, TROUBLE, KEPT),
-        (Flaw::AckBeforeSetAside, BACKLOG, KEPT),
+        (Flaw::AckBeforeSetAside, OWN_QUEUE, KEPT),
         (Flaw::DueIsForgotten, TROUBLE, KEPT),
         (Flaw::RecordBeforeLetter, TROUBLE, LETTER),
         (Flaw::RecordsAreReplaced, TROUBLE, ONE_RECORD),
         (Flaw::NoLookUp, TROUBLE, ONE_RUN),
+        (Flaw::NobodyIsAsked, DOUBT, ONE_AT_A_TIME),
+        (Flaw::NobodyIsAsked, DOUBT, ONE_RUN),
+        (Flaw::NobodyYields, DOUBT, ONE_AT_A_TIME),
         (Flaw::OlderIsTaken, LONG_RUN, KEPT),
         (Flaw::DueIsOverlooked, LONG_RUN, KEPT),
     ] {

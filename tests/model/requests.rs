@@ -1,6 +1,8 @@
-//! What requests to the server, and the server itself, do to what is kept.
+//! What requests to the server, and the server itself, do to what is kept. What is written is decided by the bus's own functions.
 
-use crate::state::{Held, Message, Place, Server, Step};
+use skep_bus::life::{NextMove, Target, There, next_move};
+
+use crate::state::{Held, Message, Place, Progress, Server, Step};
 
 /// The server hands a message out again.
 pub(crate) fn give_back(server: &mut Server, place: Place, sequence: u8) {
@@ -14,58 +16,76 @@ pub(crate) fn give_back(server: &mut Server, place: Place, sequence: u8) {
 
 /// The schedule fires: the message moves to the subject that the workers read.
 pub(crate) fn becomes_due(server: &mut Server) {
-    let Some((_, attempts)) = server.delayed.take() else { return };
+    let Some((_, progress)) = server.parked.take() else { return };
     let sequence = server.next_sequence();
     let is_repeated = server.due.is_some();
-    server.due = Some(Message { sequence, attempts, is_out: false, is_acked: false, is_repeated });
+    server.due = Some(Message { sequence, progress, is_out: false, is_acked: false, is_repeated });
 }
 
-/// `Bus::delay`, what it looks at before it writes.
-pub(crate) fn look_before_delay(server: &Server, attempts: u8) -> Step {
-    let is_further = |message: &Option<Message>| message.as_ref().is_some_and(|message| message.attempts >= attempts);
-    let queued = is_further(&server.lane) || is_further(&server.backlog);
-    let delayed = server.waiting().is_some_and(|waiting| waiting >= attempts);
-    if server.record.is_some() || queued || delayed {
-        return Step::Ack;
+/// `Bus::relocate` to where a call is parked, what it looks at before it writes.
+pub(crate) fn look_before_parking(server: &Server, progress: Progress) -> Step {
+    let elsewhere = [Place::Lane, Place::Backlog, Place::Due].map(|place| server.progress_in(place));
+    let there = server.parked.map(|(sequence, progress)| There {
+        sequence: sequence.into(),
+        progress: progress.into(),
+        is_older: false,
+    });
+    let target =
+        Target { has_record: server.record.is_some(), elsewhere: elsewhere.into_iter().max().flatten(), there };
+    match next_move(progress.into(), true, &target) {
+        NextMove::Done => Step::Ack,
+        NextMove::Write { expected } => Step::ParkPut { expected: small(expected) },
+        NextMove::Remove { .. } => unreachable!("a parked message is replaced"),
     }
-    Step::DelayPut { known: server.delayed.map_or(0, |(sequence, _)| sequence) }
 }
 
-/// `Bus::delay`, the write: refused if the subject has changed since the look.
-pub(crate) fn put_delayed(server: &mut Server, known: u8, attempts: u8) -> Step {
-    if server.delayed.map_or(0, |(sequence, _)| sequence) != known {
-        return Step::DelayLook;
+/// `Bus::park`: refused if the subject has changed since the look.
+pub(crate) fn park(server: &mut Server, expected: u8, progress: Progress) -> Step {
+    if server.parked.map_or(0, |(sequence, _)| sequence) != expected {
+        return Step::ParkLook;
     }
     let sequence = server.next_sequence();
-    server.delayed = Some((sequence, attempts));
+    server.parked = Some((sequence, progress));
     Step::Ack
 }
 
-/// `Bus::set_aside`: a message that is there with as many attempts is the same one.
-pub(crate) fn set_aside(server: &mut Server, attempts: u8) -> Step {
-    match &server.backlog {
-        Some(message) if message.attempts < attempts => Step::RemoveSetAside { sequence: message.sequence },
-        Some(_) => Step::Ack,
-        None => {
+/// `Bus::relocate` to the own queue.
+pub(crate) fn set_aside(server: &mut Server, progress: Progress) -> Step {
+    match next_move(progress.into(), false, &target(server.backlog.as_ref(), |_| false)) {
+        NextMove::Done => Step::Ack,
+        NextMove::Remove { sequence } => Step::RemoveSetAside { sequence: small(sequence) },
+        NextMove::Write { .. } => {
             let sequence = server.next_sequence();
-            server.backlog = Some(Message { sequence, attempts, is_out: false, is_acked: false, is_repeated: false });
+            server.backlog = Some(Message { sequence, progress, is_out: false, is_acked: false, is_repeated: false });
             Step::Ack
         }
     }
 }
 
-/// `Bus::requeue` of a message that is due.
-pub(crate) fn requeue(server: &mut Server, attempts: u8, sequence: u8) -> Step {
-    if server.put_in_lane(attempts, true) {
-        return Step::Ack;
-    }
-    match &server.lane {
-        // What is older than the message that is due is not that message.
-        Some(message) if (message.attempts, message.sequence) < (attempts, sequence) => {
-            Step::RemoveQueued { sequence: message.sequence }
+/// `Bus::relocate` of a message that is due to its lane.
+pub(crate) fn requeue(server: &mut Server, progress: Progress, moved_since: u8) -> Step {
+    let target = target(server.lane.as_ref(), |message| message.sequence < moved_since);
+    match next_move(progress.into(), false, &target) {
+        NextMove::Done => Step::Ack,
+        NextMove::Remove { sequence } => Step::RemoveQueued { sequence: small(sequence) },
+        NextMove::Write { .. } => {
+            server.put_in_lane(progress, true);
+            Step::Ack
         }
-        Some(_) | None => Step::Ack,
     }
+}
+
+fn target(there: Option<&Message>, is_older: impl Fn(&Message) -> bool) -> Target {
+    let there = there.map(|message| There {
+        sequence: message.sequence.into(),
+        progress: message.progress.into(),
+        is_older: is_older(message),
+    });
+    Target { there, ..Target::default() }
+}
+
+fn small(sequence: u64) -> u8 {
+    u8::try_from(sequence).unwrap()
 }
 
 /// An ack of a message that is gone, or was replaced, does nothing.

@@ -1,5 +1,7 @@
 //! One call, the server that keeps it, and those who work on it, as small as the questions allow.
 
+use skep_bus::life;
+
 /// Attempts that a call has at most.
 pub(crate) const MAX_ATTEMPTS: u8 = 2;
 /// Workers that hold deliveries at the same time.
@@ -13,16 +15,39 @@ pub(crate) enum End {
     Cancelled,
 }
 
+/// How far the call of a message has come: attempts that have ended, and interruptions of the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Progress {
+    pub(crate) attempts: u8,
+    pub(crate) interruptions: u8,
+}
+
+impl Progress {
+    /// When the attempt that is due has ended.
+    pub(crate) fn after_attempt(self) -> Self {
+        Self { attempts: self.attempts + 1, interruptions: 0 }
+    }
+
+    pub(crate) fn interrupted(self) -> Self {
+        Self { interruptions: self.interruptions + 1, ..self }
+    }
+}
+
+impl From<Progress> for life::Progress {
+    fn from(small: Progress) -> Self {
+        Self { attempts: small.attempts.into(), interruptions: small.interruptions.into() }
+    }
+}
+
 /// A message that a consumer hands out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Message {
     pub(crate) sequence: u8,
-    /// Attempts made before this one.
-    pub(crate) attempts: u8,
-    /// Somebody has it, as far as the server knows.
+    pub(crate) progress: Progress,
+    /// A worker has it, as far as the server knows.
     pub(crate) is_out: bool,
     pub(crate) is_acked: bool,
-    /// It may have been worked on before.
+    /// It may have been delivered before.
     pub(crate) is_repeated: bool,
 }
 
@@ -33,9 +58,9 @@ pub(crate) struct Server {
     pub(crate) lane: Option<Message>,
     /// `skep.backlog.…`: what the function could not take.
     pub(crate) backlog: Option<Message>,
-    /// `skep.delayed.…`: sequence, and attempts made.
-    pub(crate) delayed: Option<(u8, u8)>,
-    /// `skep.due.…`: its time has come.
+    /// `skep.delayed.wait.…`: parked.
+    pub(crate) parked: Option<(u8, Progress)>,
+    /// `skep.delayed.due.…`: its time has come.
     pub(crate) due: Option<Message>,
     /// `skep.calls.…`: the record, which nobody can change.
     pub(crate) record: Option<End>,
@@ -44,6 +69,8 @@ pub(crate) struct Server {
     /// `skep.dead.…`.
     pub(crate) has_letter: bool,
     pub(crate) last_sequence: u8,
+    /// What was removed from the lane last.
+    pub(crate) removed: Option<Message>,
 }
 
 /// Where a message was handed out from.
@@ -57,7 +84,11 @@ pub(crate) enum Place {
 /// What a worker does next with what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Step {
+    /// Ask the other worker whether it holds the call.
+    Ask,
     LookUp,
+    /// A slot is there, or not.
+    Begin,
     Run,
     /// Put it into its function's backlog.
     SetAside,
@@ -66,31 +97,55 @@ pub(crate) enum Step {
     },
     Record(End),
     Letter,
-    /// Look whether the next attempt may be stored; it is told what is there now.
-    DelayLook,
-    DelayPut {
-        known: u8,
+    /// Look whether the next attempt may be parked.
+    ParkLook,
+    ParkPut {
+        expected: u8,
     },
     Requeue,
     RemoveQueued {
         sequence: u8,
     },
-    /// The run takes long, so a schedule is to stand in for the message in the lane.
-    StandIn,
+    /// The run takes long, so a lease is to stand for the message in the lane.
+    Lease,
     LeaveLane,
+    /// The call was given back too often, so it is parked as it is.
+    ParkBack,
+    LeaveLaneForGood,
     Ack,
 }
 
 /// A delivery in a worker's hands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Held {
+    /// Of two workers that ask each other, the one with the lower id goes first.
+    pub(crate) worker: u8,
     pub(crate) place: Place,
     pub(crate) sequence: u8,
-    pub(crate) attempts: u8,
+    pub(crate) progress: Progress,
     pub(crate) is_repeated: bool,
-    /// The schedule that stands in for it.
-    pub(crate) stand_in: Option<u8>,
+    /// Another worker that goes first has asked while this one was in doubt.
+    pub(crate) has_yielded: bool,
+    /// The lease that stands for it.
+    pub(crate) lease: Option<u8>,
     pub(crate) step: Step,
+}
+
+impl Held {
+    /// Whether it is a delivery of the call, and not one of a due message that is only moved.
+    pub(crate) fn is_of_call(&self) -> bool {
+        self.place != Place::Due
+    }
+
+    /// `Delivery::may_be_held_elsewhere`.
+    pub(crate) fn asks(&self) -> bool {
+        self.is_repeated || self.progress.interruptions > 0
+    }
+
+    /// Whether this worker still finds out whether it may run the call.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.asks() && matches!(self.step, Step::Ask | Step::LookUp)
+    }
 }
 
 /// Someone who submits the call: the gateway, for a caller that may send twice.
@@ -119,8 +174,12 @@ pub(crate) struct Budget {
     pub(crate) crashes: u8,
     /// Deliveries that are handed to someone else while their holder lives on.
     pub(crate) stalls: u8,
+    /// Questions that a worker does not answer although it holds the call: it stands still, or is cut off.
+    pub(crate) unanswered: u8,
     /// Acks that a killed server forgets.
     pub(crate) lost_acks: u8,
+    /// Messages that were removed from the lane and acknowledged, and that a killed server has again.
+    pub(crate) lost_removals: u8,
     /// Calls that find no slot.
     pub(crate) set_aside: u8,
     /// Runs that take long.
@@ -135,8 +194,12 @@ pub(crate) struct State {
     pub(crate) workers: [Option<Held>; WORKERS],
     /// The caller has its 202.
     pub(crate) is_accepted: bool,
-    /// A run was begun although the record was there when the worker was to look.
+    /// A run was begun after a run had its record, and no question had stayed unanswered.
     pub(crate) ran_after_record: bool,
+    /// A run was begun while another one was under way, and no question had stayed unanswered.
+    pub(crate) ran_twice_at_once: bool,
+    /// A question stayed unanswered.
+    pub(crate) was_unanswered: bool,
     pub(crate) budget: Budget,
 }
 
@@ -144,13 +207,13 @@ impl State {
     /// The same state with small sequences and workers in order: which worker it is and what number a message has makes no difference.
     pub(crate) fn canonical(mut self) -> Self {
         let mut sequences: Vec<&mut u8> = Vec::new();
-        let Server { lane, backlog, delayed, due, last_sequence, .. } = &mut self.server;
-        sequences.extend(lane.iter_mut().chain(backlog).chain(due).map(|message| &mut message.sequence));
-        sequences.extend(delayed.iter_mut().map(|(sequence, _)| sequence));
+        let Server { lane, backlog, parked, due, removed, last_sequence, .. } = &mut self.server;
+        sequences.extend(lane.iter_mut().chain(backlog).chain(due).chain(removed).map(|message| &mut message.sequence));
+        sequences.extend(parked.iter_mut().map(|(sequence, _)| sequence));
         for held in self.workers.iter_mut().flatten() {
             sequences.push(&mut held.sequence);
-            sequences.extend(&mut held.stand_in);
-            if let Step::DelayPut { known: sequence }
+            sequences.extend(&mut held.lease);
+            if let Step::ParkPut { expected: sequence }
             | Step::RemoveQueued { sequence }
             | Step::RemoveSetAside { sequence } = &mut held.step
             {
@@ -172,12 +235,12 @@ impl State {
 
 impl Server {
     /// Publishes to a subject of the invocation stream; refused if it holds a message.
-    pub(crate) fn put_in_lane(&mut self, attempts: u8, is_repeated: bool) -> bool {
+    pub(crate) fn put_in_lane(&mut self, progress: Progress, is_repeated: bool) -> bool {
         if self.lane.is_some() {
             return false;
         }
         let sequence = self.next_sequence();
-        self.lane = Some(Message { sequence, attempts, is_out: false, is_acked: false, is_repeated });
+        self.lane = Some(Message { sequence, progress, is_out: false, is_acked: false, is_repeated });
         true
     }
 
@@ -194,21 +257,27 @@ impl Server {
         }
     }
 
-    /// The most attempts that a waiting call of this id has behind it: its schedule, or what came of that.
-    pub(crate) fn waiting(&self) -> Option<u8> {
-        let due = self.due.as_ref().map(|message| message.attempts);
-        due.max(self.delayed.map(|(_, attempts)| attempts))
+    /// A run has come to its end and has its record.
+    pub(crate) fn has_run(&self) -> bool {
+        matches!(self.record, Some(End::Done | End::Dead))
     }
 
-    /// The most attempts that the call has behind it anywhere.
-    pub(crate) fn furthest(&self) -> Option<u8> {
-        let queued = [&self.lane, &self.backlog].map(|message| message.as_ref().map(|message| message.attempts));
-        queued.into_iter().max().flatten().max(self.waiting())
+    pub(crate) fn progress_in(&self, place: Place) -> Option<life::Progress> {
+        let message = match place {
+            Place::Lane => &self.lane,
+            Place::Backlog => &self.backlog,
+            Place::Due => &self.due,
+        };
+        message.as_ref().map(|message| message.progress.into())
+    }
+
+    pub(crate) fn parked_progress(&self) -> Option<life::Progress> {
+        self.parked.map(|(_, progress)| progress.into())
     }
 
     /// The call is somewhere from where it will be worked on.
     pub(crate) fn holds_it(&self) -> bool {
         let is_open = |message: &Option<Message>| message.as_ref().is_some_and(|message| !message.is_acked);
-        is_open(&self.lane) || is_open(&self.backlog) || is_open(&self.due) || self.delayed.is_some()
+        is_open(&self.lane) || is_open(&self.backlog) || is_open(&self.due) || self.parked.is_some()
     }
 }

@@ -6,7 +6,7 @@ use async_nats::{RequestErrorKind, jetstream::context::GetStreamByNameErrorKind}
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::{Bus, Error, Result, Submitted, wire};
+use crate::{Bus, Error, Result, wire};
 
 /// Whoever listens and does not answer has heard of a message after this.
 const HEARD_AFTER: Duration = Duration::from_millis(500);
@@ -27,13 +27,11 @@ impl Bus {
         let headers = wire::plain_headers(headers);
         match self.jetstream.stream_by_subject(subject.clone()).await {
             Ok(_) => {
-                return match self.publish_once(subject, headers, body).await? {
-                    Submitted::Accepted => Ok(Announced::Stored),
-                    // A stream of somebody else's that holds one message per subject, and has not let go of it yet.
-                    Submitted::Duplicate => {
-                        Err(Error::unavailable("the stream takes no further message on this subject"))
-                    }
-                };
+                // The stream may refuse it on a condition of its own, as one that holds one message per subject.
+                let stored = self.publish(subject, headers, body).await?;
+                return stored
+                    .map(|_| Announced::Stored)
+                    .ok_or_else(|| Error::unavailable("the stream takes no further message on this subject"));
             }
             Err(error) if error.kind() == GetStreamByNameErrorKind::NotFound => {}
             Err(error) => return Err(Error::unavailable(error)),

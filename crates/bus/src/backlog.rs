@@ -5,15 +5,13 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull;
-use futures_util::{TryStreamExt, future::try_join_all};
+use futures_util::TryStreamExt;
 use skep_protocol::{FunctionName, Invocation};
 
-use crate::{Bus, Delivery, Error, Place, Queue, Result, Submitted, records, wire};
+use crate::{Bus, Error, Place, Queue, Result, wire};
 
 /// A list is given up when it takes longer.
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
-/// Someone else changes the same call at the same time; more often than this it is not by chance.
-const MAX_TRIES: usize = 5;
 
 /// What waits for one function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,26 +24,6 @@ pub struct Backlog {
 }
 
 impl Bus {
-    /// Stores a call in the backlog of its function, which must have been opened.
-    pub async fn set_aside(&self, invocation: &Invocation) -> Result<()> {
-        for _ in 0..MAX_TRIES {
-            let subject = self.subjects.backlog(&invocation.function, &invocation.call_id);
-            let headers = wire::invocation_headers(invocation);
-            let stored = self.set_aside.store(subject.clone(), headers, invocation.body.in_message().clone()).await?;
-            if stored == Submitted::Accepted || invocation.attempts() == 0 {
-                return Ok(());
-            }
-            match records::find(&self.streams.backlog, subject).await? {
-                // Whoever was to move it before has done so, and died before the ack.
-                Some(message) if wire::attempts(&message.headers) >= invocation.attempts() => return Ok(()),
-                // An attempt before, whose end the server forgot.
-                Some(message) => self.remove_message("BACKLOG", message.sequence).await?,
-                None => {}
-            }
-        }
-        Err(Error::unavailable(format!("call {} is changed by others all the time", invocation.call_id)))
-    }
-
     /// The queue of calls that a function could not take.
     pub fn backlog(&self, function: &FunctionName) -> Queue<Invocation> {
         let filter = self.subjects.backlog_of(function);
@@ -104,38 +82,5 @@ impl Bus {
             self.streams.backlog.delete_consumer(function.as_str()).await.map_err(Error::unavailable)?;
         }
         Ok(())
-    }
-
-    /// Whether this attempt of a call, or a later one, is in the backlog of its function.
-    pub(crate) async fn is_in_backlog(&self, invocation: &Invocation) -> Result<bool> {
-        let subject = self.subjects.backlog(&invocation.function, &invocation.call_id);
-        let found = records::find(&self.streams.backlog, subject).await?;
-        // An attempt before is about to be finished there.
-        Ok(found.is_some_and(|message| wire::attempts(&message.headers) >= invocation.attempts()))
-    }
-
-    /// Whether a later attempt of a call waits in any place.
-    pub(crate) async fn waits_further(&self, invocation: &Invocation) -> Result<bool> {
-        let (function, id) = (&invocation.function, &invocation.call_id);
-        let places = [
-            (&self.streams.delayed, self.subjects.delayed(function, id)),
-            (&self.streams.delayed, self.subjects.due(function, id)),
-            (&self.streams.invoke, self.subjects.invoke(function, id)),
-            (&self.streams.backlog, self.subjects.backlog(function, id)),
-        ];
-        let looks = places.map(|(stream, subject)| records::find(stream, subject));
-        let found = try_join_all(looks).await?;
-        Ok(found.iter().flatten().any(|message| wire::attempts(&message.headers) > invocation.attempts()))
-    }
-}
-
-impl Delivery<Invocation> {
-    /// Takes a call that goes on elsewhere out of its lane, so that the way back is free.
-    pub async fn leave_lane(&self, bus: &Bus) -> Result<()> {
-        match self.place {
-            Place::Lane | Place::BulkLane => bus.remove_message("INVOKE", self.sequence).await,
-            // It has gone with its ack.
-            Place::Backlog | Place::Elsewhere => Ok(()),
-        }
     }
 }

@@ -49,10 +49,10 @@ impl Batcher {
         Self { entries }
     }
 
-    /// Stores a message of a stream that holds one per subject, and returns when the server has acknowledged it.
+    /// Stores the only message of its subject, and returns when the server has acknowledged it.
     pub(crate) async fn store(&self, subject: String, headers: HeaderMap, body: Bytes) -> Result<Submitted> {
         let (stored, answer) = oneshot::channel();
-        let entry = Entry { message: Message { subject, headers, body }, stored };
+        let entry = Entry { message: Message::only_one(subject, headers, body), stored };
         self.entries.try_send(entry).map_err(|_| Error::unavailable("too much waits to be stored"))?;
         // What waits behind others that are not answered is not awaited for longer than if it was alone.
         match timeout(REQUEST_DEADLINE, answer).await {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 use tracing::warn;
 
-use crate::{clock, connect::LastConnected, queue::ACK_WAIT, stand_in::StandIn, wire::Unreadable};
+use crate::{clock, connect::LastConnected, queue::ACK_WAIT, run_lease::RunLease, wire::Unreadable};
 
 /// Where a delivery comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +44,8 @@ pub struct Delivery<T> {
     pub(crate) source: Source,
     published: OffsetDateTime,
     acker: Acker,
-    /// Stands in for it when it runs long.
-    stand_in: Mutex<Option<Arc<StandIn>>>,
+    /// Stands for it once it runs long.
+    run_lease: Mutex<Option<Arc<RunLease>>>,
 }
 
 /// When the stream and the consumer that a delivery came from were made.
@@ -83,7 +83,7 @@ impl<T> Delivery<T> {
             source,
             published,
             acker,
-            stand_in: Mutex::default(),
+            run_lease: Mutex::default(),
         })
     }
 
@@ -99,8 +99,8 @@ impl<T> Delivery<T> {
 
     /// Says that it is done for good. A lost ack means one more delivery, which finds the record.
     pub async fn ack(&self) {
-        match self.stand_in() {
-            Some(stand_in) => Box::pin(stand_in.end()).await,
+        match self.run_lease() {
+            Some(lease) => Box::pin(lease.end()).await,
             None => self.tell(AckKind::Ack).await,
         }
     }
@@ -124,12 +124,12 @@ impl<T> Delivery<T> {
         }
     }
 
-    pub(crate) fn stand_in(&self) -> Option<Arc<StandIn>> {
-        self.stand_in.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn run_lease(&self) -> Option<Arc<RunLease>> {
+        self.run_lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set_stand_in(&self, stand_in: StandIn) {
-        *self.stand_in.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(stand_in));
+    pub(crate) fn set_run_lease(&self, lease: RunLease) {
+        *self.run_lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(lease));
     }
 
     pub(crate) async fn tell(&self, kind: AckKind) {

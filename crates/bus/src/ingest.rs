@@ -72,7 +72,7 @@ impl Delivery<Published> {
             callback,
             accepted_at: clock::now(),
             run_at: published.run_at.clone().unwrap_or_default(),
-            begun: None,
+            interruptions: 0,
             last_attempt: None,
             history: Vec::new(),
             // A derived id may come again after its call has finished, just as a caller's own may.

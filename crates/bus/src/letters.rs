@@ -107,7 +107,7 @@ fn info_of(subject: &str, headers: &HeaderMap, dead_at: OffsetDateTime, sequence
         function: function.parse().map_or_else(|_| function.to_owned(), |name: FunctionName| name.to_string()),
         kind,
         reason: wire::text(headers, wire::REASON).unwrap_or_default().to_owned(),
-        attempts: wire::attempts(headers),
+        attempts: wire::progress(headers).attempts,
         last_status: wire::text(headers, wire::LAST_STATUS).and_then(|status| status.parse().ok()),
         dead_at,
         sequence,

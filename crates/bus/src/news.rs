@@ -8,7 +8,7 @@ use futures_util::{
 };
 use skep_protocol::{CallEvent, CallId, CallNews, CallStatus, CallbackTry, FunctionName, timeline};
 
-use crate::{Bus, Error, Result, wire};
+use crate::{Bus, Error, Result, relocate::Why, wire};
 
 impl Bus {
     /// Something each time that a step of a call is about to be stored.
@@ -51,13 +51,14 @@ fn news_of(message: &Message) -> Option<CallNews> {
         "calls" => wire::read_record(headers, Bytes::new()).ok()?.status,
         "delayed" => {
             let invocation = wire::read_invocation(headers, Bytes::new()).ok()?;
-            // The schedule of a call that runs long only stands in for it.
-            invocation.begun.is_none().then(|| invocation.status())?
+            // A lease says nothing new of its call.
+            let is_lease = wire::text(headers, wire::PARKED) == Some(Why::Lease.as_str());
+            (!is_lease).then(|| invocation.status())?
         }
         "invoke" => {
             let invocation = wire::read_invocation(headers, Bytes::new()).ok()?;
             // One that has waited was told of when it began to, and one that comes back to its lane when it came there first.
-            let is_new = invocation.last_attempt.is_none() && invocation.run_at.is_none() && invocation.begun.is_none();
+            let is_new = invocation.last_attempt.is_none() && invocation.run_at.is_none() && invocation.interruptions == 0;
             (is_new || !invocation.history.is_empty()).then(|| invocation.status())?
         }
         "tries" => {

@@ -10,7 +10,11 @@ use async_nats::{
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{Bus, Result, clock, delayed, records};
+use crate::{
+    Bus, Result, clock, delayed, records,
+    relocate::{Location, Why},
+    wire,
+};
 
 /// The consumer of calls that are due.
 pub(crate) const DUE: &str = "due";
@@ -59,14 +63,18 @@ impl Bus {
     async fn schedule_again(&self, message: &StreamMessage) -> Result<bool> {
         // The worker makes a dead letter of what cannot be read, once it is due.
         let Ok(invocation) = delayed::read(message) else { return Ok(false) };
-        let fence = message.subject.to_string();
-        Ok(self.put_delayed(&invocation, clock::now(), fence, message.sequence).await?.is_some())
+        let why = match wire::text(&message.headers, wire::PARKED) {
+            Some(why) if why == Why::Lease.as_str() => Why::Lease,
+            _ if invocation.last_attempt.is_some() => Why::Retry,
+            _ => Why::Delay,
+        };
+        self.write(&invocation, Location::Parked { until: clock::now(), why }, message.sequence).await
     }
 
     /// Moves a due call to its lane, as the worker does that is handed it; `false` if it cannot be read.
     async fn queue_again(&self, message: &StreamMessage) -> Result<bool> {
         let Ok(invocation) = delayed::read(message) else { return Ok(false) };
-        self.requeue(&invocation, message.time).await?;
+        self.relocate(&invocation, Location::Shared { moved_since: message.time }).await?;
         self.remove_message("DELAYED", message.sequence).await?;
         Ok(true)
     }

@@ -2,6 +2,7 @@
 
 use async_nats::{
     Client, HeaderMap, Request, RequestErrorKind,
+    header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
     jetstream::{
         self, ErrorCode,
         context::{PublishError, PublishErrorKind},
@@ -14,8 +15,6 @@ use serde::Deserialize;
 
 use crate::{Error, Result, connect::REQUEST_DEADLINE, fit::LARGEST_HEADERS, keeper::Missed};
 
-/// A subject that may hold one message holds one already.
-const PER_SUBJECT_LIMIT: &str = "maximum messages per subject exceeded";
 /// What the server says of a message that it takes at no time, as HTTP does.
 const BAD_REQUEST: usize = 400;
 /// A message for the same subject is being stored in the cluster; what becomes of it decides.
@@ -115,7 +114,6 @@ impl Publisher {
         };
         match cause.error_code() {
             ErrorCode::STREAM_WRONG_LAST_SEQUENCE => Ok(()),
-            ErrorCode::STREAM_STORE_FAILED if cause.to_string().contains(PER_SUBJECT_LIMIT) => Ok(()),
             ErrorCode::STREAM_STORE_FAILED
             | ErrorCode::INSUFFICIENT_RESOURCES
             | ErrorCode::STORAGE_RESOURCES_EXCEEDED
@@ -135,6 +133,12 @@ impl Publisher {
 }
 
 impl Message {
+    /// The only message of its subject: the server refuses it if there is one already, whatever the stream's own settings are.
+    pub(crate) fn only_one(subject: String, mut headers: HeaderMap, body: Bytes) -> Self {
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
+        Self { subject, headers, body }
+    }
+
     /// About what it takes on the wire.
     pub(crate) fn size(&self) -> usize {
         self.subject.len() + self.body.len()

@@ -131,7 +131,7 @@ impl Bus {
         let too_many = invocation.history.len().saturating_sub(MAX_ENDS);
         invocation.history.drain(..too_many);
         // Its age counts from now on, and an id that comes again is looked up.
-        Ok(Invocation { run_at: Some(now), begun: None, last_attempt: None, has_callers_id: true, ..invocation })
+        Ok(Invocation { run_at: Some(now), interruptions: 0, last_attempt: None, has_callers_id: true, ..invocation })
     }
 
     /// Published work that never became a call.
@@ -154,7 +154,7 @@ impl Bus {
             has_callers_id: true,
             fingerprint,
             run_at: None,
-            begun: None,
+            interruptions: 0,
             last_attempt: None,
             history: Vec::new(),
         })

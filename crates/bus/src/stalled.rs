@@ -16,7 +16,9 @@ pub(crate) struct Stalled {
 }
 
 /// The right to try; other callers may try when it is dropped.
-pub(crate) struct Admitted(Option<OwnedSemaphorePermit>);
+pub(crate) struct Admitted {
+    _permit: Option<OwnedSemaphorePermit>,
+}
 
 impl Default for Stalled {
     fn default() -> Self {
@@ -28,10 +30,10 @@ impl Stalled {
     /// `None` if the server stores nothing, and someone is trying already.
     pub(crate) fn admit(&self) -> Option<Admitted> {
         if !self.is_stalled.load(Ordering::Relaxed) {
-            return Some(Admitted(None));
+            return Some(Admitted { _permit: None });
         }
         let permit = Arc::clone(&self.tries).try_acquire_owned().ok()?;
-        Some(Admitted(Some(permit)))
+        Some(Admitted { _permit: Some(permit) })
     }
 
     /// Notes whether the server has answered a try.

@@ -131,18 +131,18 @@ impl Bus {
         same_call(invocation, known.ok_or_else(|| Error::unavailable("a call is there and cannot be read"))?)
     }
 
-    /// Publishes to a stream that holds one message per subject, or on a condition.
+    /// Publishes the only message of its subject.
     pub(crate) async fn publish_once(
         &self,
         subject: String,
         headers: async_nats::HeaderMap,
         body: Bytes,
     ) -> Result<Submitted> {
-        let stored = self.publish(subject, headers, body).await?;
+        let stored = self.publisher.publish(Message::only_one(subject, headers, body)).await?;
         Ok(if stored.is_some() { Submitted::Accepted } else { Submitted::Duplicate })
     }
 
-    /// As [`Self::publish_once`], and returns the message's number in its stream; `None` if it was not stored for what is there.
+    /// Publishes a message whose headers may name a condition, and returns its number in its stream; `None` if the condition does not hold.
     pub(crate) async fn publish(
         &self,
         subject: String,

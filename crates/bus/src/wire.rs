@@ -17,7 +17,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use skep_protocol::{CallBody, CallRecord, CallStatus, Fingerprint, Invocation, LastAttempt, StoredBody};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::fit;
+use crate::{fit, life::Progress};
 
 pub(crate) const CALL_ID: &str = "Skep-Call-Id";
 const CALLERS_ID: &str = "Skep-Callers-Id";
@@ -30,7 +30,9 @@ const CALLBACK: &str = "Skep-Callback";
 const ACCEPTED_AT: &str = "Skep-Accepted-At";
 const RUN_AT: &str = "Skep-Run-At";
 pub(crate) const ATTEMPTS: &str = "Skep-Attempts";
-const BEGUN: &str = "Skep-Begun";
+const INTERRUPTIONS: &str = "Skep-Interruptions";
+/// On a parked call: what it waits for.
+pub(crate) const PARKED: &str = "Skep-Parked";
 pub(crate) const NEXT_AT: &str = "Skep-Next-At";
 pub(crate) const LAST_STATUS: &str = "Skep-Last-Status";
 pub(crate) const LAST_ANSWER: &str = "Skep-Last-Answer";
@@ -82,8 +84,8 @@ pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
     if let Some(run_at) = invocation.run_at {
         headers.insert(RUN_AT, timestamp(run_at));
     }
-    if let Some(begun) = invocation.begun {
-        headers.insert(BEGUN, begun.to_string());
+    if invocation.interruptions > 0 {
+        headers.insert(INTERRUPTIONS, invocation.interruptions.to_string());
     }
     insert_list(&mut headers, HISTORY, &invocation.history);
     name_body(&mut headers, &invocation.body);
@@ -99,14 +101,10 @@ pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
     headers
 }
 
-/// How many attempts of a call have been made.
-pub(crate) fn attempts(headers: &NatsHeaders) -> u64 {
-    text(headers, ATTEMPTS).and_then(|attempts| attempts.parse().ok()).unwrap_or(0)
-}
-
-/// How often its next attempt was begun when it left its lane, if it did.
-pub(crate) fn begun(headers: &NatsHeaders) -> Option<u64> {
-    text(headers, BEGUN)?.parse().ok()
+/// How far the call of a message has come.
+pub(crate) fn progress(headers: &NatsHeaders) -> Progress {
+    let number = |name| text(headers, name).and_then(|number| number.parse().ok()).unwrap_or(0);
+    Progress { attempts: number(ATTEMPTS), interruptions: number(INTERRUPTIONS) }
 }
 
 pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invocation, Unreadable> {
@@ -123,7 +121,7 @@ pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invo
         has_callers_id: text(headers, CALLERS_ID).is_some(),
         fingerprint: text(headers, FINGERPRINT).map(Fingerprint::from_text),
         run_at: text(headers, RUN_AT).map(|_| read_timestamp(headers, RUN_AT)).transpose()?,
-        begun: text(headers, BEGUN).map(|_| parsed(headers, BEGUN)).transpose()?,
+        interruptions: text(headers, INTERRUPTIONS).map_or(Ok(0), |_| parsed(headers, INTERRUPTIONS))?,
         last_attempt: text(headers, ATTEMPTS).map(|_| read_last_attempt(headers)).transpose()?,
         history: read_list(headers, HISTORY)?,
     })

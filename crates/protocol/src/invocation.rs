@@ -33,8 +33,8 @@ pub struct Invocation {
     pub fingerprint: Option<Fingerprint>,
     /// When the caller wants it to run; `None` is at once.
     pub run_at: Option<OffsetDateTime>,
-    /// Set when it has left its lane: how often its next attempt was begun by then and came to no end. Someone may run it still.
-    pub begun: Option<u64>,
+    /// How often its next attempt was begun and came to no end, as far as a lease tells. A worker may still run it.
+    pub interruptions: u64,
     /// What came of the attempt before, if there was one.
     pub last_attempt: Option<LastAttempt>,
     /// How it ended before it was sent on its way again.

@@ -93,7 +93,7 @@ impl Worker {
             has_callers_id: true,
             fingerprint: Some(fingerprint),
             run_at: None,
-            begun: None,
+            interruptions: 0,
             last_attempt: None,
             history: Vec::new(),
         };

@@ -105,7 +105,7 @@ prop_compose! {
         Invocation {
             call_id: "c".repeat(128).parse().unwrap(), function, method: Method::POST, path, query: None, headers,
             body: body.into(), callback, accepted_at: now, has_callers_id: true, fingerprint,
-            run_at: Some(now), begun: Some(10), last_attempt: Some(last), history,
+            run_at: Some(now), interruptions: 10, last_attempt: Some(last), history,
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn hold(headers: HeaderMap, path: &str, query: Option<&str>) {
         has_callers_id: false,
         fingerprint: None,
         run_at: None,
-        begun: None,
+        interruptions: 0,
         last_attempt: None,
         history: Vec::new(),
     };

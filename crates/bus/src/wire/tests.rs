@@ -24,7 +24,7 @@ fn an_invocation_survives_the_bus() {
         has_callers_id: true,
         fingerprint: Some(Fingerprint::from_text("ab12")),
         run_at: Some(OffsetDateTime::from_unix_timestamp(1_700_000_090).unwrap()),
-        begun: Some(2),
+        interruptions: 2,
         last_attempt: Some(LastAttempt {
             number: 3,
             status: Some(503),

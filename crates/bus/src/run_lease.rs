@@ -1,4 +1,4 @@
-//! A call that runs long: it leaves its lane, and a schedule stands in for it, due when its worker is no longer heard of.
+//! The lease of a call that runs long: the call leaves its lane, and a parked message is due when its worker no longer renews it.
 //!
 //! So nothing that runs pins its lane, and a worker that dies leaves its calls to others, as with a delivery.
 
@@ -9,21 +9,21 @@ use skep_protocol::Invocation;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
-use crate::{Bus, Delivery, Error, Result, clock, queue::ACK_WAIT};
+use crate::{Bus, Delivery, Result, clock, queue::ACK_WAIT, relocate::Why};
 
 /// A lease outlives so many renewals that did not come.
 const MISSED_RENEWALS: u32 = 3;
 /// A call that is given back more often leaves its lane, so that it does not pin it.
 const MAX_GIVEN_BACK: u64 = 20;
 
-/// The schedule that stands in for a call.
-pub(crate) struct StandIn {
+/// The parked message that stands for a call while a worker has it.
+pub(crate) struct RunLease {
     bus: Bus,
-    /// Its number in the delayed stream; only who knows it may change the schedule.
+    /// Its number in the stream; only the worker that knows it may change the lease.
     sequence: u64,
 }
 
-impl StandIn {
+impl RunLease {
     /// The call has come to its end, or goes on as something else.
     pub(crate) async fn end(&self) {
         if let Err(error) = self.bus.remove_message("DELAYED", self.sequence).await {
@@ -53,10 +53,9 @@ impl Delivery<Invocation> {
             tokio::select! {
                 biased;
                 output = &mut work => return output,
-                _ = extend.tick(), if self.stand_in().is_none() => self.tell(AckKind::Progress).await,
+                _ = extend.tick(), if self.run_lease().is_none() => self.tell(AckKind::Progress).await,
                 _ = renew.tick(), if can_be_leased => {
-                    let begun = invocation.begun.unwrap_or(0) + 1;
-                    let renewed = self.stand_in_until(bus, invocation, begun, long_after * MISSED_RENEWALS);
+                    let renewed = self.lease(bus, invocation, invocation.interruptions + 1, long_after * MISSED_RENEWALS);
                     if let Err(error) = renewed.await {
                         // Without a lease it stays in its lane.
                         can_be_leased = error.may_pass();
@@ -68,18 +67,18 @@ impl Delivery<Invocation> {
     }
 
     /// Begins a lease, or lets it last longer.
-    async fn stand_in_until(&self, bus: &Bus, invocation: &Invocation, begun: u64, lasts: Duration) -> Result<()> {
-        let known = self.stand_in().map(|stand_in| stand_in.sequence);
-        let leased = Invocation { begun: Some(begun), ..invocation.clone() };
-        let due_at = clock::now() + lasts;
-        // Where its time has come already, a schedule of an earlier state would take the place of what somebody is about to move.
+    async fn lease(&self, bus: &Bus, invocation: &Invocation, interruptions: u64, lasts: Duration) -> Result<()> {
+        let known = self.run_lease().map(|lease| lease.sequence);
+        let leased = Invocation { interruptions, ..invocation.clone() };
+        let until = clock::now() + lasts;
+        // A call that is due already must not be replaced by a lease of an earlier state: another worker is about to move it.
         let fence = bus.subjects.delayed_or_due(&invocation.function, &invocation.call_id);
-        let Some(sequence) = bus.put_delayed(&leased, due_at, fence, known.unwrap_or(0)).await? else {
+        let Some(sequence) = bus.park(&leased, until, Why::Lease, fence, known.unwrap_or(0)).await? else {
             // Someone else has the call now, or it was cancelled; its record decides.
             debug!(call_id = %invocation.call_id, "the lease of a long call is lost");
             return Ok(());
         };
-        self.set_stand_in(StandIn { bus: bus.clone(), sequence });
+        self.set_run_lease(RunLease { bus: bus.clone(), sequence });
         if known.is_none() {
             // Not the ack first: what is acknowledged and still there would stand in the way back, as if the call was in its lane.
             self.leave_lane(bus).await?;
@@ -90,29 +89,17 @@ impl Delivery<Invocation> {
 
     /// Gives a call back, to be delivered again after a while.
     pub async fn give_back(&self, bus: &Bus, invocation: &Invocation, delay: Duration) {
-        if self.stand_in().is_none() && self.delivered < MAX_GIVEN_BACK {
+        if self.run_lease().is_none() && self.delivered < MAX_GIVEN_BACK {
             return self.again_after(delay).await;
         }
-        let begun = invocation.begun.unwrap_or(0);
-        if let Err(error) = self.stand_in_until(bus, invocation, begun, delay).await {
+        if let Err(error) = self.lease(bus, invocation, invocation.interruptions, delay).await {
             warn!(error = error.chain(), call_id = %invocation.call_id, "a call was not given back; it comes when its lease or its deadline is over");
         }
     }
 
     /// How often in a row it was handed out and neither came to an end nor was given back.
-    pub fn broken_off(&self, invocation: &Invocation) -> u64 {
-        // Whoever is given back so often leaves its lane, so what goes beyond was not given back.
-        invocation.begun.unwrap_or(0) + self.delivered.saturating_sub(MAX_GIVEN_BACK)
-    }
-}
-
-impl Bus {
-    /// Removes one message of a stream; it is no error if it is gone.
-    pub(crate) async fn remove_message(&self, stream: &str, sequence: u64) -> Result<()> {
-        // Without `no_erase` the server overwrites the message first.
-        let request = serde_json::json!({ "seq": sequence, "no_erase": true });
-        let subject = format!("STREAM.MSG.DELETE.{}", self.subjects.stream(stream));
-        let _: serde_json::Value = self.jetstream.request(subject, &request).await.map_err(Error::unavailable)?;
-        Ok(())
+    pub fn interruptions(&self, invocation: &Invocation) -> u64 {
+        // A call that is given back so often leaves its lane, so what goes beyond was not given back.
+        invocation.interruptions + self.delivered.saturating_sub(MAX_GIVEN_BACK)
     }
 }

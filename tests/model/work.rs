@@ -1,0 +1,173 @@
+//! What a worker, and someone who cancels, do next.
+
+use skep_bus::life::{Found, NextStep, Origin, next_step};
+
+use crate::{
+    call::Call,
+    doubt,
+    flaw::Flaw,
+    long_run,
+    requests::{ack, give_back, look_before_parking, park, requeue, set_aside},
+    state::{Cancel, End, Held, MAX_ATTEMPTS, Place, Server, State, Step},
+};
+
+impl Call {
+    /// `Bus::cancel`.
+    pub(crate) fn cancel(&self, state: &mut State) {
+        state.cancel = match state.cancel {
+            Some(Cancel::Record) => {
+                let is_first = self.record(&mut state.server, End::Cancelled);
+                is_first.then_some(Cancel::RemoveDelayed)
+            }
+            Some(Cancel::RemoveDelayed) => {
+                state.server.parked = None;
+                Some(Cancel::RemoveSetAside)
+            }
+            Some(Cancel::RemoveSetAside) => {
+                state.server.backlog = None;
+                Some(Cancel::RemoveQueued)
+            }
+            Some(Cancel::RemoveQueued) => {
+                state.server.lane = None;
+                None
+            }
+            None => None,
+        };
+    }
+
+    /// `Bus::store_record`: the first one stays.
+    fn record(&self, server: &mut Server, end: End) -> bool {
+        if server.record.is_some() && self.flaw != Flaw::RecordsAreReplaced {
+            return false;
+        }
+        server.record = Some(end);
+        server.records += 1;
+        true
+    }
+
+    pub(crate) fn work(&self, state: &mut State, worker: usize, is_good: bool) {
+        let Some(mut held) = state.workers.get_mut(worker).and_then(Option::take) else { return };
+        let server = &mut state.server;
+        let next = match held.step {
+            Step::Ask => doubt::ask(state, &held, is_good),
+            Step::LookUp => {
+                let next = self.look_up(server, &held);
+                if next == Step::Begin && held.has_yielded && self.flaw != Flaw::NobodyYields {
+                    give_back(server, held.place, held.sequence);
+                    None
+                } else {
+                    Some(next)
+                }
+            }
+            Step::Begin if is_good => {
+                doubt::begin(state);
+                Some(Step::Run)
+            }
+            Step::Begin => {
+                state.budget.set_aside -= 1;
+                if self.flaw == Flaw::AckBeforeSetAside {
+                    ack(server, &held);
+                }
+                Some(Step::SetAside)
+            }
+            Step::SetAside => Some(set_aside(server, held.progress)),
+            Step::RemoveSetAside { sequence } => {
+                if server.backlog.as_ref().is_some_and(|message| message.sequence == sequence) {
+                    server.backlog = None;
+                }
+                Some(Step::SetAside)
+            }
+            Step::Run => Some(self.after_run(server, &held, is_good)),
+            Step::Letter => {
+                server.has_letter = true;
+                Some(if self.flaw == Flaw::RecordBeforeLetter { Step::Ack } else { Step::Record(End::Dead) })
+            }
+            Step::Record(end) => {
+                self.record(server, end);
+                let owes_letter = end == End::Dead && self.flaw == Flaw::RecordBeforeLetter;
+                Some(if owes_letter { Step::Letter } else { Step::Ack })
+            }
+            Step::ParkLook => Some(look_before_parking(server, held.progress.after_attempt())),
+            Step::ParkPut { expected } => Some(park(server, expected, held.progress.after_attempt())),
+            Step::Requeue if self.flaw == Flaw::DueIsForgotten => Some(Step::Ack),
+            Step::Requeue if self.flaw == Flaw::OlderIsTaken => Some(requeue(server, held.progress, 0)),
+            Step::Requeue => Some(requeue(server, held.progress, held.sequence)),
+            Step::RemoveQueued { sequence } => {
+                if server.lane.as_ref().is_some_and(|message| message.sequence == sequence) {
+                    server.lane = None;
+                }
+                Some(Step::Requeue)
+            }
+            Step::Lease => {
+                let progress = held.progress.interrupted();
+                let is_leased = long_run::lease(server, &mut held, progress, self.flaw != Flaw::DueIsOverlooked);
+                Some(if is_leased { Step::LeaveLane } else { Step::Run })
+            }
+            Step::ParkBack => {
+                let progress = held.progress;
+                let is_parked = long_run::lease(server, &mut held, progress, self.flaw != Flaw::DueIsOverlooked);
+                if !is_parked {
+                    give_back(server, held.place, held.sequence);
+                }
+                is_parked.then_some(Step::LeaveLaneForGood)
+            }
+            Step::LeaveLane => {
+                long_run::leave_lane(server, &held);
+                Some(Step::Run)
+            }
+            Step::LeaveLaneForGood => {
+                long_run::leave_lane(server, &held);
+                None
+            }
+            Step::Ack => {
+                match held.lease {
+                    Some(sequence) => long_run::end(server, sequence),
+                    None => ack(server, &held),
+                }
+                None
+            }
+        };
+        state.workers[worker] = next.map(|step| {
+            held.step = step;
+            held
+        });
+    }
+
+    /// `Bus::next_step`.
+    fn look_up(&self, server: &Server, held: &Held) -> Step {
+        if self.flaw == Flaw::NoLookUp {
+            return Step::Begin;
+        }
+        let mut found = Found { has_record: server.record.is_some(), ..Found::default() };
+        if held.asks() {
+            found.own_queue = server.progress_in(Place::Backlog);
+            let elsewhere = [server.progress_in(Place::Lane), server.progress_in(Place::Due), server.parked_progress()];
+            found.elsewhere = elsewhere.into_iter().max().flatten();
+        }
+        let origin = if held.place == Place::Backlog { Origin::Own } else { Origin::Shared };
+        match next_step(origin, held.progress.into(), &found) {
+            NextStep::Run => Step::Begin,
+            NextStep::Finished | NextStep::Superseded => Step::Ack,
+        }
+    }
+
+    fn after_run(&self, server: &mut Server, held: &Held, is_good: bool) -> Step {
+        let is_last = held.progress.attempts + 1 >= MAX_ATTEMPTS;
+        match (is_good, is_last) {
+            (true, _) => {
+                if self.flaw == Flaw::AckBeforeRecord {
+                    ack(server, held);
+                }
+                Step::Record(End::Done)
+            }
+            (false, true) if self.flaw == Flaw::RecordBeforeLetter => Step::Record(End::Dead),
+            (false, true) => Step::Letter,
+            (false, false) => {
+                if self.flaw == Flaw::AckBeforeDelay {
+                    ack(server, held);
+                }
+                Step::ParkLook
+            }
+        }
+    }
+}
