@@ -3,12 +3,7 @@
 //! NATS delivers a call again when its holder seems to be gone, and after it was killed and forgot who has what.
 //! The holder may still run the call, or wait to store its result; then it must not run here as well.
 
-use std::{
-    collections::HashSet,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use skep_bus::{CallsOfWorker, Error, Result};

@@ -47,7 +47,10 @@ pub(crate) async fn send_on_overdue(worker: Arc<Worker>) {
             Ok(found) => {
                 from = found.next;
                 if found.sent_on > 0 {
-                    warn!(calls = found.sent_on, "NATS has not moved delayed calls whose time has come; they are sent on");
+                    warn!(
+                        calls = found.sent_on,
+                        "NATS has not moved delayed calls whose time has come; they are sent on"
+                    );
                 }
             }
             Err(error) => warn!(error = error.chain(), "delayed calls cannot be looked at; trying again"),

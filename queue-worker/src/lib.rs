@@ -31,7 +31,9 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{backlog::Backlogs, callback::Callbacks, held::HeldCalls, holders::Holders, metrics::Metrics, slots::Slots};
+use crate::{
+    backlog::Backlogs, callback::Callbacks, held::HeldCalls, holders::Holders, metrics::Metrics, slots::Slots,
+};
 
 pub use crate::callback::{Allowance, AllowanceError, CallbackRules, SigningKeys, SubjectPattern, SubjectPatternError};
 

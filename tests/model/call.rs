@@ -218,8 +218,7 @@ fn deliver(state: &mut State, worker: usize, place: Place, flaw: Flaw) {
     let other = state.workers.iter().flatten().map(|held| held.worker).next();
     let id = other.map_or_else(|| u8::try_from(worker).unwrap(), |other| 1 - other);
     let (has_yielded, lease) = (false, None);
-    let mut held =
-        Held { worker: id, place, sequence, progress, is_repeated, has_yielded, lease, step: Step::LookUp };
+    let mut held = Held { worker: id, place, sequence, progress, is_repeated, has_yielded, lease, step: Step::LookUp };
     held.step = match place {
         Place::Lane | Place::Backlog if held.asks() && flaw != Flaw::NobodyIsAsked => Step::Ask,
         Place::Lane | Place::Backlog => Step::LookUp,

@@ -40,6 +40,8 @@ const OWN_QUEUE: Budget = Budget { cancels: 1, crashes: 1, stalls: 1, set_aside:
 const LONG_RUN: Budget = Budget { cancels: 1, crashes: 1, stalls: 1, lost_removals: 1, long_runs: 1, ..NOTHING };
 /// The same with a worker that does not answer.
 const LONG_DOUBT: Budget = Budget { crashes: 1, stalls: 1, unanswered: 1, long_runs: 1, ..NOTHING };
+/// Enough trouble to see what is wrong with a lease; exploring all of it takes minutes.
+const WRONG_LEASE: Budget = Budget { crashes: 2, unanswered: 1, lost_removals: 1, ..LONG_RUN };
 
 fn check(flaw: Flaw, budget: Budget, until: HasDiscoveries) -> impl Checker<Call> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -94,8 +96,8 @@ fn every_way_to_do_it_wrong_is_caught() {
         (Flaw::NobodyIsAsked, DOUBT, ONE_AT_A_TIME),
         (Flaw::NobodyIsAsked, DOUBT, ONE_RUN),
         (Flaw::NobodyYields, DOUBT, ONE_AT_A_TIME),
-        (Flaw::OlderIsTaken, LONG_RUN, KEPT),
-        (Flaw::DueIsOverlooked, LONG_RUN, KEPT),
+        (Flaw::OlderIsTaken, WRONG_LEASE, KEPT),
+        (Flaw::DueIsOverlooked, WRONG_LEASE, KEPT),
     ] {
         let until = HasDiscoveries::AnyOf([property].into());
         let found = check(flaw, budget, until).discovery(property);

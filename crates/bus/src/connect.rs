@@ -20,8 +20,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     Error, Kept, Login, Monitors, Result, ServerUrls, batch::Batcher, clock, discards::Discards, durability::LastFound,
-    ended::Ended, keeper::Missed, ledger::Ledger, publish::Publisher, rates::Rates, servers, stalled::Stalled,
-    streams,
+    ended::Ended, keeper::Missed, ledger::Ledger, publish::Publisher, rates::Rates, servers, stalled::Stalled, streams,
 };
 
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).

@@ -4,8 +4,7 @@ use async_nats::{header::NATS_SCHEDULE, jetstream::message::StreamMessage};
 use skep_protocol::{CallId, CallStatus, Invocation};
 
 use crate::{
-    Bus, Error, Queue, Result, Submitted,
-    overdue, records,
+    Bus, Error, Queue, Result, Submitted, overdue, records,
     relocate::{Location, Why},
     wire,
 };

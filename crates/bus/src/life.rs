@@ -136,9 +136,10 @@ mod tests {
             assert_eq!(next_move(after(1), true, &target), replaced, "{target:?}");
             assert_eq!(next_move(after(1), false, &target), otherwise, "{target:?}");
         }
-        for target in
-            [Target { has_record: true, ..Target::default() }, Target { elsewhere: Some(after(1)), ..Target::default() }]
-        {
+        for target in [
+            Target { has_record: true, ..Target::default() },
+            Target { elsewhere: Some(after(1)), ..Target::default() },
+        ] {
             assert_eq!(next_move(after(1), true, &target), NextMove::Done);
         }
     }

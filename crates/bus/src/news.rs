@@ -58,7 +58,8 @@ fn news_of(message: &Message) -> Option<CallNews> {
         "invoke" => {
             let invocation = wire::read_invocation(headers, Bytes::new()).ok()?;
             // One that has waited was told of when it began to, and one that comes back to its lane when it came there first.
-            let is_new = invocation.last_attempt.is_none() && invocation.run_at.is_none() && invocation.interruptions == 0;
+            let is_new =
+                invocation.last_attempt.is_none() && invocation.run_at.is_none() && invocation.interruptions == 0;
             (is_new || !invocation.history.is_empty()).then(|| invocation.status())?
         }
         "tries" => {

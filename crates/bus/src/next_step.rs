@@ -52,7 +52,9 @@ impl Bus {
         ];
         let looks = places.map(|(stream, subject)| records::find(stream, subject));
         let mut found = try_join_all(looks).await?.into_iter();
-        let progress = |message: Option<_>| message.map(|message: async_nats::jetstream::message::StreamMessage| wire::progress(&message.headers));
+        let progress = |message: Option<_>| {
+            message.map(|message: async_nats::jetstream::message::StreamMessage| wire::progress(&message.headers))
+        };
         let own_queue = progress(found.next().flatten());
         Ok((own_queue, found.map(progress).max().flatten()))
     }
