@@ -170,6 +170,7 @@ fn shown(mut status: CallStatus) -> CallStatus {
 fn hide(status: &mut CallStatus) {
     status.callback_url = status.callback_url.take().map(without_credentials);
     status.fingerprint = None;
+    status.callback_authorized = false;
 }
 
 enum Found {

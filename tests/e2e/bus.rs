@@ -63,6 +63,7 @@ pub(crate) fn invocation(function: &str, id: &str) -> Invocation {
         headers: HeaderMap::new(),
         body: Bytes::from_static(b"body").into(),
         callback: None,
+        callback_authorized: false,
         accepted_at: OffsetDateTime::now_utc(),
         has_callers_id: false,
         fingerprint: None,

@@ -13,6 +13,7 @@ mod budgets;
 mod bus;
 mod call_ids;
 mod callback_guard;
+mod callback_tokens;
 mod callbacks;
 mod calls;
 mod cancel;

@@ -128,6 +128,13 @@ impl Auth {
         Ok(())
     }
 
+    /// Whether a caller has logged in and may call a function that asks for a token.
+    pub(crate) fn may_call(&self, caller: &Caller, function: &FunctionName, default: &DefaultNamespace) -> bool {
+        self.known.is_some()
+            && caller.require(Need::Invoke).is_ok()
+            && caller.require_function(function, default).is_ok()
+    }
+
     /// Who makes a request, if he may make it.
     async fn admit(&self, parts: &Parts) -> Result<Caller> {
         let caller = self.caller(&parts.headers, parts.extensions.get()).await?;
