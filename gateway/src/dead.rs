@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     Error, Result, Routes,
     app::App,
+    audit_log::Done,
     auth::{Caller, Need},
     input::{self, Queried, Segment},
     pages,
@@ -173,13 +174,20 @@ async fn remove(
     Ok(StatusCode::OK)
 }
 
+/// What was done with letters; the audit log tells how many they are.
+type Counted = (Extension<Done>, Json<DeadDone>);
+
+fn counted(done: DeadDone) -> Counted {
+    (Extension(Done(done.done)), Json(done))
+}
+
 /// Removes the oldest letters that are meant, at most `limit`.
-async fn purge(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<DeadDone>> {
+async fn purge(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Counted> {
     let letters = app.require_bus().await?.letters(&wanted.filter(&app)?, wanted.limit()).await?;
     for letter in &letters {
         app.bus.remove_letter(letter.sequence).await?;
     }
-    Ok(Json(DeadDone { done: letters.len(), refused: Vec::new() }))
+    Ok(counted(DeadDone { done: letters.len(), refused: Vec::new() }))
 }
 
 /// Whether a request can have this path and query as they are.
@@ -230,7 +238,7 @@ async fn redrive_many(
     State(app): State<Arc<App>>,
     Queried(wanted): Queried<Wanted>,
     Extension(caller): Extension<Caller>,
-) -> Result<Json<DeadDone>> {
+) -> Result<Counted> {
     let pause = wanted.pause()?;
     let mut next = Instant::now();
     let mut done = DeadDone::default();
@@ -246,7 +254,7 @@ async fn redrive_many(
             Err(error) => return Err(error),
         }
     }
-    Ok(Json(done))
+    Ok(counted(done))
 }
 
 /// Whether an error is about this letter, and not about all.

@@ -4,6 +4,8 @@
 mod accept;
 mod accounts;
 mod audit;
+mod audit_log;
+mod audit_log_kept;
 mod batches;
 mod bounds;
 mod broken_off;
