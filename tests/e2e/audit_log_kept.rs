@@ -82,7 +82,7 @@ async fn the_command_shows_it() {
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0], ["TIME", "ACTOR", "ROLE", "ADDRESS", "ACTION", "OBJECT", "RESULT"]);
     assert_eq!(lines[1][1..], ["user", "admin", "admin", "127.0.0.1", "scale", "cat", "202"]);
-    assert_eq!(lines[2][1..], ["stack", "file", "deploy", "cat"]);
+    assert_eq!(lines[2][1..], ["stack", "file", "deploy", "cat", "done"]);
     let listed: Value = serde_json::from_str(&run(&["--action", "scale", "--json"]).await.said()).unwrap();
     assert_eq!(listed, json!(watched.entries("action=scale").await));
     assert_eq!(run(&["--actor", "nobody"]).await.said(), "No entries.\n");

@@ -248,14 +248,14 @@ pub(crate) struct AuditArgs {
 }
 
 pub(crate) const AUDIT_LOG_EXAMPLES: &str = "Examples:
-  skep audit-log --since 24h                                  what changed within a day, the last change first
-  skep audit-log --action deploy,update,delete --object resize  who touched a function
-  skep audit-log --actor ci --since 2026-01-31T08:00:00Z --json
-  skep audit-log --action login,read,invoke --follow          failed logins and refusals, as they come
+  skep audit-log --since 24h                     what changed today
+  skep audit-log --object resize                 who touched a function
+  skep audit-log --actor ci --action deploy --json
+  skep audit-log --action login,read --follow    failed logins and refused looks, as they come
 
-An entry has its time, actor, role and address, what was done to what, and the result: an HTTP status, with the code of
-X-Skep-Error where it was refused. The audit log needs the password or a token of the role admin.
-It says who changed what; to count calls, see skep audit.";
+The last change comes first. An entry has its time, actor, role and address, what was done to
+what, and the result: an HTTP status, and the code of X-Skep-Error where it was refused.
+It takes the password, or a token of the role admin. To count calls, see skep audit.";
 
 #[derive(Debug, Args)]
 pub(crate) struct AuditLogArgs {

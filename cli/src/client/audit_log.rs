@@ -96,7 +96,9 @@ fn row(entry: AuditLogEntry) -> [String; 7] {
     let details = entry.details.map(|details| format!("({details})"));
     let object = [entry.object, details].into_iter().flatten().collect::<Vec<_>>().join(" ");
     let count = entry.count.map(|count| format!("×{count}"));
-    let result = [entry.status.map(|status| status.to_string()), entry.error, count];
+    // A change that no request asked for has no status.
+    let done = (entry.status.is_none() && entry.error.is_none()).then(|| "done".to_owned());
+    let result = [entry.status.map(|status| status.to_string()), entry.error, done, count];
     let result = result.into_iter().flatten().collect::<Vec<_>>().join(" ");
     let (role, address) = (table::or_empty(entry.role), table::or_empty(entry.address));
     [table::at(entry.at), entry.actor, role, address, entry.action, object, result]

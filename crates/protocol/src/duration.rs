@@ -57,9 +57,15 @@ mod tests {
 
     #[test]
     fn seconds_and_go_syntax_are_read() {
-        for (text, milliseconds) in
-            [("30", 30_000), ("0", 0), ("1m30s", 90_000), ("1.5h", 5_400_000), ("250ms", 250), (" 5s ", 5_000)]
-        {
+        for (text, milliseconds) in [
+            ("30", 30_000),
+            ("0", 0),
+            ("1m30s", 90_000),
+            ("1.5h", 5_400_000),
+            ("250ms", 250),
+            (" 5s ", 5_000),
+            ("1d12h", 129_600_000),
+        ] {
             assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(milliseconds), "{text}");
         }
     }

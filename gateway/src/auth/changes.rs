@@ -92,6 +92,6 @@ impl Line {
         let Self { method, path, query } = self;
         let AuditLogEntry { actor, address, object, status, .. } = entry;
         let address = address.as_deref().unwrap_or_default();
-        info!(actor, address, %method, path, query, object, status, "change");
+        info!(actor, %address, %method, path, query, object, status, "change");
     }
 }
