@@ -25,7 +25,7 @@ pub(crate) use self::{
     token::{TokenCommand, TokenCreateArgs, TokenFileArgs, TokenListArgs, TokenRevokeArgs, TokenRole},
     worker::WorkerArgs,
 };
-use crate::client::args::{AuditArgs, CallsCommand, DeadCommand, DescribeArgs};
+use crate::client::args::{AUDIT_LOG_EXAMPLES, AuditArgs, AuditLogArgs, CallsCommand, DeadCommand, DescribeArgs};
 
 /// Functions as a Service for your own machines: HTTP calls, webhooks and NATS messages in, any program runs, nothing accepted is lost.
 #[derive(Debug, Parser)]
@@ -61,6 +61,9 @@ pub(crate) enum Command {
     Describe(DescribeArgs),
     /// Count all queued calls by what became of them, and name those that do not add up
     Audit(AuditArgs),
+    /// Show who changed what: deployments, secrets, tokens, cancelled calls, and what was refused
+    #[command(after_help = AUDIT_LOG_EXAMPLES)]
+    AuditLog(AuditLogArgs),
     /// Create, list and revoke tokens: who else may use /system, and for what
     #[command(subcommand)]
     Token(TokenCommand),
@@ -208,6 +211,12 @@ pub(crate) struct BusArgs {
     /// How many bytes of dead letters are kept; when there are more, the oldest go first
     #[arg(long, env = "SKEP_DEAD_BYTES", default_value = "1GiB", value_parser = bytes)]
     pub(crate) dead_bytes: u64,
+    /// How long the audit log is kept, which says who changed what; 0 for no audit log. The same for all roles
+    #[arg(long, env = "SKEP_AUDIT_LOG_TTL", default_value = "90d", value_parser = skep_protocol::parse_duration)]
+    pub(crate) audit_log_ttl: Duration,
+    /// How many bytes of the audit log are kept; when there are more, the oldest entries go first
+    #[arg(long, env = "SKEP_AUDIT_LOG_BYTES", default_value = "64MiB", value_parser = bytes)]
+    pub(crate) audit_log_bytes: u64,
     /// How many bytes of published work may wait to be taken up; beyond, publishers get an error
     #[arg(long, env = "SKEP_PUBLISH_BYTES", value_parser = bytes)]
     pub(crate) publish_bytes: Option<u64>,

@@ -64,6 +64,7 @@ fn start(cli: Cli) -> Result<()> {
             Command::Dead(command) => client::dead(command).await,
             Command::Describe(args) => client::describe(args).await,
             Command::Audit(args) => client::audit(args).await,
+            Command::AuditLog(args) => client::audit_log(args).await,
             Command::Token(command) => token::run(command),
             Command::Doctor(args) => doctor::run(args).await,
             Command::Healthcheck(args) => healthcheck::run(args).await,

@@ -206,6 +206,8 @@ pub(crate) async fn connect(process: &Process, role: &str, nats: &Nats, args: &B
             replicas: args.nats_replicas,
             records: Budget { age: args.result_ttl, bytes: args.result_bytes },
             letters: Budget { age: args.dead_ttl, bytes: args.dead_bytes },
+            audit_log: Some(Budget { age: args.audit_log_ttl, bytes: args.audit_log_bytes })
+                .filter(|budget| !budget.age.is_zero()),
             published: args.publish_bytes,
             bodies: args.body_bytes,
             large_body: args.large_body,

@@ -14,8 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Error, Result, audit::Audits, auth::Auth, body, config::Limits, door::Stamp, forwarded::TrustedProxies, pages,
-    queues::Queues,
+    Error, Result, audit::Audits, audit_log::AuditLog, auth::Auth, body, config::Limits, door::Stamp,
+    forwarded::TrustedProxies, pages, queues::Queues,
 };
 
 /// After a change the answer waits this long until reads show it; then it goes out all the same.
@@ -34,6 +34,9 @@ pub(crate) struct App {
     pub(crate) queues: Queues,
     pub(crate) audits: Audits,
     pub(crate) auth: Arc<Auth>,
+    pub(crate) audit_log: Arc<AuditLog>,
+    /// Places for changes.
+    pub(crate) changes: Arc<Semaphore>,
     /// Places for those who follow calls or logs.
     pub(crate) followers: Arc<Semaphore>,
     /// Places for those who wait for the end of a call.

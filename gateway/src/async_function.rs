@@ -126,6 +126,8 @@ async fn accept(
     let called_back = function_called_back(app, callback.as_ref());
     let called = [&*function, called_back.as_deref().unwrap_or(&function)];
     app.let_in(&called, &mut parts.headers, peer).await?;
+    // The function may ask for a token by the time that it is called back.
+    let callback_authorized = called_back.is_some_and(|function| function.needs_token);
     let call_id = call_id(&stamp.call_id)?;
     let accepted_at = skep_bus::now();
     let run_at = take_run_at(&mut parts.headers, accepted_at).map_err(Error::InvalidRequest)?;
@@ -146,6 +148,7 @@ async fn accept(
         headers: bus.stored_headers(parts.headers, callback.as_ref()),
         body,
         callback,
+        callback_authorized,
         accepted_at,
         has_callers_id: given.is_some(),
         fingerprint: fingerprint.map(Fingerprinting::end),

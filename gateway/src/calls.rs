@@ -54,7 +54,7 @@ struct Wanted {
 const USUALLY_LISTED: usize = 100;
 const MAX_LISTED: usize = 1000;
 /// On a list that goes on: what `after` is to be for the next part.
-const NEXT: HeaderName = HeaderName::from_static("x-skep-next");
+pub(crate) const NEXT: HeaderName = HeaderName::from_static("x-skep-next");
 
 impl Wanted {
     fn filter(&self, app: &App) -> Result<CallFilter> {
@@ -170,6 +170,7 @@ fn shown(mut status: CallStatus) -> CallStatus {
 fn hide(status: &mut CallStatus) {
     status.callback_url = status.callback_url.take().map(without_credentials);
     status.fingerprint = None;
+    status.callback_authorized = false;
 }
 
 enum Found {

@@ -14,14 +14,15 @@ use http::{HeaderName, HeaderValue, StatusCode, uri::PathAndQuery};
 use serde::Deserialize;
 use skep_bus::{Edit, Letter, LetterFilter, Redriven};
 use skep_protocol::{
-    CallId, DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInfo, DeadRefused, DeadRequest, headers,
-    without_credentials,
+    CallId, DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInfo, DeadRefused, DeadRequest, FunctionName,
+    headers, without_credentials,
 };
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
     Error, Result, Routes,
     app::App,
+    audit_log::Done,
     auth::{Caller, Need},
     input::{self, Queried, Segment},
     pages,
@@ -173,13 +174,20 @@ async fn remove(
     Ok(StatusCode::OK)
 }
 
+/// What was done with letters; the audit log tells how many they are.
+type Counted = (Extension<Done>, Json<DeadDone>);
+
+fn counted(done: DeadDone) -> Counted {
+    (Extension(Done(done.done)), Json(done))
+}
+
 /// Removes the oldest letters that are meant, at most `limit`.
-async fn purge(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<DeadDone>> {
+async fn purge(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Counted> {
     let letters = app.require_bus().await?.letters(&wanted.filter(&app)?, wanted.limit()).await?;
     for letter in &letters {
         app.bus.remove_letter(letter.sequence).await?;
     }
-    Ok(Json(DeadDone { done: letters.len(), refused: Vec::new() }))
+    Ok(counted(DeadDone { done: letters.len(), refused: Vec::new() }))
 }
 
 /// Whether a request can have this path and query as they are.
@@ -217,15 +225,20 @@ async fn redrive(
     State(app): State<Arc<App>>,
     Segment(id): Segment,
     Queried(Kind { kind }): Queried<Kind>,
+    Extension(caller): Extension<Caller>,
     input::OptionalJson(changes): input::OptionalJson<DeadChanges>,
 ) -> Result<StatusCode> {
     let letter = find(&app, &id, kind).await?;
-    send_again(&app, &letter, edit(changes)?).await?;
+    send_again(&app, &caller, &letter, edit(changes)?).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
 /// Sends the oldest letters that are meant on their way again, at most `limit`, at a rate.
-async fn redrive_many(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<DeadDone>> {
+async fn redrive_many(
+    State(app): State<Arc<App>>,
+    Queried(wanted): Queried<Wanted>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Counted> {
     let pause = wanted.pause()?;
     let mut next = Instant::now();
     let mut done = DeadDone::default();
@@ -233,7 +246,7 @@ async fn redrive_many(State(app): State<Arc<App>>, Queried(wanted): Queried<Want
         sleep_until(next).await;
         next += pause;
         let Some(letter) = app.bus.letter(&info.call_id, info.kind).await? else { continue };
-        match send_again(&app, &letter, Edit::default()).await {
+        match send_again(&app, &caller, &letter, Edit::default()).await {
             Ok(()) => done.done += 1,
             Err(error) if is_of_the_letter(&error) => {
                 done.refused.push(DeadRefused { call_id: info.call_id, reason: error.to_string() });
@@ -241,7 +254,7 @@ async fn redrive_many(State(app): State<Arc<App>>, Queried(wanted): Queried<Want
             Err(error) => return Err(error),
         }
     }
-    Ok(Json(done))
+    Ok(counted(done))
 }
 
 /// Whether an error is about this letter, and not about all.
@@ -253,13 +266,14 @@ fn is_of_the_letter(error: &Error) -> bool {
     }
 }
 
-async fn send_again(app: &App, letter: &Letter, edit: Edit) -> Result<()> {
+async fn send_again(app: &App, caller: &Caller, letter: &Letter, edit: Edit) -> Result<()> {
     if letter.info.kind == DeadKind::Call {
         // It would only die again.
         app.function(&app.named(&letter.info.function, "")?)?;
     }
     let not_redriven = |reason| Error::NotRedriven { id: letter.info.call_id.clone(), reason };
-    match app.bus.redrive(letter, edit).await? {
+    let may_call = |function: &FunctionName| app.auth.may_call(caller, function, app.bus.default_namespace());
+    match app.bus.redrive(letter, edit, may_call).await? {
         Redriven::Sent | Redriven::UnderWay => Ok(()),
         Redriven::Otherwise => Err(not_redriven(
             "an earlier redrive has sent it on its way with another request; wait for its end, or take it back"

@@ -77,6 +77,8 @@ pub(crate) enum Error {
     TooManyInFlight { whose: String, limit: usize, setting: &'static str },
     #[error("{bytes} bytes wait in the queue, and --queue-bytes permits {limit}")]
     QueueFull { bytes: u64, limit: u64 },
+    #[error("this gateway keeps no audit log: start it with --audit-log-ttl 90d (SKEP_AUDIT_LOG_TTL)")]
+    NoAuditLog,
     #[error("another audit is under way")]
     AuditUnderWay,
     #[error("what was begun did not come to its end")]
@@ -148,6 +150,7 @@ impl Error {
             Self::TooManyWaiters(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_waiters"),
             Self::TooManyInFlight { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_in_flight"),
             Self::QueueFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
+            Self::NoAuditLog => (StatusCode::NOT_FOUND, "no_audit_log"),
             Self::AuditUnderWay => (StatusCode::SERVICE_UNAVAILABLE, "audit_under_way"),
             Self::Ended(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),

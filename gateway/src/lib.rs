@@ -9,6 +9,7 @@ mod alexa;
 mod app;
 mod async_function;
 mod audit;
+mod audit_log;
 mod auth;
 mod body;
 mod browsers;
@@ -50,7 +51,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    app::App, audit::Audits, auth::Auth, browsers::Guard, entrance::Entrance, metrics::HttpMetrics, queues::Queues,
+    app::App, audit::Audits, audit_log::AuditLog, auth::Auth, browsers::Guard, entrance::Entrance,
+    metrics::HttpMetrics, queues::Queues,
 };
 pub use crate::{
     auth::{AuthConfig, Credentials, NewToken, Role, Token, TokenFile},
@@ -65,6 +67,8 @@ pub(crate) use crate::{
 
 /// Connections to the admin API's own listener.
 const MAX_OPERATORS: usize = 1024;
+/// Changes that are made at once; further ones wait.
+const MAX_CHANGES: usize = 256;
 
 /// Where a gateway listens.
 pub struct Listeners {
@@ -89,6 +93,11 @@ pub async fn run(
     let app = Arc::new(app(&config, bus, dispatch, &registry, shutdown.clone())?);
     let (entrance, admin_entrance) = entrances(&config, &app, &public, admin_api.as_ref(), registry)?;
     let draining = CancellationToken::new();
+    let (logged, end_of_log) = (Arc::clone(&app), CancellationToken::new());
+    let audit_log = tokio::spawn({
+        let end = end_of_log.clone();
+        async move { logged.audit_log.follow(&end).await }
+    });
     let threads = Threads::for_each_core();
     let mut for_operators = config.serve.clone();
     for_operators.limits.max_connections = for_operators.limits.max_connections.min(MAX_OPERATORS);
@@ -114,7 +123,12 @@ pub async fn run(
     );
     app.tasks.close();
     if timeout(grace, app.tasks.wait()).await.is_err() {
-        warn!("alerts were not handled within the grace period");
+        warn!("alerts or changes have not ended within the grace period");
+    }
+    // Nothing more is told now. It ends within some seconds.
+    end_of_log.cancel();
+    if let Err(error) = audit_log.await {
+        warn!(%error, "the audit log has not ended in order");
     }
     app.bus.flush().await;
     threads.stop();
@@ -151,6 +165,8 @@ fn app(
     registry: &Registry,
     shutdown: CancellationToken,
 ) -> anyhow::Result<App> {
+    let audit_log = Arc::new(AuditLog::register(Some(bus.clone()), registry)?);
+    let namespace = bus.default_namespace().clone();
     Ok(App {
         bus,
         dispatch,
@@ -162,7 +178,9 @@ fn app(
         alerts: Arc::new(Semaphore::new(alert::MAX_AT_ONCE)),
         queues: Queues::register(registry)?,
         audits: Audits::register(registry)?,
-        auth: Arc::new(Auth::new(config.auth.clone(), registry)?),
+        auth: Arc::new(Auth::new(config.auth.clone(), Arc::clone(&audit_log), namespace, registry)?),
+        audit_log,
+        changes: Arc::new(Semaphore::new(MAX_CHANGES)),
         followers: Arc::new(Semaphore::new(config.limits.followers.min(Semaphore::MAX_PERMITS))),
         waiters: Semaphore::new(config.limits.waiters.min(Semaphore::MAX_PERMITS)),
         limits: config.limits,

@@ -15,7 +15,7 @@ use skep_protocol::headers;
 use crate::{
     Error, alert,
     app::App,
-    async_function, audit, auth,
+    async_function, audit, audit_log, auth,
     browsers::Guard,
     calls, dead, events, functions, logs,
     metrics::{self, HttpMetrics},
@@ -85,6 +85,7 @@ fn closed() -> Routes {
     let resources = [
         alert::routes(),
         audit::routes(),
+        audit_log::routes(),
         calls::routes(),
         dead::routes(),
         events::routes(),
@@ -125,12 +126,14 @@ async fn route_not_found() -> Error {
 mod tests {
     use axum::{body::Body, routing::get};
     use http::{HeaderMap, Request, StatusCode};
+    use skep_protocol::DefaultNamespace;
     use tower::ServiceExt;
 
     use super::*;
     use crate::{
         AuthConfig, Credentials,
-        auth::{Auth, routes_with_rights},
+        audit_log::AuditLog,
+        auth::{Auth, rows_with_rights},
     };
 
     async fn ask(router: &Router, method: &str, path: &str, authorization: Option<&str>) -> (StatusCode, HeaderMap) {
@@ -150,7 +153,9 @@ mod tests {
         std::fs::write(folder.path().join("basic-auth-password"), "secret").unwrap();
         let credentials = Credentials::read(folder.path()).unwrap();
         let config = AuthConfig { credentials, tokens_file: folder.path().join("tokens.json") };
-        let auth = Auth::new(Some(config), &Registry::new()).unwrap();
+        let registry = Registry::new();
+        let audit_log = Arc::new(AuditLog::register(None, &registry).unwrap());
+        let auth = Auth::new(Some(config), audit_log, DefaultNamespace::default(), &registry).unwrap();
         let reached =
             closed_paths().into_iter().fold(Router::new(), |router, path| router.route(path, get(async || "reached")));
         auth::protect(in_our_words(reached), Arc::new(auth)).fallback(route_not_found)
@@ -158,7 +163,7 @@ mod tests {
 
     #[test]
     fn every_closed_route_has_a_row_in_the_table_of_rights() {
-        let rows: Vec<_> = routes_with_rights().collect();
+        let rows: Vec<_> = rows_with_rights().map(|(_, path)| path).collect();
         let is_a_rest = |path: &str| path.contains("{*rest}") || ["/system", "/system/", "/ui", "/ui/"].contains(&path);
         for path in closed_paths().into_iter().filter(|path| !is_a_rest(path)) {
             assert!(rows.contains(&path), "{path} has no row in auth/rights.rs");

@@ -81,6 +81,7 @@ impl Worker {
                 let returned = callback.as_ref().map(|_| returned_headers(&published.headers)).unwrap_or_default();
                 let status = CallStatus {
                     callback_url: callback,
+                    callback_authorized: true,
                     ..CallStatus::accepted(call_id, &published.function, skep_bus::now())
                 };
                 self.bury(delivery, without_answer(status, returned), reason).await;

@@ -4,6 +4,8 @@
 mod accept;
 mod accounts;
 mod audit;
+mod audit_log;
+mod audit_log_kept;
 mod batches;
 mod bounds;
 mod broken_off;
@@ -13,6 +15,7 @@ mod budgets;
 mod bus;
 mod call_ids;
 mod callback_guard;
+mod callback_tokens;
 mod callbacks;
 mod calls;
 mod cancel;

@@ -247,6 +247,45 @@ pub(crate) struct AuditArgs {
     pub(crate) client: ClientArgs,
 }
 
+pub(crate) const AUDIT_LOG_EXAMPLES: &str = "Examples:
+  skep audit-log --since 24h                     what changed today
+  skep audit-log --object resize                 who touched a function
+  skep audit-log --actor ci --action deploy --json
+  skep audit-log --action login,read --follow    failed logins and refused looks, as they come
+
+The last change comes first. An entry has its time, actor, role and address, what was done to
+what, and the result: an HTTP status, and the code of X-Skep-Error where it was refused.
+It takes the password, or a token of the role admin. To count calls, see skep audit.";
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditLogArgs {
+    /// Only entries of then or later: a time (2026-01-31T08:00:00Z), or how long ago (15m, 7d)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only entries from before then
+    #[arg(long, value_name = "TIME", conflicts_with = "follow")]
+    pub(crate) until: Option<String>,
+    /// Only what this user or token did: ci, 'token ci', 'stack file', 'tokens file', anonymous
+    #[arg(long, value_name = "NAME")]
+    pub(crate) actor: Option<String>,
+    /// Only these actions, separated by commas: deploy, update, delete, scale, alert, secret-create, secret-update,
+    /// secret-delete, namespace-create, namespace-update, namespace-delete, cancel, redrive, dead-delete, dead-purge,
+    /// token-create, token-update, token-revoke, login (one that failed), invoke and read (refused ones), other
+    #[arg(long)]
+    pub(crate) action: Option<String>,
+    /// Only what was done to this function, secret, namespace or call
+    #[arg(long, value_name = "NAME")]
+    pub(crate) object: Option<String>,
+    /// At most so many entries
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) limit: u32,
+    /// Print entries the oldest first, and go on with new ones as they come; with --json one line each
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
 fn gateway(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}; write http://HOST:PORT"))?;
     if matches!(url.scheme(), "http" | "https") && url.host().is_some() {

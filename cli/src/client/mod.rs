@@ -1,10 +1,11 @@
-//! The commands that ask a gateway: `skep calls`, `skep dead`, `skep describe` and `skep audit`.
+//! The commands that ask a gateway: `skep calls`, `skep dead`, `skep describe`, `skep audit` and `skep audit-log`.
 //!
 //! They are clients of its HTTP API and of nothing else, so they work from any machine that reaches it.
 
 mod api;
 pub(crate) mod args;
 mod audit;
+mod audit_log;
 mod calls;
 mod dead;
 mod describe;
@@ -14,7 +15,9 @@ pub(crate) mod table;
 
 use serde::Serialize;
 
-pub(crate) use self::{audit::run as audit, calls::run as calls, dead::run as dead, describe::run as describe};
+pub(crate) use self::{
+    audit::run as audit, audit_log::run as audit_log, calls::run as calls, dead::run as dead, describe::run as describe,
+};
 use crate::{failure::Result, output};
 
 /// Prints what programs read.

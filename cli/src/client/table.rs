@@ -33,7 +33,7 @@ fn print_lines(table: &Table) {
     }
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     output::harmless(text).replace(['\n', '\t'], " ")
 }
 

@@ -17,10 +17,10 @@ use skep_bus::Bus;
 use skep_daemon::Drain;
 use skep_dispatch::{Dispatch, Registry};
 use skep_gateway::Listeners;
-use skep_protocol::DefaultNamespace;
+use skep_protocol::{AuditAction, AuditLogEntry, DefaultNamespace};
 use skep_provider::{
     Controller,
-    stack::{self, Outcome, Stack},
+    stack::{self, Applied, Outcome, Stack},
 };
 use skep_queue_worker::CallbackRules;
 use tokio::net::TcpListener;
@@ -202,7 +202,8 @@ async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, doors: &D
 
 /// Deploys what has changed; a function that the controller refuses ends the start.
 async fn deploy(bus: &Bus, stack: &Stack) -> Result<()> {
-    for applied in stack::apply(bus, stack).await.map_err(Failure::internal)? {
+    let tell = async |applied: &Applied| log_change(bus, applied).await;
+    for applied in stack::apply(bus, stack, tell).await.map_err(Failure::internal)? {
         match applied.outcome {
             Outcome::Deployed | Outcome::Updated | Outcome::Unchanged => {}
             Outcome::Refused(error) => {
@@ -211,4 +212,19 @@ async fn deploy(bus: &Bus, stack: &Stack) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Has the audit log say what the stack file has changed.
+async fn log_change(bus: &Bus, applied: &Applied) {
+    let action = match &applied.outcome {
+        Outcome::Unchanged => return,
+        Outcome::Deployed | Outcome::Refused(_) => AuditAction::Deploy,
+        Outcome::Updated => AuditAction::Update,
+    };
+    let mut entry = AuditLogEntry::new(skep_bus::now(), "stack file", action).about(&applied.function);
+    if let Outcome::Refused(skep_bus::Error::Refused { status, .. }) = &applied.outcome {
+        (entry.status, entry.error) = (Some(*status), Some("refused".to_owned()));
+    }
+    // What is lost is in the log of this process.
+    let _is_stored = bus.log_change(&entry, None).await;
 }

@@ -70,6 +70,8 @@ impl Delivery<Published> {
             headers: bus.stored_headers(published.headers.clone(), callback.as_ref()),
             body: self.payload.clone().into(),
             callback,
+            // A publisher needs a login of NATS, and may publish calls of any function.
+            callback_authorized: true,
             accepted_at: clock::now(),
             run_at: published.run_at.clone().unwrap_or_default(),
             interruptions: 0,

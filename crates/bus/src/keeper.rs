@@ -48,7 +48,7 @@ impl Bus {
     }
 
     async fn look_after_streams(&self) -> Result<()> {
-        let wanted = streams::names(&self.subjects);
+        let wanted = streams::names(&self.subjects, &self.kept);
         let found: Vec<String> = self.jetstream.stream_names().try_collect().await.map_err(Error::unavailable)?;
         let missing: Vec<&String> = wanted.iter().filter(|name| !found.contains(name)).collect();
         if !missing.is_empty() {

@@ -6,6 +6,7 @@
 mod activity;
 mod answer;
 mod audit;
+mod audit_log;
 mod backlog;
 mod batch;
 mod bodies;
@@ -69,6 +70,7 @@ pub use async_nats::HeaderMap as NatsHeaders;
 pub use wire::laws as headers_on_the_wire;
 
 pub use answer::Announced;
+pub use audit_log::{AuditLogFilter, AuditLogPage, warn_of_lost_entry};
 pub use backlog::Backlog;
 pub use bodies::NotKept;
 pub use cancel::Cancelled;

@@ -5,8 +5,11 @@
 use async_nats::{HeaderMap as NatsHeaders, jetstream::message::StreamMessage};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use skep_protocol::{CallRecord, CallState, DeadKind, FunctionName, Invocation, headers as names, parse_callback};
+use skep_protocol::{
+    CallRecord, CallState, CallbackTarget, DeadKind, FunctionName, Invocation, headers as names, parse_callback,
+};
 use time::OffsetDateTime;
+use url::Url;
 
 use crate::{Bus, Error, Letter, Result, Submitted, clock, delayed, fit, ingest, records, wire};
 
@@ -40,12 +43,20 @@ pub enum Redriven {
 }
 
 impl Bus {
-    /// Sends a letter on its way again.
-    pub async fn redrive(&self, letter: &Letter, edit: Edit) -> Result<Redriven> {
+    /// Sends a letter on its way again. `may_call` says which functions the one who sends it may call.
+    pub async fn redrive(
+        &self,
+        letter: &Letter,
+        edit: Edit,
+        may_call: impl Fn(&FunctionName) -> bool,
+    ) -> Result<Redriven> {
         let has_other_body = edit.body.is_some();
+        let may_call_back = |callback: Option<&Url>| {
+            callback.and_then(|url| self.function_called_back(url)).is_some_and(|function| may_call(&function))
+        };
         let sent = match letter.info.kind {
-            DeadKind::Call => self.redrive_call(letter, edit).await?,
-            DeadKind::Callback => self.redrive_callback(letter).await?,
+            DeadKind::Call => self.redrive_call(letter, edit, may_call_back).await?,
+            DeadKind::Callback => self.redrive_callback(letter, may_call_back).await?,
         };
         if matches!(sent, Redriven::Sent | Redriven::UnderWay) {
             self.remove_letter(letter.info.sequence).await?;
@@ -56,11 +67,25 @@ impl Bus {
         Ok(sent)
     }
 
-    async fn redrive_call(&self, letter: &Letter, edit: Edit) -> Result<Redriven> {
-        let invocation = match self.invocation_of(letter) {
+    /// The function that a callback calls.
+    fn function_called_back(&self, callback: &Url) -> Option<FunctionName> {
+        match CallbackTarget::of(callback, self.default_namespace()) {
+            Ok(CallbackTarget::Function { name, .. }) => Some(name),
+            Ok(CallbackTarget::Web | CallbackTarget::Subject(_)) | Err(_) => None,
+        }
+    }
+
+    async fn redrive_call(
+        &self,
+        letter: &Letter,
+        edit: Edit,
+        may_call_back: impl Fn(Option<&Url>) -> bool,
+    ) -> Result<Redriven> {
+        let mut invocation = match self.invocation_of(letter) {
             Ok(invocation) => edit.apply(invocation),
             Err(reason) => return Ok(Redriven::Impossible(reason)),
         };
+        invocation.callback_authorized |= may_call_back(invocation.callback.as_ref());
         let headers = wire::invocation_headers(&invocation);
         // Before anything is taken away.
         invocation.check_headers().map_err(Error::HeadersTooLarge)?;
@@ -99,11 +124,16 @@ impl Bus {
     }
 
     /// The record is the entry of the outbox, so it is stored once more.
-    async fn redrive_callback(&self, letter: &Letter) -> Result<Redriven> {
-        let record: CallRecord = match wire::read_record(&letter.headers, letter.body.clone()) {
+    async fn redrive_callback(
+        &self,
+        letter: &Letter,
+        may_call_back: impl Fn(Option<&Url>) -> bool,
+    ) -> Result<Redriven> {
+        let mut record: CallRecord = match wire::read_record(&letter.headers, letter.body.clone()) {
             Ok(record) => record,
             Err(reason) => return Ok(Redriven::Impossible(reason)),
         };
+        record.status.callback_authorized |= may_call_back(record.status.callback_url.as_ref());
         if let Some(old) = self.find_record(&record.status.call_id).await? {
             self.remove_message("CALLS", old.sequence).await?;
         }
@@ -148,6 +178,7 @@ impl Bus {
             path: String::new(),
             query: None,
             callback: callback.map(|url| parse_callback(url, self.default_namespace())).transpose()?,
+            callback_authorized: true,
             headers,
             body: letter.body.clone().into(),
             accepted_at: now,

@@ -16,6 +16,8 @@ const MAX_TRIES: i64 = 32;
 const RECEIPTS_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Bytes of receipts, the last ones: about 40 a call.
 const MAX_OF_LEDGER: i64 = 256 * 1024 * 1024;
+/// The name of the audit log's stream.
+const AUDIT_LOG: &str = "AUDIT";
 
 pub(crate) struct Streams {
     /// Accepted calls that are not finished.
@@ -34,6 +36,8 @@ pub(crate) struct Streams {
     pub(crate) dead: Stream,
     /// Which calls were accepted, and what the audit has to know beside that.
     pub(crate) ledger: Stream,
+    /// Who changed what, if that is kept.
+    pub(crate) audit_log: Option<Stream>,
     /// Large bodies of calls, and of their results.
     pub(crate) requests: Stream,
     pub(crate) results: Stream,
@@ -55,6 +59,8 @@ pub struct Kept {
     /// Records of finished calls.
     pub records: Budget,
     pub letters: Budget,
+    /// The audit log; `None` for none.
+    pub audit_log: Option<Budget>,
     /// Bytes of work that was published and not taken up; what comes beyond is refused.
     pub published: Option<u64>,
     /// Bytes of large bodies of calls; what comes beyond is refused.
@@ -71,12 +77,13 @@ pub struct Budget {
 }
 
 /// The names of all streams, those of the buckets too.
-pub(crate) fn names(subjects: &Subjects) -> Vec<String> {
+pub(crate) fn names(subjects: &Subjects, kept: &Kept) -> Vec<String> {
     let streams =
         ["INVOKE", "BACKLOG", "PUBLISH", "DELAYED", "CALLS", "TRIES", "DEAD", "LEDGER", "REQUESTS", "RESULTS"]
             .map(|name| subjects.stream(name));
     let buckets = ["FUNCTIONS", "NAMESPACES", "CONTROLLER"].map(|name| format!("KV_{}", subjects.stream(name)));
-    streams.into_iter().chain(buckets).collect()
+    let audit_log = kept.audit_log.map(|_| subjects.stream(AUDIT_LOG));
+    streams.into_iter().chain(audit_log).chain(buckets).collect()
 }
 
 pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, kept: &Kept) -> Result<Streams> {
@@ -157,6 +164,7 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         max_age: kept.letters.age,
         ..one_per_subject
     };
+    let audit_log = kept.audit_log.map(|budget| audit_log(subjects, budget, &replicated));
     let pieces = |name, kind, description: &str| Config {
         name: subjects.stream(name),
         description: Some(description.to_owned()),
@@ -193,12 +201,32 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         tries: ensure_stream(jetstream, tries).await?,
         dead: ensure_stream(jetstream, dead).await?,
         ledger,
+        audit_log: match audit_log {
+            Some(wanted) => Some(ensure_stream(jetstream, wanted).await?),
+            None => None,
+        },
         requests: ensure_stream(jetstream, requests).await?,
         results: ensure_stream(jetstream, results).await?,
         functions: jetstream.create_or_update_key_value(functions).await.map_err(Error::unavailable)?,
         namespaces: jetstream.create_or_update_key_value(namespaces).await.map_err(Error::unavailable)?,
         controller: jetstream.create_or_update_key_value(controller).await.map_err(Error::unavailable)?,
     })
+}
+
+/// The stream of the audit log. Nobody takes single entries out of it, not even with skep's own login.
+fn audit_log(subjects: &Subjects, budget: Budget, replicated: &Config) -> Config {
+    Config {
+        name: subjects.stream(AUDIT_LOG),
+        description: Some("who changed what".to_owned()),
+        subjects: vec![subjects.audit_log()],
+        discard: DiscardPolicy::Old,
+        max_age: budget.age,
+        max_bytes: i64::try_from(budget.bytes).unwrap_or(i64::MAX),
+        deny_delete: true,
+        deny_purge: true,
+        allow_direct: true,
+        ..replicated.clone()
+    }
 }
 
 /// Makes or updates a stream. A server older than a feature drops its field silently, so what comes back is compared.

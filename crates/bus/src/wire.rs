@@ -27,6 +27,7 @@ const METHOD: &str = "Skep-Method";
 const PATH: &str = "Skep-Path";
 const QUERY: &str = "Skep-Query";
 const CALLBACK: &str = "Skep-Callback";
+const CALLBACK_AUTHORIZED: &str = "Skep-Callback-Authorized";
 const ACCEPTED_AT: &str = "Skep-Accepted-At";
 const RUN_AT: &str = "Skep-Run-At";
 pub(crate) const ATTEMPTS: &str = "Skep-Attempts";
@@ -75,6 +76,9 @@ pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
     if let Some(callback) = &invocation.callback {
         headers.insert(CALLBACK, callback.as_str());
     }
+    if invocation.callback_authorized {
+        headers.insert(CALLBACK_AUTHORIZED, "true");
+    }
     if invocation.has_callers_id {
         headers.insert(CALLERS_ID, "true");
     }
@@ -117,6 +121,7 @@ pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invo
         headers: read_http_headers(headers, HTTP_PREFIX),
         body: read_body(headers, body)?,
         callback: text(headers, CALLBACK).map(|_| parsed(headers, CALLBACK)).transpose()?,
+        callback_authorized: text(headers, CALLBACK_AUTHORIZED).is_some(),
         accepted_at: read_timestamp(headers, ACCEPTED_AT)?,
         has_callers_id: text(headers, CALLERS_ID).is_some(),
         fingerprint: text(headers, FINGERPRINT).map(Fingerprint::from_text),

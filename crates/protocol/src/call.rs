@@ -109,6 +109,7 @@ impl CallStatus {
             duration_seconds: None,
             reason: None,
             callback_url: None,
+            callback_authorized: false,
             fingerprint: None,
             past_attempts: Vec::new(),
             history: Vec::new(),
@@ -215,6 +216,9 @@ pub struct CallStatus {
     pub reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<Url>,
+    /// Whether the caller has shown a token that may call the function that the callback names; it is kept, and not shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub callback_authorized: bool,
     /// What it was asked for, where the id may come again; it is kept, and not shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Fingerprint>,

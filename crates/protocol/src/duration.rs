@@ -1,4 +1,4 @@
-//! Durations as OpenFaaS settings write them: a whole number of seconds, or Go's syntax (`1m30s`, `1.5h`, `250ms`).
+//! Durations as OpenFaaS settings write them: a whole number of seconds, or Go's syntax (`1m30s`, `1.5h`, `250ms`), which has no days, and days (`90d`).
 
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
         let unit_end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
         let (unit, after) = after.split_at(unit_end);
         let seconds = match unit {
+            "d" => 86_400.0,
             "h" => 3600.0,
             "m" => 60.0,
             "s" => 1.0,
@@ -56,9 +57,15 @@ mod tests {
 
     #[test]
     fn seconds_and_go_syntax_are_read() {
-        for (text, milliseconds) in
-            [("30", 30_000), ("0", 0), ("1m30s", 90_000), ("1.5h", 5_400_000), ("250ms", 250), (" 5s ", 5_000)]
-        {
+        for (text, milliseconds) in [
+            ("30", 30_000),
+            ("0", 0),
+            ("1m30s", 90_000),
+            ("1.5h", 5_400_000),
+            ("250ms", 250),
+            (" 5s ", 5_000),
+            ("1d12h", 129_600_000),
+        ] {
             assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(milliseconds), "{text}");
         }
     }

@@ -26,6 +26,8 @@ pub struct Invocation {
     pub headers: HeaderMap,
     pub body: CallBody,
     pub callback: Option<Url>,
+    /// Whether its caller has shown a token that may call the function that the callback names.
+    pub callback_authorized: bool,
     pub accepted_at: OffsetDateTime,
     /// Whether the caller chose the id: then the same call may be submitted again after it has finished.
     pub has_callers_id: bool,
@@ -107,6 +109,7 @@ impl Invocation {
         let last = self.last_attempt.as_ref();
         CallStatus {
             callback_url: self.callback.clone(),
+            callback_authorized: self.callback_authorized,
             fingerprint: self.fingerprint.clone(),
             attempts: self.attempts(),
             status: last.and_then(|last| last.status),

@@ -4,6 +4,7 @@
 //! It knows nothing of NATS clients, HTTP servers, or where a function runs.
 
 mod audit;
+mod audit_log;
 mod body;
 mod call;
 mod callback;
@@ -31,6 +32,7 @@ mod system;
 mod timeline;
 
 pub use audit::{AuditFinding, AuditKind, AuditLine, AuditProgress, AuditReport, FunctionLedger};
+pub use audit_log::{AuditAction, AuditLogEntry};
 pub use body::{BodyKey, BodyKind, CallBody, StoredBody};
 pub use call::{CallRecord, CallState, CallStatus};
 pub use callback::{CallbackTarget, parse_callback, without_credentials};

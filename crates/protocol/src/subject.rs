@@ -250,6 +250,11 @@ impl Subjects {
         format!("{}.ledger.*", self.prefix)
     }
 
+    /// Where it is kept who changed what.
+    pub fn audit_log(&self) -> String {
+        format!("{}.audit-log", self.prefix)
+    }
+
     /// Where the pieces of a large body are kept.
     pub fn body(&self, key: &BodyKey) -> String {
         format!("{}.body.{key}", self.prefix)

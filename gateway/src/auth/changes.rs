@@ -1,4 +1,4 @@
-//! A line in the log for each change: who made it, from where, of what, and what came of it.
+//! Each change is told: in the gateway's own log, and in the audit log.
 
 use std::sync::Arc;
 
@@ -8,84 +8,90 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{Method, Uri, request::Parts};
-use serde::Deserialize;
-use skep_daemon::Peer;
+use http::{Method, StatusCode, request::Parts};
+use skep_protocol::AuditLogEntry;
 use tracing::info;
 
-use super::{address, role::Caller};
-use crate::{app::App, input::JSON_LIMIT};
+use super::role::Caller;
+use crate::{
+    Error,
+    app::App,
+    audit_log::{Asked, Done},
+    input::JSON_LIMIT,
+};
 
 /// The layer that tells; inside of the one that knows the caller.
 pub(super) async fn tell(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
-        return next.run(request).await;
+    // It is there, for the layer around this one has put it there.
+    let Some(caller) = request.extensions().get::<Caller>().cloned() else { return next.run(request).await };
+    match *request.method() {
+        Method::OPTIONS => next.run(request).await,
+        Method::GET | Method::HEAD => look(&app, &caller, request, next).await,
+        _ => Box::pin(change(&app, &caller, request, next)).await,
     }
+}
+
+/// A look leaves an entry only if the caller may not have it.
+async fn look(app: &App, caller: &Caller, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match Box::pin(app.gathered(&parts.headers, body, JSON_LIMIT)).await {
-        Ok(body) => body,
-        Err(error) => return error.into_response(),
-    };
-    let change = Change::of(&parts, &body);
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    change.log(response.status().as_u16());
+    let asked = Asked::look(caller, &parts);
+    let response = next.run(Request::from_parts(parts, body)).await;
+    if response.status() == StatusCode::FORBIDDEN {
+        app.audit_log.refused(caller, entry_of(asked, &response));
+    }
     response
 }
 
-struct Change {
-    caller: Option<Caller>,
-    peer: Option<Peer>,
-    method: Method,
-    uri: Uri,
-    object: String,
-}
-
-impl Change {
-    fn of(parts: &Parts, body: &[u8]) -> Self {
-        Self {
-            caller: parts.extensions.get().cloned(),
-            peer: parts.extensions.get().cloned(),
-            method: parts.method.clone(),
-            uri: parts.uri.clone(),
-            object: object(body),
+/// Makes a change and keeps its entry, even if the caller does not wait for it.
+async fn change(app: &Arc<App>, caller: &Caller, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let body = match app.gathered(&parts.headers, body, JSON_LIMIT).await {
+        Ok(body) => body,
+        Err(error) => return error.into_response(),
+    };
+    let asked = Asked::read(caller, &mut parts, &body, app.bus.default_namespace()).await;
+    let Ok(place) = Arc::clone(&app.changes).acquire_owned().await else {
+        return Error::Disconnected.into_response();
+    };
+    let (app, caller) = (Arc::clone(app), caller.clone());
+    let tasks = app.tasks.clone();
+    let changing = async move {
+        let line = Line::of(&parts);
+        let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+        let entry = entry_of(asked, &response);
+        line.log(&entry);
+        if response.status() == StatusCode::FORBIDDEN {
+            app.audit_log.refused(&caller, entry);
+        } else {
+            app.audit_log.record(&entry).await;
         }
-    }
-
-    fn log(&self, status: u16) {
-        let Self { method, uri, object, .. } = self;
-        let actor = self.caller.as_ref().map_or("anyone", Caller::name);
-        let address = address(self.peer.as_ref());
-        info!(actor, %address, %method, path = uri.path(), query = uri.query(), object, status, "change");
-    }
+        drop(place);
+        response
+    };
+    tasks.spawn(Box::pin(changing)).await.unwrap_or_else(|error| Error::Ended(error).into_response())
 }
 
-/// What a body names: a function, a secret or a namespace. The rest of it, such as a secret's value, is not looked at.
-fn object(body: &[u8]) -> String {
-    #[derive(Default, Deserialize)]
-    #[serde(default, rename_all = "camelCase")]
-    struct Names {
-        service: Option<String>,
-        service_name: Option<String>,
-        function_name: Option<String>,
-        name: Option<String>,
-        namespace: Option<String>,
-    }
-    let Names { service, service_name, function_name, name, namespace } =
-        serde_json::from_slice(body).unwrap_or_default();
-    let names = [service, service_name, function_name, name, namespace];
-    names.into_iter().flatten().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(".")
+fn entry_of(asked: Asked, response: &Response) -> AuditLogEntry {
+    asked.answered(response.status(), response.headers(), response.extensions().get::<Done>().copied())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What the gateway's own log says beside the entry.
+struct Line {
+    method: Method,
+    path: String,
+    query: Option<String>,
+}
 
-    #[test]
-    fn what_a_body_names_is_told_and_nothing_else() {
-        assert_eq!(object(br#"{"service":"upper","namespace":"dev","envProcess":"env"}"#), "upper.dev");
-        assert_eq!(object(br#"{"functionName":"upper"}"#), "upper");
-        assert_eq!(object(br#"{"name":"key","value":"s3cret","namespace":null}"#), "key");
-        assert_eq!(object(b""), "");
-        assert_eq!(object(b"[1]"), "");
+impl Line {
+    fn of(parts: &Parts) -> Self {
+        let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().map(str::to_owned));
+        Self { method: parts.method.clone(), path, query }
+    }
+
+    fn log(self, entry: &AuditLogEntry) {
+        let Self { method, path, query } = self;
+        let AuditLogEntry { actor, address, object, status, .. } = entry;
+        let address = address.as_deref().unwrap_or_default();
+        info!(actor, %address, %method, path, query, object, status, "change");
     }
 }

@@ -129,7 +129,7 @@ fn pause_after(failures: u32) -> Duration {
 }
 
 /// One who has an address of IPv6 usually has 2^64 of them.
-fn group(address: IpAddr) -> IpAddr {
+pub(crate) fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

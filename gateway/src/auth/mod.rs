@@ -23,20 +23,27 @@ use axum::{
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, Method, header, request::Parts};
 use prometheus::Registry;
 use skep_daemon::Peer;
 use skep_protocol::{DefaultNamespace, FunctionName};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::role::{Caller, Need};
 pub use self::{
     credentials::Credentials,
     role::Role,
     token::{NewToken, Token, TokenFile},
 };
 use self::{failures::Failures, given::Given, tokens::Tokens};
-use crate::{Error, Result, app::App};
+pub(crate) use self::{
+    failures::group,
+    role::{Caller, Need},
+};
+use crate::{
+    Error, Result,
+    app::App,
+    audit_log::{Asked, AuditLog},
+};
 
 /// What callers are asked for.
 #[derive(Clone, Debug)]
@@ -52,6 +59,8 @@ pub(crate) struct Auth {
     known: Option<Known>,
     failures: Failures,
     anyone: Caller,
+    audit_log: Arc<AuditLog>,
+    default_namespace: DefaultNamespace,
 }
 
 struct Known {
@@ -62,7 +71,12 @@ struct Known {
 }
 
 impl Auth {
-    pub(crate) fn new(config: Option<AuthConfig>, registry: &Registry) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        config: Option<AuthConfig>,
+        audit_log: Arc<AuditLog>,
+        default_namespace: DefaultNamespace,
+        registry: &Registry,
+    ) -> anyhow::Result<Self> {
         let known = |AuthConfig { credentials, tokens_file }| {
             let admin = Caller::new(format_args!("user {}", credentials.user()), Role::Admin, Vec::new());
             anyhow::Ok(Known { credentials, admin, tokens: Tokens::read(&tokens_file)? })
@@ -70,14 +84,16 @@ impl Auth {
         Ok(Self {
             known: config.map(known).transpose()?,
             failures: Failures::register(registry)?,
-            anyone: Caller::new("anyone", Role::Admin, Vec::new()),
+            anyone: Caller::anonymous(),
+            audit_log,
+            default_namespace,
         })
     }
 
     /// Takes up changes of the file of tokens, until `end`.
     pub(crate) async fn follow(&self, end: &CancellationToken) {
         if let Some(known) = &self.known {
-            known.tokens.follow(end).await;
+            known.tokens.follow(&self.audit_log, end).await;
         }
     }
 
@@ -93,11 +109,11 @@ impl Auth {
         }
         let address = address(peer);
         if let Some(pause) = self.failures.pause(address) {
-            return Err(Error::TooManyFailures(pause));
+            return Err(self.login_failed(address, Error::TooManyFailures(pause)));
         }
         let Some(caller) = known.holder(&given).await else {
             self.failures.note(address);
-            return Err(Error::Unauthorized);
+            return Err(self.login_failed(address, Error::Unauthorized));
         };
         if let Given::Basic(pair) = &given
             && known.credentials.are(pair)
@@ -120,20 +136,46 @@ impl Auth {
             return Err(Error::Forbidden(reason.to_owned()));
         }
         let caller = self.caller(headers, Some(peer)).await?;
-        caller.require(Need::Invoke)?;
         for function in functions {
-            caller.require_function(function, default)?;
+            let may = caller.require(Need::Invoke).and_then(|()| caller.require_function(function, default));
+            if let Err(error) = may {
+                let asked = Asked::call(&caller, peer, &function.to_string(), headers);
+                self.audit_log.refused(&caller, asked.refused(&error));
+                return Err(error);
+            }
         }
         headers.remove(header::AUTHORIZATION);
         Ok(())
     }
 
+    /// Whether a caller has logged in and may call a function that asks for a token.
+    pub(crate) fn may_call(&self, caller: &Caller, function: &FunctionName, default: &DefaultNamespace) -> bool {
+        self.known.is_some()
+            && caller.require(Need::Invoke).is_ok()
+            && caller.require_function(function, default).is_ok()
+    }
+
     /// Who makes a request, if he may make it.
-    async fn admit(&self, parts: &Parts) -> Result<Caller> {
+    async fn admit(&self, parts: &mut Parts) -> Result<Caller> {
         let caller = self.caller(&parts.headers, parts.extensions.get()).await?;
         let route = parts.extensions.get().map(MatchedPath::as_str);
-        caller.require(rights::of(&parts.method, route).need)?;
+        if let Err(error) = caller.require(rights::of(&parts.method, route).need) {
+            let asked = match parts.method {
+                Method::GET | Method::HEAD | Method::OPTIONS => Asked::look(&caller, parts),
+                // The body is not read for somebody who may not do this.
+                _ => Asked::read(&caller, parts, &[], &self.default_namespace).await,
+            };
+            self.audit_log.refused(&caller, asked.refused(&error));
+            return Err(error);
+        }
         Ok(caller)
+    }
+
+    /// Has a login told that has failed.
+    fn login_failed(&self, address: IpAddr, error: Error) -> Error {
+        let (status, code) = error.status();
+        self.audit_log.login_failed(address, status.as_u16(), code);
+        error
     }
 }
 
@@ -156,7 +198,7 @@ impl Known {
     }
 }
 
-fn address(peer: Option<&Peer>) -> IpAddr {
+pub(crate) fn address(peer: Option<&Peer>) -> IpAddr {
     let text = peer.and_then(|peer| peer.ip.to_str().ok());
     text.and_then(|text| text.parse().ok()).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
@@ -184,7 +226,7 @@ pub(crate) fn protect_methods<S: Clone + Send + Sync + 'static>(
 
 async fn require(State(auth): State<Arc<Auth>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match auth.admit(&parts).await {
+    match auth.admit(&mut parts).await {
         Ok(caller) => {
             parts.extensions.insert(caller);
             next.run(Request::from_parts(parts, body)).await
@@ -193,6 +235,6 @@ async fn require(State(auth): State<Arc<Auth>>, request: Request, next: Next) ->
     }
 }
 
-/// Routes that have a row in the table of rights.
+/// Verbs and routes that have a row in the table of rights.
 #[cfg(test)]
-pub(crate) use rights::routes as routes_with_rights;
+pub(crate) use rights::rows as rows_with_rights;

@@ -17,7 +17,7 @@ pub(super) struct Right {
 /// What has no row here is for those who may do everything.
 const UNKNOWN: Right = Right { need: Admin, scope: Scope::Everything };
 
-const RIGHTS: [(&str, &str, Need, Scope); 33] = [
+const RIGHTS: [(&str, &str, Need, Scope); 34] = [
     ("GET", "/system/functions", Read, Scope::Namespace),
     ("POST", "/system/functions", Deploy, Scope::Deployment),
     ("PUT", "/system/functions", Deploy, Scope::Deployment),
@@ -51,6 +51,7 @@ const RIGHTS: [(&str, &str, Need, Scope); 33] = [
     ("DELETE", "/system/dead/{id}", Deploy, Scope::Letter),
     ("POST", "/system/dead/{id}/redrive", Deploy, Scope::Letter),
     ("GET", "/system/audit", Read, Scope::Everything),
+    ("GET", "/system/audit-log", Admin, Scope::Everything),
 ];
 
 /// What a route asks, by its verb and its template.
@@ -60,10 +61,10 @@ pub(super) fn of(method: &Method, route: Option<&str>) -> Right {
     row.map_or(UNKNOWN, |&(_, _, need, scope)| Right { need, scope })
 }
 
-/// Templates of all rows.
+/// The verbs and templates of all rows.
 #[cfg(test)]
-pub(crate) fn routes() -> impl Iterator<Item = &'static str> {
-    RIGHTS.iter().map(|(_, path, ..)| *path)
+pub(crate) fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
+    RIGHTS.iter().map(|(verb, path, ..)| (*verb, *path))
 }
 
 #[cfg(test)]

@@ -73,13 +73,26 @@ pub(crate) struct Caller(Arc<Facts>);
 struct Facts {
     name: String,
     role: Role,
+    /// Whether it has logged in.
+    is_known: bool,
     /// Empty for all.
     namespaces: Vec<String>,
 }
 
 impl Caller {
     pub(crate) fn new(name: impl Display, role: Role, namespaces: Vec<String>) -> Self {
-        Self(Arc::new(Facts { name: name.to_string(), role, namespaces }))
+        Self(Arc::new(Facts { name: name.to_string(), role, is_known: true, namespaces }))
+    }
+
+    /// Everyone, where nobody has to log in.
+    pub(crate) fn anonymous() -> Self {
+        let name = "anonymous".to_owned();
+        Self(Arc::new(Facts { name, role: Role::Admin, is_known: false, namespaces: Vec::new() }))
+    }
+
+    /// The role of a caller who has logged in.
+    pub(crate) fn role_told(&self) -> Option<&'static str> {
+        self.0.is_known.then(|| self.0.role.as_str())
     }
 
     pub(crate) fn name(&self) -> &str {

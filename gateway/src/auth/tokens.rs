@@ -11,6 +11,7 @@ use anyhow::anyhow;
 use arc_swap::ArcSwap;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use skep_protocol::{AuditAction, AuditLogEntry};
 use subtle::ConstantTimeEq;
 use tokio::{sync::Semaphore, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use super::{
     role::Caller,
     token::{Token, TokenFile, id_and_secret},
 };
+use crate::audit_log::AuditLog;
 
 /// How often it is looked whether the file has changed.
 const LOOK: Duration = Duration::from_secs(2);
@@ -99,7 +101,7 @@ impl Tokens {
     }
 
     /// Takes up what is written to the file, until `end`. A file that cannot be read is logged, and the tokens before it go on to count.
-    pub(super) async fn follow(&self, end: &CancellationToken) {
+    pub(super) async fn follow(&self, audit_log: &AuditLog, end: &CancellationToken) {
         let mut refused: Option<Vec<u8>> = None;
         while end.run_until_cancelled(sleep(LOOK)).await.is_some() {
             // The file is small, and read no more often than this.
@@ -116,7 +118,9 @@ impl Tokens {
             match file {
                 Ok(file) => {
                     info!(tokens = file.tokens.len(), file = %self.path.display(), "other tokens count now");
-                    self.known.store(Arc::new(Known { by_id: entries(file, &known), text }));
+                    let by_id = entries(file, &known);
+                    tell_changes(&known.by_id, &by_id, audit_log);
+                    self.known.store(Arc::new(Known { by_id, text }));
                     refused = None;
                 }
                 Err(error) => {
@@ -126,6 +130,28 @@ impl Tokens {
                 }
             }
         }
+    }
+}
+
+/// Has told which tokens have come and gone. All gateways that read the file tell it, and one entry of each stays.
+fn tell_changes(before: &HashMap<String, Arc<Entry>>, now: &HashMap<String, Arc<Entry>>, audit_log: &AuditLog) {
+    let tell = |action: AuditAction, token: &Token| {
+        let entry = AuditLogEntry::new(skep_bus::now(), "tokens file", action).about(&token.name);
+        let namespaces = if token.namespaces.is_empty() { "all".to_owned() } else { token.namespaces.join(", ") };
+        let entry = entry.with_details(format_args!("role {}, namespaces {namespaces}", token.role.as_str()));
+        // A token has one beginning and one end.
+        let once = (action != AuditAction::TokenUpdate).then(|| format!("{} {}", action.as_str(), token.id));
+        audit_log.record_soon(entry, once);
+    };
+    for (id, entry) in now {
+        match before.get(id) {
+            None => tell(AuditAction::TokenCreate, &entry.token),
+            Some(old) if old.token != entry.token => tell(AuditAction::TokenUpdate, &entry.token),
+            Some(_) => {}
+        }
+    }
+    for entry in before.iter().filter(|(id, _)| !now.contains_key(*id)).map(|(_, entry)| entry) {
+        tell(AuditAction::TokenRevoke, &entry.token);
     }
 }
 
@@ -163,7 +189,8 @@ mod tests {
         let end = CancellationToken::new();
         let following = tokio::spawn({
             let (tokens, end) = (Arc::clone(&tokens), end.clone());
-            async move { tokens.follow(&end).await }
+            let audit_log = AuditLog::register(None, &prometheus::Registry::new()).unwrap();
+            async move { tokens.follow(&audit_log, &end).await }
         });
         let token = TokenFile::change(&path, |file| file.create(new("ci", None))).unwrap();
         while tokens.holder(&token).await.is_none() {

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, Method};
 use skep_bus::{Announced, NotKept};
 use skep_protocol::{
-    BodyKind, CallBody, CallId, CallRecord, Fingerprinting, FunctionName, Invocation, check_headers, headers,
+    AUTH, BodyKind, CallBody, CallId, CallRecord, Fingerprinting, FunctionName, Invocation, check_headers, headers,
 };
 use thiserror::Error;
 
@@ -65,8 +65,16 @@ impl Worker {
         mut headers: HeaderMap,
         (function, path, query): (FunctionName, String, Option<String>),
     ) -> Result<(), Refusal> {
-        if self.dispatch.registry().get(&function).is_none() {
+        let Some(found) = self.dispatch.registry().get(&function) else {
             return Err(Refusal::for_now(format!("function {function} is not deployed")));
+        };
+        // The function may have been open, or not deployed, when the gateway looked.
+        if found.needs_token && !record.status.callback_authorized {
+            let reason = format!(
+                "function {function} asks for a token ({AUTH}), and the caller showed none that may call it: \
+                 send the call again with such a token, or redrive this letter with one"
+            );
+            return Err(Refusal::ForGood { reason });
         }
         let origin = &record.status.call_id;
         headers.remove(headers::CALL_ID);
@@ -89,6 +97,7 @@ impl Worker {
             headers: self.bus.stored_headers(headers, None),
             body,
             callback: None,
+            callback_authorized: false,
             accepted_at: skep_bus::now(),
             has_callers_id: true,
             fingerprint: Some(fingerprint),

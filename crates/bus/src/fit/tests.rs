@@ -104,7 +104,7 @@ prop_compose! {
         let fingerprint = Some(Fingerprint::of(&function, &Method::POST, (&path, None), &headers, &body));
         Invocation {
             call_id: "c".repeat(128).parse().unwrap(), function, method: Method::POST, path, query: None, headers,
-            body: body.into(), callback, accepted_at: now, has_callers_id: true, fingerprint,
+            body: body.into(), callback, callback_authorized: true, accepted_at: now, has_callers_id: true, fingerprint,
             run_at: Some(now), interruptions: 10, last_attempt: Some(last), history,
         }
     }

@@ -26,6 +26,7 @@ pub fn hold(headers: HeaderMap, path: &str, query: Option<&str>) {
         headers,
         body: Bytes::new().into(),
         callback: None,
+        callback_authorized: false,
         accepted_at: OffsetDateTime::UNIX_EPOCH,
         has_callers_id: false,
         fingerprint: None,

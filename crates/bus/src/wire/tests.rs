@@ -20,6 +20,7 @@ fn an_invocation_survives_the_bus() {
         headers,
         body: Bytes::from_static(b"\x00\xff").into(),
         callback: Some("https://user:pass@example.com/x".parse().unwrap()),
+        callback_authorized: true,
         accepted_at: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
         has_callers_id: true,
         fingerprint: Some(Fingerprint::from_text("ab12")),

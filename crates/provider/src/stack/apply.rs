@@ -28,7 +28,9 @@ pub enum Outcome {
 }
 
 /// Deploys or updates what differs from the registry; functions that the stack does not name are left alone.
-pub async fn apply(bus: &Bus, stack: &Stack) -> Result<Vec<Applied>> {
+///
+/// Each one is told as soon as it is known what became of it.
+pub async fn apply(bus: &Bus, stack: &Stack, mut tell: impl AsyncFnMut(&Applied)) -> Result<Vec<Applied>> {
     let mut found = deployed(bus).await?;
     let mut applied = Vec::with_capacity(stack.functions.len());
     for deployment in &stack.functions {
@@ -41,7 +43,10 @@ pub async fn apply(bus: &Bus, stack: &Stack) -> Result<Vec<Applied>> {
             found = deployed(bus).await?;
             outcome = bring(bus, deployment, current(&found)).await?;
         }
-        applied.push(Applied { function: deployment.service.clone(), outcome });
+        let function = name.map_or_else(|| deployment.service.clone(), |name| name.to_string());
+        let one = Applied { function, outcome };
+        tell(&one).await;
+        applied.push(one);
     }
     Ok(applied)
 }
