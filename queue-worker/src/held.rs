@@ -155,7 +155,7 @@ mod tests {
         let certain = calls.hold(&id);
         let mut repeated = calls.hold(&id);
         assert!(repeated.doubt(), "another delivery here has it");
-        assert_eq!(calls.held_of(vec![id.clone()], true), [id.clone()]);
+        assert_eq!(calls.held_of(vec![id.clone()], true).len(), 1);
         drop(certain);
         assert_eq!(calls.held_of(vec![id.clone()], true), []);
         assert!(!repeated.settle());

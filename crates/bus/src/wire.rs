@@ -17,7 +17,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use skep_protocol::{CallBody, CallRecord, CallStatus, Fingerprint, Invocation, LastAttempt, StoredBody};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{fit, life::Progress};
+use crate::{fit, queue::life::Progress};
 
 pub(crate) const CALL_ID: &str = "Skep-Call-Id";
 const CALLERS_ID: &str = "Skep-Callers-Id";

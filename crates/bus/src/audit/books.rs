@@ -9,7 +9,7 @@ use std::{
 use skep_protocol::{AuditKind, CallId, CallState, FunctionLedger};
 use time::OffsetDateTime;
 
-use crate::ledger::Note;
+use crate::audit::ledger::Note;
 
 /// The clocks of servers and roles may differ by so much, in seconds.
 const MARGIN: i64 = 10;

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use skep_protocol::{AuditKind, CallId, CallState, DeadKind, LANES};
 
 use super::books::Doubt;
-use crate::{Bus, Error, Result, lanes, records};
+use crate::{Bus, Error, Result, calls::records, queue::lanes};
 
 /// A call has to be wrong at so many looks,
 const LOOKS: u32 = 3;

@@ -5,6 +5,8 @@
 
 mod books;
 mod doubts;
+pub(crate) mod ledger;
+pub(crate) mod log;
 
 use std::time::Duration;
 
@@ -22,12 +24,7 @@ use self::{
     books::{Books, Doubt},
     doubts::{Seen, is_finished},
 };
-use crate::{
-    Bus, Error, Result, clock,
-    ledger::{self, Note},
-    looking::Looking,
-    wire,
-};
+use crate::{Bus, Error, Result, audit::ledger::Note, calls::scan::Looking, client::clock, wire};
 
 /// A list is given up when nothing of it has come for so long.
 const LISTED_WITHIN: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use skep_protocol::{CallId, FunctionName, Invocation};
 use time::OffsetDateTime;
 
 use super::{HTTP_PREFIX, invocation_headers, read_invocation};
-use crate::ingest::publishers_headers;
+use crate::inbound::published::publishers_headers;
 
 /// Panics if a call's headers, path or query differ after a way through NATS, or if they could say anything to the server.
 ///

@@ -1,0 +1,107 @@
+//! Large bodies that nothing names: whoever stored them was gone before the message, or before they were removed.
+//!
+//! A body is removed only if nothing that may still need it names it.
+//! A call goes to its next place before it leaves the last one, but one look at all places can miss it, so there are several, some time apart.
+
+use std::time::Duration;
+
+use async_nats::{HeaderMap, jetstream::stream::Stream};
+use futures_util::TryStreamExt;
+use skep_protocol::{BodyKey, BodyKind, DeadKind};
+use time::OffsetDateTime;
+use tokio::time::{sleep, timeout};
+
+use crate::{Bus, Error, Result, bodies::deletions, calls::records, client::clock, wire};
+
+const LOOKS: usize = 3;
+const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
+/// A list is given up when it takes longer.
+const LISTED_WITHIN: Duration = Duration::from_secs(10);
+
+impl Bus {
+    /// Removes bodies that nothing names and to which nothing was added for so long; returns how many went.
+    pub async fn remove_orphaned_bodies(&self, unchanged_for: Duration) -> Result<u64> {
+        let mut removed = 0;
+        for kind in BodyKind::ALL {
+            let stream = self.streams.bodies(kind);
+            for key in self.bodies_in(kind).await? {
+                if is_older(made_at(&key), unchanged_for) && self.is_orphaned(stream, &key, unchanged_for).await? {
+                    deletions::remove(stream, &self.subjects, &key).await?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// All bodies of a kind, the oldest first.
+    pub(crate) async fn bodies_in(&self, kind: BodyKind) -> Result<Vec<BodyKey>> {
+        let stream = self.streams.bodies(kind);
+        if stream.get_info().await.map_err(Error::unavailable)?.state.messages == 0 {
+            return Ok(Vec::new());
+        }
+        let listed = stream.info_with_subjects(self.subjects.body_all(kind)).await.map_err(Error::unavailable)?;
+        let subjects = listed.map_ok(|(subject, _)| subject).try_collect::<Vec<_>>();
+        let subjects = timeout(LISTED_WITHIN, subjects).await.map_err(Error::unavailable)?;
+        let subjects = subjects.map_err(Error::unavailable)?;
+        let mut keys: Vec<BodyKey> = subjects.iter().filter_map(|subject| self.subjects.body_key(subject)).collect();
+        keys.sort_by_key(|key| key.id);
+        Ok(keys)
+    }
+
+    async fn is_orphaned(&self, stream: &Stream, key: &BodyKey, unchanged_for: Duration) -> Result<bool> {
+        for look in 0..LOOKS {
+            if look > 0 {
+                sleep(BETWEEN_LOOKS).await;
+            }
+            if self.is_needed(key).await? {
+                return Ok(false);
+            }
+        }
+        // Who still adds to it has not named it yet.
+        let last = stream.direct_get_last_for_subject(self.subjects.body(key)).await.map_err(Error::unavailable)?;
+        Ok(is_older(Some(last.time), unchanged_for))
+    }
+
+    async fn is_needed(&self, key: &BodyKey) -> Result<bool> {
+        let id = &key.call_id;
+        let (queued, delayed, record) =
+            tokio::try_join!(self.find_queued(id), self.find_delayed(id), self.find_record(id))?;
+        let waits = queued.iter().map(|queued| &queued.message).chain(delayed.as_ref());
+        match key.kind {
+            BodyKind::Request => {
+                let mut waits = waits;
+                Ok(waits.any(|message| names(&message.headers, key)) || self.letter_names(key, DeadKind::Call).await?)
+            }
+            BodyKind::Result => match record {
+                Some(record) => Ok(names(&record.headers, key) || self.letter_names(key, DeadKind::Callback).await?),
+                // It may be the answer of an attempt that is made at this moment.
+                None => Ok(waits.count() > 0 || self.letter_names(key, DeadKind::Callback).await?),
+            },
+        }
+    }
+
+    pub(crate) async fn letter_names(&self, key: &BodyKey, kind: DeadKind) -> Result<bool> {
+        let subject = match kind {
+            DeadKind::Call => self.subjects.dead_by_id(&key.call_id),
+            DeadKind::Callback => self.subjects.dead_callback_by_id(&key.call_id),
+        };
+        let letter = records::find(&self.streams.dead, subject).await?;
+        Ok(letter.is_some_and(|letter| names(&letter.headers, key)))
+    }
+}
+
+/// Whether a message names a body.
+pub(crate) fn names(headers: &HeaderMap, key: &BodyKey) -> bool {
+    wire::stored_body(headers).is_ok_and(|stored| stored.is_some_and(|stored| stored.key == *key))
+}
+
+fn made_at(key: &BodyKey) -> Option<OffsetDateTime> {
+    let (seconds, _) = key.id.get_timestamp()?.to_unix();
+    OffsetDateTime::from_unix_timestamp(seconds.try_into().ok()?).ok()
+}
+
+/// What does not tell its age is taken to be old.
+fn is_older(time: Option<OffsetDateTime>, age: Duration) -> bool {
+    time.is_none_or(|time| time + age < clock::now())
+}

@@ -1,0 +1,68 @@
+//! Taking a call back: its record says so, and whoever holds it lets it go.
+
+use futures_util::{Stream, StreamExt};
+use skep_protocol::{CallBody, CallId, CallRecord, CallState, CallStatus, Invocation};
+
+use crate::{Bus, Error, Result, Submitted, client::clock, queue::parked};
+
+/// What became of taking a call back.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cancelled {
+    /// It will not run, or not to its end.
+    Cancelled,
+    /// It had ended before; this is how.
+    Ended(CallState),
+    Unknown,
+}
+
+impl Bus {
+    /// Cancels a call that waits or runs. Its record is what decides, so a call that ends at the same moment has one of the two ends.
+    pub async fn cancel(&self, id: &CallId) -> Result<Cancelled> {
+        let Some(status) = self.call_status(id).await? else { return Ok(Cancelled::Unknown) };
+        if status.state.is_final() {
+            return Ok(Cancelled::Ended(status.state));
+        }
+        let (delayed, queued) = tokio::try_join!(self.find_delayed(id), self.find_queued(id))?;
+        let invocation =
+            delayed.as_ref().or(queued.first().map(|queued| &queued.message)).map(parked::read).transpose()?;
+        let record = CallRecord {
+            status: CallStatus {
+                state: CallState::Cancelled,
+                finished_at: Some(clock::now()),
+                next_attempt_at: None,
+                reason: Some("it was cancelled".to_owned()),
+                ..status
+            },
+            headers: http::HeaderMap::new(),
+            body: CallBody::empty(),
+            returned: invocation.as_ref().map(Invocation::returned_headers).unwrap_or_default(),
+        };
+        if self.store_record(&record).await? == Submitted::Duplicate {
+            let ended = self.record(id).await?.map_or(CallState::Cancelled, |record| record.status.state);
+            return Ok(Cancelled::Ended(ended));
+        }
+        // What is left of it would come to its end by the record; without it, it is not even begun.
+        self.tell_cancelled(id).await?;
+        let body = invocation.as_ref().and_then(|invocation| invocation.body.stored().cloned());
+        if let Some(invocation) = invocation.filter(|_| delayed.is_some()) {
+            self.remove_delayed(self.subjects.delayed(&invocation.function, id)).await?;
+        }
+        for queued in &queued {
+            self.remove_queued(queued).await?;
+        }
+        if let Some(body) = body {
+            self.discard_body(&body.key);
+        }
+        Ok(Cancelled::Cancelled)
+    }
+
+    async fn tell_cancelled(&self, id: &CallId) -> Result<()> {
+        self.client.publish(self.subjects.cancel(id), "".into()).await.map_err(Error::unavailable)
+    }
+
+    /// The ids of calls as they are cancelled, by any gateway.
+    pub async fn cancellations(&self) -> Result<impl Stream<Item = CallId> + use<>> {
+        let heard = self.client.subscribe(self.subjects.cancel_all()).await.map_err(Error::unavailable)?;
+        Ok(heard.filter_map(async |message| message.subject.rsplit('.').next().and_then(|id| id.parse().ok())))
+    }
+}

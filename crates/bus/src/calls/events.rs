@@ -1,0 +1,76 @@
+//! Hearing of calls as they go on: what is stored of them is published, so whoever listens hears it too, and nothing is stored for that.
+
+use async_nats::{Message, Subscriber};
+use bytes::Bytes;
+use futures_util::{
+    Stream, StreamExt,
+    stream::{SelectAll, select_all},
+};
+use skep_protocol::{CallEvent, CallId, CallNews, CallStatus, CallbackTry, FunctionName, timeline};
+
+use crate::{Bus, Error, Result, queue::relocate::Why, wire};
+
+impl Bus {
+    /// Something each time that a step of a call is about to be stored.
+    pub async fn changes_of(&self, id: &CallId) -> Result<impl Stream<Item = ()> + use<>> {
+        let subjects =
+            [self.subjects.invoke_by_id(id), self.subjects.delayed_by_id(id), self.subjects.record_by_id(id)];
+        Ok(self.hear(&subjects).await?.map(|_| ()))
+    }
+
+    /// Steps of all calls, or of one function's, from now on. What is refused by a stream afterwards is told as well.
+    pub async fn news(&self, function: Option<&FunctionName>) -> Result<impl Stream<Item = CallNews> + use<>> {
+        let subjects = [
+            self.subjects.invoke_of(function),
+            self.subjects.delayed_of(function),
+            self.subjects.record_all(),
+            self.subjects.callback_try_all(),
+        ];
+        let function = function.map(FunctionName::to_string);
+        let news = self.hear(&subjects).await?.filter_map(async |message| news_of(&message));
+        Ok(news.filter(move |news| {
+            let is_wanted = function.as_ref().is_none_or(|function| *function == news.function);
+            async move { is_wanted }
+        }))
+    }
+
+    async fn hear(&self, subjects: &[String]) -> Result<SelectAll<Subscriber>> {
+        let mut heard = Vec::new();
+        for subject in subjects {
+            heard.push(self.client.subscribe(subject.clone()).await.map_err(Error::unavailable)?);
+        }
+        self.client.flush().await.map_err(Error::unavailable)?;
+        Ok(select_all(heard))
+    }
+}
+
+fn news_of(message: &Message) -> Option<CallNews> {
+    let headers = message.headers.as_ref()?;
+    let mut tokens = message.subject.split('.').skip(1);
+    let status = match tokens.next()? {
+        "calls" => wire::read_record(headers, Bytes::new()).ok()?.status,
+        "delayed" => {
+            let invocation = wire::read_invocation(headers, Bytes::new()).ok()?;
+            // A lease says nothing new of its call.
+            let is_lease = wire::text(headers, wire::PARKED) == Some(Why::Lease.as_str());
+            (!is_lease).then(|| invocation.status())?
+        }
+        "invoke" => {
+            let invocation = wire::read_invocation(headers, Bytes::new()).ok()?;
+            // One that has waited was told of when it began to, and one that comes back to its lane when it came there first.
+            let is_new =
+                invocation.last_attempt.is_none() && invocation.run_at.is_none() && invocation.interruptions == 0;
+            (is_new || !invocation.history.is_empty()).then(|| invocation.status())?
+        }
+        "tries" => {
+            let one: CallbackTry = serde_json::from_slice(&message.payload).ok()?;
+            let call_id = tokens.next()?.parse().ok()?;
+            let function = wire::text(headers, wire::FUNCTION)?.to_owned();
+            return Some(CallNews { call_id, function, event: CallEvent::of_try(&one) });
+        }
+        _ => return None,
+    };
+    let event = timeline(&status, &[]).pop()?;
+    let CallStatus { call_id, function, .. } = status;
+    Some(CallNews { call_id, function, event })
+}

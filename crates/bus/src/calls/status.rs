@@ -1,0 +1,67 @@
+//! Where a call stands, by its id alone.
+
+use skep_protocol::{CallId, CallState, CallStatus};
+
+use tokio::time::timeout;
+
+use crate::{Bus, Error, Result, calls::records, client::connect::REQUEST_DEADLINE, queue::parked};
+
+impl Bus {
+    /// Looks a call up: recorded, running, queued, waiting for its time, or unknown (`None`).
+    pub async fn call_status(&self, id: &CallId) -> Result<Option<CallStatus>> {
+        let mut status = self.stored_status(id).await?;
+        // A replica of a stream may be behind: what another one has told already must not be unknown again, or open again.
+        if self.kept.replicas > 1 && status.as_ref().is_none_or(|status| !status.state.is_final()) {
+            let look = timeout(REQUEST_DEADLINE, Box::pin(self.look_at_leaders(id)));
+            status = look.await.map_err(Error::unavailable)??.or(status);
+        }
+        match status {
+            Some(status) if status.state == CallState::Queued => Ok(Some(self.ask_running(id).await.unwrap_or(status))),
+            other => Ok(other),
+        }
+    }
+
+    /// What is stored of a call: its record, or its message, be it queued, waiting or running.
+    pub(crate) async fn stored_status(&self, id: &CallId) -> Result<Option<CallStatus>> {
+        // It may go from one place to the next between two looks, so what is found nowhere is looked for again.
+        // Boxed, because calls of which nothing is looked up have to have room for it, too.
+        let looks = Box::pin(async {
+            match self.look(id).await? {
+                Some(status) => Ok(Some(status)),
+                None => self.look(id).await,
+            }
+        });
+        timeout(REQUEST_DEADLINE, looks).await.map_err(Error::unavailable)?
+    }
+
+    async fn look_at_leaders(&self, id: &CallId) -> Result<Option<CallStatus>> {
+        let (streams, subjects) = (&self.streams, &self.subjects);
+        let (record, delayed, set_aside, queued) = tokio::try_join!(
+            records::find_at_leader(&streams.calls, subjects.record_by_id(id)),
+            records::find_at_leader(&streams.delayed, subjects.delayed_by_id(id)),
+            records::find_at_leader(&streams.backlog, subjects.backlog_by_id(id)),
+            records::find_at_leader(&streams.invoke, subjects.invoke_by_id(id)),
+        )?;
+        if let Some(record) = record {
+            return records::read(&record).map(|record| Some(record.status));
+        }
+        if let Some(message) = delayed {
+            return parked::status(&message).map(Some);
+        }
+        let queued = set_aside.or(queued).map(|message| parked::read(&message));
+        queued.map(|invocation| invocation.map(|invocation| invocation.status())).transpose()
+    }
+
+    async fn look(&self, id: &CallId) -> Result<Option<CallStatus>> {
+        let (record, delayed, queued) = tokio::try_join!(self.record(id), self.find_delayed(id), self.find_queued(id))?;
+        if let Some(record) = record {
+            return Ok(Some(record.status));
+        }
+        // The attempt before may still be in its lane, finished but not purged.
+        if let Some(message) = delayed {
+            return parked::status(&message).map(Some);
+        }
+        let queued = queued.first().map(|queued| parked::read(&queued.message));
+        queued.map(|invocation| invocation.map(|invocation| invocation.status())).transpose()
+    }
+}

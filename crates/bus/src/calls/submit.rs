@@ -1,0 +1,164 @@
+//! Accepting a call: one durable message.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use skep_protocol::{CallStatus, Invocation, Subjects, headers, without_credentials};
+use tokio::time::{Instant, sleep};
+use tracing::debug;
+use url::Url;
+
+use crate::{Bus, Error, Result, client::clock, client::connect::REQUEST_DEADLINE, publish::Message, wire};
+
+/// A cluster that has lost a server takes some seconds to agree on who leads a stream.
+const ELECTED_WITHIN: Duration = Duration::from_secs(20);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
+
+/// What became of a submit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    Accepted,
+    /// This call is waiting, running or recorded; it runs once.
+    Duplicate,
+}
+
+impl Bus {
+    /// Stores a call and returns when the server has acknowledged it, and not before.
+    ///
+    /// A server that is there and does not take it is tried again for a while: a stream is made anew, a cluster finds a new leader.
+    pub async fn submit(&self, invocation: &Invocation) -> Result<Submitted> {
+        if let Err(error) = invocation.check_headers() {
+            self.discard_own_body(invocation);
+            return Err(Error::HeadersTooLarge(error));
+        }
+        let Some(admitted) = self.stalled.admit() else {
+            self.discard_own_body(invocation);
+            return Err(Error::unavailable("it has stopped storing messages, as when its disk is full"));
+        };
+        let submitted = self.submit_patiently(invocation).await;
+        self.stalled.note(admitted, !matches!(submitted, Err(Error::Unavailable(_))));
+        submitted
+    }
+
+    async fn submit_patiently(&self, invocation: &Invocation) -> Result<Submitted> {
+        let patience = if self.kept.replicas > 1 { ELECTED_WITHIN } else { REQUEST_DEADLINE };
+        let give_up = Instant::now() + patience;
+        // Decided once: what is sent again must meet what may have been stored before.
+        let subject = self.lane_subject(invocation);
+        let mut pause = FIRST_PAUSE;
+        let mut is_first = true;
+        loop {
+            match self.try_submit(invocation, subject.clone()).await {
+                Ok(Submitted::Accepted) => {
+                    self.ledger.note(invocation);
+                    return Ok(Submitted::Accepted);
+                }
+                // It was stored before, although nobody heard of it.
+                Ok(Submitted::Duplicate) if !is_first && !invocation.has_callers_id => {
+                    self.ledger.note(invocation);
+                    return Ok(Submitted::Accepted);
+                }
+                Err(error @ Error::Unavailable(_)) => {
+                    if Instant::now() + pause >= give_up || !self.is_reachable().await {
+                        return Err(error);
+                    }
+                    debug!(error = error.chain(), call_id = %invocation.call_id, "a call cannot be stored; trying again");
+                }
+                ended => {
+                    // The call that is there has a body of its own. What was tried before may be stored, and name this one.
+                    if is_first {
+                        self.discard_own_body(invocation);
+                    }
+                    return ended;
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(MAX_PAUSE);
+            is_first = false;
+        }
+    }
+
+    /// Discards the large body of a call that is not stored: nobody will ask for it.
+    fn discard_own_body(&self, invocation: &Invocation) {
+        if let Some(body) = invocation.body.stored() {
+            self.discard_body(&body.key);
+        }
+    }
+
+    /// A request's headers as they are stored with its call: without its length, which is that of the stored body, without the credentials of the callback's URL, which is stored beside them, and without the caller's own where so set.
+    pub fn stored_headers(&self, mut headers: http::HeaderMap, callback: Option<&Url>) -> http::HeaderMap {
+        headers.remove(header::CONTENT_LENGTH);
+        if let Some(callback) = callback.filter(|url| !url.username().is_empty() || url.password().is_some())
+            && let Ok(shown) = HeaderValue::try_from(String::from(without_credentials(callback.clone())))
+        {
+            headers.insert(headers::CALLBACK_URL, shown);
+        }
+        if self.kept.strip_credentials {
+            for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
+                headers.remove(name);
+            }
+        }
+        headers
+    }
+
+    /// Where a call waits to be taken.
+    fn lane_subject(&self, invocation: &Invocation) -> String {
+        // An id that may come again has one place only, where the second call is refused.
+        let in_bulk = !invocation.has_callers_id && self.rates.is_often(&invocation.function);
+        let subject = if in_bulk { Subjects::invoke_in_bulk } else { Subjects::invoke };
+        subject(&self.subjects, &invocation.function, &invocation.call_id)
+    }
+
+    async fn try_submit(&self, invocation: &Invocation, subject: String) -> Result<Submitted> {
+        if invocation.has_callers_id
+            && let Some(known) = self.stored_status(&invocation.call_id).await?
+        {
+            return same_call(invocation, known);
+        }
+        let submitted = if invocation.run_at.is_some_and(|run_at| run_at > clock::now()) {
+            self.submit_delayed(invocation).await?
+        } else {
+            let body = invocation.body.in_message().clone();
+            self.invocations.store(subject, wire::invocation_headers(invocation), body).await?
+        };
+        if submitted == Submitted::Accepted || !invocation.has_callers_id {
+            return Ok(submitted);
+        }
+        // Another one with this id came at the same moment.
+        let known = self.stored_status(&invocation.call_id).await?;
+        same_call(invocation, known.ok_or_else(|| Error::unavailable("a call is there and cannot be read"))?)
+    }
+
+    /// Publishes the only message of its subject.
+    pub(crate) async fn publish_once(
+        &self,
+        subject: String,
+        headers: async_nats::HeaderMap,
+        body: Bytes,
+    ) -> Result<Submitted> {
+        let stored = self.publisher.publish(Message::only_one(subject, headers, body)).await?;
+        Ok(if stored.is_some() { Submitted::Accepted } else { Submitted::Duplicate })
+    }
+
+    /// Publishes a message whose headers may name a condition, and returns its number in its stream; `None` if the condition does not hold.
+    pub(crate) async fn publish(
+        &self,
+        subject: String,
+        headers: async_nats::HeaderMap,
+        body: Bytes,
+    ) -> Result<Option<u64>> {
+        self.publisher.publish(Message { subject, headers, body }).await
+    }
+}
+
+/// A known id may be submitted again with the same request only: another one would be another call.
+fn same_call(invocation: &Invocation, known: CallStatus) -> Result<Submitted> {
+    let is_other = match (&invocation.fingerprint, &known.fingerprint) {
+        (Some(wanted), Some(known)) => wanted != known,
+        // A call of an older version, or one whose id skep made, does not tell what it was asked for.
+        _ => known.function != invocation.function.to_string(),
+    };
+    if is_other { Err(Error::IdInUse(known.call_id)) } else { Ok(Submitted::Duplicate) }
+}

@@ -1,0 +1,8 @@
+//! The connection to NATS, and what is known of its servers.
+
+pub(crate) mod clock;
+pub(crate) mod connect;
+pub(crate) mod durability;
+pub(crate) mod monitor;
+pub(crate) mod servers;
+pub(crate) mod system_account;

@@ -1,0 +1,115 @@
+//! Looking at dead letters, and removing them.
+
+use async_nats::{HeaderMap, jetstream::message::StreamMessage};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use skep_protocol::{CallId, DeadKind, DeadLetterInfo, FunctionName, StoredBody};
+use time::OffsetDateTime;
+
+use crate::{Bus, Error, Result, calls::records, calls::scan::Looking, wire};
+
+/// Which letters are meant.
+#[derive(Clone, Debug, Default)]
+pub struct LetterFilter {
+    pub function: Option<FunctionName>,
+    pub kind: Option<DeadKind>,
+    /// A text that the reason holds.
+    pub reason: String,
+    /// Only letters behind this place.
+    pub after: u64,
+}
+
+/// A dead letter: the original message, and why it was given up.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    pub info: DeadLetterInfo,
+    pub body: Bytes,
+    pub(crate) headers: HeaderMap,
+}
+
+impl LetterFilter {
+    fn admits(&self, info: &DeadLetterInfo) -> bool {
+        self.kind.is_none_or(|kind| kind == info.kind) && info.reason.contains(&self.reason)
+    }
+}
+
+impl Letter {
+    /// The body, if it is too large for the letter.
+    pub fn stored_body(&self) -> Option<StoredBody> {
+        wire::stored_body(&self.headers).ok().flatten()
+    }
+
+    /// The first bytes of the last answer, if there was one.
+    pub fn last_answer(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(wire::text(&self.headers, wire::LAST_ANSWER)?).ok()
+    }
+}
+
+impl Bus {
+    /// The oldest letters that the filter admits, at most `limit`.
+    pub async fn letters(&self, filter: &LetterFilter, limit: usize) -> Result<Vec<DeadLetterInfo>> {
+        let subject = self.subjects.dead_of(filter.function.as_ref());
+        let mut looking = Looking::begin(&self.streams.dead, subject, filter.after).await?;
+        let mut letters = Vec::new();
+        while letters.len() < limit {
+            let Some(seen) = looking.next().await? else { break };
+            let info = info_of(&seen.subject, &seen.headers, seen.published, seen.sequence);
+            letters.extend(info.filter(|info| filter.admits(info)));
+        }
+        looking.end().await;
+        Ok(letters)
+    }
+
+    /// A call's letter, or that of its callback.
+    pub async fn letter(&self, id: &CallId, kind: DeadKind) -> Result<Option<Letter>> {
+        let subject = match kind {
+            DeadKind::Call => self.subjects.dead_by_id(id),
+            DeadKind::Callback => self.subjects.dead_callback_by_id(id),
+        };
+        let Some(message) = records::find(&self.streams.dead, subject).await? else { return Ok(None) };
+        let StreamMessage { subject, sequence, headers, payload, time, .. } = message;
+        let Some(info) = info_of(&subject, &headers, time, sequence) else {
+            return Err(Error::Unreadable { subject: subject.to_string(), reason: "it names no call".to_owned() });
+        };
+        Ok(Some(Letter { info, body: payload, headers }))
+    }
+
+    /// Removes a letter and what belongs to it alone.
+    pub async fn drop_letter(&self, letter: &Letter) -> Result<()> {
+        self.remove_letter(letter.info.sequence).await?;
+        self.discard_body_of(letter);
+        Ok(())
+    }
+
+    /// Lets the body of a dead call go; that of a callback is the result, which has its own time.
+    pub(crate) fn discard_body_of(&self, letter: &Letter) {
+        if let (DeadKind::Call, Some(body)) = (letter.info.kind, letter.stored_body()) {
+            self.discard_body(&body.key);
+        }
+    }
+
+    /// Removes a letter; no error if it is gone already.
+    pub async fn remove_letter(&self, sequence: u64) -> Result<()> {
+        self.remove_message("DEAD", sequence).await
+    }
+}
+
+fn info_of(subject: &str, headers: &HeaderMap, dead_at: OffsetDateTime, sequence: u64) -> Option<DeadLetterInfo> {
+    let (subject, kind) = match subject.strip_suffix(".callback") {
+        Some(subject) => (subject, DeadKind::Callback),
+        None => (subject, DeadKind::Call),
+    };
+    let mut tokens = subject.rsplit('.');
+    let call_id = tokens.next()?.parse().ok()?;
+    let function = tokens.next()?;
+    Some(DeadLetterInfo {
+        call_id,
+        function: function.parse().map_or_else(|_| function.to_owned(), |name: FunctionName| name.to_string()),
+        kind,
+        reason: wire::text(headers, wire::REASON).unwrap_or_default().to_owned(),
+        attempts: wire::progress(headers).attempts,
+        last_status: wire::text(headers, wire::LAST_STATUS).and_then(|status| status.parse().ok()),
+        dead_at,
+        sequence,
+    })
+}

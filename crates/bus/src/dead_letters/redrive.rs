@@ -1,0 +1,240 @@
+//! Sending what was given up on its way again, under its own id.
+//!
+//! The letter goes last, so whatever dies in between leaves it there, and doing it again makes one call.
+
+use async_nats::{HeaderMap as NatsHeaders, jetstream::message::StreamMessage};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use skep_protocol::{
+    CallRecord, CallState, CallbackTarget, DeadKind, FunctionName, Invocation, headers as names, parse_callback,
+};
+use time::OffsetDateTime;
+use url::Url;
+
+use crate::{
+    Bus, Error, Letter, Result, Submitted, calls::records, client::clock, fit, inbound::published, queue::parked, wire,
+};
+
+/// A call remembers so many of its ends.
+const MAX_ENDS: usize = 10;
+
+/// What is changed of a request before it is sent again.
+#[derive(Clone, Debug, Default)]
+pub struct Edit {
+    pub body: Option<Bytes>,
+    pub path: Option<String>,
+    /// An empty one takes the query away.
+    pub query: Option<String>,
+    /// Headers to set, or with `None` to remove.
+    pub headers: Vec<(HeaderName, Option<HeaderValue>)>,
+}
+
+/// What became of a letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Redriven {
+    /// It is on its way, and the letter is gone.
+    Sent,
+    /// It was on its way already, as it was to be sent; the letter is gone now, too.
+    UnderWay,
+    /// An earlier redrive sent another request on its way, which is as it was or was changed otherwise; the letter stays.
+    Otherwise,
+    /// The call has come to another end meanwhile; the letter stays.
+    Ended(CallState),
+    /// It cannot be sent as it is; the letter stays.
+    Impossible(String),
+}
+
+impl Bus {
+    /// Sends a letter on its way again. `may_call` says which functions the one who sends it may call.
+    pub async fn redrive(
+        &self,
+        letter: &Letter,
+        edit: Edit,
+        may_call: impl Fn(&FunctionName) -> bool,
+    ) -> Result<Redriven> {
+        let has_other_body = edit.body.is_some();
+        let may_call_back = |callback: Option<&Url>| {
+            callback.and_then(|url| self.function_called_back(url)).is_some_and(|function| may_call(&function))
+        };
+        let sent = match letter.info.kind {
+            DeadKind::Call => self.redrive_call(letter, edit, may_call_back).await?,
+            DeadKind::Callback => self.redrive_callback(letter, may_call_back).await?,
+        };
+        if matches!(sent, Redriven::Sent | Redriven::UnderWay) {
+            self.remove_letter(letter.info.sequence).await?;
+            if has_other_body {
+                self.discard_body_of(letter);
+            }
+        }
+        Ok(sent)
+    }
+
+    /// The function that a callback calls.
+    fn function_called_back(&self, callback: &Url) -> Option<FunctionName> {
+        match CallbackTarget::of(callback, self.default_namespace()) {
+            Ok(CallbackTarget::Function { name, .. }) => Some(name),
+            Ok(CallbackTarget::Web | CallbackTarget::Subject(_)) | Err(_) => None,
+        }
+    }
+
+    async fn redrive_call(
+        &self,
+        letter: &Letter,
+        edit: Edit,
+        may_call_back: impl Fn(Option<&Url>) -> bool,
+    ) -> Result<Redriven> {
+        let mut invocation = match self.invocation_of(letter) {
+            Ok(invocation) => edit.apply(invocation),
+            Err(reason) => return Ok(Redriven::Impossible(reason)),
+        };
+        invocation.callback_authorized |= may_call_back(invocation.callback.as_ref());
+        let headers = wire::invocation_headers(&invocation);
+        // Before anything is taken away.
+        invocation.check_headers().map_err(Error::HeadersTooLarge)?;
+        fit::check(&headers, invocation.body.in_message(), self.largest_message())?;
+        let id = &invocation.call_id;
+        let (record, queued, delayed) =
+            tokio::try_join!(self.find_record(id), self.find_queued(id), self.find_delayed(id))?;
+        if let Some(record) = record {
+            let state = records::read(&record)?.status.state;
+            if state != CallState::Dead {
+                return Ok(Redriven::Ended(state));
+            }
+            // What is left of the call that died.
+            for queued in &queued {
+                self.remove_queued(queued).await?;
+            }
+            for (stream, message) in [("DELAYED", delayed), ("CALLS", Some(record))] {
+                if let Some(message) = message {
+                    self.remove_message(stream, message.sequence).await?;
+                }
+            }
+        } else if !queued.is_empty() || delayed.is_some() {
+            return under_way(&invocation, queued.first().map(|queued| &queued.message).or(delayed.as_ref()));
+        }
+        let subject = self.subjects.invoke(&invocation.function, id);
+        match self.publish_once(subject, headers, invocation.body.in_message().clone()).await? {
+            Submitted::Accepted => {
+                self.ledger.note(&invocation);
+                Ok(Redriven::Sent)
+            }
+            Submitted::Duplicate => {
+                let queued = self.find_queued(id).await?;
+                under_way(&invocation, queued.first().map(|queued| &queued.message))
+            }
+        }
+    }
+
+    /// The record is the entry of the outbox, so it is stored once more.
+    async fn redrive_callback(
+        &self,
+        letter: &Letter,
+        may_call_back: impl Fn(Option<&Url>) -> bool,
+    ) -> Result<Redriven> {
+        let mut record: CallRecord = match wire::read_record(&letter.headers, letter.body.clone()) {
+            Ok(record) => record,
+            Err(reason) => return Ok(Redriven::Impossible(reason)),
+        };
+        record.status.callback_authorized |= may_call_back(record.status.callback_url.as_ref());
+        if let Some(old) = self.find_record(&record.status.call_id).await? {
+            self.remove_message("CALLS", old.sequence).await?;
+        }
+        Ok(match self.store_record_again(&record).await? {
+            Submitted::Accepted => Redriven::Sent,
+            Submitted::Duplicate => Redriven::UnderWay,
+        })
+    }
+
+    pub(crate) async fn find_record(&self, id: &skep_protocol::CallId) -> Result<Option<StreamMessage>> {
+        records::find(&self.streams.calls, self.subjects.record_by_id(id)).await
+    }
+
+    /// The call that a letter holds, as if it was new, but for its history.
+    fn invocation_of(&self, letter: &Letter) -> Result<Invocation, String> {
+        if wire::text(&letter.headers, wire::LEFT_OUT).is_some() {
+            return Err("its headers are not kept, because they did not fit into the letter".to_owned());
+        }
+        let now = clock::now();
+        let mut invocation = match wire::text(&letter.headers, wire::CALL_ID) {
+            Some(_) => wire::read_invocation(&without_end(&letter.headers), letter.body.clone())?,
+            None => self.published(letter, now)?,
+        };
+        invocation.history.push(letter.info.past());
+        let too_many = invocation.history.len().saturating_sub(MAX_ENDS);
+        invocation.history.drain(..too_many);
+        // Its age counts from now on, and an id that comes again is looked up.
+        Ok(Invocation { run_at: Some(now), interruptions: 0, last_attempt: None, has_callers_id: true, ..invocation })
+    }
+
+    /// Published work that never became a call.
+    fn published(&self, letter: &Letter, now: OffsetDateTime) -> Result<Invocation, String> {
+        let function: FunctionName =
+            self.default_namespace().function(&letter.info.function).map_err(|error| error.to_string())?;
+        let headers = published::publishers_headers(Some(&without_end(&letter.headers)));
+        let callback = headers.get(names::CALLBACK_URL).and_then(|url| url.to_str().ok());
+        let fingerprint = Some(published::fingerprint(&function, &headers, &letter.body));
+        Ok(Invocation {
+            call_id: letter.info.call_id.clone(),
+            function,
+            method: Method::POST,
+            path: String::new(),
+            query: None,
+            callback: callback.map(|url| parse_callback(url, self.default_namespace())).transpose()?,
+            callback_authorized: true,
+            headers,
+            body: letter.body.clone().into(),
+            accepted_at: now,
+            has_callers_id: true,
+            fingerprint,
+            run_at: None,
+            interruptions: 0,
+            last_attempt: None,
+            history: Vec::new(),
+        })
+    }
+
+    /// The request of a call's letter, to be looked at.
+    pub fn request_of(&self, letter: &Letter) -> Result<Invocation> {
+        self.invocation_of(letter)
+            .map_err(|reason| Error::Unreadable { subject: letter.info.call_id.to_string(), reason })
+    }
+}
+
+/// What a call that is under way means for a redrive: nothing is left to do if it is the same request.
+fn under_way(wanted: &Invocation, message: Option<&StreamMessage>) -> Result<Redriven> {
+    // One that has gone from there in this moment has been taken up.
+    let Some(found) = message.map(parked::read).transpose()? else { return Ok(Redriven::UnderWay) };
+    let request = |call: &Invocation| (call.path.clone(), call.query.clone(), call.headers.clone(), call.body.clone());
+    Ok(if request(&found) == request(wanted) { Redriven::UnderWay } else { Redriven::Otherwise })
+}
+
+impl Edit {
+    fn apply(self, mut invocation: Invocation) -> Invocation {
+        if let Some(body) = self.body {
+            invocation.body = body.into();
+        }
+        if let Some(path) = self.path {
+            invocation.path = path;
+        }
+        if let Some(query) = self.query {
+            invocation.query = Some(query).filter(|query| !query.is_empty());
+        }
+        edit_headers(&mut invocation.headers, self.headers);
+        invocation
+    }
+}
+
+fn edit_headers(headers: &mut HeaderMap, edits: Vec<(HeaderName, Option<HeaderValue>)>) {
+    for (name, value) in edits {
+        match value {
+            Some(value) => drop(headers.insert(name, value)),
+            None => drop(headers.remove(name)),
+        }
+    }
+}
+
+/// The original message: without what the letter says of its end.
+fn without_end(headers: &NatsHeaders) -> NatsHeaders {
+    let of_the_end = [wire::REASON, wire::ATTEMPTS, wire::LAST_STATUS, wire::NEXT_AT, wire::LAST_ANSWER];
+    fit::without(headers, |name| of_the_end.contains(&name))
+}

@@ -1,0 +1,134 @@
+//! Synchronous calls of other services over core NATS: `nats request skep.call.<function>`.
+
+use std::time::Duration;
+
+use async_nats::{
+    HeaderMap as NatsHeaders, PublishErrorKind, Subject, Subscriber,
+    service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE},
+};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, StatusCode};
+use tokio::time::sleep;
+use tracing::debug;
+
+use crate::{Bus, Error, Result, inbound::published::publishers_headers, wire};
+
+/// All gateways share the requests.
+const QUEUE_GROUP: &str = "skep-gateway";
+const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(500);
+
+/// Requests as they come. Nothing of it is stored: a requester that hears nothing asks again.
+pub struct CallRequests {
+    bus: Bus,
+    subscriber: Subscriber,
+    is_stopped: bool,
+}
+
+/// One request, to be answered once.
+pub struct CallRequest {
+    /// The last token of the subject; not necessarily a valid name.
+    pub function: String,
+    /// The requester's headers; those of NATS itself stay behind.
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    bus: Bus,
+    reply: Subject,
+}
+
+impl Bus {
+    /// Begins to take requests; each goes to one of all gateways that do.
+    pub async fn call_requests(&self) -> Result<CallRequests> {
+        Ok(CallRequests { bus: self.clone(), subscriber: subscribe(self).await?, is_stopped: false })
+    }
+}
+
+/// Over a connection of its own, because anybody may send anything here.
+async fn subscribe(bus: &Bus) -> Result<Subscriber> {
+    let client = bus.outside.connect().await?.client();
+    let subscriber = client.queue_subscribe(bus.subjects().call_all(), QUEUE_GROUP.to_owned()).await;
+    let subscriber = subscriber.map_err(Error::unavailable)?;
+    client.flush().await.map_err(Error::unavailable)?;
+    Ok(subscriber)
+}
+
+/// Whether an answer may go there: an inbox begins with `_` by convention (`_INBOX.…`, `_R_.…`).
+///
+/// The server does not check whether a requester may publish to the reply subject that it names.
+/// Without this rule the gateway would publish a function's answer to any subject with its own rights, `skep.control.deploy` for one.
+fn is_inbox(reply: &str) -> bool {
+    reply.starts_with('_')
+}
+
+impl CallRequests {
+    /// The next request that wants an answer; `None` when all have been read after [`stop`](Self::stop).
+    pub async fn next(&mut self) -> Option<CallRequest> {
+        loop {
+            let Some(message) = self.subscriber.next().await else {
+                if self.is_stopped {
+                    return None;
+                }
+                self.subscribe_again().await;
+                continue;
+            };
+            // Without a reply subject nobody would hear the answer; work without one is published to `skep.publish`.
+            let Some(reply) = message.reply else { continue };
+            if !is_inbox(&reply) {
+                debug!(%reply, "a request wants its answer on a subject that is no inbox; it is not run");
+                continue;
+            }
+            return Some(CallRequest {
+                function: message.subject.rsplit('.').next().unwrap_or_default().to_owned(),
+                headers: publishers_headers(message.headers.as_ref()),
+                body: message.payload,
+                bus: self.bus.clone(),
+                reply,
+            });
+        }
+    }
+
+    /// The connection is gone for good; another one is made, however long that takes.
+    async fn subscribe_again(&mut self) {
+        loop {
+            match subscribe(&self.bus).await {
+                Ok(subscriber) => {
+                    self.subscriber = subscriber;
+                    return;
+                }
+                Err(error) => debug!(error = error.chain(), "requests on NATS cannot be taken yet; trying again"),
+            }
+            sleep(SUBSCRIBE_AGAIN).await;
+        }
+    }
+
+    /// Lets other gateways have what comes from now on; what was already handed over can still be read.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.is_stopped = true;
+        self.subscriber.drain().await.map_err(Error::unavailable)
+    }
+}
+
+impl CallRequest {
+    /// Answers with what the function answered; `headers` are few and the platform's choice.
+    pub async fn answer(&self, status: StatusCode, headers: &HeaderMap, body: Bytes) -> Result<()> {
+        let mut answer = wire::plain_headers(headers);
+        answer.insert(wire::STATUS, status.as_str());
+        self.publish(answer, body).await
+    }
+
+    /// Answers with an error of the platform, as NATS micro services tell errors.
+    pub async fn refuse(&self, status: StatusCode, headers: &HeaderMap, reason: &str) -> Result<()> {
+        let mut answer = wire::plain_headers(headers);
+        answer.insert(NATS_SERVICE_ERROR, reason.replace(['\r', '\n'], " "));
+        answer.insert(NATS_SERVICE_ERROR_CODE, status.as_str());
+        self.publish(answer, Bytes::new()).await
+    }
+
+    async fn publish(&self, headers: NatsHeaders, body: Bytes) -> Result<()> {
+        let published = self.bus.client.publish_with_headers(self.reply.clone(), headers, body).await;
+        published.map_err(|error| match error.kind() {
+            PublishErrorKind::MaxPayloadExceeded => Error::TooLarge { limit: self.bus.largest_message() },
+            _ => Error::unavailable(error),
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! A message that was handed out and must end in exactly one ack, delayed redelivery or dead letter.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{self, AckKind, message::Acker},
+};
+use bytes::Bytes;
+use time::OffsetDateTime;
+use tracing::warn;
+
+use crate::{
+    client::clock, client::connect::LastConnected, queue::ACK_WAIT, queue::run_lease::RunLease, wire::Unreadable,
+};
+
+/// Where a delivery comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Lane,
+    /// A lane for functions that are called very often.
+    BulkLane,
+    /// What its function could not take.
+    Backlog,
+    /// It is no call that is to be run now.
+    Elsewhere,
+}
+
+/// One delivery of something that was read as `T`, or could not be.
+pub struct Delivery<T> {
+    /// What came, or why it cannot be read.
+    pub content: Result<T, Unreadable>,
+    /// How often it has been handed out, this time included, as far as the server knows.
+    pub delivered: u64,
+    /// Whether it may have been worked on before: it was handed out before, or is older than the connection or the consumer.
+    pub may_be_repeated: bool,
+    pub subject: String,
+    pub headers: HeaderMap,
+    pub payload: Bytes,
+    /// Its number in its stream.
+    pub sequence: u64,
+    pub place: Place,
+    pub(crate) source: Source,
+    published: OffsetDateTime,
+    acker: Acker,
+    /// Stands for it once it runs long.
+    run_lease: Mutex<Option<Arc<RunLease>>>,
+}
+
+/// When the stream and the consumer that a delivery came from were made.
+#[derive(Clone, Copy)]
+pub(crate) struct Source {
+    pub(crate) stream_made: OffsetDateTime,
+    pub(crate) consumer_made: OffsetDateTime,
+}
+
+impl<T> Delivery<T> {
+    /// Reads a message; `None` if it did not come from a stream.
+    pub(crate) fn new(
+        message: jetstream::Message,
+        place: Place,
+        source: Source,
+        connected: &LastConnected,
+        read: impl Fn(&async_nats::Message) -> Result<T, Unreadable>,
+    ) -> Option<Self> {
+        let info = message.info().ok()?;
+        let (delivered, sequence) = (u64::try_from(info.delivered).unwrap_or(1), info.stream_sequence);
+        let published = info.published;
+        // A consumer that was made anew knows nothing of what the one before has finished.
+        let is_older = connected.is_after(published) || published < source.consumer_made;
+        let may_be_repeated = delivered > 1 || is_older;
+        let (message, acker) = message.split();
+        Some(Self {
+            content: read(&message),
+            delivered,
+            may_be_repeated,
+            subject: message.subject.to_string(),
+            headers: message.headers.unwrap_or_default(),
+            payload: message.payload,
+            sequence,
+            place,
+            source,
+            published,
+            acker,
+            run_lease: Mutex::default(),
+        })
+    }
+
+    /// When it was stored.
+    pub fn stored_at(&self) -> OffsetDateTime {
+        self.published
+    }
+
+    /// How long ago it was stored.
+    pub fn age(&self) -> Duration {
+        (clock::now() - self.published).try_into().unwrap_or_default()
+    }
+
+    /// Says that it is done for good. A lost ack means one more delivery, which finds the record.
+    pub async fn ack(&self) {
+        match self.run_lease() {
+            Some(lease) => Box::pin(lease.end()).await,
+            None => self.tell(AckKind::Ack).await,
+        }
+    }
+
+    /// Gives it back, to be delivered again after a while.
+    pub async fn again_after(&self, delay: Duration) {
+        self.tell(AckKind::Nak(Some(delay))).await;
+    }
+
+    /// Runs a piece of work and keeps the delivery from being handed to anyone else meanwhile, however long it takes.
+    pub async fn hold<F: Future>(&self, work: F) -> F::Output {
+        let mut extend = tokio::time::interval(ACK_WAIT / 3);
+        extend.tick().await;
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                output = &mut work => return output,
+                _ = extend.tick() => self.tell(AckKind::Progress).await,
+            }
+        }
+    }
+
+    pub(crate) fn run_lease(&self) -> Option<Arc<RunLease>> {
+        self.run_lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_run_lease(&self, lease: RunLease) {
+        *self.run_lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(lease));
+    }
+
+    pub(crate) async fn tell(&self, kind: AckKind) {
+        if let Err(error) = self.acker.ack_with(kind).await {
+            warn!(%error, subject = self.subject, "acknowledgement was not sent; the message will come again");
+        }
+    }
+}

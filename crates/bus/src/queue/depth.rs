@@ -1,0 +1,103 @@
+//! How many calls wait for a function, and since when: in its lanes, and in its backlog.
+//!
+//! Where nothing waits in a lane, all of its functions are known by one request.
+
+use std::{collections::HashMap, time::Duration};
+
+use async_nats::jetstream::{
+    consumer::{AckPolicy, DeliverPolicy, pull},
+    context::ConsumerInfoErrorKind,
+    stream::Stream,
+};
+use skep_protocol::{FunctionName, Waiting, lanes_of};
+
+use crate::{Bus, Error, Result, calls::records, client::clock, queue::lanes, queue::parked};
+
+/// A consumer that was made to count goes after this, if it could not be removed.
+const UNREAD_FOR: Duration = Duration::from_secs(5);
+
+/// What waits for some functions.
+pub struct Waits {
+    pub functions: HashMap<FunctionName, Waiting>,
+    /// Others, for which something waits too.
+    pub others: Vec<FunctionName>,
+}
+
+impl Bus {
+    /// What waits for these functions.
+    pub async fn waiting(&self, functions: &[FunctionName]) -> Result<Waits> {
+        let (backlogs, _) = self.backlogs().await?;
+        let mut backlogs: HashMap<FunctionName, u64> =
+            backlogs.into_iter().map(|backlog| (backlog.function, backlog.waiting + backlog.held)).collect();
+        let mut lanes = HashMap::new();
+        let mut found = HashMap::new();
+        for function in functions {
+            let mut waiting = Waiting::default();
+            let depth = backlogs.remove(function).unwrap_or(0);
+            if depth > 0 {
+                let subject = self.subjects.backlog_of(function);
+                waiting = waiting.and(depth, self.first_waits(&self.streams.backlog, subject, 0).await?);
+            }
+            for lane in lanes_of(function) {
+                let handed_out = match lanes.get(&lane) {
+                    Some(handed_out) => *handed_out,
+                    None => *lanes.entry(lane).or_insert(self.handed_out(lane).await?),
+                };
+                let Some(handed_out) = handed_out else { continue };
+                let subject = self.subjects.invoke_of_lane(lane, function);
+                let depth = self.count_behind(subject.clone(), handed_out).await?;
+                if depth > 0 {
+                    waiting = waiting.and(depth, self.first_waits(&self.streams.invoke, subject, handed_out).await?);
+                }
+            }
+            found.insert(function.clone(), waiting);
+        }
+        backlogs.retain(|_, depth| *depth > 0);
+        Ok(Waits { functions: found, others: backlogs.into_keys().collect() })
+    }
+
+    /// What calls take that wait, in their lanes, in backlogs, or for their time, in bytes; bodies that are stored apart not counted.
+    pub async fn queued_bytes(&self) -> Result<u64> {
+        let mut bytes = 0;
+        for stream in [&self.streams.invoke, &self.streams.backlog, &self.streams.delayed] {
+            bytes += stream.get_info().await.map_err(Error::unavailable)?.state.bytes;
+        }
+        Ok(bytes)
+    }
+
+    /// Up to where a lane has been handed out; `None` if that is all.
+    async fn handed_out(&self, lane: u32) -> Result<Option<u64>> {
+        match self.streams.invoke.consumer_info(lanes::lane_name(lane)).await {
+            Ok(info) => Ok((info.num_pending > 0).then_some(info.delivered.stream_sequence)),
+            // No worker has opened it yet.
+            Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => Ok(Some(0)),
+            Err(error) => Err(Error::unavailable(error)),
+        }
+    }
+
+    /// How many messages of a subject are behind a place: what a consumer would have to hand out, which is never read.
+    async fn count_behind(&self, subject: String, after: u64) -> Result<u64> {
+        let config = pull::Config {
+            filter_subject: subject,
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after + 1 },
+            ack_policy: AckPolicy::None,
+            memory_storage: true,
+            inactive_threshold: UNREAD_FOR,
+            ..pull::Config::default()
+        };
+        let consumer = self.streams.invoke.create_consumer(config).await.map_err(Error::unavailable)?;
+        let info = consumer.cached_info();
+        let count = info.num_pending;
+        // If it stays, it goes by itself soon.
+        let _ = self.streams.invoke.delete_consumer(&info.name).await;
+        Ok(count)
+    }
+
+    /// How long the first call of a subject behind a place waits.
+    async fn first_waits(&self, stream: &Stream, subject: String, after: u64) -> Result<Duration> {
+        let message = records::find_after(stream, subject, after).await?;
+        let now = clock::now();
+        let first = message.and_then(|message| parked::read(&message).ok());
+        Ok(first.map(|invocation| invocation.age(now)).unwrap_or_default())
+    }
+}

@@ -1,0 +1,166 @@
+//! A queue of deliveries: a durable consumer that any number of workers read.
+
+pub(crate) mod delivery;
+pub(crate) mod depth;
+pub(crate) mod lanes;
+pub mod life;
+pub(crate) mod next_step;
+pub(crate) mod overdue;
+pub(crate) mod own;
+pub(crate) mod parked;
+pub(crate) mod relocate;
+pub(crate) mod run_lease;
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    self,
+    consumer::{AckPolicy, PullConsumer, pull},
+};
+use futures_util::StreamExt;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Bus, Delivery, Error, Place, Result, client::connect::LastConnected, queue::delivery::Source, wire::Unreadable,
+};
+
+/// A delivery that is neither finished nor extended for this long is given to another worker.
+///
+/// A worker that only looks gone still says that it holds its calls when it is asked, so this may be short.
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(9);
+/// How long one pull waits for messages.
+const PULL_FOR: Duration = Duration::from_secs(5);
+/// A pull that has brought nothing for so long, not even word of its end, is given up.
+const ANSWER_WITHIN: Duration = PULL_FOR.saturating_add(Duration::from_secs(5));
+
+/// Messages of one stream, each read as `T`, handed out to be finished.
+pub struct Queue<T> {
+    bus: Bus,
+    stream: String,
+    name: String,
+    filter: String,
+    read: fn(&async_nats::Message) -> Result<T, Unreadable>,
+    place: Place,
+    /// Whether other services write what it hands out, so that it needs a connection of its own.
+    is_from_outside: bool,
+    open: Option<(PullConsumer, Source)>,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new(
+        bus: &Bus,
+        stream: &str,
+        name: String,
+        filter: String,
+        read: fn(&async_nats::Message) -> Result<T, Unreadable>,
+    ) -> Self {
+        let (bus, stream) = (bus.clone(), bus.subjects().stream(stream));
+        Self { bus, stream, name, filter, read, place: Place::Elsewhere, is_from_outside: false, open: None }
+    }
+
+    /// The next deliveries, at most `limit`; an empty answer means that none came for a while, or that `stop` is cancelled.
+    ///
+    /// What was handed out is always returned, for nobody else gets it before its deadline.
+    /// After an error the consumer is looked up, or made, again.
+    pub async fn next(&mut self, limit: usize, stop: &CancellationToken) -> Result<Vec<Delivery<T>>> {
+        let (consumer, source) = match self.open.take() {
+            Some(open) => open,
+            None => self.open().await?,
+        };
+        // What is there now, and if there is nothing, the first message that comes.
+        let mut deliveries = self.drain(source, consumer.fetch().max_messages(limit).messages().await).await?;
+        if deliveries.is_empty() {
+            let pull = consumer.batch().max_messages(1).expires(PULL_FOR);
+            let first = async { self.drain(source, pull.messages().await).await };
+            tokio::select! {
+                biased;
+                first = first => deliveries = first?,
+                () = stop.cancelled() => {}
+            }
+        }
+        self.open = Some((consumer, source));
+        Ok(deliveries)
+    }
+
+    /// Makes the consumer, so that what is stored from now on is read by whoever reads this queue.
+    pub async fn prepare(&mut self) -> Result<()> {
+        if self.open.is_none() {
+            self.open = Some(self.open().await?);
+        }
+        Ok(())
+    }
+
+    /// Says where its deliveries come from.
+    pub(crate) fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Takes its deliveries over a connection of its own, which is made anew after an error.
+    pub(crate) fn over_its_own_connection(self) -> Self {
+        Self { is_from_outside: true, ..self }
+    }
+
+    /// When the connection was made that deliveries come over.
+    fn connected(&self) -> &LastConnected {
+        if self.is_from_outside { &self.bus.outside.connected } else { &self.bus.connected }
+    }
+
+    async fn open(&self) -> Result<(PullConsumer, Source)> {
+        // How often a message may be tried is the worker's business, and so is how many it holds.
+        let config = pull::Config {
+            durable_name: Some(self.name.clone()),
+            filter_subject: self.filter.clone(),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            max_deliver: -1,
+            max_ack_pending: -1,
+            ..pull::Config::default()
+        };
+        let jetstream = if self.is_from_outside {
+            Box::pin(self.bus.outside.connect()).await?
+        } else {
+            self.bus.deliveries.clone()
+        };
+        let stream = jetstream.get_stream(&self.stream).await.map_err(|error| {
+            self.bus.missed.tell();
+            Error::unavailable(error)
+        })?;
+        let consumer = stream.create_consumer(config).await.map_err(Error::unavailable)?;
+        let source =
+            Source { stream_made: stream.cached_info().created, consumer_made: consumer.cached_info().created };
+        Ok((consumer, source))
+    }
+
+    async fn drain<E>(
+        &self,
+        source: Source,
+        batch: std::result::Result<jetstream::consumer::pull::Batch, E>,
+    ) -> Result<Vec<Delivery<T>>>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let mut batch = batch.map_err(Error::unavailable)?;
+        let mut deliveries = Vec::new();
+        let mut connections = self.connected().changes();
+        loop {
+            // The answer to a pull is lost when the server dies; without expiry the client would wait for ever.
+            let next = tokio::select! {
+                biased;
+                next = timeout(ANSWER_WITHIN, batch.next()) => next.ok().flatten(),
+                // Over another connection it does not come.
+                _ = connections.changed() => None,
+            };
+            let Some(message) = next else { break };
+            match message {
+                Ok(message) => {
+                    deliveries.extend(Delivery::new(message, self.place, source, self.connected(), self.read));
+                }
+                // What was already handed out must be used, or it would wait for its ack deadline.
+                Err(error) if deliveries.is_empty() => return Err(Error::Unavailable(error)),
+                Err(_) => break,
+            }
+        }
+        Ok(deliveries)
+    }
+}

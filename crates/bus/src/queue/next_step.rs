@@ -1,0 +1,61 @@
+//! Finds out what is to become of a delivered call; [`next_step`] decides.
+
+use futures_util::future::try_join_all;
+use skep_protocol::Invocation;
+
+use crate::{
+    Bus, Delivery, Place, Result,
+    calls::records,
+    queue::life::{Found, NextStep, Origin, Progress, next_step},
+    queue::relocate::progress,
+    wire,
+};
+
+impl Delivery<Invocation> {
+    /// Whether another worker may have this call too: it may have been delivered before, or its lease has run out.
+    pub fn may_be_held_elsewhere(&self, invocation: &Invocation) -> bool {
+        self.may_be_repeated || invocation.interruptions > 0
+    }
+}
+
+impl Bus {
+    /// What is to become of a delivery. A first delivery of a new id is not looked up unless it is in doubt.
+    ///
+    /// No other worker may hold the call: it could store the record right after this look.
+    pub async fn next_step(
+        &self,
+        delivery: &Delivery<Invocation>,
+        invocation: &Invocation,
+        is_in_doubt: bool,
+    ) -> Result<NextStep> {
+        let origin = if delivery.place == Place::Backlog { Origin::Own } else { Origin::Shared };
+        let was_moved = invocation.last_attempt.is_some() || invocation.run_at.is_some() || origin == Origin::Own;
+        if !is_in_doubt && !invocation.has_callers_id && !was_moved {
+            return Ok(NextStep::Run);
+        }
+        let mut found = Found { has_record: self.ended.has(&invocation.call_id).await?, ..Found::default() };
+        let was_delivered = delivery.delivered > 1 || invocation.interruptions > 0;
+        if was_delivered && !found.has_record {
+            (found.own_queue, found.elsewhere) = self.find_messages(invocation).await?;
+        }
+        Ok(next_step(origin, progress(invocation), &found))
+    }
+
+    /// How far a call is in the own queue of its function, and how far anywhere else.
+    async fn find_messages(&self, call: &Invocation) -> Result<(Option<Progress>, Option<Progress>)> {
+        let (function, id) = (&call.function, &call.call_id);
+        let places = [
+            (&self.streams.backlog, self.subjects.backlog(function, id)),
+            (&self.streams.delayed, self.subjects.delayed(function, id)),
+            (&self.streams.delayed, self.subjects.due(function, id)),
+            (&self.streams.invoke, self.subjects.invoke(function, id)),
+        ];
+        let looks = places.map(|(stream, subject)| records::find(stream, subject));
+        let mut found = try_join_all(looks).await?.into_iter();
+        let progress = |message: Option<_>| {
+            message.map(|message: async_nats::jetstream::message::StreamMessage| wire::progress(&message.headers))
+        };
+        let own_queue = progress(found.next().flatten());
+        Ok((own_queue, found.map(progress).max().flatten()))
+    }
+}

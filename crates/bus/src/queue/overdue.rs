@@ -1,0 +1,90 @@
+//! Calls whose time has come and that the server does not move on: a schedule that it has forgotten, or a due call that it counts as acknowledged.
+//!
+//! A server that is killed can come back with either. Such a call is sent on its way again.
+
+use std::time::Duration;
+
+use async_nats::{
+    header::NATS_SCHEDULE,
+    jetstream::{consumer::pull, message::StreamMessage},
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{
+    Bus, Result,
+    calls::records,
+    client::clock,
+    queue::parked,
+    queue::relocate::{Location, Why},
+    wire,
+};
+
+/// The consumer of calls that are due.
+pub(crate) const DUE: &str = "due";
+
+/// What one look has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overdue {
+    /// Where the next look continues; 0 is the beginning.
+    pub next: u64,
+    pub sent_on: usize,
+}
+
+impl Bus {
+    /// Looks at the delayed calls from a place on, at most `limit` of them, and sends on their way those that should have moved more than `overdue_after` ago.
+    pub async fn send_on_overdue(&self, from: u64, limit: usize, overdue_after: Duration) -> Result<Overdue> {
+        let mut found = Overdue { next: from, sent_on: 0 };
+        let floor = match self.streams.delayed.get_consumer::<pull::Config>(DUE).await {
+            Ok(consumer) => consumer.cached_info().ack_floor.stream_sequence,
+            // No worker has opened it yet, so nothing was acknowledged.
+            Err(_) => 0,
+        };
+        let before = clock::now() - overdue_after;
+        for _ in 0..limit {
+            let all = self.subjects.delayed_all();
+            let Some(message) = records::find_after(&self.streams.delayed, all, found.next).await? else {
+                found.next = 0;
+                break;
+            };
+            found.next = message.sequence;
+            if self.is_waiting(&message) {
+                if due_at(&message) < before && self.schedule_again(&message).await? {
+                    found.sent_on += 1;
+                }
+            } else if message.time < before && message.sequence <= floor {
+                found.sent_on += usize::from(self.queue_again(&message).await?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn is_waiting(&self, message: &StreamMessage) -> bool {
+        message.subject.starts_with(&format!("{}.delayed.wait.", self.subjects.prefix()))
+    }
+
+    /// Writes a schedule again, due now; `false` if it has changed meanwhile.
+    async fn schedule_again(&self, message: &StreamMessage) -> Result<bool> {
+        // The worker makes a dead letter of what cannot be read, once it is due.
+        let Ok(invocation) = parked::read(message) else { return Ok(false) };
+        let why = match wire::text(&message.headers, wire::PARKED) {
+            Some(why) if why == Why::Lease.as_str() => Why::Lease,
+            _ if invocation.last_attempt.is_some() => Why::Retry,
+            _ => Why::Delay,
+        };
+        self.write(&invocation, Location::Parked { until: clock::now(), why }, message.sequence).await
+    }
+
+    /// Moves a due call to its lane, as the worker does that is handed it; `false` if it cannot be read.
+    async fn queue_again(&self, message: &StreamMessage) -> Result<bool> {
+        let Ok(invocation) = parked::read(message) else { return Ok(false) };
+        self.relocate(&invocation, Location::Shared { moved_since: message.time }).await?;
+        self.remove_message("DELAYED", message.sequence).await?;
+        Ok(true)
+    }
+}
+
+/// When the message was to be moved; one without a readable time is moved at once.
+fn due_at(message: &StreamMessage) -> OffsetDateTime {
+    let schedule = message.headers.get(NATS_SCHEDULE).and_then(|schedule| schedule.as_str().strip_prefix("@at "));
+    schedule.and_then(|at| OffsetDateTime::parse(at, &Rfc3339).ok()).unwrap_or(message.time)
+}

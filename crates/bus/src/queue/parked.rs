@@ -1,0 +1,77 @@
+//! Calls that are parked: they wait for a time, in a stream whose messages the server moves by itself when they are due (NATS ADR-51).
+
+use async_nats::{header::NATS_SCHEDULE, jetstream::message::StreamMessage};
+use skep_protocol::{CallId, CallStatus, Invocation};
+
+use crate::{
+    Bus, Error, Queue, Result, Submitted,
+    calls::records,
+    queue::overdue,
+    queue::relocate::{Location, Why},
+    wire,
+};
+
+/// The message of a call that is to be run.
+pub(crate) struct Queued {
+    pub(crate) stream: &'static str,
+    pub(crate) message: StreamMessage,
+}
+
+impl Bus {
+    /// Stores a new call that its caller wants later.
+    pub(crate) async fn submit_delayed(&self, invocation: &Invocation) -> Result<Submitted> {
+        let is_parked = self.write(invocation, Location::until_due(invocation), 0).await?;
+        Ok(if is_parked { Submitted::Accepted } else { Submitted::Duplicate })
+    }
+
+    /// The queue of calls whose time has come.
+    pub fn due(&self) -> Queue<Invocation> {
+        Queue::new(self, "DELAYED", overdue::DUE.to_owned(), self.subjects().due_all(), |message| {
+            wire::read_invocation(wire::headers(message), message.payload.clone())
+        })
+    }
+
+    /// Takes a call away from where it waits.
+    pub(crate) async fn remove_delayed(&self, subject: String) -> Result<()> {
+        self.streams.delayed.purge().filter(subject).await.map_err(Error::unavailable)?;
+        Ok(())
+    }
+
+    /// A call in the backlog of its function, and in its lanes. There it also stays for a while after it was finished or set aside.
+    pub(crate) async fn find_queued(&self, id: &CallId) -> Result<Vec<Queued>> {
+        let in_lane = self.subjects.invoke_by_id(id);
+        let (set_aside, first) = tokio::try_join!(
+            records::find(&self.streams.backlog, self.subjects.backlog_by_id(id)),
+            records::find(&self.streams.invoke, in_lane.clone()),
+        )?;
+        let second = match &first {
+            Some(first) => records::find_after(&self.streams.invoke, in_lane, first.sequence).await?,
+            None => None,
+        };
+        let found = [("BACKLOG", set_aside), ("INVOKE", second), ("INVOKE", first)];
+        let found = found.into_iter().filter_map(|(stream, message)| Some(Queued { stream, message: message? }));
+        Ok(found.collect())
+    }
+
+    pub(crate) async fn remove_queued(&self, queued: &Queued) -> Result<()> {
+        self.remove_message(queued.stream, queued.message.sequence).await
+    }
+
+    pub(crate) async fn find_delayed(&self, id: &CallId) -> Result<Option<StreamMessage>> {
+        records::find(&self.streams.delayed, self.subjects.delayed_by_id(id)).await
+    }
+}
+
+/// What a message of the delayed stream says of its call: it waits, or its time has come and it is on its way.
+pub(crate) fn status(message: &StreamMessage) -> Result<CallStatus> {
+    let invocation = read(message)?;
+    let why = wire::text(&message.headers, wire::PARKED);
+    // A call whose lease is parked is with a worker, and one that is due waits no longer.
+    let waits = message.headers.get(NATS_SCHEDULE).is_some() && why != Some(Why::Lease.as_str());
+    Ok(if waits { invocation.waiting_status() } else { invocation.status() })
+}
+
+pub(crate) fn read(message: &StreamMessage) -> Result<Invocation> {
+    wire::read_invocation(&message.headers, message.payload.clone())
+        .map_err(|reason| Error::Unreadable { subject: message.subject.to_string(), reason })
+}

@@ -1,0 +1,105 @@
+//! The lease of a call that runs long: the call leaves its lane, and a parked message is due when its worker no longer renews it.
+//!
+//! So nothing that runs pins its lane, and a worker that dies leaves its calls to others, as with a delivery.
+
+use std::time::Duration;
+
+use async_nats::jetstream::AckKind;
+use skep_protocol::Invocation;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, warn};
+
+use crate::{Bus, Delivery, Result, client::clock, queue::ACK_WAIT, queue::relocate::Why};
+
+/// A lease outlives so many renewals that did not come.
+const MISSED_RENEWALS: u32 = 3;
+/// A call that is given back more often leaves its lane, so that it does not pin it.
+const MAX_GIVEN_BACK: u64 = 20;
+
+/// The parked message that stands for a call while a worker has it.
+pub(crate) struct RunLease {
+    bus: Bus,
+    /// Its number in the stream; only the worker that knows it may change the lease.
+    sequence: u64,
+}
+
+impl RunLease {
+    /// The call has come to its end, or goes on as something else.
+    pub(crate) async fn end(&self) {
+        if let Err(error) = self.bus.remove_message("DELAYED", self.sequence).await {
+            warn!(error = error.chain(), "a lease was not ended; its call will be looked at again");
+        }
+    }
+}
+
+impl Delivery<Invocation> {
+    /// Runs a call and keeps it from being handed to anyone else meanwhile, for as long as it takes; after a while outside of its lane.
+    pub async fn hold_call<F: Future>(
+        &self,
+        bus: &Bus,
+        invocation: &Invocation,
+        long_after: Duration,
+        work: F,
+    ) -> F::Output {
+        let mut extend = interval(ACK_WAIT / 3);
+        let mut renew = interval(long_after);
+        for timer in [&mut extend, &mut renew] {
+            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            timer.tick().await;
+        }
+        let mut can_be_leased = true;
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                output = &mut work => return output,
+                _ = extend.tick(), if self.run_lease().is_none() => self.tell(AckKind::Progress).await,
+                _ = renew.tick(), if can_be_leased => {
+                    let renewed = self.lease(bus, invocation, invocation.interruptions + 1, long_after * MISSED_RENEWALS);
+                    if let Err(error) = renewed.await {
+                        // Without a lease it stays in its lane.
+                        can_be_leased = error.may_pass();
+                        warn!(error = error.chain(), call_id = %invocation.call_id, can_be_leased, "the lease of a long call was not renewed");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins a lease, or lets it last longer.
+    async fn lease(&self, bus: &Bus, invocation: &Invocation, interruptions: u64, lasts: Duration) -> Result<()> {
+        let known = self.run_lease().map(|lease| lease.sequence);
+        let leased = Invocation { interruptions, ..invocation.clone() };
+        let until = clock::now() + lasts;
+        // A call that is due already must not be replaced by a lease of an earlier state: another worker is about to move it.
+        let fence = bus.subjects.delayed_or_due(&invocation.function, &invocation.call_id);
+        let Some(sequence) = bus.park(&leased, until, Why::Lease, fence, known.unwrap_or(0)).await? else {
+            // Someone else has the call now, or it was cancelled; its record decides.
+            debug!(call_id = %invocation.call_id, "the lease of a long call is lost");
+            return Ok(());
+        };
+        self.set_run_lease(RunLease { bus: bus.clone(), sequence });
+        if known.is_none() {
+            // Not the ack first: what is acknowledged and still there would stand in the way back, as if the call was in its lane.
+            self.leave_lane(bus).await?;
+            self.tell(AckKind::Ack).await;
+        }
+        Ok(())
+    }
+
+    /// Gives a call back, to be delivered again after a while.
+    pub async fn give_back(&self, bus: &Bus, invocation: &Invocation, delay: Duration) {
+        if self.run_lease().is_none() && self.delivered < MAX_GIVEN_BACK {
+            return self.again_after(delay).await;
+        }
+        if let Err(error) = self.lease(bus, invocation, invocation.interruptions, delay).await {
+            warn!(error = error.chain(), call_id = %invocation.call_id, "a call was not given back; it comes when its lease or its deadline is over");
+        }
+    }
+
+    /// How often in a row it was handed out and neither came to an end nor was given back.
+    pub fn interruptions(&self, invocation: &Invocation) -> u64 {
+        // A call that is given back so often leaves its lane, so what goes beyond was not given back.
+        invocation.interruptions + self.delivered.saturating_sub(MAX_GIVEN_BACK)
+    }
+}

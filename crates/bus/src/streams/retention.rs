@@ -1,0 +1,146 @@
+//! Removing what is over: finished calls from the invocation stream, and the oldest records and letters when there are more than their budgets have room for.
+//!
+//! An ack only moves a consumer's mark (deleting at each ack costs a sync each), so finished messages are purged together, up to the first message that any lane still has to finish.
+
+use std::future::ready;
+
+use async_nats::jetstream::{consumer::pull, stream::Stream};
+use skep_protocol::{BodyKind, DeadKind, LANES};
+
+use crate::{Bus, Error, Result, bodies::deletions, bodies::orphans, calls::records, queue::lanes, wire};
+
+/// A stream that has outgrown its budget is cut back to this share, so that it is not cut at every look.
+const CUT_TO: f64 = 0.9;
+
+impl Bus {
+    /// Purges what all lanes have finished; returns how many messages went.
+    pub async fn purge_finished(&self) -> Result<u64> {
+        let state = self.streams.invoke.get_info().await.map_err(Error::unavailable)?.state;
+        if state.messages == 0 {
+            return Ok(0);
+        }
+        let mut first_unfinished = state.last_sequence + 1;
+        for lane in 0..LANES {
+            let (consumer, subject) = (lanes::lane_name(lane), self.subjects.invoke_lane(lane));
+            let of_lane = first_unfinished_of(&self.streams.invoke, &consumer, subject, state.last_sequence + 1);
+            first_unfinished = first_unfinished.min(of_lane.await?);
+        }
+        if first_unfinished <= state.first_sequence {
+            return Ok(0);
+        }
+        // The server removes what is below this sequence and keeps the sequence itself.
+        purge(&self.streams.invoke, first_unfinished).await
+    }
+
+    /// Removes the oldest records and letters beyond their budgets; returns how many went. A record whose callback waits stays, and all that are younger.
+    pub async fn keep_to_budgets(&self) -> Result<u64> {
+        let calls = &self.streams.calls;
+        let first_waiting = first_unfinished_of(calls, records::CALLBACKS, self.subjects.record_callbacks(), u64::MAX);
+        let mut removed = 0;
+        if let Some(first) = first_within(calls, self.kept.records.bytes, first_waiting).await? {
+            // Whoever misses a record from before has to know why.
+            if let Some(kept) = records::find_after(calls, self.subjects.record_all(), first - 1).await? {
+                self.ledger.note_removed(kept.time).await?;
+            }
+            removed += purge(calls, first).await?;
+        }
+        removed += self.cut_back_large_results().await?;
+        let letters = &self.streams.dead;
+        if let Some(first) = first_within(letters, self.kept.letters.bytes, ready(Ok(u64::MAX))).await? {
+            removed += purge(letters, first).await?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes the oldest letters whose large bodies take more than the budget of letters; the bodies are found to be named by nothing then.
+    pub async fn keep_dead_bodies_to_budget(&self) -> Result<u64> {
+        let budget = self.kept.letters.bytes;
+        if self.streams.requests.get_info().await.map_err(Error::unavailable)?.state.bytes <= budget {
+            return Ok(0);
+        }
+        let mut letters = Vec::new();
+        for key in self.bodies_in(BodyKind::Request).await? {
+            let letter = records::find(&self.streams.dead, self.subjects.dead_by_id(&key.call_id)).await?;
+            let stored = letter.as_ref().and_then(|letter| wire::stored_body(&letter.headers).ok().flatten());
+            if let (Some(letter), Some(stored)) = (letter, stored.filter(|stored| stored.key == key)) {
+                letters.push((letter.sequence, stored.length));
+            }
+        }
+        letters.sort_unstable();
+        let mut bytes: u64 = letters.iter().map(|(_, length)| length).sum();
+        let mut removed = 0;
+        for (sequence, length) in letters {
+            if bytes <= budget {
+                break;
+            }
+            self.remove_letter(sequence).await?;
+            bytes -= length;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    /// Removes the oldest records that have a large result, while these take what other records have left of the budget.
+    async fn cut_back_large_results(&self) -> Result<u64> {
+        let bytes = async |stream: &Stream| Ok(stream.get_info().await.map_err(Error::unavailable)?.state.bytes);
+        let room = self.kept.records.bytes.saturating_sub(bytes(&self.streams.calls).await?);
+        if bytes(&self.streams.results).await? <= room {
+            return Ok(0);
+        }
+        let waiting = self.subjects.record_callbacks();
+        let first_waiting = first_unfinished_of(&self.streams.calls, records::CALLBACKS, waiting, u64::MAX).await?;
+        let mut removed = 0;
+        for key in self.bodies_in(BodyKind::Result).await? {
+            // One that is being stored has no record, and that of an undelivered callback is kept with its letter.
+            let record = self.find_record(&key.call_id).await?.filter(|record| orphans::names(&record.headers, &key));
+            let Some(record) = record.filter(|record| record.sequence < first_waiting) else { continue };
+            if self.letter_names(&key, DeadKind::Callback).await? {
+                continue;
+            }
+            self.ledger.note_removed(record.time).await?;
+            self.remove_message("CALLS", record.sequence).await?;
+            deletions::remove(&self.streams.results, &self.subjects, &key).await?;
+            removed += 1;
+            if bytes(&self.streams.results).await? <= room {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Of a stream that is larger than its budget the first message that is to stay, at most `first_kept`; `None` if all are.
+async fn first_within(
+    stream: &Stream,
+    budget: u64,
+    first_kept: impl Future<Output = Result<u64>>,
+) -> Result<Option<u64>> {
+    let state = stream.get_info().await.map_err(Error::unavailable)?.state;
+    if state.bytes <= budget || state.messages == 0 {
+        return Ok(None);
+    }
+    // As if all were of one size; what is still too much goes with the next look.
+    let share = 1.0 - budget as f64 * CUT_TO / state.bytes as f64;
+    let count = (state.messages as f64 * share).ceil() as u64;
+    let first = (state.first_sequence + count).min(first_kept.await?);
+    Ok((first > state.first_sequence).then_some(first))
+}
+
+/// Removes what is before a message.
+async fn purge(stream: &Stream, first: u64) -> Result<u64> {
+    Ok(stream.purge().sequence(first).await.map_err(Error::unavailable)?.purged)
+}
+
+/// The sequence of the first message that a consumer has not finished; `end` when it has finished all.
+async fn first_unfinished_of(stream: &Stream, consumer: &str, subject: String, end: u64) -> Result<u64> {
+    let info = match stream.get_consumer::<pull::Config>(consumer).await {
+        Ok(consumer) => consumer.cached_info().clone(),
+        // What no worker has opened yet may hold anything.
+        Err(_) => return Ok(0),
+    };
+    if info.num_pending == 0 && info.num_ack_pending == 0 {
+        return Ok(end);
+    }
+    let message = records::find_after(stream, subject, info.ack_floor.stream_sequence).await?;
+    Ok(message.map_or(end, |message| message.sequence))
+}
