@@ -90,7 +90,8 @@ async fn a_call_that_is_cancelled_while_its_worker_is_cut_off_is_not_run_afterwa
     assert_eq!(roles.gateway.cancel(&second).await.status, 202);
     roles.site.open_gate();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(roles.site.runs(), [first.clone()], "nothing begins while the worker cannot know better");
+    let runs = roles.site.runs();
+    assert_eq!((runs.len(), &runs[0]), (1, &first), "nothing begins while the worker cannot know better");
     relay.mend();
     assert_eq!(roles.gateway.finished(&first).await["state"], "succeeded");
     let third = roles.gateway.queue("gated", "x").await;
