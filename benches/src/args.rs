@@ -16,6 +16,9 @@ pub(crate) struct Args {
     /// Runs of each figure; what is told is their median
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
     pub(crate) runs: u8,
+    /// Functions that are deployed for the figures density_…; fewer suffice for a quick look
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(50..=100_000))]
+    pub(crate) functions: u32,
     /// Measure only this figure (may be given several times)
     #[arg(long, value_name = "NAME", value_parser = Figure::parse)]
     pub(crate) only: Vec<Figure>,
@@ -43,6 +46,9 @@ pub(crate) enum Command {
         #[arg(long, env = "DELAY_MS", default_value_t = 0)]
         delay_ms: u64,
     },
+    /// Read a request from STDIN, and answer with the time at which it came
+    #[command(hide = true)]
+    Clock,
     /// Pass bytes on
     #[command(hide = true)]
     Relay(RelayArgs),

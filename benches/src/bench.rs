@@ -1,6 +1,7 @@
 //! One run of the program: what it works with, and the figures one after the other.
 
 use std::{
+    cell::RefCell,
     env::split_paths,
     ffi::OsString,
     path::{Path, PathBuf},
@@ -21,6 +22,9 @@ use crate::{
 pub(crate) struct Bench {
     pub(crate) programs: Programs,
     pub(crate) runs: usize,
+    /// Functions of the figures `density_…`.
+    pub(crate) functions: usize,
+    notes: RefCell<Vec<String>>,
     /// Goes with all its contents when the bench ends.
     folder: TempDir,
 }
@@ -58,7 +62,14 @@ impl Bench {
             .tempdir_in(target_folder(&own))
             .context("cannot make a folder for data")?;
         let programs = Programs { skep, watchdog, nats_server, nginx, path: args.path.clone(), own };
-        Ok(Self { programs, runs: usize::from(args.runs), folder })
+        let functions = usize::try_from(args.functions)?;
+        Ok(Self { programs, runs: usize::from(args.runs), functions, notes: RefCell::default(), folder })
+    }
+
+    /// Prints a line under the table.
+    pub(crate) fn note(&self, text: String) {
+        output::progress(&text);
+        self.notes.borrow_mut().push(text);
     }
 
     /// A new folder of its own for one server's files.
@@ -82,7 +93,8 @@ pub(crate) async fn run(bench: &Bench, args: &Args) -> Result<bool> {
         }
         match figure.measure(bench).await {
             Ok(rows) => {
-                report.notes.extend(rows.first().and_then(|row| report::fewer_runs(row, bench.runs)));
+                report.notes.extend(rows.last().and_then(|row| report::fewer_runs(row, bench.runs)));
+                report.notes.append(&mut bench.notes.borrow_mut());
                 report.rows.extend(rows);
             }
             Err(error) => {

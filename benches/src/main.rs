@@ -4,7 +4,9 @@
 
 mod args;
 mod bench;
+mod clock;
 mod compare;
+mod deploy;
 mod figures;
 mod http;
 mod load;
@@ -19,6 +21,7 @@ mod publisher;
 mod relay;
 mod report;
 mod spawn;
+mod tree;
 mod up;
 mod upstream;
 mod watchdog;
@@ -54,6 +57,9 @@ fn start(args: Args) -> Result<ExitCode> {
     if let Some(Command::Relay(relay)) = &args.command {
         return relay::run(relay).map(|()| ExitCode::SUCCESS);
     }
+    if let Some(Command::Clock) = args.command {
+        return clock::run().map(|()| ExitCode::SUCCESS);
+    }
     if let Some(Command::Compare { before, after }) = &args.command {
         output::result(compare::table(before, after)?);
         return Ok(ExitCode::SUCCESS);
@@ -65,7 +71,9 @@ fn start(args: Args) -> Result<ExitCode> {
             Some(Command::Upstream { port, delay_ms }) => {
                 upstream::run(port, Duration::from_millis(delay_ms)).await.map(|()| ExitCode::SUCCESS)
             }
-            Some(Command::Compare { .. } | Command::Guard(_) | Command::Relay(_)) => Ok(ExitCode::SUCCESS),
+            Some(Command::Clock | Command::Compare { .. } | Command::Guard(_) | Command::Relay(_)) => {
+                Ok(ExitCode::SUCCESS)
+            }
             None => until_signal(args).await,
         }
     });

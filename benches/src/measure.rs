@@ -103,7 +103,7 @@ pub(crate) async fn alternate(
 }
 
 /// Says what the last run gave.
-pub(crate) fn tell(name: &str, run: usize, runs: usize, sides: &[Side]) {
+pub(crate) fn tell<'side>(name: &str, run: usize, runs: usize, sides: impl IntoIterator<Item = &'side Side>) {
     let mut text = format!("{name:16} {run}/{runs}");
     for side in sides {
         if let Some(last) = side.values.last() {

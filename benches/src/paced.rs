@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     thread,
     time::{Duration, Instant},
 };
@@ -37,18 +37,12 @@ impl Pace {
 pub(crate) async fn run(target: &Target, pace: Pace, window: Duration) -> Result<Histogram<u64>> {
     let target = target.clone();
     spawn_blocking(move || {
-        let mut stream = TcpStream::connect(target.address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-        let mut request =
-            format!("POST {} HTTP/1.1\r\nHost: bench\r\nContent-Length: {}\r\n\r\n", target.path, BODY.len())
-                .into_bytes();
-        request.extend_from_slice(&BODY);
+        let mut connection = Connection::open(target.address)?;
+        let request = request("POST", &target.path, "", &BODY);
         let (mut took, end) = (Histogram::new(3)?, Instant::now() + window);
         for done in 1.. {
             let sent = Instant::now();
-            stream.write_all(&request)?;
-            read_answer(&mut stream)?;
+            connection.exchange(&request, "200")?;
             took.record(u64::try_from(sent.elapsed().as_nanos())?)?;
             pace.hold(done);
             if Instant::now() >= end {
@@ -64,20 +58,41 @@ pub(crate) fn p50_us(took: &Histogram<u64>) -> f64 {
     took.value_at_quantile(0.5) as f64 / 1000.0
 }
 
-/// Reads a 200 with a `Content-Length` to its end.
-fn read_answer(stream: &mut TcpStream) -> Result<()> {
-    let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
-    loop {
-        let length = stream.read(&mut piece)?;
-        answer.extend_from_slice(piece.get(..length).unwrap_or_default());
-        let text = String::from_utf8_lossy(&answer);
-        if length == 0 || !"HTTP/1.1 200 ".starts_with(text.get(..13).unwrap_or(&text)) {
-            bail!("not the answer that is expected: {text}");
-        }
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let Some((_, rest)) = head.split_once("content-length: ") else { bail!("no length: {head}") };
-        if body.len() >= rest.lines().next().unwrap_or_default().parse()? {
-            return Ok(());
+/// A request as bytes; `headers` are whole lines.
+pub(crate) fn request(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// A connection that is kept.
+pub(crate) struct Connection(TcpStream);
+
+impl Connection {
+    pub(crate) fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        Ok(Self(stream))
+    }
+
+    /// Sends a request, reads an answer with a `Content-Length` to its end, and returns its body; another status is an error.
+    pub(crate) fn exchange(&mut self, request: &[u8], status: &str) -> Result<Vec<u8>> {
+        self.0.write_all(request)?;
+        let begin = format!("HTTP/1.1 {status} ");
+        let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
+        loop {
+            let length = self.0.read(&mut piece)?;
+            answer.extend_from_slice(piece.get(..length).unwrap_or_default());
+            let text = String::from_utf8_lossy(&answer);
+            if length == 0 || !begin.starts_with(text.get(..begin.len()).unwrap_or(&text)) {
+                bail!("not the answer that is expected: {text}");
+            }
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let Some((_, rest)) = head.split_once("content-length: ") else { bail!("no length: {head}") };
+            if body.len() >= rest.lines().next().unwrap_or_default().parse()? {
+                return Ok(body.as_bytes().to_vec());
+            }
         }
     }
 }

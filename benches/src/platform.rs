@@ -1,6 +1,6 @@
 //! skep's roles, each in a process of its own over a NATS server of its own.
 //!
-//! There is no controller: the registry is written here, so that a function can be any address.
+//! Normally there is no controller: the registry is written here, so that a function can be any address.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -40,7 +40,7 @@ pub(crate) struct Platform {
     gateway: SocketAddr,
     // The gateway ends before its server does.
     gateway_process: Process,
-    _nats: Process,
+    nats: Process,
 }
 
 impl Platform {
@@ -51,7 +51,7 @@ impl Platform {
         let mut process = Process::start(bench, launch)?;
         until_ready(&mut process, admin).await?;
         let functions = jetstream.get_key_value(Subjects::default().stream("FUNCTIONS")).await?;
-        Ok(Self { jetstream, functions, nats_url, gateway, gateway_process: process, _nats: nats })
+        Ok(Self { jetstream, functions, nats_url, gateway, gateway_process: process, nats })
     }
 
     /// Writes the function's record, as the controller would, and waits until the gateway knows it.
@@ -110,6 +110,10 @@ impl Platform {
         &self.gateway_process
     }
 
+    pub(crate) fn nats_process(&self) -> &Process {
+        &self.nats
+    }
+
     /// A call that waits for its answer.
     pub(crate) fn synchronous(&self) -> Target {
         self.synchronous_of(FUNCTION)
@@ -144,6 +148,16 @@ impl Platform {
     pub(crate) async fn start_worker(&self, bench: &Bench) -> Result<Process> {
         let admin = free_address()?;
         let mut process = Process::start(bench, role(bench, "queue-worker", &self.nats_url, &[], admin))?;
+        until_ready(&mut process, admin).await?;
+        Ok(process)
+    }
+
+    /// Starts a controller that runs functions on this machine; deploy them through the gateway.
+    pub(crate) async fn start_controller(&self, bench: &Bench) -> Result<Process> {
+        let (admin, data) = (free_address()?, bench.new_folder("data")?);
+        let mut launch = role(bench, "controller", &self.nats_url, &["--allow-root".to_owned()], admin);
+        launch.arguments.extend(["--data-dir".into(), data.into()]);
+        let mut process = Process::start(bench, launch)?;
         until_ready(&mut process, admin).await?;
         Ok(process)
     }

@@ -136,7 +136,8 @@ impl Publisher {
         Ok(())
     }
 
-    fn publish_one(&self) -> impl Future<Output = Result<Instant>> + Send + use<> {
+    /// Stores one message; when it was sent.
+    pub(crate) fn publish_one(&self) -> impl Future<Output = Result<Instant>> + Send + use<> {
         let (headers, payload) = (self.headers.clone(), self.payload.clone());
         let (jetstream, subject) = (self.jetstream.clone(), self.next_subject());
         async move {

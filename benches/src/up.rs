@@ -1,12 +1,14 @@
 //! `skep up` with a function, as a user starts it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use hyper::{Method, StatusCode, body::Bytes};
+use tokio::time::{sleep, timeout};
 
 use crate::{
     bench::Bench,
-    http::Target,
+    http::{Target, with_requests},
     platform,
     process::{Launch, Process, arguments, free_address},
 };
@@ -18,6 +20,9 @@ functions:
   noop:
     fprocess: cat
 ";
+
+const ASLEEP_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 pub(crate) struct Up {
     pub(crate) process: Process,
@@ -43,6 +48,7 @@ impl Up {
                 "--data-dir".as_ref(),
                 data.as_ref(),
                 "--allow-root".as_ref(),
+                "--basic-auth=false".as_ref(),
                 "--nats-server".as_ref(),
                 bench.programs.nats_server.as_ref(),
                 "--nats-listen".as_ref(),
@@ -65,5 +71,20 @@ impl Up {
     /// A call of its function.
     pub(crate) fn function(&self) -> Target {
         Target::new(self.gateway, "/function/noop")
+    }
+
+    /// Scales its function to zero, and waits until it is.
+    pub(crate) async fn put_to_sleep(&self) -> Result<()> {
+        let scale =
+            Target { expected: StatusCode::ACCEPTED, ..Target::new(self.gateway, "/system/scale-function/noop") };
+        let body = Bytes::from_static(br#"{"serviceName":"noop","replicas":0}"#);
+        with_requests(&scale, async |requests| requests.send(Method::POST, body).await).await?;
+        let status = Target::new(self.gateway, "/system/function/noop");
+        let asleep = timeout(ASLEEP_WITHIN, async {
+            while !status.read().await.is_ok_and(|text| text.contains(r#""availableReplicas":0"#)) {
+                sleep(LOOK_AGAIN).await;
+            }
+        });
+        asleep.await.context("the function was not scaled to zero")
     }
 }

@@ -34,6 +34,11 @@ pub(crate) async fn prefork(bench: &Bench, fprocess: &str) -> Result<(Process, T
     start(bench, fprocess.into(), &[("prefork", "8")]).await
 }
 
+/// The same before the function that tells the time.
+pub(crate) async fn prefork_clock(bench: &Bench) -> Result<(Process, Target)> {
+    start(bench, own(bench, "clock"), &[("prefork", "8")]).await
+}
+
 /// A process per request whose output goes out as it comes.
 pub(crate) async fn streaming(bench: &Bench, fprocess: &str) -> Result<(Process, Target)> {
     start(bench, fprocess.into(), &[("mode", "streaming")]).await
@@ -41,10 +46,7 @@ pub(crate) async fn streaming(bench: &Bench, fprocess: &str) -> Result<(Process,
 
 /// One long-lived program: the trivial upstream.
 pub(crate) async fn http(bench: &Bench, settings: &[(&'static str, &str)]) -> Result<(Process, Target)> {
-    let mut fprocess = OsString::from("'");
-    fprocess.push(&bench.programs.own);
-    fprocess.push("' upstream");
-    start(bench, fprocess, &[&[("mode", "http")], settings].concat()).await
+    start(bench, own(bench, "upstream"), &[&[("mode", "http")], settings].concat()).await
 }
 
 /// Milliseconds from the start of a watchdog to its first answer; it is asked again every millisecond.
@@ -59,6 +61,15 @@ pub(crate) async fn cold_start_ms(bench: &Bench, fprocess: &str) -> Result<f64> 
     });
     answered.await.context("the watchdog does not answer")?;
     Ok(started.elapsed().as_secs_f64() * 1000.0)
+}
+
+/// This program with a subcommand, as `fprocess`.
+fn own(bench: &Bench, command: &str) -> OsString {
+    let mut fprocess = OsString::from("'");
+    fprocess.push(&bench.programs.own);
+    fprocess.push("' ");
+    fprocess.push(command);
+    fprocess
 }
 
 async fn start(bench: &Bench, fprocess: OsString, settings: &[(&'static str, &str)]) -> Result<(Process, Target)> {

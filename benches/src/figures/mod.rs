@@ -3,6 +3,8 @@
 mod accept;
 mod cold;
 mod connections;
+mod cost;
+mod density;
 mod drain;
 mod fair;
 mod fork;
@@ -12,6 +14,7 @@ mod idle;
 mod many;
 mod overload;
 mod prefork;
+mod queued;
 mod start;
 mod stream;
 mod sync;
@@ -41,16 +44,20 @@ pub(crate) enum Figure {
     DrainRate,
     DrainSyncedRate,
     ManyFunctions,
+    QueuedLatency,
+    CostForked,
+    CostHttp,
     VictimDelay,
     Overload,
     ColdStart,
     FirstCall,
     IdleMemory,
     IdleConnection,
+    Density,
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::SyncLatency,
         Self::SyncRate,
         Self::SyncTail,
@@ -70,12 +77,16 @@ impl Figure {
         Self::DrainRate,
         Self::DrainSyncedRate,
         Self::ManyFunctions,
+        Self::QueuedLatency,
+        Self::CostForked,
+        Self::CostHttp,
         Self::VictimDelay,
         Self::Overload,
         Self::ColdStart,
         Self::FirstCall,
         Self::IdleMemory,
         Self::IdleConnection,
+        Self::Density,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -99,12 +110,16 @@ impl Figure {
             Self::DrainRate => "drain_rps",
             Self::DrainSyncedRate => "drain_fsync_rps",
             Self::ManyFunctions => "accept_10k_functions_rps",
+            Self::QueuedLatency => "async_started_p50_us",
+            Self::CostForked => "cost_per_million_of_10k",
+            Self::CostHttp => "cost_per_million_http_of_10k",
             Self::VictimDelay => "victim_p99_ratio",
             Self::Overload => "overload_goodput_rps",
             Self::ColdStart => "cold_start_ms",
             Self::FirstCall => "up_first_call_ms",
             Self::IdleMemory => "idle_rss_mb",
             Self::IdleConnection => "idle_connection_kb",
+            Self::Density => "density_sleeping_mb",
         }
     }
 
@@ -135,12 +150,16 @@ impl Figure {
             Self::DrainRate => Box::pin(drain::rate(bench, name, Disk::Cached)).await,
             Self::DrainSyncedRate => Box::pin(drain::rate(bench, name, Disk::Synced)).await,
             Self::ManyFunctions => Box::pin(many::functions(bench, name)).await,
+            Self::QueuedLatency => Box::pin(queued::latency(bench)).await,
+            Self::CostForked => Box::pin(cost::forked(bench, name)).await,
+            Self::CostHttp => Box::pin(cost::http(bench, name)).await,
             Self::VictimDelay => Box::pin(fair::victim(bench, name)).await,
             Self::Overload => Box::pin(overload::goodput(bench, name)).await,
             Self::ColdStart => Box::pin(cold::start(bench, name)).await,
             Self::FirstCall => Box::pin(start::first_call(bench, name)).await,
             Self::IdleMemory => Box::pin(idle::memory(bench, name)).await,
             Self::IdleConnection => Box::pin(connections::memory(bench, name)).await,
+            Self::Density => Box::pin(density::figures(bench, name)).await,
         }
     }
 }
