@@ -6,7 +6,10 @@
 #[cfg(any(test, fuzzing))]
 pub mod laws;
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod tests;
+mod version;
 
 use std::sync::LazyLock;
 
@@ -62,6 +65,7 @@ pub(crate) fn headers(message: &async_nats::Message) -> &NatsHeaders {
 
 pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
     let mut headers = NatsHeaders::new();
+    version::add(&mut headers);
     add_http_headers(&mut headers, HTTP_PREFIX, &invocation.headers);
     headers.insert(CALL_ID, invocation.call_id.as_str());
     headers.insert(FUNCTION, invocation.function.as_str());
@@ -112,6 +116,7 @@ pub(crate) fn progress(headers: &NatsHeaders) -> Progress {
 }
 
 pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invocation, Unreadable> {
+    version::check(headers)?;
     Ok(Invocation {
         call_id: parsed(headers, CALL_ID)?,
         function: parsed(headers, FUNCTION)?,
@@ -164,6 +169,7 @@ fn read_timestamp(headers: &NatsHeaders, name: &'static str) -> Result<OffsetDat
 
 pub(crate) fn record_headers(record: &CallRecord) -> Result<NatsHeaders, serde_json::Error> {
     let mut headers = NatsHeaders::new();
+    version::add(&mut headers);
     add_http_headers(&mut headers, HTTP_PREFIX, &record.headers);
     add_http_headers(&mut headers, RETURNED_PREFIX, &record.returned);
     headers.insert(STATUS, serde_json::to_string(&record.status)?);
@@ -172,6 +178,7 @@ pub(crate) fn record_headers(record: &CallRecord) -> Result<NatsHeaders, serde_j
 }
 
 pub(crate) fn read_record(headers: &NatsHeaders, body: Bytes) -> Result<CallRecord, Unreadable> {
+    version::check(headers)?;
     let status: CallStatus =
         serde_json::from_str(required(headers, STATUS)?).map_err(|error| format!("{STATUS}: {error}"))?;
     let body = read_body(headers, body)?;
