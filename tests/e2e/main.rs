@@ -41,6 +41,7 @@ mod large_bodies;
 mod large_results;
 mod limits;
 mod listeners;
+mod lives;
 mod logs;
 mod long_calls;
 mod namespaces;
