@@ -50,6 +50,7 @@ mod own_nats;
 mod pages;
 mod password;
 mod prefer;
+mod rates;
 mod refused;
 mod retention;
 mod retries;

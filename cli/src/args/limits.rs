@@ -10,9 +10,12 @@ use super::values::{at_least_one, bytes, duration};
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LimitArgs {
-    /// Connections at once from one address (of IPv6: one /64 network); further ones are refused. By default a quarter of --max-connections; those from this machine are not counted
+    /// Connections at once from one address (of IPv6: one /64 network); further ones are refused. By default a quarter of --max-connections; those from this machine and from --trusted-proxies are not counted
     #[arg(long, env = "SKEP_MAX_CONNECTIONS_PER_ADDRESS", value_parser = at_least_one)]
     pub(crate) max_connections_per_address: Option<usize>,
+    /// Requests in a second from one address (of IPv6: one /64 network), and twice as many at once; further ones are refused with 429. 0 for no limit; those from this machine are not counted
+    #[arg(long, env = "SKEP_MAX_REQUESTS_PER_ADDRESS", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(crate) max_requests_per_address: u32,
     /// Synchronous calls of all functions at once; further ones are refused with 429
     #[arg(long, env = "SKEP_MAX_INFLIGHT", default_value_t = 8192, value_parser = at_least_one)]
     pub(crate) max_inflight: usize,
@@ -48,6 +51,7 @@ impl LimitArgs {
         Limits {
             inflight: self.max_inflight,
             inflight_per_function: self.max_inflight_per_function,
+            requests_per_address: self.max_requests_per_address,
             waiters: self.max_waiters,
             followers: self.max_followers,
             queue_bytes: self.queue_bytes,
