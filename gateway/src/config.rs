@@ -47,6 +47,8 @@ pub struct Limits {
     pub followers: usize,
     /// What may wait in the queue, in bytes, bodies that are stored apart not counted.
     pub queue_bytes: u64,
+    /// What of it may wait for one function that says nothing of its own.
+    pub queue_bytes_per_function: u64,
 }
 
 impl Default for Limits {
@@ -58,6 +60,7 @@ impl Default for Limits {
             waiters: 4096,
             followers: 128,
             queue_bytes: 4 << 30,
+            queue_bytes_per_function: 1 << 30,
         }
     }
 }

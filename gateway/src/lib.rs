@@ -22,6 +22,7 @@ mod events;
 mod forwarded;
 mod function;
 mod functions;
+mod held;
 mod input;
 mod logs;
 mod metrics;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use skep_daemon::HttpLimits;
 use skep_gateway::Limits;
+use skep_protocol::parse_size;
 
-use super::values::{at_least_one, bytes, duration};
+use super::values::{at_least_one, duration};
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LimitArgs {
@@ -29,8 +30,11 @@ pub(crate) struct LimitArgs {
     #[arg(long, env = "SKEP_MAX_FOLLOWERS", default_value_t = 128, value_parser = at_least_one)]
     pub(crate) max_followers: usize,
     /// Bytes that may wait in the queue, large bodies not counted; when there are more, calls are refused with 503
-    #[arg(long, env = "SKEP_QUEUE_BYTES", default_value = "4GiB", value_parser = bytes)]
+    #[arg(long, env = "SKEP_QUEUE_BYTES", default_value = "4GiB", value_parser = parse_size)]
     pub(crate) queue_bytes: u64,
+    /// Bytes of them that may wait for one function, unless its annotation skep.queue.max-bytes says it; when there are more, its calls are refused with 429. By default a quarter of --queue-bytes
+    #[arg(long, env = "SKEP_QUEUE_BYTES_PER_FUNCTION", value_parser = parse_size)]
+    pub(crate) queue_bytes_per_function: Option<u64>,
     /// A client that takes nothing of an answer for so long, although there is something to take, is disconnected
     #[arg(long, env = "SKEP_WRITE_TIMEOUT", default_value = "60s", value_parser = duration)]
     pub(crate) write_timeout: Duration,
@@ -55,6 +59,7 @@ impl LimitArgs {
             waiters: self.max_waiters,
             followers: self.max_followers,
             queue_bytes: self.queue_bytes,
+            queue_bytes_per_function: self.queue_bytes_per_function.unwrap_or(self.queue_bytes / 4).max(1),
         }
     }
 }

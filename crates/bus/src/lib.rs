@@ -90,4 +90,4 @@ pub use streams::{Budget, Kept};
 pub use submit::Submitted;
 pub use system_account::SystemAccount;
 pub use unreadable::UnreadablePublish;
-pub use waiting::Waits;
+pub use waiting::{Queued, Waits};
