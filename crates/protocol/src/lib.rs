@@ -59,7 +59,7 @@ pub use scaling::{
 };
 pub use schedule::{parse_past, take_run_at};
 pub use size::parse_size;
-pub use status::status_label;
+pub use status::{status_label, status_of_class};
 pub use subject::{LANES, Subjects, is_bulk, lane_of, lanes_of};
 pub use system::{DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VersionInfo};
 pub use timeline::{CallDetails, CallEvent, CallNews, CallbackTry, PastAttempt, Step, timeline};
