@@ -12,11 +12,11 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use skep_bus::ServerUrls;
-use skep_protocol::{DefaultNamespace, Subjects};
+use skep_protocol::{DefaultNamespace, Subjects, parse_size};
 use skep_provider::DockerHost;
 use url::Url;
 
-use self::values::{at_least_one, bytes, default_namespace, duration, replicas, subjects};
+use self::values::{at_least_one, default_namespace, duration, replicas, subjects};
 pub(crate) use self::{
     gateway::{GatewayArgs, ListenArgs},
     limits::LimitArgs,
@@ -203,28 +203,28 @@ pub(crate) struct BusArgs {
     #[arg(long, env = "SKEP_RESULT_TTL", default_value = "24h", value_parser = duration)]
     pub(crate) result_ttl: Duration,
     /// How many bytes of results are kept (512MiB, 10GiB); when there are more, the oldest go first
-    #[arg(long, env = "SKEP_RESULT_BYTES", default_value = "4GiB", value_parser = bytes)]
+    #[arg(long, env = "SKEP_RESULT_BYTES", default_value = "4GiB", value_parser = parse_size)]
     pub(crate) result_bytes: u64,
     /// How long dead letters are kept
     #[arg(long, env = "SKEP_DEAD_TTL", default_value = "720h", value_parser = duration)]
     pub(crate) dead_ttl: Duration,
     /// How many bytes of dead letters are kept; when there are more, the oldest go first
-    #[arg(long, env = "SKEP_DEAD_BYTES", default_value = "1GiB", value_parser = bytes)]
+    #[arg(long, env = "SKEP_DEAD_BYTES", default_value = "1GiB", value_parser = parse_size)]
     pub(crate) dead_bytes: u64,
     /// How long the audit log is kept, which says who changed what; 0 for no audit log. The same for all roles
     #[arg(long, env = "SKEP_AUDIT_LOG_TTL", default_value = "90d", value_parser = skep_protocol::parse_duration)]
     pub(crate) audit_log_ttl: Duration,
     /// How many bytes of the audit log are kept; when there are more, the oldest entries go first
-    #[arg(long, env = "SKEP_AUDIT_LOG_BYTES", default_value = "64MiB", value_parser = bytes)]
+    #[arg(long, env = "SKEP_AUDIT_LOG_BYTES", default_value = "64MiB", value_parser = parse_size)]
     pub(crate) audit_log_bytes: u64,
     /// How many bytes of published work may wait to be taken up; beyond, publishers get an error
-    #[arg(long, env = "SKEP_PUBLISH_BYTES", value_parser = bytes)]
+    #[arg(long, env = "SKEP_PUBLISH_BYTES", value_parser = parse_size)]
     pub(crate) publish_bytes: Option<u64>,
     /// A body of an asynchronous call, or its result, that is larger than this is stored in pieces; by default, and at most, what fits into one NATS message
-    #[arg(long, env = "SKEP_LARGE_BODY", value_parser = bytes)]
+    #[arg(long, env = "SKEP_LARGE_BODY", value_parser = parse_size)]
     pub(crate) large_body: Option<u64>,
     /// How many bytes of such bodies are kept for calls that wait, run or are dead; beyond, a call with one is refused
-    #[arg(long, env = "SKEP_BODY_BYTES", default_value = "10GiB", value_parser = bytes)]
+    #[arg(long, env = "SKEP_BODY_BYTES", default_value = "10GiB", value_parser = parse_size)]
     pub(crate) body_bytes: u64,
     /// Do not store the headers Authorization and Cookie of asynchronous calls; their functions do not get them then. The same for all roles
     #[arg(long, env = "SKEP_STRIP_CREDENTIALS", num_args = 0..=1, default_missing_value = "true", default_value = "false", action = clap::ArgAction::Set)]

@@ -61,7 +61,7 @@ impl Process {
             skep_daemon::serve(
                 listener,
                 router,
-                ServeConfig { limits: HttpLimits::default(), tls: None, drain, readiness: None },
+                ServeConfig { limits: HttpLimits::default(), proxies: Vec::new(), tls: None, drain, readiness: None },
                 &Threads::new(0),
                 ending,
             )
@@ -286,7 +286,13 @@ pub(crate) async fn run_gateway(
         alexa_routing: args.alexa_routing,
         limits: args.limits.of_gateway(),
         audit_every: args.audit_every,
-        serve: ServeConfig { limits, tls: tls(args)?, drain, readiness: Some(process.readiness.clone()) },
+        serve: ServeConfig {
+            limits,
+            proxies: args.trusted_proxies.networks().to_vec(),
+            tls: tls(args)?,
+            drain,
+            readiness: Some(process.readiness.clone()),
+        },
         ..GatewayConfig::default()
     };
     if let Some(key) = &args.tls_key {

@@ -15,8 +15,8 @@ use skep_bus::Submitted;
 use skep_daemon::Peer;
 use skep_dispatch::Function;
 use skep_protocol::{
-    CallId, CallbackTarget, DefaultNamespace, Fingerprint, Fingerprinting, Invocation, Waiting, check_headers, headers,
-    parse_callback, take_run_at,
+    CallId, CallbackTarget, DefaultNamespace, Fingerprint, Fingerprinting, Invocation, QUEUE_MAX_BYTES, Waiting,
+    check_headers, headers, parse_callback, take_run_at,
 };
 use url::Url;
 
@@ -30,6 +30,7 @@ use crate::{
     door::Stamp,
     function::refused,
     prefer,
+    queues::Queue,
     target::Target,
 };
 
@@ -94,7 +95,7 @@ impl Accepted {
                 map.insert(headers::SKEP_DUPLICATE, HeaderValue::from_static("true"));
             }
         }
-        if let Some(Waiting { depth, age }) = self.waiting {
+        if let Some(Waiting { depth, age, .. }) = self.waiting {
             map.insert(headers::SKEP_QUEUE_DEPTH, HeaderValue::from(depth));
             map.insert(headers::SKEP_QUEUE_AGE, HeaderValue::from(age.as_secs()));
         }
@@ -158,6 +159,9 @@ async fn accept(
         history: Vec::new(),
     };
     let submitted = bus.submit(&invocation).await?;
+    if submitted == Submitted::Accepted {
+        app.queues.add(&invocation.function, invocation.queued_bytes(), invocation.run_at.is_some());
+    }
     Ok(Accepted { call_id: invocation.call_id, submitted, fingerprint: invocation.fingerprint, waiting })
 }
 
@@ -167,11 +171,24 @@ fn admit(app: &App, function: &Function) -> Result<Option<Waiting>> {
     if bytes >= limit {
         return Err(Error::QueueFull { bytes, limit });
     }
-    let Some(waiting) = app.queues.of(&function.name) else { return Ok(None) };
-    match function.queue_limits.reached(waiting) {
-        None => Ok(Some(waiting)),
-        Some(reason) => Err(Error::TooManyWait { function: function.name.clone(), reason, age: waiting.age }),
+    let Queue { waiting, bytes } = app.queues.of(&function.name);
+    let reached = waiting.and_then(|waiting| function.queue_limits.reached(waiting));
+    match reached.or_else(|| too_many_bytes(app, function, bytes)) {
+        None => Ok(waiting),
+        Some(reason) => {
+            let age = waiting.unwrap_or_default().age;
+            Err(Error::TooManyWait { function: function.name.clone(), reason, age })
+        }
     }
+}
+
+/// Says that so many bytes are as many as may wait for a function.
+fn too_many_bytes(app: &App, function: &Function, bytes: u64) -> Option<String> {
+    let (limit, setting) = match function.queue_limits.bytes {
+        Some(limit) => (limit, QUEUE_MAX_BYTES),
+        None => (app.limits.queue_bytes_per_function, "--queue-bytes-per-function"),
+    };
+    (bytes >= limit).then(|| format!("about {bytes} bytes wait, and {setting} is {limit}"))
 }
 
 /// The function that a callback calls; its callers need what it asks of others, too.

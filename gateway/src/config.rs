@@ -39,17 +39,29 @@ pub struct Limits {
     pub inflight: usize,
     /// Calls of one function.
     pub inflight_per_function: usize,
+    /// Requests of one address in a second; as many as it makes if it is 0.
+    pub requests_per_address: u32,
     /// Callers that wait for the end of a queued call.
     pub waiters: usize,
     /// Callers that follow calls or logs.
     pub followers: usize,
     /// What may wait in the queue, in bytes, bodies that are stored apart not counted.
     pub queue_bytes: u64,
+    /// What of it may wait for one function that says nothing of its own.
+    pub queue_bytes_per_function: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { inflight: 8192, inflight_per_function: 2048, waiters: 4096, followers: 128, queue_bytes: 4 << 30 }
+        Self {
+            inflight: 8192,
+            inflight_per_function: 2048,
+            requests_per_address: 2000,
+            waiters: 4096,
+            followers: 128,
+            queue_bytes: 4 << 30,
+            queue_bytes_per_function: 1 << 30,
+        }
     }
 }
 
@@ -68,6 +80,7 @@ impl Default for GatewayConfig {
             serve_metrics: false,
             serve: ServeConfig {
                 limits: HttpLimits::default(),
+                proxies: Vec::new(),
                 tls: None,
                 drain: Drain { linger: Duration::ZERO, grace: Duration::from_secs(30) },
                 readiness: None,

@@ -1,6 +1,6 @@
 //! Every answer that the platform makes itself when something is wrong.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -75,6 +75,10 @@ pub(crate) enum Error {
     TooManyWaiters(usize),
     #[error("{limit} {whose} are under way at this gateway, as many as may be at once ({setting})")]
     TooManyInFlight { whose: String, limit: usize, setting: &'static str },
+    #[error(
+        "more than {limit} requests in a second come from {address}, and --max-requests-per-address permits no more"
+    )]
+    TooManyRequests { address: IpAddr, limit: u32, wait: Duration },
     #[error("{bytes} bytes wait in the queue, and --queue-bytes permits {limit}")]
     QueueFull { bytes: u64, limit: u64 },
     #[error("this gateway keeps no audit log: start it with --audit-log-ttl 90d (SKEP_AUDIT_LOG_TTL)")]
@@ -149,6 +153,7 @@ impl Error {
             Self::TooManyFollowers(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_followers"),
             Self::TooManyWaiters(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_waiters"),
             Self::TooManyInFlight { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_in_flight"),
+            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::QueueFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
             Self::NoAuditLog => (StatusCode::NOT_FOUND, "no_audit_log"),
             Self::AuditUnderWay => (StatusCode::SERVICE_UNAVAILABLE, "audit_under_way"),
@@ -185,7 +190,7 @@ impl Error {
             // What waits now is likely to be gone after as long again.
             answer.insert(header::RETRY_AFTER, HeaderValue::from(age.as_secs().clamp(1, MAX_RETRY_AFTER)));
         }
-        if let Self::TooManyFailures(pause) = self {
+        if let Self::TooManyFailures(pause) | Self::TooManyRequests { wait: pause, .. } = self {
             answer.insert(header::RETRY_AFTER, HeaderValue::from(pause.as_secs() + 1));
         }
         let mut set = |name: HeaderName, value: &'static str| answer.insert(name, HeaderValue::from_static(value));

@@ -1,6 +1,9 @@
 //! Where a call came from, as functions see it: only a trusted proxy is believed about it.
 
-use std::{net::IpAddr, str::FromStr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::Entry};
 use ipnet::IpNet;
@@ -49,8 +52,31 @@ impl FromStr for TrustedProxies {
 }
 
 impl TrustedProxies {
+    pub fn networks(&self) -> &[IpNet] {
+        &self.0
+    }
+
     fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// Whose request this is, before anything has been done to its headers: of the addresses that trusted proxies tell, the last one that is not a proxy of ours.
+    /// `None` for a program of this machine, and for a proxy that names no address.
+    pub(crate) fn caller(&self, peer: &Peer, headers: &HeaderMap) -> Option<IpAddr> {
+        let caller = if self.contain(peer.address) { self.forwarded(headers)? } else { peer.address };
+        (!caller.is_loopback()).then_some(caller)
+    }
+
+    fn forwarded(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        for line in headers.get_all(headers::FORWARDED_FOR).iter().rev() {
+            for entry in line.to_str().ok()?.rsplit(',') {
+                let address = address_of(entry.trim())?;
+                if !self.contain(address) {
+                    return Some(address);
+                }
+            }
+        }
+        None
     }
 
     /// Writes into a request's headers where it came from; `has_some` tells that its sender did so.
@@ -65,6 +91,13 @@ impl TrustedProxies {
         let scheme = if peer.is_encrypted { "https" } else { "http" };
         headers.entry(headers::FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
     }
+}
+
+/// An entry of `X-Forwarded-For`; some proxies write a port behind the address.
+fn address_of(entry: &str) -> Option<IpAddr> {
+    let address = entry.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let address = address.or_else(|_| entry.parse::<SocketAddr>().map(|address| address.ip()));
+    Some(address.ok()?.to_canonical())
 }
 
 /// Adds to a comma-separated list; several lines become one, for many functions read only the first.
@@ -134,6 +167,35 @@ mod tests {
         assert_eq!(told(&TrustedProxies::default(), "10.0.0.7:1"), replaced("10.0.0.7"));
         assert_eq!(told(&"none".parse().unwrap(), "127.0.0.1:1"), replaced("127.0.0.1"));
         assert_ne!(told(&TrustedProxies::default(), "[::1]:1"), replaced("::1"));
+    }
+
+    #[test]
+    fn the_caller_is_the_last_address_that_is_no_proxy() {
+        let trusted: TrustedProxies = "loopback,10.0.0.0/8".parse().unwrap();
+        let caller = |from: &str, lines: &[&'static str]| {
+            let peer = Peer::new(from.parse().unwrap(), false);
+            let lines = lines.iter().map(|line| (headers::FORWARDED_FOR, HeaderValue::from_static(line)));
+            let mut headers = HeaderMap::new();
+            lines.for_each(|(name, value)| _ = headers.append(name, value));
+            trusted.caller(&peer, &headers).map(|address| address.to_string())
+        };
+        for (from, lines, expected) in [
+            ("192.0.2.1:1", &[][..], Some("192.0.2.1")),
+            ("192.0.2.1:1", &["192.0.2.2"], Some("192.0.2.1")),
+            ("127.0.0.1:1", &["192.0.2.2, 192.0.2.3"], Some("192.0.2.3")),
+            ("127.0.0.1:1", &["192.0.2.2", "192.0.2.3,10.0.0.1"], Some("192.0.2.3")),
+            ("[::ffff:10.0.0.1]:1", &["192.0.2.2", "10.0.0.1, 127.0.0.1"], Some("192.0.2.2")),
+            ("10.0.0.1:1", &["192.0.2.2:4711"], Some("192.0.2.2")),
+            ("10.0.0.1:1", &["[2001:db8::1]:4711"], Some("2001:db8::1")),
+            ("10.0.0.1:1", &["[2001:db8::1]"], Some("2001:db8::1")),
+            ("10.0.0.1:1", &["::ffff:192.0.2.2"], Some("192.0.2.2")),
+            ("10.0.0.1:1", &["192.0.2.2, unknown"], None),
+            ("10.0.0.1:1", &["10.0.0.2, 127.0.0.1"], None),
+            ("127.0.0.1:1", &[], None),
+            ("[::1]:1", &[""], None),
+        ] {
+            assert_eq!(caller(from, lines).as_deref(), expected, "{from} {lines:?}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod events;
 mod forwarded;
 mod function;
 mod functions;
+mod held;
 mod input;
 mod logs;
 mod metrics;
@@ -33,6 +34,7 @@ mod pages;
 mod platform;
 mod prefer;
 mod queues;
+mod rates;
 mod root;
 mod routes;
 mod secrets;
@@ -52,7 +54,7 @@ use tracing::{info, warn};
 
 use crate::{
     app::App, audit::Audits, audit_log::AuditLog, auth::Auth, browsers::Guard, entrance::Entrance,
-    metrics::HttpMetrics, queues::Queues,
+    metrics::HttpMetrics, queues::Queues, rates::Rates,
 };
 pub use crate::{
     auth::{AuthConfig, Credentials, NewToken, Role, Token, TokenFile},
@@ -91,7 +93,8 @@ pub async fn run(
     let requests = bus.call_requests().await?;
     let (address, grace) = (public.local_addr()?, config.serve.drain.grace);
     let app = Arc::new(app(&config, bus, dispatch, &registry, shutdown.clone())?);
-    let (entrance, admin_entrance) = entrances(&config, &app, &public, admin_api.as_ref(), registry)?;
+    let rates = Rates::register(config.limits.requests_per_address, &config.trusted_proxies, &registry)?.map(Arc::new);
+    let (entrance, admin_entrance) = entrances(&config, &app, &public, admin_api.as_ref(), &rates, registry)?;
     let draining = CancellationToken::new();
     let (logged, end_of_log) = (Arc::clone(&app), CancellationToken::new());
     let audit_log = tokio::spawn({
@@ -114,6 +117,7 @@ pub async fn run(
         Box::pin(queues::follow(&app)),
         audit::follow(&app, config.audit_every),
         app.auth.follow(&app.shutdown),
+        OptionFuture::from(rates.as_ref().map(|rates| rates.follow(&app.shutdown))),
         nats::answer_requests(Arc::clone(&app), requests, draining.clone(), grace),
         async {
             shutdown.cancelled().await;
@@ -141,6 +145,7 @@ fn entrances(
     app: &Arc<App>,
     public: &TcpListener,
     admin_api: Option<&TcpListener>,
+    rates: &Option<Arc<Rates>>,
     registry: Registry,
 ) -> anyhow::Result<(Entrance, Option<Entrance>)> {
     let asked_at = admin_api.unwrap_or(public).local_addr()?.ip();
@@ -152,10 +157,11 @@ fn entrances(
         own_port_metrics: config.serve_metrics.then_some(registry),
     };
     if admin_api.is_none() {
-        return Ok((Entrance::new(Arc::clone(app), routes.together()), None));
+        return Ok((Entrance::new(Arc::clone(app), routes.together(), rates.clone()), None));
     }
     let (public, admin_api) = routes.apart();
-    Ok((Entrance::new(Arc::clone(app), public), Some(Entrance::without_functions(admin_api))))
+    let admin_api = Entrance::without_functions(admin_api, rates.clone());
+    Ok((Entrance::new(Arc::clone(app), public, rates.clone()), Some(admin_api)))
 }
 
 fn app(

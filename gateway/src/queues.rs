@@ -21,7 +21,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use crate::app::App;
+use crate::{app::App, held::Held};
 
 const EVERY: Duration = Duration::from_millis(500);
 /// A function that nobody has called for so long, and for which nothing waits, is not looked at any more.
@@ -30,6 +30,8 @@ const IN_USE_FOR: Duration = Duration::from_secs(30);
 const LOOK_AROUND: Duration = Duration::from_secs(5);
 /// Older figures are not told, for the bus does not answer.
 const TOLD_FOR: Duration = Duration::from_secs(5);
+/// Calls that wait for their time are counted so often for each function: where there are many it costs the server some milliseconds.
+const COUNT_DELAYED_INTERVAL: Duration = Duration::from_secs(5);
 /// Functions that are looked at in one round; the others have their turn in the next ones.
 const TOGETHER: usize = 64;
 
@@ -50,6 +52,25 @@ pub(crate) struct Queues {
 struct Known {
     used: Instant,
     seen: Option<(Instant, Waiting)>,
+    /// Calls that wait for their time, or for another attempt.
+    delayed: u64,
+    delayed_seen: Option<Instant>,
+    delayed_first_bytes: u64,
+    held: Held,
+}
+
+impl Known {
+    fn since(now: Instant) -> Self {
+        Self { used: now, seen: None, delayed: 0, delayed_seen: None, delayed_first_bytes: 0, held: Held::default() }
+    }
+}
+
+/// What waits for a function, as far as it is known.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Queue {
+    pub(crate) waiting: Option<Waiting>,
+    /// About what it takes, with the calls that wait for their time.
+    pub(crate) bytes: u64,
 }
 
 impl Queues {
@@ -61,17 +82,27 @@ impl Queues {
         Ok(Self { known: Mutex::default(), used: Notify::new(), bytes: AtomicU64::new(0), depth, age })
     }
 
-    /// What waits for a function that is called now, if it is known.
-    pub(crate) fn of(&self, function: &FunctionName) -> Option<Waiting> {
+    /// What waits for a function that is called now.
+    pub(crate) fn of(&self, function: &FunctionName) -> Queue {
         let now = Instant::now();
         let mut known = self.known();
         if let Some(known) = known.get_mut(function) {
             known.used = now;
-            return known.seen.filter(|(at, _)| now - *at < TOLD_FOR).map(|(_, waiting)| waiting);
+            let waiting = known.seen.filter(|(at, _)| now - *at < TOLD_FOR).map(|(_, waiting)| waiting);
+            return Queue { waiting, bytes: known.held.bytes };
         }
-        known.insert(function.clone(), Known { used: now, seen: None });
+        known.insert(function.clone(), Known::since(now));
         self.used.notify_one();
-        None
+        Queue::default()
+    }
+
+    /// A call was accepted that takes so many bytes.
+    pub(crate) fn add(&self, function: &FunctionName, bytes: u64, is_delayed: bool) {
+        // It is known since it was admitted.
+        if let Some(known) = self.known().get_mut(function) {
+            known.held.add(bytes);
+            known.delayed += u64::from(is_delayed);
+        }
     }
 
     /// What all that waits took when it was looked at last, in bytes.
@@ -87,15 +118,34 @@ impl Queues {
         next.into_iter().take(TOGETHER).map(|(_, name)| name.clone()).collect()
     }
 
+    /// Those of which the delayed calls are to be counted.
+    fn due_for_count(&self, functions: &[FunctionName]) -> Vec<FunctionName> {
+        let known = self.known();
+        let is_due = |known: &Known| known.delayed_seen.is_none_or(|at| at.elapsed() >= COUNT_DELAYED_INTERVAL);
+        functions.iter().filter(|name| known.get(*name).is_some_and(is_due)).cloned().collect()
+    }
+
+    /// So many calls of a function wait for their time, of which the first takes so many bytes.
+    fn see_delayed(&self, function: &FunctionName, calls: u64, first_bytes: u64) {
+        if let Some(known) = self.known().get_mut(function) {
+            known.delayed = calls;
+            known.delayed_seen = Some(Instant::now());
+            known.delayed_first_bytes = first_bytes;
+        }
+    }
+
     fn see(&self, seen: Waits) {
         let now = Instant::now();
         let mut known = self.known();
         for name in seen.others {
-            known.entry(name).or_insert(Known { used: now, seen: None });
+            known.entry(name).or_insert_with(|| Known::since(now));
         }
         for (name, waiting) in seen.functions {
             let label = name.to_string();
-            known.entry(name).or_insert(Known { used: now, seen: None }).seen = Some((now, waiting));
+            let known = known.entry(name).or_insert_with(|| Known::since(now));
+            known.seen = Some((now, waiting));
+            let sample = waiting.first_bytes.max(known.delayed_first_bytes);
+            known.held.correct(waiting.depth + known.delayed, sample);
             self.depth.with_label_values(&[&label]).set(waiting.depth.try_into().unwrap_or(i64::MAX));
             self.age.with_label_values(&[&label]).set(waiting.age.as_secs_f64());
         }
@@ -122,8 +172,14 @@ pub(crate) async fn follow(app: &App) {
 }
 
 async fn look(app: &App) -> skep_bus::Result<()> {
-    app.queues.bytes.store(app.bus.queued_bytes().await?, Ordering::Relaxed);
-    app.queues.see(app.bus.waiting(&app.queues.next()).await?);
+    let queued = app.bus.queued().await?;
+    app.queues.bytes.store(queued.bytes, Ordering::Relaxed);
+    let functions = app.queues.next();
+    for function in app.queues.due_for_count(&functions) {
+        let (calls, first_bytes) = if queued.delayed == 0 { (0, 0) } else { app.bus.delayed_calls(&function).await? };
+        app.queues.see_delayed(&function, calls, first_bytes);
+    }
+    app.queues.see(app.bus.waiting(&functions).await?);
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! What a gateway takes on at once is bounded, and what is too much is refused with the name of the setting.
 
-use crate::harness::{Function, Platform, answer_to, wait_until};
+use rustix::process::Signal;
+
+use crate::harness::{Answer, Function, Platform, answer_to, wait_until};
 
 #[tokio::test]
 async fn calls_beyond_those_that_may_be_under_way_are_429() {
@@ -66,7 +68,8 @@ async fn callers_who_follow_logs_are_bounded() {
 
 #[tokio::test]
 async fn a_queue_that_holds_as_many_bytes_as_it_may_takes_no_more() {
-    let platform = Platform::start_with(&["--queue-bytes", "100KB"], [Function::gated(), Function::cat()]).await;
+    let arguments = ["--queue-bytes", "100KB", "--queue-bytes-per-function", "1MB"];
+    let platform = Platform::start_with(&arguments, [Function::gated(), Function::cat()]).await;
     // What waits is looked at twice a second, so a few more than the limit allows may come in.
     let fill = async || platform.gateway.post("/async-function/gated").body(vec![b'x'; 10_000]).send().await.unwrap();
     wait_until("the queue is full", async || fill().await.status() == 503).await;
@@ -77,4 +80,57 @@ async fn a_queue_that_holds_as_many_bytes_as_it_may_takes_no_more() {
     assert!(refused.text().await.unwrap().contains("--queue-bytes"));
     platform.site.open_gate();
     wait_until("what waited has gone", async || queue().await.status() == 202).await;
+}
+
+#[tokio::test]
+async fn one_function_does_not_fill_the_queue_of_all() {
+    // A quarter of it is for one function.
+    let platform = Platform::start_with(&["--queue-bytes", "1MB"], [Function::gated(), Function::cat()]).await;
+    let mut accepted = 0;
+    let refused = loop {
+        let answer = fill(&platform, "gated", "0s").await;
+        if answer.status != 202 {
+            break answer;
+        }
+        accepted += 1;
+        assert!(accepted < 60, "nothing is refused");
+    };
+    refused.assert_refused(429);
+    assert_eq!(refused.header("x-skep-error"), "too_many_wait");
+    assert!(refused.text().contains("--queue-bytes-per-function is 250000"), "{refused:?}");
+    assert!(refused.headers.contains_key("retry-after"));
+    assert!(accepted >= 24, "{accepted} calls are far less than the limit");
+    assert_eq!(fill(&platform, "cat", "0s").await.status, 202, "others have room");
+    platform.site.open_gate();
+    wait_until("what waited has gone", async || fill(&platform, "gated", "0s").await.status == 202).await;
+}
+
+#[tokio::test]
+async fn bytes_that_wait_for_their_time_count_also_after_a_restart() {
+    let limited = Function::cat().annotation("skep.queue.max-bytes", "100KB");
+    let platform = Platform::start([limited]).await;
+    wait_until("a refusal", async || fill(&platform, "cat", "1h").await.status == 429).await;
+    let Platform { mut up, gateway, site } = platform;
+    up.signal(Signal::TERM);
+    up.ended().await;
+    let platform = Platform { up: site.up(&[]).await, gateway, site };
+    let mut accepted = 0;
+    wait_until("a refusal after the restart", async || {
+        let answer = fill(&platform, "cat", "0s").await;
+        accepted += u64::from(answer.status == 202);
+        answer.status == 429 && answer.text().contains("skep.queue.max-bytes is 100000")
+    })
+    .await;
+    assert!(accepted < 9, "{accepted} calls would have filled it anew");
+    assert_eq!(fill(&platform, "cat", "1h").await.status, 429);
+    let bad = Function::cat().annotation("skep.queue.max-bytes", "much").deployment(platform.site.folder());
+    let refused = platform.gateway.send(http::Method::PUT, "/system/functions", &bad).await;
+    refused.assert_refused(400);
+    assert!(refused.text().contains("annotation skep.queue.max-bytes"), "{refused:?}");
+}
+
+/// Queues a call of 10 kB.
+async fn fill(platform: &Platform, function: &str, delay: &str) -> Answer {
+    let request = platform.gateway.post(&format!("/async-function/{function}")).header("X-Skep-Delay", delay);
+    answer_to(request.body(vec![b'x'; 10_000])).await
 }

@@ -1,13 +1,19 @@
 //! The numbers on `/metrics`, by OpenFaaS's names.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
-use skep_protocol::status_label;
+use skep_protocol::{status_label, status_of_class};
 
 const REQUESTS: &str = "http_requests_total";
 const REQUESTS_HELP: &str = "Calls that were answered.";
@@ -22,6 +28,8 @@ const START: &str = "skep_watchdog_process_start_seconds";
 const START_HELP: &str = "Seconds that starting a process took, until its program was loaded.";
 const KILLS: &str = "skep_watchdog_kills_total";
 const KILLS_HELP: &str = "Process trees that were killed, by the reason.";
+/// Statuses that have figures of their own; further ones count for their class, because each is a histogram.
+const MAX_CODES: usize = 16;
 /// Half a millisecond is usual.
 const START_BUCKETS: [f64; 10] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5];
 
@@ -34,6 +42,32 @@ pub(crate) struct Metrics {
     waiting: IntGauge,
     start: Histogram,
     kills: [IntCounter; Kill::ALL.len()],
+    codes: Codes,
+}
+
+/// The first statuses that were answered; 0 is a free place.
+#[derive(Debug, Default)]
+struct Codes([AtomicU16; MAX_CODES]);
+
+impl Codes {
+    /// The status itself, if it is registered and among the first ones, or else one that stands for its class.
+    fn folded(&self, status: StatusCode) -> StatusCode {
+        let code = status.as_u16();
+        if status.canonical_reason().is_none() {
+            return status_of_class(status);
+        }
+        let is_kept = self.0.iter().any(|place| {
+            let taken = match place.load(Ordering::Relaxed) {
+                0 => {
+                    place.compare_exchange(0, code, Ordering::Relaxed, Ordering::Relaxed).unwrap_or_else(|other| other)
+                }
+                taken => taken,
+            };
+            // It was free, or it has this status.
+            taken == 0 || taken == code
+        });
+        if is_kept { status } else { status_of_class(status) }
+    }
 }
 
 /// Why a process tree was killed.
@@ -77,7 +111,7 @@ impl Metrics {
         registry.register(Box::new(start.clone()))?;
         registry.register(Box::new(kills.clone()))?;
         let kills = Kill::ALL.map(|kill| kills.with_label_values(&[kill.name()]));
-        Ok(Arc::new(Self { registry, requests, duration, in_flight, waiting, start, kills }))
+        Ok(Arc::new(Self { registry, requests, duration, in_flight, waiting, start, kills, codes: Codes::default() }))
     }
 
     pub(crate) fn enter(&self) -> Running {
@@ -101,6 +135,7 @@ impl Metrics {
     }
 
     pub(crate) fn count(&self, method: &Method, status: StatusCode, took: Duration) {
+        let status = self.codes.folded(status);
         let labels = [status_label(&status), known(method)];
         self.requests.with_label_values(&labels).inc();
         self.duration.with_label_values(&labels).observe(took.as_secs_f64());
@@ -167,5 +202,39 @@ fn known(method: &Method) -> &'static str {
         "HEAD" => "head",
         "OPTIONS" => "options",
         _ => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_makes_few_series_whatever_it_answers() {
+        let metrics = Metrics::new().unwrap();
+        let series = || metrics.registry.gather().iter().map(|family| family.get_metric().len()).sum::<usize>();
+        let at_rest = series();
+        for code in (100..1000).rev().chain(100..1000) {
+            metrics.count(&Method::GET, StatusCode::from_u16(code).unwrap(), Duration::ZERO);
+        }
+        // Of each label a counter and a histogram.
+        let most = 2 * (MAX_CODES + 6);
+        assert!(series() - at_rest <= most, "{}", series() - at_rest);
+        let families = metrics.registry.gather();
+        let requests = families.iter().find(|family| family.name() == REQUESTS).unwrap();
+        let answered: f64 = requests.get_metric().iter().map(|one| one.get_counter().get_value()).sum();
+        assert!((answered - 1800.0).abs() < 0.1, "{answered}");
+    }
+
+    #[test]
+    fn the_first_statuses_keep_their_own_labels() {
+        let codes = Codes::default();
+        let labels = |range: std::ops::Range<u16>| {
+            range.map(|code| codes.folded(StatusCode::from_u16(code).unwrap()).as_u16()).collect::<Vec<_>>()
+        };
+        assert_eq!(labels(420..421), [499], "it is not registered, so it takes no place");
+        assert_eq!(labels(400..416), (400..416).collect::<Vec<_>>());
+        assert_eq!(labels(416..418), [499, 499]);
+        assert_eq!(labels(404..405), [404]);
     }
 }

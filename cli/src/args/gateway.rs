@@ -4,12 +4,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use skep_gateway::TrustedProxies;
-use skep_protocol::Pages;
+use skep_protocol::{Pages, parse_size};
 
-use super::{
-    LimitArgs,
-    values::{bytes, host},
-};
+use super::{LimitArgs, values::host};
 
 #[derive(Debug, Args)]
 pub(crate) struct ListenArgs {
@@ -51,7 +48,7 @@ pub(crate) struct GatewayArgs {
     #[arg(long, env = "SKEP_OPEN_METRICS", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
     pub(crate) open_metrics: bool,
     /// The largest body of an asynchronous call
-    #[arg(long, env = "SKEP_ASYNC_BODY_LIMIT", default_value = "1GiB", value_parser = bytes)]
+    #[arg(long, env = "SKEP_ASYNC_BODY_LIMIT", default_value = "1GiB", value_parser = parse_size)]
     pub(crate) async_body_limit: u64,
     /// Connections at once; further ones wait to be accepted. There are fewer where fewer files may be open (ulimit -Hn): a call takes two
     #[arg(long, env = "SKEP_MAX_CONNECTIONS", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

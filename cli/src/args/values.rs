@@ -12,24 +12,6 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// A number with a unit, or of bytes.
-pub(super) fn bytes(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit: u64 = match &text[digits.len()..] {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        _ => return Err("its unit must be B, KB, MB, GB, KiB, MiB or GiB".to_owned()),
-    };
-    let number: u64 =
-        digits.trim().parse().map_err(|_| "must be a whole number with a unit, like 512MiB".to_owned())?;
-    number.checked_mul(unit).filter(|&bytes| bytes > 0).ok_or_else(|| "is out of range".to_owned())
-}
-
 pub(super) fn replicas(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|replicas| (1..=5).contains(replicas)).ok_or_else(|| "must be from 1 to 5".to_owned())
 }

@@ -3,10 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use skep_protocol::{Backoff, RetryCodes};
+use skep_protocol::{Backoff, RetryCodes, parse_size};
 use skep_queue_worker::{Allowance, SubjectPattern};
 
-use super::values::{at_least_one, bytes, duration};
+use super::values::{at_least_one, duration};
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WorkerArgs {
@@ -17,7 +17,7 @@ pub(crate) struct WorkerArgs {
     #[arg(long, env = "SKEP_LANE_WINDOW", default_value_t = 256, value_parser = at_least_one)]
     pub(crate) lane_window: usize,
     /// The largest answer of an asynchronous call that is kept
-    #[arg(long, env = "SKEP_ASYNC_RESULT_LIMIT", default_value = "1GiB", value_parser = bytes)]
+    #[arg(long, env = "SKEP_ASYNC_RESULT_LIMIT", default_value = "1GiB", value_parser = parse_size)]
     pub(crate) async_result_limit: u64,
     /// Attempts of one queued call, the first included (annotation com.openfaas.retry.attempts)
     #[arg(long, env = "SKEP_ATTEMPTS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]

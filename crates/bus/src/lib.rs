@@ -48,7 +48,7 @@ pub use inbound::requests::{CallRequest, CallRequests};
 pub use inbound::unreadable::UnreadablePublish;
 pub use publish::answer::Announced;
 pub use queue::delivery::{Delivery, Place};
-pub use queue::depth::Waits;
+pub use queue::depth::{Queued, Waits};
 pub use queue::overdue::Overdue;
 pub use queue::own::Backlog;
 pub use queue::relocate::{Location, Moved, Why};

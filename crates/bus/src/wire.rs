@@ -3,10 +3,10 @@
 //! HTTP headers travel as `Http-<name>`, so no caller can set a header that the server acts on (`Nats-…`).
 //! Bytes above 0x7F in HTTP values become the characters of the same number, for NATS headers are UTF-8.
 
-#[cfg(any(test, fuzzing))]
-pub mod laws;
 #[cfg(test)]
 mod fixtures;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 #[cfg(test)]
 mod tests;
 mod version;

@@ -14,7 +14,7 @@ mod tls;
 pub use admin::{admin_router, metrics_text};
 pub use readiness::{Readiness, RoleReadiness};
 pub use secret_file::{warn_if_others_can_read, write_secret_file};
-pub use serve::{Drain, HttpLimits, ServeConfig, serve};
+pub use serve::{Drain, HttpLimits, ServeConfig, network_of, serve};
 pub use service::{Peer, RequestBody, Service};
 pub use signals::shutdown_signal;
 pub use telemetry::init_telemetry;

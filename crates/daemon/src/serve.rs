@@ -30,7 +30,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
-pub use self::config::{Drain, HttpLimits, ServeConfig};
+pub use self::{
+    config::{Drain, HttpLimits, ServeConfig},
+    places::network_of,
+};
 use crate::{Peer, Service, Tls, service::RequestBody};
 
 use self::{
@@ -59,7 +62,7 @@ pub async fn serve<S: Service>(
     threads: &Threads,
     shutdown: CancellationToken,
 ) {
-    let ServeConfig { limits, tls, drain, readiness } = config;
+    let ServeConfig { limits, proxies, tls, drain, readiness } = config;
     let connections = TaskTracker::new();
     let server = Server {
         plain: plain_of(&limits),
@@ -75,7 +78,7 @@ pub async fn serve<S: Service>(
         connections.spawn(tls.follow(shutdown.clone()));
     }
     let terms = Terms { write_timeout: limits.write_timeout, is_encrypted: server.tls.is_some() };
-    let mut places = Places::new(limits.max_connections, limits.max_connections_per_address, readiness.as_ref());
+    let mut places = Places::new(&limits, proxies, readiness.as_ref());
     let mut end = std::pin::pin!(async {
         shutdown.cancelled().await;
         sleep(drain.linger).await;

@@ -11,6 +11,9 @@ use crate::{
     check_headers, headers,
 };
 
+/// About what the queue adds to a call: its subject, skep's own headers, and the frame of a message on the disk.
+const OWN_BYTES: usize = 300;
+
 /// An accepted call: the caller's raw body, and everything else that the function or the callback needs.
 #[derive(Clone, Debug)]
 pub struct Invocation {
@@ -135,6 +138,13 @@ impl Invocation {
     /// When the next attempt is due, if it is not at once.
     pub fn due_at(&self) -> Option<OffsetDateTime> {
         self.last_attempt.as_ref().map_or(self.run_at, |last| Some(last.next_at))
+    }
+
+    /// About what it takes in the queue, in bytes; a body that is stored apart does not count.
+    pub fn queued_bytes(&self) -> u64 {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 9).sum();
+        let path = self.path.len() + self.query.as_ref().map_or(0, String::len);
+        (self.body.in_message().len() + headers + path + OWN_BYTES) as u64
     }
 
     /// How long it could have run by now.

@@ -26,6 +26,7 @@ mod retry;
 mod room;
 mod scaling;
 mod schedule;
+mod size;
 mod status;
 mod subject;
 mod system;
@@ -47,7 +48,7 @@ pub use name::{CallId, CallIdError, FunctionName, NameError};
 pub use namespace::{DefaultNamespace, Namespace, NamespaceInfo};
 pub use operation::Operation;
 pub use pages::{PAGES, Pages};
-pub use queue::{QUEUE_MAX_AGE, QUEUE_MAX_DEPTH, QueueLimits, Waiting};
+pub use queue::{QUEUE_MAX_AGE, QUEUE_MAX_BYTES, QUEUE_MAX_DEPTH, QueueLimits, Waiting};
 pub use registry::{Endpoint, FunctionRecord};
 pub use retry::{
     Backoff, RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_CODES, RETRY_MAX_AGE, RETRY_MAX_WAIT, RETRY_MIN_WAIT, RetryCodes,
@@ -59,7 +60,8 @@ pub use scaling::{
     ScalingAlert,
 };
 pub use schedule::{parse_past, take_run_at};
-pub use status::status_label;
+pub use size::parse_size;
+pub use status::{status_label, status_of_class};
 pub use subject::{LANES, Subjects, is_bulk, lane_of, lanes_of};
 pub use system::{DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VersionInfo};
 pub use timeline::{CallDetails, CallEvent, CallNews, CallbackTry, PastAttempt, Step, timeline};

@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::parse_duration;
+use crate::{parse_duration, parse_size};
 
 /// The annotation that sets how many calls may wait for a function.
 pub const QUEUE_MAX_DEPTH: &str = "skep.queue.max-depth";
 /// The annotation that sets how long the first call that waits may have waited.
 pub const QUEUE_MAX_AGE: &str = "skep.queue.max-age";
+/// The annotation that sets how many bytes may wait for a function.
+pub const QUEUE_MAX_BYTES: &str = "skep.queue.max-bytes";
 
 /// What waits for one function, as it was seen a moment ago.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,12 +18,15 @@ pub struct Waiting {
     pub depth: u64,
     /// How long the first of them waits.
     pub age: Duration,
+    /// About what the first of them takes in the queue, in bytes.
+    pub first_bytes: u64,
 }
 
 impl Waiting {
-    /// This, and as many more elsewhere, of which the first waits for so long.
-    pub fn and(self, depth: u64, age: Duration) -> Self {
-        Self { depth: self.depth + depth, age: self.age.max(age) }
+    /// This, and as many more elsewhere, of which the first waits for so long and takes so much.
+    pub fn and(self, depth: u64, age: Duration, first_bytes: u64) -> Self {
+        let first_bytes = if age >= self.age { first_bytes } else { self.first_bytes };
+        Self { depth: self.depth + depth, age: self.age.max(age), first_bytes }
     }
 }
 
@@ -30,6 +35,7 @@ impl Waiting {
 pub struct QueueLimits {
     pub depth: Option<u64>,
     pub age: Option<Duration>,
+    pub bytes: Option<u64>,
 }
 
 impl QueueLimits {
@@ -44,10 +50,13 @@ impl QueueLimits {
             Ok(age) => Ok(age),
             Err(error) => Err(format!("annotation {QUEUE_MAX_AGE}: {error}")),
         });
-        Ok(Self { depth: depth.transpose()?, age: age.transpose()? })
+        let bytes = annotations
+            .get(QUEUE_MAX_BYTES)
+            .map(|text| parse_size(text).map_err(|error| format!("annotation {QUEUE_MAX_BYTES}: {text:?}: {error}")));
+        Ok(Self { depth: depth.transpose()?, age: age.transpose()?, bytes: bytes.transpose()? })
     }
 
-    /// Which limit has been reached, in words.
+    /// Which of the limits of depth and age has been reached, in words.
     pub fn reached(&self, waiting: Waiting) -> Option<String> {
         if let Some(limit) = self.depth.filter(|&limit| waiting.depth >= limit) {
             return Some(format!("{} calls wait, and {QUEUE_MAX_DEPTH} is {limit}", waiting.depth));
@@ -70,7 +79,7 @@ mod tests {
     #[test]
     fn a_limit_is_reached_by_as_many_as_it_says() {
         let both = limits(&[(QUEUE_MAX_DEPTH, "10"), (QUEUE_MAX_AGE, "1m")]).unwrap();
-        let waiting = |depth, seconds| Waiting { depth, age: Duration::from_secs(seconds) };
+        let waiting = |depth, seconds| Waiting { depth, age: Duration::from_secs(seconds), first_bytes: 0 };
         assert_eq!(both.reached(waiting(9, 59)), None);
         assert!(both.reached(waiting(10, 0)).unwrap().contains(QUEUE_MAX_DEPTH));
         assert!(both.reached(waiting(1, 60)).unwrap().contains(QUEUE_MAX_AGE));
@@ -79,9 +88,14 @@ mod tests {
 
     #[test]
     fn a_bad_limit_is_named() {
-        for (name, value) in
-            [(QUEUE_MAX_DEPTH, "0"), (QUEUE_MAX_DEPTH, "many"), (QUEUE_MAX_AGE, "0"), (QUEUE_MAX_AGE, "x")]
-        {
+        for (name, value) in [
+            (QUEUE_MAX_DEPTH, "0"),
+            (QUEUE_MAX_DEPTH, "many"),
+            (QUEUE_MAX_AGE, "0"),
+            (QUEUE_MAX_AGE, "x"),
+            (QUEUE_MAX_BYTES, "0"),
+            (QUEUE_MAX_BYTES, "1TB"),
+        ] {
             let error = limits(&[(name, value)]).unwrap_err();
             assert!(error.starts_with(&format!("annotation {name}: ")), "{error}");
         }

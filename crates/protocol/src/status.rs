@@ -17,6 +17,11 @@ pub fn status_label(status: &StatusCode) -> &str {
     }
 }
 
+/// One status that stands for all of its class, with the class as its label.
+pub fn status_of_class(status: StatusCode) -> StatusCode {
+    StatusCode::from_u16((status.as_u16() / 100).min(6) * 100 + 99).unwrap_or(status)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -30,6 +35,9 @@ mod tests {
             ["200", "418", "599", "299", "999"].map(|code| label(code.parse().unwrap())),
             ["200", "418", "5xx", "2xx", "other"]
         );
+        for (code, class) in [(404, "4xx"), (200, "2xx"), (599, "5xx"), (999, "other")] {
+            assert_eq!(status_label(&status_of_class(StatusCode::from_u16(code).unwrap())), class, "{code}");
+        }
         assert!((100..1000).map(label).collect::<HashSet<_>>().len() < 80);
     }
 }

@@ -148,6 +148,11 @@ impl Subjects {
         format!("{}.delayed.*.*.{id}", self.prefix)
     }
 
+    /// All calls of a function that wait for their time, or whose time has just come.
+    pub fn delayed_or_due_of(&self, function: &FunctionName) -> String {
+        format!("{}.delayed.*.{}.*", self.prefix, function.as_str())
+    }
+
     /// The calls of one function, or of all, that wait for their time.
     pub fn delayed_of(&self, function: Option<&FunctionName>) -> String {
         let function = function.map_or("*", FunctionName::as_str);

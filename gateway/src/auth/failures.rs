@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -11,6 +11,7 @@ use std::{
 };
 
 use prometheus::{IntCounterVec, Opts, Registry};
+use skep_daemon::network_of;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -65,7 +66,7 @@ impl Failures {
             return None;
         }
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let pause = state.addresses.get(&group(address))?.open_at.checked_duration_since(Instant::now())?;
+        let pause = state.addresses.get(&network_of(address))?.open_at.checked_duration_since(Instant::now())?;
         if pause.is_zero() {
             return None;
         }
@@ -79,7 +80,7 @@ impl Failures {
             return;
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.addresses.remove(&group(address));
+        state.addresses.remove(&network_of(address));
         self.remembered.store(state.addresses.len(), Ordering::Relaxed);
     }
 
@@ -89,7 +90,7 @@ impl Failures {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.make_room(now);
-        let past = state.addresses.entry(group(address)).or_insert(Past { failures: 0, last: now, open_at: now });
+        let past = state.addresses.entry(network_of(address)).or_insert(Past { failures: 0, last: now, open_at: now });
         let is_forgotten = now.duration_since(past.last) >= REMEMBERED;
         past.failures = if is_forgotten { 1 } else { past.failures.saturating_add(1) };
         past.last = now;
@@ -125,14 +126,6 @@ fn pause_after(failures: u32) -> Duration {
     match failures.checked_sub(FREE) {
         None | Some(0) => Duration::ZERO,
         Some(beyond) => FIRST_PAUSE.saturating_mul(1 << (beyond - 1).min(16)).min(MAX_PAUSE),
-    }
-}
-
-/// One who has an address of IPv6 usually has 2^64 of them.
-pub(crate) fn group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -190,7 +183,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_network_of_ipv6_are_one() {
-        let of = |text: &str| group(text.parse().unwrap());
+        let of = |text: &str| network_of(text.parse().unwrap());
         assert_eq!(of("2001:db8:1:2::3"), of("2001:db8:1:2:ffff::"));
         assert_ne!(of("2001:db8:1:2::3"), of("2001:db8:1:3::3"));
         assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));

@@ -29,16 +29,13 @@ use skep_daemon::Peer;
 use skep_protocol::{DefaultNamespace, FunctionName};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::role::{Caller, Need};
 pub use self::{
     credentials::Credentials,
     role::Role,
     token::{NewToken, Token, TokenFile},
 };
 use self::{failures::Failures, given::Given, tokens::Tokens};
-pub(crate) use self::{
-    failures::group,
-    role::{Caller, Need},
-};
 use crate::{
     Error, Result,
     app::App,

@@ -66,7 +66,12 @@ async fn a_function_lives_on_a_swarm_from_deploy_to_delete() {
     again.assert_refused(409);
     deploy(&gateway, function("status", "cat /proc/self/status")).await;
     let status = gateway.call("status", "").await.text();
-    for line in ["CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "CapBnd:\t0000000000000000"] {
+    // The engine sets it for services from Docker 27 on.
+    let engine = manager.docker(&["version", "--format", "{{.Server.Version}}"]).await;
+    let release: u32 = engine.trim().split('.').next().unwrap().parse().unwrap();
+    let gains_none = (release >= 27).then_some("NoNewPrivs:\t1");
+    let has_none = ["CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "CapBnd:\t0000000000000000"];
+    for line in has_none.into_iter().chain(gains_none) {
         assert!(status.contains(line), "{line}: {status}");
     }
 

@@ -21,10 +21,10 @@ const MAX_TOGETHER: usize = 64;
 const MAX_WAITING: usize = 1024;
 
 /// What the server says when no message is there, and after the last one (NATS ADR-31).
-const NOT_FOUND: u16 = 404;
+pub(crate) const NOT_FOUND: u16 = 404;
 const END: u16 = 204;
 /// How many more it has then: where they are large it ends before the last one, and what it does not say is asked for again.
-const LEFT: &str = "Nats-Num-Pending";
+pub(crate) const LEFT: &str = "Nats-Num-Pending";
 
 /// The way to ask. Its task ends with the last handle on it.
 #[derive(Clone)]

@@ -4,17 +4,37 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use async_nats::jetstream::{
-    consumer::{AckPolicy, DeliverPolicy, pull},
-    context::ConsumerInfoErrorKind,
-    stream::Stream,
+use async_nats::{
+    StatusCode,
+    jetstream::{
+        consumer::{AckPolicy, DeliverPolicy, pull},
+        context::ConsumerInfoErrorKind,
+        stream::Stream,
+    },
 };
+use serde_json::json;
 use skep_protocol::{FunctionName, Waiting, lanes_of};
+use tokio::time::timeout;
 
-use crate::{Bus, Error, Result, calls::records, client::clock, queue::lanes, queue::parked};
+use crate::{
+    Bus, Error, Result,
+    calls::{
+        lookup::{LEFT, NOT_FOUND},
+        records,
+    },
+    client::{clock, connect::REQUEST_DEADLINE},
+    queue::{lanes, parked},
+};
 
 /// A consumer that was made to count goes after this, if it could not be removed.
 const UNREAD_FOR: Duration = Duration::from_secs(5);
+
+/// What waits in all.
+pub struct Queued {
+    pub bytes: u64,
+    /// Calls that wait for their time, or for another attempt.
+    pub delayed: u64,
+}
 
 /// What waits for some functions.
 pub struct Waits {
@@ -36,7 +56,8 @@ impl Bus {
             let depth = backlogs.remove(function).unwrap_or(0);
             if depth > 0 {
                 let subject = self.subjects.backlog_of(function);
-                waiting = waiting.and(depth, self.first_waits(&self.streams.backlog, subject, 0).await?);
+                let (age, bytes) = self.first_waits(&self.streams.backlog, subject, 0).await?;
+                waiting = waiting.and(depth, age, bytes);
             }
             for lane in lanes_of(function) {
                 let handed_out = match lanes.get(&lane) {
@@ -47,7 +68,8 @@ impl Bus {
                 let subject = self.subjects.invoke_of_lane(lane, function);
                 let depth = self.count_behind(subject.clone(), handed_out).await?;
                 if depth > 0 {
-                    waiting = waiting.and(depth, self.first_waits(&self.streams.invoke, subject, handed_out).await?);
+                    let (age, bytes) = self.first_waits(&self.streams.invoke, subject, handed_out).await?;
+                    waiting = waiting.and(depth, age, bytes);
                 }
             }
             found.insert(function.clone(), waiting);
@@ -56,13 +78,34 @@ impl Bus {
         Ok(Waits { functions: found, others: backlogs.into_keys().collect() })
     }
 
-    /// What calls take that wait, in their lanes, in backlogs, or for their time, in bytes; bodies that are stored apart not counted.
-    pub async fn queued_bytes(&self) -> Result<u64> {
-        let mut bytes = 0;
+    /// What waits in lanes, in backlogs, or for its time; bodies that are stored apart not counted.
+    pub async fn queued(&self) -> Result<Queued> {
+        let mut queued = Queued { bytes: 0, delayed: 0 };
         for stream in [&self.streams.invoke, &self.streams.backlog, &self.streams.delayed] {
-            bytes += stream.get_info().await.map_err(Error::unavailable)?.state.bytes;
+            let state = stream.get_info().await.map_err(Error::unavailable)?.state;
+            queued.bytes += state.bytes;
+            // Of the last one.
+            queued.delayed = state.messages;
         }
-        Ok(bytes)
+        Ok(queued)
+    }
+
+    /// The calls of a function that wait for their time, or for another attempt: their number, and about what the first of them takes.
+    pub async fn delayed_calls(&self, function: &FunctionName) -> Result<(u64, u64)> {
+        let api = format!("$JS.API.DIRECT.GET.{}", self.subjects.stream("DELAYED"));
+        // As a batch, even of one, the answer tells how many there are behind it (NATS ADR-31).
+        let query = json!({ "seq": 1, "next_by_subj": self.subjects.delayed_or_due_of(function), "batch": 1 });
+        let asked = self.client.request(api, query.to_string().into());
+        let first = timeout(REQUEST_DEADLINE, asked).await.map_err(Error::unavailable)?.map_err(Error::unavailable)?;
+        match first.status.as_ref().map(StatusCode::as_u16) {
+            None => {
+                let left = first.headers.as_ref().and_then(|headers| headers.get(LEFT));
+                let left: u64 = left.and_then(|left| left.as_str().parse().ok()).unwrap_or(0);
+                Ok((left + 1, first.length as u64))
+            }
+            Some(NOT_FOUND) => Ok((0, 0)),
+            Some(status) => Err(Error::unavailable(format!("delayed calls cannot be counted: {status}"))),
+        }
     }
 
     /// Up to where a lane has been handed out; `None` if that is all.
@@ -93,11 +136,11 @@ impl Bus {
         Ok(count)
     }
 
-    /// How long the first call of a subject behind a place waits.
-    async fn first_waits(&self, stream: &Stream, subject: String, after: u64) -> Result<Duration> {
+    /// How long the first call of a subject behind a place waits, and about what it takes.
+    async fn first_waits(&self, stream: &Stream, subject: String, after: u64) -> Result<(Duration, u64)> {
         let message = records::find_after(stream, subject, after).await?;
         let now = clock::now();
         let first = message.and_then(|message| parked::read(&message).ok());
-        Ok(first.map(|invocation| invocation.age(now)).unwrap_or_default())
+        Ok(first.map(|invocation| (invocation.age(now), invocation.queued_bytes())).unwrap_or_default())
     }
 }

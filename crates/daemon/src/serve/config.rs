@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::{Readiness, Tls};
 
 /// hyper's own default, which it serves without an allocation.
@@ -18,7 +20,7 @@ pub struct HttpLimits {
     pub max_header_bytes: usize,
     /// Connections at once; beyond it they wait to be accepted.
     pub max_connections: usize,
-    /// Those from one address, loopback excepted; beyond it they are refused.
+    /// Those from one address; beyond it they are refused. Loopback and `ServeConfig::proxies` are not counted.
     pub max_connections_per_address: usize,
     /// A client that takes nothing of an answer for so long, although there is something to take, is given up.
     /// A connection of HTTP/2 on which nothing is asked for so long is closed.
@@ -51,6 +53,8 @@ pub struct Drain {
 #[derive(Clone, Debug)]
 pub struct ServeConfig {
     pub limits: HttpLimits,
+    /// Each of these speaks for many callers, so `max_connections_per_address` does not count their connections.
+    pub proxies: Vec<IpNet>,
     /// `None`: what comes is not encrypted.
     pub tls: Option<Tls>,
     pub drain: Drain,

@@ -7,13 +7,14 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
 use tracing::warn;
 
-use crate::{Readiness, RoleReadiness};
+use crate::{HttpLimits, Readiness, RoleReadiness};
 
 /// The log does not say more often that none is free.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -26,6 +27,8 @@ pub(super) struct Places {
     told: Option<Instant>,
     readiness: Option<RoleReadiness>,
     share: usize,
+    /// Their connections are not counted.
+    proxies: Vec<IpNet>,
     shares: Arc<Shares>,
     told_of_share: Option<Instant>,
 }
@@ -37,11 +40,12 @@ pub(super) struct Place {
 }
 
 impl Places {
-    pub(super) fn new(number: usize, share: usize, readiness: Option<&Readiness>) -> Self {
+    pub(super) fn new(limits: &HttpLimits, proxies: Vec<IpNet>, readiness: Option<&Readiness>) -> Self {
         let readiness = readiness.map(|readiness| readiness.role("connections"));
         readiness.as_ref().inspect(|readiness| readiness.ready());
-        let free = Arc::new(Semaphore::new(number));
-        Self { free, told: None, readiness, share, shares: Arc::default(), told_of_share: None }
+        let free = Arc::new(Semaphore::new(limits.max_connections));
+        let share = limits.max_connections_per_address;
+        Self { free, told: None, readiness, share, proxies, shares: Arc::default(), told_of_share: None }
     }
 
     pub(super) fn take_now(&self) -> Option<OwnedSemaphorePermit> {
@@ -68,17 +72,18 @@ impl Places {
 
     /// Gives a place to a connection from this address, unless it has its share already.
     ///
-    /// Those from this machine are not counted: a proxy here speaks for many callers, and who runs programs here needs no connections to do harm.
+    /// A proxy speaks for many callers, so its connections are not counted. Neither are those from this machine: a proxy may run here, and a program that runs here needs no connections to do harm.
     pub(super) fn give(&mut self, place: OwnedSemaphorePermit, address: IpAddr) -> Option<Place> {
-        let address = network_of(address);
-        if address.is_loopback() {
+        let address = address.to_canonical();
+        if address.is_loopback() || self.proxies.iter().any(|network| network.contains(&address)) {
             return Some(Place { _place: place, _share: None });
         }
+        let address = network_of(address);
         let share = self.shares.take(address, self.share);
         if share.is_none() && is_due(&mut self.told_of_share) {
             warn!(
                 %address,
-                "one address has as many connections as it may, so further ones are closed (--max-connections-per-address)"
+                "one address has as many connections as it may, so further ones are closed (--max-connections-per-address; --trusted-proxies if it is a proxy)"
             );
         }
         Some(Place { _place: place, _share: Some(share?) })
@@ -93,8 +98,8 @@ fn is_due(told: &mut Option<Instant>) -> bool {
     is_due
 }
 
-/// A host has many addresses of IPv6, so those of one network (/64) are taken together.
-fn network_of(address: IpAddr) -> IpAddr {
+/// What counts as one address. A host has many addresses of IPv6, so those of one network (/64) are taken together.
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_loopback() => {
             IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
@@ -142,14 +147,20 @@ mod tests {
     use super::*;
     use crate::Readiness;
 
+    fn places(number: usize, share: usize, proxies: &[&str], readiness: Option<&Readiness>) -> Places {
+        let limits =
+            HttpLimits { max_connections: number, max_connections_per_address: share, ..HttpLimits::default() };
+        Places::new(&limits, proxies.iter().map(|network| network.parse().unwrap()).collect(), readiness)
+    }
+
     fn given(places: &mut Places, address: &str) -> Option<Place> {
         let place = places.take_now().unwrap();
         places.give(place, address.parse().unwrap())
     }
 
     #[test]
-    fn one_address_gets_its_share_and_no_more_and_this_machine_is_not_counted() {
-        let mut places = Places::new(100, 2, None);
+    fn one_address_gets_its_share_and_no_more_and_neither_this_machine_nor_a_proxy_is_counted() {
+        let mut places = places(100, 2, &["192.0.2.128/25", "2001:db8:1::/48"], None);
         let mut held: Vec<_> = (0..2).map(|_| given(&mut places, "192.0.2.1").unwrap()).collect();
         assert!(given(&mut places, "192.0.2.1").is_none() && given(&mut places, "::ffff:192.0.2.1").is_none());
         held.extend(given(&mut places, "192.0.2.2"));
@@ -160,6 +171,9 @@ mod tests {
         assert!(given(&mut places, "2001:db8::3").is_none(), "one host has a whole network");
         held.extend((0..10).map(|_| given(&mut places, "127.0.0.1").unwrap()));
         held.extend((0..10).map(|_| given(&mut places, "::1").unwrap()));
+        for proxy in ["192.0.2.200", "::ffff:192.0.2.200", "2001:db8:1::1"] {
+            held.extend((0..5).map(|_| given(&mut places, proxy).unwrap()));
+        }
         drop(held);
         assert!(places.shares.lock().is_empty());
         assert_eq!(places.free.available_permits(), 100);
@@ -168,7 +182,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn when_no_place_has_been_free_for_a_while_the_process_is_not_ready() {
         let readiness = Readiness::default();
-        let mut places = Places::new(1, 1, Some(&readiness));
+        let mut places = places(1, 1, &[], Some(&readiness));
         let only = places.take().await.unwrap();
         assert!(readiness.is_ready());
         assert!(timeout(FULL_FOR - Duration::from_secs(1), places.take()).await.is_err());

@@ -24,7 +24,8 @@ async fn start_with(router: Router, limits: HttpLimits, drain: Drain) -> Fixture
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let (config, stop) = (ServeConfig { limits, tls: None, drain, readiness: None }, shutdown.clone());
+    let (config, stop) =
+        (ServeConfig { limits, proxies: Vec::new(), tls: None, drain, readiness: None }, shutdown.clone());
     let served = tokio::spawn(async move {
         let threads = Threads::new(2);
         serve(listener, router, config, &threads, stop).await;

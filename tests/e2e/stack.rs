@@ -1,0 +1,32 @@
+//! `skep up` brings a stack into being while others deploy too.
+
+use serde_json::json;
+use skep_protocol::Operation;
+use tokio::time::timeout;
+
+use crate::{
+    bus,
+    harness::{DEADLINE, Function, Program, Site, wait_until},
+};
+
+#[tokio::test]
+async fn a_function_that_somebody_else_deploys_meanwhile_becomes_what_the_stack_says() {
+    // There is time to deploy the last one while the others come into being. Without replicas they cost nothing.
+    let asleep = |name: &str| Function::new(name, "cat").label("com.openfaas.scale.min", "0");
+    let site = Site::new((0..60).map(|number| asleep(&format!("f{number}"))));
+    let _nats = site.start_nats().await;
+    let bus = bus::connect(&site).await;
+    let up = Program::start("up", site.up_command(&["--nats-url", &site.nats_url]), site.folder());
+    // When the first one is there, the look at what is deployed is over.
+    let begun = async { while bus.functions().await.unwrap().is_empty() {} };
+    timeout(DEADLINE, begun).await.expect("nothing is deployed");
+    let mut other = asleep("f59").deployment(site.folder());
+    other["labels"]["whose"] = json!("somebody else's");
+    let deployed: skep_bus::Result<u64> = bus.control(Operation::Deploy, &other).await;
+    deployed.expect("the stack was faster");
+
+    site.wait_for_functions().await;
+    let status = async || site.gateway.function("f59").await.unwrap();
+    wait_until("the stack's own one", async || status().await["labels"]["whose"].is_null()).await;
+    assert!(!up.stderr().contains("already exists"), "{}", up.stderr());
+}
