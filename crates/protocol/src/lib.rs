@@ -29,6 +29,7 @@ mod status;
 mod subject;
 mod system;
 mod timeline;
+pub mod validate;
 
 pub use audit::{AuditFinding, AuditKind, AuditLine, AuditProgress, AuditReport, FunctionLedger};
 pub use body::{BodyKey, BodyKind, CallBody, StoredBody};

@@ -34,6 +34,12 @@ pub enum Error {
     },
 }
 
+impl From<skep_protocol::validate::Invalid> for Error {
+    fn from(error: skep_protocol::validate::Invalid) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
 impl Error {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

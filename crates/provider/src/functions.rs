@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use skep_bus::{Bus, ControlCall, Lease};
 use skep_protocol::{
     DeleteFunction, FunctionDeployment, FunctionName, FunctionRecord, LogLine, LogQuery, NamespaceInfo, Operation,
-    ProviderInfo, ScaleFunction, ScalingAlert, Secret, VersionInfo,
+    ProviderInfo, ScaleFunction, ScalingAlert, Secret, VersionInfo, validate,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -21,7 +21,6 @@ use crate::{
     function::{Command, Function, Request},
     in_use::InUse,
     namespaces::{Inside, Namespaces},
-    validate,
 };
 
 /// Operations that may wait for one function.
@@ -94,7 +93,7 @@ impl Functions {
     }
 
     fn named(&self, name: &str, namespace: &str) -> Result<FunctionName> {
-        validate::function_name(name, namespace, self.bus.default_namespace())
+        self.bus.default_namespace().function_in(name, namespace).map_err(|error| Error::Invalid(error.to_string()))
     }
 
     /// Hands a command to the function's task; only a deploy makes a new one.

@@ -33,7 +33,7 @@ use crate::{Error, Provider, Replicas, Result};
 
 use self::{logs::Logs, replicas::LocalReplicas, secrets::Secrets};
 
-pub(crate) use self::command::check as check_command;
+pub use self::command::check as check_command;
 
 /// The most replicas of one function on one machine.
 pub const MAX_REPLICAS: u64 = 100;
