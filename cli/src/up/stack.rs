@@ -6,7 +6,10 @@ use std::{
 };
 
 use skep_bus::{Bus, Error, Result};
-use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, Operation, WORKDIR};
+use skep_protocol::{
+    DefaultNamespace, FunctionDeployment, FunctionName, WORKDIR,
+    control::{Deploy, Update},
+};
 use skep_provider::check_command;
 use skep_stack::{Difference, Stack, difference};
 
@@ -86,12 +89,12 @@ impl<'bus> Deployed<'bus> {
 
 /// Deploys or updates one function, if it differs; returns the refusal of the controller, if any.
 async fn put(bus: &Bus, wanted: &FunctionDeployment, deployed: Option<&FunctionDeployment>) -> Result<Option<Error>> {
-    let operation = match difference(wanted, deployed) {
+    let written = match difference(wanted, deployed) {
         Difference::Same => return Ok(None),
-        Difference::New => Operation::Deploy,
-        Difference::Changed => Operation::Update,
+        Difference::New => bus.control(&Deploy(wanted.clone())).await,
+        Difference::Changed => bus.control(&Update(wanted.clone())).await,
     };
-    match bus.control::<u64>(operation, wanted).await {
+    match written {
         Ok(_) => Ok(None),
         Err(refusal @ Error::Refused { .. }) => Ok(Some(refusal)),
         Err(error) => Err(error),

@@ -18,7 +18,7 @@ use tokio_util::{
 use tracing::{info, warn};
 
 use crate::{
-    Error, LocalConfig, Provider, Result, SwarmConfig, functions::Functions, in_use::InUse, local::Local,
+    LocalConfig, Provider, Result, SwarmConfig, control::Control, functions::Functions, in_use::InUse, local::Local,
     namespaces::Namespaces, swarm::Swarm,
 };
 
@@ -49,6 +49,7 @@ pub struct Controller {
     bus: Bus,
     lease: Arc<Lease>,
     functions: Arc<Functions>,
+    control: Arc<Control>,
     server: ControlServer,
     keeping: AbortOnDropHandle<()>,
     /// Without an orderly end nothing may go on.
@@ -85,9 +86,7 @@ impl Controller {
             bus: bus.clone(),
             lease: Arc::clone(&lease),
             provider,
-            version: config.version.clone(),
             in_use: InUse::default(),
-            namespaces,
             running: Mutex::default(),
             tasks: TaskTracker::new(),
             ending,
@@ -100,9 +99,10 @@ impl Controller {
             functions.take_up(name, record).await;
         }
         functions.provider.all_taken_up();
+        let control = Control { functions: Arc::clone(&functions), namespaces, version: config.version.clone() };
         let server = bus.serve_control(env!("CARGO_PKG_VERSION")).await?;
         info!("the controller is active");
-        Ok(Self { config, bus, lease, functions, server, keeping, _abandoned: abandoned })
+        Ok(Self { config, bus, lease, functions, control: Arc::new(control), server, keeping, _abandoned: abandoned })
     }
 
     /// Answers until the token is cancelled, then drains all replicas that need the controller.
@@ -139,10 +139,9 @@ impl Controller {
                 warn!("NATS connection is closed for good, the controller ends");
                 break End::Shutdown;
             };
-            let functions = Arc::clone(&self.functions);
+            let control = Arc::clone(&self.control);
             self.functions.tasks.spawn(async move {
-                let answer = functions.answer(&call).await;
-                call.answer(answer.map_err(Error::into_refusal)).await;
+                control.answer(&call).await;
                 drop(permit);
             });
         };

@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Value, json};
-use skep_protocol::{AlertStatus, FunctionDeployment, FunctionName, FunctionRecord, Scaling};
+use skep_protocol::{
+    AlertStatus, FunctionDeployment, FunctionName, FunctionRecord, Scaling,
+    control::{Change, Revision},
+};
 use time::OffsetDateTime;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -11,7 +13,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::{Change, Error, Replicas, Result, functions::Functions};
+use crate::{Cause, Error, Replicas, Result, functions::Functions};
 
 /// Between two attempts to write the registry.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -19,31 +21,38 @@ const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Everyone has said by then, over a new connection, what is in use.
 const HEARD_AFTER: Duration = Duration::from_secs(10);
 
-/// What can be asked of a function.
+/// A request to the task of a function.
+pub(crate) enum Request {
+    Apply(Command, oneshot::Sender<Result<Change>>),
+    Delete(oneshot::Sender<Result<()>>),
+}
+
+/// What a function is to be from now on.
 pub(crate) enum Command {
     Deploy(FunctionDeployment),
     Update(FunctionDeployment),
-    Delete,
     Scale(u64),
     /// Brings it to its minimum if it is at zero.
     Wake,
     Alert(AlertStatus),
 }
 
-impl Command {
+impl Request {
     pub(crate) fn not_found(&self, name: &FunctionName) -> Error {
-        Error::NotFound(match self {
-            Self::Delete => format!("No such service found: {name}."),
-            Self::Deploy(_) | Self::Update(_) | Self::Scale(_) | Self::Wake | Self::Alert(_) => {
-                format!("function {name} not found")
-            }
-        })
+        match self {
+            Self::Apply(..) => not_found(name),
+            Self::Delete(_) => no_such_service(name),
+        }
     }
 }
 
-pub(crate) struct Request {
-    pub(crate) command: Command,
-    pub(crate) reply: oneshot::Sender<Result<Value>>,
+pub(crate) fn not_found(name: &FunctionName) -> Error {
+    Error::NotFound(format!("function {name} not found"))
+}
+
+/// The words that `faas-cli` expects.
+fn no_such_service(name: &FunctionName) -> Error {
+    Error::NotFound(format!("No such service found: {name}."))
 }
 
 pub(crate) struct Function {
@@ -88,9 +97,7 @@ impl Function {
                 () = ending.cancelled() => break,
                 request = self.requests.recv() => {
                     let Some(request) = request else { break };
-                    let answer = self.handle(request.command).await;
-                    // Whoever asked may be gone; what was done stays done.
-                    let _ = request.reply.send(answer);
+                    self.handle(request).await;
                 }
                 () = self.replicas.changed() => {}
                 () = tokio::time::sleep(WRITE_AGAIN_AFTER), if self.doubtful => {}
@@ -100,15 +107,23 @@ impl Function {
         self.end().await;
     }
 
-    async fn handle(&mut self, command: Command) -> Result<Value> {
+    /// Does what is asked. The caller may be gone; what was done stays done.
+    async fn handle(&mut self, request: Request) {
         self.touched = Instant::now();
+        match request {
+            Request::Apply(command, reply) => drop(reply.send(self.apply(command).await)),
+            Request::Delete(reply) => drop(reply.send(self.delete().await)),
+        }
+    }
+
+    async fn apply(&mut self, command: Command) -> Result<Change> {
         match (self.record.clone(), command) {
             (None, Command::Deploy(mut deployment)) => {
                 let replicas = self.admit(&deployment).await?;
                 let registry_auth = std::mem::take(&mut deployment.registry_auth);
                 let created_at = OffsetDateTime::now_utc();
                 let record = FunctionRecord { deployment, replicas, endpoints: Vec::new(), created_at, problem: None };
-                self.put(record, Change::Deployed { registry_auth }).await
+                self.put(record, Cause::Deployed { registry_auth }).await
             }
             (Some(_), Command::Deploy(_)) => {
                 Err(Error::Conflict(format!("function {} already exists: use PUT to update it", self.name)))
@@ -117,7 +132,7 @@ impl Function {
                 let minimum = self.admit(&deployment).await?;
                 let replicas = replicas_after_update(&record, minimum);
                 let registry_auth = std::mem::take(&mut deployment.registry_auth);
-                self.put(FunctionRecord { deployment, replicas, ..record }, Change::Updated { registry_auth }).await
+                self.put(FunctionRecord { deployment, replicas, ..record }, Cause::Updated { registry_auth }).await
             }
             (Some(record), Command::Scale(replicas)) => self.scale(record, replicas).await,
             (Some(record), Command::Wake) => match record.replicas {
@@ -125,20 +140,21 @@ impl Function {
                     let replicas = scaling(&record)?.awake();
                     self.scale(record, replicas).await
                 }
-                _ => Ok(json!(0)),
+                _ => Ok(Change::Unchanged),
             },
             (Some(record), Command::Alert(status)) => {
                 let replicas = scaling(&record)?.after_alert(record.replicas, status);
-                if replicas == record.replicas { Ok(json!(0)) } else { self.scale(record, replicas).await }
+                if replicas == record.replicas { Ok(Change::Unchanged) } else { self.scale(record, replicas).await }
             }
-            (Some(_), Command::Delete) => self.delete().await,
-            (None, command) => Err(command.not_found(&self.name)),
+            (None, Command::Update(_) | Command::Scale(_) | Command::Wake | Command::Alert(_)) => {
+                Err(not_found(&self.name))
+            }
         }
     }
 
-    async fn scale(&mut self, record: FunctionRecord, replicas: u64) -> Result<Value> {
+    async fn scale(&mut self, record: FunctionRecord, replicas: u64) -> Result<Change> {
         self.functions.provider.check_replicas(&self.name, replicas)?;
-        self.put(FunctionRecord { replicas, ..record }, Change::Scaled).await
+        self.put(FunctionRecord { replicas, ..record }, Cause::Scaled).await
     }
 
     /// When it has been idle for long enough to be scaled to zero, if it is not used until then.
@@ -174,7 +190,7 @@ impl Function {
     }
 
     /// Writes what is wanted from now on; the replicas follow. What they cannot be is taken back.
-    async fn put(&mut self, record: FunctionRecord, change: Change) -> Result<Value> {
+    async fn put(&mut self, record: FunctionRecord, cause: Cause) -> Result<Change> {
         let former = self.record.clone();
         let revision = match self.functions.lease.put_function(&self.name, &record).await {
             Ok(revision) => revision,
@@ -183,14 +199,14 @@ impl Function {
                 return Err(error.into());
             }
         };
-        if let Err(error) = self.replicas.want(&record, change).await {
+        if let Err(error) = self.replicas.want(&record, cause).await {
             self.take_back(former);
             self.publish().await;
             return Err(error);
         }
         info!(function = %self.name, replicas = record.replicas, revision, "function is set");
         self.record = Some(record);
-        Ok(json!(revision))
+        Ok(Change::Written(Revision(revision)))
     }
 
     /// Goes on with what was before; the registry may hold something else until the next [`Self::publish`].
@@ -203,7 +219,10 @@ impl Function {
         self.doubtful = true;
     }
 
-    async fn delete(&mut self) -> Result<Value> {
+    async fn delete(&mut self) -> Result<()> {
+        if self.record.is_none() {
+            return Err(no_such_service(&self.name));
+        }
         if let Err(error) = self.functions.lease.remove_function(&self.name).await {
             self.doubtful = true;
             return Err(error.into());
@@ -211,7 +230,7 @@ impl Function {
         info!(function = %self.name, "function is deleted");
         self.record = None;
         self.replicas.want_none();
-        Ok(Value::Null)
+        Ok(())
     }
 
     /// Brings the registry up to date; only then do replicas end that nobody can be sent to any more.

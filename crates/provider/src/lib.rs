@@ -6,6 +6,7 @@
 //!
 //! What the local provider accepts and does not enforce: `limits`, `requests`, `constraints`, `readOnlyRootFilesystem`, `network` and `image`.
 
+mod control;
 mod controller;
 mod error;
 mod function;
@@ -28,4 +29,4 @@ pub use local::{LocalConfig, MAX_REPLICAS, SECRETS_DIR, check_command};
 
 pub use swarm::{DockerHost, Hardening, SwarmConfig};
 
-use provider::{Change, Provider, Replicas};
+use provider::{Cause, Provider, Replicas};

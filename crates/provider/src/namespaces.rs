@@ -95,7 +95,7 @@ impl Namespaces {
         Ok(())
     }
 
-    fn default(&self) -> &DefaultNamespace {
+    pub(crate) fn default(&self) -> &DefaultNamespace {
         self.bus.default_namespace()
     }
 }

@@ -48,13 +48,13 @@ pub(crate) trait Provider: Send + Sync {
     async fn end(&self);
 }
 
-/// What someone asks of a function.
-pub(crate) enum Change {
+/// Why a function gets another record.
+pub(crate) enum Cause {
     /// It is new; the credentials are for its image.
     Deployed { registry_auth: String },
-    /// It is another one, or its image is; without credentials it keeps those that it has.
+    /// Its settings or its image have changed; without new credentials it keeps the former ones.
     Updated { registry_auth: String },
-    /// Only the number of replicas is another one.
+    /// Only the number of replicas has changed.
     Scaled,
 }
 
@@ -65,7 +65,7 @@ pub(crate) trait Replicas: Send + Sync {
     fn take_up(&mut self, record: &FunctionRecord);
 
     /// As [`Self::take_up`] for what someone asks now; returns an error when it cannot be, and nothing is changed then.
-    async fn want(&mut self, record: &FunctionRecord, change: Change) -> Result<()>;
+    async fn want(&mut self, record: &FunctionRecord, cause: Cause) -> Result<()>;
 
     fn want_none(&mut self);
 

@@ -173,7 +173,7 @@ mod tests {
         let past = |tail, since: Option<i64>, instance: Option<&str>| -> String {
             let since = since.map(|second| OffsetDateTime::from_unix_timestamp(second).unwrap());
             let instance = instance.map(str::to_owned);
-            let query = LogQuery { name: "f".to_owned(), instance, tail, since, follow: false };
+            let query = LogQuery { function: "f".parse().unwrap(), instance, tail, since, follow: false };
             kept.past(&query).into_iter().map(|line| line.text).collect()
         };
         assert_eq!(past(None, None, None), "012345");

@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Change, Replicas, Result};
+use crate::{Cause, Replicas, Result};
 
 use super::{
     Place,
@@ -99,7 +99,7 @@ impl Replicas for LocalReplicas {
         self.wanted = Some(Wanted { deployment, replicas: record.replicas });
     }
 
-    async fn want(&mut self, record: &FunctionRecord, _change: Change) -> Result<()> {
+    async fn want(&mut self, record: &FunctionRecord, _cause: Cause) -> Result<()> {
         self.take_up(record);
         Ok(())
     }

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use crate::{Change, Error, Replicas, Result};
+use crate::{Cause, Error, Replicas, Result};
 
 use super::{
     Place,
@@ -230,13 +230,13 @@ impl Replicas for SwarmReplicas {
         self.set_wanted(record, String::new(), Renew::No);
     }
 
-    async fn want(&mut self, record: &FunctionRecord, change: Change) -> Result<()> {
+    async fn want(&mut self, record: &FunctionRecord, cause: Cause) -> Result<()> {
         // What goes on is of no interest any more, but two must not write at the same time.
         while self.next_sync().await.is_some() {}
-        match change {
-            Change::Deployed { registry_auth } => self.set_wanted(record, registry_auth, Renew::No),
-            Change::Updated { registry_auth } => self.set_wanted(record, registry_auth, Renew::Yes),
-            Change::Scaled => {
+        match cause {
+            Cause::Deployed { registry_auth } => self.set_wanted(record, registry_auth, Renew::No),
+            Cause::Updated { registry_auth } => self.set_wanted(record, registry_auth, Renew::Yes),
+            Cause::Scaled => {
                 // Credentials and new tasks that were asked for before still are.
                 let (registry_auth, renew) = self
                     .wanted
