@@ -15,10 +15,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::StreamExt;
 use skep_bus::Bus;
+use skep_controller::Controller;
 use skep_daemon::Drain;
 use skep_dispatch::{Dispatch, Registry};
 use skep_gateway::Listeners;
-use skep_provider::Controller;
 use skep_queue_worker::CallbackRules;
 use skep_stack::Stack;
 use tokio::net::TcpListener;

@@ -29,7 +29,7 @@ use skep_process::ProcessTag;
 use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, LogLine, LogQuery, Secret, WORKDIR};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{Error, Provider, Replicas, Result};
+use crate::{Error, Replicas, Result, Runtime, provider};
 
 use self::{logs::Logs, replicas::LocalReplicas, secrets::Secrets};
 
@@ -90,7 +90,7 @@ impl Local {
 }
 
 #[async_trait]
-impl Provider for Local {
+impl Runtime for Local {
     fn name(&self) -> &'static str {
         "skep-local"
     }
@@ -120,33 +120,10 @@ impl Provider for Local {
     }
 
     /// The end of the controller was the end of all replicas.
-    fn all_taken_up(&self) {}
-
-    async fn past_lines(&self, name: &FunctionName, query: &LogQuery) -> Result<Vec<LogLine>> {
-        Ok(self.logs.of(name).past(query))
-    }
-
-    /// All lines are published as they come.
-    fn follow_logs(&self, _name: &FunctionName) {}
+    fn adopted_all(&self) {}
 
     fn forget(&self, name: &FunctionName) {
         self.logs.forget(name);
-    }
-
-    async fn list_secrets(&self, namespace: &str) -> Result<Vec<Secret>> {
-        self.place.secrets.list(namespace)
-    }
-
-    async fn create_secret(&self, secret: Secret) -> Result<()> {
-        self.change_secret(move |secrets| secrets.create(&secret)).await
-    }
-
-    async fn update_secret(&self, secret: Secret) -> Result<()> {
-        self.change_secret(move |secrets| secrets.update(&secret)).await
-    }
-
-    async fn delete_secret(&self, secret: Secret) -> Result<()> {
-        self.change_secret(move |secrets| secrets.delete(&secret)).await
     }
 
     fn kill(&self) {
@@ -156,6 +133,35 @@ impl Provider for Local {
     /// Publishes what is still to be published.
     async fn end(&self) {
         self.logs.end().await;
+    }
+}
+
+#[async_trait]
+impl provider::Logs for Local {
+    async fn past(&self, query: &LogQuery) -> Result<Vec<LogLine>> {
+        Ok(self.logs.of(&query.function).past(query))
+    }
+
+    /// All lines are published as they come.
+    fn follow(&self, _name: &FunctionName) {}
+}
+
+#[async_trait]
+impl provider::Secrets for Local {
+    async fn list(&self, namespace: &str) -> Result<Vec<Secret>> {
+        self.place.secrets.list(namespace)
+    }
+
+    async fn create(&self, secret: Secret) -> Result<()> {
+        self.change_secret(move |secrets| secrets.create(&secret)).await
+    }
+
+    async fn update(&self, secret: Secret) -> Result<()> {
+        self.change_secret(move |secrets| secrets.update(&secret)).await
+    }
+
+    async fn delete(&self, secret: Secret) -> Result<()> {
+        self.change_secret(move |secrets| secrets.delete(&secret)).await
     }
 }
 

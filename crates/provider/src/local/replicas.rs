@@ -90,7 +90,7 @@ impl LocalReplicas {
 
 #[async_trait]
 impl Replicas for LocalReplicas {
-    fn take_up(&mut self, record: &FunctionRecord) {
+    fn adopt(&mut self, record: &FunctionRecord) {
         let deployment = &record.deployment;
         self.place.secrets.take_up(&self.name, &deployment.secrets);
         let same = self.wanted.take().map(|wanted| wanted.deployment).filter(|wanted| **wanted == *deployment);
@@ -99,14 +99,14 @@ impl Replicas for LocalReplicas {
         self.wanted = Some(Wanted { deployment, replicas: record.replicas });
     }
 
-    async fn want(&mut self, record: &FunctionRecord, _cause: Cause) -> Result<()> {
-        self.take_up(record);
+    async fn apply(&mut self, record: &FunctionRecord, _cause: Cause) -> Result<()> {
+        self.adopt(record);
         Ok(())
     }
 
-    fn want_none(&mut self) {
+    fn remove(&mut self) {
         self.place.secrets.take_up(&self.name, &[]);
-        self.leave();
+        self.detach();
     }
 
     fn converge(&mut self) {
@@ -139,7 +139,7 @@ impl Replicas for LocalReplicas {
         members.into_iter().find_map(|member| member.address.problem())
     }
 
-    fn release(&mut self) {
+    fn retire(&mut self) {
         for member in self.members.values().filter(|member| member.retiring) {
             member.stop.cancel();
         }
@@ -168,7 +168,7 @@ impl Replicas for LocalReplicas {
         self.members.is_empty()
     }
 
-    fn leave(&mut self) {
+    fn detach(&mut self) {
         self.wanted = None;
         self.stale_links = true;
         self.converge();

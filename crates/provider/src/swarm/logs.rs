@@ -32,7 +32,8 @@ const OVERLAP: Duration = Duration::from_secs(2);
 const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
 
 /// The last lines of all replicas, by time.
-pub(super) async fn past(engine: &Engine, name: &FunctionName, query: &LogQuery) -> Result<Vec<LogLine>> {
+pub(super) async fn past(engine: &Engine, query: &LogQuery) -> Result<Vec<LogLine>> {
+    let name = &query.function;
     let tail = query.tail.filter(|tail| *tail > 0).unwrap_or(MAX_LINES).min(MAX_LINES);
     let since = query.since.map_or_else(|| "0".to_owned(), |since| since.unix_timestamp().to_string());
     let mut answer = match request(engine, name, &since, &tail.to_string(), "0").await {

@@ -38,7 +38,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use crate::{Error, Provider, Replicas, Result};
+use crate::{Error, Replicas, Result, Runtime, provider};
 
 use self::{
     board::Board,
@@ -128,7 +128,7 @@ impl Swarm {
 }
 
 #[async_trait]
-impl Provider for Swarm {
+impl Runtime for Swarm {
     fn name(&self) -> &'static str {
         "skep-swarm"
     }
@@ -158,28 +158,42 @@ impl Provider for Swarm {
         Box::new(SwarmReplicas::new(Arc::clone(&self.place), name.clone()))
     }
 
-    fn all_taken_up(&self) {
+    fn adopted_all(&self) {
         self.watcher.is_complete.store(true, Ordering::Release);
         self.place.board.look();
-    }
-
-    async fn past_lines(&self, name: &FunctionName, query: &LogQuery) -> Result<Vec<LogLine>> {
-        Ok(logs::past(&self.place.engine, name, query).await?)
-    }
-
-    fn follow_logs(&self, name: &FunctionName) {
-        self.followers.follow(name);
     }
 
     fn forget(&self, name: &FunctionName) {
         self.place.board.leave(name);
     }
 
-    async fn list_secrets(&self, namespace: &str) -> Result<Vec<Secret>> {
+    /// Services go on without the controller.
+    fn kill(&self) {}
+
+    async fn end(&self) {
+        self.ending.cancel();
+        self.followers.end();
+    }
+}
+
+#[async_trait]
+impl provider::Logs for Swarm {
+    async fn past(&self, query: &LogQuery) -> Result<Vec<LogLine>> {
+        Ok(logs::past(&self.place.engine, query).await?)
+    }
+
+    fn follow(&self, name: &FunctionName) {
+        self.followers.follow(name);
+    }
+}
+
+#[async_trait]
+impl provider::Secrets for Swarm {
+    async fn list(&self, namespace: &str) -> Result<Vec<Secret>> {
         Ok(self.place.secrets().await?.listed(namespace))
     }
 
-    async fn create_secret(&self, secret: Secret) -> Result<()> {
+    async fn create(&self, secret: Secret) -> Result<()> {
         let _one_at_a_time = self.secrets.lock().await;
         let versions = self.place.secrets().await?;
         if versions.newest(&secret.name, &secret.namespace).is_some() {
@@ -190,7 +204,7 @@ impl Provider for Swarm {
     }
 
     /// Functions that name it get new tasks with the new value, one after the other.
-    async fn update_secret(&self, secret: Secret) -> Result<()> {
+    async fn update(&self, secret: Secret) -> Result<()> {
         let _one_at_a_time = self.secrets.lock().await;
         let versions = self.place.secrets().await?;
         if versions.newest(&secret.name, &secret.namespace).is_none() {
@@ -203,7 +217,7 @@ impl Provider for Swarm {
         Ok(())
     }
 
-    async fn delete_secret(&self, secret: Secret) -> Result<()> {
+    async fn delete(&self, secret: Secret) -> Result<()> {
         let _one_at_a_time = self.secrets.lock().await;
         let versions = self.place.secrets().await?;
         if versions.newest(&secret.name, &secret.namespace).is_none() {
@@ -214,14 +228,6 @@ impl Provider for Swarm {
             self.place.remove_secret(&version.id, &secret.name).await?;
         }
         Ok(())
-    }
-
-    /// Services go on without the controller.
-    fn kill(&self) {}
-
-    async fn end(&self) {
-        self.ending.cancel();
-        self.followers.end();
     }
 }
 

@@ -223,14 +223,14 @@ impl SwarmReplicas {
 
 #[async_trait]
 impl Replicas for SwarmReplicas {
-    fn take_up(&mut self, record: &FunctionRecord) {
+    fn adopt(&mut self, record: &FunctionRecord) {
         if self.wanted.is_none() {
             self.former.clone_from(&record.endpoints);
         }
         self.set_wanted(record, String::new(), Renew::No);
     }
 
-    async fn want(&mut self, record: &FunctionRecord, cause: Cause) -> Result<()> {
+    async fn apply(&mut self, record: &FunctionRecord, cause: Cause) -> Result<()> {
         // What goes on is of no interest any more, but two must not write at the same time.
         while self.next_sync().await.is_some() {}
         match cause {
@@ -255,7 +255,7 @@ impl Replicas for SwarmReplicas {
         }
     }
 
-    fn want_none(&mut self) {
+    fn remove(&mut self) {
         self.wanted = None;
         self.is_due = true;
         self.again_at = None;
@@ -303,7 +303,7 @@ impl Replicas for SwarmReplicas {
         Some(format!("the update was taken back, and what was there before goes on: {reason}"))
     }
 
-    fn release(&mut self) {}
+    fn retire(&mut self) {}
 
     async fn changed(&mut self) {
         let again_at = self.again_at;
@@ -330,7 +330,7 @@ impl Replicas for SwarmReplicas {
     }
 
     /// Services do without the controller, so they go on, and the registry keeps where they are.
-    fn leave(&mut self) {
+    fn detach(&mut self) {
         self.has_left = true;
     }
 }

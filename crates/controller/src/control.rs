@@ -14,14 +14,14 @@ use skep_protocol::{
 
 use crate::{
     Error, Result,
-    function::Command,
-    functions::Functions,
     namespaces::{Inside, Namespaces},
+    reconcile::{Command, Reconcilers},
+    refusal::refusal,
 };
 
 /// What every request may need.
 pub(crate) struct Control {
-    pub(crate) functions: Arc<Functions>,
+    pub(crate) reconcilers: Arc<Reconcilers>,
     pub(crate) namespaces: Namespaces,
     pub(crate) version: VersionInfo,
 }
@@ -42,7 +42,7 @@ where
     F: Future<Output = Result<R::Reply>>,
 {
     let reply = match call.read::<R>() {
-        Ok(request) => handle(request).await.map_err(Error::into_refusal),
+        Ok(request) => handle(request).await.map_err(refusal),
         Err(refusal) => Err(refusal),
     };
     call.answer::<R>(reply).await;
@@ -86,41 +86,41 @@ impl Control {
     ) -> Result<Change> {
         let name = validate::deployment(&mut deployment, self.namespaces.default())?;
         let _inside = self.namespaces.enter(name.namespace()).await?;
-        self.functions.apply(name, command(deployment)).await
+        self.reconcilers.apply(name, command(deployment)).await
     }
 
     async fn delete(&self, asked: Delete) -> Result<()> {
-        self.functions.delete(asked.function).await
+        self.reconcilers.delete(asked.function).await
     }
 
     async fn scale(&self, asked: Scale) -> Result<Change> {
-        self.functions.apply(asked.function, Command::Scale(asked.replicas)).await
+        self.reconcilers.apply(asked.function, Command::Scale(asked.replicas)).await
     }
 
     async fn wake(&self, Wake(function): Wake) -> Result<Change> {
-        self.functions.apply(function, Command::Wake).await
+        self.reconcilers.apply(function, Command::Wake).await
     }
 
     async fn apply_alert(&self, asked: ApplyAlert) -> Result<Change> {
-        self.functions.apply(asked.function, Command::Alert(asked.status)).await
+        self.reconcilers.apply(asked.function, Command::Alert(asked.status)).await
     }
 
     async fn info(&self, GetInfo: GetInfo) -> Result<ProviderInfo> {
-        let provider = &self.functions.provider;
+        let runtime = &self.reconcilers.provider.runtime;
         Ok(ProviderInfo {
-            provider: provider.name().to_owned(),
-            orchestration: provider.orchestration().to_owned(),
+            provider: runtime.name().to_owned(),
+            orchestration: runtime.orchestration().to_owned(),
             version: self.version.clone(),
         })
     }
 
     async fn logs(&self, query: LogQuery) -> Result<Vec<LogLine>> {
-        let Functions { bus, provider, .. } = &*self.functions;
-        self.functions.require(&query.function)?;
+        let Reconcilers { bus, provider, .. } = &*self.reconcilers;
+        self.reconcilers.require(&query.function)?;
         if query.follow {
-            provider.follow_logs(&query.function);
+            provider.logs.follow(&query.function);
         }
-        let lines = provider.past_lines(&query.function, &query).await?;
+        let lines = provider.logs.past(&query).await?;
         Ok(last_that_fit(lines, bus.largest_message()))
     }
 
@@ -137,12 +137,12 @@ impl Control {
     }
 
     async fn delete_namespace(&self, asked: DeleteNamespace) -> Result<()> {
-        let Functions { bus, provider, .. } = &*self.functions;
+        let Reconcilers { bus, provider, .. } = &*self.reconcilers;
         let contents = async || {
             let functions = bus.functions().await?;
             let inside = functions.iter().filter(|(name, _)| name.namespace() == Some(&asked.name));
             let mut contents: Vec<String> = inside.map(|(name, _)| format!("function {}", name.name())).collect();
-            let secrets = provider.list_secrets(&asked.name).await?;
+            let secrets = provider.secrets.list(&asked.name).await?;
             contents.extend(secrets.into_iter().map(|secret| format!("secret {}", secret.name)));
             Ok(contents)
         };
@@ -153,22 +153,22 @@ impl Control {
         let namespace = self.other_namespace(&asked.namespace)?;
         let entered = self.namespaces.enter(namespace.as_deref()).await;
         let _inside = entered.map_err(|error| Error::NotFound(error.to_string()))?;
-        self.functions.provider.list_secrets(&namespace.unwrap_or_default()).await
+        self.reconcilers.provider.secrets.list(&namespace.unwrap_or_default()).await
     }
 
     async fn create_secret(&self, CreateSecret(secret): CreateSecret) -> Result<()> {
         let (secret, _inside) = self.secret(secret).await?;
-        self.functions.provider.create_secret(secret).await
+        self.reconcilers.provider.secrets.create(secret).await
     }
 
     async fn update_secret(&self, UpdateSecret(secret): UpdateSecret) -> Result<()> {
         let (secret, _inside) = self.secret(secret).await?;
-        self.functions.provider.update_secret(secret).await
+        self.reconcilers.provider.secrets.update(secret).await
     }
 
     async fn delete_secret(&self, DeleteSecret(secret): DeleteSecret) -> Result<()> {
         let (secret, _inside) = self.secret(secret).await?;
-        self.functions.provider.delete_secret(secret).await
+        self.reconcilers.provider.secrets.delete(secret).await
     }
 
     /// The secret that a request is about, and the hold on its namespace.

@@ -1,4 +1,7 @@
-//! The tasks of all functions, by name.
+//! One task per function keeps its replicas and its record as they are wanted; this file has all of them, by name.
+
+mod reconciler;
+mod request;
 
 use std::{
     collections::HashMap,
@@ -8,37 +11,48 @@ use std::{
 
 use skep_bus::{Bus, Lease};
 use skep_protocol::{FunctionName, FunctionRecord, control::Change};
+use skep_provider::Provider;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
-use crate::{
-    Error, Provider, Result,
-    function::{Command, Function, Request, not_found},
-    in_use::InUse,
+use crate::{Error, Result, scaling::Usage};
+
+use self::{
+    reconciler::Reconciler,
+    request::{Request, not_found},
 };
 
-/// Operations that may wait for one function.
-const MAX_WAITING: usize = 16;
-/// What is killed at the end has to be gone by then.
-const KILLED_WITHIN: Duration = Duration::from_secs(15);
+pub(crate) use self::request::Command;
 
-/// All functions and what they share.
-pub(crate) struct Functions {
+/// Requests that may wait for one function.
+const MAX_WAITING: usize = 16;
+/// Killed replicas must have ended after this time.
+const KILL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The tasks of all functions, and what they share.
+pub(crate) struct Reconcilers {
     pub(crate) bus: Bus,
     pub(crate) lease: Arc<Lease>,
-    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) provider: Provider,
     pub(crate) ending: CancellationToken,
-    pub(crate) in_use: InUse,
-    pub(crate) running: Mutex<HashMap<FunctionName, mpsc::Sender<Request>>>,
+    pub(crate) usage: Usage,
+    running: Mutex<HashMap<FunctionName, mpsc::Sender<Request>>>,
     pub(crate) tasks: TaskTracker,
 }
 
-impl Functions {
+impl Reconcilers {
+    pub(crate) fn new(bus: Bus, lease: Arc<Lease>, provider: Provider, ending: CancellationToken) -> Self {
+        let (usage, running, tasks) = (Usage::default(), Mutex::default(), TaskTracker::new());
+        Self { bus, lease, provider, ending, usage, running, tasks }
+    }
+
+    /// Changes a function, or deploys a new one.
     pub(crate) async fn apply(self: &Arc<Self>, name: FunctionName, command: Command) -> Result<Change> {
         self.ask(name, |reply| Request::Apply(command, reply)).await
     }
 
+    /// Removes a function.
     pub(crate) async fn delete(self: &Arc<Self>, name: FunctionName) -> Result<()> {
         self.ask(name, Request::Delete).await
     }
@@ -63,7 +77,7 @@ impl Functions {
                     return Err(request.not_found(&name));
                 }
                 let (sender, requests) = mpsc::channel(MAX_WAITING);
-                self.tasks.spawn(Function::new(Arc::clone(self), name.clone(), None, requests).run());
+                self.tasks.spawn(Reconciler::new(Arc::clone(self), name.clone(), None, requests).run());
                 running.insert(name.clone(), sender);
             }
             let Some(requests) = running.get(&name) else { return Err(Error::Busy) };
@@ -73,38 +87,39 @@ impl Functions {
         answer.await.unwrap_or(Err(Error::Busy))
     }
 
-    /// Goes on with a function of the registry, without endpoints that are none any more.
-    pub(crate) async fn take_up(self: &Arc<Self>, name: FunctionName, record: FunctionRecord) {
+    /// Goes on with a function of the registry, and drops its endpoints that no longer exist.
+    pub(crate) async fn adopt(self: &Arc<Self>, name: FunctionName, record: FunctionRecord) {
         let (sender, requests) = mpsc::channel(MAX_WAITING);
-        let mut function = Function::new(Arc::clone(self), name.clone(), Some(record), requests);
-        function.publish().await;
-        self.tasks.spawn(function.run());
+        let mut reconciler = Reconciler::new(Arc::clone(self), name.clone(), Some(record), requests);
+        reconciler.publish().await;
+        self.tasks.spawn(reconciler.run());
         self.running().insert(name, sender);
     }
 
     /// Lets the task of a function that is gone end, unless something was asked of it meanwhile.
-    pub(crate) fn forget(&self, name: &FunctionName, requests: &mpsc::Receiver<Request>) -> bool {
+    fn forget(&self, name: &FunctionName, requests: &mpsc::Receiver<Request>) -> bool {
         let mut running = self.running();
         if !requests.is_empty() {
             return false;
         }
         running.remove(name);
-        self.provider.forget(name);
-        self.in_use.forget(name);
+        self.provider.runtime.forget(name);
+        self.usage.forget(name);
         true
     }
 
+    /// Ends all tasks and the provider; replicas that still work after `grace` are killed.
     pub(crate) async fn end(&self, grace: Duration) {
         self.ending.cancel();
         self.tasks.close();
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
             warn!("replicas that still work are killed");
-            self.provider.kill();
-            if tokio::time::timeout(KILLED_WITHIN, self.tasks.wait()).await.is_err() {
+            self.provider.runtime.kill();
+            if tokio::time::timeout(KILL_TIMEOUT, self.tasks.wait()).await.is_err() {
                 error!("some replicas did not end");
             }
         }
-        self.provider.end().await;
+        self.provider.runtime.end().await;
         info!("the controller has ended");
     }
 
