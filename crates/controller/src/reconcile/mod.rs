@@ -49,7 +49,7 @@ impl Reconcilers {
 
     /// Changes a function, or deploys a new one.
     pub(crate) async fn apply(self: &Arc<Self>, name: FunctionName, command: Command) -> Result<Change> {
-        self.ask(name, |reply| Request::Apply(command, reply)).await
+        self.ask(name, |reply| Request::Apply(Box::new(command), reply)).await
     }
 
     /// Removes a function.
@@ -73,7 +73,7 @@ impl Reconcilers {
         {
             let mut running = self.running();
             if !running.contains_key(&name) {
-                if !matches!(request, Request::Apply(Command::Deploy(_), _)) {
+                if !request.is_deploy() {
                     return Err(request.not_found(&name));
                 }
                 let (sender, requests) = mpsc::channel(MAX_WAITING);

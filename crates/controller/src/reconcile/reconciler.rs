@@ -80,7 +80,7 @@ impl Reconciler {
     async fn handle(&mut self, request: Request) {
         self.touched = Instant::now();
         match request {
-            Request::Apply(command, reply) => drop(reply.send(self.apply(command).await)),
+            Request::Apply(command, reply) => drop(reply.send(self.apply(*command).await)),
             Request::Delete(reply) => drop(reply.send(self.delete().await)),
         }
     }

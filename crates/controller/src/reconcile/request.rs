@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// A request to the task of a function.
 pub(super) enum Request {
-    Apply(Command, oneshot::Sender<Result<Change>>),
+    Apply(Box<Command>, oneshot::Sender<Result<Change>>),
     Delete(oneshot::Sender<Result<()>>),
 }
 
@@ -22,6 +22,10 @@ pub(crate) enum Command {
 }
 
 impl Request {
+    pub(super) fn is_deploy(&self) -> bool {
+        matches!(self, Self::Apply(command, _) if matches!(**command, Command::Deploy(_)))
+    }
+
     pub(super) fn not_found(&self, name: &FunctionName) -> Error {
         match self {
             Self::Apply(..) => not_found(name),

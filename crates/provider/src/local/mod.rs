@@ -61,7 +61,7 @@ pub struct LocalConfig {
 
 /// Runs functions as local commands.
 pub(crate) struct Local {
-    place: Arc<Place>,
+    context: Arc<ProviderContext>,
     logs: Logs,
     /// Without an orderly end nothing may go on.
     _abandoned: DropGuard,
@@ -77,14 +77,14 @@ impl Local {
         let namespace = bus.default_namespace().clone();
         let kill = CancellationToken::new();
         let abandoned = kill.clone().drop_guard();
-        let place = Arc::new(Place { config, namespace, secrets, kill });
-        Ok(Self { place, logs: Logs::new(bus), _abandoned: abandoned })
+        let context = Arc::new(ProviderContext { config, namespace, secrets, kill });
+        Ok(Self { context, logs: Logs::new(bus), _abandoned: abandoned })
     }
 
     /// Changes a secret on a thread that may wait for the disk.
     async fn change_secret(&self, change: impl FnOnce(&Secrets) -> Result<()> + Send + 'static) -> Result<()> {
-        let place = Arc::clone(&self.place);
-        let changed = tokio::task::spawn_blocking(move || change(&place.secrets));
+        let context = Arc::clone(&self.context);
+        let changed = tokio::task::spawn_blocking(move || change(&context.secrets));
         changed.await.unwrap_or(Err(Error::Busy))
     }
 }
@@ -108,15 +108,15 @@ impl Runtime for Local {
     }
 
     async fn admit(&self, name: &FunctionName, deployment: &FunctionDeployment) -> Result<()> {
-        let workdir = self.place.workdir(name, deployment);
-        command::check(name, deployment, &workdir, &self.place.config.environment)?;
-        sandbox::check(&self.place, name, deployment, &workdir)?;
+        let workdir = self.context.workdir(name, deployment);
+        command::check(name, deployment, &workdir, &self.context.config.environment)?;
+        sandbox::check(&self.context, name, deployment, &workdir)?;
         environment::check(name, deployment)?;
-        self.place.secrets.hold(name, &deployment.secrets)
+        self.context.secrets.hold(name, &deployment.secrets)
     }
 
     fn replicas(&self, name: &FunctionName) -> Box<dyn Replicas> {
-        Box::new(LocalReplicas::new(Arc::clone(&self.place), name.clone(), self.logs.of(name)))
+        Box::new(LocalReplicas::new(Arc::clone(&self.context), name.clone(), self.logs.of(name)))
     }
 
     /// The end of the controller was the end of all replicas.
@@ -127,7 +127,7 @@ impl Runtime for Local {
     }
 
     fn kill(&self) {
-        self.place.kill.cancel();
+        self.context.kill.cancel();
     }
 
     /// Publishes what is still to be published.
@@ -149,7 +149,7 @@ impl provider::Logs for Local {
 #[async_trait]
 impl provider::Secrets for Local {
     async fn list(&self, namespace: &str) -> Result<Vec<Secret>> {
-        self.place.secrets.list(namespace)
+        self.context.secrets.list(namespace)
     }
 
     async fn create(&self, secret: Secret) -> Result<()> {
@@ -166,7 +166,7 @@ impl provider::Secrets for Local {
 }
 
 /// What all replicas have in common.
-struct Place {
+struct ProviderContext {
     config: LocalConfig,
     namespace: DefaultNamespace,
     secrets: Secrets,
@@ -174,7 +174,7 @@ struct Place {
     kill: CancellationToken,
 }
 
-impl Place {
+impl ProviderContext {
     fn workdir(&self, name: &FunctionName, deployment: &FunctionDeployment) -> PathBuf {
         match deployment.annotations.get(WORKDIR) {
             Some(folder) => PathBuf::from(folder),
