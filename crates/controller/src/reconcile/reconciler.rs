@@ -70,7 +70,9 @@ impl Reconciler {
                 }
                 () = self.replicas.changed() => {}
                 () = tokio::time::sleep(WRITE_RETRY_INTERVAL), if self.doubtful => {}
-                () = tokio::time::sleep_until(idle_at.unwrap_or(self.touched)), if idle_at.is_some() => self.scale_down_if_idle().await,
+                () = tokio::time::sleep_until(idle_at.unwrap_or(self.touched)), if idle_at.is_some() => {
+                    self.scale_down_if_idle().await;
+                }
             }
         }
         self.end().await;
