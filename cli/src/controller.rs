@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use skep_controller::Config as ControllerConfig;
 use skep_process::ProcessTag;
 use skep_protocol::{CallId, VersionInfo};
-use skep_provider::{Config as ControllerConfig, Hardening, LocalConfig, ProviderConfig, SwarmConfig};
-
+use skep_provider::{Hardening, LocalConfig, ProviderConfig, SwarmConfig};
 use tracing::warn;
 
 use crate::{

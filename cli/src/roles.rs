@@ -4,11 +4,11 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use prometheus::Registry;
 use skep_bus::{Budget, Bus, BusConfig, Kept};
+use skep_controller::{Config as ControllerConfig, Controller};
 use skep_daemon::{Drain, HttpLimits, Readiness, ServeConfig, Tls};
 use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{AuthConfig, Credentials, GatewayConfig, Listeners, TokenFile};
 use skep_protocol::RetryPolicy;
-use skep_provider::{Config as ControllerConfig, Controller};
 use skep_queue_worker::{CallbackRules, SigningKeys, WorkerConfig};
 use skep_threads::Threads;
 use tokio::net::TcpListener;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use skep_protocol::DefaultNamespace;
-use skep_provider::stack::parse;
+use skep_stack::parse;
 
 fuzz_target!(|text: &str| {
     let read = || parse(text, Path::new("stack.yml"), &DefaultNamespace::default(), |_| Some("value".to_owned()));

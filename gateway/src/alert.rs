@@ -9,7 +9,7 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use http::{HeaderValue, StatusCode};
-use skep_protocol::{Alert, AlertWebhook, Operation, ScalingAlert, headers};
+use skep_protocol::{Alert, AlertWebhook, control::ApplyAlert, headers};
 use tokio::time::timeout;
 use tracing::error;
 
@@ -59,7 +59,7 @@ async fn scale_one(app: &App, alert: &Alert) -> Result<()> {
     let name = alert.labels.get(LABEL).map(String::as_str).unwrap_or_default();
     let function = app.named(name, "")?;
     app.function(&function)?;
-    let _: u64 = app.control(Operation::Alert, &ScalingAlert { function, status: alert.status }).await?;
+    app.control(&ApplyAlert { function, status: alert.status }).await?;
     Ok(())
 }
 

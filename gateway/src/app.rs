@@ -4,11 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{HeaderMap, Request, Response};
-use serde::{Serialize, de::DeserializeOwned};
 use skep_bus::Bus;
 use skep_daemon::Peer;
 use skep_dispatch::{Dispatch, Function};
-use skep_protocol::{CallId, FunctionName, NamespaceInfo, Operation, Pages};
+use skep_protocol::{
+    CallId, FunctionName, NamespaceInfo, Pages,
+    control::{Change, ControlRequest, ListNamespaces},
+};
 use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -55,7 +57,7 @@ impl App {
 
     /// All namespaces, the default one first.
     pub(crate) async fn namespaces(&self) -> Result<Vec<NamespaceInfo>> {
-        self.control(Operation::ListNamespaces, &()).await
+        self.control(&ListNamespaces).await
     }
 
     pub(crate) fn function(&self, name: &FunctionName) -> Result<Arc<Function>> {
@@ -135,15 +137,16 @@ impl App {
         if self.bus.is_reachable().await { Ok(&self.bus) } else { Err(Error::Disconnected) }
     }
 
-    /// Asks the controller.
-    pub(crate) async fn control<T: DeserializeOwned>(&self, operation: Operation, body: &impl Serialize) -> Result<T> {
-        Ok(self.require_bus().await?.control(operation, body).await?)
+    /// Sends a request to the controller.
+    pub(crate) async fn control<R: ControlRequest>(&self, request: &R) -> Result<R::Reply> {
+        Ok(self.require_bus().await?.control(request).await?)
     }
 
-    /// Asks the controller for a change of the registry and waits until reads show it.
-    pub(crate) async fn change(&self, operation: Operation, body: &impl Serialize) -> Result<()> {
-        let revision: u64 = self.control(operation, body).await?;
-        self.dispatch.registry().wait_for_revision(revision, SHOWN_WITHIN).await;
+    /// Asks the controller for a change of the registry, and waits until reads show it.
+    pub(crate) async fn change<R: ControlRequest<Reply = Change>>(&self, request: &R) -> Result<()> {
+        if let Change::Written(revision) = self.control(request).await? {
+            self.dispatch.registry().wait_for_revision(revision, SHOWN_WITHIN).await;
+        }
         Ok(())
     }
 

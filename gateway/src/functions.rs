@@ -9,7 +9,10 @@ use axum::{
 };
 use http::StatusCode;
 use skep_dispatch::Function;
-use skep_protocol::{DeleteFunction, FunctionDeployment, FunctionStatus, Namespace, Operation, ScaleFunction};
+use skep_protocol::{
+    DeleteFunction, FunctionDeployment, FunctionStatus, Namespace, ScaleFunction,
+    control::{Change, ControlRequest, Delete, Deploy, Scale, Update},
+};
 use tokio::time::timeout;
 
 use crate::{
@@ -69,7 +72,7 @@ async fn deploy(
     Queried(namespace): Queried<NamespaceQuery>,
     Json(deployment): Json<FunctionDeployment>,
 ) -> Result<StatusCode> {
-    put(&app, Operation::Deploy, namespace, deployment).await
+    put(&app, Deploy, namespace, deployment).await
 }
 
 async fn update(
@@ -77,7 +80,7 @@ async fn update(
     Queried(namespace): Queried<NamespaceQuery>,
     Json(deployment): Json<FunctionDeployment>,
 ) -> Result<StatusCode> {
-    put(&app, Operation::Update, namespace, deployment).await
+    put(&app, Update, namespace, deployment).await
 }
 
 async fn delete(
@@ -86,9 +89,9 @@ async fn delete(
     Json(mut wanted): Json<DeleteFunction>,
 ) -> Result<StatusCode> {
     namespace.fill(&mut wanted.namespace)?;
-    let name = function_in_body(&app, &wanted.function_name, &wanted.namespace)?;
-    let () = app.control(Operation::Delete, &wanted).await?;
-    app.wait_until_gone(&name).await;
+    let function = function_in_body(&app, &wanted.function_name, &wanted.namespace)?;
+    app.control(&Delete { function: function.clone() }).await?;
+    app.wait_until_gone(&function).await;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -105,20 +108,19 @@ async fn scale(
         let reason = format!("the path names {name} and serviceName another function");
         return Err(Error::InvalidRequest(reason));
     }
-    wanted.service_name = name.name().to_owned();
-    app.change(Operation::Scale, &wanted).await?;
+    app.change(&Scale { function: name, replicas: wanted.replicas }).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
-async fn put(
+async fn put<R: ControlRequest<Reply = Change>>(
     app: &App,
-    operation: Operation,
+    request: fn(FunctionDeployment) -> R,
     namespace: NamespaceQuery,
     mut deployment: FunctionDeployment,
 ) -> Result<StatusCode> {
     namespace.fill(&mut deployment.namespace)?;
     function_in_body(app, &deployment.service, &deployment.namespace)?;
-    app.change(operation, &deployment).await?;
+    app.change(&request(deployment)).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

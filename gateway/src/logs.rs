@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::header;
 use serde::Deserialize;
-use skep_protocol::{DefaultNamespace, FunctionName, LogLine, LogQuery, Operation};
+use skep_protocol::{DefaultNamespace, FunctionName, LogLine, LogQuery};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{Error, Result, Routes, app::App, input::Queried};
@@ -44,7 +44,7 @@ async fn logs(State(app): State<Arc<App>>, Queried(parameters): Queried<LogParam
         Follow::Yes => (Some(app.follower()?), Some(app.require_bus().await?.follow_logs(Some(&name)).await?)),
         Follow::No => (None, None),
     };
-    let past: Vec<LogLine> = app.control(Operation::Logs, &query).await?;
+    let past = app.control(&query).await?;
     let mut seen = Seen::new(&past);
     let coming = stream::iter(coming).flatten().filter(move |line| {
         let wanted = !seen.take(line) && is_wanted(line, &query);
@@ -66,9 +66,9 @@ async fn logs(State(app): State<Arc<App>>, Queried(parameters): Queried<LogParam
 async fn keep_asking(app: Arc<App>, name: FunctionName) {
     loop {
         tokio::time::sleep(ASKED_AGAIN_AFTER).await;
-        let query = LogQuery { name: name.to_string(), tail: Some(1), follow: true, ..LogQuery::default() };
+        let query = LogQuery { function: name.clone(), instance: None, tail: Some(1), since: None, follow: true };
         // Lines that were missed while the controller was away come when it is back.
-        let _ = app.control::<Vec<LogLine>>(Operation::Logs, &query).await;
+        let _ = app.control(&query).await;
     }
 }
 
@@ -89,7 +89,7 @@ impl LogParameters {
         };
         let name = namespace.function_in(&self.name, &self.namespace)?;
         let query = LogQuery {
-            name: name.to_string(),
+            function: name.clone(),
             instance: Some(self.instance).filter(|instance| !instance.is_empty()),
             tail: read_tail(&self.tail)?,
             since: read_since(&self.since)?,

@@ -8,7 +8,10 @@ use axum::{
     routing::{get, post},
 };
 use http::StatusCode;
-use skep_protocol::{NamespaceInfo, Operation};
+use skep_protocol::{
+    NamespaceInfo,
+    control::{CreateNamespace, DeleteNamespace, UpdateNamespace},
+};
 
 use crate::{
     Error, Result, Routes,
@@ -35,7 +38,7 @@ async fn read(State(app): State<Arc<App>>, Segment(name): Segment) -> Result<Ans
 }
 
 async fn create(State(app): State<Arc<App>>, Json(namespace): Json<NamespaceInfo>) -> Result<StatusCode> {
-    let () = app.control(Operation::CreateNamespace, &namespace).await?;
+    app.control(&CreateNamespace(namespace)).await?;
     Ok(StatusCode::CREATED)
 }
 
@@ -44,7 +47,7 @@ async fn create_named(
     Segment(name): Segment,
     Json(namespace): Json<NamespaceInfo>,
 ) -> Result<StatusCode> {
-    let () = app.control(Operation::CreateNamespace, &named(namespace, name)?).await?;
+    app.control(&CreateNamespace(named(namespace, name)?)).await?;
     Ok(StatusCode::CREATED)
 }
 
@@ -53,13 +56,12 @@ async fn update(
     Segment(name): Segment,
     Json(namespace): Json<NamespaceInfo>,
 ) -> Result<StatusCode> {
-    let () = app.control(Operation::UpdateNamespace, &named(namespace, name)?).await?;
+    app.control(&UpdateNamespace(named(namespace, name)?)).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
 async fn delete(State(app): State<Arc<App>>, Segment(name): Segment) -> Result<StatusCode> {
-    let namespace = NamespaceInfo { name, ..NamespaceInfo::default() };
-    let () = app.control(Operation::DeleteNamespace, &namespace).await?;
+    app.control(&DeleteNamespace { name }).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

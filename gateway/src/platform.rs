@@ -5,7 +5,7 @@ use std::{env::consts::ARCH, sync::Arc, time::Duration};
 use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
 use prometheus::Registry;
 use skep_daemon::{COMMIT, VERSION, metrics_text};
-use skep_protocol::{GatewayInfo, Operation, VersionInfo, headers};
+use skep_protocol::{GatewayInfo, VersionInfo, control::GetInfo, headers};
 use tokio::time::timeout;
 
 use crate::{Result, Routes, app::App};
@@ -27,7 +27,7 @@ pub(crate) fn open_router(metrics: Option<Registry>) -> Router<Arc<App>> {
 }
 
 async fn info(State(app): State<Arc<App>>) -> Json<GatewayInfo> {
-    let asked = timeout(INFO_WITHIN, app.control(Operation::Info, &())).await;
+    let asked = timeout(INFO_WITHIN, app.control(&GetInfo)).await;
     Json(GatewayInfo {
         provider: asked.ok().and_then(Result::ok),
         version: VersionInfo { commit_message: String::new(), sha: COMMIT.to_owned(), release: VERSION.to_owned() },

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use axum::{Json as AnswerJson, extract::State, routing::get};
 use http::StatusCode;
-use skep_protocol::{NamespaceInfo, Operation, Secret};
+use skep_protocol::{
+    Secret,
+    control::{ControlRequest, CreateSecret, DeleteSecret, ListSecrets, UpdateSecret},
+};
 
 use crate::{
     Result, Routes,
@@ -17,10 +20,10 @@ pub(crate) fn routes() -> Routes {
 }
 
 async fn list(State(app): State<Arc<App>>, Queried(query): Queried<NamespaceQuery>) -> Result<AnswerJson<Vec<Secret>>> {
-    let namespace = NamespaceInfo { name: query.namespace, ..NamespaceInfo::default() };
-    let secrets: Vec<Secret> = app.control(Operation::ListSecrets, &namespace).await?;
+    let asked = ListSecrets { namespace: query.namespace };
+    let secrets = app.control(&asked).await?;
     // Clients look for the namespace as they named it.
-    let named = |secret| Secret { namespace: namespace.name.clone(), ..secret };
+    let named = |secret| Secret { namespace: asked.namespace.clone(), ..secret };
     Ok(AnswerJson(secrets.into_iter().map(named).collect()))
 }
 
@@ -29,7 +32,7 @@ async fn create(
     Queried(query): Queried<NamespaceQuery>,
     Json(secret): Json<Secret>,
 ) -> Result<StatusCode> {
-    change(&app, Operation::CreateSecret, query, secret).await?;
+    change(&app, CreateSecret, query, secret).await?;
     Ok(StatusCode::CREATED)
 }
 
@@ -38,7 +41,7 @@ async fn update(
     Queried(query): Queried<NamespaceQuery>,
     Json(secret): Json<Secret>,
 ) -> Result<StatusCode> {
-    change(&app, Operation::UpdateSecret, query, secret).await?;
+    change(&app, UpdateSecret, query, secret).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -48,11 +51,16 @@ async fn delete(
     Queried(query): Queried<NamespaceQuery>,
     Json(secret): Json<Secret>,
 ) -> Result<StatusCode> {
-    change(&app, Operation::DeleteSecret, query, secret).await?;
+    change(&app, DeleteSecret, query, secret).await?;
     Ok(StatusCode::OK)
 }
 
-async fn change(app: &App, operation: Operation, query: NamespaceQuery, mut secret: Secret) -> Result<()> {
+async fn change<R: ControlRequest<Reply = ()>>(
+    app: &App,
+    request: fn(Secret) -> R,
+    query: NamespaceQuery,
+    mut secret: Secret,
+) -> Result<()> {
     query.fill(&mut secret.namespace)?;
-    app.control(operation, &secret).await
+    app.control(&request(secret)).await
 }

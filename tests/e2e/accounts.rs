@@ -69,7 +69,7 @@ async fn a_publisher_hears_of_nothing_and_reaches_nothing_else() {
         "skep.calls.done.mine",
         "skep.running.mine",
     ] {
-        let answer = shop.request(subject.to_owned(), r#"{"functionName":"cat"}"#.into()).await;
+        let answer = shop.request(subject.to_owned(), r#"{"function":"cat"}"#.into()).await;
         // Nobody is there who would answer, or the server itself refuses: there is no JetStream for him.
         let is_refused =
             |answer: &async_nats::Message| String::from_utf8_lossy(&answer.payload).contains(r#""error":{"code":"#);
@@ -92,7 +92,7 @@ async fn a_publisher_hears_of_nothing_and_reaches_nothing_else() {
     for client in [&shop, &skep] {
         client.flush().await.unwrap();
     }
-    shop.publish_with_reply("skep.call.cat", "skep.control.delete", r#"{"functionName":"cat"}"#.into()).await.unwrap();
+    shop.publish_with_reply("skep.call.cat", "skep.control.delete", r#"{"function":"cat"}"#.into()).await.unwrap();
     own.next().await.unwrap();
     assert!(control.next().now_or_never().is_none());
 

@@ -1,7 +1,7 @@
 //! `skep up` brings a stack into being while others deploy too.
 
 use serde_json::json;
-use skep_protocol::Operation;
+use skep_protocol::control::Deploy;
 use tokio::time::timeout;
 
 use crate::{
@@ -22,7 +22,7 @@ async fn a_function_that_somebody_else_deploys_meanwhile_becomes_what_the_stack_
     timeout(DEADLINE, begun).await.expect("nothing is deployed");
     let mut other = asleep("f59").deployment(site.folder());
     other["labels"]["whose"] = json!("somebody else's");
-    let deployed: skep_bus::Result<u64> = bus.control(Operation::Deploy, &other).await;
+    let deployed = bus.control(&Deploy(serde_json::from_value(other).unwrap())).await;
     deployed.expect("the stack was faster");
 
     site.wait_for_functions().await;

@@ -7,22 +7,20 @@ mod health;
 mod login;
 pub(crate) mod nats;
 mod report;
+mod stack;
 pub(crate) mod surroundings;
 mod users;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use futures_util::StreamExt;
 use skep_bus::Bus;
+use skep_controller::Controller;
 use skep_daemon::Drain;
 use skep_dispatch::{Dispatch, Registry};
 use skep_gateway::Listeners;
-use skep_protocol::{AuditAction, AuditLogEntry, DefaultNamespace};
-use skep_provider::{
-    Controller,
-    stack::{self, Applied, Outcome, Stack},
-};
 use skep_queue_worker::CallbackRules;
+use skep_stack::Stack;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +40,7 @@ use crate::{
 const FUNCTIONS_WITHIN: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(args: UpArgs) -> Result<()> {
-    let stack = args.file.as_deref().map(|file| read_stack(file, &args.bus.function_namespace)).transpose()?;
+    let stack = args.file.as_deref().map(|file| stack::read(file, &args.bus.function_namespace)).transpose()?;
     surroundings::require_no_root(&args.provider)?;
     match (&args.nats_url, args.bus.login.given()) {
         (Some(_), _) => {}
@@ -103,15 +101,6 @@ fn callback_rules(
     Ok((loopback.rules(own), loopback.told()))
 }
 
-/// Reads the stack file and checks its functions, before anything is started.
-fn read_stack(file: &Path, namespace: &DefaultNamespace) -> Result<Stack> {
-    let environment = controller::environment();
-    let stack = stack::read(file, namespace, |name| environment.get(name).cloned());
-    let stack = stack.map_err(|error| bad_setting("--file", error))?;
-    stack.check(&controller::inherited_environment(), namespace).map_err(|error| bad_setting("--file", error))?;
-    Ok(stack)
-}
-
 /// What everything is reached by: the listeners, and the NATS server, one's own or not.
 struct Sockets {
     gateway: Listeners,
@@ -119,6 +108,7 @@ struct Sockets {
     nats: Nats,
     nats_told: String,
 }
+
 async fn run_roles(
     args: &UpArgs,
     process: &Process,
@@ -180,7 +170,7 @@ async fn run_roles(
 async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, doors: &Doors<'_>) -> Result<()> {
     let mut lines = std::pin::pin!(bus.follow_logs(None).await.map_err(Failure::internal)?);
     if let Some(stack) = stack {
-        deploy(bus, &stack).await?;
+        stack::apply(bus, &stack).await?;
     }
     let all_up = |registry: &Registry| registry.all().iter().all(|function| report::is_up(function));
     let mut waited = std::pin::pin!(dispatch.registry().wait_until(all_up, FUNCTIONS_WITHIN));
@@ -198,33 +188,4 @@ async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, doors: &D
             },
         }
     }
-}
-
-/// Deploys what has changed; a function that the controller refuses ends the start.
-async fn deploy(bus: &Bus, stack: &Stack) -> Result<()> {
-    let tell = async |applied: &Applied| log_change(bus, applied).await;
-    for applied in stack::apply(bus, stack, tell).await.map_err(Failure::internal)? {
-        match applied.outcome {
-            Outcome::Deployed | Outcome::Updated | Outcome::Unchanged => {}
-            Outcome::Refused(error) => {
-                return Err(bad_setting("--file", error));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Has the audit log say what the stack file has changed.
-async fn log_change(bus: &Bus, applied: &Applied) {
-    let action = match &applied.outcome {
-        Outcome::Unchanged => return,
-        Outcome::Deployed | Outcome::Refused(_) => AuditAction::Deploy,
-        Outcome::Updated => AuditAction::Update,
-    };
-    let mut entry = AuditLogEntry::new(skep_bus::now(), "stack file", action).about(&applied.function);
-    if let Outcome::Refused(skep_bus::Error::Refused { status, .. }) = &applied.outcome {
-        (entry.status, entry.error) = (Some(*status), Some("refused".to_owned()));
-    }
-    // What is lost is in the log of this process.
-    let _is_stored = bus.log_change(&entry, None).await;
 }

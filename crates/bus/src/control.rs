@@ -7,8 +7,7 @@ use async_nats::{
     service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request, Service, ServiceExt, error},
 };
 use futures_util::{StreamExt, stream::SelectAll};
-use serde::{Serialize, de::DeserializeOwned};
-use skep_protocol::Operation;
+use skep_protocol::control::{ControlRequest, Operation};
 
 use crate::{Bus, Error, Result};
 
@@ -16,14 +15,14 @@ use crate::{Bus, Error, Result};
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 impl Bus {
-    /// Asks the controller to do something; a refusal is [`Error::Refused`] with the status and text for the caller.
-    pub async fn control<T: DeserializeOwned>(&self, operation: Operation, body: &impl Serialize) -> Result<T> {
-        let subject = self.subjects.control(operation.as_str());
+    /// Sends a request to the controller; a refusal is [`Error::Refused`] with the status and text for the caller.
+    pub async fn control<R: ControlRequest>(&self, request: &R) -> Result<R::Reply> {
+        let subject = self.subjects.control(R::OPERATION.as_str());
         let unreadable = |error: serde_json::Error| Error::Unreadable {
-            subject: self.subjects.control(operation.as_str()),
+            subject: self.subjects.control(R::OPERATION.as_str()),
             reason: error.to_string(),
         };
-        let body = serde_json::to_vec(body).map_err(unreadable)?;
+        let body = serde_json::to_vec(request).map_err(unreadable)?;
         let request = async_nats::Request::new().payload(body.into()).timeout(Some(ANSWER_WITHIN));
         let answer = self.client.send_request(subject.clone(), request).await.map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders | RequestErrorKind::TimedOut => Error::NoController,
@@ -85,15 +84,22 @@ pub struct ControlCall {
 }
 
 impl ControlCall {
-    pub fn body<T: DeserializeOwned>(&self) -> Result<T> {
+    /// Reads the request; a body that is none is [`Error::Refused`].
+    pub fn read<R: ControlRequest>(&self) -> Result<R> {
         serde_json::from_slice(&self.request.message.payload)
             .map_err(|error| Error::Refused { status: 400, message: format!("request is not valid: {error}") })
     }
 
-    /// Answers with JSON, or with the status and text of a refusal; other errors become 500.
-    pub async fn answer(&self, answer: Result<serde_json::Value>) {
-        let answer = match answer {
-            Ok(value) => Ok(value.to_string().into()),
+    /// Answers with the reply, or with the status and text of a refusal; other errors become 500.
+    pub async fn answer<R: ControlRequest>(&self, reply: Result<R::Reply>) {
+        let reply = reply.and_then(|reply| {
+            serde_json::to_vec(&reply).map_err(|error| Error::Unreadable {
+                subject: R::OPERATION.as_str().to_owned(),
+                reason: error.to_string(),
+            })
+        });
+        let answer = match reply {
+            Ok(text) => Ok(text.into()),
             Err(Error::Refused { status, message }) => {
                 Err(error::Error { code: status.into(), status: message.replace(['\r', '\n'], " ") })
             }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use futures_util::StreamExt;
 use skep_bus::{Bus, RegistryEvent};
-use skep_protocol::{FunctionName, FunctionRecord};
+use skep_protocol::{FunctionName, FunctionRecord, control::Revision};
 use time::OffsetDateTime;
 use tokio::{
     sync::watch,
@@ -71,9 +71,9 @@ impl Registry {
     }
 
     /// Waits until a write of the controller, by its revision, is seen here; `false` if the deadline passed first.
-    pub async fn wait_for_revision(&self, revision: u64, deadline: Duration) -> bool {
+    pub async fn wait_for_revision(&self, revision: Revision, deadline: Duration) -> bool {
         let mut changed = self.changed.clone();
-        timeout(deadline, changed.wait_for(|seen| *seen >= revision)).await.is_ok_and(|seen| seen.is_ok())
+        timeout(deadline, changed.wait_for(|seen| *seen >= revision.0)).await.is_ok_and(|seen| seen.is_ok())
     }
 
     /// A channel that tells of each change; its value is the last revision.

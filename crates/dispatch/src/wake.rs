@@ -8,7 +8,10 @@ use std::{
 };
 
 use skep_bus::Bus;
-use skep_protocol::{FunctionName, Operation};
+use skep_protocol::{
+    FunctionName,
+    control::{Change, Wake},
+};
 use tokio::{
     sync::{Mutex as Turns, Semaphore},
     time::timeout,
@@ -90,10 +93,11 @@ impl Wakes {
         if !self.is_asleep(name) {
             return;
         }
-        match self.bus.control(Operation::Wake, name).await {
-            Ok(revision) => {
+        match self.bus.control(&Wake(name.clone())).await {
+            Ok(Change::Written(revision)) => {
                 self.registry.wait_for_revision(revision, SEEN_WITHIN).await;
             }
+            Ok(Change::Unchanged) => {}
             Err(error) => warn!(error = error.chain(), function = %name, "a function could not be woken"),
         }
     }

@@ -8,6 +8,7 @@ mod audit_log;
 mod body;
 mod call;
 mod callback;
+pub mod control;
 mod dead;
 mod deployment;
 mod durability;
@@ -18,7 +19,6 @@ mod inbound;
 mod invocation;
 mod name;
 mod namespace;
-mod operation;
 mod pages;
 mod queue;
 mod registry;
@@ -31,6 +31,7 @@ mod status;
 mod subject;
 mod system;
 mod timeline;
+pub mod validate;
 
 pub use audit::{AuditFinding, AuditKind, AuditLine, AuditProgress, AuditReport, FunctionLedger};
 pub use audit_log::{AuditAction, AuditLogEntry};
@@ -46,7 +47,6 @@ pub use inbound::{Found, remove_forged, remove_forwarding};
 pub use invocation::{Invocation, LastAttempt, returned_headers};
 pub use name::{CallId, CallIdError, FunctionName, NameError};
 pub use namespace::{DefaultNamespace, Namespace, NamespaceInfo};
-pub use operation::Operation;
 pub use pages::{PAGES, Pages};
 pub use queue::{QUEUE_MAX_AGE, QUEUE_MAX_BYTES, QUEUE_MAX_DEPTH, QueueLimits, Waiting};
 pub use registry::{Endpoint, FunctionRecord};
@@ -57,7 +57,6 @@ pub use retry::{
 pub use room::{HeadersTooLarge, MAX_HEADER_BYTES, MAX_HEADERS, check_headers};
 pub use scaling::{
     Alert, AlertStatus, AlertWebhook, SCALE_FACTOR, SCALE_MAX, SCALE_MIN, SCALE_ZERO, SCALE_ZERO_DURATION, Scaling,
-    ScalingAlert,
 };
 pub use schedule::{parse_past, take_run_at};
 pub use size::parse_size;

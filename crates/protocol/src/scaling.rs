@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FunctionDeployment, FunctionName, deployment::null_is_default, parse_duration};
+use crate::{FunctionDeployment, deployment::null_is_default, parse_duration};
 
 /// The label that sets how many replicas a function starts with, and goes back to.
 pub const SCALE_MIN: &str = "com.openfaas.scale.min";
@@ -57,13 +57,6 @@ pub struct Alert {
     /// Only `function_name` counts.
     #[serde(default, deserialize_with = "null_is_default")]
     pub labels: BTreeMap<String, String>,
-}
-
-/// One alert as the controller gets it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ScalingAlert {
-    pub function: FunctionName,
-    pub status: AlertStatus,
 }
 
 impl Scaling {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::{Durability, deployment::null_is_default};
+use crate::{Durability, FunctionName, deployment::null_is_default};
 
 /// `DELETE /system/functions`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -85,10 +85,10 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// The query of `GET /system/logs`, and the request for past lines on the bus.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// Asks the controller for the past lines of a function's log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LogQuery {
-    pub name: String,
+    pub function: FunctionName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
     /// The last so many lines; all that are kept when it is missing.

@@ -1,34 +1,21 @@
-//! What makes replicas out of "deploy X": the controller, and the provider that runs functions as local commands.
+//! What runs functions, behind the traits in `provider.rs`: as local commands, or as services of a Docker Swarm.
 //!
-//! The [`Controller`] is the only writer of the registry and answers the operations on the bus; it does not know how a replica runs.
-//! What it asks of a provider is in `provider.rs`.
 //! The local provider ([`LocalConfig`]) runs each replica as a watchdog on this machine; it does not know the bus's subjects, streams or buckets.
-//! [`stack`] reads `stack.yml` and asks the controller for what it says.
-//!
-//! What the local provider accepts and does not enforce: `limits`, `requests`, `constraints`, `readOnlyRootFilesystem`, `network` and `image`.
+//! It accepts and does not enforce `limits`, `requests`, `constraints`, `readOnlyRootFilesystem`, `network` and `image`.
+//! Only the Swarm provider ([`SwarmConfig`]) talks to Docker.
 
-mod controller;
 mod error;
-mod function;
-mod functions;
-mod in_use;
 mod local;
-mod namespaces;
 mod provider;
 mod ready;
 mod secret_value;
-pub mod stack;
 mod swarm;
-mod validate;
 
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub use swarm::frames::laws as log_frames;
 
-pub use controller::{Config, Controller, ProviderConfig};
 pub use error::{Error, Result};
-pub use local::{LocalConfig, MAX_REPLICAS, SECRETS_DIR};
-
+pub use local::{LocalConfig, MAX_REPLICAS, SECRETS_DIR, check_command};
+pub use provider::{Cause, Logs, Provider, ProviderConfig, Replicas, Runtime, Secrets};
 pub use swarm::{DockerHost, Hardening, SwarmConfig};
-
-use provider::{Change, Provider, Replicas};

@@ -1,91 +1,133 @@
 //! What the controller asks of whatever runs functions.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use skep_bus::{Bus, Lease};
 use skep_protocol::{Endpoint, FunctionDeployment, FunctionName, FunctionRecord, LogLine, LogQuery, Secret};
 
-use crate::Result;
+use crate::{LocalConfig, Result, SwarmConfig, local::Local, swarm::Swarm};
+
+/// What runs functions.
+#[derive(Clone)]
+pub enum ProviderConfig {
+    Local(LocalConfig),
+    Swarm(SwarmConfig),
+}
 
 /// Runs functions, and keeps their secrets and logs; it does not know the registry.
+#[derive(Clone)]
+pub struct Provider {
+    pub runtime: Arc<dyn Runtime>,
+    pub secrets: Arc<dyn Secrets>,
+    pub logs: Arc<dyn Logs>,
+}
+
+impl Provider {
+    /// Starts the provider; it changes nothing unless `lease` is held.
+    pub async fn start(config: ProviderConfig, bus: Bus, lease: Arc<Lease>) -> Result<Self> {
+        Ok(match config {
+            ProviderConfig::Local(local) => Self::of(Local::new(local, bus)?),
+            ProviderConfig::Swarm(swarm) => Self::of(Swarm::connect(swarm, bus, lease).await?),
+        })
+    }
+
+    fn of(provider: impl Runtime + Secrets + Logs + 'static) -> Self {
+        let provider = Arc::new(provider);
+        Self { runtime: provider.clone(), secrets: provider.clone(), logs: provider }
+    }
+}
+
+/// Runs functions.
 #[async_trait]
-pub(crate) trait Provider: Send + Sync {
-    /// How `GET /system/info` calls it.
+pub trait Runtime: Send + Sync {
+    /// Its name in `GET /system/info`.
     fn name(&self) -> &'static str;
 
     fn orchestration(&self) -> &'static str;
 
     fn check_replicas(&self, name: &FunctionName, replicas: u64) -> Result<()>;
 
-    /// Checks a deployment against what is there, and reserves the secrets that it names until [`Replicas`] are told.
+    /// Checks a deployment against what is there, and reserves the secrets that it names until [`Replicas`] get the record.
     async fn admit(&self, name: &FunctionName, deployment: &FunctionDeployment) -> Result<()>;
 
     /// The replicas of one function, none at first.
     fn replicas(&self, name: &FunctionName) -> Box<dyn Replicas>;
 
-    /// To be called when the functions of the registry all have their replicas: whatever else there is is nobody's.
-    fn all_taken_up(&self);
-
-    async fn past_lines(&self, name: &FunctionName, query: &LogQuery) -> Result<Vec<LogLine>>;
-
-    /// Publishes the lines of a function as they come, for a minute from now on.
-    fn follow_logs(&self, name: &FunctionName);
+    /// Called once all functions of the registry have their replicas; any others belong to no function.
+    fn adopted_all(&self);
 
     /// Drops what is kept in memory of a function that is gone.
     fn forget(&self, name: &FunctionName);
 
-    /// All secrets of a namespace by name, without their values; here and in secrets an empty text is the default namespace.
-    async fn list_secrets(&self, namespace: &str) -> Result<Vec<Secret>>;
-
-    async fn create_secret(&self, secret: Secret) -> Result<()>;
-
-    async fn update_secret(&self, secret: Secret) -> Result<()>;
-
-    async fn delete_secret(&self, secret: Secret) -> Result<()>;
-
-    /// Ends the patience with all replicas that drain.
+    /// Kills all replicas that still drain.
     fn kill(&self);
 
-    /// Gives up what is left when no function has a task any more.
+    /// Ends what is left once no function has a task any more.
     async fn end(&self);
 }
 
-/// What someone asks of a function.
-pub(crate) enum Change {
+/// Keeps the secrets of functions.
+#[async_trait]
+pub trait Secrets: Send + Sync {
+    /// All secrets of a namespace by name, without their values; here and in secrets an empty text is the default namespace.
+    async fn list(&self, namespace: &str) -> Result<Vec<Secret>>;
+
+    async fn create(&self, secret: Secret) -> Result<()>;
+
+    async fn update(&self, secret: Secret) -> Result<()>;
+
+    async fn delete(&self, secret: Secret) -> Result<()>;
+}
+
+/// Keeps the log lines of functions.
+#[async_trait]
+pub trait Logs: Send + Sync {
+    async fn past(&self, query: &LogQuery) -> Result<Vec<LogLine>>;
+
+    /// Publishes the lines of a function as they come, for the next minute.
+    fn follow(&self, name: &FunctionName);
+}
+
+/// Why a function gets another record.
+pub enum Cause {
     /// It is new; the credentials are for its image.
     Deployed { registry_auth: String },
-    /// It is another one, or its image is; without credentials it keeps those that it has.
+    /// Its settings or its image have changed; without new credentials it keeps the former ones.
     Updated { registry_auth: String },
-    /// Only the number of replicas is another one.
+    /// Only the number of replicas has changed.
     Scaled,
 }
 
-/// The replicas of one function: how many run, which may be sent to, which are on their way out.
+/// The replicas of one function: how many run, which take calls, which drain.
 #[async_trait]
-pub(crate) trait Replicas: Send + Sync {
-    /// Says what the registry wants to run; [`Self::converge`] does it. A changed deployment means new replicas.
-    fn take_up(&mut self, record: &FunctionRecord);
+pub trait Replicas: Send + Sync {
+    /// Sets what is to run, as the registry says; [`Self::converge`] does it. A changed deployment means new replicas.
+    fn adopt(&mut self, record: &FunctionRecord);
 
-    /// As [`Self::take_up`] for what someone asks now; returns an error when it cannot be, and nothing is changed then.
-    async fn want(&mut self, record: &FunctionRecord, change: Change) -> Result<()>;
+    /// As [`Self::adopt`], for a new record. Returns an error if it cannot be, and then nothing has changed.
+    async fn apply(&mut self, record: &FunctionRecord, cause: Cause) -> Result<()>;
 
-    fn want_none(&mut self);
+    /// Sets that nothing is to run.
+    fn remove(&mut self);
 
     /// Starts what is missing, and takes what is too much out of [`Self::endpoints`].
     fn converge(&mut self);
 
-    /// The replicas that can be sent to.
+    /// The replicas that take calls.
     fn endpoints(&self) -> Vec<Endpoint>;
 
-    /// Why there are fewer of them than are wanted, if there is anything to be said.
+    /// Why there are fewer of them than wanted, if the reason is known.
     fn problem(&self) -> Option<String>;
 
-    /// To be called when nobody is sent to other replicas than [`Self::endpoints`] any more: the others drain and end.
-    fn release(&mut self);
+    /// Lets replicas that are no endpoints drain and end; called once the registry no longer names them.
+    fn retire(&mut self);
 
     /// Returns when something may have changed; it may be dropped at any time.
     async fn changed(&mut self);
 
     fn is_empty(&self) -> bool;
 
-    /// The controller ends: replicas that need it end too, after [`Self::release`], and others stay as they are.
-    fn leave(&mut self);
+    /// The controller ends: replicas that need it end too, after [`Self::retire`], and others stay as they are.
+    fn detach(&mut self);
 }

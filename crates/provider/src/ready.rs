@@ -8,24 +8,24 @@ use tokio::{
 };
 
 /// A watchdog that does not answer within this time is asked again.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_ANSWER: u64 = 4096;
 /// Between two looks at one that serves.
-const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(3);
+const PROBE_INTERVAL: Duration = Duration::from_secs(3);
 /// How soon it is asked again, at first and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const MAX_PAUSE: Duration = Duration::from_millis(250);
+const MIN_BACKOFF: Duration = Duration::from_millis(5);
+const MAX_BACKOFF: Duration = Duration::from_millis(250);
 
 /// Returns when the watchdog has answered that it can serve; the caller bounds it.
 pub(crate) async fn until_ready(address: SocketAddr, path: &str) {
-    let mut pause = FIRST_PAUSE;
+    let mut pause = MIN_BACKOFF;
     loop {
-        let asked = tokio::time::timeout(ANSWER_WITHIN, ask(address, path)).await;
+        let asked = tokio::time::timeout(ANSWER_TIMEOUT, ask(address, path)).await;
         if let Ok(Ok(true)) = asked {
             return;
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(MAX_PAUSE);
+        pause = (pause * 2).min(MAX_BACKOFF);
     }
 }
 
@@ -34,8 +34,8 @@ pub(crate) async fn until_ready(address: SocketAddr, path: &str) {
 /// One that does not answer in time is busy, and one that is gone is noticed by its end.
 pub(crate) async fn until_unready(address: SocketAddr, path: &str) {
     loop {
-        tokio::time::sleep(ASKED_AGAIN_AFTER).await;
-        let asked = tokio::time::timeout(ANSWER_WITHIN, ask(address, path)).await;
+        tokio::time::sleep(PROBE_INTERVAL).await;
+        let asked = tokio::time::timeout(ANSWER_TIMEOUT, ask(address, path)).await;
         if let Ok(Ok(false)) = asked {
             return;
         }

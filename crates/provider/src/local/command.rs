@@ -12,7 +12,7 @@ use skep_protocol::{FunctionDeployment, FunctionName, WORKDIR};
 use crate::{Error, Result};
 
 /// Checks the command and the folder it runs in; `environment` is what every function inherits.
-pub(crate) fn check(
+pub fn check(
     name: &FunctionName,
     deployment: &FunctionDeployment,
     workdir: &Path,

@@ -16,7 +16,7 @@ const NICE: &str = "10";
 const MAX_TEXT: usize = 128 * 1024;
 /// The most that variables and arguments may take together; a kernel takes a quarter of the stack's limit, 2 MiB.
 /// What a request adds has its place beside it.
-const LARGEST_WHOLE: usize = 1024 * 1024;
+const MAX_WHOLE: usize = 1024 * 1024;
 
 /// Refuses what no process could be started with.
 pub(super) fn check(name: &FunctionName, deployment: &FunctionDeployment) -> Result<()> {
@@ -31,21 +31,21 @@ pub(super) fn check(name: &FunctionName, deployment: &FunctionDeployment) -> Res
         }
         whole += size;
     }
-    if whole > LARGEST_WHOLE {
-        return refused(format!("its variables have {whole} bytes together, more than the {LARGEST_WHOLE} allowed"));
+    if whole > MAX_WHOLE {
+        return refused(format!("its variables have {whole} bytes together, more than the {MAX_WHOLE} allowed"));
     }
     Ok(())
 }
 
 /// Where one function runs.
-pub(super) struct Surroundings<'place> {
-    pub(super) inherited: &'place BTreeMap<String, String>,
-    pub(super) namespace: &'place str,
-    pub(super) secrets: &'place Path,
+pub(super) struct Surroundings<'context> {
+    pub(super) inherited: &'context BTreeMap<String, String>,
+    pub(super) namespace: &'context str,
+    pub(super) secrets: &'context Path,
     /// Where temporary files go, unless that is inherited.
-    pub(super) temporary: Option<&'place Path>,
+    pub(super) temporary: Option<&'context Path>,
     pub(super) timeout: Duration,
-    pub(super) tag: &'place ProcessTag,
+    pub(super) tag: &'context ProcessTag,
 }
 
 /// What is inherited, then what the function sets, then what the provider must decide.

@@ -20,7 +20,7 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// Lines that may wait to be published; while NATS is away, more are only kept.
 const MAX_UNPUBLISHED: usize = 4096;
 /// At the end, lines are given up that could not be published by then.
-const PUBLISHED_WITHIN: Duration = Duration::from_secs(2);
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Logs {
     functions: Mutex<HashMap<FunctionName, Arc<Log>>>,
@@ -42,7 +42,7 @@ impl Logs {
     /// Publishes what waits, and nothing after that.
     pub(super) async fn end(&self) {
         self.ending.cancel();
-        if tokio::time::timeout(PUBLISHED_WITHIN, self.publisher.wait()).await.is_err() {
+        if tokio::time::timeout(PUBLISH_TIMEOUT, self.publisher.wait()).await.is_err() {
             warn!("the last log lines were not published");
         }
     }
@@ -173,7 +173,7 @@ mod tests {
         let past = |tail, since: Option<i64>, instance: Option<&str>| -> String {
             let since = since.map(|second| OffsetDateTime::from_unix_timestamp(second).unwrap());
             let instance = instance.map(str::to_owned);
-            let query = LogQuery { name: "f".to_owned(), instance, tail, since, follow: false };
+            let query = LogQuery { function: "f".parse().unwrap(), instance, tail, since, follow: false };
             kept.past(&query).into_iter().map(|line| line.text).collect()
         };
         assert_eq!(past(None, None, None), "012345");

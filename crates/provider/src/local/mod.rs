@@ -29,11 +29,11 @@ use skep_process::ProcessTag;
 use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, LogLine, LogQuery, Secret, WORKDIR};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{Error, Provider, Replicas, Result};
+use crate::{Error, Replicas, Result, Runtime, provider};
 
 use self::{logs::Logs, replicas::LocalReplicas, secrets::Secrets};
 
-pub(crate) use self::command::check as check_command;
+pub use self::command::check as check_command;
 
 /// The most replicas of one function on one machine.
 pub const MAX_REPLICAS: u64 = 100;
@@ -61,7 +61,7 @@ pub struct LocalConfig {
 
 /// Runs functions as local commands.
 pub(crate) struct Local {
-    place: Arc<Place>,
+    context: Arc<ProviderContext>,
     logs: Logs,
     /// Without an orderly end nothing may go on.
     _abandoned: DropGuard,
@@ -77,20 +77,20 @@ impl Local {
         let namespace = bus.default_namespace().clone();
         let kill = CancellationToken::new();
         let abandoned = kill.clone().drop_guard();
-        let place = Arc::new(Place { config, namespace, secrets, kill });
-        Ok(Self { place, logs: Logs::new(bus), _abandoned: abandoned })
+        let context = Arc::new(ProviderContext { config, namespace, secrets, kill });
+        Ok(Self { context, logs: Logs::new(bus), _abandoned: abandoned })
     }
 
     /// Changes a secret on a thread that may wait for the disk.
     async fn change_secret(&self, change: impl FnOnce(&Secrets) -> Result<()> + Send + 'static) -> Result<()> {
-        let place = Arc::clone(&self.place);
-        let changed = tokio::task::spawn_blocking(move || change(&place.secrets));
+        let context = Arc::clone(&self.context);
+        let changed = tokio::task::spawn_blocking(move || change(&context.secrets));
         changed.await.unwrap_or(Err(Error::Busy))
     }
 }
 
 #[async_trait]
-impl Provider for Local {
+impl Runtime for Local {
     fn name(&self) -> &'static str {
         "skep-local"
     }
@@ -108,49 +108,26 @@ impl Provider for Local {
     }
 
     async fn admit(&self, name: &FunctionName, deployment: &FunctionDeployment) -> Result<()> {
-        let workdir = self.place.workdir(name, deployment);
-        command::check(name, deployment, &workdir, &self.place.config.environment)?;
-        sandbox::check(&self.place, name, deployment, &workdir)?;
+        let workdir = self.context.workdir(name, deployment);
+        command::check(name, deployment, &workdir, &self.context.config.environment)?;
+        sandbox::check(&self.context, name, deployment, &workdir)?;
         environment::check(name, deployment)?;
-        self.place.secrets.hold(name, &deployment.secrets)
+        self.context.secrets.hold(name, &deployment.secrets)
     }
 
     fn replicas(&self, name: &FunctionName) -> Box<dyn Replicas> {
-        Box::new(LocalReplicas::new(Arc::clone(&self.place), name.clone(), self.logs.of(name)))
+        Box::new(LocalReplicas::new(Arc::clone(&self.context), name.clone(), self.logs.of(name)))
     }
 
     /// The end of the controller was the end of all replicas.
-    fn all_taken_up(&self) {}
-
-    async fn past_lines(&self, name: &FunctionName, query: &LogQuery) -> Result<Vec<LogLine>> {
-        Ok(self.logs.of(name).past(query))
-    }
-
-    /// All lines are published as they come.
-    fn follow_logs(&self, _name: &FunctionName) {}
+    fn adopted_all(&self) {}
 
     fn forget(&self, name: &FunctionName) {
         self.logs.forget(name);
     }
 
-    async fn list_secrets(&self, namespace: &str) -> Result<Vec<Secret>> {
-        self.place.secrets.list(namespace)
-    }
-
-    async fn create_secret(&self, secret: Secret) -> Result<()> {
-        self.change_secret(move |secrets| secrets.create(&secret)).await
-    }
-
-    async fn update_secret(&self, secret: Secret) -> Result<()> {
-        self.change_secret(move |secrets| secrets.update(&secret)).await
-    }
-
-    async fn delete_secret(&self, secret: Secret) -> Result<()> {
-        self.change_secret(move |secrets| secrets.delete(&secret)).await
-    }
-
     fn kill(&self) {
-        self.place.kill.cancel();
+        self.context.kill.cancel();
     }
 
     /// Publishes what is still to be published.
@@ -159,8 +136,37 @@ impl Provider for Local {
     }
 }
 
+#[async_trait]
+impl provider::Logs for Local {
+    async fn past(&self, query: &LogQuery) -> Result<Vec<LogLine>> {
+        Ok(self.logs.of(&query.function).past(query))
+    }
+
+    /// All lines are published as they come.
+    fn follow(&self, _name: &FunctionName) {}
+}
+
+#[async_trait]
+impl provider::Secrets for Local {
+    async fn list(&self, namespace: &str) -> Result<Vec<Secret>> {
+        self.context.secrets.list(namespace)
+    }
+
+    async fn create(&self, secret: Secret) -> Result<()> {
+        self.change_secret(move |secrets| secrets.create(&secret)).await
+    }
+
+    async fn update(&self, secret: Secret) -> Result<()> {
+        self.change_secret(move |secrets| secrets.update(&secret)).await
+    }
+
+    async fn delete(&self, secret: Secret) -> Result<()> {
+        self.change_secret(move |secrets| secrets.delete(&secret)).await
+    }
+}
+
 /// What all replicas have in common.
-struct Place {
+struct ProviderContext {
     config: LocalConfig,
     namespace: DefaultNamespace,
     secrets: Secrets,
@@ -168,7 +174,7 @@ struct Place {
     kill: CancellationToken,
 }
 
-impl Place {
+impl ProviderContext {
     fn workdir(&self, name: &FunctionName, deployment: &FunctionDeployment) -> PathBuf {
         match deployment.annotations.get(WORKDIR) {
             Some(folder) => PathBuf::from(folder),

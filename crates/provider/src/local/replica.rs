@@ -18,20 +18,20 @@ use tracing::{info, warn};
 
 use crate::ready;
 
-use super::{Place, logs::Log, watchdog::Watchdog};
+use super::{ProviderContext, logs::Log, watchdog::Watchdog};
 
 /// A watchdog that does not say where it listens within this time is started anew.
-const LISTENS_WITHIN: Duration = Duration::from_secs(30);
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// A watchdog that listens and is not ready within this time is started anew.
-const READY_WITHIN: Duration = Duration::from_secs(300);
+const READY_TIMEOUT: Duration = Duration::from_secs(300);
 /// Where a watchdog says whether it and its program can take calls.
 const READY: &str = "/_/ready";
 /// How much longer than one call may take a replica gets to end.
-const PATIENCE: Duration = Duration::from_secs(5);
+const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 /// The task's side of a replica.
 pub(super) struct Replica {
-    pub(super) place: Arc<Place>,
+    pub(super) context: Arc<ProviderContext>,
     pub(super) name: FunctionName,
     pub(super) deployment: Arc<FunctionDeployment>,
     pub(super) instance: String,
@@ -68,7 +68,7 @@ impl Replica {
     }
 
     async fn run_once(&self) -> Run {
-        let started = Watchdog::start(&self.place, &self.name, &self.deployment, &self.log, &self.instance);
+        let started = Watchdog::start(&self.context, &self.name, &self.deployment, &self.log, &self.instance);
         let (mut watchdog, address) = match started {
             Ok(started) => started,
             Err(error) => return failed(with_causes(&error), Duration::ZERO),
@@ -93,12 +93,12 @@ impl Replica {
                 Err(_) => pending().await,
             }
         };
-        let Ok(address) = tokio::time::timeout(LISTENS_WITHIN, listens).await else {
-            return Err(format!("did not listen within {LISTENS_WITHIN:?}"));
+        let Ok(address) = tokio::time::timeout(LISTEN_TIMEOUT, listens).await else {
+            return Err(format!("did not listen within {LISTEN_TIMEOUT:?}"));
         };
-        match tokio::time::timeout(READY_WITHIN, ready::until_ready(address, READY)).await {
+        match tokio::time::timeout(READY_TIMEOUT, ready::until_ready(address, READY)).await {
             Ok(()) => Ok(address),
-            Err(_) => Err(format!("was not ready within {READY_WITHIN:?}")),
+            Err(_) => Err(format!("was not ready within {READY_TIMEOUT:?}")),
         }
     }
 
@@ -134,8 +134,8 @@ impl Replica {
             watchdog.sweep().await;
             return failed(reason, served);
         }
-        let patience = self.place.timeout(&self.deployment) + PATIENCE;
-        watchdog.stop(patience, self.place.kill.cancelled()).await;
+        let patience = self.context.timeout(&self.deployment) + STOP_MARGIN;
+        watchdog.stop(patience, self.context.kill.cancelled()).await;
         info!(instance = self.instance, "replica has ended");
         Run::Stopped
     }
@@ -184,15 +184,15 @@ struct Backoff {
 }
 
 impl Backoff {
-    const FIRST: Duration = Duration::from_millis(100);
-    const LONGEST: Duration = Duration::from_secs(30);
+    const MIN: Duration = Duration::from_millis(100);
+    const MAX: Duration = Duration::from_secs(30);
     const SERVED_WELL: Duration = Duration::from_secs(10);
 
     fn after(&mut self, served: Duration) -> Duration {
         if served >= Self::SERVED_WELL {
             self.failures = 0;
         }
-        let pause = Self::FIRST.saturating_mul(1 << self.failures.min(20)).min(Self::LONGEST);
+        let pause = Self::MIN.saturating_mul(1 << self.failures.min(20)).min(Self::MAX);
         self.failures = self.failures.saturating_add(1);
         pause
     }

@@ -10,20 +10,20 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Change, Replicas, Result};
+use crate::{Cause, Replicas, Result};
 
 use super::{
-    Place,
+    ProviderContext,
     logs::Log,
     replica::{Address, Replica},
     secrets,
 };
 
 pub(super) struct LocalReplicas {
-    place: Arc<Place>,
+    context: Arc<ProviderContext>,
     name: FunctionName,
     log: Arc<Log>,
-    wanted: Option<Wanted>,
+    wanted: Option<DesiredState>,
     /// There may be links to secrets that are not named any more.
     stale_links: bool,
     members: HashMap<Id, Member>,
@@ -31,7 +31,7 @@ pub(super) struct LocalReplicas {
     changed: Arc<Notify>,
 }
 
-struct Wanted {
+struct DesiredState {
     deployment: Arc<FunctionDeployment>,
     replicas: u64,
 }
@@ -46,9 +46,9 @@ struct Member {
 }
 
 impl LocalReplicas {
-    pub(super) fn new(place: Arc<Place>, name: FunctionName, log: Arc<Log>) -> Self {
+    pub(super) fn new(context: Arc<ProviderContext>, name: FunctionName, log: Arc<Log>) -> Self {
         let (members, tasks, changed) = (HashMap::new(), JoinSet::new(), Arc::default());
-        Self { place, name, log, wanted: None, stale_links: true, members, tasks, changed }
+        Self { context, name, log, wanted: None, stale_links: true, members, tasks, changed }
     }
 
     fn start(&mut self, number: u64) {
@@ -56,7 +56,7 @@ impl LocalReplicas {
         let address = Address::new(Arc::clone(&self.changed));
         let stop = CancellationToken::new();
         let replica = Replica {
-            place: Arc::clone(&self.place),
+            context: Arc::clone(&self.context),
             name: self.name.clone(),
             deployment: Arc::clone(&wanted.deployment),
             instance: self.instance(number),
@@ -69,8 +69,8 @@ impl LocalReplicas {
         self.members.insert(id, Member { number, deployment, address, retiring: false, stop });
     }
 
-    fn look_at(&self, id: Id, member: &Member) -> Seen {
-        Seen {
+    fn look_at(&self, id: Id, member: &Member) -> ReplicaView {
+        ReplicaView {
             id,
             number: member.number,
             current: self.is_current(member),
@@ -90,27 +90,27 @@ impl LocalReplicas {
 
 #[async_trait]
 impl Replicas for LocalReplicas {
-    fn take_up(&mut self, record: &FunctionRecord) {
+    fn adopt(&mut self, record: &FunctionRecord) {
         let deployment = &record.deployment;
-        self.place.secrets.take_up(&self.name, &deployment.secrets);
+        self.context.secrets.adopt(&self.name, &deployment.secrets);
         let same = self.wanted.take().map(|wanted| wanted.deployment).filter(|wanted| **wanted == *deployment);
         self.stale_links |= same.is_none();
         let deployment = same.unwrap_or_else(|| Arc::new(deployment.clone()));
-        self.wanted = Some(Wanted { deployment, replicas: record.replicas });
+        self.wanted = Some(DesiredState { deployment, replicas: record.replicas });
     }
 
-    async fn want(&mut self, record: &FunctionRecord, _change: Change) -> Result<()> {
-        self.take_up(record);
+    async fn apply(&mut self, record: &FunctionRecord, _cause: Cause) -> Result<()> {
+        self.adopt(record);
         Ok(())
     }
 
-    fn want_none(&mut self) {
-        self.place.secrets.take_up(&self.name, &[]);
-        self.leave();
+    fn remove(&mut self) {
+        self.context.secrets.adopt(&self.name, &[]);
+        self.detach();
     }
 
     fn converge(&mut self) {
-        let seen: Vec<Seen> = self.members.iter().map(|(id, member)| self.look_at(*id, member)).collect();
+        let seen: Vec<ReplicaView> = self.members.iter().map(|(id, member)| self.look_at(*id, member)).collect();
         let plan = plan(&seen, self.wanted.as_ref().map_or(0, |wanted| wanted.replicas));
         for id in plan.retire {
             if let Some(member) = self.members.get_mut(&id) {
@@ -139,13 +139,13 @@ impl Replicas for LocalReplicas {
         members.into_iter().find_map(|member| member.address.problem())
     }
 
-    fn release(&mut self) {
+    fn retire(&mut self) {
         for member in self.members.values().filter(|member| member.retiring) {
             member.stop.cancel();
         }
         if self.stale_links && self.members.values().all(|member| self.is_current(member)) {
             let names = self.wanted.as_ref().map_or(&[][..], |wanted| &wanted.deployment.secrets);
-            secrets::prune(&self.place.secrets_folder(&self.name), names);
+            secrets::prune(&self.context.secrets_folder(&self.name), names);
             self.stale_links = false;
         }
     }
@@ -168,7 +168,7 @@ impl Replicas for LocalReplicas {
         self.members.is_empty()
     }
 
-    fn leave(&mut self) {
+    fn detach(&mut self) {
         self.wanted = None;
         self.stale_links = true;
         self.converge();
@@ -177,7 +177,7 @@ impl Replicas for LocalReplicas {
 
 /// A replica as the plan sees it.
 #[derive(Clone, Debug)]
-struct Seen<I = Id> {
+struct ReplicaView<I = Id> {
     id: I,
     number: u64,
     /// It runs what is wanted now.
@@ -194,8 +194,9 @@ struct Plan<I = Id> {
 }
 
 /// Decides what to start and what to retire: what is outdated goes only when all that is wanted is ready.
-fn plan<I: Copy>(seen: &[Seen<I>], wanted: u64) -> Plan<I> {
-    let mut current: Vec<&Seen<I>> = seen.iter().filter(|replica| replica.current && !replica.retiring).collect();
+fn plan<I: Copy>(seen: &[ReplicaView<I>], wanted: u64) -> Plan<I> {
+    let mut current: Vec<&ReplicaView<I>> =
+        seen.iter().filter(|replica| replica.current && !replica.retiring).collect();
     let count = current.len() as u64;
     let ready = current.iter().filter(|replica| replica.ready).count() as u64;
 
@@ -219,9 +220,9 @@ mod tests {
 
     /// `c` current, `o` outdated; upper case is ready; a `-` after it is retiring. Numbers count from 1.
     fn check(replicas: &str, wanted: u64, start: &[u64], retire: &[u64]) {
-        let seen: Vec<Seen<u64>> = (1..)
+        let seen: Vec<ReplicaView<u64>> = (1..)
             .zip(replicas.split_whitespace())
-            .map(|(number, text)| Seen {
+            .map(|(number, text)| ReplicaView {
                 id: number,
                 number,
                 current: text.to_lowercase().starts_with('c'),

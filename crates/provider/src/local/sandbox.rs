@@ -10,7 +10,7 @@ use skep_protocol::{FunctionDeployment, FunctionName, WORKDIR};
 
 use crate::{Error, Result};
 
-use super::{Place, make_folder};
+use super::{ProviderContext, make_folder};
 
 /// A replica's folder for temporary files, for as long as it runs.
 pub(super) struct Sandbox {
@@ -22,21 +22,21 @@ pub(super) struct Sandbox {
 impl Sandbox {
     /// Makes the folder for temporary files; `None` if the function runs without a sandbox.
     pub(super) fn prepare(
-        place: &Place,
+        context: &ProviderContext,
         name: &FunctionName,
         deployment: &FunctionDeployment,
         instance: &str,
     ) -> Result<Option<Self>> {
-        if !is_wanted(place, deployment) {
+        if !is_wanted(context, deployment) {
             return Ok(None);
         }
-        let temporary = place.own_folder(name).join("tmp").join(instance);
+        let temporary = context.own_folder(name).join("tmp").join(instance);
         // Of a replica that was killed with skep.
         match fs::remove_dir_all(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("empty", temporary)(error)),
             Ok(()) | Err(_) => make_folder(&temporary)?,
         }
-        let (hidden, secrets) = (place.config.data_dir.clone(), place.secrets_folder(name));
+        let (hidden, secrets) = (context.config.data_dir.clone(), context.secrets_folder(name));
         Ok(Some(Self { temporary, hidden, secrets }))
     }
 
@@ -49,13 +49,18 @@ impl Sandbox {
 }
 
 /// Refuses a working folder among the files that the sandbox hides.
-pub(super) fn check(place: &Place, name: &FunctionName, deployment: &FunctionDeployment, workdir: &Path) -> Result<()> {
-    if !is_wanted(place, deployment) || !deployment.annotations.contains_key(WORKDIR) {
+pub(super) fn check(
+    context: &ProviderContext,
+    name: &FunctionName,
+    deployment: &FunctionDeployment,
+    workdir: &Path,
+) -> Result<()> {
+    if !is_wanted(context, deployment) || !deployment.annotations.contains_key(WORKDIR) {
         return Ok(());
     }
     let found = workdir.canonicalize().map_err(Error::io("open", workdir))?;
-    let data_dir = &place.config.data_dir;
-    if found.starts_with(data_dir) && !found.starts_with(place.own_folder(name).join("work")) {
+    let data_dir = &context.config.data_dir;
+    if found.starts_with(data_dir) && !found.starts_with(context.own_folder(name).join("work")) {
         return Err(Error::Invalid(format!(
             "function {name}: annotation {WORKDIR} {} is in the data folder of skep, {}; choose another folder",
             workdir.display(),
@@ -65,7 +70,7 @@ pub(super) fn check(place: &Place, name: &FunctionName, deployment: &FunctionDep
     Ok(())
 }
 
-fn is_wanted(place: &Place, deployment: &FunctionDeployment) -> bool {
+fn is_wanted(context: &ProviderContext, deployment: &FunctionDeployment) -> bool {
     // A bad value does not get into the registry.
-    place.config.sandbox && deployment.sandbox().unwrap_or(true)
+    context.config.sandbox && deployment.sandbox().unwrap_or(true)
 }

@@ -112,7 +112,7 @@ impl Secrets {
     }
 
     /// As [`Self::hold`] for what the registry says already, whether or not the secrets are still there.
-    pub(super) fn take_up(&self, function: &FunctionName, names: &[String]) {
+    pub(super) fn adopt(&self, function: &FunctionName, names: &[String]) {
         note(&mut self.users(), function, names);
     }
 
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(secrets.list("").unwrap().len(), 1);
 
         assert_eq!(secrets.delete(&secret("key", "", "")).unwrap_err().to_string(), "secret key is used by function f");
-        secrets.take_up(&function, &[]);
+        secrets.adopt(&function, &[]);
         prune(&own, &[]);
         assert!(!own.join("key").exists());
         secrets.delete(&secret("key", "", "")).unwrap();

@@ -23,7 +23,7 @@ use tracing::warn;
 use crate::{Error, Result};
 
 use super::{
-    Place,
+    ProviderContext,
     environment::{Surroundings, variables},
     lines,
     logs::Log,
@@ -34,9 +34,9 @@ use super::{
 /// What the watchdog writes before its address.
 const LISTENING: &str = "Listening on ";
 /// A watchdog that was killed has to be gone by then.
-const GONE_WITHIN: Duration = Duration::from_secs(5);
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Last lines are waited for so long, for whoever survives may hold the pipe open.
-const LAST_LINES_WITHIN: Duration = Duration::from_secs(1);
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) struct Watchdog {
     child: Child,
@@ -50,29 +50,29 @@ pub(super) struct Watchdog {
 impl Watchdog {
     /// Starts a watchdog; the receiver gets the address that it listens on.
     pub(super) fn start(
-        place: &Place,
+        context: &ProviderContext,
         name: &FunctionName,
         deployment: &FunctionDeployment,
         log: &Arc<Log>,
         instance: &str,
     ) -> Result<(Self, oneshot::Receiver<SocketAddr>)> {
-        let workdir = place.workdir(name, deployment);
+        let workdir = context.workdir(name, deployment);
         if !deployment.annotations.contains_key(WORKDIR) {
             make_folder(&workdir)?;
         }
-        let secrets = place.secrets_folder(name);
-        place.secrets.link(name, &deployment.secrets)?;
-        let sandbox = Sandbox::prepare(place, name, deployment, instance)?;
-        let tag = place.config.process_tag.within();
+        let secrets = context.secrets_folder(name);
+        context.secrets.link(name, &deployment.secrets)?;
+        let sandbox = Sandbox::prepare(context, name, deployment, instance)?;
+        let tag = context.config.process_tag.within();
         let surroundings = Surroundings {
-            inherited: &place.config.environment,
-            namespace: place.namespace.of(name),
+            inherited: &context.config.environment,
+            namespace: context.namespace.of(name),
             secrets: &secrets,
             temporary: sandbox.as_ref().map(|sandbox| sandbox.temporary.as_path()),
-            timeout: place.timeout(deployment),
+            timeout: context.timeout(deployment),
             tag: &tag,
         };
-        let mut child = Command::new(&place.config.watchdog)
+        let mut child = Command::new(&context.config.watchdog)
             .args(sandbox.as_ref().map(Sandbox::arguments).unwrap_or_default())
             .env_clear()
             .envs(variables(name, deployment, &surroundings))
@@ -82,7 +82,7 @@ impl Watchdog {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(Error::io("start a watchdog in", workdir))?;
-        limit_files(&child, place.config.file_limit);
+        limit_files(&child, context.config.file_limit);
         let (readers, address) = read_output(&mut child, log, instance);
         Ok((Self { _lifeline: child.stdin.take(), child, tag, readers, sandbox }, address))
     }
@@ -125,9 +125,9 @@ impl Watchdog {
         if !matches!(left, Ok(0)) {
             warn!(tag = %self.tag, "processes of a function could not be killed");
         }
-        let _ = tokio::time::timeout(GONE_WITHIN, self.child.wait()).await;
+        let _ = tokio::time::timeout(KILL_TIMEOUT, self.child.wait()).await;
         let last_lines = async { while self.readers.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(LAST_LINES_WITHIN, last_lines).await;
+        let _ = tokio::time::timeout(LAST_LINES_TIMEOUT, last_lines).await;
     }
 }
 

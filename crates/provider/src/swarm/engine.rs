@@ -21,7 +21,7 @@ use super::{
 };
 
 /// No answer of the engine is awaited longer than this.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the engine said instead of doing what it was asked.
 #[derive(Debug, Error)]
@@ -53,7 +53,7 @@ pub(super) struct Engine {
 impl Engine {
     /// Connects, settles on a version of the API that both know, and checks that this is a manager.
     pub(super) async fn connect(host: &DockerHost) -> Result<Self> {
-        let timeout = ANSWER_WITHIN.as_secs();
+        let timeout = ANSWER_TIMEOUT.as_secs();
         let docker = match host {
             DockerHost::Unix(path) => Docker::connect_with_unix(&path.to_string_lossy(), timeout, API_DEFAULT_VERSION),
             DockerHost::Tcp(address) => Docker::connect_with_http(address, timeout, API_DEFAULT_VERSION),
@@ -120,9 +120,9 @@ impl Engine {
     async fn tasks(&self, filters: &HashMap<&str, Vec<&str>>) -> Result<Vec<Task>> {
         let filters = serde_json::to_string(filters).unwrap_or_default();
         let query = [("filters", filters.as_str())];
-        match tokio::time::timeout(ANSWER_WITHIN, self.socket.get_json("tasks", &query)).await {
+        match tokio::time::timeout(ANSWER_TIMEOUT, self.socket.get_json("tasks", &query)).await {
             Ok(answer) => answer,
-            Err(_) => Err(EngineError::Away(format!("no answer within {ANSWER_WITHIN:?}"))),
+            Err(_) => Err(EngineError::Away(format!("no answer within {ANSWER_TIMEOUT:?}"))),
         }
     }
 
@@ -156,9 +156,9 @@ impl Engine {
 }
 
 async fn within<T>(asked: impl Future<Output = Result<T, DockerError>>) -> Result<T> {
-    match tokio::time::timeout(ANSWER_WITHIN, asked).await {
+    match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
         Ok(answer) => answer.map_err(EngineError::from),
-        Err(_) => Err(EngineError::Away(format!("no answer within {ANSWER_WITHIN:?}"))),
+        Err(_) => Err(EngineError::Away(format!("no answer within {ANSWER_TIMEOUT:?}"))),
     }
 }
 

@@ -15,13 +15,13 @@ pub(super) const ALIVE: &str = "/_/health";
 /// Only those that have an HTTP mode know this one; to others it is a call like any other.
 const READY: &str = "/_/ready";
 
-const ASKED_EVERY: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Engines from version 25 on ask more often until it is good for the first time.
-const ASKED_AT_FIRST_EVERY: Duration = Duration::from_secs(1);
-const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+const START_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a program may take to become ready; as on one machine.
-const READY_WITHIN: Duration = Duration::from_secs(300);
-const FAILS: i64 = 3;
+const START_TIMEOUT: Duration = Duration::from_secs(300);
+const MAX_FAILURES: i64 = 3;
 
 /// The path that tells whether a task of this function can take calls.
 pub(super) fn path(deployment: &FunctionDeployment) -> &'static str {
@@ -32,11 +32,11 @@ pub(super) fn path(deployment: &FunctionDeployment) -> &'static str {
 pub(super) fn check(deployment: &FunctionDeployment) -> Option<HealthConfig> {
     speaks_http(deployment).then(|| HealthConfig {
         test: Some(["CMD", "fwatchdog", "--run-healthcheck"].map(str::to_owned).into()),
-        interval: Some(nanoseconds(ASKED_EVERY)),
-        timeout: Some(nanoseconds(ANSWERS_WITHIN)),
-        retries: Some(FAILS),
-        start_period: Some(nanoseconds(READY_WITHIN)),
-        start_interval: Some(nanoseconds(ASKED_AT_FIRST_EVERY)),
+        interval: Some(nanoseconds(CHECK_INTERVAL)),
+        timeout: Some(nanoseconds(CHECK_TIMEOUT)),
+        retries: Some(MAX_FAILURES),
+        start_period: Some(nanoseconds(START_TIMEOUT)),
+        start_interval: Some(nanoseconds(START_CHECK_INTERVAL)),
     })
 }
 

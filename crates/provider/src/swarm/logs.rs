@@ -23,16 +23,17 @@ const MAX_LINES: usize = 1000;
 /// Bytes of text of one function that are given back at the most.
 const MAX_BYTES: usize = 1024 * 1024;
 /// The engine has to have given all past lines by then; what it gave is used.
-const GIVEN_WITHIN: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// A function is followed so long after somebody asked for it the last time.
-const FOLLOWED_FOR: Duration = Duration::from_secs(60);
+const FOLLOW_TTL: Duration = Duration::from_secs(60);
 /// Lines a little older than the begin of following, so that none falls between past and coming ones.
 const OVERLAP: Duration = Duration::from_secs(2);
 /// Between two attempts to follow.
-const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
+const FOLLOW_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The last lines of all replicas, by time.
-pub(super) async fn past(engine: &Engine, name: &FunctionName, query: &LogQuery) -> Result<Vec<LogLine>> {
+pub(super) async fn past(engine: &Engine, query: &LogQuery) -> Result<Vec<LogLine>> {
+    let name = &query.function;
     let tail = query.tail.filter(|tail| *tail > 0).unwrap_or(MAX_LINES).min(MAX_LINES);
     let since = query.since.map_or_else(|| "0".to_owned(), |since| since.unix_timestamp().to_string());
     let mut answer = match request(engine, name, &since, &tail.to_string(), "0").await {
@@ -54,7 +55,7 @@ pub(super) async fn past(engine: &Engine, name: &FunctionName, query: &LogQuery)
             });
         }
     };
-    if tokio::time::timeout(GIVEN_WITHIN, reading).await.is_err() {
+    if tokio::time::timeout(READ_TIMEOUT, reading).await.is_err() {
         warn!(function = %name, "the engine did not give all log lines in time");
     }
     Ok(kept.last(tail))
@@ -171,7 +172,7 @@ impl Followers {
     /// Follows a function for a while from now on; who follows longer asks again.
     pub(super) fn follow(&self, name: &FunctionName) {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_followed = until.insert(name.clone(), Instant::now() + FOLLOWED_FOR).is_some();
+        let is_followed = until.insert(name.clone(), Instant::now() + FOLLOW_TTL).is_some();
         if is_followed || self.ending.is_cancelled() {
             return;
         }
@@ -210,7 +211,7 @@ impl Follower {
             // The service is not there any more, or yet, or the engine was away.
             since = begun;
             tokio::select! {
-                () = tokio::time::sleep(FOLLOW_AGAIN) => {}
+                () = tokio::time::sleep(FOLLOW_RETRY_INTERVAL) => {}
                 () = self.until_nobody_follows() => return,
             }
         }

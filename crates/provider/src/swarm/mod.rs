@@ -3,8 +3,8 @@
 //! It speaks to the engine of a manager, and it knows neither the registry nor the bus's names.
 //! `spec.rs` says what a service looks like, `sync.rs` keeps it so, `watcher.rs` looks at all services and tasks, and `replicas.rs` brings the three together for one function.
 
-mod board;
 mod choice;
+mod cluster_view;
 mod credentials;
 mod engine;
 pub(crate) mod frames;
@@ -38,15 +38,15 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use crate::{Error, Provider, Replicas, Result};
+use crate::{Error, Replicas, Result, Runtime, provider};
 
 use self::{
-    board::Board,
+    cluster_view::ClusterView,
     engine::{Engine, EngineError},
     logs::Followers,
     replicas::SwarmReplicas,
     secrets::SecretVersions,
-    sync::{Renew, Wanted, describe},
+    sync::{DesiredState, Renew, describe},
     watcher::Watcher,
 };
 
@@ -55,8 +55,8 @@ pub use self::{hardening::Hardening, socket::DockerHost};
 /// The most replicas of one function; a Swarm would take more, and one number too many takes it down.
 const MAX_REPLICAS: u64 = 1000;
 /// Docker takes a moment to let go of a service that is removed, and of its secrets.
-const SERVICE_GONE_WITHIN: Duration = Duration::from_secs(3);
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(3);
+const REMOVE_RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// The label of the network that functions are on, unless a setting names one.
 const NETWORK_LABEL: &str = "openfaas=true";
 
@@ -74,7 +74,7 @@ pub struct SwarmConfig {
 
 /// Runs functions as services.
 pub(crate) struct Swarm {
-    place: Arc<Place>,
+    context: Arc<ProviderContext>,
     watcher: Arc<Watcher>,
     followers: Followers,
     /// Changes of secrets come one after the other.
@@ -84,9 +84,9 @@ pub(crate) struct Swarm {
 }
 
 /// What all functions have in common.
-struct Place {
+struct ProviderContext {
     engine: Arc<Engine>,
-    board: Board,
+    cluster: ClusterView,
     /// Which registry it is, by which services are known as its.
     registry: String,
     function_network: Option<String>,
@@ -99,9 +99,9 @@ struct Place {
 impl Swarm {
     pub(crate) async fn connect(config: SwarmConfig, bus: Bus, lease: Arc<Lease>) -> Result<Self> {
         let engine = Arc::new(Engine::connect(&config.docker_host).await?);
-        let place = Arc::new(Place {
+        let context = Arc::new(ProviderContext {
             engine: Arc::clone(&engine),
-            board: Board::default(),
+            cluster: ClusterView::default(),
             registry: bus.registry_identity().await?,
             function_network: config.function_network,
             hardening: config.hardening,
@@ -110,14 +110,14 @@ impl Swarm {
             lease,
         });
         let ending = CancellationToken::new();
-        let watcher = Arc::new(Watcher::new(Arc::clone(&place)));
+        let watcher = Arc::new(Watcher::new(Arc::clone(&context)));
         let watching = Arc::clone(&watcher);
         let watching = tokio::spawn({
             let ending = ending.clone();
             async move { watching.run(ending).await }
         });
         Ok(Self {
-            place,
+            context,
             watcher,
             followers: Followers::new(engine, bus),
             secrets: Mutex::default(),
@@ -128,7 +128,7 @@ impl Swarm {
 }
 
 #[async_trait]
-impl Provider for Swarm {
+impl Runtime for Swarm {
     fn name(&self) -> &'static str {
         "skep-swarm"
     }
@@ -145,75 +145,26 @@ impl Provider for Swarm {
     }
 
     async fn admit(&self, name: &FunctionName, deployment: &FunctionDeployment) -> Result<()> {
-        let wanted = Wanted {
+        let wanted = DesiredState {
             deployment: Arc::new(FunctionDeployment { registry_auth: String::new(), ..deployment.clone() }),
             replicas: 0,
             registry_auth: deployment.registry_auth.clone(),
             renew: Renew::No,
         };
-        describe(&self.place, name, &wanted).await.map(|_| ()).map_err(Error::from)
+        describe(&self.context, name, &wanted).await.map(|_| ()).map_err(Error::from)
     }
 
     fn replicas(&self, name: &FunctionName) -> Box<dyn Replicas> {
-        Box::new(SwarmReplicas::new(Arc::clone(&self.place), name.clone()))
+        Box::new(SwarmReplicas::new(Arc::clone(&self.context), name.clone()))
     }
 
-    fn all_taken_up(&self) {
+    fn adopted_all(&self) {
         self.watcher.is_complete.store(true, Ordering::Release);
-        self.place.board.look();
-    }
-
-    async fn past_lines(&self, name: &FunctionName, query: &LogQuery) -> Result<Vec<LogLine>> {
-        Ok(logs::past(&self.place.engine, name, query).await?)
-    }
-
-    fn follow_logs(&self, name: &FunctionName) {
-        self.followers.follow(name);
+        self.context.cluster.look();
     }
 
     fn forget(&self, name: &FunctionName) {
-        self.place.board.leave(name);
-    }
-
-    async fn list_secrets(&self, namespace: &str) -> Result<Vec<Secret>> {
-        Ok(self.place.secrets().await?.listed(namespace))
-    }
-
-    async fn create_secret(&self, secret: Secret) -> Result<()> {
-        let _one_at_a_time = self.secrets.lock().await;
-        let versions = self.place.secrets().await?;
-        if versions.newest(&secret.name, &secret.namespace).is_some() {
-            return Err(Error::Conflict(format!("secret {} already exists: use PUT to update it", secret.name)));
-        }
-        self.place.check_reign()?;
-        secrets::add(&self.place.engine, self.place.owner(), &secret, &versions).await
-    }
-
-    /// Functions that name it get new tasks with the new value, one after the other.
-    async fn update_secret(&self, secret: Secret) -> Result<()> {
-        let _one_at_a_time = self.secrets.lock().await;
-        let versions = self.place.secrets().await?;
-        if versions.newest(&secret.name, &secret.namespace).is_none() {
-            return Err(Error::NotFound(format!("secret {} not found", secret.name)));
-        }
-        self.place.check_reign()?;
-        secrets::add(&self.place.engine, self.place.owner(), &secret, &versions).await?;
-        self.watcher.stale_secrets.store(true, Ordering::Release);
-        self.place.board.secrets_changed();
-        Ok(())
-    }
-
-    async fn delete_secret(&self, secret: Secret) -> Result<()> {
-        let _one_at_a_time = self.secrets.lock().await;
-        let versions = self.place.secrets().await?;
-        if versions.newest(&secret.name, &secret.namespace).is_none() {
-            return Err(Error::NotFound(format!("secret {} not found", secret.name)));
-        }
-        self.place.check_reign()?;
-        for version in versions.all_of(&secret.name, &secret.namespace) {
-            self.place.remove_secret(&version.id, &secret.name).await?;
-        }
-        Ok(())
+        self.context.cluster.leave(name);
     }
 
     /// Services go on without the controller.
@@ -225,7 +176,62 @@ impl Provider for Swarm {
     }
 }
 
-impl Place {
+#[async_trait]
+impl provider::Logs for Swarm {
+    async fn past(&self, query: &LogQuery) -> Result<Vec<LogLine>> {
+        Ok(logs::past(&self.context.engine, query).await?)
+    }
+
+    fn follow(&self, name: &FunctionName) {
+        self.followers.follow(name);
+    }
+}
+
+#[async_trait]
+impl provider::Secrets for Swarm {
+    async fn list(&self, namespace: &str) -> Result<Vec<Secret>> {
+        Ok(self.context.secrets().await?.listed(namespace))
+    }
+
+    async fn create(&self, secret: Secret) -> Result<()> {
+        let _one_at_a_time = self.secrets.lock().await;
+        let versions = self.context.secrets().await?;
+        if versions.newest(&secret.name, &secret.namespace).is_some() {
+            return Err(Error::Conflict(format!("secret {} already exists: use PUT to update it", secret.name)));
+        }
+        self.context.check_leadership()?;
+        secrets::add(&self.context.engine, self.context.owner(), &secret, &versions).await
+    }
+
+    /// Functions that name it get new tasks with the new value, one after the other.
+    async fn update(&self, secret: Secret) -> Result<()> {
+        let _one_at_a_time = self.secrets.lock().await;
+        let versions = self.context.secrets().await?;
+        if versions.newest(&secret.name, &secret.namespace).is_none() {
+            return Err(Error::NotFound(format!("secret {} not found", secret.name)));
+        }
+        self.context.check_leadership()?;
+        secrets::add(&self.context.engine, self.context.owner(), &secret, &versions).await?;
+        self.watcher.stale_secrets.store(true, Ordering::Release);
+        self.context.cluster.secrets_changed();
+        Ok(())
+    }
+
+    async fn delete(&self, secret: Secret) -> Result<()> {
+        let _one_at_a_time = self.secrets.lock().await;
+        let versions = self.context.secrets().await?;
+        if versions.newest(&secret.name, &secret.namespace).is_none() {
+            return Err(Error::NotFound(format!("secret {} not found", secret.name)));
+        }
+        self.context.check_leadership()?;
+        for version in versions.all_of(&secret.name, &secret.namespace) {
+            self.context.remove_secret(&version.id, &secret.name).await?;
+        }
+        Ok(())
+    }
+}
+
+impl ProviderContext {
     /// Whose a secret is: the registry, and the network of its functions.
     fn owner(&self) -> (&str, &str) {
         (&self.registry, self.function_network.as_deref().unwrap_or_default())
@@ -237,14 +243,14 @@ impl Place {
 
     /// Removes a version of a secret; a service that used it and is on its way out is waited for.
     async fn remove_secret(&self, id: &str, name: &str) -> Result<()> {
-        let give_up = Instant::now() + SERVICE_GONE_WITHIN;
+        let give_up = Instant::now() + REMOVE_TIMEOUT;
         loop {
             match self.engine.remove_secret(id).await {
                 Ok(()) => return Ok(()),
                 Err(EngineError::Refused { message, .. }) if Instant::now() >= give_up => {
                     return Err(Error::Conflict(format!("secret {name}: {message}")));
                 }
-                Err(EngineError::Refused { .. }) => sleep(LOOK_AGAIN).await,
+                Err(EngineError::Refused { .. }) => sleep(REMOVE_RETRY_INTERVAL).await,
                 Err(other) => return Err(other.into()),
             }
         }
@@ -289,7 +295,7 @@ impl Place {
         self.lease.is_held()
     }
 
-    fn check_reign(&self) -> Result<()> {
+    fn check_leadership(&self) -> Result<()> {
         if self.may_write() { Ok(()) } else { Err(Error::Busy) }
     }
 }
@@ -316,7 +322,7 @@ impl From<sync::SyncError> for Error {
     fn from(error: sync::SyncError) -> Self {
         match error {
             sync::SyncError::Refused(reason) => Self::Invalid(reason),
-            sync::SyncError::Deposed | sync::SyncError::OutOfSequence => Self::Busy,
+            sync::SyncError::LeadershipLost | sync::SyncError::OutOfSequence => Self::Busy,
             sync::SyncError::Away(_) => Self::Orchestrator(error.to_string()),
         }
     }

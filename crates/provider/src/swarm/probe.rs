@@ -17,11 +17,11 @@ use crate::ready;
 
 /// A task that starts has no address yet, and who asks for it in vain is not answered for a second after that (ARP).
 /// So it is asked when it runs; but one with a health check in its image runs only when that is good.
-const STARTS_FOR: Duration = Duration::from_secs(1);
+const START_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where a task is, and whether it runs there already.
 #[derive(Clone, Copy)]
-pub(super) struct Whereabouts {
+pub(super) struct TaskAddress {
     pub(super) address: SocketAddr,
     pub(super) runs: bool,
 }
@@ -39,17 +39,17 @@ impl Probe {
     /// Asks from now on, or soon if the task does not run yet; who waits is woken at every change.
     pub(super) fn start(
         instance: String,
-        at: Whereabouts,
+        at: TaskAddress,
         path: &'static str,
         has_answered: bool,
         changed: Arc<Notify>,
     ) -> Self {
-        let Whereabouts { address, runs } = at;
+        let TaskAddress { address, runs } = at;
         let answers = Arc::new(AtomicBool::new(has_answered));
         let telling = Arc::clone(&answers);
         let asking = tokio::spawn(async move {
             if !runs && !has_answered {
-                tokio::time::sleep(STARTS_FOR).await;
+                tokio::time::sleep(START_TIMEOUT).await;
             }
             ask(instance, (address, path), telling, changed).await;
         });
@@ -57,7 +57,7 @@ impl Probe {
     }
 
     /// Whether it goes on; one that waits for a task that runs by now is begun anew.
-    pub(super) fn fits(&self, at: Whereabouts) -> bool {
+    pub(super) fn fits(&self, at: TaskAddress) -> bool {
         self.address == at.address && (self.ran || !at.runs || self.answers())
     }
 

@@ -11,35 +11,35 @@ use tokio::{
 };
 use tracing::warn;
 
-use crate::{Change, Error, Replicas, Result};
+use crate::{Cause, Error, Replicas, Result};
 
 use super::{
-    Place,
-    board::{Motion, Sight},
+    ProviderContext,
     choice::{self, Candidate},
+    cluster_view::{Convergence, ServiceView},
     health,
-    probe::{Probe, Whereabouts},
+    probe::{Probe, TaskAddress},
     problem,
-    sync::{Order, Renew, SyncError, Synced, Wanted, sync},
+    sync::{DesiredState, Order, Renew, SyncError, Synced, sync},
     task::Task,
 };
 
 /// What was refused is tried again after this long: a secret or a network may have been made meanwhile.
-const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(15);
-const AWAY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const REFUSED_RETRY_INTERVAL: Duration = Duration::from_secs(15);
+const AWAY_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// A service that is not seen so long after it was made is gone.
-const SHOWN_WITHIN: Duration = Duration::from_secs(3);
+const SHOW_TIMEOUT: Duration = Duration::from_secs(3);
 /// A task that runs and does not answer for so long is in trouble.
-const SILENT_AFTER: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct SwarmReplicas {
-    place: Arc<Place>,
+    context: Arc<ProviderContext>,
     name: FunctionName,
-    sight: watch::Receiver<Sight>,
-    wanted: Option<Wanted>,
+    view: watch::Receiver<ServiceView>,
+    wanted: Option<DesiredState>,
     /// What the service was given last, and the version of it that was seen then.
     applied: Option<(String, u64)>,
-    /// When it was, until the board shows the service.
+    /// When it was, until the cluster view shows the service.
     applied_at: Option<Instant>,
     /// The service may be something else than wanted.
     is_due: bool,
@@ -59,12 +59,12 @@ pub(super) struct SwarmReplicas {
 }
 
 impl SwarmReplicas {
-    pub(super) fn new(place: Arc<Place>, name: FunctionName) -> Self {
-        let sight = place.board.join(&name);
+    pub(super) fn new(context: Arc<ProviderContext>, name: FunctionName) -> Self {
+        let view = context.cluster.join(&name);
         Self {
-            place,
+            context,
             name,
-            sight,
+            view,
             wanted: None,
             applied: None,
             applied_at: None,
@@ -83,7 +83,7 @@ impl SwarmReplicas {
 
     fn set_wanted(&mut self, record: &FunctionRecord, registry_auth: String, renew: Renew) {
         let deployment = Arc::new(record.deployment.clone());
-        self.wanted = Some(Wanted { deployment, replicas: record.replicas, registry_auth, renew });
+        self.wanted = Some(DesiredState { deployment, replicas: record.replicas, registry_auth, renew });
         self.is_due = true;
         self.again_at = None;
     }
@@ -96,7 +96,7 @@ impl SwarmReplicas {
         self.again_at = None;
         let applied = self.applied.as_ref().map(|(fingerprint, _)| fingerprint.clone());
         let order = Order { name: self.name.clone(), wanted: self.wanted.clone(), applied };
-        self.syncs.spawn(sync(Arc::clone(&self.place), order));
+        self.syncs.spawn(sync(Arc::clone(&self.context), order));
     }
 
     /// Takes the outcome of the sync that runs, if one does.
@@ -130,9 +130,9 @@ impl SwarmReplicas {
             Err(error) => error,
         };
         let pause = match error {
-            SyncError::Refused(_) => Some(REFUSED_AGAIN_AFTER),
-            SyncError::Away(_) | SyncError::OutOfSequence => Some(AWAY_AGAIN_AFTER),
-            SyncError::Deposed => None,
+            SyncError::Refused(_) => Some(REFUSED_RETRY_INTERVAL),
+            SyncError::Away(_) | SyncError::OutOfSequence => Some(AWAY_RETRY_INTERVAL),
+            SyncError::LeadershipLost => None,
         };
         self.again_at = pause.map(|pause| Instant::now() + pause);
         let trouble = Some(error.to_string());
@@ -144,11 +144,11 @@ impl SwarmReplicas {
     }
 
     /// Whether the service was changed by somebody else, or Swarm has taken an update back.
-    fn has_drifted(&self, sight: &Sight) -> bool {
+    fn has_drifted(&self, view: &ServiceView) -> bool {
         let (Some(wanted), Some((fingerprint, version))) = (&self.wanted, &self.applied) else { return false };
-        match &sight.service {
+        match &view.service {
             // A look may be older than the service.
-            None => sight.is_seen && self.applied_at.is_none_or(|applied_at| applied_at.elapsed() > SHOWN_WITHIN),
+            None => view.is_seen && self.applied_at.is_none_or(|applied_at| applied_at.elapsed() > SHOW_TIMEOUT),
             Some(service) => {
                 let is_same = service.generation.fingerprint == *fingerprint && service.replicas == wanted.replicas;
                 !is_same && service.version > *version
@@ -157,11 +157,11 @@ impl SwarmReplicas {
     }
 
     /// Asks the watchdogs of new tasks whether they answer, and lets go of those that are gone.
-    fn probe(&mut self, sight: &Sight) {
-        let network = sight.service.as_ref().map_or("", |service| service.network.as_str());
+    fn probe(&mut self, view: &ServiceView) {
+        let network = view.service.as_ref().map_or("", |service| service.network.as_str());
         let path = self.path();
-        let up = sight.tasks.iter().filter(|task| task.is_up());
-        let at = |task: &Task| Some(Whereabouts { address: task.address(network)?, runs: task.runs() });
+        let up = view.tasks.iter().filter(|task| task.is_up());
+        let at = |task: &Task| Some(TaskAddress { address: task.address(network)?, runs: task.runs() });
         let found: HashMap<&str, _> = up.filter_map(|task| Some((task.id.as_str(), at(task)?))).collect();
         self.probes.retain(|id, probe| found.get(id.as_str()).is_some_and(|at| probe.fits(*at)));
         for (id, at) in found {
@@ -172,35 +172,35 @@ impl SwarmReplicas {
                 self.probes.insert(id.to_owned(), probe);
             }
         }
-        if sight.is_seen {
+        if view.is_seen {
             self.former.clear();
         }
     }
 
     /// Whether all is as wanted, or Swarm has taken it back and it is known why.
-    fn is_settled(&self, sight: &Sight) -> bool {
+    fn is_settled(&self, view: &ServiceView) -> bool {
         let wanted = self.wanted.as_ref().map_or(0, |wanted| wanted.replicas);
-        let is_current = sight.service.as_ref().is_some_and(|service| {
+        let is_current = view.service.as_ref().is_some_and(|service| {
             let is_applied =
                 self.applied.as_ref().is_some_and(|(applied, _)| *applied == service.generation.fingerprint);
             let is_explained = service.is_rolled_back && self.failure.is_some();
-            let mut up = sight.tasks.iter().filter(|task| task.is_waited_for());
+            let mut up = view.tasks.iter().filter(|task| task.is_waited_for());
             (is_applied || is_explained) && up.all(|task| task.generation() == service.generation)
         });
-        let endpoints = self.endpoints_in(sight).len() as u64;
-        let up = sight.tasks.iter().filter(|task| task.is_waited_for()).count() as u64;
+        let endpoints = self.endpoints_in(view).len() as u64;
+        let up = view.tasks.iter().filter(|task| task.is_waited_for()).count() as u64;
         is_current && !self.is_due && self.syncs.is_empty() && endpoints == wanted && up == wanted
     }
 
-    fn endpoints_in(&self, sight: &Sight) -> Vec<Endpoint> {
+    fn endpoints_in(&self, view: &ServiceView) -> Vec<Endpoint> {
         let Some(wanted) = &self.wanted else { return Vec::new() };
-        let current = sight.service.as_ref().map(|service| &service.generation);
+        let current = view.service.as_ref().map(|service| &service.generation);
         let candidate = |task: &Task| {
             let probe = self.probes.get(&task.id).filter(|probe| probe.answers())?;
             let endpoint = Endpoint { instance: task.id.clone(), address: probe.address };
             Some(Candidate { endpoint, is_current: Some(&task.generation()) == current })
         };
-        choice::endpoints(sight.tasks.iter().filter_map(candidate), wanted.replicas)
+        choice::endpoints(view.tasks.iter().filter_map(candidate), wanted.replicas)
     }
 
     fn path(&self) -> &'static str {
@@ -209,7 +209,7 @@ impl SwarmReplicas {
 
     /// What can be said of tasks that run and are silent.
     fn unanswered(&self, network: &str) -> Option<String> {
-        let is_silent = self.probes.values().any(|probe| !probe.answers() && probe.since.elapsed() > SILENT_AFTER);
+        let is_silent = self.probes.values().any(|probe| !probe.answers() && probe.since.elapsed() > ANSWER_TIMEOUT);
         is_silent.then(|| {
             format!(
                 "a replica runs and is not ready: its watchdog does not answer 200 at port 8080, path {}; \
@@ -223,20 +223,20 @@ impl SwarmReplicas {
 
 #[async_trait]
 impl Replicas for SwarmReplicas {
-    fn take_up(&mut self, record: &FunctionRecord) {
+    fn adopt(&mut self, record: &FunctionRecord) {
         if self.wanted.is_none() {
             self.former.clone_from(&record.endpoints);
         }
         self.set_wanted(record, String::new(), Renew::No);
     }
 
-    async fn want(&mut self, record: &FunctionRecord, change: Change) -> Result<()> {
+    async fn apply(&mut self, record: &FunctionRecord, cause: Cause) -> Result<()> {
         // What goes on is of no interest any more, but two must not write at the same time.
         while self.next_sync().await.is_some() {}
-        match change {
-            Change::Deployed { registry_auth } => self.set_wanted(record, registry_auth, Renew::No),
-            Change::Updated { registry_auth } => self.set_wanted(record, registry_auth, Renew::Yes),
-            Change::Scaled => {
+        match cause {
+            Cause::Deployed { registry_auth } => self.set_wanted(record, registry_auth, Renew::No),
+            Cause::Updated { registry_auth } => self.set_wanted(record, registry_auth, Renew::Yes),
+            Cause::Scaled => {
                 // Credentials and new tasks that were asked for before still are.
                 let (registry_auth, renew) = self
                     .wanted
@@ -245,45 +245,45 @@ impl Replicas for SwarmReplicas {
                 self.set_wanted(record, registry_auth, renew);
             }
         }
-        self.place.board.hurry(&self.name);
+        self.context.cluster.hurry(&self.name);
         self.start_sync();
         match self.next_sync().await {
             Some(Err(SyncError::Refused(reason))) => Err(Error::Invalid(reason)),
-            Some(Err(SyncError::Deposed)) => Err(Error::Busy),
+            Some(Err(SyncError::LeadershipLost)) => Err(Error::Busy),
             // It is written down, and tried until it works.
             Some(Ok(()) | Err(SyncError::Away(_) | SyncError::OutOfSequence)) | None => Ok(()),
         }
     }
 
-    fn want_none(&mut self) {
+    fn remove(&mut self) {
         self.wanted = None;
         self.is_due = true;
         self.again_at = None;
     }
 
     fn converge(&mut self) {
-        let sight = self.sight.borrow_and_update().clone();
-        let secrets_changed = std::mem::replace(&mut self.secrets_seen, sight.secrets_changed) != sight.secrets_changed;
+        let view = self.view.borrow_and_update().clone();
+        let secrets_changed = std::mem::replace(&mut self.secrets_seen, view.secrets_changed) != view.secrets_changed;
         let names_secrets = self.wanted.as_ref().is_some_and(|wanted| !wanted.deployment.secrets.is_empty());
-        if sight.service.is_some() {
+        if view.service.is_some() {
             self.applied_at = None;
         }
-        self.is_due |= self.has_drifted(&sight) || (secrets_changed && names_secrets);
+        self.is_due |= self.has_drifted(&view) || (secrets_changed && names_secrets);
         if self.is_due && self.again_at.is_none() {
             self.start_sync();
         }
-        self.probe(&sight);
+        self.probe(&view);
         if let Some((applied, _)) = &self.applied {
-            let failed = sight.tasks.iter().filter(|task| task.generation().fingerprint == *applied);
+            let failed = view.tasks.iter().filter(|task| task.generation().fingerprint == *applied);
             self.failure = problem::of_failed(failed).or(self.failure.take());
         }
-        let motion = if self.is_settled(&sight) { Motion::Settled } else { Motion::Moving };
-        self.place.board.set_motion(&self.name, motion);
+        let convergence = if self.is_settled(&view) { Convergence::Settled } else { Convergence::Converging };
+        self.context.cluster.set_convergence(&self.name, convergence);
     }
 
     fn endpoints(&self) -> Vec<Endpoint> {
-        let sight = self.sight.borrow();
-        if sight.is_seen { self.endpoints_in(&sight) } else { self.former.clone() }
+        let view = self.view.borrow();
+        if view.is_seen { self.endpoints_in(&view) } else { self.former.clone() }
     }
 
     fn problem(&self) -> Option<String> {
@@ -291,10 +291,10 @@ impl Replicas for SwarmReplicas {
             return self.trouble.clone();
         }
         let wanted = self.wanted.as_ref()?;
-        let sight = self.sight.borrow();
-        let service = sight.service.as_ref()?;
-        let answering = self.endpoints_in(&sight).len() as u64;
-        let reason = problem::of_tasks(&sight.tasks, &service.generation, wanted.replicas, answering);
+        let view = self.view.borrow();
+        let service = view.service.as_ref()?;
+        let answering = self.endpoints_in(&view).len() as u64;
+        let reason = problem::of_tasks(&view.tasks, &service.generation, wanted.replicas, answering);
         let is_former = self.applied.as_ref().is_some_and(|(applied, _)| *applied != service.generation.fingerprint);
         if !(service.is_rolled_back && is_former) {
             return reason.or_else(|| self.unanswered(&service.network));
@@ -303,20 +303,20 @@ impl Replicas for SwarmReplicas {
         Some(format!("the update was taken back, and what was there before goes on: {reason}"))
     }
 
-    fn release(&mut self) {}
+    fn retire(&mut self) {}
 
     async fn changed(&mut self) {
         let again_at = self.again_at;
         tokio::select! {
-            Ok(()) = self.sight.changed() => {}
+            Ok(()) = self.view.changed() => {}
             () = self.answered.notified() => {}
             Some(ended) = self.syncs.join_next() => {
                 let outcome = ended.unwrap_or_else(|error| Err(SyncError::Away(error.to_string())));
                 // The failure is kept as the problem, and tried again.
                 let _ = self.synced(outcome);
             }
-            () = tokio::time::sleep(SHOWN_WITHIN + Duration::from_millis(1)), if self.applied_at.is_some() => {}
-            () = tokio::time::sleep(SILENT_AFTER), if self.probes.values().any(|probe| !probe.answers()) => {}
+            () = tokio::time::sleep(SHOW_TIMEOUT + Duration::from_millis(1)), if self.applied_at.is_some() => {}
+            () = tokio::time::sleep(ANSWER_TIMEOUT), if self.probes.values().any(|probe| !probe.answers()) => {}
             () = tokio::time::sleep_until(again_at.unwrap_or_else(Instant::now)), if again_at.is_some() => {
                 self.again_at = None;
                 self.is_due = true;
@@ -330,7 +330,7 @@ impl Replicas for SwarmReplicas {
     }
 
     /// Services do without the controller, so they go on, and the registry keeps where they are.
-    fn leave(&mut self) {
+    fn detach(&mut self) {
         self.has_left = true;
     }
 }

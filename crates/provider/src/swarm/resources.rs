@@ -1,10 +1,10 @@
 //! Memory and CPU as people write them, in Docker's notation and in Kubernetes'.
 
 /// Docker starts no container with less, so a lower limit is raised to it.
-pub(super) const LEAST_MEMORY: i64 = 6 << 20;
+pub(super) const MIN_MEMORY: i64 = 6 << 20;
 
 /// A number from here on is of nano-CPUs, as it was on OpenFaaS's Swarm; nobody means so many cores.
-const FIRST_NANO_CPUS: f64 = 1_000_000.0;
+const MIN_NANO_CPUS: f64 = 1_000_000.0;
 
 /// Bytes, from `64m`, `64Mi`, `1.5Gi` or `1048576`; as in Docker, all units are powers of 1024.
 pub(super) fn memory(text: &str) -> Result<i64, String> {
@@ -28,7 +28,7 @@ pub(super) fn nano_cpus(text: &str) -> Result<i64, String> {
     let nano = match text.strip_suffix('m') {
         Some(thousandths) => plain_number(thousandths).ok_or_else(invalid)? * 1e6,
         None => match plain_number(text).ok_or_else(invalid)? {
-            nano if nano >= FIRST_NANO_CPUS => nano,
+            nano if nano >= MIN_NANO_CPUS => nano,
             cores => cores * 1e9,
         },
     };
@@ -44,8 +44,8 @@ fn plain_number(text: &str) -> Option<f64> {
 
 #[expect(clippy::cast_possible_truncation, reason = "it is in the range of whole numbers that f64 holds exactly")]
 fn whole(number: f64) -> Option<i64> {
-    const LARGEST: f64 = 9_007_199_254_740_992.0;
-    (0.0..LARGEST).contains(&number).then_some(number as i64)
+    const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+    (0.0..MAX_EXACT).contains(&number).then_some(number as i64)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ const NETWORK: &str = "skep.network";
 
 /// What Docker takes as the name of a secret, less what a version adds.
 const MAX_NAME: usize = 56;
-const LARGEST_VALUE: usize = 500 * 1024;
+const MAX_VALUE: usize = 500 * 1024;
 
 /// One value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub(super) async fn add(
             secret.name
         )));
     }
-    if value.len() > LARGEST_VALUE {
+    if value.len() > MAX_VALUE {
         return Err(Error::Invalid(format!(
             "secret {} is larger than 500 KiB, the most that a Swarm keeps",
             secret.name

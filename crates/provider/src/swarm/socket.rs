@@ -18,7 +18,7 @@ use url::form_urlencoded;
 use super::engine::{EngineError, Result, said};
 
 /// A longer answer is an error; ten thousand tasks are about a third of it.
-const LARGEST_ANSWER: usize = 128 * 1024 * 1024;
+const MAX_ANSWER: usize = 128 * 1024 * 1024;
 
 /// Where the engine listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Socket {
     }
 
     pub(super) async fn get_json<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T> {
-        let body = Limited::new(self.get(path, query).await?.incoming, LARGEST_ANSWER).collect().await;
+        let body = Limited::new(self.get(path, query).await?.incoming, MAX_ANSWER).collect().await;
         let body = body.map_err(|error| EngineError::Away(error.to_string()))?.to_bytes();
         serde_json::from_slice(&body).map_err(|error| EngineError::Away(format!("its answer cannot be read: {error}")))
     }

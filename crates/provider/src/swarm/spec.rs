@@ -15,7 +15,7 @@ use skep_protocol::{FunctionDeployment, FunctionName, Resources, TIMEOUT, format
 use super::{
     hardening::{self, Hardening},
     health, labels,
-    resources::{LEAST_MEMORY, memory, nano_cpus},
+    resources::{MIN_MEMORY, memory, nano_cpus},
     secrets::SecretVersion,
 };
 
@@ -24,11 +24,11 @@ const SECRETS_FOLDER: &str = "/var/openfaas/secrets";
 /// Functions run where most images do, unless they say otherwise.
 const DEFAULT_CONSTRAINT: &str = "node.platform.os == linux";
 /// Between the end of a container and the next in its place.
-const RESTARTED_AFTER: Duration = Duration::from_secs(2);
+const RESTART_INTERVAL: Duration = Duration::from_secs(2);
 /// A new task that ends within this time has failed, and the update is taken back.
-const WATCHED_FOR: Duration = Duration::from_secs(5);
+const MONITOR_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much longer than one call may take a container gets to end.
-const PATIENCE: Duration = Duration::from_secs(5);
+const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 /// What of a service does not come from the deployment.
 pub(super) struct Surroundings<'provider> {
@@ -69,7 +69,7 @@ pub(super) fn service(
             log_driver: Some(hardening::bounded_log()),
             restart_policy: Some(TaskSpecRestartPolicy {
                 condition: Some(TaskSpecRestartPolicyConditionEnum::ANY),
-                delay: Some(nanoseconds(RESTARTED_AFTER)),
+                delay: Some(nanoseconds(RESTART_INTERVAL)),
                 ..Default::default()
             }),
             placement: Some(TaskSpecPlacement { constraints: Some(constraints), ..Default::default() }),
@@ -81,7 +81,7 @@ pub(super) fn service(
             parallelism: Some(1),
             order: Some(ServiceSpecUpdateConfigOrderEnum::START_FIRST),
             failure_action: Some(ServiceSpecUpdateConfigFailureActionEnum::ROLLBACK),
-            monitor: Some(nanoseconds(WATCHED_FOR)),
+            monitor: Some(nanoseconds(MONITOR_TIMEOUT)),
             ..Default::default()
         }),
         rollback_config: Some(ServiceSpecRollbackConfig {
@@ -197,7 +197,7 @@ fn stop_grace(deployment: &FunctionDeployment, default_timeout: Duration) -> Dur
     let timeout = deployment.timeout().ok().flatten().unwrap_or(default_timeout);
     let variable = |name: &str| deployment.env_vars.get(name).and_then(|text| skep_protocol::parse_duration(text).ok());
     let accepts = variable("healthcheck_interval").or_else(|| variable("write_timeout")).unwrap_or(timeout);
-    accepts.saturating_add(timeout).saturating_add(PATIENCE)
+    accepts.saturating_add(timeout).saturating_add(STOP_MARGIN)
 }
 
 fn resources(deployment: &FunctionDeployment, hardening: &Hardening) -> Result<TaskSpecResources, String> {
@@ -234,7 +234,7 @@ impl Amounts {
         let within = |reason: String| format!("{field}: {reason}");
         let bytes = text("memory").map(memory).transpose().map_err(within)?;
         Ok(Self {
-            memory: bytes.map(|bytes| bytes.max(LEAST_MEMORY)),
+            memory: bytes.map(|bytes| bytes.max(MIN_MEMORY)),
             nano_cpus: text("cpu").map(nano_cpus).transpose().map_err(within)?,
         })
     }

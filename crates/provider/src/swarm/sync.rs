@@ -11,31 +11,31 @@ use thiserror::Error;
 use tracing::info;
 
 use super::{
-    Place,
-    board::ServiceSight,
+    ProviderContext,
+    cluster_view::ServiceState,
     credentials,
     engine::EngineError,
     labels::REGISTRY,
     spec::{self, Surroundings},
-    watcher::sight_of,
+    watcher::service_state,
 };
 
 /// How often it is tried when somebody else writes the same service at the same time.
 const MAX_TRIES: u32 = 12;
 /// Everything is given up that takes longer, and tried again later.
-const DONE_WITHIN: Duration = Duration::from_secs(25);
+const SYNC_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// What is wanted of a service.
 #[derive(Clone)]
 pub(super) struct Order {
     pub(super) name: FunctionName,
-    pub(super) wanted: Option<Wanted>,
+    pub(super) wanted: Option<DesiredState>,
     /// The fingerprint that the service was given last.
     pub(super) applied: Option<String>,
 }
 
 #[derive(Clone)]
-pub(super) struct Wanted {
+pub(super) struct DesiredState {
     pub(super) deployment: Arc<FunctionDeployment>,
     pub(super) replicas: u64,
     /// Credentials for the image's registry, as long as the service does not have them.
@@ -68,7 +68,7 @@ pub(super) enum SyncError {
     Refused(String),
     /// Another controller has taken over.
     #[error("another controller has taken over")]
-    Deposed,
+    LeadershipLost,
     #[error("{0}")]
     Away(String),
     /// Somebody else has written at the same time, so it has to be read again.
@@ -97,18 +97,18 @@ enum Step {
     Scale,
 }
 
-pub(super) async fn sync(place: Arc<Place>, order: Order) -> Result<Synced, SyncError> {
-    match tokio::time::timeout(DONE_WITHIN, try_to_sync(&place, &order)).await {
+pub(super) async fn sync(context: Arc<ProviderContext>, order: Order) -> Result<Synced, SyncError> {
+    match tokio::time::timeout(SYNC_TIMEOUT, try_to_sync(&context, &order)).await {
         Ok(done) => done,
-        Err(_) => Err(SyncError::Away(format!("the Docker engine did not do it within {DONE_WITHIN:?}"))),
+        Err(_) => Err(SyncError::Away(format!("the Docker engine did not do it within {SYNC_TIMEOUT:?}"))),
     }
 }
 
-async fn try_to_sync(place: &Place, order: &Order) -> Result<Synced, SyncError> {
+async fn try_to_sync(context: &ProviderContext, order: &Order) -> Result<Synced, SyncError> {
     for attempt in 0..MAX_TRIES {
         let done = match &order.wanted {
-            Some(wanted) => set(place, order, wanted).await,
-            None => remove(place, &order.name).await,
+            Some(wanted) => set(context, order, wanted).await,
+            None => remove(context, &order.name).await,
         };
         if !matches!(done, Err(SyncError::OutOfSequence)) {
             return done;
@@ -119,37 +119,37 @@ async fn try_to_sync(place: &Place, order: &Order) -> Result<Synced, SyncError> 
     Err(SyncError::OutOfSequence)
 }
 
-async fn set(place: &Place, order: &Order, wanted: &Wanted) -> Result<Synced, SyncError> {
-    let (mut desired, credentials) = describe(place, &order.name, wanted).await?;
+async fn set(context: &ProviderContext, order: &Order, wanted: &DesiredState) -> Result<Synced, SyncError> {
+    let (mut desired, credentials) = describe(context, &order.name, wanted).await?;
     let fingerprint = spec::fingerprint_in(&desired);
-    let found = place.engine.service(order.name.as_str()).await?;
+    let found = context.engine.service(order.name.as_str()).await?;
     let seen = match &found {
         Some(found) => {
-            let sight = sight_of(found, &place.registry).ok_or_else(|| foreign(&order.name, found))?;
-            Some(sight.1)
+            let state = service_state(found, &context.registry).ok_or_else(|| foreign(&order.name, found))?;
+            Some(state.1)
         }
         None => None,
     };
     let step = decide(seen.as_ref(), &fingerprint, wanted, order.applied.as_deref());
     let (id, version) = seen.as_ref().map_or(("", 0), |seen| (seen.id.as_str(), seen.version));
     if step != Step::Nothing {
-        place.check_reign().map_err(|_| SyncError::Deposed)?;
+        context.check_leadership().map_err(|_| SyncError::LeadershipLost)?;
         info!(function = %order.name, replicas = wanted.replicas, ?step, "the service is changed");
     }
     desired.mode = Some(spec::replicated(wanted.replicas));
     match step {
         Step::Nothing => {}
-        Step::Create => place.engine.create_service(desired, credentials).await?,
+        Step::Create => context.engine.create_service(desired, credentials).await?,
         Step::Update(force_update) => {
             if let Some(template) = &mut desired.task_template {
                 template.force_update = Some(force_update);
             }
-            place.engine.update_service(id, version, desired, credentials).await?;
+            context.engine.update_service(id, version, desired, credentials).await?;
         }
         Step::Scale => {
             let former = found.and_then(|found| found.spec).unwrap_or_default();
             let former = ServiceSpec { mode: desired.mode, ..former };
-            place.engine.update_service(id, version, former, None).await?;
+            context.engine.update_service(id, version, former, None).await?;
         }
     }
     Ok(Synced::Set { fingerprint, seen: version })
@@ -157,9 +157,9 @@ async fn set(place: &Place, order: &Order, wanted: &Wanted) -> Result<Synced, Sy
 
 /// The service that a function should have, without its number of replicas, and who may pull its image.
 pub(super) async fn describe(
-    place: &Place,
+    context: &ProviderContext,
     name: &FunctionName,
-    wanted: &Wanted,
+    wanted: &DesiredState,
 ) -> Result<(ServiceSpec, Option<DockerCredentials>), SyncError> {
     let deployment = &wanted.deployment;
     let refused = |reason: String| SyncError::Refused(format!("function {name}: {reason}"));
@@ -167,11 +167,11 @@ pub(super) async fn describe(
         return Err(refused("there is no image: a Swarm runs images; set image".to_owned()));
     }
     let credentials = credentials::read(&wanted.registry_auth, &deployment.image).map_err(refused)?;
-    let network = place.network(&deployment.network).await?.map_err(refused)?;
+    let network = context.network(&deployment.network).await?.map_err(refused)?;
     let secrets = match deployment.secrets.as_slice() {
         [] => Vec::new(),
         names => {
-            place.secrets().await?.of_function(names, name.namespace().unwrap_or_default()).map_err(|missing| {
+            context.secrets().await?.of_function(names, name.namespace().unwrap_or_default()).map_err(|missing| {
                 refused(format!(
                     "secret {missing} not found: create it first with POST /system/secrets \
                  or faas-cli secret create {missing}"
@@ -182,25 +182,25 @@ pub(super) async fn describe(
     let surroundings = Surroundings {
         network: &network,
         secrets: &secrets,
-        registry: &place.registry,
-        hardening: &place.hardening,
-        namespace: place.namespace.of(name),
-        default_timeout: place.default_timeout,
+        registry: &context.registry,
+        hardening: &context.hardening,
+        namespace: context.namespace.of(name),
+        default_timeout: context.default_timeout,
     };
     Ok((spec::service(name, deployment, &surroundings).map_err(refused)?, credentials))
 }
 
-async fn remove(place: &Place, name: &FunctionName) -> Result<Synced, SyncError> {
-    let Some(found) = place.engine.service(name.as_str()).await? else { return Ok(Synced::Gone) };
+async fn remove(context: &ProviderContext, name: &FunctionName) -> Result<Synced, SyncError> {
+    let Some(found) = context.engine.service(name.as_str()).await? else { return Ok(Synced::Gone) };
     // Somebody else's service of that name stays.
-    let Some((_, seen)) = sight_of(&found, &place.registry) else { return Ok(Synced::Gone) };
-    place.check_reign().map_err(|_| SyncError::Deposed)?;
+    let Some((_, seen)) = service_state(&found, &context.registry) else { return Ok(Synced::Gone) };
+    context.check_leadership().map_err(|_| SyncError::LeadershipLost)?;
     info!(function = %name, "the service is removed");
-    place.engine.remove_service(&seen.id).await?;
+    context.engine.remove_service(&seen.id).await?;
     Ok(Synced::Gone)
 }
 
-fn decide(seen: Option<&ServiceSight>, fingerprint: &str, wanted: &Wanted, applied: Option<&str>) -> Step {
+fn decide(seen: Option<&ServiceState>, fingerprint: &str, wanted: &DesiredState, applied: Option<&str>) -> Step {
     let Some(seen) = seen else { return Step::Create };
     let force_update = seen.generation.force_update;
     let is_same = seen.generation.fingerprint == fingerprint;
@@ -233,13 +233,13 @@ mod tests {
     use super::{super::task::Generation, *};
 
     fn check(seen: Option<(&str, u64, bool)>, replicas: u64, renew: Renew, applied: Option<&str>) -> Step {
-        let seen = seen.map(|(fingerprint, replicas, is_rolled_back)| ServiceSight {
+        let seen = seen.map(|(fingerprint, replicas, is_rolled_back)| ServiceState {
             generation: Generation { fingerprint: fingerprint.to_owned(), force_update: 4 },
             replicas,
             is_rolled_back,
-            ..ServiceSight::default()
+            ..ServiceState::default()
         });
-        let wanted = Wanted { deployment: Arc::default(), replicas, registry_auth: String::new(), renew };
+        let wanted = DesiredState { deployment: Arc::default(), replicas, registry_auth: String::new(), renew };
         decide(seen.as_ref(), "new", &wanted, applied)
     }
 

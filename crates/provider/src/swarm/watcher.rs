@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    Place,
-    board::ServiceSight,
+    ProviderContext,
+    cluster_view::ServiceState,
     engine::Result,
     labels,
     secrets::SecretVersions,
@@ -24,42 +24,42 @@ use super::{
 };
 
 /// Between the end of a look and the next one, however much happens.
-const SHORTEST: Duration = Duration::from_millis(15);
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(15);
 /// Between two looks while replicas are expected any moment, if the engine tells of nothing before.
-const SOON: Duration = Duration::from_millis(100);
+const FAST_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Between two looks at replicas that do not come.
-const SLOWLY: Duration = Duration::from_millis(700);
+const SLOW_POLL_INTERVAL: Duration = Duration::from_millis(700);
 /// Between two looks at everything while all is well and the engine tells of no change.
-const LATER: Duration = Duration::from_secs(2);
+const IDLE_POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// So many functions on their way are asked for one by one.
-const FEW: usize = 8;
+const MAX_POLLED_ALONE: usize = 8;
 /// Between two attempts to listen to the engine's events.
-const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+const LISTEN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct Watcher {
-    place: Arc<Place>,
-    /// All functions of the registry are on the board, so what is not is nobody's.
+    context: Arc<ProviderContext>,
+    /// The cluster view has all functions of the registry, so any other service belongs to no function.
     pub(super) is_complete: AtomicBool,
     /// A secret may have values that are of no use any more.
     pub(super) stale_secrets: AtomicBool,
 }
 
 impl Watcher {
-    pub(super) fn new(place: Arc<Place>) -> Self {
-        Self { place, is_complete: AtomicBool::new(false), stale_secrets: AtomicBool::new(true) }
+    pub(super) fn new(context: Arc<ProviderContext>) -> Self {
+        Self { context, is_complete: AtomicBool::new(false), stale_secrets: AtomicBool::new(true) }
     }
 
     /// Looks until it is told to end.
     pub(super) async fn run(&self, ending: CancellationToken) {
         tokio::select! {
             () = ending.cancelled() => {}
-            () = self.look_again_and_again() => {}
+            () = self.poll_loop() => {}
             () = self.listen() => {}
         }
     }
 
-    async fn look_again_and_again(&self) {
-        let board = &self.place.board;
+    async fn poll_loop(&self) {
+        let cluster = &self.context.cluster;
         let (mut everything, mut last_full, mut is_away) = (true, Instant::now(), false);
         loop {
             let begun = Instant::now();
@@ -74,44 +74,44 @@ impl Watcher {
             }
             is_away = looked.is_err();
             // At most half of the time is spent with looking.
-            tokio::time::sleep(SHORTEST.max(begun.elapsed())).await;
-            let is_moving = !board.moving().is_empty();
-            let next = match is_moving {
-                _ if is_away => Instant::now() + LATER,
-                true if board.is_fresh() => begun + SOON,
-                true => begun + SLOWLY,
-                false => last_full + LATER,
+            tokio::time::sleep(MIN_POLL_INTERVAL.max(begun.elapsed())).await;
+            let is_converging = !cluster.converging().is_empty();
+            let next = match is_converging {
+                _ if is_away => Instant::now() + IDLE_POLL_INTERVAL,
+                true if cluster.is_fresh() => begun + FAST_POLL_INTERVAL,
+                true => begun + SLOW_POLL_INTERVAL,
+                false => last_full + IDLE_POLL_INTERVAL,
             };
-            let asked = tokio::time::timeout_at(next, board.asked()).await.is_ok();
-            everything = (asked && !is_moving) || last_full.elapsed() >= LATER;
+            let asked = tokio::time::timeout_at(next, cluster.asked()).await.is_ok();
+            everything = (asked && !is_converging) || last_full.elapsed() >= IDLE_POLL_INTERVAL;
         }
     }
 
     async fn look(&self, everything: bool) -> Result<()> {
-        let Place { engine, board, .. } = &*self.place;
-        let label = self.place.registry_label();
-        let moving = board.moving();
-        if everything || moving.len() > FEW {
+        let ProviderContext { engine, cluster, .. } = &*self.context;
+        let label = self.context.registry_label();
+        let converging = cluster.converging();
+        if everything || converging.len() > MAX_POLLED_ALONE {
             let services = engine.services(&label).await?;
-            let cleared = self.clear_up(&services, !board.is_fresh()).await;
-            let sights = services.iter().filter_map(|service| sight_of(service, &self.place.registry)).collect();
-            board.show_all(sights, engine.wanted_tasks(&label).await?);
+            let cleared = self.clear_up(&services, !cluster.is_fresh()).await;
+            let states = services.iter().filter_map(|service| service_state(service, &self.context.registry)).collect();
+            cluster.show_all(states, engine.wanted_tasks(&label).await?);
             cleared?;
         }
-        if moving.len() > FEW {
+        if converging.len() > MAX_POLLED_ALONE {
             let mut of_function = by_function(engine.all_tasks(("label", &label)).await?);
-            for name in moving {
-                board.show_tasks(&name, of_function.remove(name.as_str()).unwrap_or_default());
+            for name in converging {
+                cluster.show_tasks(&name, of_function.remove(name.as_str()).unwrap_or_default());
             }
             return Ok(());
         }
-        for name in moving {
+        for name in converging {
             let service = engine.service(name.as_str()).await?;
-            let sight = service.as_ref().and_then(|service| sight_of(service, &self.place.registry));
-            board.show_service(&name, sight.map(|(_, sight)| sight));
+            let state = service.as_ref().and_then(|service| service_state(service, &self.context.registry));
+            cluster.show_service(&name, state.map(|(_, state)| state));
             match engine.all_tasks(("service", name.as_str())).await {
-                Err(error) if error.is_missing() => board.show_tasks(&name, Vec::new()),
-                tasks => board.show_tasks(&name, tasks?),
+                Err(error) if error.is_missing() => cluster.show_tasks(&name, Vec::new()),
+                tasks => cluster.show_tasks(&name, tasks?),
             }
         }
         Ok(())
@@ -120,19 +120,19 @@ impl Watcher {
     /// Removes services that no function of the registry has, as when a controller was killed while it deleted one,
     /// and values of secrets that were replaced.
     async fn clear_up(&self, services: &[Service], is_quiet: bool) -> Result<()> {
-        let Place { engine, board, .. } = &*self.place;
-        if !self.is_complete.load(Ordering::Acquire) || !self.place.may_write() {
+        let ProviderContext { engine, cluster, .. } = &*self.context;
+        if !self.is_complete.load(Ordering::Acquire) || !self.context.may_write() {
             return Ok(());
         }
         for service in services {
             let (Some(id), Some(name)) = (&service.id, function_of(service)) else { continue };
-            if !board.has(name) {
+            if !cluster.has(name) {
                 warn!(service = name, "a service that the registry knows nothing of is removed");
                 engine.remove_service(id).await?;
             }
         }
         if is_quiet && self.stale_secrets.swap(false, Ordering::AcqRel) {
-            let versions = SecretVersions::read(engine, &self.place.registry).await?;
+            let versions = SecretVersions::read(engine, &self.context.registry).await?;
             for secret in versions.outdated() {
                 // One that is still in use is tried again later.
                 if engine.remove_secret(&secret.id).await.is_err() {
@@ -145,15 +145,15 @@ impl Watcher {
 
     async fn listen(&self) {
         loop {
-            let mut events = std::pin::pin!(self.place.engine.events());
+            let mut events = std::pin::pin!(self.context.engine.events());
             // Something may have happened before.
-            self.place.board.look();
+            self.context.cluster.look();
             while let Some(Ok(event)) = events.next().await {
                 if self.concerns_us(&event) {
-                    self.place.board.look();
+                    self.context.cluster.look();
                 }
             }
-            tokio::time::sleep(LISTEN_AGAIN).await;
+            tokio::time::sleep(LISTEN_RETRY_INTERVAL).await;
         }
     }
 
@@ -164,7 +164,7 @@ impl Watcher {
         let attributes = event.actor.as_ref().and_then(|actor| actor.attributes.as_ref());
         let registry = attributes.and_then(|attributes| attributes.get(labels::REGISTRY));
         let is_check = event.action.as_ref().is_some_and(|action| action.starts_with("exec"));
-        registry == Some(&self.place.registry) && !is_check
+        registry == Some(&self.context.registry) && !is_check
     }
 }
 
@@ -173,7 +173,7 @@ fn function_of(service: &Service) -> Option<&str> {
 }
 
 /// What is of interest of a service, by its function, if it is of this registry.
-pub(super) fn sight_of(service: &Service, registry: &str) -> Option<(String, ServiceSight)> {
+pub(super) fn service_state(service: &Service, registry: &str) -> Option<(String, ServiceState)> {
     let spec = service.spec.as_ref()?;
     spec.labels.as_ref()?.get(labels::REGISTRY).filter(|label| *label == registry)?;
     let template = spec.task_template.as_ref()?;
@@ -181,7 +181,7 @@ pub(super) fn sight_of(service: &Service, registry: &str) -> Option<(String, Ser
     let network = template.networks.as_ref().and_then(|networks| networks.first()?.target.clone());
     let replicas = spec.mode.as_ref().and_then(|mode| mode.replicated.as_ref()?.replicas);
     let update = service.update_status.as_ref().and_then(|status| status.state);
-    let sight = ServiceSight {
+    let state = ServiceState {
         id: service.id.clone()?,
         version: service.version.as_ref()?.index?,
         generation: Generation { fingerprint, force_update: template.force_update.unwrap_or_default() },
@@ -196,5 +196,5 @@ pub(super) fn sight_of(service: &Service, registry: &str) -> Option<(String, Ser
             )
         ),
     };
-    Some((function_of(service)?.to_owned(), sight))
+    Some((function_of(service)?.to_owned(), state))
 }

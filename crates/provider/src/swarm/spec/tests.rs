@@ -111,7 +111,7 @@ fn amounts_are_applied_with_docker_s_minimum() {
     .unwrap();
     let resources = template(found).resources.unwrap();
     let (limits, reservations) = (resources.limits.unwrap(), resources.reservations.unwrap());
-    assert_eq!((limits.memory_bytes, limits.nano_cpus), (Some(LEAST_MEMORY), Some(100_000_000)));
+    assert_eq!((limits.memory_bytes, limits.nano_cpus), (Some(MIN_MEMORY), Some(100_000_000)));
     assert_eq!((reservations.memory_bytes, reservations.nano_cpus), (Some(64 << 20), Some(50_000_000)));
     assert!(
         check(|asked| asked.limits = Some(amounts("much", ""))).unwrap_err().starts_with("limits: memory \"much\"")

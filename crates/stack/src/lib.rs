@@ -1,45 +1,32 @@
-//! Reads an OpenFaaS `stack.yml` and asks the controller for what it says.
+//! Reads an OpenFaaS `stack.yml`, checks it, and compares it with what is deployed.
+//!
+//! This crate knows neither the bus nor Docker; it reads files and calls nothing else.
 //!
 //! Environment files win over the function's own `environment`, as they do in OpenFaaS.
-//! A function's command runs in its `handler` folder, or in the stack's folder when it has none.
+//! A function's command runs in its `handler` directory, or in the stack's directory if it has none.
 
-mod apply;
+mod diff;
 mod section;
 mod substitute;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
 };
 
-use skep_protocol::{DefaultNamespace, FunctionDeployment, WORKDIR};
+use skep_protocol::{DefaultNamespace, FunctionDeployment, WORKDIR, validate};
 use thiserror::Error;
-
-use crate::{local::check_command, validate};
 
 use self::section::{EnvironmentFile, FunctionSection, StackFile};
 
-pub use self::apply::{Applied, Outcome, apply};
+pub use self::diff::{Difference, difference};
 
 /// The functions of a stack file, in its order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stack {
     pub functions: Vec<FunctionDeployment>,
-}
-
-impl Stack {
-    /// Checks that every function can be started on this machine; `environment` is what functions inherit.
-    pub fn check(&self, environment: &BTreeMap<String, String>, default: &DefaultNamespace) -> crate::Result<()> {
-        for deployment in &self.functions {
-            let name = validate::function_name(&deployment.service, &deployment.namespace, default)?;
-            let workdir = deployment.annotations.get(WORKDIR).map(String::as_str).unwrap_or_default();
-            check_command(&name, deployment, Path::new(workdir), environment)?;
-        }
-        Ok(())
-    }
 }
 
 /// Why a stack file cannot be used, on one line.

@@ -16,17 +16,17 @@ use super::task::{Generation, Task, by_function};
 
 /// One function as it was seen last.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Sight {
+pub(super) struct ServiceView {
     /// Whether anybody has looked yet.
     pub(super) is_seen: bool,
-    pub(super) service: Option<ServiceSight>,
+    pub(super) service: Option<ServiceState>,
     pub(super) tasks: Vec<Task>,
     /// Counts changes of secrets, whether or not the function names them.
     pub(super) secrets_changed: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct ServiceSight {
+pub(super) struct ServiceState {
     pub(super) id: String,
     /// Rises with each change of the service.
     pub(super) version: u64,
@@ -40,33 +40,34 @@ pub(super) struct ServiceSight {
 
 /// How soon a function is looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Motion {
+pub(super) enum Convergence {
     /// It is as it should be.
     Settled,
     /// Replicas are on their way.
-    Moving,
+    Converging,
 }
 
 /// What has been on its way for longer is in trouble, and is looked at less often.
-const FRESH_FOR: Duration = Duration::from_secs(15);
+const FRESH_TTL: Duration = Duration::from_secs(15);
 
 #[derive(Default)]
-pub(super) struct Board {
+pub(super) struct ClusterView {
     functions: Mutex<HashMap<FunctionName, Entry>>,
     look: Notify,
 }
 
 struct Entry {
-    sight: watch::Sender<Sight>,
-    motion: Motion,
+    view: watch::Sender<ServiceView>,
+    convergence: Convergence,
     since: Instant,
 }
 
-impl Board {
+impl ClusterView {
     /// Shows a function from now on.
-    pub(super) fn join(&self, name: &FunctionName) -> watch::Receiver<Sight> {
-        let (sight, receiver) = watch::channel(Sight::default());
-        self.functions().insert(name.clone(), Entry { sight, motion: Motion::Moving, since: Instant::now() });
+    pub(super) fn join(&self, name: &FunctionName) -> watch::Receiver<ServiceView> {
+        let (view, receiver) = watch::channel(ServiceView::default());
+        self.functions()
+            .insert(name.clone(), Entry { view, convergence: Convergence::Converging, since: Instant::now() });
         self.look.notify_one();
         receiver
     }
@@ -79,11 +80,11 @@ impl Board {
         name.parse::<FunctionName>().is_ok_and(|name| self.functions().contains_key(&name))
     }
 
-    pub(super) fn set_motion(&self, name: &FunctionName, motion: Motion) {
+    pub(super) fn set_convergence(&self, name: &FunctionName, convergence: Convergence) {
         if let Some(entry) = self.functions().get_mut(name)
-            && entry.motion != motion
+            && entry.convergence != convergence
         {
-            entry.motion = motion;
+            entry.convergence = convergence;
             entry.since = Instant::now();
             self.look.notify_one();
         }
@@ -92,44 +93,45 @@ impl Board {
     /// Looks at a function often from now on.
     pub(super) fn hurry(&self, name: &FunctionName) {
         if let Some(entry) = self.functions().get_mut(name) {
-            (entry.motion, entry.since) = (Motion::Moving, Instant::now());
+            (entry.convergence, entry.since) = (Convergence::Converging, Instant::now());
             self.look.notify_one();
         }
     }
 
-    pub(super) fn moving(&self) -> Vec<FunctionName> {
+    pub(super) fn converging(&self) -> Vec<FunctionName> {
         let functions = self.functions();
-        let moving = functions.iter().filter(|(_, entry)| entry.motion == Motion::Moving);
-        moving.map(|(name, _)| name.clone()).collect()
+        let converging = functions.iter().filter(|(_, entry)| entry.convergence == Convergence::Converging);
+        converging.map(|(name, _)| name.clone()).collect()
     }
 
     /// Whether replicas are expected any moment.
     pub(super) fn is_fresh(&self) -> bool {
-        let is_fresh = |entry: &Entry| entry.motion == Motion::Moving && entry.since.elapsed() < FRESH_FOR;
+        let is_fresh =
+            |entry: &Entry| entry.convergence == Convergence::Converging && entry.since.elapsed() < FRESH_TTL;
         self.functions().values().any(is_fresh)
     }
 
     /// Shows all functions anew, but of those that move not the tasks: [`Self::show_tasks`] knows more of these.
-    pub(super) fn show_all(&self, mut services: HashMap<String, ServiceSight>, tasks: Vec<Task>) {
+    pub(super) fn show_all(&self, mut services: HashMap<String, ServiceState>, tasks: Vec<Task>) {
         let mut of_function = by_function(tasks);
         for (name, entry) in self.functions().iter() {
             let service = services.remove(name.as_str());
             let mut tasks = of_function.remove(name.as_str()).unwrap_or_default();
             tasks.sort_by(|one, other| one.id.cmp(&other.id));
-            change(&entry.sight, |sight| {
-                sight.service = service;
-                if entry.motion == Motion::Settled || !sight.is_seen {
-                    sight.tasks = tasks;
+            change(&entry.view, |view| {
+                view.service = service;
+                if entry.convergence == Convergence::Settled || !view.is_seen {
+                    view.tasks = tasks;
                 }
-                sight.is_seen = true;
+                view.is_seen = true;
             });
         }
     }
 
     /// Shows the service of one function anew.
-    pub(super) fn show_service(&self, name: &FunctionName, service: Option<ServiceSight>) {
+    pub(super) fn show_service(&self, name: &FunctionName, service: Option<ServiceState>) {
         if let Some(entry) = self.functions().get(name) {
-            change(&entry.sight, |sight| sight.service = service);
+            change(&entry.view, |view| view.service = service);
         }
     }
 
@@ -137,16 +139,16 @@ impl Board {
     pub(super) fn show_tasks(&self, name: &FunctionName, mut tasks: Vec<Task>) {
         tasks.sort_by(|one, other| one.id.cmp(&other.id));
         if let Some(entry) = self.functions().get(name) {
-            change(&entry.sight, |sight| {
-                sight.tasks = tasks;
-                sight.is_seen = true;
+            change(&entry.view, |view| {
+                view.tasks = tasks;
+                view.is_seen = true;
             });
         }
     }
 
     pub(super) fn secrets_changed(&self) {
         for entry in self.functions().values() {
-            change(&entry.sight, |sight| sight.secrets_changed += 1);
+            change(&entry.view, |view| view.secrets_changed += 1);
         }
     }
 
@@ -166,8 +168,8 @@ impl Board {
 }
 
 /// Wakes whoever looks only if there is something new.
-fn change(sight: &watch::Sender<Sight>, change: impl FnOnce(&mut Sight)) {
-    sight.send_if_modified(|current| {
+fn change(view: &watch::Sender<ServiceView>, change: impl FnOnce(&mut ServiceView)) {
+    view.send_if_modified(|current| {
         let before = current.clone();
         change(current);
         *current != before

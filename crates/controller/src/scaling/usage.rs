@@ -1,4 +1,4 @@
-//! When each function was used last, as gateways and workers tell it.
+//! When each function was last used, as gateways and workers report it.
 
 use std::{
     collections::HashMap,
@@ -9,17 +9,17 @@ use futures_util::{Stream, StreamExt};
 use skep_protocol::FunctionName;
 use tokio::time::Instant;
 
-/// Only functions that may be scaled to zero are told of.
+/// Only functions that may be scaled to zero are reported.
 #[derive(Default)]
-pub(crate) struct InUse {
+pub(crate) struct Usage {
     last: Mutex<HashMap<FunctionName, Instant>>,
 }
 
-impl InUse {
-    /// Takes notice until the connection ends for good.
-    pub(crate) async fn hear(&self, told: impl Stream<Item = Vec<FunctionName>>) {
-        let mut told = std::pin::pin!(told);
-        while let Some(names) = told.next().await {
+impl Usage {
+    /// Records each report until the connection ends for good.
+    pub(crate) async fn follow(&self, reports: impl Stream<Item = Vec<FunctionName>>) {
+        let mut reports = std::pin::pin!(reports);
+        while let Some(names) = reports.next().await {
             let now = Instant::now();
             let mut last = self.last();
             for name in names {
@@ -28,7 +28,7 @@ impl InUse {
         }
     }
 
-    pub(crate) fn last_of(&self, name: &FunctionName) -> Option<Instant> {
+    pub(crate) fn last_use(&self, name: &FunctionName) -> Option<Instant> {
         self.last().get(name).copied()
     }
 

@@ -1,16 +1,27 @@
-//! What can be said of a deployment without looking at the machine.
+//! Checks of deployments and secrets that need nothing but their text.
 
-use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, Pages, QueueLimits, RetryPolicy, Scaling};
+use thiserror::Error;
 
-use crate::{Error, Result};
+use crate::{DefaultNamespace, FunctionDeployment, FunctionName, NameError, Pages, QueueLimits, RetryPolicy, Scaling};
 
-/// Checks a deployment and returns the function's name; a namespace that is part of `service` is put where it belongs.
-pub(crate) fn deployment(deployment: &mut FunctionDeployment, default: &DefaultNamespace) -> Result<FunctionName> {
-    let name = function_name(&deployment.service, &deployment.namespace, default)?;
+/// Why a deployment or a secret is refused; the text names the field.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct Invalid(String);
+
+impl From<NameError> for Invalid {
+    fn from(error: NameError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Checks a deployment and returns the function's name. A namespace that `service` names moves to `namespace`.
+pub fn deployment(deployment: &mut FunctionDeployment, default: &DefaultNamespace) -> Result<FunctionName, Invalid> {
+    let name = default.function_in(&deployment.service, &deployment.namespace)?;
     if let Some((service, namespace)) = deployment.service.rsplit_once('.') {
         (deployment.service, deployment.namespace) = (service.to_owned(), namespace.to_owned());
     }
-    let invalid = |reason: String| Error::Invalid(format!("function {name}: {reason}"));
+    let invalid = |reason: String| Invalid(format!("function {name}: {reason}"));
     Scaling::of(deployment).map_err(invalid)?;
     deployment.timeout().map_err(invalid)?;
     deployment.result_ttl().map_err(invalid)?;
@@ -34,24 +45,20 @@ pub(crate) fn deployment(deployment: &mut FunctionDeployment, default: &DefaultN
     Ok(name)
 }
 
-pub(crate) fn function_name(name: &str, namespace: &str, default: &DefaultNamespace) -> Result<FunctionName> {
-    default.function_in(name, namespace).map_err(|error| Error::Invalid(error.to_string()))
-}
-
-/// A secret's name becomes a file's name.
-pub(crate) fn secret_name(name: &str) -> Result<()> {
+/// Checks the name of a secret, which becomes the name of a file.
+pub fn secret_name(name: &str) -> Result<(), Invalid> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if !name.is_empty() && name.len() <= 253 && !name.starts_with('.') && name.bytes().all(allowed) {
         return Ok(());
     }
-    Err(Error::Invalid(format!(
+    Err(Invalid(format!(
         "secret name {name:?} is not valid: use letters, digits, dots, hyphens and underscores, at most 253, no dot first"
     )))
 }
 
 #[cfg(test)]
 mod tests {
-    use skep_protocol::{AUTH, RETRY_ATTEMPTS, SANDBOX, SCALE_MIN, TIMEOUT};
+    use crate::{AUTH, RETRY_ATTEMPTS, SANDBOX, SCALE_MIN, TIMEOUT};
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! The namespaces: which there are, and that none goes while something is put into it.
+//! The namespaces: which there are. None is deleted while something is put into it.
 
 use std::collections::BTreeMap;
 
@@ -95,7 +95,7 @@ impl Namespaces {
         Ok(())
     }
 
-    fn default(&self) -> &DefaultNamespace {
+    pub(crate) fn default(&self) -> &DefaultNamespace {
         self.bus.default_namespace()
     }
 }

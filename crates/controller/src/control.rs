@@ -1,0 +1,225 @@
+//! Answers the requests on the bus: reads them, passes them on, and turns errors into refusals.
+
+use std::sync::Arc;
+
+use skep_bus::ControlCall;
+use skep_protocol::{
+    FunctionDeployment, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret, VersionInfo,
+    control::{
+        ApplyAlert, Change, ControlRequest, CreateNamespace, CreateSecret, Delete, DeleteNamespace, DeleteSecret,
+        Deploy, GetInfo, ListNamespaces, ListSecrets, Scale, Update, UpdateNamespace, UpdateSecret, Wake,
+    },
+    validate,
+};
+
+use crate::{
+    Error, Result,
+    namespaces::{Inside, Namespaces},
+    reconcile::{Command, Reconcilers},
+    refusal::refusal,
+};
+
+/// What every request may need.
+pub(crate) struct Control {
+    pub(crate) reconcilers: Arc<Reconcilers>,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) version: VersionInfo,
+}
+
+/// Has each request handled by the method beside it; the compiler checks that the method takes the request and returns its reply.
+macro_rules! answer {
+    ($control:expr, $call:expr, { $($request:ty => $method:ident,)* }) => {
+        match $call.operation {
+            $(<$request>::OPERATION => respond::<$request, _>($call, |asked| $control.$method(asked)).await,)*
+        }
+    };
+}
+
+/// Reads a request, has it handled, and answers it.
+async fn respond<R, F>(call: &ControlCall, handle: impl FnOnce(R) -> F)
+where
+    R: ControlRequest,
+    F: Future<Output = Result<R::Reply>>,
+{
+    let reply = match call.read::<R>() {
+        Ok(request) => handle(request).await.map_err(refusal),
+        Err(refusal) => Err(refusal),
+    };
+    call.answer::<R>(reply).await;
+}
+
+impl Control {
+    /// Does what a call asks for, and answers it.
+    pub(crate) async fn answer(&self, call: &ControlCall) {
+        answer!(self, call, {
+            Deploy => deploy,
+            Update => update,
+            Delete => delete,
+            Scale => scale,
+            Wake => wake,
+            ApplyAlert => apply_alert,
+            GetInfo => info,
+            LogQuery => logs,
+            ListNamespaces => list_namespaces,
+            CreateNamespace => create_namespace,
+            UpdateNamespace => update_namespace,
+            DeleteNamespace => delete_namespace,
+            ListSecrets => list_secrets,
+            CreateSecret => create_secret,
+            UpdateSecret => update_secret,
+            DeleteSecret => delete_secret,
+        });
+    }
+
+    async fn deploy(&self, Deploy(deployment): Deploy) -> Result<Change> {
+        self.put(deployment, Command::Deploy).await
+    }
+
+    async fn update(&self, Update(deployment): Update) -> Result<Change> {
+        self.put(deployment, Command::Update).await
+    }
+
+    async fn put(
+        &self,
+        mut deployment: FunctionDeployment,
+        command: fn(FunctionDeployment) -> Command,
+    ) -> Result<Change> {
+        let name = validate::deployment(&mut deployment, self.namespaces.default())?;
+        let _inside = self.namespaces.enter(name.namespace()).await?;
+        self.reconcilers.apply(name, command(deployment)).await
+    }
+
+    async fn delete(&self, asked: Delete) -> Result<()> {
+        self.reconcilers.delete(asked.function).await
+    }
+
+    async fn scale(&self, asked: Scale) -> Result<Change> {
+        self.reconcilers.apply(asked.function, Command::Scale(asked.replicas)).await
+    }
+
+    async fn wake(&self, Wake(function): Wake) -> Result<Change> {
+        self.reconcilers.apply(function, Command::Wake).await
+    }
+
+    async fn apply_alert(&self, asked: ApplyAlert) -> Result<Change> {
+        self.reconcilers.apply(asked.function, Command::Alert(asked.status)).await
+    }
+
+    async fn info(&self, GetInfo: GetInfo) -> Result<ProviderInfo> {
+        let runtime = &self.reconcilers.provider.runtime;
+        Ok(ProviderInfo {
+            provider: runtime.name().to_owned(),
+            orchestration: runtime.orchestration().to_owned(),
+            version: self.version.clone(),
+        })
+    }
+
+    async fn logs(&self, query: LogQuery) -> Result<Vec<LogLine>> {
+        let Reconcilers { bus, provider, .. } = &*self.reconcilers;
+        self.reconcilers.require(&query.function)?;
+        if query.follow {
+            provider.logs.follow(&query.function);
+        }
+        let lines = provider.logs.past(&query).await?;
+        Ok(last_that_fit(lines, bus.largest_message()))
+    }
+
+    async fn list_namespaces(&self, ListNamespaces: ListNamespaces) -> Result<Vec<NamespaceInfo>> {
+        Ok(self.namespaces.list().await)
+    }
+
+    async fn create_namespace(&self, CreateNamespace(namespace): CreateNamespace) -> Result<()> {
+        self.namespaces.create(namespace).await
+    }
+
+    async fn update_namespace(&self, UpdateNamespace(namespace): UpdateNamespace) -> Result<()> {
+        self.namespaces.update(namespace).await
+    }
+
+    async fn delete_namespace(&self, asked: DeleteNamespace) -> Result<()> {
+        let Reconcilers { bus, provider, .. } = &*self.reconcilers;
+        let contents = async || {
+            let functions = bus.functions().await?;
+            let inside = functions.iter().filter(|(name, _)| name.namespace() == Some(&asked.name));
+            let mut contents: Vec<String> = inside.map(|(name, _)| format!("function {}", name.name())).collect();
+            let secrets = provider.secrets.list(&asked.name).await?;
+            contents.extend(secrets.into_iter().map(|secret| format!("secret {}", secret.name)));
+            Ok(contents)
+        };
+        self.namespaces.delete(&asked.name, contents).await
+    }
+
+    async fn list_secrets(&self, asked: ListSecrets) -> Result<Vec<Secret>> {
+        let namespace = self.other_namespace(&asked.namespace)?;
+        let entered = self.namespaces.enter(namespace.as_deref()).await;
+        let _inside = entered.map_err(|error| Error::NotFound(error.to_string()))?;
+        self.reconcilers.provider.secrets.list(&namespace.unwrap_or_default()).await
+    }
+
+    async fn create_secret(&self, CreateSecret(secret): CreateSecret) -> Result<()> {
+        let (secret, _inside) = self.secret(secret).await?;
+        self.reconcilers.provider.secrets.create(secret).await
+    }
+
+    async fn update_secret(&self, UpdateSecret(secret): UpdateSecret) -> Result<()> {
+        let (secret, _inside) = self.secret(secret).await?;
+        self.reconcilers.provider.secrets.update(secret).await
+    }
+
+    async fn delete_secret(&self, DeleteSecret(secret): DeleteSecret) -> Result<()> {
+        let (secret, _inside) = self.secret(secret).await?;
+        self.reconcilers.provider.secrets.delete(secret).await
+    }
+
+    /// The secret that a request is about, and the hold on its namespace.
+    async fn secret(&self, mut secret: Secret) -> Result<(Secret, Inside<'_>)> {
+        let namespace = self.other_namespace(&secret.namespace)?;
+        let inside = self.namespaces.enter(namespace.as_deref()).await?;
+        secret.namespace = namespace.unwrap_or_default();
+        validate::secret_name(&secret.name)?;
+        Ok((secret, inside))
+    }
+
+    /// A namespace as it was given, `None` if it is the default one.
+    fn other_namespace(&self, namespace: &str) -> Result<Option<String>> {
+        let other = self.namespaces.default().other(namespace);
+        other.map(|other| other.map(String::from)).map_err(|error| Error::Invalid(error.to_string()))
+    }
+}
+
+/// The newest lines that one answer on the bus can carry.
+fn last_that_fit(lines: Vec<LogLine>, largest_message: usize) -> Vec<LogLine> {
+    let mut room = largest_message.saturating_sub(4096);
+    let mut first = lines.len();
+    for line in lines.iter().rev() {
+        let size = serde_json::to_vec(line).map_or(usize::MAX, |text| text.len().saturating_add(1));
+        if size > room {
+            break;
+        }
+        room -= size;
+        first -= 1;
+    }
+    lines.into_iter().skip(first).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_of_lines_stays_below_what_the_bus_carries() {
+        let line = |number: usize| LogLine {
+            name: "f".to_owned(),
+            namespace: String::new(),
+            instance: "f-1".to_owned(),
+            timestamp: OffsetDateTime::UNIX_EPOCH,
+            text: format!("{number}{}", "\u{0}".repeat(1000)),
+        };
+        let found = last_that_fit((0..100).map(line).collect(), 64 * 1024);
+        assert!(serde_json::to_vec(&found).unwrap().len() < 64 * 1024);
+        assert!(found.len() > 5 && found.last().unwrap().text.starts_with("99"));
+        assert_eq!(last_that_fit(vec![line(1), line(2)], 64 * 1024).len(), 2);
+    }
+}

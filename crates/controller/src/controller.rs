@@ -1,0 +1,122 @@
+//! The controller: adopts what the registry holds, and answers requests for as long as it leads.
+//!
+//! Of several controllers one leads, and the others wait.
+//! Each function has a task of its own, so requests about one function are serial, and those about different ones are not.
+
+use std::{sync::Arc, time::Duration};
+
+use skep_bus::{Bus, ControlServer};
+use skep_protocol::VersionInfo;
+use skep_provider::{Provider, ProviderConfig};
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{info, warn};
+
+use crate::{Result, control::Control, leadership::Leadership, namespaces::Namespaces, reconcile::Reconcilers};
+
+/// Requests that are answered at the same time; more wait on the bus.
+const MAX_CONCURRENT_REQUESTS: usize = 64;
+
+#[derive(Clone)]
+pub struct Config {
+    /// What `GET /system/info` says of the provider.
+    pub version: VersionInfo,
+    /// How long calls may go on at the end before their replicas are killed.
+    pub grace: Duration,
+    /// A name that no other controller has; one with the name of a controller that has ended need not wait for its lease.
+    pub holder: String,
+    pub provider: ProviderConfig,
+}
+
+/// A controller that leads, has adopted the registry, and answers as soon as it runs.
+pub struct Controller {
+    config: Config,
+    bus: Bus,
+    leadership: Leadership,
+    reconcilers: Arc<Reconcilers>,
+    control: Arc<Control>,
+    server: ControlServer,
+    /// Without an orderly end nothing may go on.
+    _abandoned: DropGuard,
+}
+
+/// Why a term of leadership ended.
+enum TermEnd {
+    Shutdown,
+    /// Another controller leads now.
+    LeadershipLost,
+}
+
+impl Controller {
+    /// Waits until no other controller leads, and adopts the functions of the registry.
+    ///
+    /// `waiting` is cancelled if there is another one.
+    pub async fn start(config: Config, bus: Bus, waiting: CancellationToken) -> Result<Self> {
+        let leadership = Leadership::acquire(&bus, &config.holder, &waiting).await?;
+        let provider = Provider::start(config.provider.clone(), bus.clone(), leadership.lease()).await?;
+        let namespaces = Namespaces::read(bus.clone()).await?;
+        let reports = bus.hear_use().await?;
+        let ending = CancellationToken::new();
+        let abandoned = ending.clone().drop_guard();
+        let reconcilers = Arc::new(Reconcilers::new(bus.clone(), leadership.lease(), provider, ending));
+        let following = Arc::clone(&reconcilers);
+        reconcilers.tasks.spawn(async move {
+            following.ending.run_until_cancelled(following.usage.follow(reports)).await;
+        });
+        for (name, record) in bus.functions().await? {
+            reconcilers.adopt(name, record).await;
+        }
+        reconcilers.provider.runtime.adopted_all();
+        let control = Control { reconcilers: Arc::clone(&reconcilers), namespaces, version: config.version.clone() };
+        let server = bus.serve_control(env!("CARGO_PKG_VERSION")).await?;
+        info!("the controller is active");
+        Ok(Self { config, bus, leadership, reconcilers, control: Arc::new(control), server, _abandoned: abandoned })
+    }
+
+    /// Answers until the token is cancelled, then drains all replicas that need the controller.
+    ///
+    /// When another controller has taken over, it waits until it leads again.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
+        let mut controller = self;
+        loop {
+            let (config, bus) = (controller.config.clone(), controller.bus.clone());
+            match controller.serve_term(&shutdown).await {
+                TermEnd::Shutdown => return Ok(()),
+                TermEnd::LeadershipLost => warn!("another controller has taken over"),
+            }
+            let Some(started) =
+                shutdown.run_until_cancelled(Box::pin(Self::start(config, bus, CancellationToken::new()))).await
+            else {
+                return Ok(());
+            };
+            controller = started?;
+        }
+    }
+
+    /// Answers requests until shutdown, or until another controller leads.
+    async fn serve_term(mut self, shutdown: &CancellationToken) -> TermEnd {
+        let at_once = Arc::new(Semaphore::new(MAX_CONCURRENT_REQUESTS));
+        let end = loop {
+            let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else { break TermEnd::Shutdown };
+            let call = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break TermEnd::Shutdown,
+                () = self.leadership.lost() => break TermEnd::LeadershipLost,
+                call = self.server.next() => call,
+            };
+            let Some(call) = call else {
+                warn!("NATS connection is closed for good, the controller ends");
+                break TermEnd::Shutdown;
+            };
+            let control = Arc::clone(&self.control);
+            self.reconcilers.tasks.spawn(async move {
+                control.answer(&call).await;
+                drop(permit);
+            });
+        };
+        drop(self.server);
+        self.reconcilers.end(self.config.grace).await;
+        self.leadership.resign().await;
+        end
+    }
+}

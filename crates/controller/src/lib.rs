@@ -1,0 +1,20 @@
+//! The controller: turns deployments into replicas, and is the only writer of the registry.
+//!
+//! - `controller.rs` starts it and runs it for as long as it leads; `leadership.rs` holds the lease.
+//! - `control.rs` answers the requests on the bus.
+//! - `reconcile/` has one task per function, which keeps its replicas and its record as they are wanted.
+//! - `scaling/` decides how many replicas a function has: wake, alerts, scale to zero.
+//! - `namespaces.rs` knows the namespaces, and keeps one while something is put into it.
+//!
+//! It does not know how a replica runs; that is the provider's part.
+
+mod control;
+mod controller;
+mod leadership;
+mod namespaces;
+mod reconcile;
+mod refusal;
+mod scaling;
+
+pub use controller::{Config, Controller};
+pub use skep_provider::{Error, Result};

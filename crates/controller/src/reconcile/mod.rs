@@ -1,0 +1,129 @@
+//! One task per function keeps its replicas and its record as they are wanted; this file has all of them, by name.
+
+mod reconciler;
+mod request;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use skep_bus::{Bus, Lease};
+use skep_protocol::{FunctionName, FunctionRecord, control::Change};
+use skep_provider::Provider;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info, warn};
+
+use crate::{Error, Result, scaling::Usage};
+
+use self::{
+    reconciler::Reconciler,
+    request::{Request, not_found},
+};
+
+pub(crate) use self::request::Command;
+
+/// Requests that may wait for one function.
+const MAX_WAITING: usize = 16;
+/// Killed replicas must have ended after this time.
+const KILL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The tasks of all functions, and what they share.
+pub(crate) struct Reconcilers {
+    pub(crate) bus: Bus,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) provider: Provider,
+    pub(crate) ending: CancellationToken,
+    pub(crate) usage: Usage,
+    running: Mutex<HashMap<FunctionName, mpsc::Sender<Request>>>,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Reconcilers {
+    pub(crate) fn new(bus: Bus, lease: Arc<Lease>, provider: Provider, ending: CancellationToken) -> Self {
+        let (usage, running, tasks) = (Usage::default(), Mutex::default(), TaskTracker::new());
+        Self { bus, lease, provider, ending, usage, running, tasks }
+    }
+
+    /// Changes a function, or deploys a new one.
+    pub(crate) async fn apply(self: &Arc<Self>, name: FunctionName, command: Command) -> Result<Change> {
+        self.ask(name, |reply| Request::Apply(Box::new(command), reply)).await
+    }
+
+    /// Removes a function.
+    pub(crate) async fn delete(self: &Arc<Self>, name: FunctionName) -> Result<()> {
+        self.ask(name, Request::Delete).await
+    }
+
+    /// Fails if there is no such function.
+    pub(crate) fn require(&self, name: &FunctionName) -> Result<()> {
+        if self.running().contains_key(name) { Ok(()) } else { Err(not_found(name)) }
+    }
+
+    /// Hands a request to the function's task; only a deploy makes a new one.
+    async fn ask<T>(
+        self: &Arc<Self>,
+        name: FunctionName,
+        request: impl FnOnce(oneshot::Sender<Result<T>>) -> Request,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let request = request(reply);
+        {
+            let mut running = self.running();
+            if !running.contains_key(&name) {
+                if !request.is_deploy() {
+                    return Err(request.not_found(&name));
+                }
+                let (sender, requests) = mpsc::channel(MAX_WAITING);
+                self.tasks.spawn(Reconciler::new(Arc::clone(self), name.clone(), None, requests).run());
+                running.insert(name.clone(), sender);
+            }
+            let Some(requests) = running.get(&name) else { return Err(Error::Busy) };
+            requests.try_send(request).map_err(|_| Error::Busy)?;
+        }
+        // The task answers every request it takes, or drops it when the controller ends.
+        answer.await.unwrap_or(Err(Error::Busy))
+    }
+
+    /// Goes on with a function of the registry, and drops its endpoints that no longer exist.
+    pub(crate) async fn adopt(self: &Arc<Self>, name: FunctionName, record: FunctionRecord) {
+        let (sender, requests) = mpsc::channel(MAX_WAITING);
+        let mut reconciler = Reconciler::new(Arc::clone(self), name.clone(), Some(record), requests);
+        reconciler.publish().await;
+        self.tasks.spawn(reconciler.run());
+        self.running().insert(name, sender);
+    }
+
+    /// Lets the task of a function that is gone end, unless something was asked of it meanwhile.
+    fn forget(&self, name: &FunctionName, requests: &mpsc::Receiver<Request>) -> bool {
+        let mut running = self.running();
+        if !requests.is_empty() {
+            return false;
+        }
+        running.remove(name);
+        self.provider.runtime.forget(name);
+        self.usage.forget(name);
+        true
+    }
+
+    /// Ends all tasks and the provider; replicas that still work after `grace` are killed.
+    pub(crate) async fn end(&self, grace: Duration) {
+        self.ending.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
+            warn!("replicas that still work are killed");
+            self.provider.runtime.kill();
+            if tokio::time::timeout(KILL_TIMEOUT, self.tasks.wait()).await.is_err() {
+                error!("some replicas did not end");
+            }
+        }
+        self.provider.runtime.end().await;
+        info!("the controller has ended");
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<FunctionName, mpsc::Sender<Request>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,238 @@
+//! Requests to the controller: one type per request, which names its operation and the type of its reply.
+//!
+//! So whoever asks and the controller cannot disagree about what a reply is.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{AlertStatus, FunctionDeployment, FunctionName, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret};
+
+/// A request to the controller. It travels as JSON, and so does its reply.
+pub trait ControlRequest: Serialize + DeserializeOwned + Send + Sync {
+    const OPERATION: Operation;
+    type Reply: Serialize + DeserializeOwned + Send;
+}
+
+/// A revision of the registry: each write has a higher one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Revision(pub u64);
+
+/// What a request did to the registry; on the wire a revision, or null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Option<Revision>", into = "Option<Revision>")]
+pub enum Change {
+    /// The registry is as it was.
+    Unchanged,
+    /// A reader of the registry sees the change once it has read this revision.
+    Written(Revision),
+}
+
+impl From<Option<Revision>> for Change {
+    fn from(revision: Option<Revision>) -> Self {
+        revision.map_or(Self::Unchanged, Self::Written)
+    }
+}
+
+impl From<Change> for Option<Revision> {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Unchanged => None,
+            Change::Written(revision) => Some(revision),
+        }
+    }
+}
+
+/// Deploys a function that is not there yet.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Deploy(pub FunctionDeployment);
+
+/// Changes a function, and runs its image anew.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Update(pub FunctionDeployment);
+
+/// Removes a function.
+#[derive(Serialize, Deserialize)]
+pub struct Delete {
+    pub function: FunctionName,
+}
+
+/// Sets the number of replicas.
+#[derive(Serialize, Deserialize)]
+pub struct Scale {
+    pub function: FunctionName,
+    pub replicas: u64,
+}
+
+/// Scales a function that is at zero to its minimum.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Wake(pub FunctionName);
+
+/// Scales a function as an alert and its labels say.
+#[derive(Serialize, Deserialize)]
+pub struct ApplyAlert {
+    pub function: FunctionName,
+    pub status: AlertStatus,
+}
+
+/// Says what runs functions.
+#[derive(Serialize, Deserialize)]
+pub struct GetInfo;
+
+/// Lists all namespaces, the default one first.
+#[derive(Serialize, Deserialize)]
+pub struct ListNamespaces;
+
+/// Adds a namespace that is not there yet.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CreateNamespace(pub NamespaceInfo);
+
+/// Sets the labels and annotations of a namespace.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UpdateNamespace(pub NamespaceInfo);
+
+/// Removes an empty namespace.
+#[derive(Serialize, Deserialize)]
+pub struct DeleteNamespace {
+    pub name: String,
+}
+
+/// Lists the secrets of a namespace without their values; an empty text is the default namespace.
+#[derive(Serialize, Deserialize)]
+pub struct ListSecrets {
+    pub namespace: String,
+}
+
+/// Adds a secret that is not there yet.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CreateSecret(pub Secret);
+
+/// Sets the value of a secret.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UpdateSecret(pub Secret);
+
+/// Removes a secret; only its name and namespace count.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeleteSecret(pub Secret);
+
+macro_rules! requests {
+    ($($request:ty => $operation:ident -> $reply:ty;)*) => {
+        $(impl ControlRequest for $request {
+            const OPERATION: Operation = Operation::$operation;
+            type Reply = $reply;
+        })*
+    };
+}
+
+requests! {
+    Deploy => Deploy -> Change;
+    Update => Update -> Change;
+    Delete => Delete -> ();
+    Scale => Scale -> Change;
+    Wake => Wake -> Change;
+    ApplyAlert => Alert -> Change;
+    GetInfo => Info -> ProviderInfo;
+    LogQuery => Logs -> Vec<LogLine>;
+    ListNamespaces => ListNamespaces -> Vec<NamespaceInfo>;
+    CreateNamespace => CreateNamespace -> ();
+    UpdateNamespace => UpdateNamespace -> ();
+    DeleteNamespace => DeleteNamespace -> ();
+    ListSecrets => ListSecrets -> Vec<Secret>;
+    CreateSecret => CreateSecret -> ();
+    UpdateSecret => UpdateSecret -> ();
+    DeleteSecret => DeleteSecret -> ();
+}
+
+/// One operation of the controller's micro service; its name is the last token of the subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Deploy,
+    Update,
+    Delete,
+    Scale,
+    Wake,
+    Alert,
+    Info,
+    Logs,
+    ListNamespaces,
+    CreateNamespace,
+    UpdateNamespace,
+    DeleteNamespace,
+    ListSecrets,
+    CreateSecret,
+    UpdateSecret,
+    DeleteSecret,
+}
+
+impl Operation {
+    pub const ALL: [Self; 16] = [
+        Self::Deploy,
+        Self::Update,
+        Self::Delete,
+        Self::Scale,
+        Self::Wake,
+        Self::Alert,
+        Self::Info,
+        Self::Logs,
+        Self::ListNamespaces,
+        Self::CreateNamespace,
+        Self::UpdateNamespace,
+        Self::DeleteNamespace,
+        Self::ListSecrets,
+        Self::CreateSecret,
+        Self::UpdateSecret,
+        Self::DeleteSecret,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Scale => "scale",
+            Self::Wake => "wake",
+            Self::Alert => "alert",
+            Self::Info => "info",
+            Self::Logs => "logs",
+            Self::ListNamespaces => "list-namespaces",
+            Self::CreateNamespace => "create-namespace",
+            Self::UpdateNamespace => "update-namespace",
+            Self::DeleteNamespace => "delete-namespace",
+            Self::ListSecrets => "list-secrets",
+            Self::CreateSecret => "create-secret",
+            Self::UpdateSecret => "update-secret",
+            Self::DeleteSecret => "delete-secret",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, from_value, json, to_value};
+
+    use super::*;
+
+    #[test]
+    fn a_change_travels_as_its_revision_or_null() {
+        for (change, expected) in [(Change::Unchanged, Value::Null), (Change::Written(Revision(7)), json!(7))] {
+            assert_eq!(to_value(change).unwrap(), expected);
+            assert_eq!(from_value::<Change>(expected).unwrap(), change);
+        }
+    }
+
+    #[test]
+    fn a_request_with_an_invalid_function_name_is_not_read() {
+        for name in ["", "a.b", "A", "a_B", "a_b_c"] {
+            assert!(from_value::<Delete>(json!({ "function": name })).is_err(), "{name}");
+            assert!(from_value::<Wake>(json!(name)).is_err(), "{name}");
+        }
+        assert_eq!(from_value::<Delete>(json!({ "function": "a_dev" })).unwrap().function.to_string(), "a.dev");
+    }
+}
