@@ -165,7 +165,7 @@ fn admit(app: &App, function: &Function) -> Result<Option<Waiting>> {
         return Err(Error::QueueFull { bytes, limit });
     }
     let Some(waiting) = app.queues.of(&function.name) else { return Ok(None) };
-    match function.queue_limits.reached(waiting) {
+    match function.policy.queue.reached(waiting) {
         None => Ok(Some(waiting)),
         Some(reason) => Err(Error::TooManyWait { function: function.name.clone(), reason, age: waiting.age }),
     }

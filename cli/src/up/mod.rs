@@ -17,7 +17,7 @@ use skep_bus::Bus;
 use skep_daemon::Drain;
 use skep_dispatch::{Dispatch, Registry};
 use skep_gateway::Listeners;
-use skep_protocol::DefaultNamespace;
+use skep_protocol::{DefaultNamespace, PolicyDefaults};
 use skep_provider::{
     Controller,
     stack::{self, Outcome, Stack},
@@ -144,7 +144,12 @@ async fn run_roles(
     let starting = Box::pin(Controller::start(config, bus.clone(), CancellationToken::new()));
     let controller = starting.await.map_err(Failure::internal)?;
     let controller = process.tasks.spawn(controller.run(process.ending.clone()));
-    let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
+    let defaults = PolicyDefaults {
+        timeout: args.calls.upstream_timeout,
+        pages: args.gateway.function_pages,
+        retry: roles::retry_policy(&args.worker)?,
+    };
+    let dispatch = process.dispatch(&bus, defaults, &args.wake).await?;
 
     // There is no other gateway that callers could go to meanwhile.
     let drain = Drain { linger: Duration::ZERO, grace: args.bus.grace };

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use futures_util::StreamExt;
 use skep_bus::{Bus, RegistryEvent};
-use skep_protocol::{FunctionName, FunctionRecord};
+use skep_protocol::{FunctionName, FunctionRecord, PolicyDefaults};
 use time::OffsetDateTime;
 use tokio::{
     sync::watch,
@@ -49,7 +49,7 @@ impl Registry {
 
     /// The shortest time for which any function keeps its results, where one says so.
     pub fn shortest_result_ttl(&self) -> Option<Duration> {
-        self.functions.load().values().filter_map(|function| function.result_ttl).min()
+        self.functions.load().values().filter_map(|function| function.policy.result_ttl).min()
     }
 
     /// Waits until the registry is as it must be; `false` if the deadline passed first.
@@ -86,17 +86,17 @@ impl Registry {
 pub(crate) struct Follower {
     bus: Bus,
     metrics: Arc<Metrics>,
-    default_timeout: Duration,
+    defaults: PolicyDefaults,
     functions: Arc<ArcSwap<Functions>>,
     changed: watch::Sender<u64>,
 }
 
 impl Follower {
-    pub(crate) fn new(bus: Bus, metrics: Arc<Metrics>, default_timeout: Duration) -> (Self, Registry) {
+    pub(crate) fn new(bus: Bus, metrics: Arc<Metrics>, defaults: PolicyDefaults) -> (Self, Registry) {
         let (sender, receiver) = watch::channel(0);
         let functions = Arc::new(ArcSwap::default());
         let registry = Registry { functions: Arc::clone(&functions), changed: receiver };
-        (Self { bus, metrics, default_timeout, functions, changed: sender }, registry)
+        (Self { bus, metrics, defaults, functions, changed: sender }, registry)
     }
 
     /// Follows for ever; a watch that breaks is begun again from the whole state.
@@ -193,7 +193,7 @@ impl Follower {
             Some(known) => (known.endpoints.as_slice(), Arc::clone(&known.metrics), Arc::clone(&known.usage)),
             None => (&[][..], Arc::new(self.metrics.of_function(&name)), Arc::default()),
         };
-        Arc::new(Function::new(name, record, self.default_timeout, endpoints, metrics, usage))
+        Arc::new(Function::new(name, record, &self.defaults, endpoints, metrics, usage))
     }
 
     fn publish(&self, functions: Functions, revision: u64) {

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use skep_protocol::{AlertStatus, FunctionDeployment, FunctionName, FunctionRecord, Scaling};
+use skep_protocol::{
+    AlertStatus, FunctionDeployment, FunctionName, FunctionPolicy, FunctionRecord, PolicyDefaults, Scaling,
+};
 use time::OffsetDateTime;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -51,6 +53,8 @@ pub(crate) struct Function {
     name: FunctionName,
     /// What the registry holds, as far as it is known.
     record: Option<FunctionRecord>,
+    /// How the record's deployment scales.
+    scaling: Scaling,
     /// A write failed, so the registry may hold something else.
     doubtful: bool,
     /// The last time that something was done with it here.
@@ -70,7 +74,8 @@ impl Function {
         if let Some(record) = &record {
             replicas.take_up(record);
         }
-        Self { functions, name, record, doubtful: false, touched: Instant::now(), replicas, requests }
+        let scaling = record.as_ref().map(|record| scaling(&record.deployment)).unwrap_or_default();
+        Self { functions, name, record, scaling, doubtful: false, touched: Instant::now(), replicas, requests }
     }
 
     /// Keeps the replicas as they are wanted and the registry as they are, until deleted or the controller ends.
@@ -115,20 +120,17 @@ impl Function {
             }
             (Some(record), Command::Update(mut deployment)) => {
                 let minimum = self.admit(&deployment).await?;
-                let replicas = replicas_after_update(&record, minimum);
+                let replicas = replicas_after_update(&record, self.scaling.min, minimum);
                 let registry_auth = std::mem::take(&mut deployment.registry_auth);
                 self.put(FunctionRecord { deployment, replicas, ..record }, Change::Updated { registry_auth }).await
             }
             (Some(record), Command::Scale(replicas)) => self.scale(record, replicas).await,
             (Some(record), Command::Wake) => match record.replicas {
-                0 => {
-                    let replicas = scaling(&record)?.awake();
-                    self.scale(record, replicas).await
-                }
+                0 => self.scale(record, self.scaling.awake()).await,
                 _ => Ok(json!(0)),
             },
             (Some(record), Command::Alert(status)) => {
-                let replicas = scaling(&record)?.after_alert(record.replicas, status);
+                let replicas = self.scaling.after_alert(record.replicas, status);
                 if replicas == record.replicas { Ok(json!(0)) } else { self.scale(record, replicas).await }
             }
             (Some(_), Command::Delete) => self.delete().await,
@@ -143,8 +145,8 @@ impl Function {
 
     /// When it has been idle for long enough to be scaled to zero, if it is not used until then.
     fn idle_at(&self) -> Option<Instant> {
-        let record = self.record.as_ref().filter(|record| record.replicas > 0)?;
-        let zero_after = scaling(record).ok()?.zero_after?;
+        self.record.as_ref().filter(|record| record.replicas > 0)?;
+        let zero_after = self.scaling.zero_after?;
         Some(self.functions.in_use.last_of(&self.name).map_or(self.touched, |used| used.max(self.touched)) + zero_after)
     }
 
@@ -167,7 +169,7 @@ impl Function {
 
     /// Checks a deployment and returns how many replicas it starts with.
     async fn admit(&self, deployment: &FunctionDeployment) -> Result<u64> {
-        let minimum = deployment.initial_replicas().map_err(Error::Invalid)?;
+        let minimum = scaling(deployment).min;
         self.functions.provider.check_replicas(&self.name, minimum)?;
         self.functions.provider.admit(&self.name, deployment).await?;
         Ok(minimum)
@@ -189,6 +191,7 @@ impl Function {
             return Err(error);
         }
         info!(function = %self.name, replicas = record.replicas, revision, "function is set");
+        self.scaling = scaling(&record.deployment);
         self.record = Some(record);
         Ok(json!(revision))
     }
@@ -252,15 +255,14 @@ impl Function {
     }
 }
 
-/// The controller checks labels before it writes them, so a bad one is only possible after a change of skep itself.
-fn scaling(record: &FunctionRecord) -> Result<Scaling> {
-    Scaling::of(&record.deployment).map_err(Error::Invalid)
+/// What a deployment that was checked says of scaling.
+fn scaling(deployment: &FunctionDeployment) -> Scaling {
+    FunctionPolicy::of_deployed(deployment, &PolicyDefaults::default()).0.scaling
 }
 
 /// An update goes back to the label's minimum, but not below what someone scaled up to.
-fn replicas_after_update(record: &FunctionRecord, minimum: u64) -> u64 {
-    let scaled = record.deployment.initial_replicas() != Ok(record.replicas);
-    if scaled { record.replicas.max(minimum) } else { minimum }
+fn replicas_after_update(record: &FunctionRecord, former_minimum: u64, minimum: u64) -> u64 {
+    if record.replicas == former_minimum { minimum } else { record.replicas.max(minimum) }
 }
 
 #[cfg(test)]
@@ -276,8 +278,8 @@ mod tests {
             created_at: OffsetDateTime::UNIX_EPOCH,
             problem: None,
         };
-        assert_eq!(replicas_after_update(&record(1), 3), 3);
-        assert_eq!(replicas_after_update(&record(5), 1), 5);
-        assert_eq!(replicas_after_update(&record(0), 1), 1);
+        assert_eq!(replicas_after_update(&record(1), 1, 3), 3);
+        assert_eq!(replicas_after_update(&record(5), 1, 1), 5);
+        assert_eq!(replicas_after_update(&record(0), 1, 1), 1);
     }
 }

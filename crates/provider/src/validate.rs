@@ -1,6 +1,6 @@
 //! What can be said of a deployment without looking at the machine.
 
-use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, Pages, QueueLimits, RetryPolicy, Scaling};
+use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, FunctionPolicy, PolicyDefaults};
 
 use crate::{Error, Result};
 
@@ -11,15 +11,8 @@ pub(crate) fn deployment(deployment: &mut FunctionDeployment, default: &DefaultN
         (deployment.service, deployment.namespace) = (service.to_owned(), namespace.to_owned());
     }
     let invalid = |reason: String| Error::Invalid(format!("function {name}: {reason}"));
-    Scaling::of(deployment).map_err(invalid)?;
-    deployment.timeout().map_err(invalid)?;
-    deployment.result_ttl().map_err(invalid)?;
-    deployment.needs_token().map_err(invalid)?;
-    QueueLimits::of(&deployment.annotations).map_err(invalid)?;
-    Pages::of(&deployment.annotations).map_err(invalid)?;
-    deployment.max_inflight().map_err(invalid)?;
-    deployment.sandbox().map_err(invalid)?;
-    RetryPolicy::default().with_annotations(&deployment.annotations).map_err(invalid)?;
+    let checked = FunctionPolicy::parse(deployment, &PolicyDefaults::default());
+    checked.map_err(|error| invalid(error.to_string()))?;
     for (variable, value) in &deployment.env_vars {
         if variable.is_empty() || variable.contains(['=', '\0']) {
             return Err(invalid(format!("{variable:?} cannot be the name of a variable")));

@@ -134,7 +134,7 @@ impl Replica {
             watchdog.sweep().await;
             return failed(reason, served);
         }
-        let patience = self.place.timeout(&self.deployment) + PATIENCE;
+        let patience = self.place.policy(&self.deployment).timeout + PATIENCE;
         watchdog.stop(patience, self.place.kill.cancelled()).await;
         info!(instance = self.instance, "replica has ended");
         Run::Stopped

@@ -66,6 +66,5 @@ pub(super) fn check(place: &Place, name: &FunctionName, deployment: &FunctionDep
 }
 
 fn is_wanted(place: &Place, deployment: &FunctionDeployment) -> bool {
-    // A bad value does not get into the registry.
-    place.config.sandbox && deployment.sandbox().unwrap_or(true)
+    place.config.sandbox && place.policy(deployment).sandbox
 }

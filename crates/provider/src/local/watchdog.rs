@@ -69,7 +69,7 @@ impl Watchdog {
             namespace: place.namespace.of(name),
             secrets: &secrets,
             temporary: sandbox.as_ref().map(|sandbox| sandbox.temporary.as_path()),
-            timeout: place.timeout(deployment),
+            timeout: place.policy(deployment).timeout,
             tag: &tag,
         };
         let mut child = Command::new(&place.config.watchdog)
