@@ -187,7 +187,7 @@ async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, doors: &D
     if let Some(stack) = stack {
         deploy(bus, &stack).await?;
     }
-    let all_up = |registry: &Registry| registry.all().iter().all(|function| report::is_up(function));
+    let all_up = |registry: &Registry| registry.every(report::is_up);
     let mut waited = std::pin::pin!(dispatch.registry().wait_until(all_up, FUNCTIONS_WITHIN));
     let mut is_reported = false;
     loop {

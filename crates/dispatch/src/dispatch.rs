@@ -17,9 +17,9 @@ use crate::{
     Awaited, Body, BodyError, Error, Function, Registry, Result, Taker, balance,
     connect::connect,
     endpoint::{Endpoint, IDLE_FOR},
+    follower::Follower,
     mark,
     metrics::Metrics,
-    registry::Follower,
     response::{CallGuard, InFlight, ResponseBody},
     usage,
     wake::Wakes,
@@ -215,7 +215,7 @@ async fn tend(registry: Registry, metrics: Arc<Metrics>, shutdown: CancellationT
     let mut ticks = tokio::time::interval(IDLE_FOR);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        for function in registry.all() {
+        for function in registry.snapshot().iter() {
             function.endpoints.iter().for_each(|endpoint| endpoint.close_stale());
         }
         metrics.sweep();
