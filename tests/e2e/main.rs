@@ -40,6 +40,7 @@ mod limits;
 mod listeners;
 mod logs;
 mod long_calls;
+mod migration;
 mod namespaces;
 mod nats;
 mod on_disk;

@@ -11,7 +11,7 @@ use std::{mem, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use futures_util::{Stream, StreamExt};
 use skep_bus::{Bus, RegistryEvent};
-use skep_protocol::{FunctionName, FunctionRecord, PolicyDefaults};
+use skep_protocol::{FunctionName, PolicyDefaults};
 use time::OffsetDateTime;
 use tokio::{
     sync::{oneshot, watch},
@@ -144,8 +144,9 @@ impl View {
             match event {
                 Ok(RegistryEvent::Put { name, record, revision }) => {
                     let known = if progress.is_complete { next.get(&name) } else { published.get(&name) };
-                    let function = self.function(name, *record, known);
-                    next.put(function);
+                    let known = known.map(AsRef::as_ref);
+                    let function = Function::new(name, *record, &self.defaults, &self.metrics, known);
+                    next.put(Arc::new(function));
                     progress.seen = revision;
                 }
                 Ok(RegistryEvent::Deleted { name, revision }) => {
@@ -174,14 +175,6 @@ impl View {
             progress.gathered = next;
         }
         end
-    }
-
-    fn function(&self, name: FunctionName, record: FunctionRecord, known: Option<&Arc<Function>>) -> Arc<Function> {
-        let (endpoints, metrics, usage) = match known {
-            Some(known) => (known.endpoints.as_slice(), Arc::clone(&known.metrics), Arc::clone(&known.usage)),
-            None => (&[][..], Arc::new(self.metrics.of_function(&name)), Arc::default()),
-        };
-        Arc::new(Function::new(name, record, &self.defaults, endpoints, metrics, usage))
     }
 }
 

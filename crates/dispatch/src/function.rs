@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use skep_protocol::{FunctionName, FunctionPolicy, FunctionRecord, PolicyDefaults};
 use tracing::warn;
 
-use crate::{endpoint::Endpoint, metrics::FunctionMetrics, usage::Usage};
+use crate::{
+    endpoint::Endpoint,
+    metrics::{FunctionMetrics, Metrics},
+    usage::Usage,
+};
 
 /// The watchdog ends a call at the function's limit and says so; only if it does not is the call given up from here.
 const WATCHDOG_FIRST: Duration = Duration::from_secs(2);
@@ -14,7 +18,8 @@ const WATCHDOG_FIRST: Duration = Duration::from_secs(2);
 pub struct Function {
     pub name: FunctionName,
     pub record: FunctionRecord,
-    pub policy: FunctionPolicy,
+    /// Of the record's deployment, and read once for it.
+    pub policy: Arc<FunctionPolicy>,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
     pub(crate) metrics: Arc<FunctionMetrics>,
     pub(crate) usage: Arc<Usage>,
@@ -25,28 +30,24 @@ impl Function {
         name: FunctionName,
         record: FunctionRecord,
         defaults: &PolicyDefaults,
-        known: &[Arc<Endpoint>],
-        metrics: Arc<FunctionMetrics>,
-        usage: Arc<Usage>,
+        families: &Arc<Metrics>,
+        known: Option<&Self>,
     ) -> Self {
-        let endpoints = record
-            .endpoints
-            .iter()
-            .map(|wanted| {
-                let same =
-                    |known: &&Arc<Endpoint>| known.address == wanted.address && known.instance == wanted.instance;
-                known
-                    .iter()
-                    .find(same)
-                    .cloned()
-                    .unwrap_or_else(|| Arc::new(Endpoint::new(wanted.instance.clone(), wanted.address)))
-            })
-            .collect();
+        let replica = |wanted: &skep_protocol::Endpoint| {
+            let same = |known: &&Arc<Endpoint>| known.address == wanted.address && known.instance == wanted.instance;
+            let known = known.and_then(|known| known.endpoints.iter().find(same).cloned());
+            known.unwrap_or_else(|| Arc::new(Endpoint::new(wanted.instance.clone(), wanted.address)))
+        };
+        let endpoints = record.endpoints.iter().map(replica).collect();
+        let (metrics, usage) = match known {
+            Some(known) => (Arc::clone(&known.metrics), Arc::clone(&known.usage)),
+            None => (Arc::new(families.of_function(&name)), Arc::default()),
+        };
         metrics.set_replicas(record.replicas);
-        let (policy, invalid) = FunctionPolicy::of_deployed(&record.deployment, defaults);
-        for error in invalid {
-            warn!(%error, function = %name, "a setting of a deployed function is not valid; the default is used");
-        }
+        let policy = match known {
+            Some(known) if Arc::ptr_eq(&known.record.deployment, &record.deployment) => Arc::clone(&known.policy),
+            Some(_) | None => Arc::new(policy(&name, &record, defaults)),
+        };
         Self { name, record, policy, endpoints, metrics, usage }
     }
 
@@ -74,4 +75,12 @@ impl Function {
     pub fn invocation_count(&self) -> u64 {
         self.metrics.ended()
     }
+}
+
+fn policy(name: &FunctionName, record: &FunctionRecord, defaults: &PolicyDefaults) -> FunctionPolicy {
+    let (policy, invalid) = FunctionPolicy::of_deployed(&record.deployment, defaults);
+    for error in invalid {
+        warn!(%error, function = %name, "a setting of a deployed function is not valid; the default is used");
+    }
+    policy
 }

@@ -96,7 +96,7 @@ pub struct FunctionStatus {
 impl FunctionStatus {
     /// Reports a record; the labels that OpenFaaS clients look for are added.
     pub fn new(record: &FunctionRecord, invocation_count: f64) -> Self {
-        let deployment = record.deployment.clone();
+        let deployment = FunctionDeployment::clone(&record.deployment);
         let mut labels = deployment.labels;
         labels.insert("faas_function".to_owned(), deployment.service.clone());
         labels.insert("com.openfaas.function".to_owned(), deployment.service.clone());
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn what_was_not_asked_for_is_not_reported() {
         let record = FunctionRecord {
-            deployment: FunctionDeployment { service: "a".to_owned(), ..Default::default() },
+            deployment: FunctionDeployment { service: "a".to_owned(), ..Default::default() }.into(),
             replicas: 1,
             endpoints: vec![],
             created_at: OffsetDateTime::UNIX_EPOCH,

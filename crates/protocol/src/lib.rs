@@ -49,7 +49,7 @@ pub use operation::Operation;
 pub use pages::{PAGES, Pages};
 pub use policy::{AUTH, FunctionPolicy, PolicyDefaults, RESULT_TTL, SANDBOX, TIMEOUT};
 pub use queue::{QUEUE_MAX_AGE, QUEUE_MAX_DEPTH, QueueLimits, Waiting};
-pub use registry::{Endpoint, FunctionRecord};
+pub use registry::{Endpoint, FunctionRecord, FunctionSpec, RegistryKey, ReplicaStatus};
 pub use retry::{
     Backoff, RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_CODES, RETRY_MAX_AGE, RETRY_MAX_WAIT, RETRY_MIN_WAIT, RetryCodes,
     RetryPolicy,

@@ -64,7 +64,7 @@ impl Setting {
         let Some(text) = self.of(deployment) else { return Ok(None) };
         let duration = parse_duration(text).map_err(|error| self.error(error))?;
         if duration > MAX_DURATION {
-            return Err(self.error("must be at most 8760000h, which are 1000 years"));
+            return Err(self.error("must be at most 8760000h (1000 years)"));
         }
         Ok(Some(duration))
     }

@@ -96,6 +96,7 @@ impl Controller {
         functions.tasks.spawn(async move {
             hearing.ending.run_until_cancelled(hearing.in_use.hear(told)).await;
         });
+        lease.migrate_functions().await?;
         for (name, record) in bus.functions().await? {
             functions.take_up(name, record).await;
         }

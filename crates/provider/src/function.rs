@@ -112,6 +112,7 @@ impl Function {
                 let replicas = self.admit(&deployment).await?;
                 let registry_auth = std::mem::take(&mut deployment.registry_auth);
                 let created_at = OffsetDateTime::now_utc();
+                let deployment = Arc::new(deployment);
                 let record = FunctionRecord { deployment, replicas, endpoints: Vec::new(), created_at, problem: None };
                 self.put(record, Change::Deployed { registry_auth }).await
             }
@@ -122,6 +123,7 @@ impl Function {
                 let minimum = self.admit(&deployment).await?;
                 let replicas = replicas_after_update(&record, self.scaling.min, minimum);
                 let registry_auth = std::mem::take(&mut deployment.registry_auth);
+                let deployment = Arc::new(deployment);
                 self.put(FunctionRecord { deployment, replicas, ..record }, Change::Updated { registry_auth }).await
             }
             (Some(record), Command::Scale(replicas)) => self.scale(record, replicas).await,
@@ -178,7 +180,7 @@ impl Function {
     /// Writes what is wanted from now on; the replicas follow. What they cannot be is taken back.
     async fn put(&mut self, record: FunctionRecord, change: Change) -> Result<Value> {
         let former = self.record.clone();
-        let revision = match self.functions.lease.put_function(&self.name, &record).await {
+        let revision = match self.functions.lease.put_spec(&self.name, &record).await {
             Ok(revision) => revision,
             Err(error) => {
                 self.take_back(former);
@@ -227,7 +229,10 @@ impl Function {
                 }
                 record.endpoints = endpoints;
                 record.problem = problem;
-                self.functions.lease.put_function(&self.name, record).await.map(|_| ())
+                match self.doubtful {
+                    true => self.functions.lease.put_function(&self.name, record).await.map(|_| ()),
+                    false => self.functions.lease.put_status(&self.name, record).await,
+                }
             }
             None if self.doubtful => self.functions.lease.remove_function(&self.name).await,
             Some(_) | None => Ok(()),
@@ -272,7 +277,7 @@ mod tests {
     #[test]
     fn an_update_keeps_what_was_scaled_up_and_wakes_what_was_scaled_down() {
         let record = |replicas| FunctionRecord {
-            deployment: FunctionDeployment::default(),
+            deployment: Arc::default(),
             replicas,
             endpoints: Vec::new(),
             created_at: OffsetDateTime::UNIX_EPOCH,

@@ -1,5 +1,5 @@
 use futures_util::stream;
-use skep_protocol::{Endpoint, FunctionDeployment};
+use skep_protocol::{Endpoint, FunctionDeployment, FunctionRecord};
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn name(number: u64) -> FunctionName {
 fn put(number: u64, revision: u64, replicas: u16) -> Event {
     let endpoint = |port| Endpoint { instance: format!("f{number}-{port}"), address: ([127, 0, 0, 1], port).into() };
     let record = FunctionRecord {
-        deployment: FunctionDeployment { service: format!("f{number}"), ..Default::default() },
+        deployment: FunctionDeployment { service: format!("f{number}"), ..Default::default() }.into(),
         replicas: 1,
         endpoints: (0..replicas).map(endpoint).collect(),
         created_at: OffsetDateTime::UNIX_EPOCH,
@@ -68,6 +68,14 @@ async fn one_change_is_published_at_once_and_keeps_the_replicas_that_stay() {
     let after = registry.get(&name(1)).unwrap();
     assert_eq!(after.replicas(), 3);
     assert!(Arc::ptr_eq(&before.endpoints[1], &after.endpoints[1]) && Arc::ptr_eq(&before.usage, &after.usage));
+    assert!(!Arc::ptr_eq(&before.policy, &after.policy), "another deployment may have another policy");
+
+    // As the watch of the registry tells it when the status alone has changed.
+    let record = FunctionRecord { endpoints: Vec::new(), ..after.record.clone() };
+    follow(&view, &mut progress, vec![Ok(RegistryEvent::Put { name: name(1), record: record.into(), revision: 3 })])
+        .await;
+    let idle = registry.get(&name(1)).unwrap();
+    assert!(idle.replicas() == 0 && Arc::ptr_eq(&idle.policy, &after.policy), "the policy is not read again");
 }
 
 #[tokio::test]

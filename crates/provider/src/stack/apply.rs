@@ -1,6 +1,6 @@
 //! Brings the functions of a stack into being.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use skep_bus::{Bus, Error, Result};
 use skep_protocol::{FunctionDeployment, FunctionName, Operation};
@@ -49,7 +49,12 @@ pub async fn apply(bus: &Bus, stack: &Stack) -> Result<Vec<Applied>> {
 type Found = HashMap<FunctionName, FunctionDeployment>;
 
 async fn deployed(bus: &Bus) -> Result<Found> {
-    Ok(bus.functions().await?.into_iter().map(|(name, record)| (name, record.deployment)).collect())
+    Ok(bus
+        .functions()
+        .await?
+        .into_iter()
+        .map(|(name, record)| (name, Arc::unwrap_or_clone(record.deployment)))
+        .collect())
 }
 
 async fn bring(bus: &Bus, wanted: &FunctionDeployment, current: Option<FunctionDeployment>) -> Result<Outcome> {
