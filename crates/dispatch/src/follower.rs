@@ -143,8 +143,8 @@ impl View {
         for event in batch {
             match event {
                 Ok(RegistryEvent::Put { name, record, revision }) => {
-                    let known = if progress.is_complete { next.get(&name) } else { published.get(&name) };
-                    let known = known.map(AsRef::as_ref);
+                    let served = if progress.is_complete { None } else { published.get(&name) };
+                    let known = next.get(&name).or(served).map(AsRef::as_ref);
                     let function = Function::new(name, *record, &self.defaults, &self.metrics, known);
                     next.put(Arc::new(function));
                     progress.seen = revision;
