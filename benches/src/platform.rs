@@ -86,13 +86,14 @@ impl Platform {
             .map(|(index, address)| Endpoint { instance: format!("{name}-{}", index + 1), address: *address })
             .collect();
         let record = FunctionRecord {
-            deployment: FunctionDeployment { service: name.to_owned(), ..FunctionDeployment::default() },
+            deployment: FunctionDeployment { service: name.to_owned(), ..FunctionDeployment::default() }.into(),
             replicas: endpoints.len() as u64,
             endpoints,
             created_at: OffsetDateTime::now_utc(),
             problem: None,
         };
-        self.functions.put(name, serde_json::to_vec(&record)?.into()).await?;
+        self.functions.put(format!("status.{name}"), serde_json::to_vec(&record.status())?.into()).await?;
+        self.functions.put(format!("spec.{name}"), serde_json::to_vec(&record.spec())?.into()).await?;
         Ok(())
     }
 

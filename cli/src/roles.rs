@@ -1,6 +1,6 @@
 //! The roles, each alone in a process: what a Swarm runs. `skep up` starts the same ones together.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use prometheus::Registry;
 use skep_bus::{Budget, Bus, BusConfig, Kept};
@@ -8,17 +8,14 @@ use skep_controller::{Config as ControllerConfig, Controller};
 use skep_daemon::{Drain, HttpLimits, Readiness, ServeConfig, Tls};
 use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{AuthConfig, Credentials, GatewayConfig, Listeners, TokenFile};
-use skep_protocol::RetryPolicy;
+use skep_protocol::{PolicyDefaults, RetryPolicy};
 use skep_queue_worker::{CallbackRules, SigningKeys, WorkerConfig};
 use skep_threads::Threads;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    args::{
-        BusArgs, CallArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderKind, QueueWorkerRole, WakeArgs,
-        WorkerArgs,
-    },
+    args::{BusArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderKind, QueueWorkerRole, WakeArgs, WorkerArgs},
     callbacks, clock, controller,
     failure::{Failure, Result, bad_setting},
     files::FileLimit,
@@ -99,9 +96,9 @@ impl Process {
         self.tasks.wait().await;
     }
 
-    pub(crate) async fn dispatch(&self, bus: &Bus, calls: &CallArgs, wake: &WakeArgs) -> Result<Dispatch> {
+    pub(crate) async fn dispatch(&self, bus: &Bus, defaults: PolicyDefaults, wake: &WakeArgs) -> Result<Dispatch> {
         let config = DispatchConfig {
-            default_timeout: calls.upstream_timeout,
+            defaults,
             wake_timeout: wake.wake_timeout,
             held_calls: wake.held_calls,
             scale_from_zero: wake.scale_from_zero,
@@ -120,7 +117,9 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     process.serve_admin(admin);
     let role = Box::pin(async {
         let Some(bus) = connect_to(&process, "gateway", &nats, &args.bus).await? else { return Ok(()) };
-        let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
+        let timeout = args.calls.upstream_timeout;
+        let defaults = PolicyDefaults { timeout, pages: args.gateway.function_pages, ..Default::default() };
+        let dispatch = process.dispatch(&bus, defaults, &args.wake).await?;
         let drain = Drain { linger: args.linger, grace: args.bus.grace };
         run_gateway(&process, &args.gateway, auth, drain, bus, dispatch, listeners).await
     });
@@ -129,6 +128,8 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
 
 pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
     let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
+    let timeout = args.calls.upstream_timeout;
+    let defaults = PolicyDefaults { timeout, retry: retry_policy(&args.worker)?, ..Default::default() };
     let process = Process::new();
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     let admin_address = sockets::local_address(&admin)?;
@@ -138,7 +139,7 @@ pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
         let own = [vec![admin_address], callbacks::addresses_of(&nats).await].concat();
         let allow = args.worker.callback_allow.clone().unwrap_or_default();
         let rules = CallbackRules { allow, local: Vec::new(), own };
-        let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
+        let dispatch = process.dispatch(&bus, defaults, &args.wake).await?;
         run_worker(&process, &args.worker, rules, &args.bus, bus, dispatch).await
     });
     process.run_role(role).await
@@ -280,7 +281,6 @@ pub(crate) async fn run_gateway(
         auth,
         allowed_hosts: args.allowed_hosts.clone(),
         trusted_proxies: args.trusted_proxies.clone(),
-        pages: args.function_pages,
         serve_metrics: args.open_metrics,
         async_body_limit: args.async_body_limit,
         alexa_routing: args.alexa_routing,
@@ -314,7 +314,6 @@ pub(crate) async fn run_worker(
     let config = WorkerConfig {
         concurrency_per_replica: args.concurrency_per_replica,
         lane_window: args.lane_window,
-        retry: Arc::new(retry_policy(args)?),
         long_after: args.long_after,
         callback_max_age: args.callback_max_age,
         result_limit: args.async_result_limit,
@@ -333,7 +332,7 @@ pub(crate) async fn run_worker(
     Ok(process.while_ready("queue-worker", worker).await?)
 }
 
-fn retry_policy(args: &WorkerArgs) -> Result<RetryPolicy> {
+pub(crate) fn retry_policy(args: &WorkerArgs) -> Result<RetryPolicy> {
     if args.retry_min_wait > args.retry_max_wait {
         return Err(bad_setting("--retry-min-wait", "must not be more than --retry-max-wait"));
     }

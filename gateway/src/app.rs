@@ -30,7 +30,6 @@ pub(crate) struct App {
     pub(crate) alexa_routing: bool,
     pub(crate) body_idle_timeout: Duration,
     pub(crate) trusted_proxies: TrustedProxies,
-    pub(crate) pages: Pages,
     /// Places for alerts.
     pub(crate) alerts: Arc<Semaphore>,
     pub(crate) queues: Queues,
@@ -76,10 +75,10 @@ impl App {
 
     /// Refuses a caller who has no token where one of these functions asks for it; the token goes no further.
     pub(crate) async fn let_in(&self, functions: &[&Function], headers: &mut HeaderMap, peer: &Peer) -> Result<()> {
-        if functions.iter().all(|function| !function.needs_token) {
+        if functions.iter().all(|function| !function.policy.needs_token) {
             return Ok(());
         }
-        let asking = functions.iter().filter(|function| function.needs_token);
+        let asking = functions.iter().filter(|function| function.policy.needs_token);
         let names: Vec<_> = asking.map(|function| &function.name).collect();
         // Boxed, so that calls of functions that ask for nothing carry nothing of it.
         Box::pin(self.auth.let_in(&names, self.bus.default_namespace(), headers, peer)).await
@@ -95,15 +94,10 @@ impl App {
         self.admit(function)?;
         let mut response = self.dispatch.call(function, request).await.map_err(|error| self.judged(error))?;
         stamp.function_answer(response.headers_mut());
-        if stamp.is_for_page && self.pages_of(function) == Pages::Sandboxed {
+        if stamp.is_for_page && function.policy.pages == Pages::Sandboxed {
             pages::sandbox(response.headers_mut());
         }
         Ok(response)
-    }
-
-    /// What a page of the function may do; the controller has checked what its annotation says.
-    fn pages_of(&self, function: &Function) -> Pages {
-        Pages::of(&function.record.deployment.annotations).ok().flatten().unwrap_or(self.pages)
     }
 
     /// Refuses a call beyond what may be under way; a few more pass when many come in the same moment.

@@ -128,7 +128,7 @@ async fn accept(
     let called = [&*function, called_back.as_deref().unwrap_or(&function)];
     app.let_in(&called, &mut parts.headers, peer).await?;
     // The function may ask for a token by the time that it is called back.
-    let callback_authorized = called_back.is_some_and(|function| function.needs_token);
+    let callback_authorized = called_back.is_some_and(|function| function.policy.needs_token);
     let call_id = call_id(&stamp.call_id)?;
     let accepted_at = skep_bus::now();
     let run_at = take_run_at(&mut parts.headers, accepted_at).map_err(Error::InvalidRequest)?;
@@ -172,7 +172,7 @@ fn admit(app: &App, function: &Function) -> Result<Option<Waiting>> {
         return Err(Error::QueueFull { bytes, limit });
     }
     let Queue { waiting, bytes } = app.queues.of(&function.name);
-    let reached = waiting.and_then(|waiting| function.queue_limits.reached(waiting));
+    let reached = waiting.and_then(|waiting| function.policy.queue.reached(waiting));
     match reached.or_else(|| too_many_bytes(app, function, bytes)) {
         None => Ok(waiting),
         Some(reason) => {
@@ -184,7 +184,7 @@ fn admit(app: &App, function: &Function) -> Result<Option<Waiting>> {
 
 /// Says that so many bytes are as many as may wait for a function.
 fn too_many_bytes(app: &App, function: &Function, bytes: u64) -> Option<String> {
-    let (limit, setting) = match function.queue_limits.bytes {
+    let (limit, setting) = match function.policy.queue.bytes {
         Some(limit) => (limit, QUEUE_MAX_BYTES),
         None => (app.limits.queue_bytes_per_function, "--queue-bytes-per-function"),
     };

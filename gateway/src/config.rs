@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use skep_daemon::{Drain, HttpLimits, ServeConfig};
-use skep_protocol::Pages;
 
 use crate::{auth::AuthConfig, forwarded::TrustedProxies};
 
@@ -15,8 +14,6 @@ pub struct GatewayConfig {
     pub allowed_hosts: Vec<String>,
     /// Who is believed about where a call came from.
     pub trusted_proxies: TrustedProxies,
-    /// What functions' pages may do in browsers, where a function does not say.
-    pub pages: Pages,
     /// The largest body of an asynchronous call, in bytes.
     pub async_body_limit: u64,
     /// `--alexa-routing`, `SKEP_ALEXA_ROUTING`: an Alexa request that is posted to `/` goes to its intent's function.
@@ -71,7 +68,6 @@ impl Default for GatewayConfig {
             auth: None,
             allowed_hosts: Vec::new(),
             trusted_proxies: TrustedProxies::default(),
-            pages: Pages::default(),
             async_body_limit: 1 << 30,
             alexa_routing: false,
             body_idle_timeout: Duration::from_secs(30),

@@ -180,7 +180,6 @@ fn app(
         alexa_routing: config.alexa_routing,
         body_idle_timeout: config.body_idle_timeout,
         trusted_proxies: config.trusted_proxies.clone(),
-        pages: config.pages,
         alerts: Arc::new(Semaphore::new(alert::MAX_AT_ONCE)),
         queues: Queues::register(registry)?,
         audits: Audits::register(registry)?,

@@ -111,7 +111,7 @@ async fn call(
     *http.headers_mut() = headers;
     let limit = app.bus.largest_message();
     let (parts, body) = app.call(&function, http, stamp).await?.into_parts();
-    let gathered = timeout(function.timeout + PATIENCE, async {
+    let gathered = timeout(function.policy.timeout + PATIENCE, async {
         match Limited::new(Body::new(body), limit).collect().await {
             Ok(body) => Ok(Response::from_parts(parts, body.to_bytes())),
             Err(error) if error.is::<LengthLimitError>() => {

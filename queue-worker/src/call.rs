@@ -7,7 +7,7 @@ use std::{borrow::Cow, pin::pin, sync::Arc, time::Duration};
 use http::HeaderMap;
 use skep_bus::{Delivery, Error, Location, Place, Submitted, life::NextStep};
 use skep_dispatch::Function;
-use skep_protocol::{CallRecord, CallState, CallStatus, Invocation, RetryPolicy};
+use skep_protocol::{CallRecord, CallState, CallStatus, Invocation};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -90,14 +90,14 @@ impl Worker {
                 }
                 continue;
             }
-            let policy = self.policy(&function);
+            let policy = &function.policy.retry;
             let attempt = Attempt::begin(number, policy.attempts);
             let outcome = self.attempt(&function, invocation, &attempt).await;
             drop(slot);
             busy += u32::from(matches!(outcome, Outcome::Busy));
             let age = invocation.age(skep_bus::now());
             let circumstances = Circumstances { attempt: number, busy, age, random: fastrand::f64() };
-            match decide(outcome.ended(), circumstances, &policy) {
+            match decide(outcome.ended(), circumstances, policy) {
                 Decision::Done => return self.finish(delivery, invocation, &attempt, outcome).await,
                 Decision::Dead(reason) => {
                     let record = attempt.record(invocation, CallState::Dead, outcome.into_answer());
@@ -131,8 +131,8 @@ impl Worker {
                 self.bury_call(delivery, invocation, &reason).await;
                 return None;
             };
-            let policy = self.policy(&function);
-            if is_too_old(invocation.age(skep_bus::now()), &policy) {
+            let policy = &function.policy.retry;
+            if is_too_old(invocation.age(skep_bus::now()), policy) {
                 let max_age = policy.max_age.unwrap_or_default();
                 let reason = format!("it waited longer than {max_age:?}, its longest age");
                 self.bury_call(delivery, invocation, &reason).await;
@@ -217,22 +217,6 @@ impl Worker {
         Ok(Some(step).filter(|step| *step != NextStep::Run || held.settle()))
     }
 
-    /// The worker's own policy with what the function says otherwise.
-    fn policy(&self, function: &Function) -> Arc<RetryPolicy> {
-        let annotations = &function.record.deployment.annotations;
-        if !annotations.keys().any(|name| name.contains(".retry.")) {
-            return Arc::clone(&self.config.retry);
-        }
-        match self.config.retry.with_annotations(annotations) {
-            Ok(policy) => Arc::new(policy),
-            // The controller checks annotations, so this is only possible after a change of skep itself.
-            Err(reason) => {
-                warn!(function = %function.name, reason, "a retry policy is not valid; the default is used");
-                Arc::clone(&self.config.retry)
-            }
-        }
-    }
-
     /// Lets the next attempt wait outside of the worker, where it holds nothing.
     async fn retry(
         &self,
@@ -293,7 +277,7 @@ impl Worker {
     /// Notes how long a record is kept, where the function says so.
     pub(crate) fn keep(&self, record: &mut CallRecord) {
         let name = self.bus.default_namespace().function(&record.status.function);
-        let ttl = name.ok().and_then(|name| self.dispatch.registry().get(&name)?.result_ttl);
+        let ttl = name.ok().and_then(|name| self.dispatch.registry().get(&name)?.policy.result_ttl);
         record.status.kept_until = ttl.map(|ttl| skep_bus::now() + ttl);
     }
 

@@ -26,7 +26,7 @@ use std::{sync::Arc, time::Duration};
 
 use skep_bus::{Bus, RunningCalls};
 use skep_dispatch::Dispatch;
-use skep_protocol::{LANES, RetryPolicy};
+use skep_protocol::LANES;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -45,8 +45,6 @@ pub struct WorkerConfig {
     pub lane_window: usize,
     /// The largest answer that is kept, in bytes.
     pub result_limit: u64,
-    /// When calls are run again, unless their function says otherwise.
-    pub retry: Arc<RetryPolicy>,
     /// A call that runs longer than this leaves its lane.
     pub long_after: Duration,
     /// How long after the end of its call a callback that fails is tried again.

@@ -79,7 +79,7 @@ impl Slots {
     }
 
     fn capacity(&self, function: &Function) -> usize {
-        self.peers.share(&function.name, function.replicas() * function.max_inflight.unwrap_or(self.per_replica))
+        self.peers.share(&function.name, function.replicas() * function.policy.max_inflight.unwrap_or(self.per_replica))
     }
 
     pub(crate) fn resize_all(&self) {

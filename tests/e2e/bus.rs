@@ -371,9 +371,9 @@ async fn what_a_former_controller_writes_is_refused() {
     bus.take_lease("three", &CancellationToken::new()).await.unwrap();
 }
 
-fn function_record(service: &str) -> FunctionRecord {
+pub(crate) fn function_record(service: &str) -> FunctionRecord {
     FunctionRecord {
-        deployment: FunctionDeployment { service: service.to_owned(), ..Default::default() },
+        deployment: FunctionDeployment { service: service.to_owned(), ..Default::default() }.into(),
         replicas: 1,
         endpoints: vec![],
         created_at: OffsetDateTime::UNIX_EPOCH,

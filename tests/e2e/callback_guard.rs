@@ -24,7 +24,8 @@ async fn refusal(site: &Site, id: &str) -> String {
 /// A port that the watchdog of the function listens on.
 async fn watchdog_port(site: &Site) -> u16 {
     let registry = async_nats::jetstream::new(site.nats_client().await).get_key_value("SKEP_FUNCTIONS").await.unwrap();
-    let record: serde_json::Value = serde_json::from_slice(&registry.get("cat").await.unwrap().unwrap()).unwrap();
+    let record: serde_json::Value =
+        serde_json::from_slice(&registry.get("status.cat").await.unwrap().unwrap()).unwrap();
     record["endpoints"][0]["address"].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap()
 }
 

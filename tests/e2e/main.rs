@@ -44,6 +44,7 @@ mod listeners;
 mod lives;
 mod logs;
 mod long_calls;
+mod migration;
 mod namespaces;
 mod nats;
 mod old_kernels;

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use skep_protocol::{FunctionDeployment, FunctionStatus, RetryPolicy, Scaling, format_duration};
+use skep_protocol::{
+    FunctionDeployment, FunctionPolicy, FunctionStatus, PolicyDefaults, RetryPolicy, SettingError, format_duration,
+};
 use skep_queue_worker::decision::{Circumstances, Decision, Ended, decide};
 
 use super::{api::Api, args::DescribeArgs, print_json, table};
@@ -59,26 +61,31 @@ struct Wait {
 pub(crate) async fn run(args: DescribeArgs) -> Result<()> {
     let api = Api::new(args.client)?;
     let function: FunctionStatus = api.json(api.get(&["function", &args.function])).await?;
-    let policy = RetryPolicy::default().with_annotations(&function.annotations).map_err(Failure::setting)?;
+    let policy = policy_of(&function).map_err(|error| Failure::setting(error.to_string()))?;
+    let retry = &policy.retry;
     let description =
-        Description { policy: Policy::of(&policy), decisions: decisions(&policy), waits: waits(&policy), function };
+        Description { policy: Policy::of(retry), decisions: decisions(retry), waits: waits(retry), function };
     if api.as_json {
         return print_json(&description);
     }
-    print(&description);
+    print(&description, &policy);
     Ok(())
 }
 
-fn print(description: &Description) {
-    let Description { function, policy, decisions, waits } = description;
+/// What the function's own settings say, with the defaults of skep where they say nothing.
+fn policy_of(function: &FunctionStatus) -> std::result::Result<FunctionPolicy, SettingError> {
     let deployment = FunctionDeployment {
         env_vars: function.env_vars.clone(),
         labels: function.labels.clone(),
         annotations: function.annotations.clone(),
         ..FunctionDeployment::default()
     };
-    let scaling = Scaling::of(&deployment).map(|scaling| format!("{} to {}", scaling.min, scaling.max));
-    let timeout = deployment.timeout().ok().flatten().map(format_duration);
+    FunctionPolicy::parse(&deployment, &PolicyDefaults::default())
+}
+
+fn print(description: &Description, settings: &FunctionPolicy) {
+    let Description { function, policy, decisions, waits } = description;
+    let timeout = settings.own_timeout.map(format_duration);
     table::print_facts([
         ("function", function.name.clone()),
         ("namespace", function.namespace.clone()),
@@ -87,9 +94,9 @@ fn print(description: &Description) {
         ("replicas", format!("{} of {} ready", function.available_replicas, function.replicas)),
         ("waiting", waiting(function)),
         ("problem", function.problem.clone().unwrap_or_default()),
-        ("scales", scaling.unwrap_or_default()),
+        ("scales", format!("{} to {}", settings.scaling.min, settings.scaling.max)),
         ("time-out", timeout.unwrap_or_else(|| "the platform's (--upstream-timeout)".to_owned())),
-        ("at once", at_once(&deployment)),
+        ("at once", at_once(settings)),
         ("secrets", function.secrets.join(", ")),
         ("called", format!("{} times, as this gateway has counted", function.invocation_count)),
         ("since", table::at(function.created_at)),
@@ -124,10 +131,10 @@ fn waiting(function: &FunctionStatus) -> String {
     }
 }
 
-fn at_once(deployment: &FunctionDeployment) -> String {
-    match deployment.max_inflight() {
-        Ok(Some(limit)) => format!("{limit} calls on a replica"),
-        Ok(None) | Err(_) => "no limit of its own".to_owned(),
+fn at_once(settings: &FunctionPolicy) -> String {
+    match settings.max_inflight {
+        Some(limit) => format!("{limit} calls on a replica"),
+        None => "no limit of its own".to_owned(),
     }
 }
 

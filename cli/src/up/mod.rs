@@ -19,6 +19,7 @@ use skep_controller::Controller;
 use skep_daemon::Drain;
 use skep_dispatch::{Dispatch, Registry};
 use skep_gateway::Listeners;
+use skep_protocol::PolicyDefaults;
 use skep_queue_worker::CallbackRules;
 use skep_stack::Stack;
 use tokio::net::TcpListener;
@@ -134,7 +135,12 @@ async fn run_roles(
     let starting = Box::pin(Controller::start(config, bus.clone(), CancellationToken::new()));
     let controller = starting.await.map_err(Failure::internal)?;
     let controller = process.tasks.spawn(controller.run(process.ending.clone()));
-    let dispatch = process.dispatch(&bus, &args.calls, &args.wake).await?;
+    let defaults = PolicyDefaults {
+        timeout: args.calls.upstream_timeout,
+        pages: args.gateway.function_pages,
+        retry: roles::retry_policy(&args.worker)?,
+    };
+    let dispatch = process.dispatch(&bus, defaults, &args.wake).await?;
 
     // There is no other gateway that callers could go to meanwhile.
     let drain = Drain { linger: Duration::ZERO, grace: args.bus.grace };
@@ -172,7 +178,7 @@ async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, doors: &D
     if let Some(stack) = stack {
         stack::apply(bus, &stack).await?;
     }
-    let all_up = |registry: &Registry| registry.all().iter().all(|function| report::is_up(function));
+    let all_up = |registry: &Registry| registry.every(report::is_up);
     let mut waited = std::pin::pin!(dispatch.registry().wait_until(all_up, FUNCTIONS_WITHIN));
     let mut is_reported = false;
     loop {

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
+    sync::Arc,
 };
 
 use skep_bus::{Bus, Error, Result};
@@ -100,7 +101,12 @@ struct Deployed<'bus> {
 
 impl<'bus> Deployed<'bus> {
     async fn read(bus: &'bus Bus) -> Result<Self> {
-        let functions = bus.functions().await?.into_iter().map(|(name, record)| (name, record.deployment)).collect();
+        let functions = bus
+            .functions()
+            .await?
+            .into_iter()
+            .map(|(name, record)| (name, Arc::unwrap_or_clone(record.deployment)))
+            .collect();
         Ok(Self { functions, namespace: bus.default_namespace() })
     }
 

@@ -63,6 +63,7 @@ impl Controller {
         reconcilers.tasks.spawn(async move {
             following.ending.run_until_cancelled(following.usage.follow(reports)).await;
         });
+        leadership.lease().migrate_functions().await?;
         for (name, record) in bus.functions().await? {
             reconcilers.adopt(name, record).await;
         }

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, heade
 use http_body_util::BodyExt;
 use skep_bus::Bus;
 use skep_http1::{Connection, Incoming, NotAnswered};
-use skep_protocol::headers;
+use skep_protocol::{PolicyDefaults, headers};
 use tokio::{
     sync::oneshot,
     time::{MissedTickBehavior, timeout},
@@ -17,9 +17,9 @@ use crate::{
     Awaited, Body, BodyError, Error, Function, Registry, Result, Taker, balance,
     connect::connect,
     endpoint::{Endpoint, IDLE_FOR},
+    follower::Follower,
     mark,
     metrics::Metrics,
-    registry::Follower,
     response::{CallGuard, InFlight, ResponseBody},
     usage,
     wake::Wakes,
@@ -36,8 +36,8 @@ const REGISTRY_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub struct DispatchConfig {
-    /// How long a call may run when the function does not say.
-    pub default_timeout: Duration,
+    /// What holds where a function says nothing.
+    pub defaults: PolicyDefaults,
     /// How long a call waits for the first replica of its function.
     pub wake_timeout: Duration,
     /// How many calls may wait for one at once.
@@ -64,7 +64,7 @@ impl Dispatch {
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::register(metrics)?);
-        let (follower, registry) = Follower::new(bus.clone(), Arc::clone(&metrics), config.default_timeout);
+        let (follower, registry) = Follower::new(bus.clone(), Arc::clone(&metrics), config.defaults.clone());
         let (first, seen) = oneshot::channel();
         tasks.spawn(follower.run(first, shutdown.clone()));
         tasks.spawn(usage::tell(bus.clone(), registry.clone(), shutdown.clone()));
@@ -215,7 +215,7 @@ async fn tend(registry: Registry, metrics: Arc<Metrics>, shutdown: CancellationT
     let mut ticks = tokio::time::interval(IDLE_FOR);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        for function in registry.all() {
+        for function in registry.snapshot().iter() {
             function.endpoints.iter().for_each(|endpoint| endpoint.close_stale());
         }
         metrics.sweep();

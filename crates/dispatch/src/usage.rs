@@ -66,7 +66,8 @@ pub(crate) async fn tell(bus: Bus, registry: Registry, shutdown: CancellationTok
     let mut ticks = tokio::time::interval(TELL_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        let used = registry.all().into_iter().filter(|function| function.may_rest && function.usage.take());
+        let functions = registry.snapshot();
+        let used = functions.iter().filter(|function| function.may_rest() && function.usage.take());
         let names: Vec<_> = used.map(|function| function.name.clone()).collect();
         shutdown.run_until_cancelled(bus.tell_use(&names)).await;
     }

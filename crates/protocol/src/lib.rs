@@ -20,12 +20,14 @@ mod invocation;
 mod name;
 mod namespace;
 mod pages;
+mod policy;
 mod queue;
 mod registry;
 mod retry;
 mod room;
 mod scaling;
 mod schedule;
+mod setting;
 mod size;
 mod status;
 mod subject;
@@ -39,7 +41,7 @@ pub use body::{BodyKey, BodyKind, CallBody, StoredBody};
 pub use call::{CallRecord, CallState, CallStatus};
 pub use callback::{CallbackTarget, parse_callback, without_credentials};
 pub use dead::{DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInfo, DeadRefused, DeadRequest, PastEnd};
-pub use deployment::{AUTH, FunctionDeployment, FunctionStatus, RESULT_TTL, Resources, SANDBOX, TIMEOUT, WORKDIR};
+pub use deployment::{FunctionDeployment, FunctionStatus, Resources, WORKDIR};
 pub use durability::{Durability, Tier};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use fingerprint::{Fingerprint, Fingerprinting};
@@ -48,8 +50,9 @@ pub use invocation::{Invocation, LastAttempt, returned_headers};
 pub use name::{CallId, CallIdError, FunctionName, NameError};
 pub use namespace::{DefaultNamespace, Namespace, NamespaceInfo};
 pub use pages::{PAGES, Pages};
+pub use policy::{AUTH, FunctionPolicy, PolicyDefaults, RESULT_TTL, SANDBOX, TIMEOUT};
 pub use queue::{QUEUE_MAX_AGE, QUEUE_MAX_BYTES, QUEUE_MAX_DEPTH, QueueLimits, Waiting};
-pub use registry::{Endpoint, FunctionRecord};
+pub use registry::{Endpoint, FunctionRecord, FunctionSpec, RegistryKey, ReplicaStatus};
 pub use retry::{
     Backoff, RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_CODES, RETRY_MAX_AGE, RETRY_MAX_WAIT, RETRY_MIN_WAIT, RetryCodes,
     RetryPolicy,
@@ -59,6 +62,7 @@ pub use scaling::{
     Alert, AlertStatus, AlertWebhook, SCALE_FACTOR, SCALE_MAX, SCALE_MIN, SCALE_ZERO, SCALE_ZERO_DURATION, Scaling,
 };
 pub use schedule::{parse_past, take_run_at};
+pub use setting::{Setting, SettingError};
 pub use size::parse_size;
 pub use status::{status_label, status_of_class};
 pub use subject::{LANES, Subjects, is_bulk, lane_of, lanes_of};

@@ -1,6 +1,8 @@
 //! What a function's answer may do when a browser shows it as a page.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::str::FromStr;
+
+use crate::{FunctionDeployment, Setting, SettingError};
 
 /// The annotation that says it for one function.
 pub const PAGES: &str = "skep.pages";
@@ -28,10 +30,9 @@ impl FromStr for Pages {
 }
 
 impl Pages {
-    /// What a function's annotations say, if they do; the error names the one that is bad.
-    pub fn of(annotations: &BTreeMap<String, String>) -> Result<Option<Self>, String> {
-        let pages = annotations.get(PAGES).map(|text| text.parse());
-        pages.transpose().map_err(|reason: String| format!("annotation {PAGES}: {reason}"))
+    /// What a function's annotation says, if it has one.
+    pub(crate) fn of(deployment: &FunctionDeployment) -> Result<Option<Self>, SettingError> {
+        Setting::Annotation(PAGES).parsed(deployment)
     }
 }
 
@@ -41,9 +42,12 @@ mod tests {
 
     #[test]
     fn an_annotation_says_it_or_is_named() {
-        let of = |text: &str| Pages::of(&BTreeMap::from([(PAGES.to_owned(), text.to_owned())]));
-        assert_eq!(Pages::of(&BTreeMap::new()), Ok(None));
+        let of = |text: &str| {
+            let annotations = [(PAGES.to_owned(), text.to_owned())].into();
+            Pages::of(&FunctionDeployment { annotations, ..Default::default() })
+        };
+        assert_eq!(Pages::of(&FunctionDeployment::default()), Ok(None));
         assert_eq!((of("trusted"), of(" sandboxed ")), (Ok(Some(Pages::Trusted)), Ok(Some(Pages::Sandboxed))));
-        assert!(of("yes").unwrap_err().starts_with("annotation skep.pages: "));
+        assert!(of("yes").unwrap_err().to_string().starts_with("annotation skep.pages: "));
     }
 }

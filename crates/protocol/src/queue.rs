@@ -1,8 +1,8 @@
 //! How many calls may wait for a function: what its annotations say.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use crate::{parse_duration, parse_size};
+use crate::{FunctionDeployment, Setting, SettingError, parse_size};
 
 /// The annotation that sets how many calls may wait for a function.
 pub const QUEUE_MAX_DEPTH: &str = "skep.queue.max-depth";
@@ -39,21 +39,18 @@ pub struct QueueLimits {
 }
 
 impl QueueLimits {
-    /// Reads the annotations; the error names the one that is bad.
-    pub fn of(annotations: &BTreeMap<String, String>) -> Result<Self, String> {
-        let depth = annotations.get(QUEUE_MAX_DEPTH).map(|text| match text.trim().parse() {
+    /// Reads the annotations.
+    pub(crate) fn of(deployment: &FunctionDeployment) -> Result<Self, SettingError> {
+        let setting = Setting::Annotation(QUEUE_MAX_DEPTH);
+        let depth = setting.of(deployment).map(|text| match text.trim().parse() {
             Ok(depth @ 1..) => Ok(depth),
-            Ok(0) | Err(_) => Err(format!("annotation {QUEUE_MAX_DEPTH}: {text:?} is not a whole number from 1")),
+            Ok(0) | Err(_) => Err(setting.error(format!("{text:?} is not a whole number from 1"))),
         });
-        let age = annotations.get(QUEUE_MAX_AGE).map(|text| match parse_duration(text) {
-            Ok(age) if age.is_zero() => Err(format!("annotation {QUEUE_MAX_AGE}: must be more than 0")),
-            Ok(age) => Ok(age),
-            Err(error) => Err(format!("annotation {QUEUE_MAX_AGE}: {error}")),
-        });
-        let bytes = annotations
-            .get(QUEUE_MAX_BYTES)
-            .map(|text| parse_size(text).map_err(|error| format!("annotation {QUEUE_MAX_BYTES}: {text:?}: {error}")));
-        Ok(Self { depth: depth.transpose()?, age: age.transpose()?, bytes: bytes.transpose()? })
+        let age = Setting::Annotation(QUEUE_MAX_AGE).positive_duration(deployment)?;
+        let setting = Setting::Annotation(QUEUE_MAX_BYTES);
+        let size = |text: &str| parse_size(text).map_err(|error| setting.error(format!("{text:?}: {error}")));
+        let bytes = setting.of(deployment).map(size);
+        Ok(Self { depth: depth.transpose()?, age, bytes: bytes.transpose()? })
     }
 
     /// Which of the limits of depth and age has been reached, in words.
@@ -71,9 +68,9 @@ impl QueueLimits {
 mod tests {
     use super::*;
 
-    fn limits(pairs: &[(&str, &str)]) -> Result<QueueLimits, String> {
-        let annotations = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        QueueLimits::of(&annotations.collect())
+    fn limits(pairs: &[(&str, &str)]) -> Result<QueueLimits, SettingError> {
+        let annotations = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        QueueLimits::of(&FunctionDeployment { annotations, ..Default::default() })
     }
 
     #[test]
@@ -97,7 +94,7 @@ mod tests {
             (QUEUE_MAX_BYTES, "1TB"),
         ] {
             let error = limits(&[(name, value)]).unwrap_err();
-            assert!(error.starts_with(&format!("annotation {name}: ")), "{error}");
+            assert!(error.to_string().starts_with(&format!("annotation {name}: ")), "{error}");
         }
     }
 }

@@ -1,15 +1,46 @@
-//! What is deployed and where it can be reached: the value of one key in the bucket `SKEP_FUNCTIONS`.
+//! What is deployed and where it can be reached: two keys of each function in the bucket `SKEP_FUNCTIONS`.
+//!
+//! A deploy, an update or scaling changes `spec.NAME`; replicas that come and go change `status.NAME`.
+//! A function exists as long as its spec does.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::FunctionDeployment;
+use crate::{FunctionDeployment, FunctionName, NameError};
 
-/// One function in the registry; written only by the controller.
+/// What is wanted of a function: the value of `spec.NAME`; written only by the controller.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionSpec {
+    #[serde(with = "shared")]
+    pub deployment: Arc<FunctionDeployment>,
+    /// Replicas that are wanted.
+    pub replicas: u64,
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// What there is of a function: the value of `status.NAME`; written only by the controller.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaStatus {
+    /// Replicas that have answered, and only those.
+    pub endpoints: Vec<Endpoint>,
+    /// Why there are fewer replicas than are wanted, if there is anything to be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// One function in the registry: its spec and its status.
+///
+/// Older versions wrote it under the single key `NAME`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FunctionRecord {
-    pub deployment: FunctionDeployment,
+    #[serde(with = "shared")]
+    pub deployment: Arc<FunctionDeployment>,
     /// Replicas that are wanted.
     pub replicas: u64,
     /// Replicas that have answered, and only those.
@@ -21,6 +52,23 @@ pub struct FunctionRecord {
     pub problem: Option<String>,
 }
 
+impl FunctionRecord {
+    pub fn new(spec: FunctionSpec, status: ReplicaStatus) -> Self {
+        let FunctionSpec { deployment, replicas, created_at } = spec;
+        let ReplicaStatus { endpoints, problem } = status;
+        Self { deployment, replicas, endpoints, created_at, problem }
+    }
+
+    pub fn spec(&self) -> FunctionSpec {
+        let Self { replicas, created_at, .. } = *self;
+        FunctionSpec { deployment: Arc::clone(&self.deployment), replicas, created_at }
+    }
+
+    pub fn status(&self) -> ReplicaStatus {
+        ReplicaStatus { endpoints: self.endpoints.clone(), problem: self.problem.clone() }
+    }
+}
+
 /// One live replica.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,4 +77,90 @@ pub struct Endpoint {
     pub instance: String,
     /// `address:port` of its watchdog.
     pub address: std::net::SocketAddr,
+}
+
+/// A key of a function in the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryKey {
+    Spec(FunctionName),
+    Status(FunctionName),
+    /// Spec and status under a single key, as older versions wrote them.
+    Whole(FunctionName),
+}
+
+impl RegistryKey {
+    pub fn parse(key: &str) -> Result<Self, NameError> {
+        match key.split_once('.') {
+            Some(("spec", name)) => name.parse().map(Self::Spec),
+            Some(("status", name)) => name.parse().map(Self::Status),
+            Some(_) | None => key.parse().map(Self::Whole),
+        }
+    }
+
+    pub fn name(&self) -> &FunctionName {
+        match self {
+            Self::Spec(name) | Self::Status(name) | Self::Whole(name) => name,
+        }
+    }
+}
+
+impl std::fmt::Display for RegistryKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Spec(name) => write!(formatter, "spec.{}", name.as_str()),
+            Self::Status(name) => write!(formatter, "status.{}", name.as_str()),
+            Self::Whole(name) => formatter.write_str(name.as_str()),
+        }
+    }
+}
+
+/// A shared value is written as the value itself.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        T::serialize(value, serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_is_written() {
+        let name: FunctionName = "cat_dev".parse().unwrap();
+        for (key, text) in [
+            (RegistryKey::Spec(name.clone()), "spec.cat_dev"),
+            (RegistryKey::Status(name.clone()), "status.cat_dev"),
+            (RegistryKey::Whole(name), "cat_dev"),
+            // A function may have such a name.
+            (RegistryKey::Whole("spec".parse().unwrap()), "spec"),
+        ] {
+            assert_eq!(key.to_string(), text);
+            assert_eq!(RegistryKey::parse(text).unwrap(), key);
+        }
+        for other in ["_controller", "spec.", "spec.a.b", "version.cat", "Cat"] {
+            assert!(RegistryKey::parse(other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn spec_and_status_make_up_the_record() {
+        let text = r#"{"deployment":{"service":"a","image":"i"},"replicas":2,"createdAt":"1970-01-01T00:00:00Z",
+            "endpoints":[{"instance":"a-1","address":"127.0.0.1:80"}],"problem":"one is missing"}"#;
+        let record: FunctionRecord = serde_json::from_str(text).unwrap();
+        let spec: FunctionSpec = serde_json::from_str(&serde_json::to_string(&record.spec()).unwrap()).unwrap();
+        let status: ReplicaStatus = serde_json::from_str(&serde_json::to_string(&record.status()).unwrap()).unwrap();
+        assert_eq!(FunctionRecord::new(spec, status), record);
+        assert_eq!(serde_json::to_value(record.status()).unwrap().as_object().unwrap().len(), 2, "no deployment");
+    }
 }

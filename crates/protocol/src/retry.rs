@@ -1,10 +1,10 @@
 //! How a function's calls are tried again: a worker's defaults, and what a function's annotations say otherwise.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use thiserror::Error;
 
-use crate::parse_duration;
+use crate::{FunctionDeployment, Setting, SettingError};
 
 /// Runs of one call, the first included.
 pub const RETRY_ATTEMPTS: &str = "com.openfaas.retry.attempts";
@@ -48,27 +48,29 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// This policy with what a function says otherwise; the error names the annotation.
-    pub fn with_annotations(&self, annotations: &BTreeMap<String, String>) -> Result<Self, String> {
+    /// This policy with what a function says otherwise.
+    pub(crate) fn of(&self, deployment: &FunctionDeployment) -> Result<Self, SettingError> {
         let mut policy = self.clone();
-        if let Some(text) = annotations.get(RETRY_ATTEMPTS) {
-            policy.attempts = attempts(text).map_err(|reason| named(RETRY_ATTEMPTS, &reason))?;
+        let setting = Setting::Annotation(RETRY_ATTEMPTS);
+        if let Some(text) = setting.of(deployment) {
+            policy.attempts = attempts(text).map_err(|reason| setting.error(reason))?;
         }
-        if let Some(codes) = read(annotations, RETRY_CODES)? {
+        if let Some(codes) = Setting::Annotation(RETRY_CODES).parsed(deployment)? {
             policy.codes = codes;
         }
-        if let Some(backoff) = read(annotations, RETRY_BACKOFF)? {
+        if let Some(backoff) = Setting::Annotation(RETRY_BACKOFF).parsed(deployment)? {
             policy.backoff = backoff;
         }
-        let (min_wait, max_wait) = (wait(annotations, RETRY_MIN_WAIT)?, wait(annotations, RETRY_MAX_WAIT)?);
+        let wait = |annotation| Setting::Annotation(annotation).positive_duration(deployment);
+        let (min_wait, max_wait) = (wait(RETRY_MIN_WAIT)?, wait(RETRY_MAX_WAIT)?);
         if let (Some(min_wait), Some(max_wait)) = (min_wait, max_wait)
             && min_wait > max_wait
         {
-            return Err(named(RETRY_MIN_WAIT, "must not be more than com.openfaas.retry.max_wait"));
+            return Err(Setting::Annotation(RETRY_MIN_WAIT).error(format!("must not be more than {RETRY_MAX_WAIT}")));
         }
         policy.min_wait = min_wait.unwrap_or(policy.min_wait.min(max_wait.unwrap_or(Duration::MAX)));
         policy.max_wait = max_wait.unwrap_or(policy.max_wait).max(policy.min_wait);
-        if let Some(max_age) = wait(annotations, RETRY_MAX_AGE)? {
+        if let Some(max_age) = wait(RETRY_MAX_AGE)? {
             policy.max_age = Some(max_age);
         }
         Ok(policy)
@@ -172,36 +174,13 @@ fn attempts(text: &str) -> Result<u64, String> {
     }
 }
 
-fn wait(annotations: &BTreeMap<String, String>, name: &str) -> Result<Option<Duration>, String> {
-    let Some(text) = annotations.get(name) else { return Ok(None) };
-    match parse_duration(text) {
-        Ok(wait) if wait.is_zero() => Err(named(name, "must be more than 0")),
-        Ok(wait) => Ok(Some(wait)),
-        Err(error) => Err(named(name, &error.to_string())),
-    }
-}
-
-fn read<T>(annotations: &BTreeMap<String, String>, name: &str) -> Result<Option<T>, String>
-where
-    T: FromStr,
-    T::Err: fmt::Display,
-{
-    let parsed =
-        annotations.get(name).map(|text| text.parse().map_err(|error: T::Err| named(name, &error.to_string())));
-    parsed.transpose()
-}
-
-fn named(annotation: &str, reason: &str) -> String {
-    format!("annotation {annotation}: {reason}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn annotated(pairs: &[(&str, &str)]) -> Result<RetryPolicy, String> {
+    fn annotated(pairs: &[(&str, &str)]) -> Result<RetryPolicy, SettingError> {
         let annotations = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        RetryPolicy::default().with_annotations(&annotations)
+        RetryPolicy::default().of(&FunctionDeployment { annotations, ..Default::default() })
     }
 
     #[test]
@@ -249,9 +228,10 @@ mod tests {
             (RETRY_MAX_AGE, "long"),
         ] {
             let error = annotated(&[(name, value)]).unwrap_err();
-            assert!(error.starts_with(&format!("annotation {name}: ")), "{error}");
+            assert!(error.to_string().starts_with(&format!("annotation {name}: ")), "{error}");
         }
-        assert!(annotated(&[(RETRY_MIN_WAIT, "2m"), (RETRY_MAX_WAIT, "1m")]).unwrap_err().contains(RETRY_MIN_WAIT));
+        let error = annotated(&[(RETRY_MIN_WAIT, "2m"), (RETRY_MAX_WAIT, "1m")]).unwrap_err();
+        assert_eq!(error.setting.key(), RETRY_MIN_WAIT);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FunctionDeployment, deployment::null_is_default, parse_duration};
+use crate::{FunctionDeployment, Setting, SettingError, deployment::null_is_default};
 
 /// The label that sets how many replicas a function starts with, and goes back to.
 pub const SCALE_MIN: &str = "com.openfaas.scale.min";
@@ -60,24 +60,24 @@ pub struct Alert {
 }
 
 impl Scaling {
-    /// Reads the labels; `Err` names the one that is wrong.
-    pub fn of(deployment: &FunctionDeployment) -> Result<Self, String> {
-        let labels = &deployment.labels;
-        let min = number(labels, SCALE_MIN)?;
-        let max = number(labels, SCALE_MAX)?;
-        let factor = number(labels, SCALE_FACTOR)?.unwrap_or(DEFAULT_FACTOR);
+    /// Reads the labels.
+    pub(crate) fn of(deployment: &FunctionDeployment) -> Result<Self, SettingError> {
+        let [label_min, label_max, label_factor] = [SCALE_MIN, SCALE_MAX, SCALE_FACTOR].map(Setting::Label);
+        let min: Option<u64> = label_min.whole_number(deployment)?;
+        let max: Option<u64> = label_max.whole_number(deployment)?;
+        let factor = label_factor.whole_number(deployment)?.unwrap_or(DEFAULT_FACTOR);
         if max == Some(0) {
-            return Err(format!("label {SCALE_MAX} must be at least 1"));
+            return Err(label_max.error("must be at least 1"));
         }
         if let (Some(min), Some(max)) = (min, max)
             && min > max
         {
-            return Err(format!("label {SCALE_MIN} is {min}, more than {SCALE_MAX}, which is {max}"));
+            return Err(label_min.error(format!("is {min}, more than {SCALE_MAX}, which is {max}")));
         }
         if factor > 100 {
-            return Err(format!("label {SCALE_FACTOR} is {factor}, not a number of percent up to 100"));
+            return Err(label_factor.error(format!("is {factor}, not a number of percent up to 100")));
         }
-        let zero_after = zero_after(labels)?;
+        let zero_after = zero_after(deployment)?;
         // Equal numbers keep a function as it is.
         let is_fixed = min.is_some() && min == max;
         let min = min.unwrap_or(1);
@@ -104,23 +104,22 @@ impl Scaling {
     }
 }
 
-fn number(labels: &BTreeMap<String, String>, label: &str) -> Result<Option<u64>, String> {
-    let Some(text) = labels.get(label) else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| format!("label {label} is {text:?}, not a whole number"))
+impl Default for Scaling {
+    fn default() -> Self {
+        Self { min: 1, max: DEFAULT_MAX, factor: DEFAULT_FACTOR, zero_after: None }
+    }
 }
 
-fn zero_after(labels: &BTreeMap<String, String>) -> Result<Option<Duration>, String> {
-    let duration = match labels.get(SCALE_ZERO_DURATION) {
-        None => DEFAULT_ZERO_DURATION,
-        Some(text) => parse_duration(text).map_err(|error| format!("label {SCALE_ZERO_DURATION}: {error}"))?,
-    };
+fn zero_after(deployment: &FunctionDeployment) -> Result<Option<Duration>, SettingError> {
+    let (label, duration_label) = (Setting::Label(SCALE_ZERO), Setting::Label(SCALE_ZERO_DURATION));
+    let duration = duration_label.duration(deployment)?.unwrap_or(DEFAULT_ZERO_DURATION);
     if duration < MIN_ZERO_DURATION {
-        return Err(format!("label {SCALE_ZERO_DURATION} must be at least 5s"));
+        return Err(duration_label.error("must be at least 5s"));
     }
-    match labels.get(SCALE_ZERO).map(|text| text.to_ascii_lowercase()).as_deref() {
+    match label.of(deployment).map(str::to_ascii_lowercase).as_deref() {
         None | Some("" | "false" | "0") => Ok(None),
         Some("true" | "1") => Ok(Some(duration)),
-        Some(other) => Err(format!("label {SCALE_ZERO} is {other:?}, not true or false")),
+        Some(other) => Err(label.error(format!("{other:?} is neither true nor false"))),
     }
 }
 
@@ -128,7 +127,7 @@ fn zero_after(labels: &BTreeMap<String, String>) -> Result<Option<Duration>, Str
 mod tests {
     use super::*;
 
-    fn scaling(labels: &[(&str, &str)]) -> Result<Scaling, String> {
+    fn scaling(labels: &[(&str, &str)]) -> Result<Scaling, SettingError> {
         let labels = labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect();
         Scaling::of(&FunctionDeployment { labels, ..Default::default() })
     }
@@ -137,6 +136,7 @@ mod tests {
     fn labels_have_the_defaults_of_the_contract() {
         let found = scaling(&[]).unwrap();
         assert_eq!(found, Scaling { min: 1, max: 20, factor: 20, zero_after: None });
+        assert_eq!(found, Scaling::default());
         let found = scaling(&[(SCALE_MIN, "30"), (SCALE_ZERO, "true")]).unwrap();
         assert_eq!((found.min, found.max, found.zero_after), (30, 30, Some(DEFAULT_ZERO_DURATION)));
         let found = scaling(&[(SCALE_ZERO, "true"), (SCALE_ZERO_DURATION, "1m30s")]).unwrap();
@@ -157,8 +157,7 @@ mod tests {
             (vec![(SCALE_ZERO_DURATION, "soon")], SCALE_ZERO_DURATION),
             (vec![(SCALE_ZERO_DURATION, "1s")], SCALE_ZERO_DURATION),
         ] {
-            let reason = scaling(&labels).unwrap_err();
-            assert!(reason.contains(named), "{reason}");
+            assert_eq!(scaling(&labels).unwrap_err().setting, Setting::Label(named));
         }
     }
 

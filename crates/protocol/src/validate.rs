@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{DefaultNamespace, FunctionDeployment, FunctionName, NameError, Pages, QueueLimits, RetryPolicy, Scaling};
+use crate::{DefaultNamespace, FunctionDeployment, FunctionName, FunctionPolicy, NameError, PolicyDefaults};
 
 /// Why a deployment or a secret is refused; the text names the field.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -22,15 +22,8 @@ pub fn deployment(deployment: &mut FunctionDeployment, default: &DefaultNamespac
         (deployment.service, deployment.namespace) = (service.to_owned(), namespace.to_owned());
     }
     let invalid = |reason: String| Invalid(format!("function {name}: {reason}"));
-    Scaling::of(deployment).map_err(invalid)?;
-    deployment.timeout().map_err(invalid)?;
-    deployment.result_ttl().map_err(invalid)?;
-    deployment.needs_token().map_err(invalid)?;
-    QueueLimits::of(&deployment.annotations).map_err(invalid)?;
-    Pages::of(&deployment.annotations).map_err(invalid)?;
-    deployment.max_inflight().map_err(invalid)?;
-    deployment.sandbox().map_err(invalid)?;
-    RetryPolicy::default().with_annotations(&deployment.annotations).map_err(invalid)?;
+    let checked = FunctionPolicy::parse(deployment, &PolicyDefaults::default());
+    checked.map_err(|error| invalid(error.to_string()))?;
     for (variable, value) in &deployment.env_vars {
         if variable.is_empty() || variable.contains(['=', '\0']) {
             return Err(invalid(format!("{variable:?} cannot be the name of a variable")));

@@ -69,7 +69,7 @@ impl Worker {
             return Err(Refusal::for_now(format!("function {function} is not deployed")));
         };
         // The function may have been open, or not deployed, when the gateway looked.
-        if found.needs_token && !record.status.callback_authorized {
+        if found.policy.needs_token && !record.status.callback_authorized {
             let reason = format!(
                 "function {function} asks for a token ({AUTH}), and the caller showed none that may call it: \
                  send the call again with such a token, or redrive this letter with one"

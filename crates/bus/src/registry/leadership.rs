@@ -20,7 +20,8 @@ use async_nats::{
     },
 };
 use bytes::Bytes;
-use skep_protocol::{FunctionName, FunctionRecord};
+use serde::Serialize;
+use skep_protocol::{FunctionName, FunctionRecord, RegistryKey};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -164,26 +165,51 @@ impl Lease {
         self.lost.cancel();
     }
 
-    /// Writes a function's record; returns the revision it became.
-    pub async fn put_function(&self, name: &FunctionName, record: &FunctionRecord) -> Result<u64> {
-        let value = serde_json::to_vec(record)
-            .map_err(|error| Error::Unreadable { subject: name.to_string(), reason: error.to_string() })?;
-        self.write(name, HeaderMap::new(), value.into()).await
+    /// Writes what is wanted of a function; returns the revision it became.
+    pub async fn put_spec(&self, name: &FunctionName, record: &FunctionRecord) -> Result<u64> {
+        self.put(&RegistryKey::Spec(name.clone()), &record.spec()).await
     }
 
-    /// Removes a function's record.
+    /// Writes what there is of a function; it counts only with a spec.
+    pub async fn put_status(&self, name: &FunctionName, record: &FunctionRecord) -> Result<()> {
+        self.put(&RegistryKey::Status(name.clone()), &record.status()).await.map(|_| ())
+    }
+
+    /// Writes both; returns the revision that the spec became.
+    pub async fn put_function(&self, name: &FunctionName, record: &FunctionRecord) -> Result<u64> {
+        let revision = self.put_spec(name, record).await?;
+        self.put_status(name, record).await?;
+        Ok(revision)
+    }
+
+    /// Removes a function. The status goes first: left behind, it would count for the next function of that name.
     pub async fn remove_function(&self, name: &FunctionName) -> Result<()> {
+        self.purge(&RegistryKey::Status(name.clone())).await?;
+        self.purge(&RegistryKey::Spec(name.clone())).await
+    }
+
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    async fn put<T: Serialize>(&self, key: &RegistryKey, value: &T) -> Result<u64> {
+        let value = serde_json::to_vec(value)
+            .map_err(|error| Error::Unreadable { subject: key.to_string(), reason: error.to_string() })?;
+        self.write(key, HeaderMap::new(), value.into()).await
+    }
+
+    pub(crate) async fn purge(&self, key: &RegistryKey) -> Result<()> {
         let mut headers = HeaderMap::new();
         headers.insert("KV-Operation", "PURGE");
         headers.insert("Nats-Rollup", "sub");
-        self.write(name, headers, Bytes::new()).await.map(|_| ())
+        self.write(key, headers, Bytes::new()).await.map(|_| ())
     }
 
-    async fn write(&self, name: &FunctionName, mut headers: HeaderMap, value: Bytes) -> Result<u64> {
+    async fn write(&self, key: &RegistryKey, mut headers: HeaderMap, value: Bytes) -> Result<u64> {
         let bucket = &self.bus.streams.functions.name;
         headers.insert(EXPECTED_SUBJECT, format!("$KV.{bucket}.{WRITER}"));
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, self.writer.to_string());
-        let subject = format!("$KV.{bucket}.{}", name.as_str());
+        let subject = format!("$KV.{bucket}.{key}");
         let published = async { self.bus.jetstream.publish_with_headers(subject, headers, value).await?.await };
         match published.await {
             Ok(stored) => Ok(stored.sequence),

@@ -1,17 +1,19 @@
-//! What is deployed and where it can be reached: one key per function, written only by the controller with its [`Lease`](crate::Lease).
+//! What is deployed and where it can be reached: two keys per function, written only by the controller with its [`Lease`](crate::Lease).
 
 pub(crate) mod leadership;
+mod merge;
+mod migrate;
 pub(crate) mod namespaces;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use async_nats::jetstream::kv::{CreateErrorKind, Entry, Operation, Store, Watch};
+use async_nats::jetstream::kv::{CreateErrorKind, Store, Watch};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use skep_protocol::{CallId, FunctionName, FunctionRecord};
 use time::OffsetDateTime;
-use tracing::warn;
 
-use crate::{Bus, Error, Result, registry::leadership::WRITER};
+use self::merge::Merge;
+use crate::{Bus, Error, Result};
 
 /// In the registry: by what it is told from all others of its name. It is no function's name.
 const IDENTITY: &str = "_identity";
@@ -57,17 +59,16 @@ impl Bus {
 
     /// All functions at this moment, by name.
     pub async fn functions(&self) -> Result<Vec<(FunctionName, FunctionRecord)>> {
-        let mut found = Vec::new();
+        let mut found = BTreeMap::new();
         let mut events = std::pin::pin!(self.watch_functions().await?);
         while let Some(event) = events.next().await {
             match event? {
-                RegistryEvent::Put { name, record, .. } => found.push((name, *record)),
-                RegistryEvent::Deleted { .. } => {}
+                RegistryEvent::Put { name, record, .. } => drop(found.insert(name, *record)),
+                RegistryEvent::Deleted { name, .. } => drop(found.remove(&name)),
                 RegistryEvent::Current => break,
             }
         }
-        found.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(found)
+        Ok(found.into_iter().collect())
     }
 
     /// First all functions, then [`RegistryEvent::Current`], then each change. It ends when the connection is lost.
@@ -80,7 +81,8 @@ impl Bus {
             0 => (vec![Ok(RegistryEvent::Current)], None),
             _ => (Vec::new(), Some(HashSet::new())),
         };
-        let changes = stream::unfold(Watching { store, watch, first_look, revision: 0 }, Watching::next);
+        let changes =
+            stream::unfold(Watching { store, watch, first_look, merge: Merge::default(), revision: 0 }, Watching::next);
         Ok(stream::iter(begin).chain(changes.flat_map(stream::iter)))
     }
 }
@@ -90,6 +92,7 @@ struct Watching {
     watch: Watch,
     /// The keys that were seen, until all have been.
     first_look: Option<HashSet<String>>,
+    merge: Merge,
     /// Everything up to it has been seen.
     revision: u64,
 }
@@ -101,13 +104,13 @@ impl Watching {
             Err(error) => return Some((vec![Err(Error::unavailable(error))], self)),
         };
         self.revision = entry.revision;
-        let mut events: Vec<_> = event_of(&entry).map(Ok).into_iter().collect();
+        let mut events: Vec<_> = self.merge.apply(&entry).map(Ok).into_iter().collect();
         if let Some(seen) = &mut self.first_look {
             seen.insert(entry.key);
         }
         if entry.delta == 0 {
             if let Some(seen) = self.first_look.take() {
-                match missed(&self.store, &seen, self.revision).await {
+                match missed(&self.store, &seen, self.revision, &mut self.merge).await {
                     Ok(missed) => events.extend(missed.into_iter().map(Ok)),
                     Err(error) => events.push(Err(error)),
                 }
@@ -121,7 +124,7 @@ impl Watching {
 /// The functions that the watch has not come to yet.
 ///
 /// A key that is written while the first look goes on moves behind its end, so the watch tells it only later.
-async fn missed(store: &Store, seen: &HashSet<String>, revision: u64) -> Result<Vec<RegistryEvent>> {
+async fn missed(store: &Store, seen: &HashSet<String>, revision: u64, merge: &mut Merge) -> Result<Vec<RegistryEvent>> {
     let prefix = format!("$KV.{}.", store.name);
     let subjects = store.stream.info_with_subjects(format!("{prefix}>")).await.map_err(Error::unavailable)?;
     let subjects: Vec<(String, usize)> = subjects.try_collect().await.map_err(Error::unavailable)?;
@@ -131,28 +134,8 @@ async fn missed(store: &Store, seen: &HashSet<String>, revision: u64) -> Result<
         if let Some(mut entry) = store.entry(key).await.map_err(Error::unavailable)? {
             // The changes before this one are still to come.
             entry.revision = revision;
-            missed.extend(event_of(&entry));
+            missed.extend(merge.apply(&entry));
         }
     }
     Ok(missed)
-}
-
-/// What an entry says of a function; nothing if it is of none, or cannot be read.
-fn event_of(entry: &Entry) -> Option<RegistryEvent> {
-    match (entry.key.parse::<FunctionName>(), entry.operation) {
-        (Ok(name), Operation::Put) => match serde_json::from_slice(&entry.value) {
-            Ok(record) => return Some(RegistryEvent::Put { name, record, revision: entry.revision }),
-            Err(error) => {
-                warn!(%error, key = entry.key, "a function's record cannot be read and is passed over");
-            }
-        },
-        (Ok(name), Operation::Delete | Operation::Purge) => {
-            return Some(RegistryEvent::Deleted { name, revision: entry.revision });
-        }
-        (Err(_), _) if [WRITER, IDENTITY].contains(&entry.key.as_str()) => {}
-        (Err(error), _) => {
-            warn!(%error, "a key of the registry names no function and is passed over")
-        }
-    }
-    None
 }

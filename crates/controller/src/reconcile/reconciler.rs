@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use skep_protocol::{
-    FunctionDeployment, FunctionName, FunctionRecord,
+    FunctionDeployment, FunctionName, FunctionRecord, Scaling,
     control::{Change, Revision},
 };
 use skep_provider::{Cause, Replicas};
@@ -29,6 +29,8 @@ pub(super) struct Reconciler {
     name: FunctionName,
     /// What the registry holds, as far as it is known.
     record: Option<FunctionRecord>,
+    /// How the record's deployment scales.
+    scaling: Scaling,
     /// A write failed, so the registry may hold something else.
     doubtful: bool,
     /// The last time that someone asked for something here.
@@ -48,7 +50,8 @@ impl Reconciler {
         if let Some(record) = &record {
             replicas.adopt(record);
         }
-        Self { shared, name, record, doubtful: false, touched: Instant::now(), replicas, requests }
+        let scaling = record.as_ref().map(|record| scaling::scaling(&record.deployment)).unwrap_or_default();
+        Self { shared, name, record, scaling, doubtful: false, touched: Instant::now(), replicas, requests }
     }
 
     /// Keeps the replicas as they are wanted and the registry as they are, until deleted or the controller ends.
@@ -93,6 +96,7 @@ impl Reconciler {
                 let replicas = self.admit(&deployment).await?;
                 let registry_auth = std::mem::take(&mut deployment.registry_auth);
                 let created_at = OffsetDateTime::now_utc();
+                let deployment = Arc::new(deployment);
                 let record = FunctionRecord { deployment, replicas, endpoints: Vec::new(), created_at, problem: None };
                 self.put(record, Cause::Deployed { registry_auth }).await
             }
@@ -101,19 +105,22 @@ impl Reconciler {
             }
             (Some(record), Command::Update(mut deployment)) => {
                 let minimum = self.admit(&deployment).await?;
-                let replicas = scaling::after_update(&record, minimum);
+                let replicas = scaling::after_update(&self.scaling, record.replicas, minimum);
                 let registry_auth = std::mem::take(&mut deployment.registry_auth);
+                let deployment = Arc::new(deployment);
                 self.put(FunctionRecord { deployment, replicas, ..record }, Cause::Updated { registry_auth }).await
             }
             (Some(record), Command::Scale(replicas)) => self.scale(record, replicas).await,
-            (Some(record), Command::Wake) => match scaling::after_wake(&record)? {
+            (Some(record), Command::Wake) => match scaling::after_wake(&self.scaling, record.replicas) {
                 Some(replicas) => self.scale(record, replicas).await,
                 None => Ok(Change::Unchanged),
             },
-            (Some(record), Command::Alert(status)) => match scaling::after_alert(&record, status)? {
-                Some(replicas) => self.scale(record, replicas).await,
-                None => Ok(Change::Unchanged),
-            },
+            (Some(record), Command::Alert(status)) => {
+                match scaling::after_alert(&self.scaling, record.replicas, status) {
+                    Some(replicas) => self.scale(record, replicas).await,
+                    None => Ok(Change::Unchanged),
+                }
+            }
             (None, Command::Update(_) | Command::Scale(_) | Command::Wake | Command::Alert(_)) => {
                 Err(not_found(&self.name))
             }
@@ -127,7 +134,7 @@ impl Reconciler {
 
     /// When it will have been idle for long enough to be scaled to zero.
     fn idle_at(&self) -> Option<Instant> {
-        let idle_timeout = scaling::idle_timeout(self.record.as_ref()?)?;
+        let idle_timeout = scaling::idle_timeout(&self.scaling, self.record.as_ref()?.replicas)?;
         let used = self.shared.usage.last_use(&self.name);
         Some(used.map_or(self.touched, |used| used.max(self.touched)) + idle_timeout)
     }
@@ -151,7 +158,7 @@ impl Reconciler {
 
     /// Checks a deployment and returns how many replicas it starts with.
     async fn admit(&self, deployment: &FunctionDeployment) -> Result<u64> {
-        let minimum = deployment.initial_replicas().map_err(Error::Invalid)?;
+        let minimum = scaling::scaling(deployment).min;
         self.shared.provider.runtime.check_replicas(&self.name, minimum)?;
         self.shared.provider.runtime.admit(&self.name, deployment).await?;
         Ok(minimum)
@@ -160,7 +167,7 @@ impl Reconciler {
     /// Writes what is wanted from now on; the replicas follow. What they cannot be is taken back.
     async fn put(&mut self, record: FunctionRecord, cause: Cause) -> Result<Change> {
         let former = self.record.clone();
-        let revision = match self.shared.lease.put_function(&self.name, &record).await {
+        let revision = match self.shared.lease.put_spec(&self.name, &record).await {
             Ok(revision) => revision,
             Err(error) => {
                 self.roll_back(former);
@@ -173,6 +180,7 @@ impl Reconciler {
             return Err(error);
         }
         info!(function = %self.name, replicas = record.replicas, revision, "function is set");
+        self.scaling = scaling::scaling(&record.deployment);
         self.record = Some(record);
         Ok(Change::Written(Revision(revision)))
     }
@@ -211,7 +219,10 @@ impl Reconciler {
                 }
                 record.endpoints = endpoints;
                 record.problem = problem;
-                self.shared.lease.put_function(&self.name, record).await.map(|_| ())
+                match self.doubtful {
+                    true => self.shared.lease.put_function(&self.name, record).await.map(|_| ()),
+                    false => self.shared.lease.put_status(&self.name, record).await,
+                }
             }
             None if self.doubtful => self.shared.lease.remove_function(&self.name).await,
             Some(_) | None => Ok(()),

@@ -4,78 +4,69 @@ mod usage;
 
 use std::time::Duration;
 
-use skep_protocol::{AlertStatus, FunctionRecord, Scaling};
-
-use crate::{Error, Result};
+use skep_protocol::{AlertStatus, FunctionDeployment, FunctionPolicy, PolicyDefaults, Scaling};
 
 pub(crate) use self::usage::Usage;
 
+/// How a deployment that was checked scales.
+pub(crate) fn scaling(deployment: &FunctionDeployment) -> Scaling {
+    FunctionPolicy::of_deployed(deployment, &PolicyDefaults::default()).0.scaling
+}
+
 /// The replicas of a function that is called while it has none; `None` if it has some.
-pub(crate) fn after_wake(record: &FunctionRecord) -> Result<Option<u64>> {
-    if record.replicas > 0 { Ok(None) } else { Ok(Some(scaling(record)?.awake())) }
+pub(crate) fn after_wake(scaling: &Scaling, replicas: u64) -> Option<u64> {
+    (replicas == 0).then(|| scaling.awake())
 }
 
 /// The replicas that an alert asks for; `None` if it changes nothing.
-pub(crate) fn after_alert(record: &FunctionRecord, status: AlertStatus) -> Result<Option<u64>> {
-    let replicas = scaling(record)?.after_alert(record.replicas, status);
-    Ok(Some(replicas).filter(|replicas| *replicas != record.replicas))
+pub(crate) fn after_alert(scaling: &Scaling, replicas: u64, status: AlertStatus) -> Option<u64> {
+    Some(scaling.after_alert(replicas, status)).filter(|after| *after != replicas)
 }
 
 /// The replicas after an update: the minimum of the new labels, but not fewer than someone scaled up to.
-pub(crate) fn after_update(record: &FunctionRecord, minimum: u64) -> u64 {
-    let scaled = record.deployment.initial_replicas() != Ok(record.replicas);
-    if scaled { record.replicas.max(minimum) } else { minimum }
+pub(crate) fn after_update(former: &Scaling, replicas: u64, minimum: u64) -> u64 {
+    if replicas == former.min { minimum } else { replicas.max(minimum) }
 }
 
 /// How long a function must be idle until it is scaled to zero; `None` if it never is, or already was.
-pub(crate) fn idle_timeout(record: &FunctionRecord) -> Option<Duration> {
-    if record.replicas == 0 { None } else { scaling(record).ok()?.zero_after }
-}
-
-/// Labels are checked before they are written, so an invalid one comes from another version of skep.
-fn scaling(record: &FunctionRecord) -> Result<Scaling> {
-    Scaling::of(&record.deployment).map_err(Error::Invalid)
+pub(crate) fn idle_timeout(scaling: &Scaling, replicas: u64) -> Option<Duration> {
+    if replicas == 0 { None } else { scaling.zero_after }
 }
 
 #[cfg(test)]
 mod tests {
-    use skep_protocol::{FunctionDeployment, SCALE_ZERO};
-    use time::OffsetDateTime;
+    use skep_protocol::SCALE_ZERO;
 
     use super::*;
 
-    fn record(replicas: u64, labels: &[(&str, &str)]) -> FunctionRecord {
+    fn of(labels: &[(&str, &str)]) -> Scaling {
         let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        FunctionRecord {
-            deployment: FunctionDeployment { labels, ..FunctionDeployment::default() },
-            replicas,
-            endpoints: Vec::new(),
-            created_at: OffsetDateTime::UNIX_EPOCH,
-            problem: None,
-        }
+        scaling(&FunctionDeployment { labels, ..FunctionDeployment::default() })
     }
 
     #[test]
     fn an_update_keeps_what_was_scaled_up_and_wakes_what_was_scaled_down() {
-        assert_eq!(after_update(&record(1, &[]), 3), 3);
-        assert_eq!(after_update(&record(5, &[]), 1), 5);
-        assert_eq!(after_update(&record(0, &[]), 1), 1);
+        let scaling = of(&[]);
+        assert_eq!(after_update(&scaling, 1, 3), 3);
+        assert_eq!(after_update(&scaling, 5, 1), 5);
+        assert_eq!(after_update(&scaling, 0, 1), 1);
     }
 
     #[test]
     fn only_a_function_at_zero_is_woken_and_only_one_with_replicas_becomes_idle() {
-        let zero = [(SCALE_ZERO, "true")];
-        assert_eq!(after_wake(&record(0, &zero)).unwrap(), Some(1));
-        assert_eq!(after_wake(&record(2, &zero)).unwrap(), None);
-        assert!(idle_timeout(&record(1, &zero)).is_some());
-        assert_eq!(idle_timeout(&record(0, &zero)), None);
-        assert_eq!(idle_timeout(&record(1, &[])), None);
+        let zero = of(&[(SCALE_ZERO, "true")]);
+        assert_eq!(after_wake(&zero, 0), Some(1));
+        assert_eq!(after_wake(&zero, 2), None);
+        assert!(idle_timeout(&zero, 1).is_some());
+        assert_eq!(idle_timeout(&zero, 0), None);
+        assert_eq!(idle_timeout(&of(&[]), 1), None);
     }
 
     #[test]
     fn an_alert_that_changes_nothing_is_not_written() {
-        assert_eq!(after_alert(&record(1, &[]), AlertStatus::Resolved).unwrap(), None);
-        assert_eq!(after_alert(&record(1, &[]), AlertStatus::Firing).unwrap(), Some(5));
-        assert_eq!(after_alert(&record(20, &[]), AlertStatus::Firing).unwrap(), None);
+        let scaling = of(&[]);
+        assert_eq!(after_alert(&scaling, 1, AlertStatus::Resolved), None);
+        assert_eq!(after_alert(&scaling, 1, AlertStatus::Firing), Some(5));
+        assert_eq!(after_alert(&scaling, 20, AlertStatus::Firing), None);
     }
 }

@@ -26,7 +26,10 @@ use async_trait::async_trait;
 use rustix::process::Rlimit;
 use skep_bus::Bus;
 use skep_process::ProcessTag;
-use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, LogLine, LogQuery, Secret, WORKDIR};
+use skep_protocol::{
+    DefaultNamespace, FunctionDeployment, FunctionName, FunctionPolicy, LogLine, LogQuery, PolicyDefaults, Secret,
+    WORKDIR,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{Error, Replicas, Result, Runtime, provider};
@@ -190,9 +193,9 @@ impl ProviderContext {
         self.config.data_dir.join("functions").join(name.as_str())
     }
 
-    fn timeout(&self, deployment: &FunctionDeployment) -> Duration {
-        // A bad value does not get into the registry.
-        deployment.timeout().ok().flatten().unwrap_or(self.config.default_timeout)
+    fn policy(&self, deployment: &FunctionDeployment) -> FunctionPolicy {
+        let defaults = PolicyDefaults { timeout: self.config.default_timeout, ..Default::default() };
+        FunctionPolicy::of_deployed(deployment, &defaults).0
     }
 }
 

@@ -134,7 +134,7 @@ impl Replica {
             watchdog.sweep().await;
             return failed(reason, served);
         }
-        let patience = self.context.timeout(&self.deployment) + STOP_MARGIN;
+        let patience = self.context.policy(&self.deployment).timeout + STOP_MARGIN;
         watchdog.stop(patience, self.context.kill.cancelled()).await;
         info!(instance = self.instance, "replica has ended");
         Run::Stopped

@@ -93,9 +93,9 @@ impl Replicas for LocalReplicas {
     fn adopt(&mut self, record: &FunctionRecord) {
         let deployment = &record.deployment;
         self.context.secrets.adopt(&self.name, &deployment.secrets);
-        let same = self.wanted.take().map(|wanted| wanted.deployment).filter(|wanted| **wanted == *deployment);
+        let same = self.wanted.take().map(|wanted| wanted.deployment).filter(|wanted| wanted == deployment);
         self.stale_links |= same.is_none();
-        let deployment = same.unwrap_or_else(|| Arc::new(deployment.clone()));
+        let deployment = same.unwrap_or_else(|| Arc::clone(deployment));
         self.wanted = Some(DesiredState { deployment, replicas: record.replicas });
     }
 

@@ -71,6 +71,5 @@ pub(super) fn check(
 }
 
 fn is_wanted(context: &ProviderContext, deployment: &FunctionDeployment) -> bool {
-    // A bad value does not get into the registry.
-    context.config.sandbox && deployment.sandbox().unwrap_or(true)
+    context.config.sandbox && context.policy(deployment).sandbox
 }

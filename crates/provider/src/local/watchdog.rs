@@ -69,7 +69,7 @@ impl Watchdog {
             namespace: context.namespace.of(name),
             secrets: &secrets,
             temporary: sandbox.as_ref().map(|sandbox| sandbox.temporary.as_path()),
-            timeout: context.timeout(deployment),
+            timeout: context.policy(deployment).timeout,
             tag: &tag,
         };
         let mut child = Command::new(&context.config.watchdog)

@@ -82,7 +82,7 @@ impl SwarmReplicas {
     }
 
     fn set_wanted(&mut self, record: &FunctionRecord, registry_auth: String, renew: Renew) {
-        let deployment = Arc::new(record.deployment.clone());
+        let deployment = Arc::clone(&record.deployment);
         self.wanted = Some(DesiredState { deployment, replicas: record.replicas, registry_auth, renew });
         self.is_due = true;
         self.again_at = None;

@@ -10,7 +10,9 @@ use bollard::models::{
     TaskSpecContainerSpecSecrets, TaskSpecPlacement, TaskSpecResources, TaskSpecRestartPolicy,
     TaskSpecRestartPolicyConditionEnum,
 };
-use skep_protocol::{FunctionDeployment, FunctionName, Resources, TIMEOUT, format_duration};
+use skep_protocol::{
+    FunctionDeployment, FunctionName, FunctionPolicy, PolicyDefaults, Resources, TIMEOUT, format_duration,
+};
 
 use super::{
     hardening::{self, Hardening},
@@ -138,6 +140,8 @@ fn container(
     labels: HashMap<String, String>,
 ) -> Result<TaskSpecContainerSpec, String> {
     let read_only = deployment.read_only_root_filesystem;
+    let defaults = PolicyDefaults { timeout: surroundings.default_timeout, ..Default::default() };
+    let (policy, _) = FunctionPolicy::of_deployed(deployment, &defaults);
     let tmp = Mount { target: Some("/tmp".to_owned()), typ: Some(MountType::TMPFS), ..Default::default() };
     let secrets = surroundings.secrets.iter().map(|secret| TaskSpecContainerSpecSecrets {
         file: Some(TaskSpecContainerSpecFile {
@@ -153,10 +157,10 @@ fn container(
     Ok(TaskSpecContainerSpec {
         image: Some(deployment.image.clone()),
         labels: Some(labels),
-        env: Some(environment(deployment, surroundings.namespace)),
+        env: Some(environment(deployment, policy.own_timeout, surroundings.namespace)),
         read_only: Some(read_only),
         mounts: Some(if read_only { vec![tmp] } else { Vec::new() }),
-        stop_grace_period: Some(nanoseconds(stop_grace(deployment, surroundings.default_timeout))),
+        stop_grace_period: Some(nanoseconds(stop_grace(deployment, policy.timeout))),
         secrets: Some(secrets.collect()),
         health_check: health::check(deployment),
         capability_drop: Some(hardening::none()),
@@ -167,9 +171,9 @@ fn container(
 }
 
 /// What the function sets, and what only the provider knows. Without time-outs of its own those of the image stand.
-fn environment(deployment: &FunctionDeployment, namespace: &str) -> Vec<String> {
+fn environment(deployment: &FunctionDeployment, own_timeout: Option<Duration>, namespace: &str) -> Vec<String> {
     let mut variables = deployment.env_vars.clone();
-    if let Some(timeout) = deployment.timeout().ok().flatten() {
+    if let Some(timeout) = own_timeout {
         // A function that is cut off by its own time-out must still get its answer out.
         let longer = format_duration(timeout + Duration::from_secs(1));
         for setting in ["read_timeout", "write_timeout"] {
@@ -193,8 +197,7 @@ fn environment(deployment: &FunctionDeployment, namespace: &str) -> Vec<String> 
 }
 
 /// A watchdog that is told to stop takes calls for `healthcheck_interval`, and then each may take its whole time.
-fn stop_grace(deployment: &FunctionDeployment, default_timeout: Duration) -> Duration {
-    let timeout = deployment.timeout().ok().flatten().unwrap_or(default_timeout);
+fn stop_grace(deployment: &FunctionDeployment, timeout: Duration) -> Duration {
     let variable = |name: &str| deployment.env_vars.get(name).and_then(|text| skep_protocol::parse_duration(text).ok());
     let accepts = variable("healthcheck_interval").or_else(|| variable("write_timeout")).unwrap_or(timeout);
     accepts.saturating_add(timeout).saturating_add(STOP_MARGIN)

@@ -1,0 +1,135 @@
+//! What holds for a function's calls and replicas: everything that its annotations, labels and variables say, read in one place.
+
+use std::time::Duration;
+
+use crate::{FunctionDeployment, Pages, QueueLimits, RetryPolicy, Scaling, Setting, SettingError};
+
+/// The annotation that sets how long one call may run; every hop derives its own limit from it.
+pub const TIMEOUT: &str = "skep.timeout";
+/// The annotation that makes a function ask its callers for a token.
+pub const AUTH: &str = "skep.auth";
+/// The annotation that sets how long the results of a function's calls are kept.
+pub const RESULT_TTL: &str = "skep.result-ttl";
+/// The annotation that lifts the sandbox of a local function: `off`.
+pub const SANDBOX: &str = "skep.sandbox";
+
+/// The contract's timeout of a call, where [`TIMEOUT`] is not set; 0 is none.
+const EXEC_TIMEOUT: Setting = Setting::Variable("exec_timeout");
+const MAX_INFLIGHT: Setting = Setting::Variable("max_inflight");
+/// A repeated call is recognized after a crash by its record, so records outlive that.
+const MIN_RESULT_TTL: Duration = Duration::from_secs(300);
+
+/// The settings of one function, read once: by the controller before it writes them, and by dispatch for each change of the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionPolicy {
+    /// How long one call may run.
+    pub timeout: Duration,
+    /// The same, if the function sets it itself; an image may have a timeout of its own otherwise.
+    pub own_timeout: Option<Duration>,
+    /// Calls that one replica takes at once; `None` is no limit of its own.
+    pub max_inflight: Option<usize>,
+    /// How long results are kept; `None` is as long as the platform keeps them.
+    pub result_ttl: Option<Duration>,
+    /// Callers need a token.
+    pub needs_token: bool,
+    /// A local function runs in a sandbox.
+    pub sandbox: bool,
+    /// What its answers may do when a browser shows them as pages.
+    pub pages: Pages,
+    pub queue: QueueLimits,
+    pub retry: RetryPolicy,
+    pub scaling: Scaling,
+}
+
+/// What holds where a function says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyDefaults {
+    pub timeout: Duration,
+    pub pages: Pages,
+    pub retry: RetryPolicy,
+}
+
+impl Default for PolicyDefaults {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(60), pages: Pages::default(), retry: RetryPolicy::default() }
+    }
+}
+
+impl FunctionPolicy {
+    /// Reads and checks all settings; the error names the first one that is not valid.
+    pub fn parse(deployment: &FunctionDeployment, defaults: &PolicyDefaults) -> Result<Self, SettingError> {
+        let (policy, errors) = Self::of_deployed(deployment, defaults);
+        errors.into_iter().next().map_or(Ok(policy), Err)
+    }
+
+    /// Reads the settings of a function that is deployed already.
+    ///
+    /// The controller has checked them, so only a change of skep itself can make one invalid.
+    /// Each of these is returned, and its default applies; without a valid [`AUTH`] callers need a token.
+    pub fn of_deployed(deployment: &FunctionDeployment, defaults: &PolicyDefaults) -> (Self, Vec<SettingError>) {
+        let mut errors = Vec::new();
+        let own_timeout = or(&mut errors, timeout(deployment), None);
+        let policy = Self {
+            timeout: own_timeout.unwrap_or(defaults.timeout),
+            own_timeout,
+            max_inflight: or(&mut errors, max_inflight(deployment), None),
+            result_ttl: or(&mut errors, result_ttl(deployment), None),
+            needs_token: or(&mut errors, needs_token(deployment), true),
+            sandbox: or(&mut errors, sandbox(deployment), true),
+            pages: or(&mut errors, Pages::of(deployment), None).unwrap_or(defaults.pages),
+            queue: or(&mut errors, QueueLimits::of(deployment), QueueLimits::default()),
+            retry: or(&mut errors, defaults.retry.of(deployment), defaults.retry.clone()),
+            scaling: or(&mut errors, Scaling::of(deployment), Scaling::default()),
+        };
+        (policy, errors)
+    }
+}
+
+fn or<T>(errors: &mut Vec<SettingError>, read: Result<T, SettingError>, default: T) -> T {
+    read.unwrap_or_else(|error| {
+        errors.push(error);
+        default
+    })
+}
+
+fn timeout(deployment: &FunctionDeployment) -> Result<Option<Duration>, SettingError> {
+    if let Some(timeout) = Setting::Annotation(TIMEOUT).positive_duration(deployment)? {
+        return Ok(Some(timeout));
+    }
+    Ok(EXEC_TIMEOUT.duration(deployment)?.filter(|timeout| !timeout.is_zero()))
+}
+
+fn max_inflight(deployment: &FunctionDeployment) -> Result<Option<usize>, SettingError> {
+    Ok(MAX_INFLIGHT.whole_number(deployment)?.filter(|limit| *limit > 0))
+}
+
+fn result_ttl(deployment: &FunctionDeployment) -> Result<Option<Duration>, SettingError> {
+    let setting = Setting::Annotation(RESULT_TTL);
+    match setting.duration(deployment)? {
+        Some(ttl) if ttl < MIN_RESULT_TTL => Err(setting.error("must be 5m or more")),
+        ttl => Ok(ttl),
+    }
+}
+
+fn needs_token(deployment: &FunctionDeployment) -> Result<bool, SettingError> {
+    let setting = Setting::Annotation(AUTH);
+    match setting.of(deployment) {
+        None | Some("none") => Ok(false),
+        Some("required") => Ok(true),
+        Some(other) => Err(setting.error(format!("{other:?} is neither required nor none"))),
+    }
+}
+
+fn sandbox(deployment: &FunctionDeployment) -> Result<bool, SettingError> {
+    let setting = Setting::Annotation(SANDBOX);
+    match setting.of(deployment) {
+        // A YAML file may say it without quotes.
+        None | Some("on" | "true") => Ok(true),
+        Some("off" | "false") => Ok(false),
+        Some(other) => Err(setting.error(format!("{other:?} is neither on nor off"))),
+    }
+}
+
+#[cfg(test)]
+#[path = "policy/tests.rs"]
+mod tests;
