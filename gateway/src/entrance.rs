@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Router, body::Body, response::IntoResponse};
 use http::{Request, Response};
 use http_body_util::Either;
-use skep_daemon::{Peer, RequestBody, Service};
+use skep_http::{Peer, RequestBody, Service};
 
 use crate::{app::App, door::settle_host, function};
 

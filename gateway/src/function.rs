@@ -3,7 +3,7 @@
 use axum::{body::Body, response::IntoResponse};
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::Either;
-use skep_daemon::{Peer, RequestBody};
+use skep_http::{Peer, RequestBody};
 
 use crate::{Error, Result, app::App, body, door::Stamp, target::Target};
 

@@ -42,9 +42,9 @@ use std::sync::Arc;
 use futures_util::future::OptionFuture;
 use prometheus::Registry;
 use skep_bus::Bus;
-use skep_daemon::{RoleReadiness, serve};
 use skep_dispatch::Dispatch;
-use skep_threads::Threads;
+use skep_http::Runtimes;
+use skep_http::{RoleReadiness, serve};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -89,10 +89,10 @@ pub async fn run(
     let app = Arc::new(app(&config, bus, dispatch, &registry, shutdown.clone())?);
     let (entrance, admin_entrance) = entrances(&config, &app, &public, admin_api.as_ref(), registry)?;
     let draining = CancellationToken::new();
-    let threads = Threads::for_each_core();
+    let runtimes = Runtimes::for_each_core();
     let mut for_operators = config.serve.clone();
     for_operators.limits.max_connections = for_operators.limits.max_connections.min(MAX_OPERATORS);
-    let serve = |listener, entrance, config| serve(listener, entrance, config, &threads, draining.clone());
+    let serve = |listener, entrance, config| serve(listener, entrance, config, &runtimes, draining.clone());
     info!(%address, "gateway is open");
     readiness.ready();
     tokio::join!(
@@ -117,7 +117,7 @@ pub async fn run(
         warn!("alerts were not handled within the grace period");
     }
     app.bus.flush().await;
-    threads.stop();
+    runtimes.stop();
     Ok(())
 }
 

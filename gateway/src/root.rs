@@ -10,8 +10,8 @@ use axum::{
     routing::get,
 };
 use http::{HeaderMap, Uri};
-use skep_daemon::Peer;
 use skep_dispatch::{Function, full_body};
+use skep_http::Peer;
 use skep_protocol::{FunctionName, headers};
 
 use crate::{

@@ -8,8 +8,7 @@ use http::Request;
 use http_body_util::{Either, Full};
 use hyper::{body::Incoming, server::conn::http1::Builder, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use skep_http1::Plain;
-use skep_threads::Threads;
+use skep_http::{FastPath, Runtimes};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
@@ -75,15 +74,15 @@ pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow
     if let Some(listener) = listeners.metrics {
         tasks.spawn(finished.clone().run_until_cancelled_owned(serve_metrics(listener, metrics)));
     }
-    let threads = Arc::new(Threads::new(if plan.has_own_threads() { MAX_THREADS } else { 0 }));
+    let runtimes = Arc::new(Runtimes::new(if plan.has_own_threads() { MAX_THREADS } else { 0 }));
     // The server goes with this line, and with it tasks that are waited for below.
-    let served = Arc::new(Server::new(&plan, watchdog, Arc::clone(&threads))).serve(listeners.calls, &shutdown).await;
+    let served = Arc::new(Server::new(&plan, watchdog, Arc::clone(&runtimes))).serve(listeners.calls, &shutdown).await;
     finished.cancel();
     processes.kill_all().await;
     tasks.close();
     // What is left hangs on something that was killed.
     let _ = timeout(LAST_TASKS, tasks.wait()).await;
-    threads.stop();
+    runtimes.stop();
     log.flush();
     served
 }
@@ -98,11 +97,11 @@ fn start_mode(plan: &Plan, processes: &Arc<Processes>) -> Mode {
 
 struct Server {
     watchdog: Arc<Watchdog>,
-    plain: Plain,
+    fast_path: FastPath,
     http: Builder,
     healthcheck_interval: Duration,
     write_timeout: Duration,
-    threads: Arc<Threads>,
+    runtimes: Arc<Runtimes>,
     connections: TaskTracker,
     /// Connections end after the call that runs on them.
     finish: CancellationToken,
@@ -111,14 +110,14 @@ struct Server {
 }
 
 impl Server {
-    fn new(plan: &Plan, watchdog: Watchdog, threads: Arc<Threads>) -> Self {
+    fn new(plan: &Plan, watchdog: Watchdog, runtimes: Arc<Runtimes>) -> Self {
         Self {
             watchdog: Arc::new(watchdog),
-            plain: Plain { max_headers: MAX_HEADERS, max_head_bytes: MAX_HEAD, idle: limit(plan.read_timeout) },
+            fast_path: FastPath { max_headers: MAX_HEADERS, max_head_bytes: MAX_HEAD, idle: limit(plan.read_timeout) },
             http: http(plan.read_timeout),
             healthcheck_interval: plan.healthcheck_interval,
             write_timeout: plan.write_timeout,
-            threads,
+            runtimes,
             connections: TaskTracker::new(),
             finish: CancellationToken::new(),
             abort: CancellationToken::new(),
@@ -199,7 +198,7 @@ impl Server {
     /// Has a connection served, by the thread whose turn it is.
     fn begin(self: &Arc<Self>, stream: TcpStream) -> io::Result<()> {
         let (server, abort) = (Arc::clone(self), self.abort.clone());
-        self.threads.serve(stream, &self.connections, async move |stream| {
+        self.runtimes.serve(stream, &self.connections, async move |stream| {
             abort.run_until_cancelled(server.connection(stream)).await;
         })
     }
@@ -212,7 +211,7 @@ impl Server {
         // A client that does not read holds a process, and what is held back of its output.
         writer.set_timeout(limit(self.write_timeout));
         let answer = |request: Request<Bytes>| self.watchdog.answer(request.map(|body| Either::Right(Full::new(body))));
-        let rest = self.plain.serve((reader, Box::pin(writer)), self.finish.cancelled(), answer);
+        let rest = self.fast_path.serve((reader, Box::pin(writer)), self.finish.cancelled(), answer);
         let Some(rest) = rest.await else { return };
         let service = service_fn(async |request: Request<Incoming>| {
             let mut answer = self.watchdog.answer(request.map(Either::Left)).await;

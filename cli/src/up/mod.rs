@@ -14,9 +14,9 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use futures_util::StreamExt;
 use skep_bus::Bus;
-use skep_daemon::Drain;
 use skep_dispatch::{Dispatch, Registry};
 use skep_gateway::Listeners;
+use skep_http::Drain;
 use skep_protocol::DefaultNamespace;
 use skep_provider::{
     Controller,
@@ -168,7 +168,7 @@ async fn run_roles(
     tokio::select! {
         ended = async { tokio::try_join!(gateway, worker) } => ended.map(|_| ())?,
         ended = welcome => ended?,
-        error = skep_daemon::shutdown_signal(process.shutdown.clone()) => return Err(Failure::internal(error)),
+        error = crate::signals::shutdown_signal(process.shutdown.clone()) => return Err(Failure::internal(error)),
     }
     process.ending.cancel();
     let ended = controller.await.map_err(Failure::internal)?.map_err(Failure::internal);

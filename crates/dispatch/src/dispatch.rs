@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use skep_bus::Bus;
-use skep_http1::{Connection, Incoming, NotAnswered};
+use skep_http::{Connection, Incoming, NotAnswered};
 use skep_protocol::headers;
 use tokio::{
     sync::oneshot,
@@ -234,7 +234,7 @@ async fn connection(endpoint: &Endpoint) -> Result<Connection, BodyError> {
     opened
 }
 
-type Outgoing = skep_http1::Outgoing<Body>;
+type Outgoing = skep_http::Outgoing<Body>;
 /// An answer that has begun.
 type Sent = (Response<Incoming>, InFlight);
 
@@ -244,9 +244,9 @@ struct Failed {
     unsent: Option<Box<Outgoing>>,
 }
 
-fn failed(function: &Function, error: skep_http1::Error) -> Error {
+fn failed(function: &Function, error: skep_http::Error) -> Error {
     match error {
-        skep_http1::Error::Body(source) => Error::RequestBody(source),
+        skep_http::Error::Body(source) => Error::RequestBody(source),
         error => Error::Broken { function: function.name.clone(), source: error.into() },
     }
 }

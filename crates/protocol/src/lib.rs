@@ -59,5 +59,7 @@ pub use scaling::{
 pub use schedule::{parse_past, take_run_at};
 pub use status::status_label;
 pub use subject::{LANES, Subjects, is_bulk, lane_of, lanes_of};
-pub use system::{DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VersionInfo};
+pub use system::{
+    DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VERSION, VersionInfo,
+};
 pub use timeline::{CallDetails, CallEvent, CallNews, CallbackTry, PastAttempt, Step, timeline};

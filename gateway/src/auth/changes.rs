@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{Method, Uri, request::Parts};
 use serde::Deserialize;
-use skep_daemon::Peer;
+use skep_http::Peer;
 use tracing::info;
 
 use super::{address, role::Caller};

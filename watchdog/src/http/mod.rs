@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
 use http_body_util::{Either, Full};
-use skep_http1::Error::NotHttp;
+use skep_http::Error::NotHttp;
 use skep_protocol::headers::{is_event_stream, remove_hop_by_hop, remove_platform_words};
 use tokio::time::{timeout, timeout_at};
 
@@ -186,7 +186,7 @@ impl HttpMode {
     }
 }
 
-fn relayed(response: Response<skep_http1::Incoming>, pool: Arc<Pool>, until: Option<Instant>) -> Answer {
+fn relayed(response: Response<skep_http::Incoming>, pool: Arc<Pool>, until: Option<Instant>) -> Answer {
     let (mut parts, body) = response.into_parts();
     remove_hop_by_hop(&mut parts.headers);
     remove_platform_words(&mut parts.headers);

@@ -13,7 +13,7 @@ use http::{
     uri::{Authority, PathAndQuery},
 };
 use http_body_util::{Either, Full};
-use skep_http1::{Connection, Incoming, NotAnswered, Outgoing};
+use skep_http::{Connection, Incoming, NotAnswered, Outgoing};
 use thiserror::Error;
 use tokio::{
     net::TcpStream,
@@ -46,7 +46,7 @@ pub(super) enum SendError {
     #[error("cannot connect: {0}")]
     Connect(#[source] io::Error),
     #[error(transparent)]
-    Lost(#[from] skep_http1::Error),
+    Lost(#[from] skep_http::Error),
 }
 
 impl Pool {
