@@ -13,6 +13,7 @@ use skep_provider::{Config as ControllerConfig, Controller};
 use skep_queue_worker::{CallbackRules, SigningKeys, WorkerConfig};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_http::add_extension::AddExtension;
 
 use crate::{
     args::{
@@ -60,7 +61,7 @@ impl Process {
         self.tasks.spawn(async move {
             skep_http::serve(
                 listener,
-                router,
+                move |peer| AddExtension::new(router.clone(), peer),
                 ServeConfig { limits: HttpLimits::default(), tls: None, drain, readiness: None },
                 &Runtimes::new(0),
                 ending,

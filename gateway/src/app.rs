@@ -84,9 +84,9 @@ impl App {
     pub(crate) async fn call(
         &self,
         function: &Arc<Function>,
-        request: Request<skep_dispatch::Body>,
+        request: Request<skep_http::Body>,
         stamp: &Stamp,
-    ) -> Result<Response<skep_dispatch::Body>> {
+    ) -> Result<Response<skep_http::Body>> {
         self.admit(function)?;
         let mut response = self.dispatch.call(function, request).await.map_err(|error| self.judged(error))?;
         stamp.function_answer(response.headers_mut());

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::{Router, body::Body, response::IntoResponse};
+use axum::Router;
 use http::{Request, Response};
-use http_body_util::Either;
-use skep_http::{Peer, RequestBody, Service};
+use skep_http::{Body, Peer};
+use tower::Service;
 
-use crate::{app::App, door::settle_host, function};
+use crate::{app::App, function};
 
 #[derive(Clone)]
-pub(crate) struct Entrance {
+pub(crate) struct FastPathRouter {
     /// Without it there are no functions here.
     app: Option<Arc<App>>,
     routes: Router,
 }
 
-impl Entrance {
+impl FastPathRouter {
     pub(crate) fn new(app: Arc<App>, routes: Router) -> Self {
         Self { app: Some(app), routes }
     }
@@ -25,20 +25,16 @@ impl Entrance {
     pub(crate) fn without_functions(routes: Router) -> Self {
         Self { app: None, routes }
     }
-}
 
-impl Service for Entrance {
-    type Body = Either<skep_dispatch::Body, Body>;
-
-    async fn answer(&self, peer: &Peer, mut request: Request<RequestBody>) -> Response<Self::Body> {
-        if let Err(error) = settle_host(&mut request) {
-            return error.into_response().map(Either::Right);
-        }
+    pub(crate) async fn answer(&self, peer: &Peer, mut request: Request<Body>) -> Response<Body> {
         if let Some(app) = &self.app
             && function::is_call(request.uri().path())
         {
             return function::invoke(app, peer, request).await;
         }
-        self.routes.answer(peer, request).await.map(Either::Right)
+        // The handlers find the peer here.
+        request.extensions_mut().insert(peer.clone());
+        let mut routes = self.routes.clone();
+        routes.call(request).await.unwrap_or_else(|never| match never {}).map(Body::new)
     }
 }

@@ -35,6 +35,7 @@ mod queues;
 mod root;
 mod routes;
 mod secrets;
+mod stack;
 mod target;
 
 use std::sync::Arc;
@@ -50,7 +51,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    app::App, audit::Audits, auth::Auth, browsers::Guard, entrance::Entrance, metrics::HttpMetrics, queues::Queues,
+    app::App, audit::Audits, auth::Auth, browsers::Guard, entrance::FastPathRouter, metrics::HttpMetrics,
+    queues::Queues,
 };
 pub use crate::{
     auth::{AuthConfig, Credentials, NewToken, Role, Token, TokenFile},
@@ -87,19 +89,21 @@ pub async fn run(
     let requests = bus.call_requests().await?;
     let (address, grace) = (public.local_addr()?, config.serve.drain.grace);
     let app = Arc::new(app(&config, bus, dispatch, &registry, shutdown.clone())?);
-    let (entrance, admin_entrance) = entrances(&config, &app, &public, admin_api.as_ref(), registry)?;
+    let (router, admin_router) = routers(&config, &app, &public, admin_api.as_ref(), registry)?;
     let draining = CancellationToken::new();
     let runtimes = Runtimes::for_each_core();
     let mut for_operators = config.serve.clone();
     for_operators.limits.max_connections = for_operators.limits.max_connections.min(MAX_OPERATORS);
-    let serve = |listener, entrance, config| serve(listener, entrance, config, &runtimes, draining.clone());
+    let serve = |listener, router: FastPathRouter, config| {
+        serve(listener, move |peer| stack::of_connection(&router, peer), config, &runtimes, draining.clone())
+    };
     info!(%address, "gateway is open");
     readiness.ready();
     tokio::join!(
-        serve(public, entrance, config.serve),
-        OptionFuture::from(admin_api.zip(admin_entrance).map(|(listener, entrance)| Box::pin(serve(
+        serve(public, router, config.serve),
+        OptionFuture::from(admin_api.zip(admin_router).map(|(listener, router)| Box::pin(serve(
             listener,
-            entrance,
+            router,
             for_operators
         )))),
         Box::pin(queues::follow(&app)),
@@ -122,13 +126,13 @@ pub async fn run(
 }
 
 /// What answers at each listener.
-fn entrances(
+fn routers(
     config: &GatewayConfig,
     app: &Arc<App>,
     public: &TcpListener,
     admin_api: Option<&TcpListener>,
     registry: Registry,
-) -> anyhow::Result<(Entrance, Option<Entrance>)> {
+) -> anyhow::Result<(FastPathRouter, Option<FastPathRouter>)> {
     let asked_at = admin_api.unwrap_or(public).local_addr()?.ip();
     let guard = Guard::new(asked_at, &config.allowed_hosts, config.auth.is_some());
     let routes = Assembly {
@@ -138,10 +142,10 @@ fn entrances(
         own_port_metrics: config.serve_metrics.then_some(registry),
     };
     if admin_api.is_none() {
-        return Ok((Entrance::new(Arc::clone(app), routes.together()), None));
+        return Ok((FastPathRouter::new(Arc::clone(app), routes.together()), None));
     }
     let (public, admin_api) = routes.apart();
-    Ok((Entrance::new(Arc::clone(app), public), Some(Entrance::without_functions(admin_api))))
+    Ok((FastPathRouter::new(Arc::clone(app), public), Some(FastPathRouter::without_functions(admin_api))))
 }
 
 fn app(

@@ -3,18 +3,17 @@
 use std::{convert::Infallible, future::pending, io, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
-use bytes::Bytes;
 use http::Request;
-use http_body_util::{Either, Full};
-use hyper::{body::Incoming, server::conn::http1::Builder, service::service_fn};
+use hyper::{body::Incoming, server::conn::http1::Builder};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use skep_http::{FastPath, Runtimes};
+use skep_http::{Body, FastPath, Runtimes};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutWriter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::service_fn;
 
 use crate::{
     files::Files,
@@ -210,11 +209,13 @@ impl Server {
         let mut writer = TimeoutWriter::new(writer);
         // A client that does not read holds a process, and what is held back of its output.
         writer.set_timeout(limit(self.write_timeout));
-        let answer = |request: Request<Bytes>| self.watchdog.answer(request.map(|body| Either::Right(Full::new(body))));
-        let rest = self.fast_path.serve((reader, Box::pin(writer)), self.finish.cancelled(), answer);
+        let mut service =
+            service_fn(async |request: Request<Body>| Ok::<_, Infallible>(self.watchdog.answer(request).await));
+        let (never, finish) = (CancellationToken::new(), self.finish.cancelled());
+        let rest = self.fast_path.serve((reader, Box::pin(writer)), &never, finish, &mut service);
         let Some(rest) = rest.await else { return };
-        let service = service_fn(async |request: Request<Incoming>| {
-            let mut answer = self.watchdog.answer(request.map(Either::Left)).await;
+        let service = hyper::service::service_fn(async |request: Request<Incoming>| {
+            let mut answer = self.watchdog.answer(request.map(Body::from)).await;
             if let Some(tunnel) = answer.body_mut().take_tunnel() {
                 // The connection ends for HTTP, but not for the drain.
                 self.connections.spawn(self.abort.clone().run_until_cancelled_owned(tunnel));
@@ -260,7 +261,7 @@ async fn serve_metrics(listener: TcpListener, metrics: Arc<Metrics>) {
             continue;
         };
         let metrics = Arc::clone(&metrics);
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let page = metrics.page(&request);
             async move { Ok::<_, Infallible>(page) }
         });

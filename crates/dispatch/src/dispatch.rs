@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
-use http_body_util::BodyExt;
 use skep_bus::Bus;
 use skep_http::{Connection, Incoming, NotAnswered};
 use skep_protocol::headers;
@@ -131,9 +130,9 @@ impl Dispatch {
         headers::remove_hop_by_hop(&mut parts.headers);
         let body = ResponseBody::new(incoming, in_flight, call);
         let body = if headers::is_event_stream(&parts.headers) {
-            body.boxed_unsync()
+            Body::new(body)
         } else {
-            Awaited::new(body, function.longest_silence()).boxed_unsync()
+            Body::new(Awaited::new(body, function.longest_silence()))
         };
         Ok(Response::from_parts(parts, body))
     }

@@ -9,33 +9,36 @@
 //!
 //! This crate does not know what is served, who is called, or why. It reads no environment and binds no socket.
 
-#[cfg(feature = "server")]
+#[cfg(feature = "admin")]
 mod admin;
+mod body;
 mod client;
 mod error;
 mod headers;
 mod message;
 mod reader;
-#[cfg(feature = "server")]
 mod readiness;
 mod runtimes;
 mod server;
-#[cfg(feature = "server")]
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
 mod tls;
 
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub use server::properties;
 
+#[cfg(feature = "admin")]
+pub use admin::{admin_router, metrics_text};
+pub use body::Body;
 pub use client::{Connection, Incoming, Outgoing};
 pub use error::{BodyError, Error, NotAnswered, Result};
 pub use reader::Upgraded;
+pub use readiness::{Readiness, RoleReadiness};
 pub use runtimes::Runtimes;
-pub use server::FastPath;
-#[cfg(feature = "server")]
-pub use {
-    admin::{admin_router, metrics_text},
-    readiness::{Readiness, RoleReadiness},
-    server::{Drain, HttpLimits, Peer, RequestBody, ServeConfig, Service, serve},
-    tls::Tls,
-};
+#[cfg(feature = "tracing")]
+pub use server::serve;
+pub use server::{Connections, Drain, Event, FastPath, HttpLimits, Peer, ServeConfig, Server};
+pub use tls::Tls;

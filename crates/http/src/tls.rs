@@ -1,6 +1,7 @@
 //! TLS whose certificate is replaced while it is in use.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -15,7 +16,7 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use tokio::time::sleep;
+use tokio::{net::TcpStream, time::sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -24,6 +25,8 @@ use tracing::{info, warn};
 const LOOK: Duration = Duration::from_secs(2);
 /// HTTP/2 if the client can.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+pub(crate) type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
 
 /// What connections are encrypted with; cheap to clone.
 #[derive(Clone, Debug)]
@@ -61,8 +64,11 @@ impl Tls {
         Ok(Self { config: Arc::new(config), files })
     }
 
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        Arc::clone(&self.config).into()
+    /// Begins to encrypt a connection, and says whether its client wants HTTP/2.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<(TlsStream, bool)> {
+        let stream = TlsAcceptor::from(Arc::clone(&self.config)).accept(stream).await?;
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok((stream, is_http2))
     }
 
     /// Takes up what is written to the files, for connections that come later, until `end`. What cannot be used is told, and what was in use stays.

@@ -12,9 +12,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::sleep,
 };
-use tracing::{debug, warn};
 
-use super::places::{Place, Places};
+use super::{
+    event::{Event, Observer},
+    places::{Place, Places},
+};
 
 /// After an error that will not pass by itself (no file descriptor is free), the next accept waits.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -25,80 +27,88 @@ const ASK_HOST_EVERY: Duration = Duration::from_secs(10);
 /// A connection, its peer, and the place that it takes.
 pub(super) type Accepted = (TcpStream, SocketAddr, Place);
 
-/// What is done with a connection when it is accepted.
-#[derive(Clone, Copy)]
-pub(super) struct Terms {
+/// Accepts connections and prepares them.
+pub(super) struct Acceptor {
+    pub(super) listener: TcpListener,
+    pub(super) places: Places,
     pub(super) write_timeout: Duration,
     pub(super) is_encrypted: bool,
+    pub(super) observe: Observer,
 }
 
-/// The next connection; `None` at the end.
-pub(super) async fn accept(
-    listener: &TcpListener,
-    terms: Terms,
-    places: &mut Places,
-    end: Pin<&mut impl Future<Output = ()>>,
-) -> Option<Accepted> {
-    let next = async {
-        loop {
-            let place = places.take().await?;
-            match listener.accept().await {
-                Ok((stream, peer)) => match places.give(place, peer.ip()) {
-                    Some(place) => return Some((prepared(stream, peer, terms), peer, place)),
-                    None => refuse(stream, peer, terms),
-                },
-                Err(error) if is_of_the_peer(&error) => debug!(%error, "a connection was gone before it was accepted"),
-                Err(error) => {
-                    warn!(%error, "no connection can be accepted at the moment");
-                    sleep(AGAIN).await;
+impl Acceptor {
+    /// The next connection; `None` at the end.
+    pub(super) async fn next(&mut self, end: Pin<&mut impl Future<Output = ()>>) -> Option<Accepted> {
+        let next = async {
+            loop {
+                let place = self.places.take().await?;
+                match self.listener.accept().await {
+                    Ok((stream, peer)) => match self.places.give(place, peer.ip()) {
+                        Some(place) => return Some((self.prepared(stream, peer), peer, place)),
+                        None => self.refuse(stream),
+                    },
+                    // The client was gone before its connection was accepted.
+                    Err(error) if is_of_the_peer(&error) => {}
+                    Err(error) => {
+                        (self.observe)(&Event::AcceptFailed(&error));
+                        sleep(AGAIN).await;
+                    }
                 }
             }
-        }
-    };
-    tokio::select! {
-        biased;
-        () = end => None,
-        accepted = next => accepted,
-    }
-}
-
-/// The connections that wait to be accepted; closing the listener would break them off.
-pub(super) fn last_ones(listener: TcpListener, terms: Terms, places: &mut Places) -> Vec<Accepted> {
-    let mut found = Vec::new();
-    let Ok(listener) = listener.into_std() else { return found };
-    while let Some(place) = places.take_now()
-        && let Ok((stream, peer)) = listener.accept()
-    {
-        let Some(place) = places.give(place, peer.ip()) else { continue };
-        match stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
-            Ok(stream) => found.push((prepared(stream, peer, terms), peer, place)),
-            Err(error) => debug!(%error, %peer, "a connection was lost at the end"),
+        };
+        tokio::select! {
+            biased;
+            () = end => None,
+            accepted = next => accepted,
         }
     }
-    found
-}
 
-/// Closes a connection beyond its address's share, and says why where that can be said in plain text; no task waits for it.
-fn refuse(stream: TcpStream, peer: SocketAddr, terms: Terms) {
-    const REASON: &str = "too many connections from one address (--max-connections-per-address)\n";
-    if terms.is_encrypted {
-        return;
+    /// The connections that wait to be accepted; closing the listener would break them off.
+    #[cfg(feature = "tracing")]
+    pub(super) fn last_ones(mut self) -> Vec<Accepted> {
+        let mut found = Vec::new();
+        let Ok(listener) = self.listener.into_std() else { return found };
+        while let Some(place) = self.places.take_now()
+            && let Ok((stream, peer)) = listener.accept()
+        {
+            let Some(place) = self.places.give(place, peer.ip()) else { continue };
+            match stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                Ok(stream) => found.push((prepared(stream, peer, self.write_timeout, &self.observe), peer, place)),
+                Err(error) => failed(&self.observe, "a connection was lost at the end", error, peer),
+            }
+        }
+        found
     }
-    let answer = format!(
-        "HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\
-         retry-after: 1\r\nx-skep-error: too_many_connections\r\nx-openfaas-internal: gateway\r\n\r\n{REASON}",
-        REASON.len()
-    );
-    // The kernel has room for it, and a client that is gone needs no answer.
-    let told = stream.into_std().and_then(|mut stream| stream.write_all(answer.as_bytes()));
-    debug!(?told, %peer, "a connection was refused");
+
+    fn prepared(&self, stream: TcpStream, peer: SocketAddr) -> TcpStream {
+        prepared(stream, peer, self.write_timeout, &self.observe)
+    }
+
+    /// Closes a connection beyond its address's share, and says why where that can be said in plain text; no task waits for it.
+    fn refuse(&self, stream: TcpStream) {
+        const REASON: &str = "too many connections from one address (--max-connections-per-address)\n";
+        if self.is_encrypted {
+            return;
+        }
+        let answer = format!(
+            "HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\
+             retry-after: 1\r\nx-skep-error: too_many_connections\r\nx-openfaas-internal: gateway\r\n\r\n{REASON}",
+            REASON.len()
+        );
+        // The kernel has room for it, and a client that is gone needs no answer.
+        let _ = stream.into_std().and_then(|mut stream| stream.write_all(answer.as_bytes()));
+    }
 }
 
-fn prepared(stream: TcpStream, peer: SocketAddr, terms: Terms) -> TcpStream {
-    if let Err(error) = set_options(&stream, terms.write_timeout) {
-        debug!(%error, %peer, "the options of a connection were not set");
+fn prepared(stream: TcpStream, peer: SocketAddr, write_timeout: Duration, observe: &Observer) -> TcpStream {
+    if let Err(error) = set_options(&stream, write_timeout) {
+        failed(observe, "the options of a connection were not set", error, peer);
     }
     stream
+}
+
+fn failed(observe: &Observer, what: &'static str, error: io::Error, peer: SocketAddr) {
+    observe(&Event::Failed { what, error: Some(&error.into()), peer });
 }
 
 /// Has the kernel end a connection whose client takes nothing of what was sent, or whose host is gone without a word.

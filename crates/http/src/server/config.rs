@@ -10,8 +10,8 @@ pub(super) const USUAL_HEADERS: usize = 100;
 /// What one client may cost before anything is known of it.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpLimits {
-    /// A request's head must be there within this; an idle connection is closed after it as well.
-    pub header_read_timeout: Duration,
+    /// A request's head must be there within this; an idle connection is closed after it as well. `None`: no limit.
+    pub header_read_timeout: Option<Duration>,
     /// Beyond it: 431.
     pub max_headers: usize,
     /// Of the whole head; beyond it: 431.
@@ -20,20 +20,23 @@ pub struct HttpLimits {
     pub max_connections: usize,
     /// Those from one address, loopback excepted; beyond it they are refused.
     pub max_connections_per_address: usize,
-    /// A client that takes nothing of an answer for so long, although there is something to take, is given up.
+    /// A client that takes nothing of an answer for so long, although there is something to take, is given up; 0 is no limit.
     /// A connection of HTTP/2 on which nothing is asked for so long is closed.
     pub write_timeout: Duration,
+    /// Requests at once on one connection of HTTP/2; with 0 the server speaks HTTP/1.1 only.
+    pub max_streams: u32,
 }
 
 impl Default for HttpLimits {
     fn default() -> Self {
         Self {
-            header_read_timeout: Duration::from_secs(10),
+            header_read_timeout: Some(Duration::from_secs(10)),
             max_headers: USUAL_HEADERS,
             max_header_bytes: 64 * 1024,
             max_connections: 16_384,
             max_connections_per_address: 4_096,
             write_timeout: Duration::from_secs(60),
+            max_streams: 256,
         }
     }
 }

@@ -1,28 +1,35 @@
 //! A server of HTTP/1.1 and HTTP/2: simple requests take the fast path, hyper reads all others.
+//!
+//! What answers is a [`tower::Service`], made anew for each connection, so the peer is known to all its layers without being part of each request.
+//! Every connection is accounted for, and a server that ends drains.
 
-#[cfg(feature = "server")]
 mod accept;
-#[cfg(feature = "server")]
 mod config;
+mod connection;
+mod connections;
+mod event;
 pub(crate) mod fast_path;
-#[cfg(feature = "server")]
+#[cfg(feature = "http2")]
+mod http2;
 mod peer;
-#[cfg(feature = "server")]
 mod places;
-#[cfg(feature = "server")]
 mod serve;
-#[cfg(feature = "server")]
+#[cfg(feature = "http2")]
 mod streams;
-#[cfg(all(test, feature = "server"))]
+#[cfg(test)]
+#[cfg(all(feature = "admin", feature = "http2"))]
 mod tests;
 
 #[cfg(any(test, fuzzing))]
 pub use fast_path::properties;
 
-pub use self::fast_path::FastPath;
-#[cfg(feature = "server")]
+#[cfg(feature = "tracing")]
+pub use self::serve::serve;
 pub use self::{
     config::{Drain, HttpLimits, ServeConfig},
-    peer::{Peer, RequestBody, Service},
-    serve::serve,
+    connections::Connections,
+    event::Event,
+    fast_path::FastPath,
+    peer::Peer,
+    serve::Server,
 };

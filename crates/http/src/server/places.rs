@@ -11,9 +11,10 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
-use tracing::warn;
 
 use crate::{Readiness, RoleReadiness};
+
+use super::event::{Event, Observer};
 
 /// The log does not say more often that none is free.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -28,6 +29,7 @@ pub(super) struct Places {
     share: usize,
     shares: Arc<Shares>,
     told_of_share: Option<Instant>,
+    observe: Observer,
 }
 
 /// What a connection holds for as long as it is there.
@@ -37,11 +39,11 @@ pub(super) struct Place {
 }
 
 impl Places {
-    pub(super) fn new(number: usize, share: usize, readiness: Option<&Readiness>) -> Self {
+    pub(super) fn new(number: usize, share: usize, readiness: Option<&Readiness>, observe: Observer) -> Self {
         let readiness = readiness.map(|readiness| readiness.role("connections"));
         readiness.as_ref().inspect(|readiness| readiness.ready());
-        let free = Arc::new(Semaphore::new(number));
-        Self { free, told: None, readiness, share, shares: Arc::default(), told_of_share: None }
+        let free = Arc::new(Semaphore::new(number.min(Semaphore::MAX_PERMITS)));
+        Self { free, told: None, readiness, share, shares: Arc::default(), told_of_share: None, observe }
     }
 
     pub(super) fn take_now(&self) -> Option<OwnedSemaphorePermit> {
@@ -54,7 +56,7 @@ impl Places {
             return Some(place);
         }
         if is_due(&mut self.told) {
-            warn!("as many connections are open as may be, so further ones wait (--max-connections, ulimit -Hn)");
+            (self.observe)(&Event::ConnectionLimitReached);
         }
         let mut next = std::pin::pin!(Arc::clone(&self.free).acquire_owned());
         if let Ok(place) = timeout(FULL_FOR, next.as_mut()).await {
@@ -76,10 +78,7 @@ impl Places {
         }
         let share = self.shares.take(address, self.share);
         if share.is_none() && is_due(&mut self.told_of_share) {
-            warn!(
-                %address,
-                "one address has as many connections as it may, so further ones are closed (--max-connections-per-address)"
-            );
+            (self.observe)(&Event::AddressLimitReached(address));
         }
         Some(Place { _place: place, _share: Some(share?) })
     }
@@ -149,7 +148,7 @@ mod tests {
 
     #[test]
     fn one_address_gets_its_share_and_no_more_and_this_machine_is_not_counted() {
-        let mut places = Places::new(100, 2, None);
+        let mut places = Places::new(100, 2, None, Arc::new(|_| {}));
         let mut held: Vec<_> = (0..2).map(|_| given(&mut places, "192.0.2.1").unwrap()).collect();
         assert!(given(&mut places, "192.0.2.1").is_none() && given(&mut places, "::ffff:192.0.2.1").is_none());
         held.extend(given(&mut places, "192.0.2.2"));
@@ -168,7 +167,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn when_no_place_has_been_free_for_a_while_the_process_is_not_ready() {
         let readiness = Readiness::default();
-        let mut places = Places::new(1, 1, Some(&readiness));
+        let mut places = Places::new(1, 1, Some(&readiness), Arc::new(|_| {}));
         let only = places.take().await.unwrap();
         assert!(readiness.is_ready());
         assert!(timeout(FULL_FOR - Duration::from_secs(1), places.take()).await.is_err());

@@ -10,6 +10,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
+use tower_http::add_extension::AddExtension;
 
 use crate::Runtimes;
 
@@ -33,7 +34,7 @@ async fn start_with(router: Router, limits: HttpLimits, drain: Drain) -> Fixture
     let (config, stop) = (ServeConfig { limits, tls: None, drain, readiness: None }, shutdown.clone());
     let served = tokio::spawn(async move {
         let runtimes = Runtimes::new(2);
-        serve(listener, router, config, &runtimes, stop).await;
+        serve(listener, move |peer| AddExtension::new(router.clone(), peer), config, &runtimes, stop).await;
         runtimes.stop();
     });
     Fixture { address, shutdown, served }
@@ -72,7 +73,7 @@ fn held() -> (Router, Arc<Notify>, Arc<Notify>) {
 async fn the_peer_is_known_and_bad_heads_are_refused() {
     let peer = async |Extension(peer): Extension<Peer>| peer.ip.to_str().unwrap().to_owned();
     let limits = HttpLimits {
-        header_read_timeout: Duration::from_millis(50),
+        header_read_timeout: Some(Duration::from_millis(50)),
         max_headers: 3,
         max_header_bytes: 1024,
         ..HttpLimits::default()
@@ -185,7 +186,7 @@ async fn frames_of(mut stream: TcpStream) -> Vec<u8> {
 #[tokio::test]
 async fn a_connection_of_http2_that_asks_for_nothing_is_closed() {
     let second = Duration::from_millis(100);
-    let limits = HttpLimits { header_read_timeout: second, write_timeout: 3 * second, ..HttpLimits::default() };
+    let limits = HttpLimits { header_read_timeout: Some(second), write_timeout: 3 * second, ..HttpLimits::default() };
     let fixture = start(Router::new().route("/", get(async || "done")), limits, Duration::ZERO).await;
     for half in [&b"PRI "[..], b"PRI * HTTP/2.0\r\n"] {
         let mut stream = TcpStream::connect(fixture.address).await.unwrap();

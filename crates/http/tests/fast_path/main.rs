@@ -6,11 +6,12 @@ mod answers;
 mod ends;
 mod requests;
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use http_body_util::BodyExt;
 use skep_http::{BodyError, FastPath};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -19,6 +20,8 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
+use tower::service_fn;
 
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -49,7 +52,17 @@ impl Client {
         let asked = Arc::clone(&end);
         let served = tokio::spawn(async move {
             let halves = accepted.into_split();
-            let mut rest = fast_path.serve(halves, asked.notified(), answer).await?;
+            let answer = Arc::new(answer);
+            let mut service = service_fn(move |request: Request<skep_http::Body>| {
+                let answer = Arc::clone(&answer);
+                async move {
+                    let (head, body) = request.into_parts();
+                    let body = body.collect().await.unwrap().to_bytes();
+                    Ok::<_, Infallible>(answer(Request::from_parts(head, body)).await)
+                }
+            });
+            let never = CancellationToken::new();
+            let mut rest = fast_path.serve(halves, &never, asked.notified(), &mut service).await?;
             let mut read = Vec::new();
             rest.read_to_end(&mut read).await.unwrap();
             rest.write_all(b"taken over").await.unwrap();

@@ -9,5 +9,4 @@ mod serve;
 mod strict;
 
 pub use self::serve::FastPath;
-#[cfg(feature = "server")]
 pub(crate) use self::strict::{AMBIGUOUS, has_ambiguous_coding};

@@ -1,6 +1,7 @@
 //! The server's side of a connection, for as long as the requests on it are simple.
 
 use std::{
+    convert::Infallible,
     future::poll_fn,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
@@ -9,14 +10,15 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use http_body::Body;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt, Join, join},
     net::tcp::OwnedReadHalf,
 };
+use tokio_util::sync::CancellationToken;
+use tower::Service;
 
 use crate::{
-    BodyError, Error, Result,
+    Body, BodyError, Error, Result,
     reader::{Reader, Upgraded},
 };
 
@@ -53,17 +55,18 @@ impl FastPath {
     /// `None` is the end of the connection.
     ///
     /// When a caller goes away, what was to answer it is dropped.
-    /// From `end` on each answer is the last on its connection.
-    pub async fn serve<W, B, F>(
+    /// Once `leaving` is cancelled, or `end` has come, each answer is the last on its connection.
+    pub async fn serve<W, S, B>(
         &self,
         (reader, writer): (OwnedReadHalf, W),
+        leaving: &CancellationToken,
         end: impl Future<Output = ()>,
-        answer: impl Fn(Request<Bytes>) -> F,
+        service: &mut S,
     ) -> Option<Join<Upgraded, W>>
     where
         W: AsyncWrite + Unpin,
-        B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin,
-        F: Future<Output = Response<B>>,
+        S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
+        B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Unpin,
     {
         let mut connection = Connection { reader: Reader::new(reader), writer };
         let mut idle = self.idle.map(LazySleep::new);
@@ -86,8 +89,12 @@ impl FastPath {
                 return Some(join(connection.reader.into_rest(), connection.writer));
             };
             let method = request.method().clone();
-            // How it ends is told by whoever answers.
-            if !connection.answer(&method, pin!(answer(request)), end.as_mut()).await.ok()? {
+            let answering = pin!(async {
+                poll_fn(|context| service.poll_ready(context)).await?;
+                service.call(request.map(Body::from)).await
+            });
+            // The service itself reports how its answers end.
+            if !connection.answer(&method, answering, leaving, end.as_mut()).await.ok()? {
                 return None;
             }
             idle.as_mut().map(LazySleep::restart);
@@ -108,14 +115,18 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
     async fn answer<B>(
         &mut self,
         method: &Method,
-        mut answering: Pin<&mut impl Future<Output = Response<B>>>,
+        mut answering: Pin<&mut impl Future<Output = Result<Response<B>, Infallible>>>,
+        leaving: &CancellationToken,
         mut end: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<bool>
     where
-        B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin,
+        B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Unpin,
     {
         let response = poll_fn(|context| match answering.as_mut().poll(context) {
-            Poll::Ready(response) => Poll::Ready(Ok((response, end.as_mut().poll(context).is_ready()))),
+            Poll::Ready(Ok(response)) => {
+                Poll::Ready(Ok((response, leaving.is_cancelled() || end.as_mut().poll(context).is_ready())))
+            }
+            Poll::Ready(Err(never)) => match never {},
             Poll::Pending => self.poll_gone(context).map(Err),
         });
         let (response, is_last) = response.await?;
