@@ -89,11 +89,16 @@ impl Dispatch {
         self.wakes.wake(function, patience).await;
     }
 
-    /// Waits for the first replica of a function that has none, and wakes it if it is scaled to zero.
+    /// The function with a replica. If it has none, this waits for the first one, and wakes a function that is scaled to zero.
     ///
-    /// After the configured time the function is as it was. Dropping this future ends the wait.
-    pub async fn ready(&self, function: &Function) -> Result<()> {
-        self.wakes.ready(function).await
+    /// Dropping this future ends the wait.
+    async fn ready(&self, function: Arc<Function>) -> Result<Arc<Function>> {
+        if function.replicas() > 0 {
+            return Ok(function);
+        }
+        self.wakes.ready(&function).await?;
+        let found = self.registry.get(&function.name).filter(|found| found.replicas() > 0);
+        found.ok_or_else(|| Error::NoReplica(function.name.clone()))
     }
 
     /// Calls a function: the request's path and query are what the function sees, its body is streamed, and so is the answer.
@@ -110,11 +115,7 @@ impl Dispatch {
         mark::put_on(request.headers_mut());
         let mut call = CallGuard::begin(function);
         let taker = request.extensions_mut().remove::<Taker>();
-        let sent = match Outgoing::new(request).await {
-            Ok(request) => self.send_where_it_is(function, request, taker.as_ref()).await,
-            Err(error) => Err(failed(function, error)),
-        };
-        let sent = sent.and_then(|mut sent| {
+        let sent = self.send_when_ready(function, request, taker.as_ref()).await.and_then(|mut sent| {
             mark::take_off(sent.0.headers_mut());
             match told_by_watchdog(function, sent.0.headers()) {
                 Some(error) => Err(error),
@@ -135,6 +136,26 @@ impl Dispatch {
             Body::new(Awaited::new(body, function.longest_silence()))
         };
         Ok(Response::from_parts(parts, body))
+    }
+
+    /// Makes the function ready, and sends it a request.
+    async fn send_when_ready(
+        &self,
+        function: &Arc<Function>,
+        request: Request<Body>,
+        taker: Option<&Taker>,
+    ) -> Result<Sent> {
+        // Before the wait, because a server notices that a caller has gone only once its request is read.
+        let request = Outgoing::new(request).await.map_err(|error| failed(function, error))?;
+        let woken;
+        let function = if function.replicas() > 0 {
+            function
+        } else {
+            // Boxed, so that calls of functions that are ready carry nothing of it.
+            woken = Box::pin(self.ready(Arc::clone(function))).await?;
+            &woken
+        };
+        self.send_where_it_is(function, request, taker).await
     }
 
     /// Sends a request, and sends it again when nothing of it was sent and the function's replicas are others by now.
@@ -166,12 +187,15 @@ impl Dispatch {
         let known = &function.record.endpoints;
         let is_other =
             |registry: &Registry| registry.get(&function.name).is_none_or(|found| found.record.endpoints != *known);
-        if !known.is_empty() && !self.registry.wait_until(is_other, MOVED_WITHIN).await {
+        if !self.registry.wait_until(is_other, MOVED_WITHIN).await {
             return Ok(None);
         }
         let Some(found) = self.registry.get(&function.name) else { return Ok(None) };
-        self.ready(&found).await?;
-        Ok(self.registry.get(&function.name).filter(|found| found.replicas() > 0))
+        match self.ready(found).await {
+            Ok(ready) => Ok(Some(ready)),
+            Err(Error::NoReplica(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn send(&self, function: &Function, mut request: Outgoing, taker: Option<&Taker>) -> Result<Sent, Failed> {
