@@ -31,3 +31,26 @@ pub(crate) fn of_connection(
 fn check_host(request: &mut Request<Body>) -> Result<(), Response<Body>> {
     settle_host(request).map_err(|error| error.into_response().map(Body::new))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{Extension, Router, routing::get};
+    use http::StatusCode;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn handlers_know_the_peer_and_a_request_without_a_host_does_not_reach_them() {
+        let handler = async |Extension(peer): Extension<Peer>| peer.ip.to_str().unwrap_or_default().to_owned();
+        let router = FastPathRouter::without_functions(Router::new().route("/", get(handler)));
+        let stack = of_connection(&router, Peer::new("10.0.0.7:4711".parse().unwrap(), false));
+        let good = Request::get("/").header("host", "a").body(Body::empty()).unwrap();
+        let answer = stack.clone().oneshot(good).await.unwrap();
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "10.0.0.7");
+        let bad = stack.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(bad.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(bad.headers()["x-skep-error"], "invalid_host");
+    }
+}

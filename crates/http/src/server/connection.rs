@@ -52,6 +52,8 @@ where
 {
     pub(super) async fn connection(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let begun = tokio::select! {
+            // A request that has come already is answered.
+            biased;
             begun = within(self.limits.header_read_timeout, self.begin(stream)) => begun,
             () = self.connections.closing() => return,
         };
