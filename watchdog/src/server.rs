@@ -178,7 +178,7 @@ impl Server {
             _ => {}
         };
         let make = move |_| service(Arc::clone(&watchdog), connections.clone());
-        let server = skep_http::Server::new(self.limits, None, self.connections.clone(), make, observe);
+        let server = skep_http::Server::new(self.limits, self.connections.clone(), make, observe);
         server.accept(listener, runtimes, end).await;
     }
 }
@@ -217,7 +217,7 @@ fn limits(read_timeout: Duration, write_timeout: Duration) -> HttpLimits {
         max_connections_per_address: usize::MAX,
         // A client that does not read holds a process, and what is held back of its output.
         write_timeout,
-        max_streams: 0,
+        ..HttpLimits::default()
     }
 }
 
@@ -227,6 +227,6 @@ async fn serve_metrics(listener: TcpListener, metrics: Arc<Metrics>, connections
         service_fn(move |request: Request<Body>| ready(Ok::<_, Infallible>(metrics.page(&request))))
     };
     let limits = limits(METRICS_READ_TIMEOUT, Duration::ZERO);
-    let server = skep_http::Server::new(limits, None, connections, make, |_| {});
+    let server = skep_http::Server::new(limits, connections, make, |_| {});
     server.accept(listener, &Runtimes::new(0), pending()).await;
 }

@@ -20,10 +20,7 @@ mod reader;
 mod readiness;
 mod runtimes;
 mod server;
-#[cfg(feature = "tls")]
-mod tls;
-#[cfg(not(feature = "tls"))]
-#[path = "no_tls.rs"]
+#[cfg(feature = "serve")]
 mod tls;
 
 #[cfg(any(test, fuzzing))]
@@ -38,7 +35,9 @@ pub use error::{BodyError, Error, NotAnswered, Result};
 pub use reader::Upgraded;
 pub use readiness::{Readiness, RoleReadiness};
 pub use runtimes::Runtimes;
-#[cfg(feature = "tracing")]
-pub use server::serve;
-pub use server::{Connections, Drain, Event, FastPath, HttpLimits, Peer, ServeConfig, Server};
-pub use tls::Tls;
+pub use server::{Connections, Event, FastPath, HttpLimits, Peer, Server};
+#[cfg(feature = "serve")]
+pub use {
+    server::{Drain, ServeConfig, serve},
+    tls::Tls,
+};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "serve")]
 use crate::{Readiness, Tls};
 
 /// hyper's own default, which it serves without an allocation.
@@ -23,7 +24,7 @@ pub struct HttpLimits {
     /// A client that takes nothing of an answer for so long, although there is something to take, is given up; 0 is no limit.
     /// A connection of HTTP/2 on which nothing is asked for so long is closed.
     pub write_timeout: Duration,
-    /// Requests at once on one connection of HTTP/2; with 0 the server speaks HTTP/1.1 only.
+    /// Requests at once on one connection of HTTP/2.
     pub max_streams: u32,
 }
 
@@ -42,6 +43,7 @@ impl Default for HttpLimits {
 }
 
 /// How a server ends.
+#[cfg(feature = "serve")]
 #[derive(Clone, Copy, Debug)]
 pub struct Drain {
     /// So long it still takes calls, and each answer closes its connection, so that its clients leave it.
@@ -51,6 +53,7 @@ pub struct Drain {
 }
 
 /// How a server serves.
+#[cfg(feature = "serve")]
 #[derive(Clone, Debug)]
 pub struct ServeConfig {
     pub limits: HttpLimits,

@@ -3,11 +3,8 @@
 use std::{
     convert::Infallible,
     future::{pending, poll_fn},
-    io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,7 +15,6 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::timeout,
 };
 use tower::Service;
 
@@ -28,77 +24,28 @@ use super::{
     event::Event,
     fast_path::{AMBIGUOUS, has_ambiguous_coding},
     peer::Peer,
-    serve::Shared,
+    protocols::Protocols,
+    shared::Shared,
 };
 
-/// What a connection turned out to speak.
-enum Begun {
-    Http1(TcpStream),
-    /// HTTP/2 without encryption.
-    #[cfg(feature = "http2")]
-    Http2(TcpStream),
-    #[cfg(feature = "tls")]
-    Encrypted {
-        stream: Box<crate::tls::TlsStream>,
-        is_http2: bool,
-    },
-}
-
-impl<M, S, B> Shared<M>
+impl<M, P, S, B> Shared<M, P>
 where
     M: Fn(Peer) -> S + Send + Sync + 'static,
+    P: Protocols,
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
     B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static,
 {
-    pub(super) async fn connection(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let begun = tokio::select! {
-            // A request that has come already is answered.
-            biased;
-            begun = within(self.limits.header_read_timeout, self.begin(stream)) => begun,
-            () = self.connections.closing() => return,
-        };
-        let begun = match begun {
-            Some(Ok(begun)) => begun,
-            Some(Err(error)) => return self.failed("a connection did not begin", Some(&error.into()), peer),
-            None => return self.failed("a connection was closed because nothing came", None, peer),
-        };
-        let mut service = (self.make)(Peer::new(peer, self.tls.is_some()));
-        let ended = match begun {
-            Begun::Http1(stream) => {
-                let (leaving, closing) = (self.connections.leaving(), self.connections.closing());
-                match self.fast_path.serve(stream.into_split(), leaving, closing, &mut service).await {
-                    Some(rest) => Box::pin(self.serve_http1(rest, service)).await,
-                    None => Ok(()),
-                }
-            }
-            #[cfg(feature = "http2")]
-            Begun::Http2(stream) => Box::pin(self.serve_http2(stream, service)).await,
-            #[cfg(feature = "tls")]
-            Begun::Encrypted { stream, is_http2: true } => Box::pin(self.serve_http2(*stream, service)).await,
-            #[cfg(feature = "tls")]
-            Begun::Encrypted { stream, is_http2: false } => Box::pin(self.serve_http1(*stream, service)).await,
-        };
-        if let Err(error) = ended {
-            self.failed("a connection ended with an error", Some(&error.into()), peer);
+    /// Serves simple requests on the fast path, and the rest of the connection through hyper once another one comes.
+    pub(super) async fn serve_simple_first(&self, stream: TcpStream, mut service: S) -> Result<(), String> {
+        let (leaving, closing) = (self.connections.leaving(), self.connections.closing());
+        match self.fast_path.serve(stream.into_split(), leaving, closing, &mut service).await {
+            Some(rest) => Box::pin(self.serve_http1(rest, service)).await,
+            None => Ok(()),
         }
-    }
-
-    /// Finds out what a connection speaks.
-    async fn begin(&self, stream: TcpStream) -> io::Result<Begun> {
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            let (stream, is_http2) = tls.accept(stream).await?;
-            return Ok(Begun::Encrypted { stream: Box::new(stream), is_http2 });
-        }
-        #[cfg(feature = "http2")]
-        if self.limits.max_streams > 0 && super::http2::begins_with_preface(&stream).await? {
-            return Ok(Begun::Http2(stream));
-        }
-        Ok(Begun::Http1(stream))
     }
 
     /// Serves requests of all kinds.
-    async fn serve_http1(
+    pub(super) async fn serve_http1(
         &self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         service: S,
@@ -127,8 +74,15 @@ where
     }
 }
 
-impl<M> Shared<M> {
-    fn failed(&self, what: &'static str, error: Option<&BodyError>, peer: SocketAddr) {
+impl<M, P> Shared<M, P> {
+    /// Reports how a connection ended.
+    pub(super) fn told(&self, ended: Result<(), String>, peer: SocketAddr) {
+        if let Err(error) = ended {
+            self.failed("a connection ended with an error", Some(&error.into()), peer);
+        }
+    }
+
+    pub(super) fn failed(&self, what: &'static str, error: Option<&BodyError>, peer: SocketAddr) {
         (self.observe)(&Event::Failed { what, error, peer });
     }
 }
@@ -155,13 +109,6 @@ where
         }
     };
     ended.map_err(|error| error.to_string())
-}
-
-async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
-    match limit {
-        Some(limit) => timeout(limit, future).await.ok(),
-        None => Some(future.await),
-    }
 }
 
 fn ambiguous() -> Response<Full<Bytes>> {

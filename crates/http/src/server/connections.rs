@@ -37,13 +37,13 @@ impl Connections {
         self.cut.cancel();
     }
 
-    /// Returns once all connections have ended. None may be added from the first call on.
+    /// Returns once the last connection has ended; for when no more are accepted.
     pub async fn ended(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    #[cfg(feature = "tracing")]
+    #[cfg(feature = "serve")]
     pub(crate) fn len(&self) -> usize {
         self.tasks.len()
     }

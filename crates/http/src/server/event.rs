@@ -31,7 +31,7 @@ pub enum Event<'event> {
 pub(crate) type Observer = std::sync::Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 
 /// Writes an event to the log.
-#[cfg(feature = "tracing")]
+#[cfg(feature = "serve")]
 pub(crate) fn log(event: &Event<'_>) {
     use tracing::{debug, info, warn};
     match event {

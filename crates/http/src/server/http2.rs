@@ -19,7 +19,8 @@ use super::{
     config::HttpLimits,
     connection::until_end,
     peer::Peer,
-    serve::Shared,
+    protocols::Protocols,
+    shared::Shared,
     streams::{Pieces, Streams, answered},
 };
 
@@ -30,9 +31,10 @@ const PREFACE_AGAIN: Duration = Duration::from_millis(5);
 /// On a connection that says nothing its client is asked so often whether it is there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-impl<M, S, B> Shared<M>
+impl<M, P, S, B> Shared<M, P>
 where
     M: Fn(Peer) -> S + Send + Sync + 'static,
+    P: Protocols,
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
     B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static,
 {

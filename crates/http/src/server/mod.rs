@@ -9,27 +9,28 @@ mod connection;
 mod connections;
 mod event;
 pub(crate) mod fast_path;
-#[cfg(feature = "http2")]
+#[cfg(feature = "serve")]
 mod http2;
 mod peer;
 mod places;
+mod protocols;
+#[cfg(feature = "serve")]
 mod serve;
-#[cfg(feature = "http2")]
+mod shared;
+#[cfg(feature = "serve")]
 mod streams;
 #[cfg(test)]
-#[cfg(all(feature = "admin", feature = "http2"))]
+#[cfg(all(feature = "admin", feature = "serve"))]
 mod tests;
 
 #[cfg(any(test, fuzzing))]
 pub use fast_path::properties;
 
-#[cfg(feature = "tracing")]
-pub use self::serve::serve;
 pub use self::{
-    config::{Drain, HttpLimits, ServeConfig},
-    connections::Connections,
-    event::Event,
-    fast_path::FastPath,
-    peer::Peer,
-    serve::Server,
+    config::HttpLimits, connections::Connections, event::Event, fast_path::FastPath, peer::Peer, shared::Server,
+};
+#[cfg(feature = "serve")]
+pub use self::{
+    config::{Drain, ServeConfig},
+    serve::serve,
 };
