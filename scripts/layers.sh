@@ -19,18 +19,17 @@ check() {
 check skep-protocol crates/protocol/Cargo.toml
 check skep-process crates/process/Cargo.toml
 check skep-sandbox crates/sandbox/Cargo.toml
+check skep-secret-file crates/secret-file/Cargo.toml
+check skep-http crates/http/Cargo.toml
 check skep-stack crates/stack/Cargo.toml skep-protocol
-check skep-threads crates/threads/Cargo.toml
-check skep-daemon crates/daemon/Cargo.toml skep-http1 skep-threads
 check skep-bus crates/bus/Cargo.toml skep-protocol
-check skep-http1 crates/http1/Cargo.toml
-check skep-dispatch crates/dispatch/Cargo.toml skep-bus skep-http1 skep-protocol
+check skep-dispatch crates/dispatch/Cargo.toml skep-bus skep-http skep-protocol
 check skep-provider crates/provider/Cargo.toml skep-bus skep-process skep-protocol
 check skep-controller crates/controller/Cargo.toml skep-bus skep-protocol skep-provider
-check skep-watchdog watchdog/Cargo.toml skep-http1 skep-process skep-protocol skep-sandbox skep-threads
-check skep-gateway gateway/Cargo.toml skep-bus skep-daemon skep-dispatch skep-protocol skep-threads
+check skep-watchdog watchdog/Cargo.toml skep-http skep-process skep-protocol skep-sandbox
+check skep-gateway gateway/Cargo.toml skep-bus skep-dispatch skep-http skep-protocol skep-secret-file
 check skep-queue-worker queue-worker/Cargo.toml skep-bus skep-dispatch skep-protocol
-check skep-cli cli/Cargo.toml skep-bus skep-controller skep-daemon skep-dispatch skep-gateway skep-process skep-protocol skep-provider skep-queue-worker skep-stack skep-threads
+check skep-cli cli/Cargo.toml skep-bus skep-controller skep-dispatch skep-gateway skep-http skep-process skep-protocol skep-provider skep-queue-worker skep-secret-file skep-stack
 
 # Only the bus speaks NATS, and only the watchdog and the provider start processes.
 if grep -ln '^async-nats' crates/*/Cargo.toml gateway/Cargo.toml queue-worker/Cargo.toml watchdog/Cargo.toml cli/Cargo.toml | grep -v '^crates/bus/'; then

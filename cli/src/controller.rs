@@ -56,7 +56,12 @@ pub(crate) fn local(
     };
     // The folder is locked, so whoever had this name has ended.
     let holder = format!("{} {}", host(), data_dir.path.display());
-    Ok(ControllerConfig { version: version(), grace, holder, provider: ProviderConfig::Local(local) })
+    Ok(ControllerConfig {
+        version: VersionInfo::of_this_build(),
+        grace,
+        holder,
+        provider: ProviderConfig::Local(local),
+    })
 }
 
 pub(crate) fn swarm(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> ControllerConfig {
@@ -67,15 +72,7 @@ pub(crate) fn swarm(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> Cont
         default_timeout: calls.upstream_timeout,
     };
     let holder = format!("{} {}", host(), CallId::generate());
-    ControllerConfig { version: version(), grace, holder, provider: ProviderConfig::Swarm(swarm) }
-}
-
-fn version() -> VersionInfo {
-    VersionInfo {
-        commit_message: String::new(),
-        sha: skep_daemon::COMMIT.to_owned(),
-        release: skep_daemon::VERSION.to_owned(),
-    }
+    ControllerConfig { version: VersionInfo::of_this_build(), grace, holder, provider: ProviderConfig::Swarm(swarm) }
 }
 
 fn host() -> String {

@@ -15,8 +15,10 @@ mod nats;
 mod output;
 mod password;
 mod roles;
+mod signals;
 mod sockets;
 mod swarm;
+mod telemetry;
 mod token;
 mod up;
 
@@ -49,7 +51,7 @@ fn start(cli: Cli) -> Result<()> {
     if let Command::Guard(guard) = cli.command {
         return Err(guard::replace_this_process(&guard));
     }
-    skep_daemon::init_telemetry(&cli.log)?;
+    telemetry::init(&cli.log)?;
     // The one provider of cryptography in this process; it can only be installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::internal)?;

@@ -5,14 +5,14 @@ use std::{path::Path, time::Duration};
 use prometheus::Registry;
 use skep_bus::{Budget, Bus, BusConfig, Kept};
 use skep_controller::{Config as ControllerConfig, Controller};
-use skep_daemon::{Drain, HttpLimits, Readiness, ServeConfig, Tls};
 use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{AuthConfig, Credentials, GatewayConfig, Listeners, TokenFile};
+use skep_http::{Drain, HttpLimits, Readiness, Runtimes, ServeConfig, Tls};
 use skep_protocol::{PolicyDefaults, RetryPolicy};
 use skep_queue_worker::{CallbackRules, SigningKeys, WorkerConfig};
-use skep_threads::Threads;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_http::add_extension::AddExtension;
 
 use crate::{
     args::{BusArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderKind, QueueWorkerRole, WakeArgs, WorkerArgs},
@@ -51,15 +51,15 @@ impl Process {
 
     /// Serves metrics and health until the process ends.
     pub(crate) fn serve_admin(&self, listener: TcpListener) {
-        let router = skep_daemon::admin_router(self.metrics.clone(), self.readiness.clone());
+        let router = skep_http::admin_router(self.metrics.clone(), self.readiness.clone());
         let ending = self.ending.clone();
         let drain = Drain { linger: Duration::ZERO, grace: Duration::from_secs(1) };
         self.tasks.spawn(async move {
-            skep_daemon::serve(
+            skep_http::serve(
                 listener,
-                router,
+                move |peer| AddExtension::new(router.clone(), peer),
                 ServeConfig { limits: HttpLimits::default(), proxies: Vec::new(), tls: None, drain, readiness: None },
-                &Threads::new(0),
+                &Runtimes::new(0),
                 ending,
             )
             .await;
@@ -70,7 +70,7 @@ impl Process {
     pub(crate) async fn run_role(&self, role: impl Future<Output = Result<()>>) -> Result<()> {
         let ended = tokio::select! {
             ended = role => ended,
-            error = skep_daemon::shutdown_signal(self.shutdown.clone()) => Err(Failure::internal(error)),
+            error = crate::signals::shutdown_signal(self.shutdown.clone()) => Err(Failure::internal(error)),
         };
         self.end().await;
         ended
@@ -256,7 +256,7 @@ pub(crate) fn refuse_tokens_without_auth(args: &GatewayArgs) -> Result<()> {
 pub(crate) fn read_auth(args: &GatewayArgs, folder: &Path) -> Result<AuthConfig> {
     let read = Credentials::read(folder);
     let credentials = read.map_err(|error| bad_setting("--secret-mount-path", format!("{error:#}")))?;
-    skep_daemon::warn_if_others_can_read(&folder.join(PASSWORD_FILE));
+    skep_secret_file::warn_if_others_can_read(&folder.join(PASSWORD_FILE));
     let tokens_file = args.tokens_file.clone().unwrap_or_else(|| folder.join(TOKENS_FILE));
     TokenFile::read(&tokens_file).map_err(|error| bad_setting("--tokens-file", format!("{error:#}")))?;
     Ok(AuthConfig { credentials, tokens_file })
@@ -296,7 +296,7 @@ pub(crate) async fn run_gateway(
         ..GatewayConfig::default()
     };
     if let Some(key) = &args.tls_key {
-        skep_daemon::warn_if_others_can_read(key);
+        skep_secret_file::warn_if_others_can_read(key);
     }
     let readiness = process.readiness.role("gateway");
     let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());
@@ -323,10 +323,10 @@ pub(crate) async fn run_worker(
         callback_keys: signing_keys(args)?,
         keep_records: bus_args.result_ttl,
         grace: bus_args.grace,
-        version: skep_daemon::VERSION,
+        version: skep_protocol::VERSION,
     };
     if let Some(keys) = &args.callback_key_file {
-        skep_daemon::warn_if_others_can_read(keys);
+        skep_secret_file::warn_if_others_can_read(keys);
     }
     let worker = skep_queue_worker::run(config, bus, dispatch, &process.metrics, process.shutdown.clone());
     Ok(process.while_ready("queue-worker", worker).await?)

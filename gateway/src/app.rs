@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use http::{HeaderMap, Request, Response};
 use skep_bus::Bus;
-use skep_daemon::Peer;
 use skep_dispatch::{Dispatch, Function};
+use skep_http::Peer;
 use skep_protocol::{
     CallId, FunctionName, NamespaceInfo, Pages,
     control::{Change, ControlRequest, ListNamespaces},
@@ -88,9 +88,9 @@ impl App {
     pub(crate) async fn call(
         &self,
         function: &Arc<Function>,
-        request: Request<skep_dispatch::Body>,
+        request: Request<skep_http::Body>,
         stamp: &Stamp,
-    ) -> Result<Response<skep_dispatch::Body>> {
+    ) -> Result<Response<skep_http::Body>> {
         self.admit(function)?;
         let mut response = self.dispatch.call(function, request).await.map_err(|error| self.judged(error))?;
         stamp.function_answer(response.headers_mut());

@@ -12,8 +12,8 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use skep_bus::Submitted;
-use skep_daemon::Peer;
 use skep_dispatch::Function;
+use skep_http::Peer;
 use skep_protocol::{
     CallId, CallbackTarget, DefaultNamespace, Fingerprint, Fingerprinting, Invocation, QUEUE_MAX_BYTES, Waiting,
     check_headers, headers, parse_callback, take_run_at,

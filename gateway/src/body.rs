@@ -31,14 +31,19 @@ pub(crate) struct BodyLimit {
 }
 
 /// The body as a function gets it: as it comes.
-pub(crate) fn streamed<B>(body: B, idle: Duration) -> skep_dispatch::Body
+pub(crate) fn streamed<B>(body: B, idle: Duration) -> skep_http::Body
 where
     B: HttpBody<Data = Bytes, Error: Into<skep_dispatch::BodyError>> + Send + Unpin + 'static,
 {
     if body.is_end_stream() {
-        return skep_dispatch::empty_body();
+        return skep_http::Body::empty();
     }
-    Awaited::new(body, idle).boxed_unsync()
+    skep_http::Body::new(Awaited::new(body, idle))
+}
+
+/// The same of a body that may be here already: that one keeps nobody waiting.
+pub(crate) fn passed_on(body: skep_http::Body, idle: Duration) -> skep_http::Body {
+    if body.is_whole() { body } else { streamed(body, idle) }
 }
 
 /// All of the body; of one that is too large no more than the limit is ever held.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skep_daemon::{Drain, HttpLimits, ServeConfig};
+use skep_http::{Drain, HttpLimits, ServeConfig};
 
 use crate::{auth::AuthConfig, forwarded::TrustedProxies};
 

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header, request::Parts, uri::Authority};
-use skep_daemon::Peer;
+use skep_http::Peer;
 use skep_protocol::{CallId, headers, remove_forged};
 
 use crate::{Error, Result, forwarded::TrustedProxies, pages};

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{Router, body::Body, response::IntoResponse};
-use http::{Request, Response};
-use http_body_util::Either;
-use skep_daemon::{Peer, RequestBody, Service};
+use axum::Router;
+use http::{HeaderMap, Request, Response};
+use skep_http::{Body, Peer};
+use tower::Service;
 
-use crate::{app::App, door::settle_host, function, rates::Rates};
+use crate::{Result, app::App, function, rates::Rates};
 
 #[derive(Clone)]
-pub(crate) struct Entrance {
+pub(crate) struct FastPathRouter {
     /// Without it there are no functions here.
     app: Option<Arc<App>>,
     routes: Router,
@@ -18,7 +18,7 @@ pub(crate) struct Entrance {
     rates: Option<Arc<Rates>>,
 }
 
-impl Entrance {
+impl FastPathRouter {
     pub(crate) fn new(app: Arc<App>, routes: Router, rates: Option<Arc<Rates>>) -> Self {
         Self { app: Some(app), routes, rates }
     }
@@ -27,25 +27,21 @@ impl Entrance {
     pub(crate) fn without_functions(routes: Router, rates: Option<Arc<Rates>>) -> Self {
         Self { app: None, routes, rates }
     }
-}
 
-impl Service for Entrance {
-    type Body = Either<skep_dispatch::Body, Body>;
+    /// Refuses a request whose address makes too many.
+    pub(crate) fn admit(&self, peer: &Peer, headers: &HeaderMap) -> Result<()> {
+        self.rates.as_ref().map_or(Ok(()), |rates| rates.admit(peer, headers))
+    }
 
-    async fn answer(&self, peer: &Peer, mut request: Request<RequestBody>) -> Response<Self::Body> {
-        if let Some(rates) = &self.rates
-            && let Err(error) = rates.admit(peer, request.headers())
-        {
-            return error.into_response().map(Either::Right);
-        }
-        if let Err(error) = settle_host(&mut request) {
-            return error.into_response().map(Either::Right);
-        }
+    pub(crate) async fn answer(&self, peer: &Peer, mut request: Request<Body>) -> Response<Body> {
         if let Some(app) = &self.app
             && function::is_call(request.uri().path())
         {
             return function::invoke(app, peer, request).await;
         }
-        self.routes.answer(peer, request).await.map(Either::Right)
+        // The handlers find the peer here.
+        request.extensions_mut().insert(peer.clone());
+        let mut routes = self.routes.clone();
+        routes.call(request).await.unwrap_or_else(|never| match never {}).map(Body::new)
     }
 }

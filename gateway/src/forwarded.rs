@@ -7,7 +7,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::Entry};
 use ipnet::IpNet;
-use skep_daemon::Peer;
+use skep_http::Peer;
 use skep_protocol::{headers, remove_forwarding};
 
 /// The proxies whose `X-Forwarded-…`, `X-Real-IP` and `Forwarded` are believed.

@@ -1,9 +1,8 @@
 //! `/function/{name}`: synchronous calls, streamed both ways.
 
-use axum::{body::Body, response::IntoResponse};
+use axum::response::IntoResponse;
 use http::{HeaderValue, Method, Request, Response, header};
-use http_body_util::Either;
-use skep_daemon::{Peer, RequestBody};
+use skep_http::{Body, Peer};
 
 use crate::{Error, Result, app::App, body, door::Stamp, target::Target};
 
@@ -16,25 +15,16 @@ pub(crate) fn is_call(path: &str) -> bool {
     path.strip_prefix(ROUTE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-pub(crate) async fn invoke(
-    app: &App,
-    peer: &Peer,
-    request: Request<RequestBody>,
-) -> Response<Either<skep_dispatch::Body, Body>> {
+pub(crate) async fn invoke(app: &App, peer: &Peer, request: Request<Body>) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let stamp = Stamp::request(&mut parts, peer, &app.trusted_proxies);
     match call(app, peer, Request::from_parts(parts, body), &stamp).await {
-        Ok(answer) => answer.map(Either::Left),
-        Err(error) => refused(error, &stamp).map(Either::Right),
+        Ok(answer) => answer,
+        Err(error) => refused(error, &stamp).map(Body::new),
     }
 }
 
-async fn call(
-    app: &App,
-    peer: &Peer,
-    mut request: Request<RequestBody>,
-    stamp: &Stamp,
-) -> Result<Response<skep_dispatch::Body>> {
+async fn call(app: &App, peer: &Peer, mut request: Request<Body>, stamp: &Stamp) -> Result<Response<Body>> {
     if !METHODS.contains(request.method()) {
         return Err(Error::MethodNotAllowed);
     }
@@ -42,13 +32,13 @@ async fn call(
     let function = app.function(&target.function)?;
     let uri = target.uri()?;
     app.let_in(&[&function], request.headers_mut(), peer).await?;
-    let mut request = request.map(|body| body::streamed(body, app.body_idle_timeout));
+    let mut request = request.map(|body| body::passed_on(body, app.body_idle_timeout));
     *request.uri_mut() = uri;
     app.call(&function, request, stamp).await
 }
 
 /// An answer of the platform to a call, which also tells the call's id.
-pub(crate) fn refused(error: Error, stamp: &Stamp) -> Response<Body> {
+pub(crate) fn refused(error: Error, stamp: &Stamp) -> Response<axum::body::Body> {
     let is_method = matches!(error, Error::MethodNotAllowed);
     let mut response = error.into_response();
     stamp.answer(response.headers_mut());

@@ -38,6 +38,7 @@ mod rates;
 mod root;
 mod routes;
 mod secrets;
+mod stack;
 mod target;
 
 use std::sync::Arc;
@@ -45,15 +46,15 @@ use std::sync::Arc;
 use futures_util::future::OptionFuture;
 use prometheus::Registry;
 use skep_bus::Bus;
-use skep_daemon::{RoleReadiness, serve};
 use skep_dispatch::Dispatch;
-use skep_threads::Threads;
+use skep_http::Runtimes;
+use skep_http::{RoleReadiness, serve};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    app::App, audit::Audits, audit_log::AuditLog, auth::Auth, browsers::Guard, entrance::Entrance,
+    app::App, audit::Audits, audit_log::AuditLog, auth::Auth, browsers::Guard, entrance::FastPathRouter,
     metrics::HttpMetrics, queues::Queues, rates::Rates,
 };
 pub use crate::{
@@ -94,24 +95,26 @@ pub async fn run(
     let (address, grace) = (public.local_addr()?, config.serve.drain.grace);
     let app = Arc::new(app(&config, bus, dispatch, &registry, shutdown.clone())?);
     let rates = Rates::register(config.limits.requests_per_address, &config.trusted_proxies, &registry)?.map(Arc::new);
-    let (entrance, admin_entrance) = entrances(&config, &app, &public, admin_api.as_ref(), &rates, registry)?;
+    let (router, admin_router) = routers(&config, &app, &public, admin_api.as_ref(), &rates, registry)?;
     let draining = CancellationToken::new();
     let (logged, end_of_log) = (Arc::clone(&app), CancellationToken::new());
     let audit_log = tokio::spawn({
         let end = end_of_log.clone();
         async move { logged.audit_log.follow(&end).await }
     });
-    let threads = Threads::for_each_core();
+    let runtimes = Runtimes::for_each_core();
     let mut for_operators = config.serve.clone();
     for_operators.limits.max_connections = for_operators.limits.max_connections.min(MAX_OPERATORS);
-    let serve = |listener, entrance, config| serve(listener, entrance, config, &threads, draining.clone());
+    let serve = |listener, router: FastPathRouter, config| {
+        serve(listener, move |peer| stack::of_connection(&router, peer), config, &runtimes, draining.clone())
+    };
     info!(%address, "gateway is open");
     readiness.ready();
     tokio::join!(
-        serve(public, entrance, config.serve),
-        OptionFuture::from(admin_api.zip(admin_entrance).map(|(listener, entrance)| Box::pin(serve(
+        serve(public, router, config.serve),
+        OptionFuture::from(admin_api.zip(admin_router).map(|(listener, router)| Box::pin(serve(
             listener,
-            entrance,
+            router,
             for_operators
         )))),
         Box::pin(queues::follow(&app)),
@@ -135,19 +138,19 @@ pub async fn run(
         warn!(%error, "the audit log has not ended in order");
     }
     app.bus.flush().await;
-    threads.stop();
+    runtimes.stop();
     Ok(())
 }
 
 /// What answers at each listener.
-fn entrances(
+fn routers(
     config: &GatewayConfig,
     app: &Arc<App>,
     public: &TcpListener,
     admin_api: Option<&TcpListener>,
     rates: &Option<Arc<Rates>>,
     registry: Registry,
-) -> anyhow::Result<(Entrance, Option<Entrance>)> {
+) -> anyhow::Result<(FastPathRouter, Option<FastPathRouter>)> {
     let asked_at = admin_api.unwrap_or(public).local_addr()?.ip();
     let guard = Guard::new(asked_at, &config.allowed_hosts, config.auth.is_some());
     let routes = Assembly {
@@ -157,11 +160,11 @@ fn entrances(
         own_port_metrics: config.serve_metrics.then_some(registry),
     };
     if admin_api.is_none() {
-        return Ok((Entrance::new(Arc::clone(app), routes.together(), rates.clone()), None));
+        return Ok((FastPathRouter::new(Arc::clone(app), routes.together(), rates.clone()), None));
     }
     let (public, admin_api) = routes.apart();
-    let admin_api = Entrance::without_functions(admin_api, rates.clone());
-    Ok((Entrance::new(Arc::clone(app), public, rates.clone()), Some(admin_api)))
+    let admin_api = FastPathRouter::without_functions(admin_api, rates.clone());
+    Ok((FastPathRouter::new(Arc::clone(app), public, rates.clone()), Some(admin_api)))
 }
 
 fn app(

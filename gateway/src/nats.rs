@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use skep_bus::{CallRequest, CallRequests};
-use skep_dispatch::{Function, full_body};
+use skep_dispatch::Function;
 use skep_protocol::{check_headers, headers};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -106,7 +106,7 @@ async fn call(
     // A publisher may have copied these from elsewhere; they belong to the HTTP request that is made here.
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::HOST);
-    let mut http = Request::new(full_body(request.body.clone()));
+    let mut http = Request::new(skep_http::Body::from(request.body.clone()));
     *http.method_mut() = Method::POST;
     *http.headers_mut() = headers;
     let limit = app.bus.largest_message();

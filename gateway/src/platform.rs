@@ -4,7 +4,7 @@ use std::{env::consts::ARCH, sync::Arc, time::Duration};
 
 use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
 use prometheus::Registry;
-use skep_daemon::{COMMIT, VERSION, metrics_text};
+use skep_http::metrics_text;
 use skep_protocol::{GatewayInfo, VersionInfo, control::GetInfo, headers};
 use tokio::time::timeout;
 
@@ -30,7 +30,7 @@ async fn info(State(app): State<Arc<App>>) -> Json<GatewayInfo> {
     let asked = timeout(INFO_WITHIN, app.control(&GetInfo)).await;
     Json(GatewayInfo {
         provider: asked.ok().and_then(Result::ok),
-        version: VersionInfo { commit_message: String::new(), sha: COMMIT.to_owned(), release: VERSION.to_owned() },
+        version: VersionInfo::of_this_build(),
         arch: ARCH.to_owned(),
         durability: app.bus.durability(),
     })

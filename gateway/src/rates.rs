@@ -15,7 +15,7 @@ use governor::{
 };
 use http::HeaderMap;
 use prometheus::{IntCounter, Registry};
-use skep_daemon::{Peer, network_of};
+use skep_http::{Peer, network_of};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;

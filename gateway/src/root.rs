@@ -10,8 +10,8 @@ use axum::{
     routing::get,
 };
 use http::{HeaderMap, Uri};
-use skep_daemon::Peer;
-use skep_dispatch::{Function, full_body};
+use skep_dispatch::Function;
+use skep_http::Peer;
 use skep_protocol::{FunctionName, headers};
 
 use crate::{
@@ -58,7 +58,7 @@ async fn call(app: &App, peer: &Peer, request: Request, stamp: &Stamp) -> Result
         None if app.alexa_routing => {
             let (parts, body) = request.into_parts();
             let body = app.gathered(&parts.headers, body, ALEXA_LIMIT).await?;
-            (of_intent(app, &body)?, Request::from_parts(parts, full_body(body)))
+            (of_intent(app, &body)?, Request::from_parts(parts, skep_http::Body::from(body)))
         }
         None => return Err(Error::NoFunctionNamed),
     };

@@ -79,19 +79,17 @@ impl AnswerBody {
 
     /// What is to run after a 101 was sent; it keeps the call in flight.
     pub(crate) fn take_tunnel(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
-        match mem::replace(&mut self.content, Content::Whole(Full::default())) {
-            Content::Tunnel(tunnel) => {
-                let in_flight = self.in_flight.take();
-                Some(async move {
-                    tunnel.join().await;
-                    drop(in_flight);
-                })
-            }
-            content @ (Content::Whole(_) | Content::Streamed(_) | Content::Proxied(_) | Content::File(_)) => {
-                self.content = content;
-                None
-            }
+        if !matches!(self.content, Content::Tunnel(_)) {
+            return None;
         }
+        let Content::Tunnel(tunnel) = mem::replace(&mut self.content, Content::Whole(Full::default())) else {
+            return None;
+        };
+        let in_flight = self.in_flight.take();
+        Some(async move {
+            tunnel.join().await;
+            drop(in_flight);
+        })
     }
 
     pub(crate) fn keep(&mut self, in_flight: InFlight) {

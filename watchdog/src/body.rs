@@ -4,16 +4,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use http_body::Body;
-use http_body_util::{BodyExt, Either, Full};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use skep_http::Body;
 use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::answer::{Answer, Source, refusal};
-
-/// A request's body as it comes, or the whole.
-pub(crate) type CallBody = Either<Incoming, Full<Bytes>>;
 
 /// How long a client may go on sending to a function that has answered.
 const LINGER: Duration = Duration::from_secs(10);
@@ -21,7 +17,7 @@ const LINGER: Duration = Duration::from_secs(10);
 /// The next piece of a body, for which the client has `idle` (0 is for ever); trailers count as an empty one.
 pub(crate) async fn next_piece<B>(body: &mut B, idle: Duration) -> Result<Option<Bytes>, String>
 where
-    B: Body<Data = Bytes, Error: ToString> + Unpin,
+    B: http_body::Body<Data = Bytes, Error: ToString> + Unpin,
 {
     let frame = if idle.is_zero() { Ok(body.frame().await) } else { timeout(idle, body.frame()).await };
     match frame {
@@ -52,7 +48,7 @@ impl NotCollected {
 }
 
 /// The whole body, of which no more than the limit is ever held.
-pub(crate) async fn collect(mut body: CallBody, idle: Duration, limit: usize) -> Result<Bytes, NotCollected> {
+pub(crate) async fn collect(mut body: Body, idle: Duration, limit: usize) -> Result<Bytes, NotCollected> {
     let mut whole = BytesMut::new();
     while let Some(data) = next_piece(&mut body, idle).await.map_err(NotCollected::Broken)? {
         if whole.len() + data.len() > limit {
@@ -67,7 +63,7 @@ pub(crate) async fn collect(mut body: CallBody, idle: Duration, limit: usize) ->
 }
 
 /// Reads the rest of a body that nobody wants.
-pub(crate) async fn discard(mut body: CallBody) {
+pub(crate) async fn discard(mut body: Body) {
     let rest = async { while let Ok(Some(_)) = next_piece(&mut body, Duration::ZERO).await {} };
     // Whoever sends for longer loses the connection.
     let _ = timeout(LINGER, rest).await;

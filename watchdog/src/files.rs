@@ -7,11 +7,11 @@ use std::{
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use percent_encoding::percent_decode_str;
+use skep_http::Body;
 use tower_http::services::{ServeDir, fs::ServeFileSystemResponseBody};
 
 use crate::{
     answer::{Answer, AnswerBody, Source, insert, refusal, text},
-    body::CallBody,
     log::Log,
     plan::StaticPlan,
 };
@@ -32,7 +32,7 @@ impl Files {
         Self { directory: ServeDir::new(&plan.directory), guarded, log }
     }
 
-    pub(crate) async fn call(&self, request: Request<CallBody>) -> Answer {
+    pub(crate) async fn call(&self, request: Request<Body>) -> Answer {
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             let text = "only GET and HEAD are allowed\n";
             let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", Source::OfWatchdog, text);

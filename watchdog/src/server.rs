@@ -1,23 +1,21 @@
 //! Accepts connections until it is told to end, then drains.
 
-use std::{convert::Infallible, future::pending, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{pending, ready},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow};
-use bytes::Bytes;
 use http::Request;
-use http_body_util::{Either, Full};
-use hyper::{body::Incoming, server::conn::http1::Builder, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use skep_http1::Plain;
-use skep_threads::Threads;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::{sleep, timeout},
-};
-use tokio_io_timeout::TimeoutWriter;
+use skep_http::{Body, Connections, Event, HttpLimits, Runtimes};
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::{Service, service_fn};
 
 use crate::{
+    answer::Answer,
     files::Files,
     fork::Fork,
     health::Health,
@@ -34,8 +32,7 @@ const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 200;
 /// Starting a process holds its thread until the program is loaded, so there may be more of them than cores.
 const MAX_THREADS: usize = 8;
-/// Without file descriptors accepting fails at once, and would do so again at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+const METRICS_READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// For what is left when everything was cancelled and killed.
 const LAST_TASKS: Duration = Duration::from_secs(5);
 
@@ -72,18 +69,20 @@ pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow
     let finished = CancellationToken::new();
     let sweeping = Arc::clone(&processes).sweep();
     tasks.spawn(finished.clone().run_until_cancelled_owned(sweeping));
+    let scrapes = Connections::default();
     if let Some(listener) = listeners.metrics {
-        tasks.spawn(finished.clone().run_until_cancelled_owned(serve_metrics(listener, metrics)));
+        tasks.spawn(finished.clone().run_until_cancelled_owned(serve_metrics(listener, metrics, scrapes.clone())));
     }
-    let threads = Arc::new(Threads::new(if plan.has_own_threads() { MAX_THREADS } else { 0 }));
+    let runtimes = Runtimes::new(if plan.has_own_threads() { MAX_THREADS } else { 0 });
     // The server goes with this line, and with it tasks that are waited for below.
-    let served = Arc::new(Server::new(&plan, watchdog, Arc::clone(&threads))).serve(listeners.calls, &shutdown).await;
+    let served = Server::new(&plan, watchdog).serve(listeners.calls, &runtimes, &shutdown).await;
     finished.cancel();
+    scrapes.cut();
     processes.kill_all().await;
     tasks.close();
     // What is left hangs on something that was killed.
     let _ = timeout(LAST_TASKS, tasks.wait()).await;
-    threads.stop();
+    runtimes.stop();
     log.flush();
     served
 }
@@ -98,36 +97,24 @@ fn start_mode(plan: &Plan, processes: &Arc<Processes>) -> Mode {
 
 struct Server {
     watchdog: Arc<Watchdog>,
-    plain: Plain,
-    http: Builder,
+    limits: HttpLimits,
     healthcheck_interval: Duration,
-    write_timeout: Duration,
-    threads: Arc<Threads>,
-    connections: TaskTracker,
-    /// Connections end after the call that runs on them.
-    finish: CancellationToken,
-    /// Connections end now, and with them their calls.
-    abort: CancellationToken,
+    connections: Connections,
 }
 
 impl Server {
-    fn new(plan: &Plan, watchdog: Watchdog, threads: Arc<Threads>) -> Self {
+    fn new(plan: &Plan, watchdog: Watchdog) -> Self {
         Self {
             watchdog: Arc::new(watchdog),
-            plain: Plain { max_headers: MAX_HEADERS, max_head_bytes: MAX_HEAD, idle: limit(plan.read_timeout) },
-            http: http(plan.read_timeout),
+            limits: limits(plan.read_timeout, plan.write_timeout),
             healthcheck_interval: plan.healthcheck_interval,
-            write_timeout: plan.write_timeout,
-            threads,
-            connections: TaskTracker::new(),
-            finish: CancellationToken::new(),
-            abort: CancellationToken::new(),
+            connections: Connections::default(),
         }
     }
 
-    async fn serve(self: &Arc<Self>, listener: TcpListener, shutdown: &Shutdown) -> anyhow::Result<()> {
+    async fn serve(&self, listener: TcpListener, runtimes: &Runtimes, shutdown: &Shutdown) -> anyhow::Result<()> {
         let gently = async {
-            self.serve_and_drain(listener, &shutdown.drain).await;
+            self.serve_and_drain(listener, runtimes, &shutdown.drain).await;
             if let Mode::Http(http) = &self.watchdog.mode {
                 http.stop().await;
             }
@@ -145,9 +132,8 @@ impl Server {
                 Ok(())
             }
         };
-        self.abort.cancel();
-        self.connections.close();
-        self.connections.wait().await;
+        self.connections.cut();
+        self.connections.ended().await;
         served
     }
 
@@ -159,7 +145,7 @@ impl Server {
         }
     }
 
-    async fn serve_and_drain(self: &Arc<Self>, listener: TcpListener, drain: &CancellationToken) {
+    async fn serve_and_drain(&self, listener: TcpListener, runtimes: &Runtimes, drain: &CancellationToken) {
         let lame_duck = async {
             drain.cancelled().await;
             self.watchdog.health.close();
@@ -171,68 +157,50 @@ impl Server {
             // Whoever has no call here needs no time.
             let _ = timeout(self.healthcheck_interval, calls.wait()).await;
         };
-        tokio::select! {
-            () = self.accept(&listener) => {}
-            () = lame_duck => {}
-        }
-        drop(listener);
-        self.finish.cancel();
+        self.accept(listener, runtimes, lame_duck).await;
         self.connections.close();
-        if timeout(self.write_timeout, self.connections.wait()).await.is_err() {
+        if timeout(self.limits.write_timeout, self.connections.ended()).await.is_err() {
             self.watchdog.log.say("Calls that are still running are killed: write_timeout is over.");
             // A program may wait for the end of its connections before it ends itself.
-            self.abort.cancel();
-            self.connections.wait().await;
+            self.connections.cut();
+            self.connections.ended().await;
         }
     }
 
-    async fn accept(self: &Arc<Self>, listener: &TcpListener) {
-        loop {
-            let accepted = async { self.begin(listener.accept().await?.0) };
-            if let Err(error) = accepted.await {
-                self.watchdog.log.say(&format!("Cannot accept a connection: {error}"));
-                sleep(ACCEPT_PAUSE).await;
+    async fn accept(&self, listener: TcpListener, runtimes: &Runtimes, end: impl Future<Output = ()>) {
+        let (watchdog, connections) = (Arc::clone(&self.watchdog), self.connections.clone());
+        let log = watchdog.log.clone();
+        let observe = move |event: &Event<'_>| match event {
+            Event::AcceptFailed(error) | Event::NotServed { error, .. } => {
+                log.say(&format!("Cannot accept a connection: {error}"));
             }
-        }
+            // How a connection ends is the client's business; a call on it has told its own end.
+            _ => {}
+        };
+        let make = move |_| service(Arc::clone(&watchdog), connections.clone());
+        let server = skep_http::Server::new(self.limits, self.connections.clone(), make, observe);
+        server.accept(listener, runtimes, end).await;
     }
+}
 
-    /// Has a connection served, by the thread whose turn it is.
-    fn begin(self: &Arc<Self>, stream: TcpStream) -> io::Result<()> {
-        let (server, abort) = (Arc::clone(self), self.abort.clone());
-        self.threads.serve(stream, &self.connections, async move |stream| {
-            abort.run_until_cancelled(server.connection(stream)).await;
-        })
-    }
-
-    async fn connection(&self, stream: TcpStream) {
-        // A connection that is gone already needs no options.
-        let _ = stream.set_nodelay(true);
-        let (reader, writer) = stream.into_split();
-        let mut writer = TimeoutWriter::new(writer);
-        // A client that does not read holds a process, and what is held back of its output.
-        writer.set_timeout(limit(self.write_timeout));
-        let answer = |request: Request<Bytes>| self.watchdog.answer(request.map(|body| Either::Right(Full::new(body))));
-        let rest = self.plain.serve((reader, Box::pin(writer)), self.finish.cancelled(), answer);
-        let Some(rest) = rest.await else { return };
-        let service = service_fn(async |request: Request<Incoming>| {
-            let mut answer = self.watchdog.answer(request.map(Either::Left)).await;
+/// The service of one connection.
+fn service(
+    watchdog: Arc<Watchdog>,
+    connections: Connections,
+) -> impl Service<Request<Body>, Response = Answer, Error = Infallible, Future: Send> + Clone + Send + Sync {
+    let shared = Arc::new((watchdog, connections));
+    service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (watchdog, connections) = &*shared;
+            let mut answer = watchdog.answer(request).await;
             if let Some(tunnel) = answer.body_mut().take_tunnel() {
                 // The connection ends for HTTP, but not for the drain.
-                self.connections.spawn(self.abort.clone().run_until_cancelled_owned(tunnel));
+                connections.spawn(tunnel);
             }
-            Ok::<_, Infallible>(answer)
-        });
-        let connection = self.http.serve_connection(TokioIo::new(rest), service).with_upgrades();
-        let mut connection = pin!(connection);
-        // How a connection ends is the client's business; a call on it has told its own end.
-        tokio::select! {
-            _ = connection.as_mut() => {}
-            () = self.finish.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
-            }
+            Ok(answer)
         }
-    }
+    })
 }
 
 /// A time of 0 is none.
@@ -240,31 +208,25 @@ fn limit(time: Duration) -> Option<Duration> {
     Some(time).filter(|time| !time.is_zero())
 }
 
-fn http(read_timeout: Duration) -> Builder {
-    let mut http = Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limit(read_timeout))
-        .max_header_size(MAX_HEAD)
-        .max_headers(MAX_HEADERS);
-    http
+fn limits(read_timeout: Duration, write_timeout: Duration) -> HttpLimits {
+    HttpLimits {
+        header_read_timeout: limit(read_timeout),
+        max_headers: MAX_HEADERS,
+        max_header_bytes: MAX_HEAD,
+        max_connections: usize::MAX,
+        max_connections_per_address: usize::MAX,
+        // A client that does not read holds a process, and what is held back of its output.
+        write_timeout,
+        ..HttpLimits::default()
+    }
 }
 
-async fn serve_metrics(listener: TcpListener, metrics: Arc<Metrics>) {
-    let http = http(Duration::from_secs(5));
-    let connections = TaskTracker::new();
-    let end = CancellationToken::new();
-    // Dropped with this future, which ends the connections.
-    let _guard = end.clone().drop_guard();
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
+async fn serve_metrics(listener: TcpListener, metrics: Arc<Metrics>, connections: Connections) {
+    let make = move |_| {
         let metrics = Arc::clone(&metrics);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let page = metrics.page(&request);
-            async move { Ok::<_, Infallible>(page) }
-        });
-        connections.spawn(end.clone().run_until_cancelled_owned(http.serve_connection(TokioIo::new(stream), service)));
-    }
+        service_fn(move |request: Request<Body>| ready(Ok::<_, Infallible>(metrics.page(&request))))
+    };
+    let limits = limits(METRICS_READ_TIMEOUT, Duration::ZERO);
+    let server = skep_http::Server::new(limits, connections, make, |_| {});
+    server.accept(listener, &Runtimes::new(0), pending()).await;
 }

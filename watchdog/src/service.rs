@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, Method, Request, StatusCode};
+use skep_http::Body;
 use skep_protocol::headers::{CALL_ID, SKEP_ERROR, SKEP_MARK};
 use tokio_util::task::TaskTracker;
 
 use crate::{
     answer::{Answer, InFlight, Source, refusal, text, too_many},
-    body::CallBody,
     files::Files,
     fork::Fork,
     health::Health,
@@ -37,7 +37,7 @@ pub(crate) enum Mode {
 }
 
 impl Watchdog {
-    pub(crate) async fn answer(&self, request: Request<CallBody>) -> Answer {
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Answer {
         let is_get = *request.method() == Method::GET;
         match request.uri().path() {
             "/_/health" | "/_/ready" if !is_get => not_allowed(),
@@ -58,7 +58,7 @@ impl Watchdog {
         Ok(())
     }
 
-    async fn call(&self, mut request: Request<CallBody>) -> Answer {
+    async fn call(&self, mut request: Request<Body>) -> Answer {
         let begun = Instant::now();
         // Not for the function to see, which could speak in our name with it.
         let mark = request.headers_mut().remove(SKEP_MARK);

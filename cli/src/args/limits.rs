@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use skep_daemon::HttpLimits;
 use skep_gateway::Limits;
+use skep_http::HttpLimits;
 use skep_protocol::parse_size;
 
 use super::values::{at_least_one, duration};

@@ -144,7 +144,7 @@ async fn wait(args: &SwarmUpArgs) -> Result<()> {
 
 async fn say_what_is_next(args: &SwarmUpArgs, swarm: &Membership, url: &str, password: Option<&str>) {
     let name = &args.name;
-    output::line(format_args!("\nskep {} is up on {}", skep_daemon::VERSION, checks::nodes(swarm.nodes)));
+    output::line(format_args!("\nskep {} is up on {}", skep_protocol::VERSION, checks::nodes(swarm.nodes)));
     output::line(format_args!("  gateway   {url}   user {USER}"));
     output::line(format_args!("  network   {name}_functions, for other stacks that call functions"));
     let address = format!("{}:{}", swarm.address, args.port).parse::<SocketAddr>();

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use skep_daemon::write_secret_file;
+use skep_secret_file::write_secret_file;
 
 use crate::{
     failure::{Result, bad_setting},

@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use skep_daemon::write_secret_file;
 use skep_gateway::AuthConfig;
+use skep_secret_file::write_secret_file;
 
 use crate::{
     args::GatewayArgs,

@@ -16,9 +16,9 @@ use std::{net::SocketAddr, time::Duration};
 use futures_util::StreamExt;
 use skep_bus::Bus;
 use skep_controller::Controller;
-use skep_daemon::Drain;
 use skep_dispatch::{Dispatch, Registry};
 use skep_gateway::Listeners;
+use skep_http::Drain;
 use skep_protocol::PolicyDefaults;
 use skep_queue_worker::CallbackRules;
 use skep_stack::Stack;
@@ -164,7 +164,7 @@ async fn run_roles(
     tokio::select! {
         ended = async { tokio::try_join!(gateway, worker) } => ended.map(|_| ())?,
         ended = welcome => ended?,
-        error = skep_daemon::shutdown_signal(process.shutdown.clone()) => return Err(Failure::internal(error)),
+        error = crate::signals::shutdown_signal(process.shutdown.clone()) => return Err(Failure::internal(error)),
     }
     process.ending.cancel();
     let ended = controller.await.map_err(Failure::internal)?.map_err(Failure::internal);

@@ -91,7 +91,7 @@ impl NatsServer {
         let users = Users::prepare(data_dir)?;
         let bad = |error| bad_setting("--data-dir", format!("cannot write {}: {error}", configuration.display()));
         let settings = encryption.as_ref().map_or(CONFIGURATION.to_owned(), |_| Encryption::add_to(CONFIGURATION));
-        skep_daemon::write_secret_file(&configuration, &(settings + &users.settings(subjects))).map_err(bad)?;
+        skep_secret_file::write_secret_file(&configuration, &(settings + &users.settings(subjects))).map_err(bad)?;
         users::adopt_streams(&data_dir.join("nats")).map_err(bad)?;
         let (program, data_dir) = (program.to_owned(), data_dir.to_owned());
         let command = Launch { program, address, data_dir, configuration, encryption };

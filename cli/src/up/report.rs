@@ -39,7 +39,7 @@ pub(crate) fn print(functions: &[Arc<Function>], doors: &Doors<'_>, all_up: bool
     let mut text = format!(
         "\nskep {} is up\n  gateway    {gateway}\n{own_api}  password   {password}\n  admin      http://{admin}/metrics\n  \
          nats       {nats}\n  callbacks  to {callbacks}\n\n",
-        skep_daemon::VERSION
+        skep_protocol::VERSION
     );
     let longest = functions.iter().map(|function| function.name.to_string().len()).max().unwrap_or_default().max(8);
     if functions.is_empty() {

@@ -11,8 +11,8 @@ use std::{
 };
 
 use skep_bus::Login;
-use skep_daemon::write_secret_file;
 use skep_protocol::Subjects;
+use skep_secret_file::write_secret_file;
 
 use crate::{
     failure::{Result, bad_setting},

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use rustix::net::sockopt;
-use skep_http1::Connection;
+use skep_http::Connection;
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::BodyError;

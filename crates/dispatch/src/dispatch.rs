@@ -3,9 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
-use http_body_util::BodyExt;
 use skep_bus::Bus;
-use skep_http1::{Connection, Incoming, NotAnswered};
+use skep_http::{Connection, Incoming, NotAnswered};
 use skep_protocol::{PolicyDefaults, headers};
 use tokio::{
     sync::oneshot,
@@ -90,11 +89,16 @@ impl Dispatch {
         self.wakes.wake(function, patience).await;
     }
 
-    /// Waits for the first replica of a function that has none, and wakes it if it is scaled to zero.
+    /// The function with a replica. If it has none, this waits for the first one, and wakes a function that is scaled to zero.
     ///
-    /// After the configured time the function is as it was. Dropping this future ends the wait.
-    pub async fn ready(&self, function: &Function) -> Result<()> {
-        self.wakes.ready(function).await
+    /// Dropping this future ends the wait.
+    async fn ready(&self, function: Arc<Function>) -> Result<Arc<Function>> {
+        if function.replicas() > 0 {
+            return Ok(function);
+        }
+        self.wakes.ready(&function).await?;
+        let found = self.registry.get(&function.name).filter(|found| found.replicas() > 0);
+        found.ok_or_else(|| Error::NoReplica(function.name.clone()))
     }
 
     /// Calls a function: the request's path and query are what the function sees, its body is streamed, and so is the answer.
@@ -111,11 +115,7 @@ impl Dispatch {
         mark::put_on(request.headers_mut());
         let mut call = CallGuard::begin(function);
         let taker = request.extensions_mut().remove::<Taker>();
-        let sent = match Outgoing::new(request).await {
-            Ok(request) => self.send_where_it_is(function, request, taker.as_ref()).await,
-            Err(error) => Err(failed(function, error)),
-        };
-        let sent = sent.and_then(|mut sent| {
+        let sent = self.send_when_ready(function, request, taker.as_ref()).await.and_then(|mut sent| {
             mark::take_off(sent.0.headers_mut());
             match told_by_watchdog(function, sent.0.headers()) {
                 Some(error) => Err(error),
@@ -131,11 +131,31 @@ impl Dispatch {
         headers::remove_hop_by_hop(&mut parts.headers);
         let body = ResponseBody::new(incoming, in_flight, call);
         let body = if headers::is_event_stream(&parts.headers) {
-            body.boxed_unsync()
+            Body::new(body)
         } else {
-            Awaited::new(body, function.longest_silence()).boxed_unsync()
+            Body::new(Awaited::new(body, function.longest_silence()))
         };
         Ok(Response::from_parts(parts, body))
+    }
+
+    /// Makes the function ready, and sends it a request.
+    async fn send_when_ready(
+        &self,
+        function: &Arc<Function>,
+        request: Request<Body>,
+        taker: Option<&Taker>,
+    ) -> Result<Sent> {
+        // Before the wait, because a server notices that a caller has gone only once its request is read.
+        let request = Outgoing::new(request).await.map_err(|error| failed(function, error))?;
+        let woken;
+        let function = if function.replicas() > 0 {
+            function
+        } else {
+            // Boxed, so that calls of functions that are ready carry nothing of it.
+            woken = Box::pin(self.ready(Arc::clone(function))).await?;
+            &woken
+        };
+        self.send_where_it_is(function, request, taker).await
     }
 
     /// Sends a request, and sends it again when nothing of it was sent and the function's replicas are others by now.
@@ -167,12 +187,15 @@ impl Dispatch {
         let known = &function.record.endpoints;
         let is_other =
             |registry: &Registry| registry.get(&function.name).is_none_or(|found| found.record.endpoints != *known);
-        if !known.is_empty() && !self.registry.wait_until(is_other, MOVED_WITHIN).await {
+        if !self.registry.wait_until(is_other, MOVED_WITHIN).await {
             return Ok(None);
         }
         let Some(found) = self.registry.get(&function.name) else { return Ok(None) };
-        self.ready(&found).await?;
-        Ok(self.registry.get(&function.name).filter(|found| found.replicas() > 0))
+        match self.ready(found).await {
+            Ok(ready) => Ok(Some(ready)),
+            Err(Error::NoReplica(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn send(&self, function: &Function, mut request: Outgoing, taker: Option<&Taker>) -> Result<Sent, Failed> {
@@ -234,7 +257,7 @@ async fn connection(endpoint: &Endpoint) -> Result<Connection, BodyError> {
     opened
 }
 
-type Outgoing = skep_http1::Outgoing<Body>;
+type Outgoing = skep_http::Outgoing<Body>;
 /// An answer that has begun.
 type Sent = (Response<Incoming>, InFlight);
 
@@ -244,9 +267,9 @@ struct Failed {
     unsent: Option<Box<Outgoing>>,
 }
 
-fn failed(function: &Function, error: skep_http1::Error) -> Error {
+fn failed(function: &Function, error: skep_http::Error) -> Error {
     match error {
-        skep_http1::Error::Body(source) => Error::RequestBody(source),
+        skep_http::Error::Body(source) => Error::RequestBody(source),
         error => Error::Broken { function: function.name.clone(), source: error.into() },
     }
 }

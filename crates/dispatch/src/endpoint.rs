@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use skep_http1::Connection;
+use skep_http::Connection;
 use tokio::{
     runtime::{Handle, Id},
     time::Instant,

@@ -20,27 +20,10 @@ mod taker;
 mod usage;
 mod wake;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
-
 pub use dispatch::{Dispatch, DispatchConfig};
 pub use error::{Error, Result};
 pub use function::Function;
 pub use registry::Registry;
+pub use skep_http::{Body, BodyError};
 pub use stall::{Awaited, Stalled};
 pub use taker::Taker;
-
-/// A body that streams, of a request or of an answer.
-pub type Body = UnsyncBoxBody<Bytes, BodyError>;
-/// Why a body broke off.
-pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
-
-/// A body that is all there.
-pub fn full_body(bytes: Bytes) -> Body {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
-}
-
-/// A body without bytes.
-pub fn empty_body() -> Body {
-    Empty::new().map_err(|never| match never {}).boxed_unsync()
-}

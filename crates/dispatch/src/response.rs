@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
-use skep_http1::Incoming;
+use skep_http::Incoming;
 use tokio::time::Instant;
 
 use crate::{BodyError, Function, endpoint::Endpoint};

@@ -66,5 +66,7 @@ pub use setting::{Setting, SettingError};
 pub use size::parse_size;
 pub use status::{status_label, status_of_class};
 pub use subject::{LANES, Subjects, is_bulk, lane_of, lanes_of};
-pub use system::{DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VersionInfo};
+pub use system::{
+    DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VERSION, VersionInfo,
+};
 pub use timeline::{CallDetails, CallEvent, CallNews, CallbackTry, PastAttempt, Step, timeline};

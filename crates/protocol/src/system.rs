@@ -55,6 +55,22 @@ pub struct VersionInfo {
     pub release: String,
 }
 
+impl VersionInfo {
+    /// The version of this build.
+    pub fn of_this_build() -> Self {
+        Self { commit_message: String::new(), sha: COMMIT.to_owned(), release: VERSION.to_owned() }
+    }
+}
+
+/// The release of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit of this build, if `SKEP_COMMIT` named it at build time.
+const COMMIT: &str = match option_env!("SKEP_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
 /// What runs the functions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProviderInfo {

@@ -88,7 +88,7 @@ impl AuditLog {
         let entry = AuditLogEntry::new(skep_bus::now(), "unknown", AuditAction::Login);
         let (shown, status, error) = (Some(address.to_string()), Some(status), Some(error.to_owned()));
         let entry = AuditLogEntry { address: shown, status, error, ..entry };
-        let source = format!("login {}", skep_daemon::network_of(address));
+        let source = format!("login {}", skep_http::network_of(address));
         if let Some(entry) = self.repeated.admit(&source, 1, entry) {
             self.record_soon(entry, None);
         }

@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, MatchedPath};
 use http::{HeaderMap, Method, StatusCode, request::Parts};
 use serde::Deserialize;
-use skep_daemon::Peer;
+use skep_http::Peer;
 use skep_protocol::{
     AuditAction::{self, *},
     AuditLogEntry, DefaultNamespace, headers,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use prometheus::{IntCounterVec, Opts, Registry};
-use skep_daemon::network_of;
+use skep_http::network_of;
 use tokio::time::Instant;
 use tracing::warn;
 

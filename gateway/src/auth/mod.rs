@@ -25,7 +25,7 @@ use axum::{
 };
 use http::{HeaderMap, Method, header, request::Parts};
 use prometheus::Registry;
-use skep_daemon::Peer;
+use skep_http::Peer;
 use skep_protocol::{DefaultNamespace, FunctionName};
 use tokio_util::sync::CancellationToken;
 

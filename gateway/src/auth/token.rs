@@ -100,7 +100,7 @@ impl TokenFile {
         let mut file = Self::read(path)?;
         let changed = change(&mut file)?;
         let text = serde_json::to_string_pretty(&file)? + "\n";
-        skep_daemon::write_secret_file(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+        skep_secret_file::write_secret_file(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(changed)
     }
 

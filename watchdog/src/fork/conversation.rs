@@ -4,12 +4,13 @@ use std::{io, pin::pin, process::ExitStatus, time::Duration};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http_body::Body;
+use http_body::Body as _;
+use skep_http::Body;
 use thiserror::Error;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{
-    body::{CallBody, NotCollected, discard},
+    body::{NotCollected, discard},
     fork::{facts::Facts, feed::Feed, output::Output},
     metrics::Kill,
     processes::Spawned,
@@ -25,7 +26,7 @@ const HELD_OPEN: Duration = Duration::from_millis(500);
 pub(super) struct Conversation {
     pub(super) process: Spawned,
     pub(super) feed: Feed,
-    pub(super) body: CallBody,
+    pub(super) body: Body,
     /// How to tell the request, and the request.
     pub(super) facts: Option<(Facts, Parts)>,
     pub(super) output: Output,

@@ -3,12 +3,10 @@
 use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
 use bytes::Bytes;
-use http_body::Body;
+use http_body::Body as _;
+use skep_http::Body;
 
-use crate::{
-    body::{CallBody, next_piece},
-    fork::pipes::Writer,
-};
+use crate::{body::next_piece, fork::pipes::Writer};
 
 /// Writes a body as it comes and as fast as it is read, then closes STDIN. A process that does not want it all is fine.
 #[derive(Debug)]
@@ -21,7 +19,7 @@ pub(super) struct Feed {
 
 impl Feed {
     /// Writes without a wait what is there already. Before there is a process, so that it finds its STDIN filled: it often has the processor first.
-    pub(super) async fn begin(stdin: Writer, body: &mut CallBody) -> Self {
+    pub(super) async fn begin(stdin: Writer, body: &mut Body) -> Self {
         let mut feed = Self { stdin: Some(stdin), unsent: Bytes::new(), broken: None };
         while let Some(stdin) = &mut feed.stdin {
             let taken = stdin.write(&mut feed.unsent);
@@ -45,7 +43,7 @@ impl Feed {
     }
 
     /// Writes the rest. Where that fails because of the client STDIN stays open.
-    pub(super) async fn finish(&mut self, body: &mut CallBody, idle: Duration) -> Result<(), String> {
+    pub(super) async fn finish(&mut self, body: &mut Body, idle: Duration) -> Result<(), String> {
         if let Some(reason) = self.broken.take() {
             return Err(reason);
         }

@@ -25,14 +25,14 @@ use std::{
 };
 
 use http::{Method, Request, StatusCode, Version, request::Parts};
-use http_body::Body;
-use http_body_util::{Either, Full};
+use http_body::Body as _;
+use skep_http::Body;
 use skep_protocol::headers::SKEP_ATTEMPT;
 use tokio::sync::oneshot;
 
 use crate::{
     answer::{Answer, Source, refusal},
-    body::{CallBody, collect},
+    body::collect,
     deadline::limit_of,
     fork::{
         conversation::{CallError, Conversation},
@@ -83,7 +83,7 @@ impl Fork {
         }
     }
 
-    pub(crate) async fn call(&self, request: Request<CallBody>) -> Answer {
+    pub(crate) async fn call(&self, request: Request<Body>) -> Answer {
         if !is_served(request.method()) {
             return refusal(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -116,12 +116,12 @@ impl Fork {
         }
     }
 
-    async fn input(&self, parts: &Parts, body: CallBody) -> Result<CallBody, CallError> {
+    async fn input(&self, parts: &Parts, body: Body) -> Result<Body, CallError> {
         if !self.plan.marshal_request {
             return Ok(body);
         }
         let whole = collect(body, self.read_timeout, self.input_buffer).await?;
-        Ok(Either::Right(Full::new(marshal::document(&parts.headers, &whole))))
+        Ok(marshal::document(&parts.headers, &whole).into())
     }
 
     /// Gives the request to a process that waits, or to a new one.
@@ -129,7 +129,7 @@ impl Fork {
         &self,
         parts: &Parts,
         length: Option<u64>,
-        mut body: CallBody,
+        mut body: Body,
         begun: Instant,
     ) -> Result<(Conversation, oneshot::Receiver<Stream>), CallError> {
         let place = self.places.enter().await.map_err(|_| CallError::TooManyProcesses(self.places.size()))?;

@@ -12,14 +12,13 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
-use http_body_util::{Either, Full};
-use skep_http1::Error::NotHttp;
+use skep_http::{Body, Error::NotHttp};
 use skep_protocol::headers::{is_event_stream, remove_hop_by_hop, remove_platform_words};
 use tokio::time::{timeout, timeout_at};
 
 use crate::{
     answer::{Answer, AnswerBody, Source, insert, refusal, text},
-    body::{CallBody, NotCollected, collect},
+    body::{NotCollected, collect},
     deadline::{add_duration, limit_of, tell_rest},
     http::{
         pool::{Pool, SendError},
@@ -70,7 +69,7 @@ impl HttpMode {
         self.program.began().await
     }
 
-    pub(crate) async fn call(&self, mut request: Request<CallBody>) -> Answer {
+    pub(crate) async fn call(&self, mut request: Request<Body>) -> Answer {
         let begun = Instant::now();
         let pool = match self.program.pool() {
             Ok(pool) => pool,
@@ -144,7 +143,7 @@ impl HttpMode {
         self.program.halt();
     }
 
-    async fn forwarded(&self, request: Request<CallBody>, pool: &Pool) -> Result<Request<CallBody>, NotCollected> {
+    async fn forwarded(&self, request: Request<Body>, pool: &Pool) -> Result<Request<Body>, NotCollected> {
         let broken = |error: http::Error| NotCollected::Broken(error.to_string());
         let (mut parts, body) = request.into_parts();
         remove_hop_by_hop(&mut parts.headers);
@@ -160,7 +159,7 @@ impl HttpMode {
         parts.version = Version::HTTP_11;
         let body = if self.buffer_body {
             parts.headers.remove(header::CONTENT_LENGTH);
-            Either::Right(Full::new(collect(body, self.read_timeout, self.input_buffer).await?))
+            collect(body, self.read_timeout, self.input_buffer).await?.into()
         } else {
             body
         };
@@ -186,7 +185,7 @@ impl HttpMode {
     }
 }
 
-fn relayed(response: Response<skep_http1::Incoming>, pool: Arc<Pool>, until: Option<Instant>) -> Answer {
+fn relayed(response: Response<skep_http::Incoming>, pool: Arc<Pool>, until: Option<Instant>) -> Answer {
     let (mut parts, body) = response.into_parts();
     remove_hop_by_hop(&mut parts.headers);
     remove_platform_words(&mut parts.headers);

@@ -7,20 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use http::{
     Request, Response, StatusCode, header,
     uri::{Authority, PathAndQuery},
 };
-use http_body_util::{Either, Full};
-use skep_http1::{Connection, Incoming, NotAnswered, Outgoing};
+use skep_http::{Body, Connection, Incoming, NotAnswered, Outgoing};
 use thiserror::Error;
 use tokio::{
     net::TcpStream,
     time::{sleep, timeout},
 };
 
-use crate::{body::CallBody, plan::Upstream};
+use crate::plan::Upstream;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Shorter than the idle time-out of any common server, so that a connection is not used just when it is closed.
@@ -46,7 +44,7 @@ pub(super) enum SendError {
     #[error("cannot connect: {0}")]
     Connect(#[source] io::Error),
     #[error(transparent)]
-    Lost(#[from] skep_http1::Error),
+    Lost(#[from] skep_http::Error),
 }
 
 impl Pool {
@@ -63,7 +61,7 @@ impl Pool {
     }
 
     /// Sends on an idle connection or on a new one; tries again only where nothing was sent.
-    pub(super) async fn send(&self, request: Request<CallBody>) -> Result<Response<Incoming>, SendError> {
+    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, SendError> {
         let mut request = Outgoing::new(request).await?;
         while let Some(connection) = self.take() {
             match connection.send(request).await {
@@ -78,7 +76,7 @@ impl Pool {
 
     /// The status of the program's answer to a plain GET.
     pub(super) async fn probe(&self, path: &PathAndQuery) -> Result<StatusCode, SendError> {
-        let mut request = Request::new(Either::Right(Full::new(Bytes::new())));
+        let mut request = Request::new(Body::empty());
         *request.uri_mut() = path.clone().into();
         if let Ok(host) = self.upstream.authority.as_str().parse() {
             request.headers_mut().insert(header::HOST, host);

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use skep_http1::Incoming;
+use skep_http::Incoming;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::{answer::BoxError, http::pool::Pool};

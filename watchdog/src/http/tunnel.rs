@@ -5,7 +5,7 @@ use std::{io, pin::pin, time::Duration};
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use hyper::upgrade::{self, OnUpgrade};
 use hyper_util::rt::TokioIo;
-use skep_http1::Upgraded;
+use skep_http::{Body, Upgraded};
 use skep_protocol::headers::{remove_hop_by_hop, remove_platform_words};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, split},
@@ -13,10 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{
-    answer::{Answer, AnswerBody},
-    body::CallBody,
-};
+use crate::answer::{Answer, AnswerBody};
 
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
 
@@ -38,7 +35,7 @@ pub(crate) struct Tunnel {
 
 impl Upgrade {
     /// `None` is a request like most.
-    pub(super) fn asked_by(request: &mut Request<CallBody>) -> Option<Self> {
+    pub(super) fn asked_by(request: &mut Request<Body>) -> Option<Self> {
         if request.version() != Version::HTTP_11 || !is_asked(request.headers()) {
             return None;
         }
@@ -52,7 +49,7 @@ impl Upgrade {
     }
 
     /// Passes the program's 101 on.
-    pub(super) fn agreed(self, response: Response<skep_http1::Incoming>) -> Answer {
+    pub(super) fn agreed(self, response: Response<skep_http::Incoming>) -> Answer {
         let (mut parts, program) = response.into_parts();
         let program = program.into_upgraded();
         let agreed = protocols(&parts.headers);

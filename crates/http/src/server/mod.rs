@@ -1,0 +1,37 @@
+//! A server of HTTP/1.1 and HTTP/2: simple requests take the fast path, hyper reads all others.
+//!
+//! What answers is a [`tower::Service`], made anew for each connection, so the peer is known to all its layers without being part of each request.
+//! Every connection is accounted for, and a server that ends drains.
+
+mod accept;
+mod config;
+mod connection;
+mod connections;
+mod event;
+pub(crate) mod fast_path;
+#[cfg(feature = "serve")]
+mod http2;
+mod peer;
+mod places;
+mod protocols;
+#[cfg(feature = "serve")]
+mod serve;
+mod shared;
+#[cfg(feature = "serve")]
+mod streams;
+#[cfg(test)]
+#[cfg(all(feature = "admin", feature = "serve"))]
+mod tests;
+
+#[cfg(any(test, fuzzing))]
+pub use fast_path::properties;
+
+pub use self::{
+    config::HttpLimits, connections::Connections, event::Event, fast_path::FastPath, peer::Peer, shared::Server,
+};
+#[cfg(feature = "serve")]
+pub use self::{
+    config::{Drain, ServeConfig},
+    places::network_of,
+    serve::serve,
+};
