@@ -99,6 +99,7 @@ lint:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 	sh scripts/layers.sh
+	sh scripts/lengths.sh
 	@CARGO=$(CARGO) sh scripts/deny.sh
 
 # A bill of materials of each program.

@@ -7,7 +7,7 @@ failed=0
 check() {
     crate=$1 manifest=$2
     shift 2
-    used=$(sed -n '/^\[dependencies\]/,/^\[/ s/^\(skep-[a-z-]*\)[. ].*/\1/p' "$manifest")
+    used=$(sed -n 's/^\(skep-[a-z-]*\)[. ].*/\1/p' "$manifest")
     for dependency in $used; do
         case " $* " in
         *" $dependency "*) ;;

@@ -1,4 +1,6 @@
-//! Purges finished calls, and what is beyond the budgets of records and letters, every few seconds. Several workers may do so at once.
+//! Purges finished calls, and what is beyond the budgets of records and dead letters, every few seconds.
+//!
+//! One worker does this for all: the one whose id is the lowest. While workers come and go it may be two; that does no harm.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,6 +24,9 @@ pub(crate) async fn run(worker: Arc<Worker>) {
         tokio::select! {
             () = worker.shutdown.cancelled() => return,
             () = sleep(EVERY) => {}
+        }
+        if !worker.slots.peers().goes_first() {
+            continue;
         }
         match worker.bus.purge_finished().await {
             Ok(0) => {}
@@ -61,6 +66,9 @@ pub(crate) async fn send_on_overdue(worker: Arc<Worker>) {
 /// Looks for large bodies that somebody has stored or left behind who was gone before the next step.
 pub(crate) async fn remove_orphans(worker: Arc<Worker>) {
     while worker.shutdown.run_until_cancelled(sleep(ORPHANS_EVERY)).await.is_some() {
+        if !worker.slots.peers().goes_first() {
+            continue;
+        }
         match worker.bus.keep_dead_bodies_to_budget().await {
             Ok(0) => {}
             Ok(removed) => {

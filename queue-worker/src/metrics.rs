@@ -51,7 +51,7 @@ impl Metrics {
     }
 
     pub(crate) fn count_retry(&self, function: &FunctionName) {
-        self.retries.with_label_values(&[function.as_str()]).inc();
+        self.retries.with_label_values(&[&function.to_string()]).inc();
     }
 
     pub(crate) fn count_callback(&self, outcome: &str) {

@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
 use bytes::Bytes;
-use futures_util::future::join_all;
 use http::{HeaderMap, Method};
-use skep_bus::{
-    Budget, Bus, BusConfig, Delivery, Error, Kept, Location, Login, Monitors, Moved, RegistryEvent, Submitted,
-};
+use skep_bus::{Budget, Bus, BusConfig, Delivery, Error, Kept, Login, Monitors, RegistryEvent, Submitted};
 use skep_protocol::{
     CallId, CallRecord, CallState, CallStatus, DefaultNamespace, FunctionDeployment, FunctionName, FunctionRecord,
     Invocation, LANES, Subjects, lane_of,
@@ -137,38 +134,6 @@ async fn the_first_record_of_a_call_stays() {
     assert_eq!(bus.store_record(&record(&id, "first")).await.unwrap(), Submitted::Accepted);
     assert_eq!(bus.store_record(&record(&id, "second")).await.unwrap(), Submitted::Duplicate);
     assert_eq!(bus.record(&id).await.unwrap().unwrap().body.in_message(), "first");
-}
-
-#[tokio::test]
-async fn a_stream_that_would_take_a_second_message_gets_none() {
-    let (site, _server, bus) = start().await;
-    let jetstream = jetstream::new(nats::client(&site).await);
-    // As if somebody had made the streams without the settings that skep asks for.
-    for name in ["SKEP_INVOKE", "SKEP_CALLS", "SKEP_DEAD", "SKEP_BACKLOG"] {
-        let config = jetstream.get_stream(name).await.unwrap().cached_info().config.clone();
-        let config = stream::Config {
-            max_messages_per_subject: -1,
-            discard: stream::DiscardPolicy::Old,
-            discard_new_per_subject: false,
-            ..config
-        };
-        jetstream.update_stream(config).await.unwrap();
-    }
-    let call = invocation("f", "twice");
-    let record = record(&call.call_id, "first");
-    for expected in [Submitted::Accepted, Submitted::Duplicate] {
-        assert_eq!(bus.submit(&call).await.unwrap(), expected);
-        assert_eq!(bus.store_record(&record).await.unwrap(), expected);
-    }
-    // Also where many are stored with one commit, one of which is there already.
-    let calls: Vec<_> = (0..40).map(|number| invocation("f", &format!("twice-{}", number / 2))).collect();
-    let submitted = join_all(calls.iter().map(|call| bus.submit(call))).await;
-    let accepted = submitted.into_iter().filter(|submitted| *submitted.as_ref().unwrap() == Submitted::Accepted);
-    assert_eq!((accepted.count(), queued(&site).await), (20, 21));
-    for expected in [Moved::Written, Moved::Superseded] {
-        assert_eq!(bus.relocate(&invocation("f", "own"), Location::Own).await.unwrap(), expected);
-    }
-    assert_eq!((messages_of(&site, "SKEP_CALLS").await, messages_of(&site, "SKEP_BACKLOG").await), (1, 1));
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ mod encryption;
 mod ends;
 mod fairness;
 mod faults;
+mod fences;
 mod garbage;
 mod github;
 mod harness;

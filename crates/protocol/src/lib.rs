@@ -17,6 +17,7 @@ mod fingerprint;
 pub mod headers;
 mod inbound;
 mod invocation;
+mod lane;
 mod name;
 mod namespace;
 mod pages;
@@ -47,6 +48,7 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use fingerprint::{Fingerprint, Fingerprinting};
 pub use inbound::{Found, remove_forged, remove_forwarding};
 pub use invocation::{Invocation, LastAttempt, returned_headers};
+pub use lane::{LANES, is_bulk, lane_of, lanes_of};
 pub use name::{CallId, CallIdError, FunctionName, NameError};
 pub use namespace::{DefaultNamespace, Namespace, NamespaceInfo};
 pub use pages::{PAGES, Pages};
@@ -65,7 +67,7 @@ pub use schedule::{parse_past, take_run_at};
 pub use setting::{Setting, SettingError};
 pub use size::parse_size;
 pub use status::{status_label, status_of_class};
-pub use subject::{LANES, Subjects, is_bulk, lane_of, lanes_of};
+pub use subject::Subjects;
 pub use system::{
     DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VERSION, VersionInfo,
 };

@@ -2,33 +2,10 @@
 
 use thiserror::Error;
 
-use crate::{BodyKey, BodyKind, CallId, FunctionName};
-
-/// How many lanes functions are hashed to: consumers cost the server, functions must not (docs: ARCHITECTURE.md).
-const USUAL_LANES: u32 = 16;
-/// Further lanes, for functions that are called so often that others should not stand behind them.
-const BULK_LANES: u32 = 4;
-/// How many lanes the invocation stream has.
-pub const LANES: u32 = USUAL_LANES + BULK_LANES;
-
-/// The lane of a function: FNV-1a of its name, as the server's own `partition()` computes it.
-pub fn lane_of(function: &FunctionName) -> u32 {
-    hash_of(function) % USUAL_LANES
-}
-
-/// The lane of a function while it is called very often.
-fn bulk_lane_of(function: &FunctionName) -> u32 {
-    USUAL_LANES + hash_of(function) % BULK_LANES
-}
-
-/// All lanes that calls of a function may be in.
-pub fn lanes_of(function: &FunctionName) -> [u32; 2] {
-    [lane_of(function), bulk_lane_of(function)]
-}
-
-pub fn is_bulk(lane: u32) -> bool {
-    lane >= USUAL_LANES
-}
+use crate::{
+    BodyKey, BodyKind, CallId, FunctionName,
+    lane::{bulk_lane_of, lane_of},
+};
 
 /// Builds every subject, stream and bucket name from the prefix.
 #[derive(Clone, Debug)]
@@ -316,11 +293,6 @@ impl Subjects {
     }
 }
 
-fn hash_of(function: &FunctionName) -> u32 {
-    let bytes = function.as_str().bytes();
-    bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-}
-
 /// A function as people write it, as the one token that [`FunctionName::as_str`] is.
 fn token(function: &str) -> String {
     function.replace('.', "_")
@@ -337,13 +309,6 @@ mod tests {
         assert_eq!(subjects.dead(&function.to_string(), &id), "skep.dead.a_dev.1");
         assert_eq!(subjects.logs(&function), "skep.logs.a_dev");
         assert!(subjects.invoke(&function, &id).ends_with(".a_dev.1"));
-    }
-
-    #[test]
-    fn lanes_are_stable_and_in_range() {
-        // A changed hash would strand queued calls, so two values are pinned.
-        assert_eq!(lane_of(&"a".parse().unwrap()), 0xe40c_292c % USUAL_LANES);
-        assert_eq!(lane_of(&"foobar".parse().unwrap()), 0xbf9c_f968 % USUAL_LANES);
     }
 
     #[test]

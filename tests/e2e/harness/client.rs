@@ -1,5 +1,7 @@
 //! A caller: HTTP to a gateway.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use reqwest::{Body, Client, RequestBuilder};
@@ -25,7 +27,9 @@ pub(crate) struct Answer {
 pub(crate) fn http_client() -> Client {
     // It is installed already in all tests but the first.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+    let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    // Before the gateway closes an idle connection, or a request could meet its end.
+    client.pool_idle_timeout(Duration::from_secs(5)).build().unwrap()
 }
 
 /// Sends a request and takes the whole answer.

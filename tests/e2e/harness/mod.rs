@@ -9,6 +9,7 @@ mod platform;
 mod proc;
 mod program;
 mod programs;
+mod ran;
 pub(crate) mod raw;
 mod receiver;
 mod relay;
@@ -26,6 +27,7 @@ pub(crate) use self::{
     proc::{Process, processes_with},
     program::Program,
     programs::{SKEP, number, repository},
+    ran::Ran,
     receiver::{Callback, Receiver},
     relay::Relay,
     site::{Site, free_address, metrics_of},

@@ -13,7 +13,7 @@ use serde_json::{Map, json};
 use tempfile::TempDir;
 
 use super::{
-    DEADLINE, Function, Gateway, Process, Program, answer_to, http_client, processes_with,
+    DEADLINE, Function, Gateway, Process, Program, Ran, answer_to, http_client, processes_with,
     programs::{FWATCHDOG, NATS_SERVER, SKEP, repository, variable},
     wait_until,
 };
@@ -297,32 +297,6 @@ impl Site {
         }
         command.envs(self.environment.iter().cloned());
         command
-    }
-}
-
-/// What a program did that has ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Ran {
-    /// Checks that it went well, and returns what it said.
-    pub(crate) fn said(self) -> String {
-        assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{}", self.stdout);
-        self.stdout
-    }
-
-    pub(crate) fn code_is(&self, code: i32) {
-        assert_eq!(self.code, Some(code), "{self:?}");
-    }
-
-    /// Checks that it failed, with one line that says why.
-    pub(crate) fn failed(self, code: i32, reason: &str) {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        assert!(self.stderr.contains(reason) && self.stderr.lines().count() == 1, "{self:?}");
     }
 }
 

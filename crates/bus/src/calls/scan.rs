@@ -12,17 +12,22 @@ use async_nats::{
 use bytes::Bytes;
 use futures_util::StreamExt;
 use time::OffsetDateTime;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use crate::{Error, Result};
+use crate::{Error, Result, calls::records};
 
 /// A look is given up when nothing of it has come for so long.
 const WITHIN: Duration = Duration::from_secs(5);
+/// When nothing has come for this time, the messages that are left may have expired.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Messages of a subject in their order, as far as they were there when the look began.
 pub(crate) struct Looking {
     messages: pull::Ordered,
     left: u64,
+    /// The place of the last message that was seen.
+    last: u64,
+    subject: String,
     stream: Stream,
     consumer: String,
 }
@@ -39,12 +44,13 @@ pub(crate) struct Seen {
 impl Looking {
     /// Begins behind a place in the stream.
     pub(crate) async fn begin(stream: &Stream, subject: String, after: u64) -> Result<Self> {
-        Self::open(stream, pull::OrderedConfig { headers_only: true, ..Self::config(subject, after) }).await
+        let config = pull::OrderedConfig { headers_only: true, ..Self::config(subject, after) };
+        Self::open(stream, config, after).await
     }
 
     /// The same with the bodies.
     pub(crate) async fn with_bodies(stream: &Stream, subject: String, after: u64) -> Result<Self> {
-        Self::open(stream, Self::config(subject, after)).await
+        Self::open(stream, Self::config(subject, after), after).await
     }
 
     fn config(subject: String, after: u64) -> pull::OrderedConfig {
@@ -55,12 +61,13 @@ impl Looking {
         }
     }
 
-    async fn open(stream: &Stream, config: pull::OrderedConfig) -> Result<Self> {
+    async fn open(stream: &Stream, config: pull::OrderedConfig, after: u64) -> Result<Self> {
+        let subject = config.filter_subject.clone();
         let consumer = stream.create_consumer(config).await.map_err(Error::unavailable)?;
         let info = consumer.cached_info();
         let (left, name) = (info.num_pending, info.name.clone());
         let messages = consumer.messages().await.map_err(Error::unavailable)?;
-        Ok(Self { messages, left, stream: stream.clone(), consumer: name })
+        Ok(Self { messages, left, last: after, subject, stream: stream.clone(), consumer: name })
     }
 
     /// Takes away what the server keeps for it; else it goes by itself after half a minute.
@@ -74,11 +81,24 @@ impl Looking {
         if self.left == 0 {
             return Ok(None);
         }
-        let next = timeout(WITHIN, self.messages.next()).await.map_err(Error::unavailable)?;
+        let give_up = Instant::now() + WITHIN;
+        let next = loop {
+            match timeout(CHECK_INTERVAL, self.messages.next()).await {
+                Ok(next) => break next,
+                Err(error) if Instant::now() >= give_up => return Err(Error::unavailable(error)),
+                // The messages that were left may have expired, or been removed.
+                Err(_) => {
+                    if records::find_after(&self.stream, self.subject.clone(), self.last).await?.is_none() {
+                        return Ok(None);
+                    }
+                }
+            }
+        };
         let Some(message) = next else { return Ok(None) };
         let message = message.map_err(Error::unavailable)?;
         let Ok(info) = message.info() else { return Ok(None) };
         let (published, sequence) = (info.published, info.stream_sequence);
+        self.last = sequence;
         // Some may have gone since the look began.
         self.left = self.left.saturating_sub(1).min(info.pending);
         let (message, _) = message.split();
