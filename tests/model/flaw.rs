@@ -26,6 +26,6 @@ pub(crate) enum Flaw {
     DueIsForgotten,
     /// What is found in the lane is taken for the call that is due, also if it is older.
     OlderIsTaken,
-    /// A run that takes long has a schedule also if the call has become due elsewhere.
+    /// A run that takes long gets a lease even if the call has become due elsewhere.
     DueIsOverlooked,
 }

@@ -172,7 +172,7 @@ impl Bus {
             page.look_up(&message);
             // What cannot be read becomes a dead letter when it is due.
             let Ok(status) = parked::status(&message) else { continue };
-            // The schedule of a call that runs long only stands in for it.
+            // A parked lease only stands for a call that a worker has, so the state of the call itself is looked up.
             let status =
                 if status.state == CallState::Queued { self.call_status(&status.call_id).await? } else { Some(status) };
             if let Some(status) = status.filter(|status| !status.state.is_final()) {
