@@ -9,19 +9,19 @@ use crate::Worker;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Listens for cancellations until shutdown.
+/// Listens for cancellations until the last call has ended.
 pub(crate) async fn run(worker: Arc<Worker>) {
-    while !worker.shutdown.is_cancelled() {
+    while !worker.gone.is_cancelled() {
         match worker.bus.cancellations().await {
             Ok(cancelled) => {
                 let mut cancelled = pin!(cancelled);
-                while let Some(Some(id)) = worker.shutdown.run_until_cancelled(cancelled.next()).await {
+                while let Some(Some(id)) = worker.gone.run_until_cancelled(cancelled.next()).await {
                     worker.held.cancel(&id);
                 }
             }
             Err(error) => {
                 warn!(error = error.chain(), "cannot subscribe to cancelled calls; trying again");
-                worker.shutdown.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE)).await;
+                worker.gone.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE)).await;
             }
         }
     }

@@ -80,9 +80,10 @@ impl HeldCall<'_> {
         let mut calls = self.calls.calls();
         let Some(call) = calls.get_mut(&self.id) else { return false };
         if !std::mem::replace(&mut self.is_in_doubt, true) {
+            // What another delivery has yielded stays so until it is let go.
+            call.has_yielded &= call.in_doubt > 0;
             call.in_doubt += 1;
         }
-        call.has_yielded = false;
         call.deliveries > 1
     }
 
@@ -147,6 +148,19 @@ mod tests {
             let second_runs = heard_by_second.is_empty() && of_second.settle();
             assert_eq!((first_runs, second_runs), (true, false));
         }
+    }
+
+    #[test]
+    fn a_second_delivery_does_not_take_back_what_the_first_has_yielded() {
+        let (calls, id) = (HeldCalls::default(), CallId::generate());
+        let mut first = calls.hold(&id);
+        assert!(!first.doubt());
+        assert_eq!(calls.held_of(vec![id.clone()], true), []);
+        let mut second = calls.hold(&id);
+        assert!(second.doubt() && !first.settle() && !second.settle());
+        drop((first, second));
+        let mut third = calls.hold(&id);
+        assert!(!third.doubt() && third.settle());
     }
 
     #[test]

@@ -22,7 +22,7 @@ const MAX_TOGETHER: usize = 256;
 const MAX_WAITING: usize = 1024;
 /// A worker that has not answered is asked again: it may have been about to reconnect.
 const ASK_AGAIN_INTERVAL: Duration = Duration::from_millis(300);
-/// No question waits longer, also if NATS is away.
+/// No question waits longer. A worker that does not answer for this time although NATS is there counts as gone.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
@@ -80,7 +80,11 @@ impl Worker {
         let give_up = Instant::now() + ANSWER_TIMEOUT;
         while !silent.is_empty() {
             if Instant::now() >= give_up {
-                return Err(Error::unavailable(format!("{} other queue-workers do not answer", silent.len())));
+                if self.bus.connected_for() < ANSWER_TIMEOUT {
+                    return Err(Error::unavailable(format!("{} other queue-workers do not answer", silent.len())));
+                }
+                warn!(workers = ?silent, "other queue-workers do not answer and are taken for gone; their calls may run twice");
+                break;
             }
             answers.ask().await?;
             let ask_again = Instant::now() + ASK_AGAIN_INTERVAL;
@@ -99,9 +103,9 @@ impl Worker {
     }
 }
 
-/// Answers the questions of other workers until shutdown.
+/// Answers the questions of other workers until the last call of this one has ended.
 pub(crate) async fn answer(worker: Arc<Worker>) {
-    let until_shutdown = worker.shutdown.run_until_cancelled(async {
+    let until_shutdown = worker.gone.run_until_cancelled(async {
         loop {
             if let Err(error) = worker.answer_questions().await {
                 warn!(error = error.chain(), "cannot subscribe to questions of other queue-workers; trying again");

@@ -22,7 +22,7 @@ const OVERDUE_AFTER: Duration = Duration::from_secs(60);
 pub(crate) async fn run(worker: Arc<Worker>) {
     loop {
         tokio::select! {
-            () = worker.shutdown.cancelled() => return,
+            () = worker.gone.cancelled() => return,
             () = sleep(EVERY) => {}
         }
         if !worker.slots.peers().goes_first() {
@@ -44,7 +44,7 @@ pub(crate) async fn run(worker: Arc<Worker>) {
 /// Looks for delayed calls that the server has forgotten, a part of them each time.
 pub(crate) async fn send_on_overdue(worker: Arc<Worker>) {
     let mut from = 0;
-    while worker.shutdown.run_until_cancelled(sleep(OVERDUE_INTERVAL)).await.is_some() {
+    while worker.gone.run_until_cancelled(sleep(OVERDUE_INTERVAL)).await.is_some() {
         if !worker.slots.peers().goes_first() {
             continue;
         }
@@ -65,7 +65,7 @@ pub(crate) async fn send_on_overdue(worker: Arc<Worker>) {
 
 /// Looks for large bodies that somebody has stored or left behind who was gone before the next step.
 pub(crate) async fn remove_orphans(worker: Arc<Worker>) {
-    while worker.shutdown.run_until_cancelled(sleep(ORPHANS_EVERY)).await.is_some() {
+    while worker.gone.run_until_cancelled(sleep(ORPHANS_EVERY)).await.is_some() {
         if !worker.slots.peers().goes_first() {
             continue;
         }

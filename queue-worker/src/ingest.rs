@@ -20,7 +20,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     let puller = Puller { queue: "publish", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
     let queue = worker.bus.ingest();
-    puller.run(queue, |delivery| Arc::clone(&worker).take_up(delivery)).await;
+    puller
+        .run(queue, |delivery| {
+            let worker = Arc::clone(&worker);
+            async move { Box::pin(delivery.hold(worker.take_up(&delivery))).await }
+        })
+        .await;
 }
 
 /// Buries published messages that never reach the loop above because the NATS client cannot read their headers.
@@ -50,20 +55,20 @@ impl Worker {
         Ok(())
     }
 
-    async fn take_up(self: Arc<Self>, delivery: Delivery<Published>) {
+    async fn take_up(self: Arc<Self>, delivery: &Delivery<Published>) {
         let Ok(published) = &delivery.content else {
             return;
         };
         let derived = delivery.derived_id().unwrap_or_else(CallId::generate);
         let (function, call_id, callback) = match self.judge(published, &derived) {
             Ok(judged) => judged,
-            Err(reason) => return self.reject(&delivery, published, derived, &reason).await,
+            Err(reason) => return self.reject(delivery, published, derived, &reason).await,
         };
         let invocation = delivery.invocation(&self.bus, published, function, call_id, callback);
         match self.bus.submit(&invocation).await {
             Ok(_) => delivery.ack().await,
             Err(error) if !error.may_pass() => {
-                self.reject(&delivery, published, derived, &error.to_string()).await;
+                self.reject(delivery, published, derived, &error.to_string()).await;
             }
             Err(error) => {
                 warn!(error = error.chain(), "published work cannot be taken up; trying again");

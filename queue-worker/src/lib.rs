@@ -37,6 +37,9 @@ use crate::{
 
 pub use crate::callback::{Allowance, AllowanceError, CallbackRules, SigningKeys, SubjectPattern, SubjectPatternError};
 
+/// Housekeeping that waits for NATS ends within this time.
+const PRESENCE_TIMEOUT: Duration = Duration::from_secs(5);
+
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
     /// Calls that run at once on one replica that set no `max_inflight` of its own.
@@ -77,6 +80,8 @@ pub(crate) struct Worker {
     pub(crate) callbacks: Callbacks,
     /// Cancelled when the worker should begin nothing new.
     pub(crate) shutdown: CancellationToken,
+    /// Cancelled when its last call has ended; until then it answers the other workers.
+    pub(crate) gone: CancellationToken,
 }
 
 /// Works until `shutdown`; then stops pulling, gives back what has not begun, and finishes what runs.
@@ -101,23 +106,25 @@ pub async fn run(
         bus,
         dispatch,
         shutdown,
+        gone: CancellationToken::new(),
     });
     for lane in 0..LANES {
         tasks.spawn(lane::run(Arc::clone(&worker), lane, tasks.clone()));
     }
     tasks.spawn(backlog::run(Arc::clone(&worker)));
     tasks.spawn(due::run(Arc::clone(&worker), tasks.clone()));
-    tasks.spawn(cancellation::run(Arc::clone(&worker)));
     tasks.spawn(ingest::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(ingest::bury_unreadable(Arc::clone(&worker)));
     tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
-    tasks.spawn(housekeeping::run(Arc::clone(&worker)));
-    tasks.spawn(housekeeping::remove_orphans(Arc::clone(&worker)));
-    tasks.spawn(housekeeping::send_on_overdue(Arc::clone(&worker)));
-    tasks.spawn(peers::run(Arc::clone(&worker)));
     tasks.spawn(holders::ask(Arc::clone(&worker), questions));
-    tasks.spawn(holders::answer(Arc::clone(&worker)));
     tasks.spawn(slots::follow(Arc::clone(&worker)));
+    let presence = TaskTracker::new();
+    presence.spawn(peers::run(Arc::clone(&worker)));
+    presence.spawn(holders::answer(Arc::clone(&worker)));
+    presence.spawn(cancellation::run(Arc::clone(&worker)));
+    presence.spawn(housekeeping::run(Arc::clone(&worker)));
+    presence.spawn(housekeeping::remove_orphans(Arc::clone(&worker)));
+    presence.spawn(housekeeping::send_on_overdue(Arc::clone(&worker)));
     info!(lanes = LANES, "queue-worker is pulling");
 
     worker.shutdown.cancelled().await;
@@ -125,6 +132,11 @@ pub async fn run(
     info!(tasks = tasks.len(), "queue-worker is finishing its calls");
     if timeout(worker.config.grace, tasks.wait()).await.is_err() {
         warn!(tasks = tasks.len(), "calls did not end in time; another worker will run them again");
+    }
+    worker.gone.cancel();
+    presence.close();
+    if timeout(PRESENCE_TIMEOUT, presence.wait()).await.is_err() {
+        warn!(tasks = presence.len(), "housekeeping did not end in time");
     }
     worker.bus.flush().await;
     Ok(())

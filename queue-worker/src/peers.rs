@@ -12,13 +12,15 @@ use futures_util::StreamExt;
 use skep_protocol::FunctionName;
 use tokio::{
     sync::SetOnce,
-    time::{Instant, interval, sleep, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 use tracing::{info, warn};
 
 use crate::Worker;
 
-const TELL_EVERY: Duration = Duration::from_secs(1);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+/// Own heartbeats that come back sooner after one another count as one: they waited together for NATS to come back.
+const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(750);
 /// A worker is gone when so many of our own heartbeats came back since its last one.
 ///
 /// While NATS is away or stands still nothing comes back, so nobody is taken for gone because of that.
@@ -37,8 +39,9 @@ pub(crate) struct Peers {
 
 #[derive(Default)]
 struct Heard {
-    /// Own heartbeats that came back.
+    /// Own heartbeats that came back, and when the last of them did.
     own: u64,
+    own_at: Option<Instant>,
     /// The other workers, each with the count of own heartbeats at its last one.
     others: HashMap<String, u64>,
 }
@@ -86,16 +89,19 @@ impl Peers {
     }
 
     /// Notes a heartbeat. Returns whether it is that of a worker that was not known.
-    fn hear(&self, id: String) -> bool {
+    fn hear(&self, id: String, now: Instant) -> bool {
         let mut heard = self.heard();
         if id == self.id {
-            heard.own += 1;
+            if heard.own_at.is_none_or(|last| now - last >= MIN_HEARTBEAT_INTERVAL) {
+                heard.own += 1;
+                heard.own_at = Some(now);
+            }
             // It is set once.
-            let _ = self.began.set(Instant::now());
+            let _ = self.began.set(now);
             return false;
         }
-        let now = heard.own;
-        heard.others.insert(id, now).is_none()
+        let own = heard.own;
+        heard.others.insert(id, own).is_none()
     }
 
     fn forget_silent(&self) -> bool {
@@ -116,14 +122,14 @@ fn turn(function: &FunctionName, id: &str) -> (u64, String) {
     (hasher.finish(), id.to_owned())
 }
 
-/// Tells the others of this worker and hears of them, until shutdown.
+/// Tells the others of this worker and hears of them, until its last call has ended.
 pub(crate) async fn run(worker: Arc<Worker>) {
-    while !worker.shutdown.is_cancelled() {
+    while !worker.gone.is_cancelled() {
         match worker.bus.hear_workers().await {
             Ok(told) => follow(&worker, told).await,
             Err(error) => {
                 warn!(error = error.chain(), "other workers are not heard of; trying again");
-                worker.shutdown.run_until_cancelled(sleep(TRY_AGAIN)).await;
+                worker.gone.run_until_cancelled(sleep(TRY_AGAIN)).await;
             }
         }
     }
@@ -131,13 +137,14 @@ pub(crate) async fn run(worker: Arc<Worker>) {
 
 async fn follow(worker: &Worker, told: impl futures_util::Stream<Item = String>) {
     let (peers, mut told) = (worker.slots.peers(), pin!(told));
-    let mut tell = interval(TELL_EVERY);
+    let mut tell = interval(HEARTBEAT_INTERVAL);
+    tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let has_changed = tokio::select! {
-            () = worker.shutdown.cancelled() => return,
+            () = worker.gone.cancelled() => return,
             id = told.next() => match id {
                 Some(id) => {
-                    let is_new = peers.hear(id);
+                    let is_new = peers.hear(id, Instant::now());
                     if is_new {
                         // The new worker does not know this one yet.
                         let _ = worker.bus.tell_worker(&peers.id).await;
@@ -165,16 +172,18 @@ mod tests {
 
     #[test]
     fn a_worker_is_gone_when_only_our_own_heartbeats_come() {
-        let one = Peers::default();
-        let beat = |id: &str| one.hear(id.to_owned());
-        assert!(beat("other"));
-        // NATS is away for however long.
+        let (one, began) = (Peers::default(), Instant::now());
+        let beat = |id: &str, seconds| one.hear(id.to_owned(), began + Duration::from_secs(seconds));
+        assert!(beat("other", 0));
+        // NATS is away for a minute; then all heartbeats of that time come back at once.
         assert!(!one.forget_silent());
-        for _ in 1..MISSED_HEARTBEATS {
-            beat(&one.id);
+        for _ in 0..60 {
+            beat(&one.id, 60);
         }
-        assert!(!one.forget_silent() && one.has("other"));
-        beat(&one.id);
+        for second in 1..MISSED_HEARTBEATS {
+            assert!(!one.forget_silent() && one.has("other"));
+            beat(&one.id, 60 + second);
+        }
         assert!(one.forget_silent() && !one.has("other"));
     }
 
@@ -183,7 +192,7 @@ mod tests {
         let all: Vec<Peers> = (0..3).map(|_| Peers::default()).collect();
         for one in &all {
             for other in &all {
-                one.hear(other.id.clone());
+                one.hear(other.id.clone(), Instant::now());
             }
         }
         for function in ["a", "b", "c", "d"].map(|name| name.parse().unwrap()) {

@@ -11,7 +11,8 @@ use crate::{
 
 /// Calls that run or wait whenever NATS is killed.
 const CALLS: usize = 120;
-const KILLS: usize = 3;
+/// How long NATS is away each time.
+const OUTAGES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(7), Duration::ZERO];
 
 /// Writes a line when it begins and when it ends, and takes a second.
 fn timed() -> Function {
@@ -49,7 +50,7 @@ async fn with_two_workers() -> (Roles, Program) {
 async fn a_call_that_a_worker_has_is_not_begun_by_another_when_nats_was_killed() {
     let (mut roles, _second) = with_two_workers().await;
     let mut ids = Vec::new();
-    for kill in 0..KILLS {
+    for kill in 0..OUTAGES.len() {
         for _ in 0..CALLS {
             ids.push(roles.gateway.queue("timed", "x").await);
         }
@@ -57,6 +58,8 @@ async fn a_call_that_a_worker_has_is_not_begun_by_another_when_nats_was_killed()
         roles.site.wait_for_runs(kill * CALLS * 2 + 20).await;
         roles.nats.signal(Signal::KILL);
         roles.nats.ended().await;
+        // Once for longer than a worker may be silent.
+        tokio::time::sleep(OUTAGES[kill]).await;
         roles.nats = roles.site.start_nats().await;
         let path = format!("/system/calls/{}", ids[0]);
         wait_until("the gateway is connected", async || answer_to(roles.gateway.get(&path)).await.status == 200).await;
@@ -66,6 +69,7 @@ async fn a_call_that_a_worker_has_is_not_begun_by_another_when_nats_was_killed()
         let lines = roles.site.runs();
         eprintln!("kill {kill}: {} runs of {} calls", begun(&lines), ids.len());
         assert_eq!(overlapping(&lines), Vec::<String>::new(), "after kill {kill}");
+        assert_eq!(begun(&lines), ids.len(), "no call runs twice, after kill {kill}");
     }
     // No more is begun once all have their records.
     let lines = fs::read_to_string(roles.site.path("runs")).unwrap();

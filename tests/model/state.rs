@@ -28,6 +28,11 @@ impl Progress {
         Self { attempts: self.attempts + 1, interruptions: 0 }
     }
 
+    /// `Delivery::give_back`: it is not taken for a new call.
+    pub(crate) fn given_back(self) -> Self {
+        Self { interruptions: self.interruptions.max(1), ..self }
+    }
+
     pub(crate) fn interrupted(self) -> Self {
         Self { interruptions: self.interruptions + 1, ..self }
     }

@@ -104,7 +104,7 @@ impl Call {
                 Some(if is_leased { Step::LeaveLane } else { Step::Run })
             }
             Step::ParkBack => {
-                let progress = held.progress;
+                let progress = held.progress.given_back();
                 let is_parked = long_run::lease(server, &mut held, progress, self.flaw != Flaw::DueIsOverlooked);
                 if !is_parked {
                     give_back(server, held.place, held.sequence);

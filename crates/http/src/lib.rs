@@ -35,9 +35,9 @@ pub use error::{BodyError, Error, NotAnswered, Result};
 pub use reader::Upgraded;
 pub use readiness::{Readiness, RoleReadiness};
 pub use runtimes::Runtimes;
-pub use server::{Connections, Event, FastPath, HttpLimits, Peer, Server};
+pub use server::{Connections, Event, FastPath, HttpLimits, Peer, Server, network_of};
 #[cfg(feature = "serve")]
 pub use {
-    server::{Drain, ServeConfig, network_of, serve},
+    server::{Drain, ServeConfig, serve},
     tls::Tls,
 };

@@ -274,7 +274,7 @@ impl Subjects {
 
     /// Where queue-workers say that they are there.
     pub fn workers(&self) -> String {
-        format!("{}.workers", self.prefix)
+        format!("{}.queue-workers", self.prefix)
     }
 
     /// Where queue-workers ask each other who holds a call.

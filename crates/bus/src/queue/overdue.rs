@@ -9,6 +9,7 @@ use async_nats::{
     jetstream::{consumer::pull, message::StreamMessage},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tracing::warn;
 
 use crate::{
     Bus, Result,
@@ -47,12 +48,20 @@ impl Bus {
                 break;
             };
             found.next = message.sequence;
-            if self.is_waiting(&message) {
-                if due_at(&message) < before && self.schedule_again(&message).await? {
-                    found.sent_on += 1;
-                }
+            let sent_on = if self.is_waiting(&message) {
+                if due_at(&message) < before { self.schedule_again(&message).await } else { Ok(false) }
             } else if message.time < before && message.sequence <= floor {
-                found.sent_on += usize::from(self.queue_again(&message).await?);
+                self.queue_again(&message).await
+            } else {
+                Ok(false)
+            };
+            match sent_on {
+                Ok(sent_on) => found.sent_on += usize::from(sent_on),
+                Err(error) if error.may_pass() => return Err(error),
+                // It must not keep those behind it from being looked at.
+                Err(error) => {
+                    warn!(error = error.chain(), subject = %message.subject, "an overdue call cannot be sent on")
+                }
             }
         }
         Ok(found)

@@ -27,11 +27,11 @@ mod tests;
 pub use fast_path::properties;
 
 pub use self::{
-    config::HttpLimits, connections::Connections, event::Event, fast_path::FastPath, peer::Peer, shared::Server,
+    config::HttpLimits, connections::Connections, event::Event, fast_path::FastPath, peer::Peer, places::network_of,
+    shared::Server,
 };
 #[cfg(feature = "serve")]
 pub use self::{
     config::{Drain, ServeConfig},
-    places::network_of,
     serve::serve,
 };
