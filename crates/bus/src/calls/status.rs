@@ -1,10 +1,19 @@
 //! Where a call stands, by its id alone.
 
+use std::time::Duration;
+
 use skep_protocol::{CallId, CallState, CallStatus};
+use tokio::time::{Instant, sleep, timeout};
 
-use tokio::time::timeout;
+use crate::{
+    Bus, Error, Result,
+    calls::{records, submit::ELECTED_WITHIN},
+    client::connect::REQUEST_DEADLINE,
+    queue::parked,
+};
 
-use crate::{Bus, Error, Result, calls::records, client::connect::REQUEST_DEADLINE, queue::parked};
+/// A stream without a leader is asked again after this.
+const ELECTION_PAUSE: Duration = Duration::from_millis(250);
 
 impl Bus {
     /// Looks a call up: recorded, running, queued, waiting for its time, or unknown (`None`).
@@ -12,8 +21,7 @@ impl Bus {
         let mut status = self.stored_status(id).await?;
         // A replica of a stream may be behind: what another one has told already must not be unknown again, or open again.
         if self.kept.replicas > 1 && status.as_ref().is_none_or(|status| !status.state.is_final()) {
-            let look = timeout(REQUEST_DEADLINE, Box::pin(self.look_at_leaders(id)));
-            status = look.await.map_err(Error::unavailable)??.or(status);
+            status = Box::pin(self.look_at_new_leaders(id)).await?.or(status);
         }
         match status {
             Some(status) if status.state == CallState::Queued => Ok(Some(self.ask_running(id).await.unwrap_or(status))),
@@ -32,6 +40,18 @@ impl Bus {
             }
         });
         timeout(REQUEST_DEADLINE, looks).await.map_err(Error::unavailable)?
+    }
+
+    /// Looks at the leaders, and waits while a stream has none because a server was lost.
+    async fn look_at_new_leaders(&self, id: &CallId) -> Result<Option<CallStatus>> {
+        let give_up = Instant::now() + ELECTED_WITHIN;
+        loop {
+            let looked = timeout(REQUEST_DEADLINE, self.look_at_leaders(id)).await;
+            match looked.map_err(Error::unavailable).flatten() {
+                Err(error) if error.may_pass() && Instant::now() < give_up => sleep(ELECTION_PAUSE).await,
+                looked => return looked,
+            }
+        }
     }
 
     async fn look_at_leaders(&self, id: &CallId) -> Result<Option<CallStatus>> {

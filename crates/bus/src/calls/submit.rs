@@ -12,7 +12,7 @@ use url::Url;
 use crate::{Bus, Error, Result, client::clock, client::connect::REQUEST_DEADLINE, publish::Message, wire};
 
 /// A cluster that has lost a server takes some seconds to agree on who leads a stream.
-const ELECTED_WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const ELECTED_WITHIN: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
