@@ -50,7 +50,7 @@ async fn with_two_workers() -> (Roles, Program) {
 async fn a_call_that_a_worker_has_is_not_begun_by_another_when_nats_was_killed() {
     let (mut roles, _second) = with_two_workers().await;
     let mut ids = Vec::new();
-    for kill in 0..OUTAGES.len() {
+    for (kill, outage) in OUTAGES.into_iter().enumerate() {
         for _ in 0..CALLS {
             ids.push(roles.gateway.queue("timed", "x").await);
         }
@@ -59,7 +59,7 @@ async fn a_call_that_a_worker_has_is_not_begun_by_another_when_nats_was_killed()
         roles.nats.signal(Signal::KILL);
         roles.nats.ended().await;
         // Once for longer than a worker may be silent.
-        tokio::time::sleep(OUTAGES[kill]).await;
+        tokio::time::sleep(outage).await;
         roles.nats = roles.site.start_nats().await;
         let path = format!("/system/calls/{}", ids[0]);
         wait_until("the gateway is connected", async || answer_to(roles.gateway.get(&path)).await.status == 200).await;
