@@ -1,6 +1,6 @@
 //! Requests to the controller: one type per request, which names its operation and the type of its reply.
 //!
-//! So whoever asks and the controller cannot disagree about what a reply is.
+//! So the caller and the controller cannot disagree about the type of a reply.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

@@ -1,6 +1,6 @@
 //! Moves a call to its next place: written there behind a fence first; then the caller leaves the last place.
 //!
-//! Doing it twice is doing it once, whoever does it. [`next_move`] decides what is written.
+//! Doing it twice is doing it once, also if two processes do it. [`next_move`] decides what is written.
 
 use async_nats::{
     header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_SCHEDULE, NATS_SCHEDULE_TARGET},

@@ -92,7 +92,7 @@ impl Delivery<Invocation> {
         if self.run_lease().is_none() && self.delivered < MAX_GIVEN_BACK {
             return self.again_after(delay).await;
         }
-        // It counts as interrupted once, so that whoever gets it next does not take it for a new call.
+        // It counts as interrupted once, so the next worker does not take it for a new call.
         let interruptions = invocation.interruptions.max(1);
         if let Err(error) = self.lease(bus, invocation, interruptions, delay).await {
             warn!(error = error.chain(), call_id = %invocation.call_id, "a call was not given back; it comes when its lease or its deadline is over");

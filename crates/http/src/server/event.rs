@@ -7,7 +7,7 @@ use std::{
 
 use crate::BodyError;
 
-/// An event of a server. Whoever runs the server decides what becomes of it.
+/// An event of a server. The program that runs the server decides what becomes of it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'event> {
