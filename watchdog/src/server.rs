@@ -1,4 +1,4 @@
-//! Accepts connections until it is told to end, then drains.
+//! Accepts connections until shutdown, then drains.
 
 use std::{
     convert::Infallible,

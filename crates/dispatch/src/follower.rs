@@ -94,7 +94,7 @@ impl Follower {
             if progress.is_complete
                 && let Some(first) = first.take()
             {
-                // Whoever started us may have given up waiting.
+                // The starter may have given up waiting.
                 let _ = first.send(());
             }
             if let Err(error) = applied {

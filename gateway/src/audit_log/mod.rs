@@ -28,7 +28,7 @@ const MAX_WAITING: usize = 512;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// At the end what is left must be stored within this time.
 const LAST_STORED_WITHIN: Duration = Duration::from_secs(5);
-/// Of one caller so many refusals are told in a minute; further ones are counted.
+/// One caller gets an entry for each of this many refusals a minute; further ones are only counted.
 const FREE_REFUSALS: u32 = 30;
 
 const LOST: (&str, &str) = (

@@ -10,7 +10,7 @@ use std::{
 use skep_protocol::AuditLogEntry;
 use tokio::time::Instant;
 
-/// What is counted is told so often.
+/// How often the counts are written.
 pub(super) const COUNTED_FOR: Duration = Duration::from_secs(60);
 /// Sources that are told apart; all further ones are one.
 const MAX_SOURCES: usize = 256;

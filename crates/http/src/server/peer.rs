@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderValue;
 
-/// Whoever is at the other end of a connection.
+/// The other end of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Its IP address; one of IPv4 is told as such, however it came.
+    /// Its IP address. An IPv4-mapped IPv6 address is given as IPv4.
     pub address: IpAddr,
     /// The same as text.
     pub ip: HeaderValue,

@@ -1,4 +1,4 @@
-//! Serves until it is told to end, and then drains.
+//! Serves until shutdown, and then drains.
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 

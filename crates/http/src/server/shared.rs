@@ -22,7 +22,7 @@ use super::{
     protocols::{Http1, Protocols},
 };
 
-/// A server of HTTP/1.1 without encryption, whose connections end as its [`Connections`] are told to.
+/// A server of HTTP/1.1 without encryption. Its [`Connections`] end it.
 pub struct Server<M>(Arc<Shared<M, Http1>>);
 
 impl<M, S, B> Server<M>
