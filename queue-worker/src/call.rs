@@ -29,8 +29,8 @@ const IN_LANE: Duration = Duration::from_millis(250);
 const IN_BACKLOG: Duration = Duration::from_secs(10);
 /// How long the bus may be away before a delivery that has not begun is given back.
 const BUS_AWAY: Duration = Duration::from_secs(2);
-/// A call that runs elsewhere is delivered again after this, and after longer each time.
-const RUNS_ELSEWHERE: Duration = Duration::from_secs(5);
+/// A call that another delivery holds is delivered again after this, and after twice as long each time, up to about a minute.
+const HELD_ELSEWHERE_DELAY: Duration = Duration::from_millis(500);
 /// A call whose worker was gone before its end so often in a row is given up, for it may be what ends them.
 const MAX_INTERRUPTIONS: u64 = 10;
 
@@ -179,9 +179,7 @@ impl Worker {
     ) -> bool {
         match self.next_step(delivery, invocation, held, is_in_doubt).await {
             // It stays where it is: the worker that has it may be about to acknowledge it there.
-            Ok(None) => {
-                delivery.again_after(RUNS_ELSEWHERE * u32::try_from(delivery.delivered.clamp(1, 12)).unwrap_or(1)).await
-            }
+            Ok(None) => delivery.again_after(HELD_ELSEWHERE_DELAY * (1 << delivery.delivered.clamp(1, 8)) / 2).await,
             Ok(Some(NextStep::Run)) if delivery.interruptions(invocation) >= MAX_INTERRUPTIONS => {
                 let reason = format!(
                     "{MAX_INTERRUPTIONS} times in a row the queue-worker that had it was gone, or cut off from NATS, before it ended"
