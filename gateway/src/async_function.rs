@@ -15,7 +15,7 @@ use skep_bus::Submitted;
 use skep_dispatch::Function;
 use skep_http::Peer;
 use skep_protocol::{
-    CallId, CallbackTarget, DefaultNamespace, Fingerprint, Fingerprinting, Invocation, QUEUE_MAX_BYTES, Waiting,
+    Call, CallId, CallbackTarget, DefaultNamespace, Fingerprint, Fingerprinting, QUEUE_MAX_BYTES, Waiting,
     check_headers, headers, parse_callback, take_run_at,
 };
 use url::Url;
@@ -140,23 +140,18 @@ async fn accept(
         given.is_some().then(|| Fingerprinting::begin(&target.function, &parts.method, path, &parts.headers));
     let seen = |piece: &Bytes| fingerprint.iter_mut().for_each(|fingerprint| fingerprint.body(piece));
     let body = body::kept(bus, &call_id, &parts.headers, body, limit(app), app.body_idle_timeout, seen).await?;
-    let invocation = Invocation {
-        call_id,
+    let invocation = Call {
         path: target.path.to_owned(),
         query: target.query.map(str::to_owned),
-        function: target.function,
         method: parts.method,
         headers: bus.stored_headers(parts.headers, callback.as_ref()),
         body,
         callback,
         callback_authorized,
-        accepted_at,
         has_callers_id: given.is_some(),
         fingerprint: fingerprint.map(Fingerprinting::end),
         run_at,
-        interruptions: 0,
-        last_attempt: None,
-        history: Vec::new(),
+        ..Call::new(call_id, target.function, accepted_at)
     };
     let submitted = bus.submit(&invocation).await?;
     if submitted == Submitted::Accepted {

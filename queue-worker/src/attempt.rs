@@ -7,8 +7,7 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts}
 use skep_bus::NotKept;
 use skep_dispatch::{Body, Error, Function, Taker};
 use skep_protocol::{
-    BodyKind, CallBody, CallRecord, CallState, CallStatus, Invocation, LastAttempt, PastAttempt, headers,
-    without_credentials,
+    BodyKind, Call, CallBody, CallRecord, CallState, CallStatus, LastAttempt, PastAttempt, headers, without_credentials,
 };
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
@@ -94,7 +93,7 @@ impl Attempt {
     }
 
     /// What the next attempt knows of this one, that ended with this outcome.
-    pub(crate) fn before(&self, invocation: &Invocation, outcome: &Outcome, wait: Duration) -> LastAttempt {
+    pub(crate) fn before(&self, invocation: &Call, outcome: &Outcome, wait: Duration) -> LastAttempt {
         let next_at = skep_bus::now() + wait;
         let (number, status, reason) = (self.number, outcome.status(), outcome.reason());
         let mut told = invocation.last_attempt.as_ref().map(|last| last.told.clone()).unwrap_or_default();
@@ -112,7 +111,7 @@ impl Attempt {
     }
 
     /// The record of a call that ends with this attempt.
-    pub(crate) fn record(&self, invocation: &Invocation, state: CallState, answer: Option<Answer>) -> CallRecord {
+    pub(crate) fn record(&self, invocation: &Call, state: CallState, answer: Option<Answer>) -> CallRecord {
         let status = CallStatus {
             state,
             status: answer.as_ref().map(|answer| answer.status.as_u16()),
@@ -126,7 +125,7 @@ impl Attempt {
         CallRecord { status, headers, body, returned: invocation.returned_headers() }
     }
 
-    fn running(&self, invocation: &Invocation) -> CallStatus {
+    fn running(&self, invocation: &Call) -> CallStatus {
         CallStatus {
             state: CallState::Running,
             started_at: Some(self.started_at),
@@ -139,12 +138,7 @@ impl Attempt {
 }
 
 impl Worker {
-    pub(crate) async fn attempt(
-        &self,
-        function: &Arc<Function>,
-        invocation: &Invocation,
-        attempt: &Attempt,
-    ) -> Outcome {
+    pub(crate) async fn attempt(&self, function: &Arc<Function>, invocation: &Call, attempt: &Attempt) -> Outcome {
         let in_flight = self.metrics.begin(&invocation.function);
         let outcome = tokio::select! {
             outcome = self.call(function, invocation, attempt) => outcome,
@@ -157,7 +151,7 @@ impl Worker {
         outcome
     }
 
-    async fn call(&self, function: &Arc<Function>, invocation: &Invocation, attempt: &Attempt) -> Outcome {
+    async fn call(&self, function: &Arc<Function>, invocation: &Call, attempt: &Attempt) -> Outcome {
         let body = match body::streamed(&self.bus, &invocation.body).await {
             Ok(body) => body,
             Err(error) => return Outcome::Failed { reason: format!("its body cannot be read: {}", error.chain()) },
@@ -202,7 +196,7 @@ impl Worker {
         }
     }
 
-    async fn announce(&self, invocation: &Invocation, attempt: &Attempt) -> Infallible {
+    async fn announce(&self, invocation: &Call, attempt: &Attempt) -> Infallible {
         sleep(ANNOUNCE_AFTER).await;
         self.running.announce(&attempt.running(invocation)).await;
         future::pending().await
@@ -240,7 +234,7 @@ fn platform_answer(status: StatusCode, reason: String) -> Answer {
 }
 
 /// The request as the contract has it: always `POST`, the stored headers, path and query.
-fn request(invocation: &Invocation, attempt: &Attempt, body: Body) -> http::Result<Request<Body>> {
+fn request(invocation: &Call, attempt: &Attempt, body: Body) -> http::Result<Request<Body>> {
     let path = if invocation.path.is_empty() { "/" } else { &invocation.path };
     let target = match &invocation.query {
         Some(query) => format!("{path}?{query}"),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use skep_bus::{Backlog, Delivery, Location, Place, Result};
-use skep_protocol::{FunctionName, Invocation};
+use skep_protocol::{Call, FunctionName};
 use tokio::{sync::OnceCell, task::JoinSet, time::sleep};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -77,12 +77,7 @@ impl Backlogs {
 
 impl Worker {
     /// Moves a call to the backlog of its function; what cannot be moved is given back to its lane.
-    pub(crate) async fn set_aside(
-        self: &Arc<Self>,
-        delivery: &Delivery<Invocation>,
-        invocation: &Invocation,
-        cause: Cause,
-    ) {
+    pub(crate) async fn set_aside(self: &Arc<Self>, delivery: &Delivery<Call>, invocation: &Call, cause: Cause) {
         let moved = async {
             if !self.open_backlog(&invocation.function, cause).await? {
                 return Ok(false);

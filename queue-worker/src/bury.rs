@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use skep_bus::{DeadLetter, Delivery, Error, KEPT_OF_ANSWER, NatsHeaders};
-use skep_protocol::{CallBody, CallId, CallRecord, CallState, CallStatus, DeadKind, Invocation};
+use skep_protocol::{Call, CallBody, CallId, CallRecord, CallState, CallStatus, DeadKind};
 use tracing::warn;
 
 use crate::Worker;
@@ -20,7 +20,7 @@ const MAX_NAME: usize = 128;
 
 impl Worker {
     /// Buries a call of which no attempt is made any more.
-    pub(crate) async fn bury_call(&self, delivery: &Delivery<Invocation>, invocation: &Invocation, reason: &str) {
+    pub(crate) async fn bury_call(&self, delivery: &Delivery<Call>, invocation: &Call, reason: &str) {
         let record = without_answer(invocation.status(), invocation.returned_headers());
         Box::pin(self.bury(delivery, record, reason)).await;
     }

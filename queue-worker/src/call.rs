@@ -7,7 +7,7 @@ use std::{borrow::Cow, pin::pin, sync::Arc, time::Duration};
 use http::HeaderMap;
 use skep_bus::{Delivery, Error, Location, Place, Submitted, life::NextStep};
 use skep_dispatch::Function;
-use skep_protocol::{CallRecord, CallState, CallStatus, Invocation};
+use skep_protocol::{Call, CallRecord, CallState, CallStatus};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -36,7 +36,7 @@ const MAX_INTERRUPTIONS: u64 = 10;
 
 impl Worker {
     /// Works a delivery off; it ends in exactly one ack or is given back.
-    pub(crate) async fn run_delivery(self: Arc<Self>, delivery: Delivery<Invocation>) {
+    pub(crate) async fn run_delivery(self: Arc<Self>, delivery: Delivery<Call>) {
         let invocation = match &delivery.content {
             Ok(invocation) => invocation,
             Err(reason) => {
@@ -59,7 +59,7 @@ impl Worker {
     }
 
     /// What was set aside pins no lane, however long it takes.
-    async fn hold(&self, delivery: &Delivery<Invocation>, invocation: &Invocation, work: impl Future<Output = ()>) {
+    async fn hold(&self, delivery: &Delivery<Call>, invocation: &Call, work: impl Future<Output = ()>) {
         if delivery.place == Place::Backlog {
             delivery.hold(work).await;
         } else {
@@ -67,12 +67,7 @@ impl Worker {
         }
     }
 
-    async fn run_call(
-        self: &Arc<Self>,
-        delivery: &Delivery<Invocation>,
-        invocation: &Invocation,
-        held: &mut HeldCall<'_>,
-    ) {
+    async fn run_call(self: &Arc<Self>, delivery: &Delivery<Call>, invocation: &Call, held: &mut HeldCall<'_>) {
         let mut connections = self.bus.connections();
         let is_in_doubt = delivery.may_be_held_elsewhere(invocation);
         if !self.is_to_be_run(delivery, invocation, held, is_in_doubt).await {
@@ -120,11 +115,7 @@ impl Worker {
     }
 
     /// The function and a slot of it; `None` if the delivery was ended instead.
-    async fn slot(
-        self: &Arc<Self>,
-        delivery: &Delivery<Invocation>,
-        invocation: &Invocation,
-    ) -> Option<(Arc<Function>, Slot)> {
+    async fn slot(self: &Arc<Self>, delivery: &Delivery<Call>, invocation: &Call) -> Option<(Arc<Function>, Slot)> {
         loop {
             let Some(function) = self.dispatch.registry().get(&invocation.function) else {
                 let reason = format!("function {} is not deployed", invocation.function);
@@ -172,8 +163,8 @@ impl Worker {
     /// Whether this delivery is the one that is to run the call; if not, it is ended.
     async fn is_to_be_run(
         &self,
-        delivery: &Delivery<Invocation>,
-        invocation: &Invocation,
+        delivery: &Delivery<Call>,
+        invocation: &Call,
         held: &mut HeldCall<'_>,
         is_in_doubt: bool,
     ) -> bool {
@@ -203,8 +194,8 @@ impl Worker {
     /// What is to become of a delivery; `None` if another delivery of its call is held, here or by another worker.
     async fn next_step(
         &self,
-        delivery: &Delivery<Invocation>,
-        invocation: &Invocation,
+        delivery: &Delivery<Call>,
+        invocation: &Call,
         held: &mut HeldCall<'_>,
         is_in_doubt: bool,
     ) -> skep_bus::Result<Option<NextStep>> {
@@ -221,14 +212,14 @@ impl Worker {
     /// Lets the next attempt wait outside of the worker, where it holds nothing.
     async fn retry(
         &self,
-        delivery: &Delivery<Invocation>,
-        invocation: &Invocation,
+        delivery: &Delivery<Call>,
+        invocation: &Call,
         attempt: &Attempt,
         outcome: &Outcome,
         wait: Duration,
     ) {
         let last_attempt = Some(attempt.before(invocation, outcome, wait));
-        let next = Invocation { last_attempt, interruptions: 0, ..invocation.clone() };
+        let next = Call { last_attempt, interruptions: 0, ..invocation.clone() };
         let mut pause = Duration::from_millis(100);
         loop {
             match self.bus.relocate(&next, Location::until_due(&next)).await {
@@ -254,13 +245,7 @@ impl Worker {
         }
     }
 
-    async fn finish(
-        &self,
-        delivery: &Delivery<Invocation>,
-        invocation: &Invocation,
-        attempt: &Attempt,
-        outcome: Outcome,
-    ) {
+    async fn finish(&self, delivery: &Delivery<Call>, invocation: &Call, attempt: &Attempt, outcome: Outcome) {
         let answer = outcome.into_answer();
         let is_good = answer.as_ref().is_some_and(|answer| answer.status.as_u16() < 400 && answer.reason.is_none());
         let state = if is_good { CallState::Succeeded } else { CallState::Failed };

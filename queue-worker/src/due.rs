@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use skep_bus::{Delivery, Location};
-use skep_protocol::Invocation;
+use skep_protocol::Call;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
@@ -24,7 +24,7 @@ pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
 }
 
 impl Worker {
-    async fn requeue(self: Arc<Self>, delivery: &Delivery<Invocation>) {
+    async fn requeue(self: Arc<Self>, delivery: &Delivery<Call>) {
         let invocation = match &delivery.content {
             Ok(invocation) => invocation,
             Err(reason) => {

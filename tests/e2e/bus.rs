@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use skep_bus::{Budget, Bus, BusConfig, Delivery, Error, Kept, Login, Monitors, RegistryEvent, Submitted};
 use skep_protocol::{
-    CallId, CallRecord, CallState, CallStatus, DefaultNamespace, FunctionDeployment, FunctionName, FunctionRecord,
-    Invocation, LANES, Subjects, lane_of,
+    Call, CallId, CallRecord, CallState, CallStatus, DefaultNamespace, FunctionDeployment, FunctionName,
+    FunctionRecord, LANES, Subjects, lane_of,
 };
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -54,24 +54,10 @@ pub(crate) async fn connect_with(site: &Site, letters: Budget) -> Bus {
     Bus::connect(&config).await.unwrap()
 }
 
-pub(crate) fn invocation(function: &str, id: &str) -> Invocation {
-    Invocation {
-        call_id: id.parse().unwrap(),
-        function: function.parse().unwrap(),
-        method: Method::POST,
-        path: String::new(),
-        query: None,
-        headers: HeaderMap::new(),
+pub(crate) fn invocation(function: &str, id: &str) -> Call {
+    Call {
         body: Bytes::from_static(b"body").into(),
-        callback: None,
-        callback_authorized: false,
-        accepted_at: OffsetDateTime::now_utc(),
-        has_callers_id: false,
-        fingerprint: None,
-        run_at: None,
-        interruptions: 0,
-        last_attempt: None,
-        history: Vec::new(),
+        ..Call::new(id.parse().unwrap(), function.parse().unwrap(), OffsetDateTime::now_utc())
     }
 }
 
@@ -86,7 +72,7 @@ pub(crate) fn record(id: &CallId, body: &'static str) -> CallRecord {
     }
 }
 
-pub(crate) async fn take(bus: &Bus, function: &str, count: usize) -> Vec<Delivery<Invocation>> {
+pub(crate) async fn take(bus: &Bus, function: &str, count: usize) -> Vec<Delivery<Call>> {
     let mut queue = bus.lane(lane_of(&function.parse::<FunctionName>().unwrap()));
     let mut taken = Vec::new();
     while taken.len() < count {

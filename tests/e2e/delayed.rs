@@ -3,24 +3,24 @@
 use std::time::Duration;
 
 use skep_bus::{Bus, Delivery, Location, Moved};
-use skep_protocol::{CallState, Invocation, LastAttempt};
+use skep_protocol::{Call, CallState, LastAttempt};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{invocation, messages_of, queued, record, start, take};
 
-fn after_attempt(id: &str, number: u64, wait: time::Duration) -> Invocation {
+fn after_attempt(id: &str, number: u64, wait: time::Duration) -> Call {
     let next_at = OffsetDateTime::now_utc() + wait;
     let reason = "the function\nanswered 500".to_owned();
     let last_attempt = LastAttempt { number, status: Some(500), reason, next_at, told: Vec::new() };
-    Invocation { last_attempt: Some(last_attempt), ..invocation("f", id) }
+    Call { last_attempt: Some(last_attempt), ..invocation("f", id) }
 }
 
-async fn park(bus: &Bus, call: &Invocation) -> Moved {
+async fn park(bus: &Bus, call: &Call) -> Moved {
     bus.relocate(call, Location::until_due(call)).await.unwrap()
 }
 
-async fn due(bus: &Bus) -> Delivery<Invocation> {
+async fn due(bus: &Bus) -> Delivery<Call> {
     let mut queue = bus.due();
     loop {
         if let Some(delivery) = queue.next(1, &CancellationToken::new()).await.unwrap().pop() {

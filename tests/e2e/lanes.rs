@@ -2,7 +2,7 @@
 
 use async_nats::jetstream::{self, stream};
 use futures_util::{TryStreamExt, future::join_all};
-use skep_protocol::{FunctionName, Invocation, LANES, is_bulk, lane_of};
+use skep_protocol::{Call, FunctionName, LANES, is_bulk, lane_of};
 
 use crate::{
     bus::{invocation, start},
@@ -53,13 +53,13 @@ async fn stored(site: &Site) -> (usize, usize) {
 #[tokio::test]
 async fn a_function_that_is_called_very_often_makes_room_in_its_lane() {
     let (site, _server, bus) = start().await;
-    let calls: Vec<Invocation> = (0..600).map(|number| invocation("busy", &format!("call-{number}"))).collect();
+    let calls: Vec<Call> = (0..600).map(|number| invocation("busy", &format!("call-{number}"))).collect();
     for submitted in join_all(calls.iter().map(|call| bus.submit(call))).await {
         submitted.unwrap();
     }
     assert_eq!(stored(&site).await, (600 - 256, 256));
     // What may come again has one place, where the second one is refused.
-    let mine = Invocation { has_callers_id: true, ..invocation("busy", "mine") };
+    let mine = Call { has_callers_id: true, ..invocation("busy", "mine") };
     bus.submit(&mine).await.unwrap();
     bus.submit(&invocation("quiet", "first")).await.unwrap();
     assert_eq!(stored(&site).await, (600 - 256, 256 + 2));

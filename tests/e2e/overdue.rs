@@ -47,7 +47,7 @@ async fn a_schedule_that_the_server_has_forgotten_is_sent_on_its_way() {
     let (site, _server, bus) = start().await;
     for id in ["a", "b"] {
         let run_at = Some(time::OffsetDateTime::now_utc() + time::Duration::HOUR);
-        bus.submit(&skep_protocol::Invocation { run_at, ..invocation("f", id) }).await.unwrap();
+        bus.submit(&skep_protocol::Call { run_at, ..invocation("f", id) }).await.unwrap();
     }
     assert_eq!(send_on(&bus).await, 0, "their time has not come");
     forget(&site, "b").await;
@@ -64,7 +64,7 @@ async fn a_schedule_that_the_server_has_forgotten_is_sent_on_its_way() {
 async fn a_due_call_that_comes_back_after_its_ack_is_in_its_lane_once() {
     let (site, mut server, bus) = start().await;
     let run_at = Some(time::OffsetDateTime::now_utc() + time::Duration::milliseconds(200));
-    bus.submit(&skep_protocol::Invocation { run_at, ..invocation("f", "a") }).await.unwrap();
+    bus.submit(&skep_protocol::Call { run_at, ..invocation("f", "a") }).await.unwrap();
     let mut due = bus.due();
     let mut moved = Vec::new();
     while moved.is_empty() {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::future::join_all;
 use skep_bus::{Bus, Delivery, life::NextStep};
-use skep_protocol::Invocation;
+use skep_protocol::Call;
 
 use crate::{
     bus::{invocation, record, start, take},
@@ -13,7 +13,7 @@ use crate::{
 /// More than are looked up with one request.
 const MANY: usize = 200;
 
-async fn next_steps(bus: &Bus, deliveries: &[Delivery<Invocation>]) -> Vec<skep_bus::Result<NextStep>> {
+async fn next_steps(bus: &Bus, deliveries: &[Delivery<Call>]) -> Vec<skep_bus::Result<NextStep>> {
     join_all(deliveries.iter().map(|delivery| bus.next_step(delivery, delivery.content.as_ref().unwrap(), true))).await
 }
 

@@ -17,7 +17,7 @@ use async_nats::{HeaderMap as NatsHeaders, HeaderName as NatsHeaderName};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Serialize, de::DeserializeOwned};
-use skep_protocol::{CallBody, CallRecord, CallStatus, Fingerprint, Invocation, LastAttempt, StoredBody};
+use skep_protocol::{Call, CallBody, CallRecord, CallStatus, Fingerprint, LastAttempt, StoredBody};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{fit, queue::life::Progress};
@@ -63,7 +63,7 @@ pub(crate) fn headers(message: &async_nats::Message) -> &NatsHeaders {
     message.headers.as_ref().unwrap_or(&NONE)
 }
 
-pub(crate) fn invocation_headers(invocation: &Invocation) -> NatsHeaders {
+pub(crate) fn call_headers(invocation: &Call) -> NatsHeaders {
     let mut headers = NatsHeaders::new();
     version::add(&mut headers);
     add_http_headers(&mut headers, HTTP_PREFIX, &invocation.headers);
@@ -115,9 +115,9 @@ pub(crate) fn progress(headers: &NatsHeaders) -> Progress {
     Progress { attempts: number(ATTEMPTS), interruptions: number(INTERRUPTIONS) }
 }
 
-pub(crate) fn read_invocation(headers: &NatsHeaders, body: Bytes) -> Result<Invocation, Unreadable> {
+pub(crate) fn read_call(headers: &NatsHeaders, body: Bytes) -> Result<Call, Unreadable> {
     version::check(headers)?;
-    Ok(Invocation {
+    Ok(Call {
         call_id: parsed(headers, CALL_ID)?,
         function: parsed(headers, FUNCTION)?,
         method: parsed::<Method>(headers, METHOD)?,

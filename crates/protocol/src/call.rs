@@ -1,231 +1,182 @@
-//! What became of a call.
+//! One asynchronous call as it waits on the bus.
 
-use std::str::FromStr;
+use std::{net::IpAddr, time::Duration};
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::{CallBody, CallId, Fingerprint, PastAttempt, PastEnd, headers};
+use crate::{
+    CallBody, CallId, CallState, CallStatus, Fingerprint, FunctionName, HeadersTooLarge, PastAttempt, PastEnd,
+    check_headers, headers,
+};
 
-/// Where an asynchronous call stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CallState {
-    /// Stored, and waiting for the time that the caller named.
-    Scheduled,
-    /// Stored, and waiting for a replica.
-    Queued,
-    /// A worker runs it now.
-    Running,
-    /// An attempt has failed, and the next one waits for its time.
-    Retrying,
-    /// The function answered with a status below 400.
-    Succeeded,
-    /// The function answered with a status of 400 or more that is not tried again.
-    Failed,
-    /// It could not be run, or its last attempt failed too; the original request is kept with the reason.
-    Dead,
-    /// Someone took it back before it had ended.
-    Cancelled,
-}
+/// About what the queue adds to a call: its subject, skep's own headers, and the frame of a message on the disk.
+const OWN_BYTES: usize = 300;
 
-impl FromStr for CallState {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let state = Self::ALL.into_iter().find(|state| state.as_str() == text);
-        state.ok_or_else(|| {
-            let all = Self::ALL.map(Self::as_str).join(", ");
-            format!("{:?} is not one of {all}", text.chars().take(40).collect::<String>())
-        })
-    }
-}
-
-impl CallState {
-    pub const ALL: [Self; 8] = [
-        Self::Scheduled,
-        Self::Queued,
-        Self::Running,
-        Self::Retrying,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Dead,
-        Self::Cancelled,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Scheduled => "scheduled",
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Retrying => "retrying",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Dead => "dead",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Whether it has come to its end, good or bad.
-    pub fn is_final(self) -> bool {
-        match self {
-            Self::Scheduled | Self::Queued | Self::Running | Self::Retrying => false,
-            Self::Succeeded | Self::Failed | Self::Dead | Self::Cancelled => true,
-        }
-    }
-}
-
-/// The one record of a finished call: written once, never changed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CallRecord {
-    pub status: CallStatus,
-    /// Headers of the function's answer.
+/// An accepted call: the caller's raw body, and everything else that the function or the callback needs.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub call_id: CallId,
+    pub function: FunctionName,
+    /// The verb the caller used; the function gets `POST`, as the contract says.
+    pub method: http::Method,
+    /// The raw path after the function's name: empty, or starting with `/`.
+    pub path: String,
+    /// The raw query without `?`.
+    pub query: Option<String>,
+    /// The caller's headers, hop-by-hop ones removed.
     pub headers: HeaderMap,
-    /// Body of the function's answer.
     pub body: CallBody,
-    /// Headers of the caller that come back with the callback.
-    pub returned: HeaderMap,
+    pub callback: Option<Url>,
+    /// Whether its caller has shown a token that may call the function that the callback names.
+    pub callback_authorized: bool,
+    pub accepted_at: OffsetDateTime,
+    /// Whether the caller chose the id: then the same call may be submitted again after it has finished.
+    pub has_callers_id: bool,
+    /// What it was first asked for; none where skep made the id, and in calls of an older version.
+    pub fingerprint: Option<Fingerprint>,
+    /// When the caller wants it to run; `None` is at once.
+    pub run_at: Option<OffsetDateTime>,
+    /// How often its next attempt was begun and came to no end, as far as a lease tells. A worker may still run it.
+    pub interruptions: u64,
+    /// What came of the attempt before, if there was one.
+    pub last_attempt: Option<LastAttempt>,
+    /// How it ended before it was sent on its way again.
+    pub history: Vec<PastEnd>,
 }
 
-impl CallStatus {
-    /// A call of which nothing is known but that it was accepted.
-    pub fn accepted(call_id: CallId, function: impl Into<String>, accepted_at: OffsetDateTime) -> Self {
+/// An attempt that is to be followed by another one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastAttempt {
+    /// Counted from 1.
+    pub number: u64,
+    /// HTTP status of the answer, if there was one.
+    pub status: Option<u16>,
+    pub reason: String,
+    /// When the next one is due.
+    pub next_at: OffsetDateTime,
+    /// What is told of all attempts so far, this one included.
+    pub told: Vec<PastAttempt>,
+}
+
+/// A caller's headers that come back with the callback, as [`headers::SKEP_CALLBACK_HEADERS`] asks for.
+///
+/// Those of one hop do not, nor those that [stay behind](headers::stays_behind).
+/// [`headers::SKEP_LOCAL_CALLER`] is added where the call came from this machine.
+pub fn returned_headers(given: &HeaderMap) -> HeaderMap {
+    let mut returned = HeaderMap::new();
+    let asked = given.get_all(headers::SKEP_CALLBACK_HEADERS).iter();
+    for name in asked.filter_map(|names| names.to_str().ok()).flat_map(|names| names.split(',')) {
+        let Ok(name) = name.trim().parse::<HeaderName>() else { continue };
+        if !headers::stays_behind(&name) && !returned.contains_key(&name) {
+            returned.extend(given.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
+        }
+    }
+    headers::remove_hop_by_hop(&mut returned);
+    for of_the_request in [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::EXPECT] {
+        returned.remove(of_the_request);
+    }
+    if is_from_this_machine(given) {
+        returned.insert(headers::SKEP_LOCAL_CALLER, HeaderValue::from_static("true"));
+    }
+    returned
+}
+
+/// Whether no other machine has a part in it: the gateway writes down who called it, and a proxy for whom it asks.
+fn is_from_this_machine(given: &HeaderMap) -> bool {
+    let mut hops = given.get_all(headers::FORWARDED_FOR).iter();
+    let is_direct = match (hops.next(), hops.next()) {
+        (Some(only), None) => is_loopback(only),
+        (Some(_), Some(_)) => false,
+        // What was published came through no gateway, but from somebody whom NATS knows.
+        (None, _) => !given.contains_key(headers::START_TIME),
+    };
+    is_direct && !given.contains_key(header::FORWARDED)
+}
+
+impl Call {
+    /// A call that is to run at once, with an empty `POST` request.
+    pub fn new(call_id: CallId, function: FunctionName, accepted_at: OffsetDateTime) -> Self {
         Self {
             call_id,
-            function: function.into(),
-            state: CallState::Queued,
-            status: None,
-            attempts: 0,
-            max_attempts: None,
-            accepted_at,
-            run_at: None,
-            next_attempt_at: None,
-            started_at: None,
-            replica: None,
-            finished_at: None,
-            kept_until: None,
-            duration_seconds: None,
-            reason: None,
-            callback_url: None,
+            function,
+            method: http::Method::POST,
+            path: String::new(),
+            query: None,
+            headers: HeaderMap::new(),
+            body: CallBody::empty(),
+            callback: None,
             callback_authorized: false,
+            accepted_at,
+            has_callers_id: false,
             fingerprint: None,
-            past_attempts: Vec::new(),
+            run_at: None,
+            interruptions: 0,
+            last_attempt: None,
             history: Vec::new(),
         }
     }
+
+    /// Its headers that come back with the callback, if there is one.
+    pub fn returned_headers(&self) -> HeaderMap {
+        self.callback.as_ref().map(|_| returned_headers(&self.headers)).unwrap_or_default()
+    }
+
+    /// Checks that what the caller says beside the body may be stored.
+    pub fn check_headers(&self) -> Result<(), HeadersTooLarge> {
+        check_headers(&self.headers, &self.path, self.query.as_deref(), self.callback.as_ref())
+    }
+
+    /// Its state while it is queued.
+    pub fn status(&self) -> CallStatus {
+        let accepted = CallStatus::accepted(self.call_id.clone(), self.function.to_string(), self.accepted_at);
+        let last = self.last_attempt.as_ref();
+        CallStatus {
+            callback_url: self.callback.clone(),
+            callback_authorized: self.callback_authorized,
+            fingerprint: self.fingerprint.clone(),
+            attempts: self.attempts(),
+            status: last.and_then(|last| last.status),
+            reason: last.map(|last| last.reason.clone()),
+            run_at: self.run_at,
+            past_attempts: last.map(|last| last.told.clone()).unwrap_or_default(),
+            history: self.history.clone(),
+            ..accepted
+        }
+    }
+
+    /// Its state while it waits for its time.
+    pub fn waiting_status(&self) -> CallStatus {
+        let state = if self.last_attempt.is_some() { CallState::Retrying } else { CallState::Scheduled };
+        CallStatus { state, next_attempt_at: self.due_at(), ..self.status() }
+    }
+
+    /// Attempts that have been made.
+    pub fn attempts(&self) -> u64 {
+        self.last_attempt.as_ref().map_or(0, |last| last.number)
+    }
+
+    /// When the next attempt is due, if it is not at once.
+    pub fn due_at(&self) -> Option<OffsetDateTime> {
+        self.last_attempt.as_ref().map_or(self.run_at, |last| Some(last.next_at))
+    }
+
+    /// About what it takes in the queue, in bytes; a body that is stored apart does not count.
+    pub fn queued_bytes(&self) -> u64 {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 9).sum();
+        let path = self.path.len() + self.query.as_ref().map_or(0, String::len);
+        (self.body.in_message().len() + headers + path + OWN_BYTES) as u64
+    }
+
+    /// How long it could have run by now.
+    pub fn age(&self, now: OffsetDateTime) -> Duration {
+        let wanted_at = self.run_at.unwrap_or(self.accepted_at).max(self.accepted_at);
+        (now - wanted_at).try_into().unwrap_or_default()
+    }
 }
 
-impl CallRecord {
-    /// Headers of the result when it is asked for: the function's own, and which call and function it was, its status, and how long it took.
-    pub fn answer_headers(&self) -> HeaderMap {
-        self.with_facts(self.headers.clone())
-    }
-
-    /// Headers of a callback: those of the result, and what the caller wants back.
-    ///
-    /// Of both only those that do not [stay behind](headers::stays_behind); an answer that the platform made is still told as one.
-    pub fn callback_headers(&self) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let is_told = *name == headers::SKEP_ERROR || !headers::stays_behind(name);
-            if is_told && !self.returned.contains_key(name) {
-                map.append(name, value.clone());
-            }
-        }
-        for (name, value) in &self.returned {
-            if !headers::stays_behind(name) {
-                map.append(name, value.clone());
-            }
-        }
-        self.with_facts(map)
-    }
-
-    /// Whether its caller may name a receiver on this machine where others may not.
-    pub fn has_local_caller(&self) -> bool {
-        self.returned.contains_key(headers::SKEP_LOCAL_CALLER)
-    }
-
-    fn with_facts(&self, mut map: HeaderMap) -> HeaderMap {
-        headers::remove_hop_by_hop(&mut map);
-        for of_the_first_hop in [header::CONTENT_LENGTH, header::HOST, header::DATE] {
-            map.remove(of_the_first_hop);
-        }
-        let status = &self.status;
-        // The contract's status for a call that got no answer.
-        let code = status.status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE.as_u16());
-        let facts = [
-            (headers::CALL_ID, status.call_id.to_string()),
-            (headers::FUNCTION_NAME, status.function.clone()),
-            (headers::FUNCTION_STATUS, code.to_string()),
-            (headers::DURATION_SECONDS, format!("{:.6}", status.duration_seconds.unwrap_or_default())),
-        ];
-        for (name, value) in facts {
-            if let Ok(value) = HeaderValue::try_from(value) {
-                map.insert(name, value);
-            }
-        }
-        if let Some(most) = status.max_attempts {
-            map.insert(headers::RETRY, HeaderValue::from(status.attempts.saturating_sub(1)));
-            map.insert(headers::RETRY_MAX, HeaderValue::from(most.saturating_sub(1)));
-        }
-        map
-    }
-}
-
-/// A call as `GET /system/calls/{id}` shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CallStatus {
-    pub call_id: CallId,
-    /// The function, `NAME` or `NAME.NAMESPACE`, without the default namespace.
-    pub function: String,
-    pub state: CallState,
-    /// HTTP status of the function's last answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    /// Attempts begun so far.
-    pub attempts: u64,
-    /// Attempts that there could have been.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_attempts: Option<u64>,
-    #[serde(with = "time::serde::rfc3339")]
-    pub accepted_at: OffsetDateTime,
-    /// When it was to run first, if that was later.
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
-    pub run_at: Option<OffsetDateTime>,
-    /// When a call that waits is due.
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
-    pub next_attempt_at: Option<OffsetDateTime>,
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<OffsetDateTime>,
-    /// The replica that took the last attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replica: Option<String>,
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<OffsetDateTime>,
-    /// Until when its record is kept, where its function says so.
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
-    pub kept_until: Option<OffsetDateTime>,
-    /// Seconds of the last attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duration_seconds: Option<f64>,
-    /// What the platform has to say about it: why it is dead, or what came of the last attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub callback_url: Option<Url>,
-    /// Whether the caller has shown a token that may call the function that the callback names; it is kept, and not shown.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub callback_authorized: bool,
-    /// What it was asked for, where the id may come again; it is kept, and not shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<Fingerprint>,
-    /// The attempts before the last one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub past_attempts: Vec<PastAttempt>,
-    /// How it ended before it was sent on its way again.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub history: Vec<PastEnd>,
+fn is_loopback(address: &HeaderValue) -> bool {
+    let address = address.to_str().ok().and_then(|text| text.trim().parse::<IpAddr>().ok());
+    address.is_some_and(|address| address.to_canonical().is_loopback())
 }

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, Method};
 use skep_bus::{Announced, NotKept};
 use skep_protocol::{
-    AUTH, BodyKind, CallBody, CallId, CallRecord, Fingerprinting, FunctionName, Invocation, check_headers, headers,
+    AUTH, BodyKind, Call, CallBody, CallId, CallRecord, Fingerprinting, FunctionName, check_headers, headers,
 };
 use thiserror::Error;
 
@@ -88,23 +88,14 @@ impl Worker {
         let mut fingerprint = Fingerprinting::begin(&function, &Method::POST, (&path, query.as_deref()), &headers);
         let body = self.as_request(&call_id, &record.body, &mut fingerprint).await?;
         let fingerprint = fingerprint.end();
-        let invocation = Invocation {
-            call_id,
-            function,
-            method: Method::POST,
+        let invocation = Call {
             path,
             query,
             headers: self.bus.stored_headers(headers, None),
             body,
-            callback: None,
-            callback_authorized: false,
-            accepted_at: skep_bus::now(),
             has_callers_id: true,
             fingerprint: Some(fingerprint),
-            run_at: None,
-            interruptions: 0,
-            last_attempt: None,
-            history: Vec::new(),
+            ..Call::new(call_id, function, skep_bus::now())
         };
         match self.bus.submit(&invocation).await {
             Ok(_) => Ok(()),

@@ -12,7 +12,7 @@ use std::{
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use skep_protocol::{CallId, Invocation, Subjects};
+use skep_protocol::{Call, CallId, Subjects};
 use time::OffsetDateTime;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -73,7 +73,7 @@ impl Ledger {
     }
 
     /// Notes a call that was stored.
-    pub(crate) fn note(&self, invocation: &Invocation) {
+    pub(crate) fn note(&self, invocation: &Call) {
         let (function, call_id) = (invocation.function.to_string(), invocation.call_id.clone());
         let entry = Entry::Receipt { function, call_id, run_at: invocation.run_at };
         if self.entries.try_send(entry).is_err() {

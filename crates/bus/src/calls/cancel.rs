@@ -1,7 +1,7 @@
 //! Taking a call back: its record says so, and whoever holds it lets it go.
 
 use futures_util::{Stream, StreamExt};
-use skep_protocol::{CallBody, CallId, CallRecord, CallState, CallStatus, Invocation};
+use skep_protocol::{Call, CallBody, CallId, CallRecord, CallState, CallStatus};
 
 use crate::{Bus, Error, Result, Submitted, client::clock, queue::parked};
 
@@ -35,7 +35,7 @@ impl Bus {
             },
             headers: http::HeaderMap::new(),
             body: CallBody::empty(),
-            returned: invocation.as_ref().map(Invocation::returned_headers).unwrap_or_default(),
+            returned: invocation.as_ref().map(Call::returned_headers).unwrap_or_default(),
         };
         if self.store_record(&record).await? == Submitted::Duplicate {
             let ended = self.record(id).await?.map_or(CallState::Cancelled, |record| record.status.state);

@@ -50,13 +50,13 @@ fn news_of(message: &Message) -> Option<CallNews> {
     let status = match tokens.next()? {
         "calls" => wire::read_record(headers, Bytes::new()).ok()?.status,
         "delayed" => {
-            let invocation = wire::read_invocation(headers, Bytes::new()).ok()?;
+            let invocation = wire::read_call(headers, Bytes::new()).ok()?;
             // A lease says nothing new of its call.
             let is_lease = wire::text(headers, wire::PARKED) == Some(Why::Lease.as_str());
             (!is_lease).then(|| invocation.status())?
         }
         "invoke" => {
-            let invocation = wire::read_invocation(headers, Bytes::new()).ok()?;
+            let invocation = wire::read_call(headers, Bytes::new()).ok()?;
             // One that has waited was told of when it began to, and one that comes back to its lane when it came there first.
             let is_new =
                 invocation.last_attempt.is_none() && invocation.run_at.is_none() && invocation.interruptions == 0;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
-use skep_protocol::{CallStatus, Invocation, Subjects, headers, without_credentials};
+use skep_protocol::{Call, CallStatus, Subjects, headers, without_credentials};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 use url::Url;
@@ -28,7 +28,7 @@ impl Bus {
     /// Stores a call and returns when the server has acknowledged it, and not before.
     ///
     /// A server that is there and does not take it is tried again for a while: a stream is made anew, a cluster finds a new leader.
-    pub async fn submit(&self, invocation: &Invocation) -> Result<Submitted> {
+    pub async fn submit(&self, invocation: &Call) -> Result<Submitted> {
         if let Err(error) = invocation.check_headers() {
             self.discard_own_body(invocation);
             return Err(Error::HeadersTooLarge(error));
@@ -42,7 +42,7 @@ impl Bus {
         submitted
     }
 
-    async fn submit_patiently(&self, invocation: &Invocation) -> Result<Submitted> {
+    async fn submit_patiently(&self, invocation: &Call) -> Result<Submitted> {
         let patience = if self.kept.replicas > 1 { ELECTED_WITHIN } else { REQUEST_DEADLINE };
         let give_up = Instant::now() + patience;
         // Decided once: what is sent again must meet what may have been stored before.
@@ -81,7 +81,7 @@ impl Bus {
     }
 
     /// Discards the large body of a call that is not stored: nobody will ask for it.
-    fn discard_own_body(&self, invocation: &Invocation) {
+    fn discard_own_body(&self, invocation: &Call) {
         if let Some(body) = invocation.body.stored() {
             self.discard_body(&body.key);
         }
@@ -104,14 +104,14 @@ impl Bus {
     }
 
     /// Where a call waits to be taken.
-    fn lane_subject(&self, invocation: &Invocation) -> String {
+    fn lane_subject(&self, invocation: &Call) -> String {
         // An id that may come again has one place only, where the second call is refused.
         let in_bulk = !invocation.has_callers_id && self.rates.is_often(&invocation.function);
         let subject = if in_bulk { Subjects::invoke_in_bulk } else { Subjects::invoke };
         subject(&self.subjects, &invocation.function, &invocation.call_id)
     }
 
-    async fn try_submit(&self, invocation: &Invocation, subject: String) -> Result<Submitted> {
+    async fn try_submit(&self, invocation: &Call, subject: String) -> Result<Submitted> {
         if invocation.has_callers_id
             && let Some(known) = self.stored_status(&invocation.call_id).await?
         {
@@ -121,7 +121,7 @@ impl Bus {
             self.submit_delayed(invocation).await?
         } else {
             let body = invocation.body.in_message().clone();
-            self.invocations.store(subject, wire::invocation_headers(invocation), body).await?
+            self.invocations.store(subject, wire::call_headers(invocation), body).await?
         };
         if submitted == Submitted::Accepted || !invocation.has_callers_id {
             return Ok(submitted);
@@ -154,7 +154,7 @@ impl Bus {
 }
 
 /// A known id may be submitted again with the same request only: another one would be another call.
-fn same_call(invocation: &Invocation, known: CallStatus) -> Result<Submitted> {
+fn same_call(invocation: &Call, known: CallStatus) -> Result<Submitted> {
     let is_other = match (&invocation.fingerprint, &known.fingerprint) {
         (Some(wanted), Some(known)) => wanted != known,
         // A call of an older version, or one whose id skep made, does not tell what it was asked for.

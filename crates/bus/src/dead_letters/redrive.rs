@@ -4,9 +4,9 @@
 
 use async_nats::{HeaderMap as NatsHeaders, jetstream::message::StreamMessage};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use skep_protocol::{
-    CallRecord, CallState, CallbackTarget, DeadKind, FunctionName, Invocation, headers as names, parse_callback,
+    Call, CallRecord, CallState, CallbackTarget, DeadKind, FunctionName, headers as names, parse_callback,
 };
 use time::OffsetDateTime;
 use url::Url;
@@ -88,7 +88,7 @@ impl Bus {
             Err(reason) => return Ok(Redriven::Impossible(reason)),
         };
         invocation.callback_authorized |= may_call_back(invocation.callback.as_ref());
-        let headers = wire::invocation_headers(&invocation);
+        let headers = wire::call_headers(&invocation);
         // Before anything is taken away.
         invocation.check_headers().map_err(Error::HeadersTooLarge)?;
         fit::check(&headers, invocation.body.in_message(), self.largest_message())?;
@@ -150,66 +150,57 @@ impl Bus {
     }
 
     /// The call that a letter holds, as if it was new, but for its history.
-    fn invocation_of(&self, letter: &Letter) -> Result<Invocation, String> {
+    fn invocation_of(&self, letter: &Letter) -> Result<Call, String> {
         if wire::text(&letter.headers, wire::LEFT_OUT).is_some() {
             return Err("its headers are not kept, because they did not fit into the letter".to_owned());
         }
         let now = clock::now();
         let mut invocation = match wire::text(&letter.headers, wire::CALL_ID) {
-            Some(_) => wire::read_invocation(&without_end(&letter.headers), letter.body.clone())?,
+            Some(_) => wire::read_call(&without_end(&letter.headers), letter.body.clone())?,
             None => self.published(letter, now)?,
         };
         invocation.history.push(letter.info.past());
         let too_many = invocation.history.len().saturating_sub(MAX_ENDS);
         invocation.history.drain(..too_many);
         // Its age counts from now on, and an id that comes again is looked up.
-        Ok(Invocation { run_at: Some(now), interruptions: 0, last_attempt: None, has_callers_id: true, ..invocation })
+        Ok(Call { run_at: Some(now), interruptions: 0, last_attempt: None, has_callers_id: true, ..invocation })
     }
 
     /// Published work that never became a call.
-    fn published(&self, letter: &Letter, now: OffsetDateTime) -> Result<Invocation, String> {
+    fn published(&self, letter: &Letter, now: OffsetDateTime) -> Result<Call, String> {
         let function: FunctionName =
             self.default_namespace().function(&letter.info.function).map_err(|error| error.to_string())?;
         let headers = published::publishers_headers(Some(&without_end(&letter.headers)));
         let callback = headers.get(names::CALLBACK_URL).and_then(|url| url.to_str().ok());
         let fingerprint = Some(published::fingerprint(&function, &headers, &letter.body));
-        Ok(Invocation {
-            call_id: letter.info.call_id.clone(),
-            function,
-            method: Method::POST,
-            path: String::new(),
-            query: None,
+        Ok(Call {
             callback: callback.map(|url| parse_callback(url, self.default_namespace())).transpose()?,
             callback_authorized: true,
             headers,
             body: letter.body.clone().into(),
-            accepted_at: now,
             has_callers_id: true,
             fingerprint,
-            run_at: None,
-            interruptions: 0,
-            last_attempt: None,
-            history: Vec::new(),
+            ..Call::new(letter.info.call_id.clone(), function, now)
         })
     }
 
     /// The request of a call's letter, to be looked at.
-    pub fn request_of(&self, letter: &Letter) -> Result<Invocation> {
+    pub fn request_of(&self, letter: &Letter) -> Result<Call> {
         self.invocation_of(letter)
             .map_err(|reason| Error::Unreadable { subject: letter.info.call_id.to_string(), reason })
     }
 }
 
 /// What a call that is under way means for a redrive: nothing is left to do if it is the same request.
-fn under_way(wanted: &Invocation, message: Option<&StreamMessage>) -> Result<Redriven> {
+fn under_way(wanted: &Call, message: Option<&StreamMessage>) -> Result<Redriven> {
     // One that has gone from there in this moment has been taken up.
     let Some(found) = message.map(parked::read).transpose()? else { return Ok(Redriven::UnderWay) };
-    let request = |call: &Invocation| (call.path.clone(), call.query.clone(), call.headers.clone(), call.body.clone());
+    let request = |call: &Call| (call.path.clone(), call.query.clone(), call.headers.clone(), call.body.clone());
     Ok(if request(&found) == request(wanted) { Redriven::UnderWay } else { Redriven::Otherwise })
 }
 
 impl Edit {
-    fn apply(self, mut invocation: Invocation) -> Invocation {
+    fn apply(self, mut invocation: Call) -> Call {
         if let Some(body) = self.body {
             invocation.body = body.into();
         }

@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue, Method};
 use proptest::{collection::vec, option, prelude::*};
 use skep_protocol::{
-    CallId, CallState, CallStatus, DeadKind, DeadLetterInfo, Fingerprint, FunctionName, Invocation, LastAttempt,
+    Call, CallId, CallState, CallStatus, DeadKind, DeadLetterInfo, Fingerprint, FunctionName, LastAttempt,
     MAX_HEADER_BYTES, MAX_HEADERS, PastAttempt, PastEnd, check_headers, headers::SKEP_CALLBACK_HEADERS,
 };
 use time::OffsetDateTime;
@@ -91,7 +91,7 @@ prop_compose! {
     fn any_call()(
         headers in headers_of_a_call(), (told, history) in any_past(), reason in any_reason(),
         path in 0..40_000_usize, callback in option::of(0..40_000_usize), body in 0..100_000_usize,
-    ) -> Invocation {
+    ) -> Call {
         let now = OffsetDateTime::UNIX_EPOCH;
         let path = "/".repeat(path.min(room(&headers, "")));
         let room = room(&headers, &path);
@@ -102,7 +102,7 @@ prop_compose! {
         let function: FunctionName = "f".repeat(63).parse().unwrap();
         let body = Bytes::from(vec![0; body]);
         let fingerprint = Some(Fingerprint::of(&function, &Method::POST, (&path, None), &headers, &body));
-        Invocation {
+        Call {
             call_id: "c".repeat(128).parse().unwrap(), function, method: Method::POST, path, query: None, headers,
             body: body.into(), callback, callback_authorized: true, accepted_at: now, has_callers_id: true, fingerprint,
             run_at: Some(now), interruptions: 10, last_attempt: Some(last), history,
@@ -110,7 +110,7 @@ prop_compose! {
     }
 }
 
-fn record_of(call: &Invocation, headers: HeaderMap, body: usize, reason: Option<String>) -> CallRecord {
+fn record_of(call: &Call, headers: HeaderMap, body: usize, reason: Option<String>) -> CallRecord {
     let status = CallStatus { state: CallState::Failed, reason, max_attempts: Some(10), ..call.status() };
     CallRecord { status, headers, body: Bytes::from(vec![0; body]).into(), returned: call.returned_headers() }
 }
@@ -126,8 +126,8 @@ fn letter_of(kind: DeadKind, headers: &NatsHeaders, payload: &Bytes, reason: &st
         .message(LARGEST)
 }
 
-fn read_letter(headers: &NatsHeaders, payload: &Bytes) -> Result<Invocation, Unreadable> {
-    wire::read_invocation(&without(headers, |name| name == wire::ATTEMPTS), payload.clone())
+fn read_letter(headers: &NatsHeaders, payload: &Bytes) -> Result<Call, Unreadable> {
+    wire::read_call(&without(headers, |name| name == wire::ATTEMPTS), payload.clone())
 }
 
 proptest! {
@@ -136,7 +136,7 @@ proptest! {
     #[test]
     fn a_call_that_a_door_lets_in_fits_wherever_it_waits_and_as_a_letter(call in any_call(), reason in any_reason()) {
         prop_assert_eq!(call.check_headers(), Ok(()));
-        let written = wire::invocation_headers(&call);
+        let written = wire::call_headers(&call);
         prop_assert!(length(&written) + OF_THE_SERVER <= LARGEST_HEADERS, "{}", length(&written));
         let (letter, payload) = letter_of(DeadKind::Call, &written, call.body.in_message(), &reason);
         prop_assert!(is_fitting(&letter, &payload, 0, LARGEST));

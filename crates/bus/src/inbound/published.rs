@@ -2,7 +2,7 @@
 
 use async_nats::HeaderMap as NatsHeaders;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use skep_protocol::{CallId, Fingerprint, FunctionName, Invocation, headers as names, remove_forged, take_run_at};
+use skep_protocol::{Call, CallId, Fingerprint, FunctionName, headers as names, remove_forged, take_run_at};
 use time::OffsetDateTime;
 
 use crate::{Bus, Delivery, Queue, client::clock};
@@ -59,27 +59,19 @@ impl Delivery<Published> {
         function: FunctionName,
         call_id: CallId,
         callback: Option<url::Url>,
-    ) -> Invocation {
+    ) -> Call {
         let fingerprint = fingerprint(&function, &published.headers, &self.payload);
-        Invocation {
-            call_id,
-            function,
-            method: Method::POST,
-            path: String::new(),
-            query: None,
+        Call {
             headers: bus.stored_headers(published.headers.clone(), callback.as_ref()),
             body: self.payload.clone().into(),
             callback,
             // A publisher needs a login of NATS, and may publish calls of any function.
             callback_authorized: true,
-            accepted_at: clock::now(),
             run_at: published.run_at.clone().unwrap_or_default(),
-            interruptions: 0,
-            last_attempt: None,
-            history: Vec::new(),
             // A derived id may come again after its call has finished, just as a caller's own may.
             has_callers_id: true,
             fingerprint: Some(fingerprint),
+            ..Call::new(call_id, function, clock::now())
         }
     }
 }

@@ -1,15 +1,15 @@
 //! Lanes: a fixed number of consumers over the invocation stream, each function hashed to one.
 
-use skep_protocol::{Invocation, is_bulk};
+use skep_protocol::{Call, is_bulk};
 
 use crate::{Bus, Place, Queue, wire};
 
 impl Bus {
     /// One lane's queue of calls, from 0 to [`LANES`](skep_protocol::LANES).
-    pub fn lane(&self, lane: u32) -> Queue<Invocation> {
+    pub fn lane(&self, lane: u32) -> Queue<Call> {
         let filter = self.subjects().invoke_lane(lane);
         let queue = Queue::new(self, "INVOKE", lane_name(lane), filter, |message| {
-            wire::read_invocation(wire::headers(message), message.payload.clone())
+            wire::read_call(wire::headers(message), message.payload.clone())
         });
         queue.at(if is_bulk(lane) { Place::BulkLane } else { Place::Lane })
     }

@@ -1,7 +1,7 @@
 //! Finds out what is to become of a delivered call; [`next_step`] decides.
 
 use futures_util::future::try_join_all;
-use skep_protocol::Invocation;
+use skep_protocol::Call;
 
 use crate::{
     Bus, Delivery, Place, Result,
@@ -11,9 +11,9 @@ use crate::{
     wire,
 };
 
-impl Delivery<Invocation> {
+impl Delivery<Call> {
     /// Whether another worker may have this call too: it may have been delivered before, or its lease has run out.
-    pub fn may_be_held_elsewhere(&self, invocation: &Invocation) -> bool {
+    pub fn may_be_held_elsewhere(&self, invocation: &Call) -> bool {
         self.may_be_repeated || invocation.interruptions > 0
     }
 }
@@ -22,12 +22,7 @@ impl Bus {
     /// What is to become of a delivery. A first delivery of a new id is not looked up unless it is in doubt.
     ///
     /// No other worker may hold the call: it could store the record right after this look.
-    pub async fn next_step(
-        &self,
-        delivery: &Delivery<Invocation>,
-        invocation: &Invocation,
-        is_in_doubt: bool,
-    ) -> Result<NextStep> {
+    pub async fn next_step(&self, delivery: &Delivery<Call>, invocation: &Call, is_in_doubt: bool) -> Result<NextStep> {
         let origin = if delivery.place == Place::Backlog { Origin::Own } else { Origin::Shared };
         let was_moved = invocation.last_attempt.is_some() || invocation.run_at.is_some() || origin == Origin::Own;
         if !is_in_doubt && !invocation.has_callers_id && !was_moved {
@@ -42,7 +37,7 @@ impl Bus {
     }
 
     /// How far a call is in the own queue of its function, and how far anywhere else.
-    async fn find_messages(&self, call: &Invocation) -> Result<(Option<Progress>, Option<Progress>)> {
+    async fn find_messages(&self, call: &Call) -> Result<(Option<Progress>, Option<Progress>)> {
         let (function, id) = (&call.function, &call.call_id);
         let places = [
             (&self.streams.backlog, self.subjects.backlog(function, id)),

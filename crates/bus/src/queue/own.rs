@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull;
 use futures_util::TryStreamExt;
-use skep_protocol::{FunctionName, Invocation};
+use skep_protocol::{Call, FunctionName};
 
 use crate::{Bus, Error, Place, Queue, Result, wire};
 
@@ -25,10 +25,10 @@ pub struct Backlog {
 
 impl Bus {
     /// The queue of calls that a function could not take.
-    pub fn backlog(&self, function: &FunctionName) -> Queue<Invocation> {
+    pub fn backlog(&self, function: &FunctionName) -> Queue<Call> {
         let filter = self.subjects.backlog_of(function);
         let queue = Queue::new(self, "BACKLOG", function.as_str().to_owned(), filter, |message| {
-            wire::read_invocation(wire::headers(message), message.payload.clone())
+            wire::read_call(wire::headers(message), message.payload.clone())
         });
         queue.at(Place::Backlog)
     }

@@ -1,7 +1,7 @@
 //! Calls that are parked: they wait for a time, in a stream whose messages the server moves by itself when they are due (NATS ADR-51).
 
 use async_nats::{header::NATS_SCHEDULE, jetstream::message::StreamMessage};
-use skep_protocol::{CallId, CallStatus, Invocation};
+use skep_protocol::{Call, CallId, CallStatus};
 
 use crate::{
     Bus, Error, Queue, Result, Submitted,
@@ -19,15 +19,15 @@ pub(crate) struct Queued {
 
 impl Bus {
     /// Stores a new call that its caller wants later.
-    pub(crate) async fn submit_delayed(&self, invocation: &Invocation) -> Result<Submitted> {
+    pub(crate) async fn submit_delayed(&self, invocation: &Call) -> Result<Submitted> {
         let is_parked = self.write(invocation, Location::until_due(invocation), 0).await?;
         Ok(if is_parked { Submitted::Accepted } else { Submitted::Duplicate })
     }
 
     /// The queue of calls whose time has come.
-    pub fn due(&self) -> Queue<Invocation> {
+    pub fn due(&self) -> Queue<Call> {
         Queue::new(self, "DELAYED", overdue::DUE.to_owned(), self.subjects().due_all(), |message| {
-            wire::read_invocation(wire::headers(message), message.payload.clone())
+            wire::read_call(wire::headers(message), message.payload.clone())
         })
     }
 
@@ -71,7 +71,7 @@ pub(crate) fn status(message: &StreamMessage) -> Result<CallStatus> {
     Ok(if waits { invocation.waiting_status() } else { invocation.status() })
 }
 
-pub(crate) fn read(message: &StreamMessage) -> Result<Invocation> {
-    wire::read_invocation(&message.headers, message.payload.clone())
+pub(crate) fn read(message: &StreamMessage) -> Result<Call> {
+    wire::read_call(&message.headers, message.payload.clone())
         .map_err(|reason| Error::Unreadable { subject: message.subject.to_string(), reason })
 }

@@ -6,7 +6,7 @@ use async_nats::{
     header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_SCHEDULE, NATS_SCHEDULE_TARGET},
     jetstream::message::StreamMessage,
 };
-use skep_protocol::Invocation;
+use skep_protocol::Call;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
@@ -57,7 +57,7 @@ pub enum Moved {
 
 impl Bus {
     /// Writes a call to its next place, unless it is there, is further, or has ended. The caller leaves the last place afterwards.
-    pub async fn relocate(&self, call: &Invocation, to: Location) -> Result<Moved> {
+    pub async fn relocate(&self, call: &Call, to: Location) -> Result<Moved> {
         // A lane and an own queue refuse a second message, so the first write needs no look.
         let mut target = match to {
             Location::Shared { .. } | Location::Own => Target::default(),
@@ -77,7 +77,7 @@ impl Bus {
     }
 
     /// What a move of this call finds.
-    async fn target(&self, call: &Invocation, to: Location) -> Result<Target> {
+    async fn target(&self, call: &Call, to: Location) -> Result<Target> {
         let (function, id) = (&call.function, &call.call_id);
         let there = |message: StreamMessage, is_older| There {
             sequence: message.sequence,
@@ -114,16 +114,16 @@ impl Bus {
     }
 
     /// Writes a call to a place whose last message has this number; `false` if it has another one.
-    pub(crate) async fn write(&self, call: &Invocation, to: Location, expected: u64) -> Result<bool> {
+    pub(crate) async fn write(&self, call: &Call, to: Location, expected: u64) -> Result<bool> {
         let body = call.body.in_message().clone();
         match to {
             Location::Shared { .. } => {
                 let subject = self.subjects.invoke(&call.function, &call.call_id);
-                Ok(self.publish_once(subject, wire::invocation_headers(call), body).await? == Submitted::Accepted)
+                Ok(self.publish_once(subject, wire::call_headers(call), body).await? == Submitted::Accepted)
             }
             Location::Own => {
                 let subject = self.subjects.backlog(&call.function, &call.call_id);
-                let stored = self.set_aside.store(subject, wire::invocation_headers(call), body).await?;
+                let stored = self.set_aside.store(subject, wire::call_headers(call), body).await?;
                 Ok(stored == Submitted::Accepted)
             }
             Location::Parked { until, why } => {
@@ -136,13 +136,13 @@ impl Bus {
     /// Parks a call and returns the message's number, if the last message on the subjects of `fence` is still the expected one.
     pub(crate) async fn park(
         &self,
-        call: &Invocation,
+        call: &Call,
         until: OffsetDateTime,
         why: Why,
         fence: String,
         expected: u64,
     ) -> Result<Option<u64>> {
-        let mut headers = wire::invocation_headers(call);
+        let mut headers = wire::call_headers(call);
         headers.insert(wire::PARKED, why.as_str());
         // Only years outside 0 to 9999 cannot be written.
         headers.insert(NATS_SCHEDULE, format!("@at {}", until.format(&Rfc3339).unwrap_or_default()));
@@ -163,7 +163,7 @@ impl Bus {
     }
 }
 
-impl Delivery<Invocation> {
+impl Delivery<Call> {
     /// Takes a call that goes on elsewhere out of its lane, so that the way back is free.
     pub async fn leave_lane(&self, bus: &Bus) -> Result<()> {
         match self.place {
@@ -176,7 +176,7 @@ impl Delivery<Invocation> {
 
 impl Location {
     /// Where a call waits whose caller wants it later, or whose next attempt is due later.
-    pub fn until_due(call: &Invocation) -> Self {
+    pub fn until_due(call: &Call) -> Self {
         let why = if call.last_attempt.is_some() { Why::Retry } else { Why::Delay };
         Self::Parked { until: call.due_at().unwrap_or_else(clock::now), why }
     }
@@ -200,6 +200,6 @@ const fn stream_of(to: Location) -> &'static str {
     }
 }
 
-pub(crate) fn progress(call: &Invocation) -> Progress {
+pub(crate) fn progress(call: &Call) -> Progress {
     Progress { attempts: call.attempts(), interruptions: call.interruptions }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
-use skep_protocol::Invocation;
+use skep_protocol::Call;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
@@ -32,15 +32,9 @@ impl RunLease {
     }
 }
 
-impl Delivery<Invocation> {
+impl Delivery<Call> {
     /// Runs a call and keeps it from being handed to anyone else meanwhile, for as long as it takes; after a while outside of its lane.
-    pub async fn hold_call<F: Future>(
-        &self,
-        bus: &Bus,
-        invocation: &Invocation,
-        long_after: Duration,
-        work: F,
-    ) -> F::Output {
+    pub async fn hold_call<F: Future>(&self, bus: &Bus, invocation: &Call, long_after: Duration, work: F) -> F::Output {
         let mut extend = interval(ACK_WAIT / 3);
         let mut renew = interval(long_after);
         for timer in [&mut extend, &mut renew] {
@@ -67,9 +61,9 @@ impl Delivery<Invocation> {
     }
 
     /// Begins a lease, or lets it last longer.
-    async fn lease(&self, bus: &Bus, invocation: &Invocation, interruptions: u64, lasts: Duration) -> Result<()> {
+    async fn lease(&self, bus: &Bus, invocation: &Call, interruptions: u64, lasts: Duration) -> Result<()> {
         let known = self.run_lease().map(|lease| lease.sequence);
-        let leased = Invocation { interruptions, ..invocation.clone() };
+        let leased = Call { interruptions, ..invocation.clone() };
         let until = clock::now() + lasts;
         // A call that is due already must not be replaced by a lease of an earlier state: another worker is about to move it.
         let fence = bus.subjects.delayed_or_due(&invocation.function, &invocation.call_id);
@@ -88,7 +82,7 @@ impl Delivery<Invocation> {
     }
 
     /// Gives a call back, to be delivered again after a while.
-    pub async fn give_back(&self, bus: &Bus, invocation: &Invocation, delay: Duration) {
+    pub async fn give_back(&self, bus: &Bus, invocation: &Call, delay: Duration) {
         if self.run_lease().is_none() && self.delivered < MAX_GIVEN_BACK {
             return self.again_after(delay).await;
         }
@@ -100,7 +94,7 @@ impl Delivery<Invocation> {
     }
 
     /// How often in a row it was handed out and neither came to an end nor was given back.
-    pub fn interruptions(&self, invocation: &Invocation) -> u64 {
+    pub fn interruptions(&self, invocation: &Call) -> u64 {
         // A call that is given back so often leaves its lane, so what goes beyond was not given back.
         invocation.interruptions + self.delivered.saturating_sub(MAX_GIVEN_BACK)
     }

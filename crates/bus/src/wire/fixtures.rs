@@ -27,7 +27,7 @@ macro_rules! fixture {
 #[test]
 fn a_queued_call_of_version_1_is_read() {
     let (headers, body) = fixture!("1.0-queued");
-    let call = read_invocation(&headers, body).unwrap();
+    let call = read_call(&headers, body).unwrap();
     assert_eq!((call.call_id.as_str(), call.function.to_string().as_str()), ("order-17", "resize.dev"));
     assert_eq!((call.method, call.path.as_str(), call.query.as_deref()), (Method::PUT, "/a%2Fb", Some("x=1")));
     assert_eq!(call.headers.get_all("x-many").iter().map(HeaderValue::as_bytes).collect::<Vec<_>>(), [b"1", b"2"]);
@@ -42,7 +42,7 @@ fn a_queued_call_of_version_1_is_read() {
 #[test]
 fn a_call_of_version_1_that_waits_for_its_next_attempt_is_read() {
     let (headers, body) = fixture!("1.0-retrying");
-    let call = read_invocation(&headers, body).unwrap();
+    let call = read_call(&headers, body).unwrap();
     let last = call.last_attempt.as_ref().unwrap();
     assert_eq!((call.attempts(), call.interruptions, last.status), (3, 2, Some(503)));
     assert_eq!(last.reason, "the function answered 503");
@@ -72,7 +72,7 @@ fn what_is_written_has_the_headers_of_the_fixtures() {
         names
     };
     for (stored, body) in [fixture!("1.0-queued"), fixture!("1.0-retrying")] {
-        let mut written = invocation_headers(&read_invocation(&stored, body).unwrap());
+        let mut written = call_headers(&read_call(&stored, body).unwrap());
         if let Some(parked) = text(&stored, PARKED) {
             written.insert(PARKED, parked);
         }
@@ -87,12 +87,12 @@ fn a_message_of_a_newer_major_version_is_refused_with_a_reason() {
     for (mut headers, body) in [fixture!("1.0-queued"), fixture!("1.0-record")] {
         headers.insert("Skep-Version", "2.0");
         let refused = [
-            read_invocation(&headers, body.clone()).map(drop).unwrap_err(),
+            read_call(&headers, body.clone()).map(drop).unwrap_err(),
             read_record(&headers, body.clone()).map(drop).unwrap_err(),
         ];
         assert!(refused.iter().all(|reason| reason.contains("version 2.0")), "{refused:?}");
         headers.insert("Skep-Version", "1.9");
         headers.insert("Skep-Of-The-Future", "x");
-        assert!(read_invocation(&headers, body.clone()).is_ok() || read_record(&headers, body).is_ok());
+        assert!(read_call(&headers, body.clone()).is_ok() || read_record(&headers, body).is_ok());
     }
 }

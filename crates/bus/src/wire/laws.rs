@@ -2,11 +2,11 @@
 
 use async_nats::HeaderMap as NatsHeaders;
 use bytes::Bytes;
-use http::{HeaderMap, Method};
-use skep_protocol::{CallId, FunctionName, Invocation};
+use http::HeaderMap;
+use skep_protocol::{Call, CallId, FunctionName};
 use time::OffsetDateTime;
 
-use super::{HTTP_PREFIX, invocation_headers, read_invocation};
+use super::{HTTP_PREFIX, call_headers, read_call};
 use crate::inbound::published::publishers_headers;
 
 /// Panics if a call's headers, path or query differ after a way through NATS, or if they could say anything to the server.
@@ -17,31 +17,19 @@ pub fn hold(headers: HeaderMap, path: &str, query: Option<&str>) {
         return;
     }
     let (Ok(function), Ok(call_id)) = ("a".parse::<FunctionName>(), "1".parse::<CallId>()) else { return };
-    let call = Invocation {
-        call_id,
-        function,
-        method: Method::POST,
+    let call = Call {
         path: path.to_owned(),
         query: query.map(str::to_owned),
         headers,
-        body: Bytes::new().into(),
-        callback: None,
-        callback_authorized: false,
-        accepted_at: OffsetDateTime::UNIX_EPOCH,
-        has_callers_id: false,
-        fingerprint: None,
-        run_at: None,
-        interruptions: 0,
-        last_attempt: None,
-        history: Vec::new(),
+        ..Call::new(call_id, function, OffsetDateTime::UNIX_EPOCH)
     };
-    let written = invocation_headers(&call);
+    let written = call_headers(&call);
     for (name, values) in written.iter() {
         let name: &str = name.as_ref();
         assert!(name.starts_with(HTTP_PREFIX) || name.starts_with("Skep-"), "{name}");
         assert!(values.iter().all(|value| !value.as_str().contains(['\r', '\n'])), "{name}: {values:?}");
     }
-    let read = read_invocation(&written, Bytes::new());
+    let read = read_call(&written, Bytes::new());
     assert!(
         read.is_ok_and(|read| read.headers == call.headers && read.path == call.path && read.query == call.query),
         "{:?} {path:?} {query:?}",

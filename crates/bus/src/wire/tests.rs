@@ -5,13 +5,13 @@ use skep_protocol::{BodyKey, BodyKind, CallId, CallState, PastAttempt, PastEnd};
 use super::*;
 
 #[test]
-fn an_invocation_survives_the_bus() {
+fn a_call_survives_the_bus() {
     let mut headers = HeaderMap::new();
     headers.append("x-many", HeaderValue::from_static("1"));
     headers.append("x-many", HeaderValue::from_static("2"));
     headers.append("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
     headers.append("nats-msg-id", HeaderValue::from_static("mine"));
-    let invocation = Invocation {
+    let invocation = Call {
         call_id: CallId::generate(),
         function: "figlet".parse().unwrap(),
         method: Method::PUT,
@@ -48,12 +48,12 @@ fn an_invocation_survives_the_bus() {
             last_status: None,
         }],
     };
-    let written = invocation_headers(&invocation);
+    let written = call_headers(&invocation);
     assert!(written.get("nats-msg-id").is_none(), "a caller must not set the server's headers");
-    let read = read_invocation(&written, invocation.body.in_message().clone()).unwrap();
+    let read = read_call(&written, invocation.body.in_message().clone()).unwrap();
     assert_eq!(read.headers, invocation.headers);
     // What is left has one order only.
-    let rest = |invocation: Invocation| format!("{:?}", Invocation { headers: HeaderMap::new(), ..invocation });
+    let rest = |invocation: Call| format!("{:?}", Call { headers: HeaderMap::new(), ..invocation });
     assert_eq!(rest(read), rest(invocation));
 }
 
@@ -105,6 +105,6 @@ fn plain_headers_have_the_usual_case() {
 
 #[test]
 fn a_message_that_lacks_something_says_what() {
-    let error = read_invocation(&NatsHeaders::new(), Bytes::new()).unwrap_err();
+    let error = read_call(&NatsHeaders::new(), Bytes::new()).unwrap_err();
     assert_eq!(error, "header Skep-Call-Id is missing");
 }
