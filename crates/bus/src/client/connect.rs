@@ -10,7 +10,7 @@ use async_nats::{
     Client,
     jetstream::{self, context::ContextBuilder},
 };
-use skep_protocol::{DefaultNamespace, Subjects};
+use skep_protocol::{CallId, DefaultNamespace, Subjects};
 use time::OffsetDateTime;
 use tokio::{
     sync::watch,
@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     Error, Kept, Login, Monitors, Result, ServerUrls, audit::ledger::Ledger, bodies::deletions::Discards,
-    calls::lookup::Ended, client::clock, client::durability::LastFound, client::servers, publish::Publisher,
+    calls::lookup::Lookup, client::clock, client::durability::LastFound, client::servers, publish::Publisher,
     publish::batch::Batcher, publish::rates::Rates, publish::stalled::Stalled, streams, streams::supervisor::Missed,
 };
 
@@ -78,7 +78,9 @@ pub struct Bus {
     pub(crate) invocations: Batcher,
     pub(crate) set_aside: Batcher,
     pub(crate) finished: Batcher,
-    pub(crate) ended: Ended,
+    /// Which calls have their record, and which ones are parked or due.
+    pub(crate) recorded: Lookup,
+    pub(crate) parked: Lookup,
     pub(crate) rates: Rates,
     pub(crate) ledger: Ledger,
     pub(crate) discards: Discards,
@@ -97,11 +99,16 @@ impl Bus {
         let missed = Missed::default();
         let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone(), missed: missed.clone() };
         let subjects = Arc::new(config.subjects.clone());
+        let lookup = |stream, subject: fn(&Subjects, &CallId) -> String| {
+            let names = Arc::clone(&subjects);
+            Lookup::start(client.clone(), subjects.stream(stream), move |id| subject(&names, id))
+        };
         let bus = Self {
             invocations: Batcher::start(publisher.clone()),
             set_aside: Batcher::start(publisher.clone()),
             finished: Batcher::start(publisher.clone()),
-            ended: Ended::start(client.clone(), Arc::clone(&subjects)),
+            recorded: lookup("CALLS", Subjects::record_by_id),
+            parked: lookup("DELAYED", Subjects::delayed_by_id),
             rates: Rates::default(),
             ledger: Ledger::start(publisher.clone(), Arc::clone(&subjects)),
             discards: Discards::start(Arc::clone(&streams), Arc::clone(&subjects)),

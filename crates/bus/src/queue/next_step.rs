@@ -28,9 +28,10 @@ impl Bus {
         if !is_in_doubt && !invocation.has_callers_id && !was_moved {
             return Ok(NextStep::Run);
         }
-        let mut found = Found { has_record: self.ended.has(&invocation.call_id).await?, ..Found::default() };
+        let mut found = Found { has_record: self.recorded.has(&invocation.call_id).await?, ..Found::default() };
         let was_delivered = delivery.delivered > 1 || invocation.interruptions > 0;
-        if was_delivered && !found.has_record {
+        // The server may have forgotten the delivery of an attempt that failed, and not its successor.
+        if !found.has_record && (was_delivered || (is_in_doubt && self.parked.has(&invocation.call_id).await?)) {
             (found.own_queue, found.elsewhere) = self.find_messages(invocation).await?;
         }
         Ok(next_step(origin, progress(invocation), &found))
