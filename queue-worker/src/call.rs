@@ -7,7 +7,7 @@ use std::{borrow::Cow, pin::pin, sync::Arc, time::Duration};
 use http::HeaderMap;
 use skep_bus::{Delivery, Error, Location, Place, Submitted, life::NextStep};
 use skep_dispatch::Function;
-use skep_protocol::{Call, CallRecord, CallState, CallStatus};
+use skep_protocol::{Call, CallRecord, CallState, CallStatus, RETRY_MAX_AGE, format_duration};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -124,8 +124,8 @@ impl Worker {
             };
             let policy = &function.policy.retry;
             if is_too_old(invocation.age(skep_bus::now()), policy) {
-                let max_age = policy.max_age.unwrap_or_default();
-                let reason = format!("it waited longer than {max_age:?}, its longest age");
+                let max_age = format_duration(policy.max_age.unwrap_or_default());
+                let reason = format!("it waited longer than {max_age}, its {RETRY_MAX_AGE}");
                 self.bury_call(delivery, invocation, &reason).await;
                 return None;
             }
