@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts}
 use skep_bus::NotKept;
 use skep_dispatch::{Body, Error, Function, Taker};
 use skep_protocol::{
-    BodyKind, Call, CallBody, CallRecord, CallState, CallStatus, LastAttempt, PastAttempt, headers, without_credentials,
+    BodyKind, Call, CallBody, CallRecord, CallState, CallStatus, LastAttempt, PastAttempt, headers, retry_after,
+    without_credentials,
 };
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
@@ -219,16 +220,6 @@ fn of_platform(function: &Function, parts: &Parts) -> Option<Outcome> {
     }
 }
 
-/// What `Retry-After` asks for: seconds, or a date.
-fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = OffsetDateTime::from(httpdate::parse_http_date(text).ok()?);
-    Some((date - now).try_into().unwrap_or_default())
-}
-
 fn platform_answer(status: StatusCode, reason: String) -> Answer {
     Answer { status, headers: HeaderMap::new(), body: CallBody::empty(), reason: Some(reason) }
 }
@@ -263,22 +254,5 @@ fn with_cause(error: &Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = OffsetDateTime::from_unix_timestamp(784_111_777).unwrap();
-        let asked = |text: &'static str| {
-            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(text))]);
-            retry_after(&headers, now).map(|asked| asked.as_secs())
-        };
-        assert_eq!([asked("120"), asked("Sun, 06 Nov 1994 08:50:37 GMT")], [Some(120), Some(60)]);
-        assert_eq!(asked("Sun, 06 Nov 1994 08:40:00 GMT"), Some(0), "a time that is over is now");
-        assert_eq!([asked("soon"), asked("-1")], [None, None]);
     }
 }

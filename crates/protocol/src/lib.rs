@@ -25,6 +25,7 @@ mod policy;
 mod queue;
 mod registry;
 mod retry;
+mod retry_after;
 mod room;
 mod scaling;
 mod schedule;
@@ -60,6 +61,7 @@ pub use retry::{
     Backoff, RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_CODES, RETRY_MAX_AGE, RETRY_MAX_WAIT, RETRY_MIN_WAIT, RetryCodes,
     RetryPolicy,
 };
+pub use retry_after::retry_after;
 pub use room::{HeadersTooLarge, MAX_HEADER_BYTES, MAX_HEADERS, check_headers};
 pub use scaling::{
     Alert, AlertStatus, AlertWebhook, SCALE_FACTOR, SCALE_MAX, SCALE_MIN, SCALE_ZERO, SCALE_ZERO_DURATION, Scaling,

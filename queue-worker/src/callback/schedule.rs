@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, header};
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+use http::{HeaderMap, StatusCode};
+use skep_protocol::retry_after;
+use time::OffsetDateTime;
 
 /// Before the second try; then twice as long each time.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -73,19 +74,9 @@ pub(super) fn pause(tries: u64) -> Duration {
     FIRST_WAIT.saturating_mul(1 << doublings).min(MAX_WAIT)
 }
 
-/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date.
-fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
-    (date - now).try_into().ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderValue, header};
     use proptest::prelude::*;
 
     use super::*;
@@ -110,15 +101,8 @@ mod tests {
 
     #[test]
     fn a_receiver_may_say_when() {
-        let asked = |text: &'static str| {
-            retry_after(&HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(text))]), NOW)
-        };
-        assert_eq!(asked("90"), Some(Duration::from_secs(90)));
-        assert_eq!(asked("Thu, 01 Jan 1970 00:01:00 GMT"), Some(Duration::from_secs(60)));
-        for nothing in ["soon", "-1", "Wed, 31 Dec 1969 00:01:00 GMT"] {
-            assert_eq!(asked(nothing), None, "{nothing}");
-        }
-        let refusal = Refusal::ForNow { reason: "x".into(), retry_after: Some(Duration::from_secs(90)) };
+        let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("90"))]);
+        let refusal = judge(status(503), &headers, NOW).unwrap_err();
         let Next::Again { after, .. } = next(refusal, 1, Duration::ZERO, Duration::from_secs(3600), 0.5) else {
             panic!("there is time left")
         };
