@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use skep_backoff::{Backoff, jittered};
 use skep_bus::{Backlog, Delivery, Location, Place, Result};
 use skep_protocol::{Call, FunctionName};
 use tokio::{sync::OnceCell, task::JoinSet, time::sleep};
@@ -20,6 +21,8 @@ use crate::Worker;
 /// How often workers look for backlogs that others have begun.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// How long a call that cannot be set aside stays away: longer each time, so that many of them cost little.
+const DEFERRAL: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(8));
 /// Functions with a backlog at the same time; calls of further ones stay in their lane.
 const MAX_BACKLOGS: usize = 500;
 /// Calls of one backlog that are held at once, running or not.
@@ -97,7 +100,7 @@ impl Worker {
                 warn!(error = error.chain(), call_id = %invocation.call_id, "a call cannot be set aside; it stays in its lane");
             }
         }
-        delivery.give_back(&self.bus, invocation, deferral(delivery.delivered)).await;
+        delivery.give_back(&self.bus, invocation, jittered(DEFERRAL.after(delivery.delivered), fastrand::f64())).await;
     }
 
     /// Makes sure that what is set aside for a function is read; `false` if too many functions have a backlog.
@@ -215,10 +218,4 @@ impl Look {
         }
         Ok(())
     }
-}
-
-/// How long a call that cannot be set aside stays away: longer each time, so that many of them cost little, and at most about ten seconds.
-fn deferral(delivered: u64) -> Duration {
-    let base = Duration::from_millis(500).saturating_mul(1 << delivered.min(4));
-    base.mul_f64(0.75 + fastrand::f64() / 2.0)
 }

@@ -5,6 +5,7 @@
 use std::{borrow::Cow, pin::pin, sync::Arc, time::Duration};
 
 use http::HeaderMap;
+use skep_backoff::Backoff;
 use skep_bus::{Delivery, Error, Location, Place, Submitted, life::NextStep};
 use skep_dispatch::Function;
 use skep_protocol::{Call, CallRecord, CallState, CallStatus};
@@ -29,8 +30,10 @@ const IN_LANE: Duration = Duration::from_millis(250);
 const IN_BACKLOG: Duration = Duration::from_secs(10);
 /// How long the bus may be away before a delivery that has not begun is given back.
 const BUS_AWAY: Duration = Duration::from_secs(2);
-/// A call that another delivery holds is delivered again after this, and after twice as long each time, up to about a minute.
-const HELD_ELSEWHERE_DELAY: Duration = Duration::from_millis(500);
+/// When a call that another delivery holds is delivered again.
+const HELD_ELSEWHERE: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(64));
+/// When what exists nowhere else is stored again.
+const STORE: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 /// A call whose worker was gone before its end so often in a row is given up, for it may be what ends them.
 const MAX_INTERRUPTIONS: u64 = 10;
 
@@ -170,7 +173,7 @@ impl Worker {
     ) -> bool {
         match self.next_step(delivery, invocation, held, is_in_doubt).await {
             // It stays where it is: the worker that has it may be about to acknowledge it there.
-            Ok(None) => delivery.again_after(HELD_ELSEWHERE_DELAY * (1 << delivery.delivered.clamp(1, 8)) / 2).await,
+            Ok(None) => delivery.again_after(HELD_ELSEWHERE.after(delivery.delivered)).await,
             Ok(Some(NextStep::Run)) if delivery.interruptions(invocation) >= MAX_INTERRUPTIONS => {
                 let reason = format!(
                     "{MAX_INTERRUPTIONS} times in a row the queue-worker that had it was gone, or cut off from NATS, before it ended"
@@ -220,7 +223,7 @@ impl Worker {
     ) {
         let last_attempt = Some(attempt.before(invocation, outcome, wait));
         let next = Call { last_attempt, interruptions: 0, ..invocation.clone() };
-        let mut pause = Duration::from_millis(100);
+        let mut delays = STORE.delays();
         loop {
             match self.bus.relocate(&next, Location::until_due(&next)).await {
                 Ok(_) => break,
@@ -234,8 +237,7 @@ impl Worker {
                     warn!(error = error.chain(), call_id = %invocation.call_id, "the next attempt cannot be stored; trying again");
                 }
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
+            sleep(delays.next_delay()).await;
         }
         self.metrics.count_retry(&invocation.function);
         delivery.ack().await;
@@ -272,7 +274,7 @@ impl Worker {
     /// One that NATS refuses is stored with nothing but how the call ended.
     pub(crate) async fn store_record(&self, record: &CallRecord) -> Submitted {
         let mut record = Cow::Borrowed(record);
-        let mut pause = Duration::from_millis(100);
+        let mut delays = STORE.delays();
         loop {
             let error = match self.bus.store_record(&record).await {
                 Ok(stored) => {
@@ -287,8 +289,7 @@ impl Worker {
             if !error.may_pass() {
                 record = Cow::Owned(bare(&record, &error));
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
+            sleep(delays.next_delay()).await;
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use rustix::process::Signal;
+use skep_backoff::Backoff;
 use skep_bus::SystemAccount;
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
@@ -24,17 +25,18 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 const PROBED_WITHIN: Duration = Duration::from_secs(5);
 /// A disk that takes so much has room for a while.
 const PROBE_BYTES: usize = 4 * 1024 * 1024;
-/// Between two starts at most, when they do not help.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// Between two starts, when they do not help.
+const RESTARTS: Backoff = Backoff::new(LOOK_EVERY, Duration::from_secs(60));
 
 /// Starts the server again when it is sick and the disk is well.
 pub(crate) async fn watch(server: SystemAccount, child: RunningChild, data_dir: PathBuf) {
     let mut looks = 0;
-    let mut pause = LOOK_EVERY;
+    let mut restarts = RESTARTS.delays();
     loop {
         sleep(LOOK_EVERY).await;
         let Some(reason) = server.complaint().await else {
-            (looks, pause) = (0, LOOK_EVERY);
+            looks = 0;
+            restarts.reset();
             continue;
         };
         if looks == 0 {
@@ -44,8 +46,7 @@ pub(crate) async fn watch(server: SystemAccount, child: RunningChild, data_dir: 
         if looks >= SICK_LOOKS && takes_writes(&data_dir).await {
             warn!("the disk takes writes, so nats-server is started again");
             restart(&child).await;
-            sleep(pause).await;
-            pause = (pause * 2).min(MAX_PAUSE);
+            sleep(restarts.next_delay()).await;
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use skep_backoff::Backoff;
 use skep_http::Connection;
 use tokio::{
     runtime::{Handle, Id},
@@ -20,8 +21,7 @@ pub(crate) const IDLE_FOR: Duration = Duration::from_secs(5);
 /// For each runtime.
 const MAX_IDLE: usize = 256;
 /// A replica that refuses connections is passed over this long, doubling up to the limit.
-const FIRST_EJECTION: Duration = Duration::from_millis(250);
-const MAX_EJECTION: Duration = Duration::from_secs(8);
+const EJECTION: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(8));
 
 /// A connection, and since when it is idle.
 type Idle = (Connection, Instant);
@@ -74,8 +74,8 @@ impl Endpoint {
     }
 
     pub(crate) fn refused(&self) {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
-        let pause = FIRST_EJECTION.saturating_mul(1 << failures.min(10)).min(MAX_EJECTION);
+        let before = self.failures.fetch_add(1, Ordering::Relaxed);
+        let pause = EJECTION.after(u64::from(before) + 1);
         if let Ok(mut until) = self.ejected_until.lock() {
             *until = Some(Instant::now() + pause);
         }

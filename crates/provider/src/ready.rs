@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use skep_backoff::Backoff;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -13,19 +14,17 @@ const MAX_ANSWER: u64 = 4096;
 /// Between two looks at one that serves.
 const PROBE_INTERVAL: Duration = Duration::from_secs(3);
 /// How soon it is asked again, at first and at most.
-const MIN_BACKOFF: Duration = Duration::from_millis(5);
-const MAX_BACKOFF: Duration = Duration::from_millis(250);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(250));
 
 /// Returns when the watchdog has answered that it can serve; the caller bounds it.
 pub(crate) async fn until_ready(address: SocketAddr, path: &str) {
-    let mut pause = MIN_BACKOFF;
+    let mut delays = BACKOFF.delays();
     loop {
         let asked = tokio::time::timeout(ANSWER_TIMEOUT, ask(address, path)).await;
         if let Ok(Ok(true)) = asked {
             return;
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(MAX_BACKOFF);
+        tokio::time::sleep(delays.next_delay()).await;
     }
 }
 

@@ -11,15 +11,14 @@ use std::{
 };
 
 use prometheus::{IntCounterVec, Opts, Registry};
+use skep_backoff::Backoff;
 use skep_http::network_of;
 use tokio::time::Instant;
 use tracing::warn;
 
 /// So many may fail before the first pause: people mistype, and a browser has an old password.
 const FREE: u32 = 10;
-/// The first pause; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const MAX_PAUSE: Duration = Duration::from_secs(10);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
 /// An address that has failed is forgotten when it has not failed again for so long.
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// Addresses that are remembered; beyond, those that failed longest ago are forgotten.
@@ -125,7 +124,7 @@ impl State {
 fn pause_after(failures: u32) -> Duration {
     match failures.checked_sub(FREE) {
         None | Some(0) => Duration::ZERO,
-        Some(beyond) => FIRST_PAUSE.saturating_mul(1 << (beyond - 1).min(16)).min(MAX_PAUSE),
+        Some(beyond) => BACKOFF.after(beyond.into()),
     }
 }
 
@@ -159,7 +158,10 @@ mod tests {
             advance(pause).await;
             assert_eq!(failures.pause(address(1)), None, "after the pause the next one is looked at");
         }
-        assert!(pauses.is_sorted() && pauses[0] == FIRST_PAUSE && pauses[7] == MAX_PAUSE, "{pauses:?}");
+        assert!(
+            pauses.is_sorted() && pauses[0] == BACKOFF.after(1) && pauses[7] == BACKOFF.after(u64::MAX),
+            "{pauses:?}"
+        );
         failures.forgive(address(1));
         failures.note(address(1));
         assert_eq!(failures.pause(address(1)), None, "one that was right begins anew");

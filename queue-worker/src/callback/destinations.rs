@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use skep_backoff::Backoff;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
@@ -21,8 +22,7 @@ const SLOW_FOR: Duration = Duration::from_secs(1);
 /// So many failures in a row, and it is taken to be down.
 const FAILURES: u32 = 5;
 /// How long it is then left alone at first; twice as long after each probe that fails.
-const FIRST_REST: Duration = Duration::from_secs(1);
-const MAX_REST: Duration = Duration::from_secs(60);
+const REST: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 /// A destination that had no callback for so long is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 /// Above this number the forgotten ones are looked for.
@@ -139,8 +139,7 @@ impl Ticket {
         self.destinations.with(&self.key, |state| {
             state.failures = state.failures.saturating_add(1);
             if let Some(over) = state.failures.checked_sub(FAILURES) {
-                let rest = FIRST_REST.saturating_mul(1 << over.min(16)).min(MAX_REST);
-                state.rests_until = Some(Instant::now() + rest);
+                state.rests_until = Some(Instant::now() + REST.after(u64::from(over) + 1));
             }
         });
     }
@@ -204,14 +203,14 @@ mod tests {
         let mut last = Duration::ZERO;
         for _ in 0..8 {
             let Admission::Down(rest) = all.admit(&"http://down/".parse().unwrap()).await else { panic!("it rests") };
-            assert!(rest > last || rest == MAX_REST);
+            assert!(rest > last || rest == REST.after(u64::MAX));
             last = rest;
             tokio::time::advance(rest).await;
             let probe = admit(&all, "http://down/").await.unwrap();
             assert!(admit(&all, "http://down/").await.is_none(), "one probe is enough");
             probe.failed();
         }
-        tokio::time::advance(MAX_REST).await;
+        tokio::time::advance(REST.after(u64::MAX)).await;
         admit(&all, "http://down/").await.unwrap().answered();
         assert!(admit(&all, "http://down/").await.is_some() && admit(&all, "http://down/").await.is_some());
     }

@@ -29,7 +29,7 @@ use self::{
     guard::{Caller, Guard},
     own::Own,
     post::Post,
-    schedule::{Next, Refusal, next, pause},
+    schedule::{BACKOFF, Next, Refusal, next},
 };
 pub use self::{
     guard::{Allowance, AllowanceError},
@@ -157,7 +157,7 @@ impl Worker {
                 };
             }
             Admission::Busy => {
-                let after = pause(tries).min(MAX_TURN).mul_f64(jitter);
+                let after = BACKOFF.after(tries).min(MAX_TURN).mul_f64(jitter);
                 return Tried::Untried { after, limit: self.last_moment(record), reason: "the receiver is too slow" };
             }
         };

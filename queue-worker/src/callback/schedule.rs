@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
+use skep_backoff::{Backoff, jittered};
 use skep_protocol::retry_after;
 use time::OffsetDateTime;
 
-/// Before the second try; then twice as long each time.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const MAX_WAIT: Duration = Duration::from_secs(300);
+/// Between two tries.
+pub(super) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(300));
 
 /// Why a callback was not taken.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,17 +61,11 @@ pub(super) fn next(refusal: Refusal, tries: u64, age: Duration, give_up_at: Dura
         Refusal::ForNow { reason, retry_after } => (reason, retry_after),
         Refusal::ForGood { reason } => return Next::GiveUp { reason },
     };
-    let after = pause(tries).mul_f64(0.75 + jitter / 2.0).max(retry_after.unwrap_or_default());
+    let after = jittered(BACKOFF.after(tries), jitter).max(retry_after.unwrap_or_default());
     if age + after >= give_up_at {
         return Next::GiveUp { reason: format!("{reason} (try {tries}, for {} s)", age.as_secs()) };
     }
     Next::Again { after, reason }
-}
-
-/// How long a delivery that was handed out so often stays away.
-pub(super) fn pause(tries: u64) -> Duration {
-    let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
-    FIRST_WAIT.saturating_mul(1 << doublings).min(MAX_WAIT)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::{
 };
 
 use http::uri::{Authority, PathAndQuery};
+use skep_backoff::Backoff;
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -24,8 +25,8 @@ use crate::{
     processes::{Processes, Spawned},
 };
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// Between two starts of a program that ends.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 /// A program that ran for so long is not one that cannot start.
 const RAN_WELL: Duration = Duration::from_secs(10);
 /// A program that has ended this often and was never ready is given up.
@@ -130,7 +131,7 @@ impl Program {
 
 impl Supervisor {
     async fn supervise(self) {
-        let (mut pause, mut ends) = (FIRST_PAUSE, 0);
+        let (mut delays, mut ends) = (BACKOFF.delays(), 0);
         while !self.stop.is_cancelled() {
             let begun = Instant::now();
             let end = self.run_once().await;
@@ -144,11 +145,11 @@ impl Supervisor {
                 break;
             }
             if begun.elapsed() >= RAN_WELL {
-                pause = FIRST_PAUSE;
+                delays.reset();
             }
+            let pause = delays.next_delay();
             self.processes.log().say(&format!("Function {end}, is started again in {pause:?}"));
             let _ = timeout(pause, self.stop.cancelled()).await;
-            pause = MAX_PAUSE.min(pause * 2);
         }
         self.state.send_replace(State::Stopped);
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
+use skep_backoff::Backoff;
 use skep_protocol::{Call, CallStatus, Subjects, headers, without_credentials};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
@@ -13,8 +14,7 @@ use crate::{Bus, Error, Result, client::clock, client::connect::REQUEST_DEADLINE
 
 /// A cluster that has lost a server takes some seconds to agree on who leads a stream.
 pub(crate) const ELECTED_WITHIN: Duration = Duration::from_secs(20);
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const MAX_PAUSE: Duration = Duration::from_millis(500);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
 
 /// What became of a submit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +47,10 @@ impl Bus {
         let give_up = Instant::now() + patience;
         // Decided once: what is sent again must meet what may have been stored before.
         let subject = self.lane_subject(invocation);
-        let mut pause = FIRST_PAUSE;
+        let mut delays = BACKOFF.delays();
         let mut is_first = true;
         loop {
+            let delay = delays.next_delay();
             match self.try_submit(invocation, subject.clone()).await {
                 Ok(Submitted::Accepted) => {
                     self.ledger.note(invocation);
@@ -61,7 +62,7 @@ impl Bus {
                     return Ok(Submitted::Accepted);
                 }
                 Err(error @ Error::Unavailable(_)) => {
-                    if Instant::now() + pause >= give_up || !self.is_reachable().await {
+                    if Instant::now() + delay >= give_up || !self.is_reachable().await {
                         return Err(error);
                     }
                     debug!(error = error.chain(), call_id = %invocation.call_id, "a call cannot be stored; trying again");
@@ -74,8 +75,7 @@ impl Bus {
                     return ended;
                 }
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(MAX_PAUSE);
+            sleep(delay).await;
             is_first = false;
         }
     }

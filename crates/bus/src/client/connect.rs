@@ -10,6 +10,7 @@ use async_nats::{
     Client,
     jetstream::{self, context::ContextBuilder},
 };
+use skep_backoff::Backoff;
 use skep_protocol::{DefaultNamespace, Subjects};
 use time::OffsetDateTime;
 use tokio::{
@@ -35,6 +36,9 @@ const TOLD_AFTER: Duration = Duration::from_secs(3);
 
 /// A server that stands still is noticed after two of these.
 const PING_EVERY: Duration = Duration::from_secs(5);
+
+/// Between two attempts to reach a server again.
+const RECONNECT_DELAY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(1600));
 
 /// Publishes that may wait for their acknowledgement at once; beyond it the bus says that it is not available.
 const MAX_UNACKNOWLEDGED: usize = 8192;
@@ -294,7 +298,7 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, tells: bo
             .request_timeout(Some(REQUEST_DEADLINE))
             .connection_timeout(REQUEST_DEADLINE)
             .ping_interval(PING_EVERY)
-            .reconnect_delay_callback(|attempts| Duration::from_millis(50 << attempts.min(5)))
+            .reconnect_delay_callback(|attempts| RECONNECT_DELAY.after(attempts as u64 + 1))
             .event_callback(move |event| {
                 if matches!(event, async_nats::Event::Connected) {
                     connected.is_now();
