@@ -9,7 +9,7 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use skep_bus::{Bus, NotKept};
 use skep_dispatch::{Awaited, Stalled};
-use skep_protocol::{BodyKind, CallBody, CallId};
+use skep_protocol::{BodyKind, CallBody, CallId, causes};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{Error, Result};
@@ -158,14 +158,7 @@ async fn data_of(body: &mut Awaited<Body>) -> Result<Option<Bytes>, skep_dispatc
 
 /// Whether an error of a body, wherever it surfaces, began with a caller that stalled.
 pub(crate) fn is_stalled(error: &(dyn StdError + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<Stalled>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    causes(error).any(|cause| cause.is::<Stalled>())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use skep_protocol::{CallId, CallIdError, FunctionName, NameError, headers};
+use skep_protocol::{CallId, CallIdError, FunctionName, NameError, error_chain, headers};
 use thiserror::Error;
 use tracing::{debug, error, warn};
 
@@ -210,7 +210,7 @@ impl Error {
     /// Logs the cause, once, where the answer is made; a caller's own mistakes are not logged.
     pub(crate) fn log(&self) {
         let (status, code) = self.status();
-        let causes = causes_of(self);
+        let causes = error_chain(self);
         match status {
             StatusCode::INTERNAL_SERVER_ERROR => error!(error = causes, code, "request failed"),
             _ if code == BUS_UNAVAILABLE => outage::refused(&causes, code),
@@ -270,16 +270,6 @@ fn status_of_refusal(status: u16) -> (StatusCode, &'static str) {
         other if other.is_client_error() || other == StatusCode::NOT_IMPLEMENTED => (other, "refused"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
-}
-
-fn causes_of(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

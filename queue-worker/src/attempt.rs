@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts}
 use skep_bus::NotKept;
 use skep_dispatch::{Body, Error, Function, Taker};
 use skep_protocol::{
-    BodyKind, Call, CallBody, CallRecord, CallState, CallStatus, LastAttempt, PastAttempt, headers, retry_after,
-    without_credentials,
+    BodyKind, Call, CallBody, CallRecord, CallState, CallStatus, LastAttempt, PastAttempt, error_chain, headers,
+    retry_after, without_credentials,
 };
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
@@ -169,9 +169,7 @@ impl Worker {
                 return Outcome::Answered(platform_answer(StatusCode::GATEWAY_TIMEOUT, error.to_string()));
             }
             Err(Error::NoReplica(_)) => return Outcome::Busy,
-            Err(error) => {
-                return Outcome::Failed { reason: with_cause(&error) };
-            }
+            Err(error) => return Outcome::Failed { reason: error_chain(&error) },
         };
         let (parts, body) = response.into_parts();
         if let Some(outcome) = of_platform(function, &parts) {
@@ -247,12 +245,4 @@ fn request(invocation: &Call, attempt: &Attempt, body: Body) -> http::Result<Req
     request.headers_mut().insert(headers::SKEP_ATTEMPTS, HeaderValue::from(attempt.most));
     request.extensions_mut().insert(attempt.taker.clone());
     Ok(request)
-}
-
-/// An error with its direct cause, for the reason that is kept.
-fn with_cause(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }

@@ -11,6 +11,7 @@ use std::{
 use anyhow::anyhow;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
+use skep_protocol::causes;
 
 use super::args::ClientArgs;
 use crate::{
@@ -99,10 +100,7 @@ impl Api {
     }
 
     pub(super) fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
+        let cause = causes(error).last().map_or_else(|| error.to_string(), ToString::to_string);
         Failure::internal(anyhow!(
             "the gateway at {} does not answer: {cause}; --gateway (SKEP_GATEWAY) says where it is",
             self.gateway

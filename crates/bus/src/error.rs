@@ -80,12 +80,6 @@ impl Error {
 
     /// This error with all its causes, on one line.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        text
+        skep_protocol::error_chain(self)
     }
 }

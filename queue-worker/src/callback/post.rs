@@ -15,6 +15,7 @@ use reqwest::{
     dns::{Addrs, Name, Resolve, Resolving},
     redirect::Policy,
 };
+use skep_protocol::{causes, error_chain};
 use time::OffsetDateTime;
 use url::{Host, Url};
 
@@ -138,17 +139,11 @@ impl Resolve for GuardedResolver {
     }
 }
 
-fn refusal(error: &dyn Error) -> Refusal {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(forbidden) = cause.downcast_ref::<Forbidden>() {
-            return Refusal::ForGood { reason: forbidden.to_string() };
-        }
-        text = format!("{text}: {cause}");
-        source = cause.source();
+fn refusal(error: &(dyn Error + 'static)) -> Refusal {
+    match causes(error).find_map(|cause| cause.downcast_ref::<Forbidden>()) {
+        Some(forbidden) => Refusal::ForGood { reason: forbidden.to_string() },
+        None => Refusal::for_now(error_chain(error)),
     }
-    Refusal::for_now(text)
 }
 
 #[cfg(test)]

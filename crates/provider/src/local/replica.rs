@@ -9,7 +9,7 @@ use std::{
 };
 
 use skep_backoff::Backoff;
-use skep_protocol::{FunctionDeployment, FunctionName};
+use skep_protocol::{FunctionDeployment, FunctionName, error_chain};
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
@@ -79,7 +79,7 @@ impl Replica {
         let started = Watchdog::start(&self.context, &self.name, &self.deployment, &self.log, &self.instance);
         let (mut watchdog, address) = match started {
             Ok(started) => started,
-            Err(error) => return failed(with_causes(&error), Duration::ZERO),
+            Err(error) => return failed(error_chain(&error), Duration::ZERO),
         };
         let outcome = tokio::select! {
             biased;
@@ -187,11 +187,4 @@ impl Address {
 
 fn failed(reason: String, served: Duration) -> Run {
     Run::Failed { reason, served }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", with_causes(source)),
-        None => error.to_string(),
-    }
 }
