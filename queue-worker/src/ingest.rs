@@ -56,10 +56,15 @@ impl Worker {
     }
 
     async fn take_up(self: Arc<Self>, delivery: &Delivery<Published>) {
-        let Ok(published) = &delivery.content else {
-            return;
-        };
         let derived = delivery.derived_id().unwrap_or_else(CallId::generate);
+        let published = match &delivery.content {
+            Ok(published) => published,
+            Err(reason) => {
+                let status = CallStatus::accepted(derived, delivery.function(), skep_bus::now());
+                let reason = format!("the message cannot be read: {reason}");
+                return self.bury(delivery, without_answer(status, HeaderMap::new()), &reason).await;
+            }
+        };
         let (function, call_id, callback) = match self.judge(published, &derived) {
             Ok(judged) => judged,
             Err(reason) => return self.reject(delivery, published, derived, &reason).await,

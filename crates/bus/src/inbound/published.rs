@@ -34,7 +34,7 @@ impl Bus {
             let run_at = take_run_at(&mut headers, clock::now());
             let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             Ok(Published {
-                function: message.subject.rsplit('.').next().unwrap_or_default().chars().take(MAX_NAME).collect(),
+                function: function_in(&message.subject),
                 callers_id: text(&names::CALL_ID),
                 callback: text(&names::CALLBACK_URL),
                 run_at,
@@ -46,6 +46,11 @@ impl Bus {
 }
 
 impl Delivery<Published> {
+    /// The function that its subject names; not necessarily a valid name.
+    pub fn function(&self) -> String {
+        function_in(&self.subject)
+    }
+
     /// An id that is the same each time this message is delivered, so that taking it up twice makes one call.
     pub fn derived_id(&self) -> Option<CallId> {
         derived_id(self.source.stream_made, self.sequence)
@@ -74,6 +79,10 @@ impl Delivery<Published> {
             ..Call::new(call_id, function, clock::now())
         }
     }
+}
+
+fn function_in(subject: &str) -> String {
+    subject.rsplit('.').next().unwrap_or_default().chars().take(MAX_NAME).collect()
 }
 
 /// The id of the call that a published message becomes, unless its publisher names one.
