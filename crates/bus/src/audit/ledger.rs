@@ -68,6 +68,7 @@ pub(crate) enum Note<'body> {
 impl Ledger {
     pub(crate) fn start(publisher: Publisher, subjects: Arc<Subjects>) -> Self {
         let (entries, receiver) = mpsc::channel(MAX_WAITING);
+        // Nobody awaits its end: `flush` waits for what was noted before it.
         tokio::spawn(run(publisher.clone(), subjects.receipts(), receiver));
         Self { publisher, subjects, entries, brief: Arc::default() }
     }

@@ -19,6 +19,7 @@ pub(crate) struct Discards(mpsc::Sender<BodyKey>);
 impl Discards {
     pub(crate) fn start(streams: Arc<Streams>, subjects: Arc<Subjects>) -> Self {
         let (sender, mut receiver) = mpsc::channel::<BodyKey>(MAX_WAITING);
+        // Nobody awaits its end: the housekeeping finds what is left.
         tokio::spawn(async move {
             while let Some(key) = receiver.recv().await {
                 if let Err(error) = remove(streams.bodies(key.kind), &subjects, &key).await {

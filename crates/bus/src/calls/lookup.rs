@@ -44,6 +44,7 @@ struct LastOfEach {
 impl Ended {
     pub(crate) fn start(client: Client, subjects: Arc<Subjects>) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
+        // Nobody awaits its end: it only answers callers who wait.
         tokio::spawn(run(client, subjects, receiver));
         Self(sender)
     }

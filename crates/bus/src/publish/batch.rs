@@ -45,6 +45,7 @@ struct Entry {
 impl Batcher {
     pub(crate) fn start(publisher: Publisher) -> Self {
         let (entries, receiver) = mpsc::channel(MAX_WAITING);
+        // Nobody awaits its end: each entry has a caller who waits for its answer, so there is nothing left when the callers are done.
         tokio::spawn(run(publisher, receiver));
         Self { entries }
     }

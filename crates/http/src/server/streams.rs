@@ -58,6 +58,7 @@ impl Streams {
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
         let (open, taken_within) = (Open::begin(&self.count), self.taken_within);
+        // The drain waits for it by `count`.
         tokio::spawn(async move {
             let _open = open;
             let mut stream = pin!(stream);
