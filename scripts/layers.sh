@@ -26,7 +26,7 @@ check skep-sources crates/sources/Cargo.toml skep-protocol
 check skep-stack crates/stack/Cargo.toml skep-protocol skep-sources
 check skep-bus crates/bus/Cargo.toml skep-backoff skep-protocol
 check skep-dispatch crates/dispatch/Cargo.toml skep-backoff skep-bus skep-http skep-protocol
-check skep-provider crates/provider/Cargo.toml skep-backoff skep-bus skep-process skep-protocol
+check skep-provider crates/provider/Cargo.toml skep-backoff skep-bus skep-http skep-process skep-protocol
 check skep-controller crates/controller/Cargo.toml skep-bus skep-protocol skep-provider skep-sources
 check skep-watchdog watchdog/Cargo.toml skep-backoff skep-http skep-process skep-protocol skep-sandbox
 check skep-gateway gateway/Cargo.toml skep-backoff skep-bus skep-dispatch skep-http skep-protocol skep-secret-file skep-sources
