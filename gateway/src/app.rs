@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Error, Result, audit::Audits, audit_log::AuditLog, auth::Auth, body, config::Limits, door::Stamp,
+    Error, Result, audit::Audits, audit_log::AuditLog, auth::Auth, body, call_headers::RequestContext, config::Limits,
     forwarded::TrustedProxies, pages, queues::Queues,
 };
 
@@ -89,12 +89,12 @@ impl App {
         &self,
         function: &Arc<Function>,
         request: Request<skep_http::Body>,
-        stamp: &Stamp,
+        context: &RequestContext,
     ) -> Result<Response<skep_http::Body>> {
         self.admit(function)?;
         let mut response = self.dispatch.call(function, request).await.map_err(|error| self.judged(error))?;
-        stamp.function_answer(response.headers_mut());
-        if stamp.is_for_page && function.policy.pages == Pages::Sandboxed {
+        context.function_answer(response.headers_mut());
+        if context.is_for_page && function.policy.pages == Pages::Sandboxed {
             pages::sandbox(response.headers_mut());
         }
         Ok(response)

@@ -55,7 +55,7 @@ pub(crate) enum Error {
     NoResult { id: CallId, reason: String },
     #[error("call {0} has no dead letter of this kind")]
     UnknownLetter(CallId),
-    #[error("the letter of call {id} cannot be sent again: {reason}")]
+    #[error("the dead letter of call {id} cannot be sent again: {reason}")]
     NotRedriven { id: CallId, reason: String },
     #[error("call {id} has ended already: {state}")]
     CallEnded { id: CallId, state: &'static str },

@@ -1,6 +1,6 @@
 //! The public HTTP door of skep, and its synchronous door on NATS.
 //!
-//! It turns requests into calls of functions (through dispatch), into stored invocations (through the bus), or into questions to the controller.
+//! It turns requests into calls of functions (through dispatch), into stored calls (through the bus), or into questions to the controller.
 //! It keeps nothing: any number of gateways may run anywhere.
 //! It does not know how a function is run, what an orchestrator is, or when a queued call is done.
 
@@ -13,13 +13,13 @@ mod audit_log;
 mod auth;
 mod body;
 mod browsers;
+mod call_headers;
 mod calls;
 mod config;
 mod dead;
-mod door;
-mod entrance;
 mod error;
 mod events;
+mod fast_path_router;
 mod forwarded;
 mod function;
 mod functions;
@@ -54,7 +54,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    app::App, audit::Audits, audit_log::AuditLog, auth::Auth, browsers::Guard, entrance::FastPathRouter,
+    app::App, audit::Audits, audit_log::AuditLog, auth::Auth, browsers::Guard, fast_path_router::FastPathRouter,
     metrics::HttpMetrics, queues::Queues, rates::Rates,
 };
 pub use crate::{

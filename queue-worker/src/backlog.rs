@@ -21,7 +21,7 @@ use crate::Worker;
 /// How often workers look for backlogs that others have begun.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const TRY_AGAIN: Duration = Duration::from_millis(500);
-/// How long a call that cannot be set aside stays away: longer each time, so that many of them cost little.
+/// When a call that cannot be moved to its backlog is delivered again.
 const DEFERRAL: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(8));
 /// Functions with a backlog at the same time; calls of further ones stay in their lane.
 const MAX_BACKLOGS: usize = 500;
@@ -38,7 +38,7 @@ pub(crate) struct Backlogs {
 
 #[derive(Default)]
 struct Known {
-    /// Its queue is there, so what is set aside is read.
+    /// Its consumer exists, so what is moved here is read.
     is_open: OnceCell<()>,
     /// More waits than was taken, so what comes next has to stand behind it.
     is_deep: AtomicBool,
@@ -48,9 +48,9 @@ struct Known {
 
 /// Why a call leaves its lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub(crate) enum OverflowReason {
     /// Others of its function wait already.
-    Crowd,
+    Congested,
     /// It has waited and found no slot.
     NoSlot,
 }
@@ -61,7 +61,7 @@ impl Backlogs {
     }
 
     /// Whether calls of a function wait outside of this lane, so that new ones have to as well.
-    pub(crate) fn is_ahead(&self, function: &FunctionName, lane: Place) -> bool {
+    pub(crate) fn is_backlogged(&self, function: &FunctionName, lane: Place) -> bool {
         let all = self.known();
         let Some(known) = all.get(function) else { return false };
         // In a lane for many calls a crowd is nothing special.
@@ -80,38 +80,38 @@ impl Backlogs {
 
 impl Worker {
     /// Moves a call to the backlog of its function; what cannot be moved is given back to its lane.
-    pub(crate) async fn set_aside(self: &Arc<Self>, delivery: &Delivery<Call>, invocation: &Call, cause: Cause) {
+    pub(crate) async fn overflow(self: &Arc<Self>, delivery: &Delivery<Call>, call: &Call, reason: OverflowReason) {
         let moved = async {
-            if !self.open_backlog(&invocation.function, cause).await? {
+            if !self.open_backlog(&call.function, reason).await? {
                 return Ok(false);
             }
-            self.bus.relocate(invocation, Location::Own).await?;
+            self.bus.relocate(call, Location::Backlog).await?;
             // Whoever read the backlog may have found it empty meanwhile.
-            self.open_backlog(&invocation.function, cause).await
+            self.open_backlog(&call.function, reason).await
         };
         match moved.await {
             Ok(true) => return delivery.ack().await,
             Ok(false) => {}
             Err(error) if !error.may_pass() => {
                 let reason = format!("it cannot wait for its function: {}", error.chain());
-                return self.bury_call(delivery, invocation, &reason).await;
+                return self.dead_letter_call(delivery, call, &reason).await;
             }
             Err(error) => {
-                warn!(error = error.chain(), call_id = %invocation.call_id, "a call cannot be set aside; it stays in its lane");
+                warn!(error = error.chain(), call_id = %call.call_id, "a call cannot be moved to its backlog; it stays in its lane");
             }
         }
-        delivery.give_back(&self.bus, invocation, jittered(DEFERRAL.after(delivery.delivered), fastrand::f64())).await;
+        delivery.give_back(&self.bus, call, jittered(DEFERRAL.after(delivery.delivered), fastrand::f64())).await;
     }
 
-    /// Makes sure that what is set aside for a function is read; `false` if too many functions have a backlog.
-    async fn open_backlog(self: &Arc<Self>, function: &FunctionName, cause: Cause) -> Result<bool> {
+    /// Makes sure that the backlog of a function is read; `false` if too many functions have a backlog.
+    async fn open_backlog(self: &Arc<Self>, function: &FunctionName, reason: OverflowReason) -> Result<bool> {
         if self.backlogs.is_full_for(function) {
             return Ok(false);
         }
         let known = self.begin_backlog(function);
         known.is_open.get_or_try_init(|| async { self.bus.backlog(function).prepare().await }).await?;
         known.is_deep.store(true, Ordering::Relaxed);
-        known.is_stuck.fetch_or(cause == Cause::NoSlot, Ordering::Relaxed);
+        known.is_stuck.fetch_or(reason == OverflowReason::NoSlot, Ordering::Relaxed);
         Ok(true)
     }
 

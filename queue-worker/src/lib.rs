@@ -6,10 +6,10 @@
 mod attempt;
 mod backlog;
 mod body;
-mod bury;
 mod call;
 mod callback;
 mod cancellation;
+mod dead_lettering;
 pub mod decision;
 mod due;
 mod held;
@@ -114,7 +114,7 @@ pub async fn run(
     tasks.spawn(backlog::run(Arc::clone(&worker)));
     tasks.spawn(due::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(ingest::run(Arc::clone(&worker), tasks.clone()));
-    tasks.spawn(ingest::bury_unreadable(Arc::clone(&worker)));
+    tasks.spawn(ingest::dead_letter_unreadable(Arc::clone(&worker)));
     tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(holders::ask(Arc::clone(&worker), questions));
     tasks.spawn(slots::follow(Arc::clone(&worker)));

@@ -82,7 +82,7 @@ impl Model for Call {
                     actions.push(Action::Work(worker, true));
                     let has_two_ways = match held.step {
                         Step::Run => true,
-                        Step::Begin => held.place == Place::Lane && budget.set_aside > 0,
+                        Step::Begin => held.place == Place::Lane && budget.overflow > 0,
                         Step::Ask => budget.unanswered > 0,
                         _ => false,
                     };
@@ -222,7 +222,7 @@ fn deliver(state: &mut State, worker: usize, place: Place, flaw: Flaw) {
     held.step = match place {
         Place::Lane | Place::Backlog if held.asks() && flaw != Flaw::NobodyIsAsked => Step::Ask,
         Place::Lane | Place::Backlog => Step::LookUp,
-        Place::Due => Step::Requeue,
+        Place::Due => Step::ReturnToLane,
     };
     state.workers[worker] = Some(held);
 }

@@ -12,7 +12,7 @@ pub(crate) enum Flaw {
     AckBeforeDelay,
     /// The delivery is acknowledged before the call is in the backlog.
     AckBeforeSetAside,
-    /// The record says dead before the letter is stored.
+    /// The record says dead before the dead letter is stored.
     RecordBeforeLetter,
     /// The stream of records takes a second one.
     RecordsAreReplaced,

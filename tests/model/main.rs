@@ -1,4 +1,4 @@
-//! A model of a call's life, explored exhaustively: accepted, delivered, run, tried again, recorded, buried, cancelled, with crashes anywhere.
+//! A model of a call's life, explored exhaustively: accepted, delivered, run, tried again, recorded, dead-lettered, cancelled, with crashes anywhere.
 //!
 //! It follows `skep-bus` and the queue-worker step by step, each step of the model one request to the server.
 //! What they decide is decided by the same functions, those of `skep_bus::life`.
@@ -27,7 +27,7 @@ const NOTHING: Budget = Budget {
     unanswered: 0,
     lost_acks: 0,
     lost_removals: 0,
-    set_aside: 0,
+    overflow: 0,
     long_runs: 0,
 };
 /// All that goes wrong, in any order, while the function keeps up.
@@ -35,7 +35,7 @@ const TROUBLE: Budget = Budget { submits: 2, cancels: 1, crashes: 2, stalls: 1, 
 /// Deliveries that come again while their workers live on, and workers that do not answer.
 const DOUBT: Budget = Budget { crashes: 1, stalls: 2, unanswered: 1, lost_acks: 1, ..NOTHING };
 /// A function that does not keep up.
-const OWN_QUEUE: Budget = Budget { cancels: 1, crashes: 1, stalls: 1, set_aside: 2, ..NOTHING };
+const BACKLOG: Budget = Budget { cancels: 1, crashes: 1, stalls: 1, overflow: 2, ..NOTHING };
 /// A run that takes long.
 const LONG_RUN: Budget = Budget { cancels: 1, crashes: 1, stalls: 1, lost_removals: 1, long_runs: 1, ..NOTHING };
 /// The same with a worker that does not answer.
@@ -75,7 +75,7 @@ fn no_order_of_steps_doubles_a_call_that_is_delivered_again_and_again() {
 
 #[test]
 fn no_order_of_steps_loses_or_doubles_a_call_that_is_set_aside() {
-    nothing_is_lost_or_doubled(OWN_QUEUE);
+    nothing_is_lost_or_doubled(BACKLOG);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn every_way_to_do_it_wrong_is_caught() {
         (Flaw::AnswerBeforeStored, TROUBLE, KEPT),
         (Flaw::AckBeforeRecord, TROUBLE, KEPT),
         (Flaw::AckBeforeDelay, TROUBLE, KEPT),
-        (Flaw::AckBeforeSetAside, OWN_QUEUE, KEPT),
+        (Flaw::AckBeforeSetAside, BACKLOG, KEPT),
         (Flaw::DueIsForgotten, TROUBLE, KEPT),
         (Flaw::RecordBeforeLetter, TROUBLE, LETTER),
         (Flaw::RecordsAreReplaced, TROUBLE, ONE_RECORD),

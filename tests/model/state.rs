@@ -96,18 +96,18 @@ pub(crate) enum Step {
     Begin,
     Run,
     /// Put it into its function's backlog.
-    SetAside,
+    Overflow,
     RemoveSetAside {
         sequence: u8,
     },
     Record(End),
-    Letter,
+    DeadLetter,
     /// Look whether the next attempt may be parked.
     ParkLook,
     ParkPut {
         expected: u8,
     },
-    Requeue,
+    ReturnToLane,
     RemoveQueued {
         sequence: u8,
     },
@@ -186,7 +186,7 @@ pub(crate) struct Budget {
     /// Messages that were removed from the lane and acknowledged, and that a killed server has again.
     pub(crate) lost_removals: u8,
     /// Calls that find no slot.
-    pub(crate) set_aside: u8,
+    pub(crate) overflow: u8,
     /// Runs that take long.
     pub(crate) long_runs: u8,
 }

@@ -7,7 +7,7 @@ use crate::{
     doubt,
     flaw::Flaw,
     long_run,
-    requests::{ack, give_back, look_before_parking, park, requeue, set_aside},
+    requests::{ack, give_back, look_before_parking, overflow, park, return_to_lane},
     state::{Cancel, End, Held, MAX_ATTEMPTS, Place, Server, State, Step},
 };
 
@@ -64,39 +64,39 @@ impl Call {
                 Some(Step::Run)
             }
             Step::Begin => {
-                state.budget.set_aside -= 1;
+                state.budget.overflow -= 1;
                 if self.flaw == Flaw::AckBeforeSetAside {
                     ack(server, &held);
                 }
-                Some(Step::SetAside)
+                Some(Step::Overflow)
             }
-            Step::SetAside => Some(set_aside(server, held.progress)),
+            Step::Overflow => Some(overflow(server, held.progress)),
             Step::RemoveSetAside { sequence } => {
                 if server.backlog.as_ref().is_some_and(|message| message.sequence == sequence) {
                     server.backlog = None;
                 }
-                Some(Step::SetAside)
+                Some(Step::Overflow)
             }
             Step::Run => Some(self.after_run(server, &held, is_good)),
-            Step::Letter => {
+            Step::DeadLetter => {
                 server.has_letter = true;
                 Some(if self.flaw == Flaw::RecordBeforeLetter { Step::Ack } else { Step::Record(End::Dead) })
             }
             Step::Record(end) => {
                 self.record(server, end);
                 let owes_letter = end == End::Dead && self.flaw == Flaw::RecordBeforeLetter;
-                Some(if owes_letter { Step::Letter } else { Step::Ack })
+                Some(if owes_letter { Step::DeadLetter } else { Step::Ack })
             }
             Step::ParkLook => Some(look_before_parking(server, held.progress.after_attempt())),
             Step::ParkPut { expected } => Some(park(server, expected, held.progress.after_attempt())),
-            Step::Requeue if self.flaw == Flaw::DueIsForgotten => Some(Step::Ack),
-            Step::Requeue if self.flaw == Flaw::OlderIsTaken => Some(requeue(server, held.progress, 0)),
-            Step::Requeue => Some(requeue(server, held.progress, held.sequence)),
+            Step::ReturnToLane if self.flaw == Flaw::DueIsForgotten => Some(Step::Ack),
+            Step::ReturnToLane if self.flaw == Flaw::OlderIsTaken => Some(return_to_lane(server, held.progress, 0)),
+            Step::ReturnToLane => Some(return_to_lane(server, held.progress, held.sequence)),
             Step::RemoveQueued { sequence } => {
                 if server.lane.as_ref().is_some_and(|message| message.sequence == sequence) {
                     server.lane = None;
                 }
-                Some(Step::Requeue)
+                Some(Step::ReturnToLane)
             }
             Step::Lease => {
                 let progress = held.progress.interrupted();
@@ -140,11 +140,11 @@ impl Call {
         }
         let mut found = Found { has_record: server.record.is_some(), ..Found::default() };
         if held.asks() {
-            found.own_queue = server.progress_in(Place::Backlog);
+            found.backlog = server.progress_in(Place::Backlog);
             let elsewhere = [server.progress_in(Place::Lane), server.progress_in(Place::Due), server.parked_progress()];
             found.elsewhere = elsewhere.into_iter().max().flatten();
         }
-        let origin = if held.place == Place::Backlog { Origin::Own } else { Origin::Shared };
+        let origin = if held.place == Place::Backlog { Origin::Backlog } else { Origin::Shared };
         match next_step(origin, held.progress.into(), &found) {
             NextStep::Run => Step::Begin,
             NextStep::Finished | NextStep::Superseded => Step::Ack,
@@ -161,7 +161,7 @@ impl Call {
                 Step::Record(End::Done)
             }
             (false, true) if self.flaw == Flaw::RecordBeforeLetter => Step::Record(End::Dead),
-            (false, true) => Step::Letter,
+            (false, true) => Step::DeadLetter,
             (false, false) => {
                 if self.flaw == Flaw::AckBeforeDelay {
                     ack(server, held);

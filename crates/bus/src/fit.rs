@@ -14,7 +14,7 @@ use crate::{Error, wire};
 
 /// NATS counts the bytes of headers in 16 bits.
 pub(crate) const LARGEST_HEADERS: usize = u16::MAX as usize;
-/// Kept free in a record for the reason of the letter that it may become.
+/// Kept free in a record for the reason of the dead letter that it may become.
 const ROOM_FOR_A_LETTER: usize = 4 * 1024;
 /// A reason is kept so far, in bytes.
 const MAX_REASON: usize = 1024;
@@ -96,11 +96,11 @@ pub(crate) fn record(
 /// Whether a header is left out, by its name.
 type IsLeftOut = fn(&str) -> bool;
 
-/// What a letter has in any case. A publisher can set every other name, in any length.
+/// What a dead letter has in any case. A publisher can set every other name, in any length.
 const OF_THE_END: [&str; 3] = [wire::REASON, wire::ATTEMPTS, wire::LAST_STATUS];
 
-/// Leaves out of a letter what does not fit.
-pub(crate) fn letter(headers: &mut NatsHeaders, payload: &mut Bytes, largest: usize) {
+/// Leaves out of a dead letter what does not fit.
+pub(crate) fn dead_letter(headers: &mut NatsHeaders, payload: &mut Bytes, largest: usize) {
     let mut left_out = Vec::new();
     let given = wire::text(headers, wire::REASON).map(str::to_owned);
     let parts: [(&str, IsLeftOut); 3] = [

@@ -72,7 +72,7 @@ pub struct AuditFinding {
 pub enum AuditKind {
     /// It was accepted, and there is neither a message of it nor a record.
     Missing,
-    /// It was given up and has its letter, but its record is gone before its time.
+    /// It was given up and has its dead letter, but its record is gone before its time.
     LetterWithoutRecord,
     /// It has its record, and still has a message that a queue-worker should have finished long ago.
     LeftOver,

@@ -199,12 +199,12 @@ impl Subjects {
         format!("{}.dead.{function}.>", self.prefix)
     }
 
-    /// Where a call's letter is found by its id alone.
+    /// Where a call's dead letter is found by its id alone.
     pub fn dead_by_id(&self, id: &CallId) -> String {
         format!("{}.dead.*.{id}", self.prefix)
     }
 
-    /// Where the letter of a call's callback is found by the call's id alone.
+    /// Where the dead letter of a call's callback is found by the call's id alone.
     pub fn dead_callback_by_id(&self, id: &CallId) -> String {
         format!("{}.dead.*.{id}.callback", self.prefix)
     }

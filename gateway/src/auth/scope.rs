@@ -44,8 +44,8 @@ pub(super) enum Scope {
     /// The function of the call that the path names.
     Call,
     QueuedCall,
-    /// The function of the letter that the path names.
-    Letter,
+    /// The function of the dead letter that the path names.
+    DeadLetter,
 }
 
 /// Refuses a limited caller what is not in its namespaces.
@@ -92,10 +92,10 @@ async fn checked(app: &App, caller: &Caller, request: Request) -> Result<Request
             let id = parts.uri.path().strip_prefix("/async-function/").unwrap_or_default().to_owned();
             function_of_call(app, &id).await?
         }
-        Scope::Letter => {
+        Scope::DeadLetter => {
             let id: CallId = segment(&mut parts).await?.parse()?;
             let Kind { kind } = query(&mut parts).await?;
-            let letter = app.require_bus().await?.letter(&id, kind).await?;
+            let letter = app.require_bus().await?.dead_letter(&id, kind).await?;
             letter.map(|letter| app.named(&letter.info.function, "")).transpose()?
         }
         scope @ (Scope::Deployment | Scope::Deletion | Scope::Scaling | Scope::Secret) => {

@@ -88,7 +88,7 @@ impl Worker {
         let mut fingerprint = Fingerprinting::begin(&function, &Method::POST, (&path, query.as_deref()), &headers);
         let body = self.as_request(&call_id, &record.body, &mut fingerprint).await?;
         let fingerprint = fingerprint.end();
-        let invocation = Call {
+        let call = Call {
             path,
             query,
             headers: self.bus.stored_headers(headers, None),
@@ -97,7 +97,7 @@ impl Worker {
             fingerprint: Some(fingerprint),
             ..Call::new(call_id, function, skep_bus::now())
         };
-        match self.bus.submit(&invocation).await {
+        match self.bus.submit(&call).await {
             Ok(_) => Ok(()),
             Err(error) => Err(refusal(&error)),
         }

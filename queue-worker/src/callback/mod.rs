@@ -16,7 +16,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, header};
-use skep_bus::{DeadLetter, Delivery};
+use skep_bus::{Delivery, NewDeadLetter};
 use skep_dispatch::Registry;
 use skep_protocol::{CallBody, CallRecord, CallState, CallStatus, CallbackTarget, CallbackTry, DeadKind, headers};
 use tokio_util::task::TaskTracker;
@@ -36,7 +36,7 @@ pub use self::{
     inward::{SubjectPattern, SubjectPatternError},
     signature::SigningKeys,
 };
-use crate::{Worker, WorkerConfig, bury::try_again, pull::Puller};
+use crate::{Worker, WorkerConfig, dead_lettering::try_again, pull::Puller};
 
 /// Callbacks under way at once.
 const WINDOW: usize = 128;
@@ -96,7 +96,7 @@ impl Worker {
     async fn deliver(&self, delivery: &Delivery<CallRecord>) {
         let record = match &delivery.content {
             Ok(record) => record,
-            Err(reason) => return self.bury_unreadable(delivery, reason).await,
+            Err(reason) => return self.dead_letter_unreadable(delivery, reason).await,
         };
         let Some(url) = &record.status.callback_url else {
             return delivery.ack().await;
@@ -230,7 +230,7 @@ impl Worker {
     async fn give_up(&self, delivery: &Delivery<CallRecord>, record: &CallRecord, reason: &str) {
         self.keep_try(delivery, record, Some(reason.to_owned()), None).await;
         let reason = format!("the callback could not be delivered: {reason}");
-        let letter = DeadLetter {
+        let letter = NewDeadLetter {
             kind: DeadKind::Callback,
             function: &record.status.function,
             call_id: &record.status.call_id,

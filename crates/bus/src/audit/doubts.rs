@@ -59,7 +59,7 @@ impl Bus {
         let is_still = match doubt.kind {
             AuditKind::Missing => return self.find_anywhere(id, floors).await,
             AuditKind::LetterWithoutRecord => {
-                let letter = self.letter(id, DeadKind::Call).await?;
+                let letter = self.dead_letter(id, DeadKind::Call).await?;
                 letter.is_some() && self.record(id).await?.is_none() && !self.is_open(id, floors).await?
             }
             AuditKind::LeftOver => {
@@ -91,10 +91,10 @@ impl Bus {
         if let Some(record) = self.record(id).await? {
             return Ok(Seen::Is(record.status.state));
         }
-        if self.letter(id, DeadKind::Call).await?.is_some() {
+        if self.dead_letter(id, DeadKind::Call).await?.is_some() {
             return Ok(Seen::Is(CallState::Dead));
         }
-        let called_back = self.letter(id, DeadKind::Callback).await?;
+        let called_back = self.dead_letter(id, DeadKind::Callback).await?;
         Ok(if called_back.is_some() { Seen::Expired } else { Seen::Still })
     }
 

@@ -74,11 +74,11 @@ impl Ledger {
     }
 
     /// Notes a call that was stored.
-    pub(crate) fn note(&self, invocation: &Call) {
-        let (function, call_id) = (invocation.function.to_string(), invocation.call_id.clone());
-        let entry = Entry::Receipt { function, call_id, run_at: invocation.run_at };
+    pub(crate) fn note(&self, call: &Call) {
+        let (function, call_id) = (call.function.to_string(), call.call_id.clone());
+        let entry = Entry::Receipt { function, call_id, run_at: call.run_at };
         if self.entries.try_send(entry).is_err() {
-            warn!(call_id = %invocation.call_id, "too many receipts wait to be written; a call has none");
+            warn!(call_id = %call.call_id, "too many receipts wait to be written; a call has none");
         }
     }
 

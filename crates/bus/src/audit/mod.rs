@@ -115,7 +115,7 @@ impl Walk<'_> {
             self.progress.of += stream.get_info().await.map_err(Error::unavailable)?.state.messages;
         }
         let last = self.read_receipts().await?;
-        self.read_letters().await?;
+        self.read_dead_letters().await?;
         self.list_delayed().await?;
         self.read_lanes().await?;
         self.list_backlog().await?;
@@ -152,13 +152,13 @@ impl Walk<'_> {
         Ok(last)
     }
 
-    async fn read_letters(&mut self) -> Result<()> {
+    async fn read_dead_letters(&mut self) -> Result<()> {
         let mut looking = self.looking("DEAD", self.bus.subjects.dead_of(None)).await?;
         while let Some(seen) = looking.next().await? {
             // Of a callback that is dead, the call has ended in another way.
             let call = Some(&seen.subject).filter(|subject| !subject.ends_with(".callback"));
             if let Some((call_id, function)) = call.and_then(|subject| call_of(subject)) {
-                self.books.letter(call_id, &function, seen.sequence, seen.published);
+                self.books.dead_letter(call_id, &function, seen.sequence, seen.published);
             }
             self.looked_at_one();
         }

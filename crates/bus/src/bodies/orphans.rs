@@ -71,17 +71,20 @@ impl Bus {
         match key.kind {
             BodyKind::Request => {
                 let mut waits = waits;
-                Ok(waits.any(|message| names(&message.headers, key)) || self.letter_names(key, DeadKind::Call).await?)
+                Ok(waits.any(|message| names(&message.headers, key))
+                    || self.dead_letter_names(key, DeadKind::Call).await?)
             }
             BodyKind::Result => match record {
-                Some(record) => Ok(names(&record.headers, key) || self.letter_names(key, DeadKind::Callback).await?),
+                Some(record) => {
+                    Ok(names(&record.headers, key) || self.dead_letter_names(key, DeadKind::Callback).await?)
+                }
                 // It may be the answer of an attempt that is made at this moment.
-                None => Ok(waits.count() > 0 || self.letter_names(key, DeadKind::Callback).await?),
+                None => Ok(waits.count() > 0 || self.dead_letter_names(key, DeadKind::Callback).await?),
             },
         }
     }
 
-    pub(crate) async fn letter_names(&self, key: &BodyKey, kind: DeadKind) -> Result<bool> {
+    pub(crate) async fn dead_letter_names(&self, key: &BodyKey, kind: DeadKind) -> Result<bool> {
         let subject = match kind {
             DeadKind::Call => self.subjects.dead_by_id(&key.call_id),
             DeadKind::Callback => self.subjects.dead_callback_by_id(&key.call_id),

@@ -1,4 +1,4 @@
-//! Listing calls, wherever they are: those that wait, those in their lanes, those that were set aside, and those that have ended.
+//! Listing calls, wherever they are: those that wait, those in their lanes, those in a backlog, and those that have ended.
 //!
 //! A page costs a bounded number of looks, so one may hold fewer calls than were asked for and still say where to go on.
 
@@ -48,7 +48,7 @@ pub enum Position {
     Waiting(u64),
     /// Among those in their lanes, behind this message.
     Queued(u64),
-    /// Among those that were set aside, behind this message.
+    /// Among those in a backlog, behind this message.
     SetAside(u64),
     /// Among those that have ended, before this message.
     Ended(u64),
@@ -143,7 +143,7 @@ impl Filling<'_> {
 }
 
 impl Bus {
-    /// Calls that the filter admits: first those that wait, those in their lanes and those that were set aside, each the oldest first, then those that have ended, the last one first.
+    /// Calls that the filter admits: first those that wait, those in their lanes and those in a backlog, each the oldest first, then those that have ended, the last one first.
     pub async fn calls(&self, filter: &CallFilter, limit: usize, from: Position) -> Result<Page> {
         let mut page = Filling { filter, calls: Vec::new(), limit: limit.max(1), budget: BUDGET };
         let mut position = Some(from);

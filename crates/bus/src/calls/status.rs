@@ -56,7 +56,7 @@ impl Bus {
 
     async fn look_at_leaders(&self, id: &CallId) -> Result<Option<CallStatus>> {
         let (streams, subjects) = (&self.streams, &self.subjects);
-        let (record, delayed, set_aside, queued) = tokio::try_join!(
+        let (record, delayed, in_backlog, queued) = tokio::try_join!(
             records::find_at_leader(&streams.calls, subjects.record_by_id(id)),
             records::find_at_leader(&streams.delayed, subjects.delayed_by_id(id)),
             records::find_at_leader(&streams.backlog, subjects.backlog_by_id(id)),
@@ -68,8 +68,8 @@ impl Bus {
         if let Some(message) = delayed {
             return parked::status(&message).map(Some);
         }
-        let queued = set_aside.or(queued).map(|message| parked::read(&message));
-        queued.map(|invocation| invocation.map(|invocation| invocation.status())).transpose()
+        let queued = in_backlog.or(queued).map(|message| parked::read(&message));
+        queued.map(|call| call.map(|call| call.status())).transpose()
     }
 
     async fn look(&self, id: &CallId) -> Result<Option<CallStatus>> {
@@ -82,6 +82,6 @@ impl Bus {
             return parked::status(&message).map(Some);
         }
         let queued = queued.first().map(|queued| parked::read(&queued.message));
-        queued.map(|invocation| invocation.map(|invocation| invocation.status())).transpose()
+        queued.map(|call| call.map(|call| call.status())).transpose()
     }
 }

@@ -78,9 +78,9 @@ pub struct Bus {
     pub(crate) missed: Missed,
     pub(crate) stalled: Stalled,
     pub(crate) publisher: Publisher,
-    /// The ways into the streams of accepted calls, of those set aside, and of finished ones.
-    pub(crate) invocations: Batcher,
-    pub(crate) set_aside: Batcher,
+    /// The ways into the streams of accepted calls, of backlogs, and of finished calls.
+    pub(crate) calls: Batcher,
+    pub(crate) backlogged: Batcher,
     pub(crate) finished: Batcher,
     pub(crate) ended: Ended,
     pub(crate) rates: Rates,
@@ -102,8 +102,8 @@ impl Bus {
         let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone(), missed: missed.clone() };
         let subjects = Arc::new(config.subjects.clone());
         let bus = Self {
-            invocations: Batcher::start(publisher.clone()),
-            set_aside: Batcher::start(publisher.clone()),
+            calls: Batcher::start(publisher.clone()),
+            backlogged: Batcher::start(publisher.clone()),
             finished: Batcher::start(publisher.clone()),
             ended: Ended::start(client.clone(), Arc::clone(&subjects)),
             rates: Rates::default(),

@@ -10,7 +10,7 @@ use crate::{Bus, Delivery, Queue, client::clock};
 /// The consumer that all workers share.
 pub(crate) const CONSUMER: &str = "ingest";
 
-/// The longest name of a function that a letter tells; the server takes a subject of 4 KiB.
+/// The longest name of a function that a dead letter tells; the server takes a subject of 4 KiB.
 const MAX_NAME: usize = 128;
 
 /// What a publisher sent, not yet judged.

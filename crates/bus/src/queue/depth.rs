@@ -141,6 +141,6 @@ impl Bus {
         let message = records::find_after(stream, subject, after).await?;
         let now = clock::now();
         let first = message.and_then(|message| parked::read(&message).ok());
-        Ok(first.map(|invocation| (invocation.age(now), invocation.queued_bytes())).unwrap_or_default())
+        Ok(first.map(|call| (call.age(now), call.queued_bytes())).unwrap_or_default())
     }
 }

@@ -1,12 +1,12 @@
 //! A queue of deliveries: a durable consumer that any number of workers read.
 
+pub(crate) mod backlog;
 pub(crate) mod delivery;
 pub(crate) mod depth;
 pub(crate) mod lanes;
 pub mod life;
 pub(crate) mod next_step;
 pub(crate) mod overdue;
-pub(crate) mod own;
 pub(crate) mod parked;
 pub(crate) mod relocate;
 pub(crate) mod run_lease;

@@ -74,19 +74,19 @@ impl Bus {
     /// Writes a schedule again, due now; `false` if it has changed meanwhile.
     async fn schedule_again(&self, message: &StreamMessage) -> Result<bool> {
         // The worker makes a dead letter of what cannot be read, once it is due.
-        let Ok(invocation) = parked::read(message) else { return Ok(false) };
+        let Ok(call) = parked::read(message) else { return Ok(false) };
         let why = match wire::text(&message.headers, wire::PARKED) {
             Some(why) if why == Why::Lease.as_str() => Why::Lease,
-            _ if invocation.last_attempt.is_some() => Why::Retry,
+            _ if call.last_attempt.is_some() => Why::Retry,
             _ => Why::Delay,
         };
-        self.write(&invocation, Location::Parked { until: clock::now(), why }, message.sequence).await
+        self.write(&call, Location::Parked { until: clock::now(), why }, message.sequence).await
     }
 
     /// Moves a due call to its lane, as the worker does that is handed it; `false` if it cannot be read.
     async fn queue_again(&self, message: &StreamMessage) -> Result<bool> {
-        let Ok(invocation) = parked::read(message) else { return Ok(false) };
-        self.relocate(&invocation, Location::Shared { moved_since: message.time }).await?;
+        let Ok(call) = parked::read(message) else { return Ok(false) };
+        self.relocate(&call, Location::Shared { moved_since: message.time }).await?;
         self.remove_message("DELAYED", message.sequence).await?;
         Ok(true)
     }
