@@ -12,7 +12,7 @@ use crate::{
     failure::{Failure, Result},
 };
 
-const WITHIN: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(args: HealthcheckArgs) -> Result<()> {
     let mut address = args.admin_listen;
@@ -25,9 +25,9 @@ pub(crate) async fn run(args: HealthcheckArgs) -> Result<()> {
 
 /// Whether a path is answered with 200, and soon; if not, why.
 pub(crate) async fn ask(address: SocketAddr, path: &str) -> Result<(), String> {
-    let answer = match timeout(WITHIN, skep_http::get(address, path)).await {
+    let answer = match timeout(ANSWER_TIMEOUT, skep_http::get(address, path)).await {
         Ok(answer) => answer.map_err(|error| error.to_string())?,
-        Err(_) => return Err(format!("no answer within {} s", WITHIN.as_secs())),
+        Err(_) => return Err(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
     };
     if answer.status() == 200 { Ok(()) } else { Err(String::from_utf8_lossy(answer.body()).trim().to_owned()) }
 }

@@ -1,4 +1,4 @@
-//! What the door does to the headers of a call on its way in and out (contract, 1.5).
+//! The headers of a call on its way in and out of an entry point (contract, 1.5).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use skep_protocol::{CallId, headers, remove_forged};
 
 use crate::{Error, Result, forwarded::TrustedProxies, pages};
 
-/// What is told on the answer, whatever becomes of the call.
+/// What an answer carries, whatever becomes of the call.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestContext {
     pub(crate) call_id: HeaderValue,
@@ -20,7 +20,7 @@ pub(crate) struct RequestContext {
 }
 
 impl RequestContext {
-    /// Marks a request that came over HTTP: first goes what its caller cannot say, then comes what skep says.
+    /// Prepares a request that came over HTTP: removes what a caller must not say, then adds what skep says.
     pub(crate) fn request(parts: &mut Parts, peer: &Peer, trusted: &TrustedProxies) -> Self {
         let found = remove_forged(&mut parts.headers);
         let host = parts.headers.get(header::HOST).cloned();
@@ -29,9 +29,9 @@ impl RequestContext {
         Self { is_for_page, ..Self::headers(&mut parts.headers) }
     }
 
-    /// Marks a request wherever it came from: its id, its time and its sender's name.
+    /// Prepares a request from any entry point: sets its id, its time and its sender's name.
     pub(crate) fn headers(headers: &mut HeaderMap) -> Self {
-        // This door has answered it already.
+        // This entry point has answered it already.
         headers.remove(header::EXPECT);
         let call_id = match headers.get(headers::CALL_ID) {
             Some(given) if !given.is_empty() => given.clone(),

@@ -21,10 +21,10 @@ use crate::{Error, Result, app::App, call_headers::RequestContext};
 
 /// Requests that run at once; further ones wait with the client's subscription.
 const MAX_AT_ONCE: usize = 1024;
-/// The function's own limit comes first, then dispatch's; this one only ends an answer that never ends.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// NATS hands over what it has sent already within milliseconds; one that is away never does.
-const HANDED_OVER_WITHIN: Duration = Duration::from_secs(1);
+/// The timeouts of the function and of dispatch come first; this one only ends an answer that never ends.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
+/// NATS delivers what was sent already within milliseconds, or, if it is away, never.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Answers requests until `draining`, and then those that were taken already, for no longer than `grace`.
 pub(crate) async fn answer_requests(
@@ -46,12 +46,12 @@ pub(crate) async fn answer_requests(
         begin(request, place);
     }
     let drained = timeout(grace, async {
-        match timeout(HANDED_OVER_WITHIN, requests.stop()).await {
+        match timeout(HANDOVER_TIMEOUT, requests.stop()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(%error, "requests on NATS were not handed back"),
             Err(_) => debug!("NATS is away, so requests were not handed back"),
         }
-        while let Ok(Some(request)) = timeout(HANDED_OVER_WITHIN, requests.next()).await
+        while let Ok(Some(request)) = timeout(HANDOVER_TIMEOUT, requests.next()).await
             && let Ok(place) = Arc::clone(&places).acquire_owned().await
         {
             begin(request, place);
@@ -111,7 +111,7 @@ async fn call(
     *http.headers_mut() = headers;
     let limit = app.bus.largest_message();
     let (parts, body) = app.call(&function, http, context).await?.into_parts();
-    let gathered = timeout(function.policy.timeout + PATIENCE, async {
+    let gathered = timeout(function.policy.timeout + ANSWER_GRACE, async {
         match Limited::new(Body::new(body), limit).collect().await {
             Ok(body) => Ok(Response::from_parts(parts, body.to_bytes())),
             Err(error) if error.is::<LengthLimitError>() => {

@@ -17,7 +17,7 @@ use tracing::warn;
 use crate::{Worker, body, decision::Ended};
 
 /// A call that runs longer than this is announced, so that its state can be asked for.
-const ANNOUNCE_AFTER: Duration = Duration::from_millis(100);
+const ANNOUNCE_DELAY: Duration = Duration::from_millis(100);
 
 /// How one attempt ended.
 #[derive(Debug)]
@@ -196,7 +196,7 @@ impl Worker {
     }
 
     async fn announce(&self, call: &Call, attempt: &Attempt) -> Infallible {
-        sleep(ANNOUNCE_AFTER).await;
+        sleep(ANNOUNCE_DELAY).await;
         self.running.announce(&attempt.running(call)).await;
         future::pending().await
     }

@@ -22,7 +22,7 @@ pub(crate) async fn streamed(bus: &Bus, body: &CallBody) -> Result<Body> {
     }
 }
 
-/// An answer as it comes; it breaks off when nothing comes for so long.
+/// An answer as it arrives; it breaks off when nothing arrives for this long.
 pub(crate) fn answered(body: Body, longest_silence: Duration) -> impl Stream<Item = Result<Bytes, BodyError>> {
     stream::try_unfold(body.into_data_stream(), move |mut data| async move {
         match timeout(longest_silence, data.try_next()).await {

@@ -1,6 +1,6 @@
 //! One delivery of a call, from the permit to the ack.
 //!
-//! Thousands of these futures may be there at a time, and most of their calls go well: what is rare and large in them is boxed.
+//! There may be thousands of these futures at a time, and most calls succeed, so what is rare and large in them is boxed.
 
 use std::{borrow::Cow, pin::pin, sync::Arc, time::Duration};
 
@@ -22,23 +22,23 @@ use crate::{
     slots::Slot,
 };
 
-/// How long a function that is asleep is waited for before it is waited for a slot.
-const WAKE_WITHIN: Duration = Duration::from_secs(1);
+/// How long to wait for a function at zero to wake, before waiting for a slot.
+const WAKE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A call in a lane waits this long for a slot before it overflows, so that a stuck function does not fill the lane.
-const IN_LANE: Duration = Duration::from_millis(250);
+const LANE_SLOT_TIMEOUT: Duration = Duration::from_millis(250);
 /// A call in a backlog waits as long as it takes, and is checked again after this.
-const IN_BACKLOG: Duration = Duration::from_secs(10);
-/// How long the bus may be away before a delivery that has not begun is given back.
-const BUS_AWAY: Duration = Duration::from_secs(2);
+const BACKLOG_SLOT_TIMEOUT: Duration = Duration::from_secs(10);
+/// When a delivery that could not be looked up is delivered again.
+const BUS_RETRY_DELAY: Duration = Duration::from_secs(2);
 /// When a call that another delivery holds is delivered again.
 const HELD_ELSEWHERE: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(64));
 /// When what exists nowhere else is stored again.
 const STORE: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-/// A call whose worker was gone before its end so often in a row is given up, for it may be what ends them.
+/// A call that was interrupted this often in a row is given up, because it may be what ends its workers.
 const MAX_INTERRUPTIONS: u64 = 10;
 
 impl Worker {
-    /// Works a delivery off; it ends in exactly one ack or is given back.
+    /// Handles a delivery. It ends in exactly one ack, or is given back.
     pub(crate) async fn run_delivery(self: Arc<Self>, delivery: Delivery<Call>) {
         let call = match &delivery.content {
             Ok(call) => call,
@@ -49,11 +49,11 @@ impl Worker {
         };
         let mut held = self.held.hold(&call.call_id);
         let cancelled = held.cancelled.clone();
-        // In one place: whatever takes a future by value has room for it several times.
+        // Pinned here, because each function that takes a future by value reserves room for it again.
         let run = pin!(self.run_call(&delivery, call, &mut held));
         tokio::select! {
             () = self.hold(&delivery, call, run) => {}
-            // Its record is written already; what runs of it ends with the request that is dropped.
+            // Its record is written already; the running attempt ends with the request that is dropped.
             () = cancelled.cancelled() => {
                 info!(call_id = %call.call_id, function = %call.function, "a call was cancelled");
                 delivery.ack().await;
@@ -137,9 +137,9 @@ impl Worker {
                 Box::pin(self.overflow(delivery, call, OverflowReason::Congested)).await;
                 return None;
             }
-            let patience = if in_lane { IN_LANE } else { IN_BACKLOG };
+            let patience = if in_lane { LANE_SLOT_TIMEOUT } else { BACKLOG_SLOT_TIMEOUT };
             let slot = tokio::select! {
-                slot = self.slots.acquire(&function, self.dispatch.wake(&function, WAKE_WITHIN), patience) => slot,
+                slot = self.slots.acquire(&function, self.dispatch.wake(&function, WAKE_TIMEOUT), patience) => slot,
                 () = self.shutdown.cancelled() => {
                     delivery.give_back(&self.bus, call, Duration::ZERO).await;
                     return None;
@@ -157,7 +157,7 @@ impl Worker {
         }
     }
 
-    /// Whether a call should leave its lane at once: others of its function wait elsewhere, or too many of them wait here.
+    /// Whether a call should leave its lane at once, because others of its function wait elsewhere, or too many of them wait here.
     fn should_overflow(&self, function: &Function, place: Place) -> bool {
         let is_congested = place == Place::Lane && self.slots.is_congested(function);
         is_congested || self.backlogs.is_backlogged(&function.name, place)
@@ -187,8 +187,8 @@ impl Worker {
                 self.dead_letter_call(delivery, call, &reason).await;
             }
             Err(error) => {
-                warn!(error = error.chain(), call_id = %call.call_id, "it cannot be looked up whether this call has ended");
-                delivery.give_back(&self.bus, call, BUS_AWAY).await;
+                warn!(error = error.chain(), call_id = %call.call_id, "the record of this call cannot be looked up; trying again");
+                delivery.give_back(&self.bus, call, BUS_RETRY_DELAY).await;
             }
         }
         false
@@ -212,7 +212,7 @@ impl Worker {
         Ok(Some(step).filter(|step| *step != NextStep::Run || held.settle()))
     }
 
-    /// Lets the next attempt wait outside of the worker, where it holds nothing.
+    /// Parks the next attempt, so that it holds no slot while it waits.
     async fn retry(
         &self,
         delivery: &Delivery<Call>,
@@ -241,9 +241,9 @@ impl Worker {
         }
         self.metrics.count_retry(&call.function);
         delivery.ack().await;
-        // Until it is gone the next attempt would find its lane taken; whoever moves it there knows that, too.
+        // Until it is gone, the next attempt would find its subject in the lane taken; the move to the lane handles that, too.
         if let Err(error) = delivery.leave_lane(&self.bus).await {
-            info!(error = error.chain(), call_id = %call.call_id, "an attempt that is over stays in its lane a little");
+            info!(error = error.chain(), call_id = %call.call_id, "a finished attempt could not be removed from its lane yet");
         }
     }
 
@@ -256,13 +256,13 @@ impl Worker {
         let stored = self.store_record(&record).await;
         self.metrics.count_finished(&record.status);
         delivery.ack().await;
-        // Whoever has recorded another end may have kept it as a dead letter.
+        // The worker that recorded another end may have kept the body for a dead letter.
         if let (Submitted::Accepted, Some(body)) = (stored, call.body.stored()) {
             self.bus.discard_body(&body.key);
         }
     }
 
-    /// Notes how long a record is kept, where the function says so.
+    /// Sets how long a record is kept, if the function says so.
     pub(crate) fn keep(&self, record: &mut CallRecord) {
         let name = self.bus.default_namespace().function(&record.status.function);
         let ttl = name.ok().and_then(|name| self.dispatch.registry().get(&name)?.policy.result_ttl);
@@ -279,7 +279,7 @@ impl Worker {
             let error = match self.bus.store_record(&record).await {
                 Ok(stored) => {
                     if stored == Submitted::Duplicate {
-                        info!(call_id = %record.status.call_id, "this call has its record already; the first one stays");
+                        info!(call_id = %record.status.call_id, "this call already has a record; the first one stays");
                     }
                     return stored;
                 }

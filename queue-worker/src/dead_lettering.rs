@@ -1,4 +1,4 @@
-//! Giving a call up: it is kept as a dead letter, and its record says why, before the delivery is acknowledged.
+//! Dead-letters a call: the dead letter is stored, then the record that says why, and then the delivery is acknowledged.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use tracing::warn;
 
 use crate::Worker;
 
-/// A dead letter that cannot be stored is not lost: its message comes again.
-const TRY_AGAIN: Duration = Duration::from_secs(5);
-/// A dead letter always fits, so NATS refuses one only if its streams are not as they should be, and waits for someone to mend them.
-const TRY_AGAIN_WHEN_MENDED: Duration = Duration::from_secs(300);
+/// When a message is delivered again whose dead letter could not be stored.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+/// The same after an error that does not pass by itself. A dead letter always fits, so NATS refuses one only if an operator has changed its streams.
+const PERMANENT_ERROR_RETRY_DELAY: Duration = Duration::from_secs(300);
 
-/// The longest name of a function that a dead letter tells; the server takes a subject of 4 KiB.
+/// The longest function name in a dead letter; the server takes a subject of 4 KiB.
 const MAX_NAME: usize = 128;
 
 impl Worker {
-    /// Buries a call of which no attempt is made any more.
+    /// Dead-letters a call that gets no further attempt.
     pub(crate) async fn dead_letter_call(&self, delivery: &Delivery<Call>, call: &Call, reason: &str) {
         let record = without_answer(call.status(), call.returned_headers());
         Box::pin(self.dead_letter(delivery, record, reason)).await;
     }
 
-    /// Buries a message that is no call; its subject still names function and call.
+    /// Dead-letters a message that is not a call; its subject still names function and call.
     pub(crate) async fn dead_letter_unreadable<T>(&self, delivery: &Delivery<T>, reason: &str) {
         let mut tokens = delivery.subject.rsplit('.');
         let call_id = tokens.next().and_then(|id| id.parse().ok()).unwrap_or_else(CallId::generate);
@@ -72,7 +72,7 @@ impl Worker {
         };
         self.bus.store_dead(letter).await?;
         self.bus.store_record(&record).await?;
-        warn!(call_id = %record.status.call_id, function = record.status.function, reason, "a call is dead");
+        warn!(call_id = %record.status.call_id, function = record.status.function, reason, "call became a dead letter");
         self.metrics.count_finished(&record.status);
         Ok(())
     }
@@ -80,7 +80,7 @@ impl Worker {
 
 /// When a dead letter or record that could not be stored is tried again.
 pub(crate) fn try_again(error: &Error) -> Duration {
-    if error.may_pass() { TRY_AGAIN } else { TRY_AGAIN_WHEN_MENDED }
+    if error.may_pass() { RETRY_DELAY } else { PERMANENT_ERROR_RETRY_DELAY }
 }
 
 pub(crate) fn without_answer(status: CallStatus, returned: HeaderMap) -> CallRecord {

@@ -45,8 +45,8 @@ pub struct Circumstances {
     pub random: f64,
 }
 
-/// A busy replica is asked again so soon.
-const BUSY_FOR: Duration = Duration::from_millis(200);
+/// When a busy replica is asked again.
+const BUSY_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// An attempt that finds its replica busy as often has failed: an hour, for a replica that answers at once.
 const MAX_BUSY: u32 = 18_000;
 /// `Retry-After` can ask for no more.
@@ -87,8 +87,8 @@ pub fn decide(ended: Ended<'_>, circumstances: Circumstances, policy: &RetryPoli
         }
         Ended::Failed { reason } => (reason.to_owned(), None),
         Ended::Busy if busy >= MAX_BUSY => (format!("no replica was free, {busy} times in a row"), None),
-        Ended::Busy if is_too_old(age + BUSY_FOR, policy) => return too_old("no replica was free", policy),
-        Ended::Busy => return Decision::WaitFor(BUSY_FOR),
+        Ended::Busy if is_too_old(age + BUSY_RETRY_DELAY, policy) => return too_old("no replica was free", policy),
+        Ended::Busy => return Decision::WaitFor(BUSY_RETRY_DELAY),
     };
     if attempt >= policy.attempts {
         return Decision::Dead(format!("{what} (attempt {attempt} of {})", policy.attempts));

@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::{Worker, pull::Puller};
 
 const WINDOW: usize = 256;
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     let puller = Puller { queue: "due", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
@@ -37,8 +37,8 @@ impl Worker {
             Ok(_) => delivery.ack().await,
             Err(error) if !error.may_pass() => self.dead_letter_call(delivery, call, &error.chain()).await,
             Err(error) => {
-                warn!(error = error.chain(), call_id = %call.call_id, "a call that is due cannot be queued; trying again");
-                delivery.again_after(TRY_AGAIN).await;
+                warn!(error = error.chain(), call_id = %call.call_id, "a due call cannot be queued; trying again");
+                delivery.again_after(RETRY_DELAY).await;
             }
         }
     }

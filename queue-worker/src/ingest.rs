@@ -1,4 +1,4 @@
-//! Takes up what other services published: each message becomes an accepted call, or a dead letter that says why not.
+//! Submits what other services published: each message becomes an accepted call, or a dead letter that says why not.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,10 +12,10 @@ use url::Url;
 use crate::{Worker, dead_lettering::without_answer, pull::Puller};
 
 const WINDOW: usize = 256;
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How often published work is looked through for messages that nobody could read.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often published work is searched for messages that no worker can read.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     let puller = Puller { queue: "publish", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
@@ -28,7 +28,7 @@ pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
         .await;
 }
 
-/// Buries published messages that never reach the loop above because the NATS client cannot read their headers.
+/// Dead-letters published messages that never reach the loop above because the NATS client cannot read their headers.
 pub(crate) async fn dead_letter_unreadable(worker: Arc<Worker>) {
     let mut connections = worker.bus.outside_connections();
     loop {
@@ -36,10 +36,10 @@ pub(crate) async fn dead_letter_unreadable(worker: Arc<Worker>) {
             () = worker.shutdown.cancelled() => return,
             // The sender lives as long as the bus does.
             _ = connections.changed() => true,
-            () = tokio::time::sleep(LOOK_EVERY) => false,
+            () = tokio::time::sleep(CHECK_INTERVAL) => false,
         };
         if let Err(error) = worker.dead_letter_unreadable_publishes(reconnected).await {
-            debug!(error = error.chain(), "published work cannot be looked through; trying again");
+            debug!(error = error.chain(), "published work cannot be searched; trying again");
         }
     }
 }
@@ -76,8 +76,8 @@ impl Worker {
                 self.reject(delivery, published, derived, &error.to_string()).await;
             }
             Err(error) => {
-                warn!(error = error.chain(), "published work cannot be taken up; trying again");
-                delivery.again_after(TRY_AGAIN).await;
+                warn!(error = error.chain(), "published work cannot be submitted; trying again");
+                delivery.again_after(RETRY_DELAY).await;
             }
         }
     }
@@ -97,8 +97,8 @@ impl Worker {
                 self.dead_letter(delivery, without_answer(status, returned), reason).await;
             }
             Err(error) => {
-                warn!(error = error.chain(), "published work cannot be looked at; trying again");
-                delivery.again_after(TRY_AGAIN).await;
+                warn!(error = error.chain(), "published work cannot be checked; trying again");
+                delivery.again_after(RETRY_DELAY).await;
             }
         }
     }

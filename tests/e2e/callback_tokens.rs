@@ -72,7 +72,8 @@ async fn a_caller_with_a_token_is_called_back() {
         let create = ["token", "create", role, "--role", role, "--data-dir", data];
         tokens.push(site.client(&create).await.said().trim().to_owned());
         let count = tokens.len();
-        wait_until("the token counts", async || up.stderr().matches("other tokens count now").count() >= count).await;
+        wait_until("the token counts", async || up.stderr().matches("the tokens were read again").count() >= count)
+            .await;
     }
     let holder = |token: &str| stranger.clone().with_credentials("x", token);
     queue(&holder(&tokens[0])).await.assert_refused(403);

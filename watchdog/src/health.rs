@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::{config::Settings, log::Log};
 
 const LOCK_FILE: &str = "/tmp/.lock";
-const CHECK_LIMIT: Duration = Duration::from_secs(3);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Its states, in their order.
 const STARTING: u8 = 0;
@@ -84,6 +84,6 @@ fn lock_file_exists() -> bool {
 
 async fn answers_well(address: IpAddr, port: u16) -> bool {
     let address = if address.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address };
-    let answer = timeout(CHECK_LIMIT, skep_http::get(SocketAddr::new(address, port), "/_/health")).await;
+    let answer = timeout(CHECK_TIMEOUT, skep_http::get(SocketAddr::new(address, port), "/_/health")).await;
     matches!(answer, Ok(Ok(answer)) if answer.status() == 200)
 }

@@ -34,7 +34,7 @@ const MAX_HEADERS: usize = 200;
 const MAX_THREADS: usize = 8;
 const METRICS_READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// For what is left when everything was cancelled and killed.
-const LAST_TASKS: Duration = Duration::from_secs(5);
+const LAST_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where calls, and where Prometheus come in.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow
     processes.kill_all().await;
     tasks.close();
     // What is left hangs on something that was killed.
-    let _ = timeout(LAST_TASKS, tasks.wait()).await;
+    let _ = timeout(LAST_TASKS_TIMEOUT, tasks.wait()).await;
     runtimes.stop();
     log.flush();
     served

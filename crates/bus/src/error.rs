@@ -51,7 +51,7 @@ pub enum Error {
     Refused { status: u16, message: String },
     #[error("the controller does not answer")]
     NoController,
-    /// A write of somebody who was the controller once.
+    /// A write of a process that is not the controller any more.
     #[error("another controller has taken over")]
     NotController,
 }

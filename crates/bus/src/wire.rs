@@ -234,7 +234,7 @@ fn add_http_headers(nats: &mut NatsHeaders, prefix: &str, headers: &HeaderMap) {
     }
 }
 
-/// HTTP headers for someone who knows nothing of skep: names of NATS headers have a case, so `X-Call-Id` it is.
+/// HTTP headers for a subscriber that knows nothing of skep. Names of NATS headers are case-sensitive, so they are written like `X-Call-Id`.
 pub(crate) fn plain_headers(headers: &HeaderMap) -> NatsHeaders {
     let mut nats = NatsHeaders::new();
     for (name, value) in headers {

@@ -106,7 +106,7 @@ impl Controller {
                 call = self.server.next() => call,
             };
             let Some(call) = call else {
-                warn!("NATS connection is closed for good, the controller ends");
+                warn!("NATS connection closed for good; the controller ends");
                 break TermEnd::Shutdown;
             };
             let control = Arc::clone(&self.control);

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 /// An idle connection is not used again after this long, and closed; watchdogs close theirs later.
-pub(crate) const IDLE_FOR: Duration = Duration::from_secs(5);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// For each runtime.
 const MAX_IDLE: usize = 256;
 /// A replica that refuses connections is passed over this long, doubling up to the limit.
@@ -32,7 +32,7 @@ pub(crate) struct Endpoint {
     in_flight: AtomicUsize,
     failures: AtomicU32,
     ejected_until: Mutex<Option<Instant>>,
-    /// Of each runtime, for a connection is best used where it is watched; there are few.
+    /// Per runtime, because a connection is best used by the runtime that watches it; there are few.
     idle: Mutex<Vec<(Option<Id>, Vec<Idle>)>>,
 }
 
@@ -87,8 +87,8 @@ impl Endpoint {
         let idle = of_this_runtime(&mut idle)?;
         let now = Instant::now();
         while let Some((connection, since)) = idle.pop() {
-            if now - since > IDLE_FOR {
-                // All that are left are older still.
+            if now - since > IDLE_TIMEOUT {
+                // All others are older still.
                 idle.clear();
                 return None;
             }
@@ -104,7 +104,7 @@ impl Endpoint {
         let now = Instant::now();
         if let Ok(mut idle) = self.idle.lock() {
             for (_, idle) in idle.iter_mut() {
-                idle.retain(|(_, since)| now - *since <= IDLE_FOR);
+                idle.retain(|(_, since)| now - *since <= IDLE_TIMEOUT);
             }
         }
     }
@@ -152,7 +152,7 @@ mod tests {
             others.push(listener.accept().await.unwrap().0);
         }
         pause();
-        advance(IDLE_FOR - Duration::from_secs(1)).await;
+        advance(IDLE_TIMEOUT - Duration::from_secs(1)).await;
         let used = endpoint.take_idle().unwrap();
         endpoint.put_idle(used);
         endpoint.close_stale();

@@ -13,7 +13,7 @@ use tokio::io::AsyncWrite;
 
 use crate::{BodyError, Error, Result, headers::content_length};
 
-/// Pieces of a body are copied behind what is to be written until it is so long; larger ones are written from where they are.
+/// Pieces of a body are copied behind pending bytes up to this length; larger ones are written from where they are.
 const TOGETHER: usize = 16 << 10;
 /// Of a head and a small body.
 pub(crate) const USUAL_LENGTH: usize = 1 << 10;
@@ -35,7 +35,7 @@ pub(crate) struct Message<B> {
 /// How the end of the body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
-    /// So many more bytes are to come; never 0.
+    /// How many more bytes are to come; never 0.
     Length(u64),
     Chunked,
     Ended,

@@ -1,4 +1,4 @@
-//! Dead dead letters: what was given up, as `/system/dead` shows it.
+//! Dead letters: what was given up, as `/system/dead` shows it.
 
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@ use crate::inbound::is_end_to_end;
 
 /// The id of a call; always on the answer.
 pub const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
-/// Unix time in nanoseconds at which a call reached a door; appended at each one.
+/// Unix time in nanoseconds at which a call reached an entry point; appended at each one.
 pub const START_TIME: HeaderName = HeaderName::from_static("x-start-time");
 /// Where the answer of an asynchronous call is posted.
 pub const CALLBACK_URL: HeaderName = HeaderName::from_static("x-callback-url");

@@ -1,4 +1,4 @@
-//! What a caller's headers lose at a door: those of one hop, and those that only skep itself sets.
+//! Which of a caller's headers an entry point removes: those of one hop, and those that only skep itself sets.
 
 use http::{HeaderMap, HeaderName, header};
 

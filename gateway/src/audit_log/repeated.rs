@@ -11,7 +11,7 @@ use skep_protocol::AuditLogEntry;
 use tokio::time::Instant;
 
 /// How often the counts are written.
-pub(super) const COUNTED_FOR: Duration = Duration::from_secs(60);
+pub(super) const REPEATS_INTERVAL: Duration = Duration::from_secs(60);
 /// Sources that are told apart; all further ones are one.
 const MAX_SOURCES: usize = 256;
 /// Stands for all further ones.
@@ -40,7 +40,7 @@ impl Repeated {
         }
         let new = Window { began: now, free, counted: 0, last: entry.clone() };
         let window = windows.entry(source.to_owned()).or_insert(new);
-        if window.counted == 0 && now.duration_since(window.began) >= COUNTED_FOR {
+        if window.counted == 0 && now.duration_since(window.began) >= REPEATS_INTERVAL {
             (window.began, window.free) = (now, free);
         }
         if window.free > 0 {
@@ -56,8 +56,8 @@ impl Repeated {
     pub(super) fn due(&self) -> Vec<AuditLogEntry> {
         let now = Instant::now();
         let mut windows = self.windows();
-        windows.retain(|_, window| window.counted > 0 || now.duration_since(window.began) < COUNTED_FOR);
-        let due = windows.values_mut().filter(|window| now.duration_since(window.began) >= COUNTED_FOR);
+        windows.retain(|_, window| window.counted > 0 || now.duration_since(window.began) < REPEATS_INTERVAL);
+        let due = windows.values_mut().filter(|window| now.duration_since(window.began) >= REPEATS_INTERVAL);
         due.map(|window| {
             window.began = now;
             window.take()
@@ -105,7 +105,7 @@ mod tests {
         }
         assert!(repeated.admit("b", 1, entry()).is_some(), "another source is not held back");
         assert!(repeated.due().is_empty());
-        advance(COUNTED_FOR).await;
+        advance(REPEATS_INTERVAL).await;
         let due = repeated.due();
         assert_eq!(due.iter().map(|entry| entry.count).collect::<Vec<_>>(), [Some(100)]);
         assert!(repeated.admit("a", 1, entry()).is_none(), "it was told a moment ago");
@@ -117,7 +117,7 @@ mod tests {
     async fn a_source_that_was_quiet_for_a_minute_begins_anew() {
         let repeated = Repeated::default();
         assert!(repeated.admit("a", 2, entry()).is_some() && repeated.admit("a", 2, entry()).is_some());
-        advance(COUNTED_FOR).await;
+        advance(REPEATS_INTERVAL).await;
         assert!(repeated.admit("a", 2, entry()).is_some());
     }
 
@@ -126,7 +126,7 @@ mod tests {
         let repeated = Repeated::default();
         let told = (0..2 * MAX_SOURCES).filter(|source| repeated.admit(&source.to_string(), 1, entry()).is_some());
         assert_eq!(told.count(), MAX_SOURCES + 1);
-        advance(COUNTED_FOR).await;
+        advance(REPEATS_INTERVAL).await;
         let due = repeated.due();
         assert_eq!((due.len(), due[0].address.as_deref()), (1, None));
     }

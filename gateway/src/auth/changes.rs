@@ -22,7 +22,7 @@ use crate::{
 
 /// The layer that tells; inside of the one that knows the caller.
 pub(super) async fn tell(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    // It is there, for the layer around this one has put it there.
+    // The layer around this one has put it there.
     let Some(caller) = request.extensions().get::<Caller>().cloned() else { return next.run(request).await };
     match *request.method() {
         Method::OPTIONS => next.run(request).await,

@@ -115,7 +115,7 @@ impl Worker {
                 next(refusal, delivery.delivered, delivery.age(), limit, fastrand::f64())
             }
             Tried::Untried { after, limit, reason } if delivery.age() + after < limit => {
-                debug!(call_id = %record.status.call_id, reason, "a callback waits");
+                debug!(call_id = %record.status.call_id, reason, "callback waits for its receiver");
                 return delivery.again_after(after).await;
             }
             Tried::Untried { reason, .. } => Next::GiveUp { reason: reason.to_owned() },
@@ -210,7 +210,7 @@ impl Worker {
         kept_for.unwrap_or(Duration::MAX).min(self.config.keep_records).mul_f64(0.75)
     }
 
-    /// Tells whoever looks at the call; nothing depends on it, and a callback that is taken at once costs no write.
+    /// Stores the try for the timeline of the call. Nothing depends on it, and a callback that is taken at once costs no write.
     async fn keep_try(
         &self,
         delivery: &Delivery<CallRecord>,
@@ -222,7 +222,7 @@ impl Worker {
         let next_at = again_after.map(|after| at + after);
         let one = CallbackTry { number: delivery.delivered, at, reason, next_at };
         if let Err(error) = self.bus.keep_callback_try(&record.status, &one).await {
-            debug!(error = error.chain(), call_id = %record.status.call_id, "a try of a callback is not kept");
+            debug!(error = error.chain(), call_id = %record.status.call_id, "a try of a callback could not be stored");
         }
     }
 
@@ -245,7 +245,7 @@ impl Worker {
             warn!(error = error.chain(), call_id = %record.status.call_id, "a dead letter cannot be stored; trying again");
             return delivery.again_after(try_again(&error)).await;
         }
-        warn!(call_id = %record.status.call_id, reason, "a callback is given up");
+        warn!(call_id = %record.status.call_id, reason, "callback became a dead letter");
         self.metrics.count_callback("dead");
         delivery.ack().await;
     }

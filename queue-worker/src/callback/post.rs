@@ -27,8 +27,8 @@ use super::{
 /// Looks a name up.
 type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
-/// A large body has a second more for so many bytes.
-const SLOWEST: u64 = 1024 * 1024;
+/// A large body gets one more second for this many bytes.
+const MIN_BYTES_PER_SECOND: u64 = 1024 * 1024;
 
 /// The clients of all callbacks: no redirects, no proxies of the environment.
 pub(crate) struct Post {
@@ -69,7 +69,7 @@ impl Post {
             return Err(Refusal::ForGood { reason: forbidden.to_string() });
         }
         let client = self.client(wish).map_err(|error| refusal(&error))?;
-        let timeout = self.timeout + Duration::from_secs(length / SLOWEST);
+        let timeout = self.timeout + Duration::from_secs(length / MIN_BYTES_PER_SECOND);
         match client.post(url.clone()).timeout(timeout).headers(headers).body(body).send().await {
             Ok(response) => judge(response.status(), response.headers(), OffsetDateTime::now_utc()),
             Err(error) => Err(refusal(&error.without_url())),

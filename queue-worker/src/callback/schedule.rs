@@ -13,7 +13,7 @@ pub(super) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Dur
 /// Why a callback was not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// It may be taken later, after so long if the receiver has said.
+    /// It may be taken later, after the time that the receiver named, if it named one.
     ForNow { reason: String, retry_after: Option<Duration> },
     /// It will never be taken.
     ForGood { reason: String },

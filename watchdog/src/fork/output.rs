@@ -23,7 +23,7 @@ use crate::{
 /// Between the process and the client at most so many pieces wait.
 const PIECES: usize = 4;
 /// For so long an output may not be looked at: most are whole by then, and were not waited for piece by piece. What does not fit into the pipe waits as well.
-const UNTOUCHED: Duration = Duration::from_millis(10);
+const READ_DELAY: Duration = Duration::from_millis(10);
 
 /// When an output is passed on before the process has ended.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +83,7 @@ impl Output {
     /// Reads and passes on until the end.
     pub(super) async fn read_all(&mut self) -> Result<(), CallError> {
         if self.holding.waits {
-            sleep(UNTOUCHED).await;
+            sleep(READ_DELAY).await;
         }
         while self.read().await? {
             self.pass_on().await?;

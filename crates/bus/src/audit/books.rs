@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::audit::ledger::Note;
 
-/// The clocks of servers and roles may differ by so much, in seconds.
+/// How much the clocks of servers and roles may differ, in seconds.
 const MARGIN: i64 = 10;
 
 /// A call that does not seem to be in order, to be looked at again.

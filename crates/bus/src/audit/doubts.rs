@@ -9,10 +9,10 @@ use skep_protocol::{AuditKind, CallId, CallState, DeadKind, LANES};
 use super::books::Doubt;
 use crate::{Bus, Error, Result, calls::records, queue::lanes};
 
-/// A call has to be wrong at so many looks,
-const LOOKS: u32 = 3;
-/// with so much time in between.
-const PAUSE: Duration = Duration::from_secs(2);
+/// A call has to be wrong at this many checks,
+const MAX_CHECKS: u32 = 3;
+/// with this much time in between.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 32;
 
 /// What was seen at another look.
@@ -33,12 +33,12 @@ impl Bus {
     /// Looks at each several times; returns what was seen at last.
     pub(super) async fn look_again(&self, doubts: Vec<Doubt>) -> Result<Vec<(Doubt, Seen)>> {
         let (mut open, mut settled) = (doubts, Vec::new());
-        for look in 0..LOOKS {
+        for look in 0..MAX_CHECKS {
             if open.is_empty() {
                 break;
             }
             if look > 0 {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(CHECK_INTERVAL).await;
             }
             let floors = self.floors().await?;
             let looks = open.into_iter().map(|doubt| async {

@@ -1,7 +1,7 @@
 //! The audit: every call that was accepted is in flight, has ended, or is named.
 //!
 //! It goes through the receipts, then the messages, then the records, each in its order, and keeps a few bytes of each call.
-//! Calls go on meanwhile, so whoever seems to be missing is looked for again, by its id, before it is told.
+//! Calls go on meanwhile, so a call that seems to be missing is looked up again by its id before it is reported.
 
 mod books;
 mod doubts;
@@ -26,13 +26,13 @@ use self::{
 };
 use crate::{Bus, Error, Result, audit::ledger::Note, calls::scan::Looking, client::clock, wire};
 
-/// A list is given up when nothing of it has come for so long.
-const LISTED_WITHIN: Duration = Duration::from_secs(60);
-/// So many calls are looked at again; what is beyond is only counted.
+/// A list ends with an error when no message arrives within this time.
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most calls that are looked up again; the rest is only counted.
 const MAX_DOUBTS: usize = 100_000;
-/// So many findings are told.
+/// The most findings that are reported.
 const MAX_FINDINGS: usize = 1000;
-/// It is told how far it has come each time after so many messages.
+/// Progress is reported after this many messages.
 const TOLD_AFTER: u64 = 1000;
 
 /// What counts of a record.
@@ -273,7 +273,7 @@ impl Walk<'_> {
     async fn list(&mut self, stream: &Stream, all: String, each: impl Fn(&mut Books, &str, u64)) -> Result<()> {
         let mut listed = stream.info_with_subjects(all).await.map_err(Error::unavailable)?;
         loop {
-            let next = timeout(LISTED_WITHIN, listed.try_next()).await.map_err(Error::unavailable)?;
+            let next = timeout(PROGRESS_TIMEOUT, listed.try_next()).await.map_err(Error::unavailable)?;
             let Some((subject, count)) = next.map_err(Error::unavailable)? else { return Ok(()) };
             each(&mut self.books, &subject, count as u64);
             self.looked_at_one();

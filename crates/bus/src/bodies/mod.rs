@@ -21,11 +21,11 @@ use crate::{Bus, Error, Result, publish::Message};
 const PIECE: usize = 512 * 1024;
 /// What is kept free of a message for headers: 1 MiB, or an eighth where that is less.
 const HEADER_RESERVE: usize = 1024 * 1024;
-/// Room is looked for once for so many pieces.
+/// The free space is checked once for this many chunks.
 const LOOK_FOR_ROOM: u64 = 32;
-/// A server that is there and does not take a piece is tried again for so long: a cluster looks for a leader, or NATS is started again.
-const TRY_FOR: Duration = Duration::from_secs(20);
-const PAUSE: Duration = Duration::from_millis(200);
+/// How long a server that does not store a chunk is tried again, because a cluster may elect a leader, or NATS may restart.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 /// Which piece of its body a message is, from 0.
 pub(crate) const PIECE_NUMBER: &str = "Skep-Piece";
 
@@ -157,16 +157,16 @@ impl<'bus> Upload<'bus> {
         // A piece that was stored without our hearing of it is not stored again.
         headers.insert(NATS_MESSAGE_ID, format!("{} {}", self.key.id.simple(), self.pieces));
         let message = Message { subject: self.bus.subjects.body(&self.key), headers, body: piece };
-        let give_up = Instant::now() + TRY_FOR;
+        let give_up = Instant::now() + WRITE_TIMEOUT;
         let sequence = loop {
             match self.bus.publisher.publish(message.clone()).await {
                 Ok(stored) => break stored.unwrap_or_default(),
                 Err(error @ Error::Unavailable(_)) if Instant::now() < give_up && self.bus.is_reachable().await => {
-                    debug!(error = error.chain(), key = %self.key, "a piece of a body cannot be stored; trying again");
+                    debug!(error = error.chain(), key = %self.key, "a chunk of a body cannot be stored; trying again");
                 }
                 Err(error) => return Err(error),
             }
-            sleep(PAUSE).await;
+            sleep(RETRY_DELAY).await;
         };
         if sequence <= self.last_sequence {
             return Err(Error::unavailable("the stream of large bodies was made anew, and what came before is lost"));

@@ -1,4 +1,4 @@
-//! Which functions are in use: told every second by whoever calls them, heard by the controller.
+//! Which functions are in use: their callers publish it every second, and the controller subscribes.
 //!
 //! Nothing of it is stored: what is lost is told again a second later.
 

@@ -6,7 +6,7 @@ use skep_protocol::{FunctionName, LogLine};
 use crate::{Bus, Error, Result};
 
 impl Bus {
-    /// Publishes a line for whoever follows.
+    /// Publishes a line for followers.
     pub async fn publish_log(&self, function: &FunctionName, line: &LogLine) {
         let Ok(line) = serde_json::to_vec(line) else {
             return;

@@ -1,4 +1,4 @@
-//! Taking a call back: its record says so, and whoever holds it lets it go.
+//! Cancelling a call: its record says so, and its holder drops it.
 
 use futures_util::{Stream, StreamExt};
 use skep_protocol::{Call, CallBody, CallId, CallRecord, CallState, CallStatus};

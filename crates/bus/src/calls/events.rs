@@ -1,4 +1,4 @@
-//! Hearing of calls as they go on: what is stored of them is published, so whoever listens hears it too, and nothing is stored for that.
+//! Events of calls as they happen. Stored messages are published too, so subscribers receive them, and nothing extra is stored.
 
 use async_nats::{Message, Subscriber};
 use bytes::Bytes;

@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Error, Result, client::connect::REQUEST_DEADLINE};
+use crate::{Error, Result, client::connect::REQUEST_TIMEOUT};
 
 /// Calls of one request; the records that there are come with their bodies.
 const MAX_TOGETHER: usize = 64;
@@ -65,7 +65,7 @@ async fn run(client: Client, subjects: Arc<Subjects>, mut questions: mpsc::Recei
         let found = look(&client, &subjects, &asked).await.map_err(|error| error.chain());
         for Question { call_id, answer } in asked.drain(..) {
             let ended = found.as_ref().map(|found| found.contains(call_id.as_str()));
-            // Whoever asked may have gone.
+            // The caller may be gone.
             let _ = answer.send(ended.map_err(|reason| Error::unavailable(reason.clone())));
         }
     }
@@ -82,7 +82,7 @@ async fn look(client: &Client, subjects: &Subjects, asked: &[Question]) -> Resul
             return Ok(found);
         }
         let look = look_once(client, subjects, open, &mut found);
-        if timeout(REQUEST_DEADLINE, look).await.map_err(Error::unavailable)?? {
+        if timeout(REQUEST_TIMEOUT, look).await.map_err(Error::unavailable)?? {
             return Ok(found);
         }
         if found.len() == known {

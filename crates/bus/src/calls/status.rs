@@ -7,13 +7,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     Bus, Error, Result,
-    calls::{records, submit::ELECTED_WITHIN},
-    client::connect::REQUEST_DEADLINE,
+    calls::{records, submit::ELECTION_TIMEOUT},
+    client::connect::REQUEST_TIMEOUT,
     queue::parked,
 };
 
-/// A stream without a leader is asked again after this.
-const ELECTION_PAUSE: Duration = Duration::from_millis(250);
+/// A stream without a leader is asked again after this time.
+const ELECTION_RETRY_DELAY: Duration = Duration::from_millis(250);
 
 impl Bus {
     /// Looks a call up: recorded, running, queued, waiting for its time, or unknown (`None`).
@@ -39,16 +39,16 @@ impl Bus {
                 None => self.look(id).await,
             }
         });
-        timeout(REQUEST_DEADLINE, looks).await.map_err(Error::unavailable)?
+        timeout(REQUEST_TIMEOUT, looks).await.map_err(Error::unavailable)?
     }
 
     /// Looks at the leaders, and waits while a stream has none because a server was lost.
     async fn look_at_new_leaders(&self, id: &CallId) -> Result<Option<CallStatus>> {
-        let give_up = Instant::now() + ELECTED_WITHIN;
+        let give_up = Instant::now() + ELECTION_TIMEOUT;
         loop {
-            let looked = timeout(REQUEST_DEADLINE, self.look_at_leaders(id)).await;
+            let looked = timeout(REQUEST_TIMEOUT, self.look_at_leaders(id)).await;
             match looked.map_err(Error::unavailable).flatten() {
-                Err(error) if error.may_pass() && Instant::now() < give_up => sleep(ELECTION_PAUSE).await,
+                Err(error) if error.may_pass() && Instant::now() < give_up => sleep(ELECTION_RETRY_DELAY).await,
                 looked => return looked,
             }
         }

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 use url::Url;
 
-use crate::{Bus, Error, Result, client::clock, client::connect::REQUEST_DEADLINE, publish::Message, wire};
+use crate::{Bus, Error, Result, client::clock, client::connect::REQUEST_TIMEOUT, publish::Message, wire};
 
 /// A cluster that has lost a server takes some seconds to agree on who leads a stream.
-pub(crate) const ELECTED_WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const ELECTION_TIMEOUT: Duration = Duration::from_secs(20);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
 
 /// What became of a submit.
@@ -27,7 +27,7 @@ pub enum Submitted {
 impl Bus {
     /// Stores a call and returns when the server has acknowledged it, and not before.
     ///
-    /// A server that is there and does not take it is tried again for a while: a stream is made anew, a cluster finds a new leader.
+    /// A server that is reachable and does not store it is tried again for a while, because a stream may be recreated or a cluster may elect a new leader.
     pub async fn submit(&self, call: &Call) -> Result<Submitted> {
         if let Err(error) = call.check_headers() {
             self.discard_own_body(call);
@@ -43,7 +43,7 @@ impl Bus {
     }
 
     async fn submit_patiently(&self, call: &Call) -> Result<Submitted> {
-        let patience = if self.kept.replicas > 1 { ELECTED_WITHIN } else { REQUEST_DEADLINE };
+        let patience = if self.kept.replicas > 1 { ELECTION_TIMEOUT } else { REQUEST_TIMEOUT };
         let give_up = Instant::now() + patience;
         // Decided once: what is sent again must meet what may have been stored before.
         let subject = self.lane_subject(call);
@@ -80,7 +80,7 @@ impl Bus {
         }
     }
 
-    /// Discards the large body of a call that is not stored: nobody will ask for it.
+    /// Discards the large body of a call that is not stored, because nobody will read it.
     fn discard_own_body(&self, call: &Call) {
         if let Some(body) = call.body.stored() {
             self.discard_body(&body.key);

@@ -28,14 +28,14 @@ use crate::{
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
 pub const OLDEST_SERVER: &str = "2.12.0";
 
-/// No answer of the bus is awaited longer than this.
-pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+/// How long an answer of the bus is awaited.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After this time the log says that the start waits for a server.
-const TOLD_AFTER: Duration = Duration::from_secs(3);
+/// When the log says that the start waits for a server.
+const LOG_DELAY: Duration = Duration::from_secs(3);
 
-/// A server that stands still is noticed after two of these.
-const PING_EVERY: Duration = Duration::from_secs(5);
+/// A server that hangs is noticed after two of these.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Between two attempts to reach a server again.
 const RECONNECT_DELAY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(1600));
@@ -165,7 +165,7 @@ impl Bus {
                 let _ = timeout(Duration::from_millis(20), changes.changed()).await;
             }
         };
-        timeout(REQUEST_DEADLINE, connected).await.is_ok()
+        timeout(REQUEST_TIMEOUT, connected).await.is_ok()
     }
 
     /// How many connections were made so far. While this number stays the same, no message to this process was missed.
@@ -202,7 +202,7 @@ impl Bus {
             tokio::join!(client.flush(), deliveries.flush())
         };
         // At the end of a program there is nobody left to act on a failure.
-        let _ = timeout(REQUEST_DEADLINE, flushed).await;
+        let _ = timeout(REQUEST_TIMEOUT, flushed).await;
     }
 }
 
@@ -268,7 +268,7 @@ async fn ensure_streams(config: &BusConfig, jetstream: &jetstream::Context) -> R
     loop {
         match Box::pin(streams::ensure(jetstream, &config.subjects, &config.kept)).await {
             Err(Error::Unavailable(error)) if began.elapsed() < config.patience => {
-                debug!(%error, "the streams cannot be made yet");
+                debug!(%error, "the streams cannot be created yet");
                 sleep(Duration::from_millis(250)).await;
             }
             ended => return ended,
@@ -278,8 +278,8 @@ async fn ensure_streams(config: &BusConfig, jetstream: &jetstream::Context) -> R
 
 fn context(client: Client) -> jetstream::Context {
     ContextBuilder::new()
-        .timeout(REQUEST_DEADLINE)
-        .ack_timeout(REQUEST_DEADLINE)
+        .timeout(REQUEST_TIMEOUT)
+        .ack_timeout(REQUEST_TIMEOUT)
         .max_ack_inflight(MAX_UNACKNOWLEDGED)
         .backpressure_on_inflight(false)
         .build(client)
@@ -295,9 +295,9 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, tells: bo
         let options = servers::options(&config.servers, config.login.as_ref()).map_err(Error::unavailable)?;
         let options = options
             .name(&config.name)
-            .request_timeout(Some(REQUEST_DEADLINE))
-            .connection_timeout(REQUEST_DEADLINE)
-            .ping_interval(PING_EVERY)
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .connection_timeout(REQUEST_TIMEOUT)
+            .ping_interval(PING_INTERVAL)
             .reconnect_delay_callback(|attempts| RECONNECT_DELAY.after(attempts as u64 + 1))
             .event_callback(move |event| {
                 if matches!(event, async_nats::Event::Connected) {
@@ -317,7 +317,7 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, tells: bo
                 source: error.into(),
             });
         }
-        if started.elapsed() > TOLD_AFTER && !std::mem::replace(&mut is_told, true) {
+        if started.elapsed() > LOG_DELAY && !std::mem::replace(&mut is_told, true) {
             warn!(%error, "NATS does not answer; waiting for it");
         }
         sleep(Duration::from_millis(100)).await;

@@ -1,6 +1,6 @@
 //! Sending what was given up on its way again, under its own id.
 //!
-//! The dead letter goes last, so whatever dies in between leaves it there, and doing it again makes one call.
+//! The dead letter is deleted last. A crash in between leaves it, and redriving it again still makes one call.
 
 use async_nats::{HeaderMap as NatsHeaders, jetstream::message::StreamMessage};
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use crate::{
     wire,
 };
 
-/// A call remembers so many of its ends.
+/// The number of earlier ends that a call remembers.
 const MAX_ENDS: usize = 10;
 
 /// What is changed of a request before it is sent again.
@@ -33,11 +33,11 @@ pub struct Edit {
 /// What became of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redriven {
-    /// It is on its way, and the dead letter is gone.
+    /// The call is queued, and the dead letter is gone.
     Sent,
-    /// It was on its way already, as it was to be sent; the dead letter is gone now, too.
+    /// The call was queued before, exactly as asked for now; the dead letter is gone now, too.
     UnderWay,
-    /// An earlier redrive sent another request on its way, which is as it was or was changed otherwise; the dead letter stays.
+    /// An earlier redrive queued a different request; the dead letter stays.
     Otherwise,
     /// The call has come to another end meanwhile; the dead letter stays.
     Ended(CallState),
@@ -46,7 +46,7 @@ pub enum Redriven {
 }
 
 impl Bus {
-    /// Sends a dead letter on its way again. `may_call` says which functions the one who sends it may call.
+    /// Queues a dead letter again. `may_call` says which functions the caller may call.
     pub async fn redrive(
         &self,
         letter: &DeadLetter,

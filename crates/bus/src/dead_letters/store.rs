@@ -1,4 +1,4 @@
-//! Dead dead letters: calls that could not be run, kept with their reason and the original message.
+//! Dead letters: calls that could not be run, kept with their reason and the original message.
 
 use async_nats::HeaderMap;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -7,7 +7,7 @@ use skep_protocol::{CallId, DeadKind};
 
 use crate::{Bus, Result, Submitted, fit, wire};
 
-/// So many bytes of the last answer are kept with a dead letter.
+/// The bytes of the last answer that are kept with a dead letter.
 pub const KEPT_OF_ANSWER: usize = 4096;
 
 /// A message that is given up.

@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     Error, Result, Submitted,
-    client::connect::REQUEST_DEADLINE,
+    client::connect::REQUEST_TIMEOUT,
     publish::costs::Costs,
     publish::{Batch, Message, Publisher},
 };
@@ -27,9 +27,9 @@ const MAX_TOGETHER: usize = 500;
 /// Bytes of one flight; a message that is larger by itself goes alone.
 const MAX_BYTES: usize = 1024 * 1024;
 /// How long those that have gathered wait for more.
-const WINDOW: Duration = Duration::from_micros(1500);
+const GATHER_TIMEOUT: Duration = Duration::from_micros(1500);
 /// And how long at most, while more come.
-const MAX_WINDOW: Duration = Duration::from_millis(4);
+const MAX_GATHER_TIMEOUT: Duration = Duration::from_millis(4);
 
 /// The way into one stream. Its task ends with the last handle on it.
 #[derive(Clone)]
@@ -56,7 +56,7 @@ impl Batcher {
         let entry = Entry { message: Message::only_one(subject, headers, body), stored };
         self.entries.try_send(entry).map_err(|_| Error::unavailable("too much waits to be stored"))?;
         // What waits behind others that are not answered is not awaited for longer than if it was alone.
-        match timeout(REQUEST_DEADLINE, answer).await {
+        match timeout(REQUEST_TIMEOUT, answer).await {
             Ok(answer) => answer.unwrap_or_else(|_| Err(Error::unavailable("the connection is closed"))),
             Err(error) => Err(Error::unavailable(error)),
         }
@@ -106,14 +106,14 @@ async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
 /// Waits a moment until as many have gathered as are expected, and a little longer while they still come.
 async fn gather(entries: &mut mpsc::Receiver<Entry>, came: &mut Vec<Entry>, flight: &mut Flight<'_>, expected: usize) {
     let began = Instant::now();
-    let mut deadline = began + WINDOW;
+    let mut deadline = began + GATHER_TIMEOUT;
     while flight.size() < expected && flight.room(came) > 0 {
         let room = flight.room(came);
         match timeout_at(deadline, entries.recv_many(came, room)).await {
             Ok(0) | Err(_) => return,
             Ok(_) => flight.add(came).await,
         }
-        deadline = deadline.max(Instant::now() + WINDOW / 2).min(began + MAX_WINDOW);
+        deadline = deadline.max(Instant::now() + GATHER_TIMEOUT / 2).min(began + MAX_GATHER_TIMEOUT);
     }
 }
 
@@ -235,7 +235,7 @@ impl Entry {
     }
 }
 
-/// How many of these have a place where so many bytes are already; those that go alone take none.
+/// How many of these fit behind this many bytes; messages that are sent alone take no space.
 fn fitting(mut bytes: usize, came: &[Entry]) -> usize {
     let fits = |entry: &&Entry| {
         let size = entry.message.size();
@@ -250,7 +250,7 @@ fn batch_id() -> String {
 }
 
 fn tell(stored: oneshot::Sender<Result<Submitted>>, what: Result<Submitted>) {
-    // Whoever asked may have gone; the message is stored all the same.
+    // The caller may be gone; the message is stored all the same.
     let _ = stored.send(what);
 }
 

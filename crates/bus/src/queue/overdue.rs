@@ -60,7 +60,7 @@ impl Bus {
                 Err(error) if error.may_pass() => return Err(error),
                 // It must not keep those behind it from being looked at.
                 Err(error) => {
-                    warn!(error = error.chain(), subject = %message.subject, "an overdue call cannot be sent on")
+                    warn!(error = error.chain(), subject = %message.subject, "an overdue call cannot be moved to its lane")
                 }
             }
         }

@@ -9,9 +9,9 @@ use skep_protocol::Call;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
-use crate::{Bus, Delivery, Result, client::clock, queue::ACK_WAIT, queue::relocate::Why};
+use crate::{Bus, Delivery, Result, client::clock, queue::ACK_TIMEOUT, queue::relocate::Why};
 
-/// A lease outlives so many renewals that did not come.
+/// The number of missed renewals that a lease survives.
 const MISSED_RENEWALS: u32 = 3;
 /// A call that is given back more often leaves its lane, so that it does not pin it.
 const MAX_GIVEN_BACK: u64 = 20;
@@ -27,7 +27,7 @@ impl RunLease {
     /// The call has come to its end, or goes on as something else.
     pub(crate) async fn end(&self) {
         if let Err(error) = self.bus.remove_message("DELAYED", self.sequence).await {
-            warn!(error = error.chain(), "a lease was not ended; its call will be looked at again");
+            warn!(error = error.chain(), "a lease was not ended; its call is checked again when it expires");
         }
     }
 }
@@ -35,7 +35,7 @@ impl RunLease {
 impl Delivery<Call> {
     /// Runs a call and keeps it from being handed to anyone else meanwhile, for as long as it takes; after a while outside of its lane.
     pub async fn hold_call<F: Future>(&self, bus: &Bus, call: &Call, long_after: Duration, work: F) -> F::Output {
-        let mut extend = interval(ACK_WAIT / 3);
+        let mut extend = interval(ACK_TIMEOUT / 3);
         let mut renew = interval(long_after);
         for timer in [&mut extend, &mut renew] {
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -89,13 +89,13 @@ impl Delivery<Call> {
         // It counts as interrupted once, so the next worker does not take it for a new call.
         let interruptions = call.interruptions.max(1);
         if let Err(error) = self.lease(bus, call, interruptions, delay).await {
-            warn!(error = error.chain(), call_id = %call.call_id, "a call was not given back; it comes when its lease or its deadline is over");
+            warn!(error = error.chain(), call_id = %call.call_id, "a call was not given back; it is delivered again when its lease or its deadline expires");
         }
     }
 
     /// How often in a row it was handed out and neither came to an end nor was given back.
     pub fn interruptions(&self, call: &Call) -> u64 {
-        // A call that is given back so often leaves its lane, so what goes beyond was not given back.
+        // A call that is given back this often leaves its lane, so any further delivery was not given back.
         call.interruptions + self.delivered.saturating_sub(MAX_GIVEN_BACK)
     }
 }

@@ -17,7 +17,7 @@ impl Bus {
             let Some(value) = store.get(&key).await.map_err(Error::unavailable)? else { continue };
             match serde_json::from_slice(&value) {
                 Ok(namespace) => found.push(namespace),
-                Err(error) => warn!(%error, key, "a namespace cannot be read and is passed over"),
+                Err(error) => warn!(%error, key, "a namespace cannot be read and is skipped"),
             }
         }
         Ok(found)

@@ -38,7 +38,7 @@ impl Bus {
         let first_waiting = first_unfinished_of(calls, records::CALLBACKS, self.subjects.record_callbacks(), u64::MAX);
         let mut removed = 0;
         if let Some(first) = first_within(calls, self.kept.records.bytes, first_waiting).await? {
-            // Whoever misses a record from before has to know why.
+            // An audit that misses an older record has to know why.
             if let Some(kept) = records::find_after(calls, self.subjects.record_all(), first - 1).await? {
                 self.ledger.note_removed(kept.time).await?;
             }

@@ -27,7 +27,7 @@ pub(crate) use self::request::Command;
 
 /// Requests that may wait for one function.
 const MAX_WAITING: usize = 16;
-/// Killed replicas must have ended after this time.
+/// How long killed replicas may take to end.
 const KILL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The tasks of all functions, and what they share.

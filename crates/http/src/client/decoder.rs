@@ -11,7 +11,7 @@ use super::chunked::Chunked;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Decoder {
     Ended,
-    /// So many more bytes; never 0.
+    /// How many more bytes are to come; never 0.
     Length(u64),
     Chunked(Chunked),
     UntilClose,

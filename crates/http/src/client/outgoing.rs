@@ -29,7 +29,7 @@ where
     B::Error: Into<BodyError>,
 {
     /// Of the URI only path and query are sent, always as HTTP/1.1, and the length as the body has it.
-    /// The other headers are the caller's, who must have removed those of another connection.
+    /// The caller must have removed the headers of another connection.
     ///
     /// # Errors
     ///

@@ -41,7 +41,7 @@ impl Streams {
         Self { count: Arc::default(), taken_within }
     }
 
-    /// Returns when no stream has been open for so long: before the first one, and after another one.
+    /// Returns when no stream was open for this long: one time before the first stream, another after it.
     pub(super) async fn idle(&self, before_the_first: Duration, after: Duration) {
         let mut count = self.count.subscribe();
         loop {

@@ -139,7 +139,7 @@ fn limit_files(child: &Child, limit: Rlimit) {
     if let Some(pid) = pid_of(child)
         && let Err(error) = prlimit(Some(pid), Resource::Nofile, limit)
     {
-        warn!(%error, "a watchdog keeps the limit of open files that skep has");
+        warn!(%error, "the open file limit of a watchdog could not be raised");
     }
 }
 

@@ -137,7 +137,7 @@ impl SwarmReplicas {
         self.again_at = pause.map(|pause| Instant::now() + pause);
         let trouble = Some(error.to_string());
         if self.trouble != trouble {
-            warn!(function = %self.name, %error, "the service is not as it should be");
+            warn!(function = %self.name, %error, "the service could not be updated");
             self.trouble = trouble;
         }
         Err(error)

@@ -69,7 +69,7 @@ impl Watcher {
             let looked = self.look(everything).await;
             match &looked {
                 Ok(()) if is_away => info!("the Docker engine answers again"),
-                Err(error) if !is_away => warn!(%error, "the Docker engine shows nothing; the last state is kept"),
+                Err(error) if !is_away => warn!(%error, "the Docker engine does not answer; the last state is kept"),
                 Ok(()) | Err(_) => {}
             }
             is_away = looked.is_err();
@@ -127,7 +127,7 @@ impl Watcher {
         for service in services {
             let (Some(id), Some(name)) = (&service.id, function_of(service)) else { continue };
             if !cluster.has(name) {
-                warn!(service = name, "a service that the registry knows nothing of is removed");
+                warn!(service = name, "a service that is not in the registry is removed");
                 engine.remove_service(id).await?;
             }
         }

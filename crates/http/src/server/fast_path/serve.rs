@@ -40,7 +40,7 @@ pub struct FastPath {
     pub max_headers: usize,
     /// Likewise, of the whole head.
     pub max_head_bytes: usize,
-    /// A connection on which nothing comes for so long is closed; `None` is for ever.
+    /// A connection that is silent for this long is closed; `None` means never.
     pub idle: Option<Duration>,
 }
 
