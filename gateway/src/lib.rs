@@ -1,4 +1,4 @@
-//! The public HTTP door of skep, and its synchronous door on NATS.
+//! The HTTP entry point of skep, and its synchronous entry point on NATS.
 //!
 //! It turns requests into calls of functions (through dispatch), into stored calls (through the bus), or into questions to the controller.
 //! It keeps nothing: any number of gateways may run anywhere.
@@ -41,7 +41,7 @@ mod secrets;
 mod stack;
 mod target;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::OptionFuture;
 use prometheus::Registry;
@@ -128,18 +128,22 @@ pub async fn run(
             draining.cancel();
         },
     );
-    app.tasks.close();
-    if timeout(grace, app.tasks.wait()).await.is_err() {
-        warn!("alerts or changes have not ended within the grace period");
-    }
+    drain_tasks(&app, grace).await;
     // Nothing more is told now. It ends within some seconds.
     end_of_log.cancel();
     if let Err(error) = audit_log.await {
-        warn!(%error, "the audit log has not ended in order");
+        warn!(%error, "the task of the audit log failed");
     }
     app.bus.flush().await;
     runtimes.stop();
     Ok(())
+}
+
+async fn drain_tasks(app: &App, grace: Duration) {
+    app.tasks.close();
+    if timeout(grace, app.tasks.wait()).await.is_err() {
+        warn!("alerts or changes have not ended within the grace period");
+    }
 }
 
 /// What answers at each listener.

@@ -45,6 +45,7 @@ impl Call {
         true
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each step")]
     pub(crate) fn work(&self, state: &mut State, worker: usize, is_good: bool) {
         let Some(mut held) = state.workers.get_mut(worker).and_then(Option::take) else { return };
         let server = &mut state.server;

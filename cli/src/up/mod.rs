@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// How long the start waits for functions before it reports what runs.
-const FUNCTIONS_WITHIN: Duration = Duration::from_secs(15);
+const FUNCTIONS_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(args: UpArgs) -> Result<()> {
     let stack = args.file.as_deref().map(|file| stack::read(file, &args.bus.function_namespace)).transpose()?;
@@ -121,14 +121,7 @@ async fn run_roles(
     let gateway_address = sockets::local_address(&sockets.gateway.public)?;
     let admin_api_address = sockets.gateway.admin_api.as_ref().map(sockets::local_address).transpose()?;
     let admin_address = sockets::local_address(&sockets.admin)?;
-    let bus = roles::connect(process, "up", &sockets.nats, &args.bus).await;
-    let bus = bus.map_err(|failure| match &args.nats_url {
-        Some(_) => failure,
-        None => bad_setting(
-            "--nats-server",
-            format!("it does not answer; see {}", nats::log_file(&data_dir.path).display()),
-        ),
-    })?;
+    let bus = connect(args, process, data_dir, &sockets.nats).await?;
     process.serve_admin(sockets.admin);
     let config = controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?;
     // The controller goes on until the calls in flight have drained, for they need its replicas.
@@ -172,6 +165,17 @@ async fn run_roles(
     ended
 }
 
+async fn connect(args: &UpArgs, process: &Process, data_dir: &DataDir, nats: &Nats) -> Result<Bus> {
+    let bus = roles::connect(process, "up", nats, &args.bus).await;
+    bus.map_err(|failure| match &args.nats_url {
+        Some(_) => failure,
+        None => {
+            let log_file = nats::log_file(&data_dir.path);
+            bad_setting("--nats-server", format!("it does not answer; see {}", log_file.display()))
+        }
+    })
+}
+
 /// Deploys the stack, says what runs, and shows the functions' log for as long as everything runs.
 async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, doors: &Doors<'_>) -> Result<()> {
     let mut lines = std::pin::pin!(bus.follow_logs(None).await.map_err(Failure::internal)?);
@@ -179,7 +183,7 @@ async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, doors: &D
         stack::apply(bus, &stack).await?;
     }
     let all_up = |registry: &Registry| registry.every(report::is_up);
-    let mut waited = std::pin::pin!(dispatch.registry().wait_until(all_up, FUNCTIONS_WITHIN));
+    let mut waited = std::pin::pin!(dispatch.registry().wait_until(all_up, FUNCTIONS_TIMEOUT));
     let mut is_reported = false;
     loop {
         tokio::select! {

@@ -89,6 +89,7 @@ pub(crate) fn names(subjects: &Subjects, kept: &Kept) -> Vec<String> {
     streams.into_iter().chain(audit_log).chain(buckets).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "one entry for each stream and bucket")]
 pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, kept: &Kept) -> Result<Streams> {
     let replicated = Config { num_replicas: kept.replicas, ..Config::default() };
     let one_per_subject = Config {
