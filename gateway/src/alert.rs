@@ -1,4 +1,4 @@
-//! `/system/alert`: what Alertmanager says of functions makes more replicas, or as few as there may be.
+//! `/system/alert`: alerts of Alertmanager scale functions up, or down to their minimum.
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 

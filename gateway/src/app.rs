@@ -1,4 +1,4 @@
-//! What the handlers share, and the steps that several of them take.
+//! The state that handlers share, and the steps that several of them take.
 
 use std::{sync::Arc, time::Duration};
 

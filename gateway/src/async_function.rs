@@ -177,7 +177,7 @@ fn admit(app: &App, function: &Function) -> Result<Option<Waiting>> {
     }
 }
 
-/// Says that so many bytes are as many as may wait for a function.
+/// Says that no more bytes may wait for a function.
 fn too_many_bytes(app: &App, function: &Function, bytes: u64) -> Option<String> {
     let (limit, setting) = match function.policy.queue.bytes {
         Some(limit) => (limit, QUEUE_MAX_BYTES),

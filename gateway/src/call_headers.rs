@@ -199,6 +199,6 @@ mod tests {
         context.function_answer(&mut answer);
         assert_eq!(values(&answer, "x-call-id"), ["mine.1"]);
         assert_eq!(answer["content-type"], "application/json");
-        assert_ne!(answer["x-start-time"], "1", "the answer tells this door's time");
+        assert_ne!(answer["x-start-time"], "1", "the answer has this entry point's time");
     }
 }

@@ -202,7 +202,7 @@ async fn look_until(app: &App, id: CallId, deadline: Instant) -> Result<Found> {
     Ok(Found::Finished(Box::new(record)))
 }
 
-/// Waits for a call's end; `None` if it has not come in time, or this gateway is told to stop and another one may be asked.
+/// Waits for a call's end; `None` if it has not come in time, or if this gateway stops and another one may be asked.
 async fn end_of(app: &App, id: &CallId, deadline: Instant) -> Result<Option<CallRecord>> {
     let _place = app.waiters.try_acquire().map_err(|_| Error::TooManyWaiters(app.limits.waiters))?;
     tokio::select! {

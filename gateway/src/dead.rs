@@ -1,4 +1,4 @@
-//! `/system/dead`: calls and callbacks that were given up, to be looked at, sent on their way again, or removed.
+//! `/system/dead`: calls and callbacks that were given up. They can be shown, redriven, or removed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -58,7 +58,7 @@ struct Wanted {
     after: u64,
     #[serde(default)]
     limit: Option<usize>,
-    /// Letters a second, of a redrive.
+    /// Dead letters per second of a redrive.
     #[serde(default)]
     rate: Option<f64>,
 }
@@ -77,7 +77,8 @@ impl Wanted {
     fn pause(&self) -> Result<Duration> {
         let Some(rate) = self.rate else { return Ok(Duration::ZERO) };
         let pause = Duration::try_from_secs_f64(1.0 / rate).ok().filter(|_| rate > 0.0);
-        let pause = pause.ok_or_else(|| Error::InvalidRequest("rate: letters a second, more than 0".to_owned()))?;
+        let pause =
+            pause.ok_or_else(|| Error::InvalidRequest("rate: dead letters per second, more than 0".to_owned()))?;
         let most = u32::try_from(self.limit()).unwrap_or(u32::MAX);
         if pause.saturating_mul(most) > MAX_REDRIVE {
             let reason = format!("limit {most} at this rate takes longer than a minute: ask for fewer at a time");
@@ -220,7 +221,7 @@ fn edit(changes: DeadChanges) -> Result<Edit> {
     Ok(Edit { body, path: changes.path, query: changes.query, headers })
 }
 
-/// Sends one dead letter on its way again, under its own id, changed or as it was.
+/// Redrives one dead letter under its own id, changed or as it was.
 async fn redrive(
     State(app): State<Arc<App>>,
     Segment(id): Segment,
@@ -233,7 +234,7 @@ async fn redrive(
     Ok(StatusCode::ACCEPTED)
 }
 
-/// Sends the oldest dead letters that are meant on their way again, at most `limit`, at a rate.
+/// Redrives the oldest selected dead letters, at most `limit`, at a rate.
 async fn redrive_many(
     State(app): State<Arc<App>>,
     Queried(wanted): Queried<Wanted>,
@@ -286,7 +287,7 @@ async fn send_again(app: &App, caller: &Caller, letter: &DeadLetter, edit: Edit)
 
 async fn find(app: &App, id: &str, kind: DeadKind) -> Result<DeadLetter> {
     let id: CallId = id.parse()?;
-    app.require_bus().await?.dead_letter(&id, kind).await?.ok_or(Error::UnknownLetter(id))
+    app.require_bus().await?.dead_letter(&id, kind).await?.ok_or(Error::UnknownDeadLetter(id))
 }
 
 fn lossy(bytes: &[u8]) -> String {

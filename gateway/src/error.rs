@@ -1,4 +1,4 @@
-//! Every answer that the platform makes itself when something is wrong.
+//! All error answers of the gateway.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -54,7 +54,7 @@ pub(crate) enum Error {
     #[error("call {id} has no result: {reason}")]
     NoResult { id: CallId, reason: String },
     #[error("call {0} has no dead letter of this kind")]
-    UnknownLetter(CallId),
+    UnknownDeadLetter(CallId),
     #[error("the dead letter of call {id} cannot be sent again: {reason}")]
     NotRedriven { id: CallId, reason: String },
     #[error("call {id} has ended already: {state}")]
@@ -143,7 +143,7 @@ impl Error {
             Self::UnknownCall(_) => (StatusCode::NOT_FOUND, "unknown_call"),
             Self::CallExpired(_) => (StatusCode::GONE, "call_expired"),
             Self::NoResult { .. } => (StatusCode::CONFLICT, "no_result"),
-            Self::UnknownLetter(_) => (StatusCode::NOT_FOUND, "unknown_letter"),
+            Self::UnknownDeadLetter(_) => (StatusCode::NOT_FOUND, "unknown_letter"),
             Self::NotRedriven { .. } => (StatusCode::CONFLICT, "not_redriven"),
             Self::CallEnded { .. } => (StatusCode::CONFLICT, "call_ended"),
             Self::MalformedJson { .. } => (StatusCode::BAD_REQUEST, "malformed_json"),
@@ -171,7 +171,7 @@ impl Error {
         }
     }
 
-    /// What the caller is told, on one line; of an internal error nothing.
+    /// What the caller learns, on one line; nothing of an internal error.
     pub(crate) fn reason(&self) -> String {
         match self {
             _ if self.status().0 == StatusCode::INTERNAL_SERVER_ERROR => "internal error".to_owned(),

@@ -1,6 +1,6 @@
-//! `/system/events` and `/system/calls/{id}/events`: steps of calls as they come, as server-sent events.
+//! `/system/events` and `/system/calls/{id}/events`: events of calls as they happen, as server-sent events.
 //!
-//! A stream ends when its call does, after an hour, or when this gateway is told to stop; a client that goes on asks again.
+//! A stream ends when its call does, after an hour, or when this gateway stops; a client that goes on asks again.
 
 use std::{
     collections::{HashSet, VecDeque},

@@ -57,7 +57,7 @@ async fn read(
 ) -> Result<AnswerJson<FunctionStatus>> {
     let function = app.function(&app.named(&name, &namespace.namespace)?)?;
     let mut status = report(&function);
-    // While the bus is away all else is told.
+    // While the bus is away, the answer has everything else.
     if let Ok(Ok(waiting)) = timeout(QUEUE_TIMEOUT, app.bus.waiting(slice::from_ref(&function.name))).await
         && let Some(waiting) = waiting.functions.get(&function.name)
     {

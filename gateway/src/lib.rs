@@ -129,7 +129,7 @@ pub async fn run(
         },
     );
     drain_tasks(&app, grace).await;
-    // Nothing more is told now. It ends within some seconds.
+    // No more entries come now, so it ends within some seconds.
     end_of_log.cancel();
     if let Err(error) = audit_log.await {
         warn!(%error, "the task of the audit log failed");

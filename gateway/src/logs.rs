@@ -1,4 +1,4 @@
-//! `/system/logs`: a function's log as one JSON object a line, past lines first and then, if wanted, those that come.
+//! `/system/logs`: a function's log as one JSON object per line: past lines first, then new ones if requested.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -62,7 +62,7 @@ async fn logs(State(app): State<Arc<App>>, Queried(parameters): Queried<LogParam
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(written(lines))).into_response())
 }
 
-/// Lets the controller know, for as long as the caller is there, that somebody follows.
+/// Tells the controller that somebody follows, until the caller is gone.
 async fn keep_asking(app: Arc<App>, name: FunctionName) {
     loop {
         tokio::time::sleep(FOLLOW_RENEWAL_INTERVAL).await;

@@ -1,4 +1,4 @@
-//! What the platform says of itself: `/system/info`, `/healthz`, `/metrics`.
+//! Information about skep itself: `/system/info`, `/healthz`, `/metrics`.
 
 use std::{env::consts::ARCH, sync::Arc, time::Duration};
 

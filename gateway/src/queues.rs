@@ -1,6 +1,6 @@
-//! What waits for each function that is called here, looked at in the background, so that accepting a call asks nobody.
+//! Queue depths of each function that is called here, polled in the background, so that accepting a call asks nobody.
 //!
-//! Functions for which something waits are looked at although nobody calls them, so that the metrics tell them.
+//! Functions with waiting calls are polled although nobody calls them, so that the metrics show them.
 //! The figures are up to half a second old, and a burst within that time is not seen; a function that is called for the first time has none.
 
 use std::{
@@ -32,7 +32,7 @@ const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 const FIGURES_TTL: Duration = Duration::from_secs(5);
 /// How often the delayed calls of each function are counted; many of them cost the server some milliseconds.
 const COUNT_DELAYED_INTERVAL: Duration = Duration::from_secs(5);
-/// Functions that are looked at in one round; the others have their turn in the next ones.
+/// The most functions that are polled in one round; the others follow in the next rounds.
 const TOGETHER: usize = 64;
 
 const LABEL: &str = "function_name";
@@ -96,7 +96,7 @@ impl Queues {
         Queue::default()
     }
 
-    /// A call was accepted that takes so many bytes.
+    /// A call of this many bytes was accepted.
     pub(crate) fn add(&self, function: &FunctionName, bytes: u64, is_delayed: bool) {
         // It is known since it was admitted.
         if let Some(known) = self.known().get_mut(function) {
@@ -105,7 +105,7 @@ impl Queues {
         }
     }
 
-    /// What all that waits took when it was looked at last, in bytes.
+    /// The bytes of all waiting calls at the last poll.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -125,7 +125,7 @@ impl Queues {
         functions.iter().filter(|name| known.get(*name).is_some_and(is_due)).cloned().collect()
     }
 
-    /// So many calls of a function wait for their time, of which the first takes so many bytes.
+    /// This many calls of a function are delayed, and the first takes this many bytes.
     fn see_delayed(&self, function: &FunctionName, calls: u64, first_bytes: u64) {
         if let Some(known) = self.known().get_mut(function) {
             known.delayed = calls;

@@ -1,4 +1,4 @@
-//! `/`: the oldest way to call a function (`X-Function: NAME`, or an Alexa request), and a word of help.
+//! `/`: the oldest way to call a function (`X-Function: NAME`, or an Alexa request), and a short help text.
 
 use std::sync::Arc;
 

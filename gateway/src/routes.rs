@@ -1,4 +1,4 @@
-//! All routes: which are open, which are closed, which are counted, and what is said where there is none.
+//! All routes: which need a login, which are counted, and the answer for unknown paths.
 
 use std::sync::Arc;
 

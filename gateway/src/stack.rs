@@ -1,4 +1,4 @@
-//! What every request passes, whichever way it goes then: one stack of layers for each connection.
+//! The layers that every request passes, on the fast path and on the routes: one stack per connection.
 
 use std::{convert::Infallible, sync::Arc};
 

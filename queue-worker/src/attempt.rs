@@ -1,4 +1,4 @@
-//! One attempt: the request as the contract has it, and what came of it.
+//! One attempt: the request to the function, and its outcome.
 
 use std::{convert::Infallible, future, pin::pin, sync::Arc, time::Duration};
 
@@ -202,7 +202,7 @@ impl Worker {
     }
 }
 
-/// What the watchdog says in the function's place: busy, or a failure that is not the function's own answer. A time-out counts as an answer.
+/// What the watchdog says in the function's place: busy, or a failure that is not the function's own answer. A timeout counts as an answer.
 fn of_platform(function: &Function, parts: &Parts) -> Option<Outcome> {
     if !parts.headers.contains_key(headers::OPENFAAS_INTERNAL) {
         return None;

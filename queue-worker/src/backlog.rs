@@ -1,4 +1,4 @@
-//! Functions that cannot keep up: their calls leave the lane that they share with others, and are read from a queue of their own as fast as the function takes them.
+//! Backlogs of functions that cannot keep up: their calls leave the lane that they share with others, and are read from a queue of their own, as fast as the function takes them.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,4 +1,4 @@
-//! One delivery of a call, from the permit to the ack.
+//! One delivery of a call, from its slot to its ack.
 //!
 //! There may be thousands of these futures at a time, and most calls succeed, so what is rare and large in them is boxed.
 

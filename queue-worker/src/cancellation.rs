@@ -1,4 +1,4 @@
-//! Lets calls go that are cancelled while this worker holds them.
+//! Drops calls that are cancelled while this worker holds them.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What follows from one attempt to run a call: a pure function, and the table of it that people read.
+//! The decision after an attempt: a pure function, and its table for the documentation.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use skep_protocol::{RETRY_MAX_AGE, RetryPolicy, format_duration};
 /// How one attempt ended, as far as it decides what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended<'reason> {
-    /// The function answered, or ran longer than its time-out, which is a 504. A program that exits with other than 0 is a 500.
+    /// The function answered, or ran longer than its timeout, which is a 504. A program that exits with other than 0 is a 500.
     Answered {
         status: u16,
         /// What the answer's `Retry-After` asks for.
         retry_after: Option<Duration>,
     },
-    /// No replica is there, or the one that was chosen has as many calls as it takes.
+    /// There is no replica, or the chosen one has as many calls as it takes.
     Busy,
     /// The platform could not run it: no connection, broken off or fallen silent, or the watchdog says so.
     Failed { reason: &'reason str },

@@ -1,7 +1,7 @@
 //! Asks the other workers whether one of them holds a call that was delivered here, and answers them.
 //!
-//! NATS delivers a call again when its holder seems to be gone, and after it was killed and forgot who has what.
-//! The holder may still run the call, or wait to store its result; then it must not run here as well.
+//! NATS delivers a call again when its holder seems to be gone, or after NATS was killed and forgot its deliveries.
+//! The holder may still run the call, or wait to store its result; then the call must not run here as well.
 
 use std::{collections::HashSet, pin::pin, sync::Arc, time::Duration};
 

@@ -1,6 +1,6 @@
-//! Purges finished calls, and what is beyond the budgets of records and dead letters, every few seconds.
+//! Housekeeping, every few seconds: purges finished calls, and deletes records and dead letters beyond their budgets.
 //!
-//! One worker does this for all: the one whose id is the lowest. While workers come and go it may be two; that does no harm.
+//! The worker with the lowest id does this for all. While workers join or leave there may be two of them, which does no harm.
 
 use std::{sync::Arc, time::Duration};
 

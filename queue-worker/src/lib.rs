@@ -1,6 +1,6 @@
-//! The queue-worker: takes accepted calls off the bus, runs them, stores one record of each, and delivers callbacks.
+//! The queue-worker: pulls accepted calls from the bus, runs them, stores one record of each, and delivers callbacks.
 //!
-//! It holds no durable state: kill it at any moment and another one finishes its calls.
+//! It holds no durable state: if it is killed at any moment, another one finishes its calls.
 //! It knows the bus and how to reach a function; it does not know what runs functions, or who submitted a call.
 
 mod attempt;

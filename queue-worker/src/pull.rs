@@ -1,4 +1,4 @@
-//! The loop that every queue is read with: as many deliveries at once as there is room for, each in a task of its own.
+//! The loop that reads every queue: as many deliveries at once as there is space for, each in a task of its own.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Permits per function: as many calls of it run at once, in all workers together, as its live replicas take.
+//! Slots per function: all workers together run as many of its calls at once as its live replicas take.
 
 use std::{
     collections::HashMap,

@@ -10,7 +10,7 @@ use crate::{
 
 pub(crate) const KEPT: &str = "what got a 202 is kept or has ended";
 pub(crate) const ONE_RECORD: &str = "a call has at most one record";
-pub(crate) const LETTER: &str = "a dead call has its letter";
+pub(crate) const DEAD_LETTER: &str = "a dead call has its letter";
 pub(crate) const ONE_RUN: &str = "what has its record is not run again";
 pub(crate) const ONE_AT_A_TIME: &str = "a call that a worker runs is not begun by another one";
 pub(crate) const NOT_STUCK: &str = "no call is stuck";
@@ -166,8 +166,8 @@ impl Model for Call {
                 !state.is_accepted || state.server.record.is_some() || state.server.holds_it()
             }),
             Property::always(ONE_RECORD, |_, state: &State| state.server.records <= 1),
-            Property::always(LETTER, |_, state: &State| {
-                state.server.record != Some(End::Dead) || state.server.has_letter
+            Property::always(DEAD_LETTER, |_, state: &State| {
+                state.server.record != Some(End::Dead) || state.server.has_dead_letter
             }),
             Property::always(ONE_RUN, |_, state: &State| !state.ran_after_record),
             Property::always(ONE_AT_A_TIME, |_, state: &State| !state.ran_twice_at_once),

@@ -15,7 +15,7 @@ mod work;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use call::{Call, ENDS, KEPT, LETTER, NOT_STUCK, ONE_AT_A_TIME, ONE_RECORD, ONE_RUN, TWO_AT_ONCE};
+use call::{Call, DEAD_LETTER, ENDS, KEPT, NOT_STUCK, ONE_AT_A_TIME, ONE_RECORD, ONE_RUN, TWO_AT_ONCE};
 use flaw::Flaw;
 use state::Budget;
 
@@ -54,7 +54,7 @@ fn check(flaw: Flaw, budget: Budget, until: HasDiscoveries) -> impl Checker<Call
 /// Explores everything that can happen within the budget.
 fn nothing_is_lost_or_doubled(budget: Budget) -> impl Checker<Call> {
     let explored = check(Flaw::None, budget, HasDiscoveries::AnyFailures);
-    for property in [KEPT, ONE_RECORD, LETTER, ONE_RUN, ONE_AT_A_TIME, NOT_STUCK] {
+    for property in [KEPT, ONE_RECORD, DEAD_LETTER, ONE_RUN, ONE_AT_A_TIME, NOT_STUCK] {
         explored.assert_no_discovery(property);
     }
     explored
@@ -91,9 +91,9 @@ fn every_way_to_do_it_wrong_is_caught() {
         (Flaw::AnswerBeforeStored, TROUBLE, KEPT),
         (Flaw::AckBeforeRecord, TROUBLE, KEPT),
         (Flaw::AckBeforeDelay, TROUBLE, KEPT),
-        (Flaw::AckBeforeSetAside, BACKLOG, KEPT),
+        (Flaw::AckBeforeOverflow, BACKLOG, KEPT),
         (Flaw::DueIsForgotten, TROUBLE, KEPT),
-        (Flaw::RecordBeforeLetter, TROUBLE, LETTER),
+        (Flaw::RecordBeforeDeadLetter, TROUBLE, DEAD_LETTER),
         (Flaw::RecordsAreReplaced, TROUBLE, ONE_RECORD),
         (Flaw::NoLookUp, TROUBLE, ONE_RUN),
         (Flaw::NobodyIsAsked, DOUBT, ONE_AT_A_TIME),

@@ -53,7 +53,7 @@ pub(crate) fn park(server: &mut Server, expected: u8, progress: Progress) -> Ste
 pub(crate) fn overflow(server: &mut Server, progress: Progress) -> Step {
     match next_move(progress.into(), false, &target(server.backlog.as_ref(), |_| false)) {
         NextMove::Done => Step::Ack,
-        NextMove::Remove { sequence } => Step::RemoveSetAside { sequence: small(sequence) },
+        NextMove::Remove { sequence } => Step::RemoveBacklogged { sequence: small(sequence) },
         NextMove::Write { .. } => {
             let sequence = server.next_sequence();
             server.backlog = Some(Message { sequence, progress, is_out: false, is_acked: false, is_repeated: false });

@@ -72,7 +72,7 @@ pub(crate) struct Server {
     /// Records that were taken; more than one is the end of all trust.
     pub(crate) records: u8,
     /// `skep.dead.…`.
-    pub(crate) has_letter: bool,
+    pub(crate) has_dead_letter: bool,
     pub(crate) last_sequence: u8,
     /// What was removed from the lane last.
     pub(crate) removed: Option<Message>,
@@ -97,7 +97,7 @@ pub(crate) enum Step {
     Run,
     /// Put it into its function's backlog.
     Overflow,
-    RemoveSetAside {
+    RemoveBacklogged {
         sequence: u8,
     },
     Record(End),
@@ -166,7 +166,7 @@ pub(crate) enum Submit {
 pub(crate) enum Cancel {
     Record,
     RemoveDelayed,
-    RemoveSetAside,
+    RemoveBacklogged,
     RemoveQueued,
 }
 
@@ -220,7 +220,7 @@ impl State {
             sequences.extend(&mut held.lease);
             if let Step::ParkPut { expected: sequence }
             | Step::RemoveQueued { sequence }
-            | Step::RemoveSetAside { sequence } = &mut held.step
+            | Step::RemoveBacklogged { sequence } = &mut held.step
             {
                 sequences.push(sequence);
             }

@@ -21,9 +21,9 @@ impl Call {
             }
             Some(Cancel::RemoveDelayed) => {
                 state.server.parked = None;
-                Some(Cancel::RemoveSetAside)
+                Some(Cancel::RemoveBacklogged)
             }
-            Some(Cancel::RemoveSetAside) => {
+            Some(Cancel::RemoveBacklogged) => {
                 state.server.backlog = None;
                 Some(Cancel::RemoveQueued)
             }
@@ -66,13 +66,13 @@ impl Call {
             }
             Step::Begin => {
                 state.budget.overflow -= 1;
-                if self.flaw == Flaw::AckBeforeSetAside {
+                if self.flaw == Flaw::AckBeforeOverflow {
                     ack(server, &held);
                 }
                 Some(Step::Overflow)
             }
             Step::Overflow => Some(overflow(server, held.progress)),
-            Step::RemoveSetAside { sequence } => {
+            Step::RemoveBacklogged { sequence } => {
                 if server.backlog.as_ref().is_some_and(|message| message.sequence == sequence) {
                     server.backlog = None;
                 }
@@ -80,13 +80,13 @@ impl Call {
             }
             Step::Run => Some(self.after_run(server, &held, is_good)),
             Step::DeadLetter => {
-                server.has_letter = true;
-                Some(if self.flaw == Flaw::RecordBeforeLetter { Step::Ack } else { Step::Record(End::Dead) })
+                server.has_dead_letter = true;
+                Some(if self.flaw == Flaw::RecordBeforeDeadLetter { Step::Ack } else { Step::Record(End::Dead) })
             }
             Step::Record(end) => {
                 self.record(server, end);
-                let owes_letter = end == End::Dead && self.flaw == Flaw::RecordBeforeLetter;
-                Some(if owes_letter { Step::DeadLetter } else { Step::Ack })
+                let owes_dead_letter = end == End::Dead && self.flaw == Flaw::RecordBeforeDeadLetter;
+                Some(if owes_dead_letter { Step::DeadLetter } else { Step::Ack })
             }
             Step::ParkLook => Some(look_before_parking(server, held.progress.after_attempt())),
             Step::ParkPut { expected } => Some(park(server, expected, held.progress.after_attempt())),
@@ -161,7 +161,7 @@ impl Call {
                 }
                 Step::Record(End::Done)
             }
-            (false, true) if self.flaw == Flaw::RecordBeforeLetter => Step::Record(End::Dead),
+            (false, true) if self.flaw == Flaw::RecordBeforeDeadLetter => Step::Record(End::Dead),
             (false, true) => Step::DeadLetter,
             (false, false) => {
                 if self.flaw == Flaw::AckBeforeDelay {

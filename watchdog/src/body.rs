@@ -65,6 +65,6 @@ pub(crate) async fn collect(mut body: Body, idle: Duration, limit: usize) -> Res
 /// Reads the rest of a body that nobody wants.
 pub(crate) async fn discard(mut body: Body) {
     let rest = async { while let Ok(Some(_)) = next_piece(&mut body, Duration::ZERO).await {} };
-    // Whoever sends for longer loses the connection.
+    // A client that sends for longer loses the connection.
     let _ = timeout(LINGER_TIMEOUT, rest).await;
 }

@@ -1,6 +1,6 @@
 //! The one place that writes log lines: STDERR, from a thread of its own.
 //!
-//! A reader of STDERR that has stopped must not stop the calls: lines wait in a bounded buffer, and those that do not fit are counted and told.
+//! A blocked reader of STDERR must not block calls: lines wait in a bounded buffer, and those that do not fit are counted and reported.
 //! The thread is woken once per batch and not once per line, and never while there is nothing to write.
 
 mod format;

@@ -1,4 +1,4 @@
-//! The settings after they were checked: what the watchdog is going to do.
+//! The checked settings: what the watchdog is going to do.
 
 use std::{
     collections::HashSet,
@@ -38,7 +38,7 @@ pub struct SettingError {
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) command: Vec<String>,
-    /// Where the command's program is, if it had to be looked for: once, and not at each start.
+    /// Where the command's program is, if it had to be searched for: once, and not at each start.
     pub(crate) program: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) read_timeout: Duration,

@@ -154,7 +154,7 @@ impl Server {
                 .say("Shutting down: no new connections when no call runs, or after healthcheck_interval.");
             let calls = &self.watchdog.calls;
             calls.close();
-            // Whoever has no call here needs no time.
+            // A client without a call here needs no time.
             let _ = timeout(self.healthcheck_interval, calls.wait()).await;
         };
         self.accept(listener, runtimes, lame_duck).await;

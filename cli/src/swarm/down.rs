@@ -53,7 +53,7 @@ pub(crate) async fn run(args: SwarmDownArgs) -> Result<()> {
     Ok(())
 }
 
-/// Ends the controller, if there is one, for it would make the functions anew.
+/// Ends the controller, if there is one, because it would create the functions again.
 async fn end_controller(stack: &str) -> std::result::Result<(), Refused> {
     let controller = format!("{stack}_controller");
     if docker(&["service", "inspect", &controller]).await.is_err() {

@@ -1,6 +1,6 @@
 //! Encryption of what the NATS server of `skep up` stores.
 //!
-//! The key is in a file that the user names, outside of what is backed up with the data; the server gets it in its environment, so it is in none of its settings.
+//! The key is in a file that the user names, outside of the data directory and its backups. The server gets it in its environment, so it is in no settings file.
 
 use std::{
     fs::File,

@@ -23,7 +23,7 @@ const MIN_SICK_CHECKS: u32 = 5;
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// A disk that does not answer is not well.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A disk that takes so much has room for a while.
+/// A disk that takes this much has space for a while.
 const PROBE_BYTES: usize = 4 * 1024 * 1024;
 /// Between two starts, when they do not help.
 const RESTARTS: Backoff = Backoff::new(CHECK_INTERVAL, Duration::from_secs(60));
@@ -65,7 +65,7 @@ async fn takes_writes(data_dir: &Path) -> bool {
     matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(true)))
 }
 
-/// Ends the process; whoever keeps it running starts another one.
+/// Ends the process; its supervisor starts another one.
 async fn restart(child: &RunningChild) {
     let before = child.id();
     child.signal(Signal::TERM);

@@ -1,4 +1,4 @@
-//! Asking the controller: request and reply with a NATS micro service.
+//! Control requests to the controller: request and reply with a NATS micro service.
 
 use std::time::Duration;
 

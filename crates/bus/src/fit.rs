@@ -1,7 +1,7 @@
 //! Records and dead letters that always fit: what NATS does not take is left out, the least needed first, and they say so.
 //!
 //! A message has at most 64 KiB of headers, and headers and body together are limited, too.
-//! Calls fit because every door checks what callers say ([`skep_protocol::check_headers`]) and `wire` bounds what is added.
+//! Calls fit because every entry point checks what callers send ([`skep_protocol::check_headers`]) and `wire` bounds what is added.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! The event bus: everything that skep keeps or says lives on NATS JetStream, and only this crate knows how.
 //!
-//! It offers what the programs need in their own words (submit, deliver, record, dead-dead letter, registry, control, logs) and hides streams, consumers and headers.
-//! The folders say what is in them: `calls` and `queue` have the life of a call, `streams` what is kept and for how long.
+//! It offers what the programs need in their own words (submit, deliver, record, dead-letter, registry, control, logs) and hides streams, consumers and headers.
+//! The directories are named after their contents: `calls` and `queue` have the life of a call, `streams` has what is kept and for how long.
 //! It does not know how a function is reached, what runs it, or what an HTTP caller sees.
 
 mod audit;

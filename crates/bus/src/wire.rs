@@ -1,7 +1,7 @@
 //! How calls and records are written as NATS messages: the raw body, and everything else as headers.
 //!
 //! HTTP headers travel as `Http-<name>`, so no caller can set a header that the server acts on (`Nats-…`).
-//! Bytes above 0x7F in HTTP values become the characters of the same number, for NATS headers are UTF-8.
+//! Bytes above 0x7F in HTTP values become the characters of the same number, because NATS headers are UTF-8.
 
 #[cfg(test)]
 mod fixtures;

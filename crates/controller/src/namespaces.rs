@@ -1,4 +1,4 @@
-//! The namespaces: which there are. None is deleted while something is put into it.
+//! The namespaces. None is deleted while something is put into it.
 
 use std::collections::BTreeMap;
 

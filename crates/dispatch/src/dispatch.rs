@@ -274,7 +274,7 @@ fn failed(function: &Function, error: skep_http::Error) -> Error {
     }
 }
 
-/// The watchdog's own word that a call came to nothing, in an answer whose mark was looked at; whatever made the call sees one error for one cause.
+/// The watchdog's own report that a call failed, in an answer whose mark was checked. All callers see the same error for the same cause.
 fn told_by_watchdog(function: &Function, headers: &HeaderMap) -> Option<Error> {
     if !headers.contains_key(headers::OPENFAAS_INTERNAL) {
         return None;

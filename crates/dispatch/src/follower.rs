@@ -113,7 +113,7 @@ fn batches(events: impl Stream<Item = Event>) -> impl Stream<Item = Vec<Event>> 
 #[derive(Default)]
 struct Progress {
     gathered: Functions,
-    /// The last revision of this watch; a registry that was made anew begins at 0 again.
+    /// The last revision of this watch; a recreated registry begins at 0 again.
     seen: u64,
     is_complete: bool,
 }

@@ -32,7 +32,7 @@ pub(crate) struct Message<B> {
     coding: Coding,
 }
 
-/// How the end of the body is told.
+/// How the end of the body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
     /// How many more bytes are to come; never 0.
@@ -46,7 +46,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BodyError>,
 {
-    /// After the head come so many bytes of the body as the coding says.
+    /// The body follows the head, as long as the coding says.
     pub(crate) fn new(head: Vec<u8>, body: B, coding: Coding) -> Self {
         Self { buffer: head, written: 0, has_begun: false, piece: Bytes::new(), after_piece: b"", body, coding }
     }

@@ -71,7 +71,7 @@ impl Tls {
         Ok((stream, is_http2))
     }
 
-    /// Takes up what is written to the files, for connections that come later, until `end`. What cannot be used is told, and what was in use stays.
+    /// Loads changed files for later connections, until `end`. Files that cannot be used are logged, and the last ones stay in use.
     pub(crate) async fn follow(self, end: CancellationToken) {
         let mut refused = None;
         while end.run_until_cancelled(sleep(CHECK_INTERVAL)).await.is_some() {

@@ -15,7 +15,7 @@ pub enum AuditLine {
     Error(String),
 }
 
-/// How many messages have been looked at, of about how many.
+/// How many messages have been read, of about how many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditProgress {
     pub looked: u64,

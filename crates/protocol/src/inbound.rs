@@ -33,7 +33,7 @@ enum Kind {
 
 /// Removes from a request's headers what its caller cannot say, and tells what else was found.
 ///
-/// Most requests have nothing of it, so they are looked at once and not changed.
+/// Most requests have no such header, so they are scanned once and not changed.
 pub fn remove_forged(headers: &mut HeaderMap) -> Found {
     let mut found = Found::default();
     let (mut has_hops, mut has_forged) = (false, false);

@@ -1,4 +1,4 @@
-//! The words that skep's processes share: names, headers, subjects, bodies, control requests and the settings of functions.
+//! What skep's processes share: names, headers, subjects, bodies, control requests and the settings of functions.
 //!
 //! This crate does no I/O, and only its types are a promise on a wire: the HTTP API that is compatible with OpenFaaS, the messages on NATS, and the records that are stored there.
 //! It knows nothing of NATS clients, HTTP servers, or where a function runs.

@@ -1,4 +1,4 @@
-//! `Retry-After` (RFC 9110, 10.2.3), as functions and receivers of callbacks answer it.
+//! `Retry-After` (RFC 9110, 10.2.3), as functions and receivers of callbacks send it.
 
 use std::time::Duration;
 

@@ -193,7 +193,7 @@ impl Subjects {
         format!("{}.dead.{}.{id}.callback", self.prefix, token(function))
     }
 
-    /// Letters of one function, or of all; of a function's callbacks, too.
+    /// Dead letters of one function, or of all; of a function's callbacks, too.
     pub fn dead_of(&self, function: Option<&FunctionName>) -> String {
         let function = function.map_or("*", FunctionName::as_str);
         format!("{}.dead.{function}.>", self.prefix)

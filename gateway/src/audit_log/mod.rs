@@ -83,7 +83,7 @@ impl AuditLog {
         }
     }
 
-    /// A password or a token was wrong, or was not looked at because too many were.
+    /// A password or a token was wrong, or was not checked because too many were wrong.
     pub(crate) fn login_failed(&self, address: IpAddr, status: u16, error: &str) {
         let entry = AuditLogEntry::new(skep_bus::now(), "unknown", AuditAction::Login);
         let (shown, status, error) = (Some(address.to_string()), Some(status), Some(error.to_owned()));

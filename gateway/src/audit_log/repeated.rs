@@ -1,4 +1,4 @@
-//! Entries that anybody can cause as often as they like: the first ones are told, and further ones are counted for a minute.
+//! Entries that anybody can cause as often as they like: the first ones are written, and further ones are counted for a minute.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 /// How often the counts are written.
 pub(super) const REPEATS_INTERVAL: Duration = Duration::from_secs(60);
-/// Sources that are told apart; all further ones are one.
+/// The most sources that are counted apart; all further ones count as one.
 const MAX_SOURCES: usize = 256;
 /// Stands for all further ones.
 const OTHERS: &str = "";
@@ -22,14 +22,14 @@ pub(super) struct Repeated(Mutex<HashMap<String, Window>>);
 
 struct Window {
     began: Instant,
-    /// So many more are told one by one.
+    /// How many more are written one by one.
     free: u32,
     counted: u64,
     last: AuditLogEntry,
 }
 
 impl Repeated {
-    /// Returns the entry if it is to be told now, and otherwise counts it. Of one source `free` are told in a minute.
+    /// Returns the entry if it is to be written now, and otherwise counts it. Up to `free` entries of one source are written in a minute.
     pub(super) fn admit(&self, source: &str, free: u32, mut entry: AuditLogEntry) -> Option<AuditLogEntry> {
         let now = Instant::now();
         let mut windows = self.windows();

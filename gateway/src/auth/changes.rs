@@ -1,4 +1,4 @@
-//! Each change is told: in the gateway's own log, and in the audit log.
+//! Each change goes to the gateway's own log, and to the audit log.
 
 use std::sync::Arc;
 

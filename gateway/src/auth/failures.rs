@@ -1,4 +1,4 @@
-//! Logins that fail: they are logged, counted, and slowed down by the address that they come from.
+//! Failed logins: they are logged, counted, and slowed down per address.
 
 use std::{
     collections::HashMap,
@@ -59,7 +59,7 @@ impl Failures {
         Ok(Self { remembered: AtomicUsize::new(0), state: Mutex::default(), counter })
     }
 
-    /// How long an address must wait until its next login is looked at.
+    /// How long an address must wait until its next login is checked.
     pub(super) fn pause(&self, address: IpAddr) -> Option<Duration> {
         if self.remembered.load(Ordering::Relaxed) == 0 {
             return None;

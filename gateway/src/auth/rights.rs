@@ -1,4 +1,4 @@
-//! The one table of what each route asks of its callers.
+//! The table of the rights that each route requires.
 
 use http::Method;
 

@@ -1,4 +1,4 @@
-//! The tokens that count now: read from their file, and read again when it changes.
+//! The valid tokens: read from their file, and read again when it changes.
 
 use std::{
     collections::HashMap,

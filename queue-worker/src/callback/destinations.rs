@@ -1,4 +1,4 @@
-//! Keeps receivers apart: each has a few callbacks under way at most, and one that is down is left alone for a while, so that it slows nobody.
+//! Isolates receivers from each other: each has at most a few callbacks under way, and one that is down gets none for a while (a circuit breaker).
 
 use std::{
     collections::HashMap,

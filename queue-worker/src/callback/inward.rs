@@ -1,4 +1,4 @@
-//! Callbacks that stay inside: `skep://NAME` calls a function, `nats://SUBJECT` publishes; neither needs a hole in the guard.
+//! Callbacks that stay inside: `skep://NAME` calls a function, `nats://SUBJECT` publishes; neither needs an exception in the guard.
 
 use std::str::FromStr;
 
@@ -72,7 +72,7 @@ impl Worker {
         if found.policy.needs_token && !record.status.callback_authorized {
             let reason = format!(
                 "function {function} asks for a token ({AUTH}), and the caller showed none that may call it: \
-                 send the call again with such a token, or redrive this letter with one"
+                 send the call again with such a token, or redrive this dead letter with one"
             );
             return Err(Refusal::ForGood { reason });
         }

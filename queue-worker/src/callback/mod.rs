@@ -1,8 +1,8 @@
 //! Delivers the results of calls that asked for it to their callback URL.
 //!
-//! A record with a callback is the entry of the outbox: it is delivered from the stream, one try per delivery, and a try that fails gives it back with a growing pause.
-//! So a callback that waits holds nothing in the worker, and survives it.
-//! [`guard`] says which addresses may be dialled, [`destinations`] keeps receivers apart, [`schedule`] decides what a failure means.
+//! A record with a callback is the outbox entry: each delivery from the stream is one try, and a failed try returns it with a growing delay.
+//! So a waiting callback holds nothing in the worker, and survives it.
+//! [`guard`] says which addresses may be dialled, [`destinations`] isolates receivers, [`schedule`] decides what a failure means.
 
 mod destinations;
 mod guard;

@@ -1,4 +1,4 @@
-//! Posts callbacks over HTTP, to addresses that the guard lets pass and to no other.
+//! Posts callbacks over HTTP, and only to addresses that the guard allows.
 
 use std::{
     error::Error,

@@ -68,7 +68,7 @@ pub(super) enum CallError {
 }
 
 impl Conversation {
-    /// To the end of the process, whichever way that comes. The output comes back because whoever reads it takes its end for success.
+    /// To the end of the process, whichever way that comes. The output comes back because its reader takes its end for success.
     pub(super) async fn hold(mut self) -> (Result<Finished, CallError>, Output) {
         let limit = self.limit;
         let talk = self.talk();

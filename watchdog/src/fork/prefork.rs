@@ -1,6 +1,6 @@
-//! Processes that were started beforehand and wait for a request on STDIN; each serves one.
+//! Prefork: processes that were started before their request and wait for it on STDIN; each serves one.
 //!
-//! How many there are follows the load: one at first, one more whenever a call found none that was there in time, fewer when some were not needed for a while.
+//! Their number follows the load: one at first, one more whenever a call found none in time, fewer when some were not needed for a while.
 
 use std::{
     collections::VecDeque,

@@ -21,7 +21,7 @@ use tokio::{
 use crate::plan::Upstream;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Shorter than the idle time-out of any common server, so that a connection is not used just when it is closed.
+/// Shorter than the idle timeout of any common server, so that a connection is not used just when it is closed.
 const MAX_IDLE: Duration = Duration::from_secs(1);
 const TEND_INTERVAL: Duration = Duration::from_secs(10);
 

@@ -14,7 +14,7 @@ use crate::audit::ledger::Note;
 /// How much the clocks of servers and roles may differ, in seconds.
 const MARGIN: i64 = 10;
 
-/// A call that does not seem to be in order, to be looked at again.
+/// A call that does not seem to be in order, to be checked again.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Doubt {
     pub(super) kind: AuditKind,
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_without_a_record_and_a_message_that_was_left_are_in_doubt() {
+    fn a_dead_letter_without_a_record_and_a_message_that_was_left_are_in_doubt() {
         let mut books = Books::new(at(NOW), Duration::from_secs(100_000), HOUR);
         books.close_receipts();
         books.dead_letter("dead", "f", 7, at(NOW - 50));

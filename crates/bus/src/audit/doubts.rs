@@ -1,4 +1,4 @@
-//! Looking again at calls that did not seem to be in order: they may only have moved on meanwhile, so what is wrong has to stay so.
+//! Checking suspects again: they may only have moved meanwhile, so a call is reported only if it stays wrong.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -1,7 +1,7 @@
-//! Receipts of accepted calls, so that a call that is gone is missed.
+//! Receipts of accepted calls, so that the audit notices a call that vanished.
 //!
 //! The process that stores a call notes its id. It writes its notes a few times a second, many ids in one message, so accepting a call waits for nothing more.
-//! A process that is killed takes at most the receipts of its last moment with it; their calls are known by their messages and records all the same.
+//! A process that is killed loses at most the receipts of its last moment; the audit still knows those calls by their messages and records.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,6 +1,6 @@
-//! The audit: every call that was accepted is in flight, has ended, or is named.
+//! The audit: every accepted call is in flight, has ended, or is reported.
 //!
-//! It goes through the receipts, then the messages, then the records, each in its order, and keeps a few bytes of each call.
+//! It scans the receipts, then the messages, then the records, each in order, and keeps a few bytes per call.
 //! Calls go on meanwhile, so a call that seems to be missing is looked up again by its id before it is reported.
 
 mod books;
@@ -48,7 +48,7 @@ struct Walk<'bus> {
     bus: &'bus Bus,
     books: Books,
     doubts: Vec<Doubt>,
-    /// Calls that seem to be missing beyond those that are looked at again.
+    /// Calls that seem to be missing beyond those that are checked again.
     more: u64,
     progress: AuditProgress,
     told: &'bus watch::Sender<AuditProgress>,
@@ -230,7 +230,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Reads the receipts once more, as far as they were read before, for the names of those that were not found.
+    /// Reads the same receipts once more, to name the calls that were not found.
     async fn settle_receipts(&mut self, last: u64) -> Result<()> {
         let mut looking = self.ledger_after(0).await?;
         while let Some(seen) = looking.next().await? {

@@ -1,4 +1,4 @@
-//! Reading a large body, piece by piece, as fast as it is taken.
+//! Reading a large body chunk by chunk, as fast as its reader takes it.
 
 use std::time::Duration;
 

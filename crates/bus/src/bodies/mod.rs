@@ -1,8 +1,8 @@
-//! Large bodies: kept in pieces in a stream of their own, while the message that they belong to only names them.
+//! Large bodies: stored in chunks in a stream of their own; the message that they belong to only references them.
 //!
-//! The pieces are stored before that message, and removed when what it stands for is over.
-//! Whatever dies in between leaves pieces that nothing names, see [`orphans`].
-//! This is no object store of NATS, because that leaves a mark of each object for good, and a part of one that was broken off.
+//! The chunks are stored before that message, and deleted when its call, record or dead letter is.
+//! A crash in between leaves orphaned chunks, see [`orphans`].
+//! This is not the object store of NATS, because that keeps a tombstone per deleted object, and partial uploads.
 
 pub(crate) mod chunks;
 pub(crate) mod deletions;
@@ -132,7 +132,7 @@ impl Gathered {
     }
 }
 
-/// A body that is being stored. One that does not come to its end is let go.
+/// A body that is being stored. One that is not completed is discarded.
 struct Upload<'bus> {
     bus: &'bus Bus,
     key: BodyKey,

@@ -1,7 +1,7 @@
 //! Orphaned bodies: the process that stored them ended before it stored the message, or before it deleted them.
 //!
-//! A body is removed only if nothing that may still need it names it.
-//! A call goes to its next place before it leaves the last one, but one look at all places can miss it, so there are several, some time apart.
+//! A body is deleted only if nothing that may still need it references it.
+//! A call is written to its next place before it leaves the last one, but one check of all places can miss it, so there are several checks, some time apart.
 
 use std::time::Duration;
 

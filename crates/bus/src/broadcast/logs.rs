@@ -1,4 +1,4 @@
-//! Log lines of functions as they come. Nobody has to listen; past lines are the controller's to give.
+//! Log lines of functions, live. Nobody has to subscribe; the controller has past lines.
 
 use futures_util::{Stream, StreamExt};
 use skep_protocol::{FunctionName, LogLine};

@@ -18,7 +18,7 @@ impl Bus {
         Ok(self.hear(&subjects).await?.map(|_| ()))
     }
 
-    /// Steps of all calls, or of one function's, from now on. What is refused by a stream afterwards is told as well.
+    /// Events of all calls, or of one function's calls, from now on. They include messages that a stream refuses afterwards.
     pub async fn news(&self, function: Option<&FunctionName>) -> Result<impl Stream<Item = CallNews> + use<>> {
         let subjects = [
             self.subjects.invoke_of(function),

@@ -1,6 +1,6 @@
-//! Whether calls have their records: those that are asked for at about the same time are looked up with one request.
+//! Whether calls have their records. Lookups at about the same time share one request.
 //!
-//! Deliveries come in groups, and a question each would cost the server as much as handing them out.
+//! Deliveries arrive in groups, and a request for each would cost the server as much as delivering them.
 
 use std::{collections::HashSet, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Which calls run now: the worker that runs a call listens on a subject of its own for it.
+//! Which calls run now: the worker that runs a call subscribes to a subject for it.
 //!
 //! Nobody listens for a call that does not run, so the server says so at once and the answer needs no store.
 

@@ -1,4 +1,4 @@
-//! Looking through a stream, usually without the bodies of its messages.
+//! Scanning a stream, usually without the bodies of its messages.
 
 use std::time::Duration;
 

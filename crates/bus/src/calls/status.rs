@@ -31,7 +31,7 @@ impl Bus {
 
     /// What is stored of a call: its record, or its message, be it queued, waiting or running.
     pub(crate) async fn stored_status(&self, id: &CallId) -> Result<Option<CallStatus>> {
-        // It may go from one place to the next between two looks, so what is found nowhere is looked for again.
+        // It may move between two reads, so a call that is found nowhere is looked up again.
         // Boxed, because calls of which nothing is looked up have to have room for it, too.
         let looks = Box::pin(async {
             match self.look(id).await? {

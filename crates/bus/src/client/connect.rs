@@ -209,7 +209,7 @@ impl Bus {
 /// Makes connections for subjects that other services may publish to, one for each reader.
 ///
 /// The NATS client closes a connection when it receives headers that are not UTF-8, and its task panics at a value with a bare CR.
-/// So what comes from outside gets a connection of its own, which can be lost and made anew without any harm to the rest.
+/// So messages from outside get a connection of their own, which can be lost and replaced without harm to the rest.
 #[derive(Clone)]
 pub(crate) struct Outside {
     config: Arc<BusConfig>,

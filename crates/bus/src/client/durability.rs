@@ -1,4 +1,4 @@
-//! What an acknowledgement of the server is worth: looked up, and never more promised than is known.
+//! What an acknowledgement of the server is worth. It is never overstated.
 
 use std::{
     collections::HashSet,

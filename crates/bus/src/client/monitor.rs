@@ -1,4 +1,4 @@
-//! What NATS servers say of themselves; a connection of skep's own account does not tell whether they sync.
+//! What NATS servers report about themselves; a connection of skep's own account does not show whether they sync.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Looking at dead letters, and removing them.
+//! Listing, reading and deleting dead letters.
 
 use async_nats::{HeaderMap, jetstream::message::StreamMessage};
 use base64::{Engine, engine::general_purpose::STANDARD};

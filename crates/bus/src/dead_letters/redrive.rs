@@ -1,4 +1,4 @@
-//! Sending what was given up on its way again, under its own id.
+//! Redriving a dead letter, with the same call id.
 //!
 //! The dead letter is deleted last. A crash in between leaves it, and redriving it again still makes one call.
 
@@ -185,7 +185,7 @@ impl Bus {
         })
     }
 
-    /// The request of a call's dead letter, to be looked at.
+    /// The request of a call's dead letter, to be shown.
     pub fn request_of(&self, letter: &DeadLetter) -> Result<Call> {
         self.call_of(letter).map_err(|reason| Error::Unreadable { subject: letter.info.call_id.to_string(), reason })
     }

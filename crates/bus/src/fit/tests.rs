@@ -1,4 +1,4 @@
-//! Whatever callers and functions say within the limits of the doors, each message that a call can become fits.
+//! Each message that a call can become fits, whatever callers and functions send within the limits.
 
 use http::{HeaderName, HeaderValue, Method};
 use proptest::{collection::vec, option, prelude::*};
@@ -144,7 +144,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn a_call_that_a_door_lets_in_fits_wherever_it_waits_and_as_a_letter(call in any_call(), reason in any_reason()) {
+    fn a_call_that_an_entry_point_accepts_fits_wherever_it_waits_and_as_a_dead_letter(call in any_call(), reason in any_reason()) {
         prop_assert_eq!(call.check_headers(), Ok(()));
         let written = wire::call_headers(&call);
         prop_assert!(length(&written) + OF_THE_SERVER <= LARGEST_HEADERS, "{}", length(&written));
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn a_record_of_any_answer_fits_and_so_does_the_letter_of_its_callback(
+    fn a_record_of_any_answer_fits_and_so_does_the_dead_letter_of_its_callback(
         call in any_call(), answer in any_headers(), body in 0..LARGEST, reason in option::of(any_reason()), why in any_reason(),
     ) {
         let given = record_of(&call, answer, body, reason);
@@ -171,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn a_letter_of_anything_that_nats_takes_fits(all in any_headers(), body in 0..=LARGEST, reason in any_reason()) {
+    fn a_dead_letter_of_anything_that_nats_takes_fits(all in any_headers(), body in 0..=LARGEST, reason in any_reason()) {
         let mut headers = NatsHeaders::new();
         for (number, (_, value)) in all.iter().enumerate() {
             let prefix = ["Nats-", "Skep-", "Http-", ""][number % 4];

@@ -87,7 +87,7 @@ fn function_in(subject: &str) -> String {
 
 /// The id of the call that a published message becomes, unless its publisher names one.
 pub(crate) fn derived_id(stream_made: OffsetDateTime, sequence: u64) -> Option<CallId> {
-    // A stream that was made anew, after a loss, begins at the same numbers again.
+    // A stream that was recreated after a loss begins at the same numbers again.
     let epoch = stream_made.unix_timestamp_nanos();
     format!("pub-{epoch:x}-{sequence}").parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Publishing an answer to a subject that somebody else named.
+//! Publishing an answer to a subject that the caller named.
 
 use std::time::Duration;
 

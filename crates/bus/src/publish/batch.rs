@@ -1,7 +1,7 @@
-//! Group commit: what is to be stored in one stream at about the same time is committed together, so that many share one sync of the disk.
+//! Group commit: messages for one stream at about the same time are committed together, so that they share one disk sync.
 //!
-//! One alone is not held up: it is sent at once. Whether several go as a batch or one by one is decided by what both have taken lately ([`Costs`]).
-//! While something is on its way the next ones gather, and then wait a moment for as many as went last.
+//! A single message is sent at once. Several go as a batch or one by one, whichever was faster lately ([`Costs`]).
+//! While a batch is on its way the next messages gather; then they wait a moment for as many as were sent last.
 
 use std::{collections::HashSet, mem, pin::pin, time::Duration};
 
@@ -79,7 +79,7 @@ async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
         }
         gather(&mut entries, &mut came, &mut next, expected).await;
         expected = next.size();
-        // What the server has of a batch must be committed; what has grown beyond what was expected is decided anew.
+        // A batch that the server has begun to receive must be committed; one that grew beyond what was expected is decided again.
         let together = next.handed_over > 0 || (expected > 2 * planned && costs.prefer_together(expected));
         planned = expected;
         let flying = mem::replace(&mut next, Flight::new(&publisher, costs.are_less_together(expected)));

@@ -1,4 +1,4 @@
-//! What storing takes, one by one and in a batch, as it was seen: a server that syncs each message is slow with single ones, and one that does not is slow with batches.
+//! The measured cost of storing, one by one and in a batch. A server that syncs each message is slow with single ones; one that does not is slow with batches.
 
 use std::time::Duration;
 

@@ -69,7 +69,7 @@ impl<T> Delivery<T> {
         let info = message.info().ok()?;
         let (delivered, sequence) = (u64::try_from(info.delivered).unwrap_or(1), info.stream_sequence);
         let published = info.published;
-        // A consumer that was made anew knows nothing of what the one before has finished.
+        // A recreated consumer does not know what the one before has finished.
         let is_older = connected.is_after(published) || published < source.consumer_made;
         let may_be_repeated = delivered > 1 || is_older;
         let (message, acker) = message.split();

@@ -1,6 +1,6 @@
 //! How many calls wait for a function, and since when: in its lanes, and in its backlog.
 //!
-//! Where nothing waits in a lane, all of its functions are known by one request.
+//! If a lane is empty, one request answers for all of its functions.
 
 use std::{collections::HashMap, time::Duration};
 

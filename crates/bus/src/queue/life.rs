@@ -3,7 +3,7 @@
 //! The bus and the model in `tests/model` use the same functions, so the model checks what the code decides.
 //!
 //! A call is in one of these places: a shared lane, the backlog of its function, or parked until a time; then it is finished.
-//! It moves by being written to its next place first, and leaving the last one then.
+//! To move, it is written to its next place first, and then removed from the last one.
 //! So it can be in two places for a moment, and a crash can leave it there; these functions tell which of the two counts.
 
 /// How far a call has come. Where two of its messages meet, the greater one counts.
@@ -82,7 +82,7 @@ pub enum NextMove {
     Write { expected: u64 },
     /// Remove what an earlier attempt has left there, and look again.
     Remove { sequence: u64 },
-    /// The call is there, is further, or has ended: nothing is to be written.
+    /// The call is there already, is further along, or has ended: nothing is written.
     Done,
 }
 

@@ -96,7 +96,7 @@ impl<T> Queue<T> {
         Self { place, ..self }
     }
 
-    /// Takes its deliveries over a connection of its own, which is made anew after an error.
+    /// Takes its deliveries over a connection of its own, which is replaced after an error.
     pub(crate) fn over_its_own_connection(self) -> Self {
         Self { is_from_outside: true, ..self }
     }

@@ -1,4 +1,4 @@
-//! Finds out what is to become of a delivered call; [`next_step`] decides.
+//! Collects the facts about a delivered call; [`next_step`] decides.
 
 use futures_util::future::try_join_all;
 use skep_protocol::Call;

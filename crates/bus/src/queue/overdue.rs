@@ -1,6 +1,6 @@
-//! Calls whose time has come and that the server does not move on: a schedule that it has forgotten, or a due call that it counts as acknowledged.
+//! Overdue calls: the server has forgotten their schedule, or counts a due call as acknowledged.
 //!
-//! A server that is killed can come back with either. Such a call is sent on its way again.
+//! A server that was killed can come back with either. Such a call is moved to its lane.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ impl Bus {
             match sent_on {
                 Ok(sent_on) => found.sent_on += usize::from(sent_on),
                 Err(error) if error.may_pass() => return Err(error),
-                // It must not keep those behind it from being looked at.
+                // It must not keep those behind it from being checked.
                 Err(error) => {
                     warn!(error = error.chain(), subject = %message.subject, "an overdue call cannot be moved to its lane")
                 }

@@ -1,6 +1,6 @@
-//! Moves a call to its next place: written there behind a fence first; then the caller leaves the last place.
+//! Moves a call to its next place: it is written there first, behind a fence; then the caller removes it from the last place.
 //!
-//! Doing it twice is doing it once, also if two processes do it. [`next_move`] decides what is written.
+//! A move is idempotent, even if two processes make it. [`next_move`] decides what is written.
 
 use async_nats::{
     header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_SCHEDULE, NATS_SCHEDULE_TARGET},
@@ -56,7 +56,7 @@ pub enum Moved {
 }
 
 impl Bus {
-    /// Writes a call to its next place, unless it is there, is further, or has ended. The caller leaves the last place afterwards.
+    /// Writes a call to its next place, unless it is there already, is further along, or has ended. The caller leaves the last place afterwards.
     pub async fn relocate(&self, call: &Call, to: Location) -> Result<Moved> {
         // A lane and a backlog refuse a second message, so the first write needs no look.
         let mut target = match to {

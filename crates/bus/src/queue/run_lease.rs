@@ -1,6 +1,6 @@
 //! The lease of a call that runs long: the call leaves its lane, and a parked message is due when its worker no longer renews it.
 //!
-//! So nothing that runs pins its lane, and a worker that dies leaves its calls to others, as with a delivery.
+//! So a running call does not pin its lane, and the calls of a worker that dies go to others, as with a delivery.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Which process is the controller: one at a time, by a lease that expires. Only its holder writes the registry.
 //!
-//! Each new holder writes its name into the registry, and every write there says which holder it is of.
-//! So the server refuses what a former holder writes, however late it comes.
+//! Each new holder writes its name into the registry, and every write there names the holder that made it.
+//! So the server refuses the writes of a former holder, however late they arrive.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! The namespaces that were made: one key each, written and read only by the controller.
+//! The namespaces: one key each, written and read only by the controller.
 
 use futures_util::TryStreamExt;
 use skep_protocol::NamespaceInfo;

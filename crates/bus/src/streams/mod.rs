@@ -1,4 +1,4 @@
-//! The streams and buckets that skep keeps, and the check that the server keeps them as asked.
+//! The streams and buckets of skep, and the check that the server has them as configured.
 
 pub(crate) mod retention;
 pub(crate) mod supervisor;

@@ -1,6 +1,6 @@
-//! Removing what is over: finished calls from the stream of calls, and the oldest records and dead letters when there are more than their budgets have room for.
+//! Retention: purges finished calls from the stream of calls, and deletes the oldest records and dead letters beyond their budgets.
 //!
-//! An ack only moves a consumer's mark (deleting at each ack costs a sync each), so finished messages are purged together, up to the first message that any lane still has to finish.
+//! An ack only moves the consumer forward, because a delete per ack would cost a sync each. Finished messages are purged together, up to the first message that any lane still has to finish.
 
 use std::future::ready;
 

@@ -1,4 +1,4 @@
-//! Looks after what skep keeps on the server while a program runs: streams that are gone are made anew, and what the server does with them is looked at.
+//! Supervises the streams while a program runs: missing ones are created again, and what the server does with them is checked.
 
 use std::{sync::Arc, time::Duration};
 

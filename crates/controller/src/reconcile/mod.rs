@@ -1,4 +1,4 @@
-//! One task per function keeps its replicas and its record as they are wanted; this file has all of them, by name.
+//! One task per function keeps its replicas and its record as they are wanted; this file holds all tasks, by name.
 
 mod reconciler;
 mod request;

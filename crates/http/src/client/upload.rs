@@ -49,7 +49,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Goes on without whoever has the answer; it ends with the connection, if not before.
+    /// Goes on without the reader of the answer; it ends with the connection, if not before.
     pub(crate) fn leave(self) {
         if let Self::UnderWay(task) = self {
             task.detach();

@@ -1,4 +1,4 @@
-//! Where the servers are, and who logs in.
+//! The settings of a server: its limits, and how it drains.
 
 use std::time::Duration;
 

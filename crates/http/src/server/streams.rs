@@ -99,7 +99,7 @@ thread_local! {
     static HEARD: Cell<Heard> = const { Cell::new(Heard::Nothing) };
 }
 
-/// The time-out of a stream that has something to send.
+/// The timeout of a stream that has something to send.
 struct Untaken {
     within: Duration,
     timer: Option<Pin<Box<Sleep>>>,

@@ -1,4 +1,4 @@
-//! One replica: keeps a watchdog running until it is told to stop.
+//! One replica: keeps a watchdog running until it is stopped.
 
 use std::{
     convert::Infallible,
@@ -21,13 +21,13 @@ use crate::ready;
 
 use super::{ProviderContext, logs::Log, watchdog::Watchdog};
 
-/// A watchdog that does not say where it listens within this time is started anew.
+/// A watchdog that does not say where it listens within this time is started again.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(30);
-/// A watchdog that listens and is not ready within this time is started anew.
+/// A watchdog that listens and is not ready within this time is started again.
 const READY_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long it waits before it starts a watchdog again.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
-/// A watchdog that served this long starts the delays anew.
+/// After a watchdog that served this long, the delays begin again.
 const MIN_GOOD_SERVICE: Duration = Duration::from_secs(10);
 /// Where a watchdog says whether it and its program can take calls.
 const READY: &str = "/_/ready";

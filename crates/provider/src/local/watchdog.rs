@@ -35,7 +35,7 @@ use super::{
 const LISTENING: &str = "Listening on ";
 /// A watchdog that was killed has to be gone by then.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Last lines are waited for so long, for whoever survives may hold the pipe open.
+/// How long to wait for last lines, because a surviving process may hold the pipe open.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) struct Watchdog {

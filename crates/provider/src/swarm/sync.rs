@@ -1,4 +1,4 @@
-//! Makes a function's service what is wanted: reads it, decides, and writes; once more if somebody else wrote in between.
+//! Brings a function's service to its desired state: reads it, decides, and writes; again if another writer came in between.
 
 use std::{sync::Arc, time::Duration};
 
@@ -94,7 +94,7 @@ impl From<EngineError> for SyncError {
 enum Step {
     Nothing,
     Create,
-    /// Write the description, with so many forced updates.
+    /// Write the description, with this many forced updates.
     Update(u64),
     /// Only the number of replicas of what Swarm went back to.
     Scale,
