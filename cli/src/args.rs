@@ -42,7 +42,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run everything on this machine: NATS, controller, gateway, queue-worker, and the functions of a stack file
     Up(Box<UpArgs>),
-    /// Run only a gateway: the HTTP door
+    /// Run only a gateway: the HTTP entry point
     Gateway(Box<GatewayRole>),
     /// Run only a queue-worker: runs accepted calls and delivers callbacks
     QueueWorker(Box<QueueWorkerRole>),

@@ -1,4 +1,4 @@
-//! `skep doctor`: looks at this machine and its Swarm, and says in words what is wrong and how to mend it.
+//! `skep doctor`: checks this machine and its Swarm, and says what is wrong and how to fix it.
 
 use std::{net::SocketAddr, path::Path};
 

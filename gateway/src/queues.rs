@@ -1,6 +1,6 @@
-//! What waits for each function that is called here, looked at in the background, so that accepting a call asks nobody.
+//! Queue depths of each function that is called here, polled in the background, so that accepting a call asks nobody.
 //!
-//! Functions for which something waits are looked at although nobody calls them, so that the metrics tell them.
+//! Functions with waiting calls are polled although nobody calls them, so that the metrics show them.
 //! The figures are up to half a second old, and a burst within that time is not seen; a function that is called for the first time has none.
 
 use std::{
@@ -23,16 +23,16 @@ use tracing::debug;
 
 use crate::{app::App, held::Held};
 
-const EVERY: Duration = Duration::from_millis(500);
-/// A function that nobody has called for so long, and for which nothing waits, is not looked at any more.
-const IN_USE_FOR: Duration = Duration::from_secs(30);
-/// When no function is in use, those for which something waits are looked for so often.
-const LOOK_AROUND: Duration = Duration::from_secs(5);
-/// Older figures are not told, for the bus does not answer.
-const TOLD_FOR: Duration = Duration::from_secs(5);
-/// Calls that wait for their time are counted so often for each function: where there are many it costs the server some milliseconds.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// A function without a call for this long, and without waiting calls, is not checked any more.
+const IN_USE_TTL: Duration = Duration::from_secs(30);
+/// How often waiting calls are searched for while no function is in use.
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Older figures are not reported, because the bus does not answer.
+const FIGURES_TTL: Duration = Duration::from_secs(5);
+/// How often the delayed calls of each function are counted; many of them cost the server some milliseconds.
 const COUNT_DELAYED_INTERVAL: Duration = Duration::from_secs(5);
-/// Functions that are looked at in one round; the others have their turn in the next ones.
+/// The most functions that are polled in one round; the others follow in the next rounds.
 const TOGETHER: usize = 64;
 
 const LABEL: &str = "function_name";
@@ -88,7 +88,7 @@ impl Queues {
         let mut known = self.known();
         if let Some(known) = known.get_mut(function) {
             known.used = now;
-            let waiting = known.seen.filter(|(at, _)| now - *at < TOLD_FOR).map(|(_, waiting)| waiting);
+            let waiting = known.seen.filter(|(at, _)| now - *at < FIGURES_TTL).map(|(_, waiting)| waiting);
             return Queue { waiting, bytes: known.held.bytes };
         }
         known.insert(function.clone(), Known::since(now));
@@ -96,7 +96,7 @@ impl Queues {
         Queue::default()
     }
 
-    /// A call was accepted that takes so many bytes.
+    /// A call of this many bytes was accepted.
     pub(crate) fn add(&self, function: &FunctionName, bytes: u64, is_delayed: bool) {
         // It is known since it was admitted.
         if let Some(known) = self.known().get_mut(function) {
@@ -105,7 +105,7 @@ impl Queues {
         }
     }
 
-    /// What all that waits took when it was looked at last, in bytes.
+    /// The bytes of all waiting calls at the last poll.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -125,7 +125,7 @@ impl Queues {
         functions.iter().filter(|name| known.get(*name).is_some_and(is_due)).cloned().collect()
     }
 
-    /// So many calls of a function wait for their time, of which the first takes so many bytes.
+    /// This many calls of a function are delayed, and the first takes this many bytes.
     fn see_delayed(&self, function: &FunctionName, calls: u64, first_bytes: u64) {
         if let Some(known) = self.known().get_mut(function) {
             known.delayed = calls;
@@ -151,7 +151,7 @@ impl Queues {
         }
         known.retain(|name, known| {
             let is_empty = known.seen.is_some_and(|(_, waiting)| waiting.depth == 0);
-            let is_kept = !is_empty || now - known.used < IN_USE_FOR;
+            let is_kept = !is_empty || now - known.used < IN_USE_TTL;
             if !is_kept {
                 let label = name.to_string();
                 // Both are there since it was seen first.
@@ -187,13 +187,13 @@ async fn look_again_and_again(app: &App) {
     loop {
         match look(app).await {
             Ok(()) => {}
-            Err(error) => debug!(error = error.chain(), "it cannot be seen what waits; trying again"),
+            Err(error) => debug!(error = error.chain(), "queue depths are unavailable; trying again"),
         }
         if app.queues.known().is_empty() {
             // It only ends sooner.
-            let _ = timeout(LOOK_AROUND, app.queues.used.notified()).await;
+            let _ = timeout(IDLE_CHECK_INTERVAL, app.queues.used.notified()).await;
         } else {
-            sleep(EVERY).await;
+            sleep(CHECK_INTERVAL).await;
         }
     }
 }

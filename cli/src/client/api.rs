@@ -11,6 +11,7 @@ use std::{
 use anyhow::anyhow;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
+use skep_protocol::causes;
 
 use super::args::ClientArgs;
 use crate::{
@@ -19,9 +20,9 @@ use crate::{
     up::surroundings::DataDir,
 };
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The gateway waits for five minutes at most, so an answer that takes longer does not come.
-const ANSWER_WITHIN: Duration = Duration::from_secs(330);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(330);
 const MAX_PASSWORD: u64 = 64 * 1024;
 
 pub(super) struct Api {
@@ -34,7 +35,7 @@ pub(super) struct Api {
 
 impl Api {
     pub(super) fn new(args: ClientArgs) -> Result<Self> {
-        let mut http = Client::builder().connect_timeout(CONNECT_WITHIN).timeout(ANSWER_WITHIN);
+        let mut http = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
         // A proxy of the environment cannot reach this machine's own addresses.
         if is_loopback(&args.gateway) {
             http = http.no_proxy();
@@ -99,10 +100,7 @@ impl Api {
     }
 
     pub(super) fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
+        let cause = causes(error).last().map_or_else(|| error.to_string(), ToString::to_string);
         Failure::internal(anyhow!(
             "the gateway at {} does not answer: {cause}; --gateway (SKEP_GATEWAY) says where it is",
             self.gateway

@@ -1,4 +1,4 @@
-//! What the commands that ask a gateway are told.
+//! The arguments of the commands that ask a gateway.
 
 use std::path::PathBuf;
 
@@ -67,7 +67,7 @@ pub(crate) struct CallListArgs {
     /// Only those that were accepted before then
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
-    /// At most so many
+    /// The most calls to list
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) limit: u32,
     #[command(flatten)]
@@ -89,7 +89,7 @@ pub(crate) struct CallEventsArgs {
 pub(crate) struct CallShowArgs {
     /// The call's id
     pub(crate) id: String,
-    /// Wait so long for the call's end (30s); five minutes at most
+    /// How long to wait for the end of the call (30s); at most five minutes
     #[arg(long, value_name = "DURATION")]
     pub(crate) wait: Option<String>,
     #[command(flatten)]
@@ -107,11 +107,11 @@ pub(crate) struct CallIdsArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadCommand {
-    /// List letters, the oldest first
+    /// List dead letters, the oldest first
     List(DeadListArgs),
-    /// Show one letter with its request, or its undelivered result
+    /// Show one dead letter with its request, or its undelivered result
     Show(DeadShowArgs),
-    /// Send letters on their way again, as they are
+    /// Redrive dead letters as they are
     #[command(after_help = "Examples:
   skep dead redrive order-7                            one, by its call id
   skep dead redrive --function resize --rate 20        those of a function, twenty a second
@@ -124,11 +124,11 @@ pub(crate) enum DeadCommand {
   skep dead edit order-7 --body-file fixed.png --header 'Content-Type: image/png'
   skep dead edit order-7 --path /v2 --remove-header X-Debug")]
     Edit(DeadEditArgs),
-    /// Remove letters for good
+    /// Delete dead letters
     Remove(DeadRemoveArgs),
 }
 
-/// Which letters are meant, of all.
+/// Which dead letters are meant.
 #[derive(Debug, Args)]
 pub(crate) struct DeadFilterArgs {
     /// Only those of this function
@@ -140,7 +140,7 @@ pub(crate) struct DeadFilterArgs {
     /// Only those of calls, or of callbacks
     #[arg(long, value_parser = ["call", "callback"])]
     pub(crate) kind: Option<String>,
-    /// At most so many, from 1 to 1000
+    /// The most dead letters, from 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
 }
@@ -160,7 +160,7 @@ pub(crate) struct DeadListArgs {
 pub(crate) struct DeadShowArgs {
     /// The call's id
     pub(crate) id: String,
-    /// The letter of its callback, not of the call itself
+    /// The dead letter of its callback, not of the call itself
     #[arg(long)]
     pub(crate) callback: bool,
     /// Show the values of headers that hold credentials
@@ -177,10 +177,10 @@ pub(crate) struct DeadChoiceArgs {
     /// The calls' ids
     #[arg(conflicts_with_all = ["function", "reason", "kind", "all"])]
     pub(crate) ids: Vec<String>,
-    /// The letters of these calls' callbacks, not of the calls themselves
+    /// The dead letters of the callbacks of these calls, not of the calls themselves
     #[arg(long, requires = "ids")]
     pub(crate) callback: bool,
-    /// All letters, up to --limit
+    /// All dead letters, up to --limit
     #[arg(long)]
     pub(crate) all: bool,
     #[command(flatten)]
@@ -191,7 +191,7 @@ pub(crate) struct DeadChoiceArgs {
 pub(crate) struct DeadRedriveArgs {
     #[command(flatten)]
     pub(crate) which: DeadChoiceArgs,
-    /// So many letters a second; one command takes a minute at most
+    /// Dead letters per second; one command takes at most a minute
     #[arg(long, value_name = "N", conflicts_with = "ids")]
     pub(crate) rate: Option<f64>,
     #[command(flatten)]
@@ -276,7 +276,7 @@ pub(crate) struct AuditLogArgs {
     /// Only what was done to this function, secret, namespace or call
     #[arg(long, value_name = "NAME")]
     pub(crate) object: Option<String>,
-    /// At most so many entries
+    /// The most entries
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) limit: u32,
     /// Print entries the oldest first, and go on with new ones as they come; with --json one line each

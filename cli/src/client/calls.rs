@@ -16,7 +16,7 @@ use crate::{
     output,
 };
 
-/// So many calls are in one answer at most.
+/// The most calls in one answer.
 const MAX_OF_A_PAGE: usize = 1000;
 
 pub(crate) async fn run(command: CallsCommand) -> Result<()> {

@@ -29,8 +29,8 @@ use crate::{
 };
 
 const OLDEST: (u32, u32) = (2, 12);
-const START_AGAIN: Duration = Duration::from_secs(1);
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+const RESTART_DELAY: Duration = Duration::from_secs(1);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same settings as on a Swarm.
 const CONFIGURATION: &str = include_str!("../../../deploy/nats.conf");
 
@@ -125,7 +125,7 @@ impl NatsServer {
         self.child.signal(Signal::TERM);
         let Some(thread) = self.thread.take() else { return };
         thread.thread().unpark();
-        let deadline = Instant::now() + STOP_WITHIN;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         while !thread.is_finished() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -208,7 +208,7 @@ fn keep_running(launch: &Launch, stopping: &AtomicBool, shared: &RunningChild) {
             return;
         }
         error!(status = ended, log = %log_file(&launch.data_dir).display(), "nats-server ended by itself; it is started again");
-        std::thread::park_timeout(START_AGAIN);
+        std::thread::park_timeout(RESTART_DELAY);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What must be in place before anything is started: the data folder for us alone, and the programs.
+//! What must be in place before anything is started: a data directory for this process alone, and the programs.
 
 use std::{
     fs::{self, DirBuilder, File, Permissions, TryLockError},

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 /// The version of entries that are written now. Readers ignore fields that they do not know.
 const VERSION: u32 = 1;
-/// An actor, an object or details are cut off after so many characters.
+/// An actor, an object or details are cut off after this many characters.
 const MAX_TEXT: usize = 256;
 const MAX_REQUEST_ID: usize = 128;
 

@@ -1,4 +1,4 @@
-//! The one table of what each route asks of its callers.
+//! The table of the rights that each route requires.
 
 use http::Method;
 
@@ -47,9 +47,9 @@ const RIGHTS: [(&str, &str, Need, Scope); 34] = [
     ("GET", "/system/dead", Read, Scope::Filter),
     ("DELETE", "/system/dead", Deploy, Scope::Filter),
     ("POST", "/system/dead-redrive", Deploy, Scope::Filter),
-    ("GET", "/system/dead/{id}", Read, Scope::Letter),
-    ("DELETE", "/system/dead/{id}", Deploy, Scope::Letter),
-    ("POST", "/system/dead/{id}/redrive", Deploy, Scope::Letter),
+    ("GET", "/system/dead/{id}", Read, Scope::DeadLetter),
+    ("DELETE", "/system/dead/{id}", Deploy, Scope::DeadLetter),
+    ("POST", "/system/dead/{id}/redrive", Deploy, Scope::DeadLetter),
     ("GET", "/system/audit", Read, Scope::Everything),
     ("GET", "/system/audit-log", Admin, Scope::Everything),
 ];

@@ -1,6 +1,6 @@
-//! Whether calls have a message in a stream: those that are asked for at about the same time are looked up with one request.
+//! Whether calls have a message in a stream. Lookups at about the same time share one request.
 //!
-//! Deliveries come in groups, and a question each would cost the server as much as handing them out.
+//! Deliveries arrive in groups, and a request for each would cost the server as much as delivering them.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Error, Result, client::connect::REQUEST_DEADLINE};
+use crate::{Error, Result, client::connect::REQUEST_TIMEOUT};
 
 /// Calls of one request; the messages that there are come with their bodies.
 const MAX_TOGETHER: usize = 64;
@@ -55,6 +55,7 @@ impl Lookup {
         Subject: Fn(&CallId) -> String + Send + Sync + 'static,
     {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
+        // Nobody awaits its end: it only answers callers who wait.
         tokio::spawn(run(Place { client, stream, subject }, receiver));
         Self(sender)
     }
@@ -78,7 +79,7 @@ where
         let found = place.look(&asked).await.map_err(|error| error.chain());
         for Question { call_id, answer } in asked.drain(..) {
             let ended = found.as_ref().map(|found| found.contains(call_id.as_str()));
-            // Whoever asked may have gone.
+            // The caller may be gone.
             let _ = answer.send(ended.map_err(|reason| Error::unavailable(reason.clone())));
         }
     }
@@ -96,7 +97,7 @@ impl<Subject: Fn(&CallId) -> String> Place<Subject> {
                 return Ok(found);
             }
             let look = self.look_once(open, &mut found);
-            if timeout(REQUEST_DEADLINE, look).await.map_err(Error::unavailable)?? {
+            if timeout(REQUEST_TIMEOUT, look).await.map_err(Error::unavailable)?? {
                 return Ok(found);
             }
             if found.len() == known {

@@ -1,6 +1,6 @@
 //! A server of HTTP/1.1 and HTTP/2: simple requests take the fast path, hyper reads all others.
 //!
-//! What answers is a [`tower::Service`], made anew for each connection, so the peer is known to all its layers without being part of each request.
+//! A [`tower::Service`] answers. Each connection gets its own, so all layers know the peer without reading it from each request.
 //! Every connection is accounted for, and a server that ends drains.
 
 mod accept;
