@@ -8,7 +8,7 @@ use http::HeaderMap;
 use skep_backoff::Backoff;
 use skep_bus::{Delivery, Error, Location, Place, Submitted, life::NextStep};
 use skep_dispatch::Function;
-use skep_protocol::{Call, CallRecord, CallState, CallStatus};
+use skep_protocol::{Call, CallRecord, CallState, CallStatus, RETRY_MAX_AGE};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -128,7 +128,7 @@ impl Worker {
             let policy = &function.policy.retry;
             if is_too_old(call.age(skep_bus::now()), policy) {
                 let max_age = policy.max_age.unwrap_or_default();
-                let reason = format!("it waited longer than {max_age:?}, its longest age");
+                let reason = format!("it waited longer than {max_age:?} ({RETRY_MAX_AGE})");
                 self.dead_letter_call(delivery, call, &reason).await;
                 return None;
             }
