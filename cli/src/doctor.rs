@@ -91,7 +91,7 @@ async fn swarm(stack: &str) -> Vec<Finding> {
         Some(_) => {
             findings.push(checks::swarm(engine));
             findings.push(checks::ipvs(engine));
-            findings.push(checks::overlay(stack).await);
+            findings.push(checks::overlay(stack, false).await);
             findings.extend(stack_services(stack).await);
         }
     }

@@ -134,7 +134,8 @@ impl Queues {
         }
     }
 
-    fn see(&self, seen: Waits) {
+    /// `delayed` calls of all functions wait for their time.
+    fn see(&self, seen: Waits, delayed: u64) {
         let now = Instant::now();
         let mut known = self.known();
         for name in seen.others {
@@ -145,6 +146,8 @@ impl Queues {
             let known = known.entry(name).or_insert_with(|| Known::since(now));
             known.seen = Some((now, waiting));
             let sample = waiting.first_bytes.max(known.delayed_first_bytes);
+            // What became due since it was counted is in the depth as well: no more than `COUNT_DELAYED_INTERVAL` long, and only while others' calls are delayed.
+            known.delayed = known.delayed.min(delayed);
             known.held.correct(waiting.depth + known.delayed, sample);
             self.depth.with_label_values(&[&label]).set(waiting.depth.try_into().unwrap_or(i64::MAX));
             self.age.with_label_values(&[&label]).set(waiting.age.as_secs_f64());
@@ -179,7 +182,7 @@ async fn look(app: &App) -> skep_bus::Result<()> {
         let (calls, first_bytes) = if queued.delayed == 0 { (0, 0) } else { app.bus.delayed_calls(&function).await? };
         app.queues.see_delayed(&function, calls, first_bytes);
     }
-    app.queues.see(app.bus.waiting(&functions).await?);
+    app.queues.see(app.bus.waiting(&functions).await?, queued.delayed);
     Ok(())
 }
 
@@ -195,5 +198,48 @@ async fn look_again_and_again(app: &App) {
         } else {
             sleep(CHECK_INTERVAL).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits(function: &FunctionName, depth: u64) -> Waits {
+        let waiting = Waiting { depth, first_bytes: 100, ..Waiting::default() };
+        Waits { functions: HashMap::from([(function.clone(), waiting)]), others: Vec::new() }
+    }
+
+    #[test]
+    fn calls_that_have_become_due_count_once_although_nobody_has_counted_the_delayed_again() {
+        let queues = Queues::register(&Registry::new()).unwrap();
+        let function: FunctionName = "cat".parse().unwrap();
+        let bytes = || queues.of(&function).bytes;
+        assert_eq!(bytes(), 0);
+        for _ in 0..10 {
+            queues.add(&function, 100, true);
+        }
+        queues.see(waits(&function, 0), 10);
+        assert_eq!(bytes(), 1000);
+        queues.see(waits(&function, 7), 3);
+        assert_eq!(bytes(), 1000, "seven are due");
+        queues.see(waits(&function, 10), 0);
+        assert_eq!(bytes(), 1000, "all are due");
+        queues.see(waits(&function, 10), 500);
+        assert_eq!(bytes(), 1000, "those of others do not count");
+    }
+
+    #[test]
+    fn what_is_counted_twice_is_no_more_than_others_have_delayed_and_the_next_count_ends_it() {
+        let queues = Queues::register(&Registry::new()).unwrap();
+        let function: FunctionName = "cat".parse().unwrap();
+        queues.of(&function);
+        (0..10).for_each(|_| queues.add(&function, 100, true));
+        // All of them are due, and four of another function are delayed.
+        queues.see(waits(&function, 10), 4);
+        assert_eq!(queues.of(&function).bytes, 1400);
+        queues.see_delayed(&function, 0, 0);
+        queues.see(waits(&function, 10), 4);
+        assert_eq!(queues.of(&function).bytes, 1000);
     }
 }

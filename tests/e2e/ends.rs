@@ -120,6 +120,18 @@ async fn published_work_with_more_headers_than_a_call_may_have_is_a_dead_letter_
 }
 
 #[tokio::test]
+async fn a_letter_that_has_no_room_for_its_reason_leaves_headers_out_and_says_so() {
+    let platform = Platform::start([Function::cat()]).await;
+    let mut headers = HeaderMap::new();
+    headers.insert("X-Large", "a".repeat(65_400).as_str());
+    publish(&platform.site, "cat", headers).await;
+    let letter = letter(&platform.site).await;
+    let reason = letter.headers.get("Skep-Reason").unwrap().as_str();
+    assert!(reason.contains("left out") && reason.contains("the headers of the request"), "{reason}");
+    assert_eq!(letter.payload, "work");
+}
+
+#[tokio::test]
 async fn published_work_for_a_function_that_is_not_deployed_tells_its_callback() {
     let platform = Platform::start([Function::cat()]).await;
     let receiver = Receiver::start().await;

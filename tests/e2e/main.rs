@@ -73,6 +73,7 @@ mod standing;
 mod storm;
 mod strangers;
 mod streaming;
+mod strict;
 mod sync;
 mod system;
 mod timeline;

@@ -68,7 +68,7 @@ async fn check(args: &SwarmUpArgs) -> Result<Engine> {
         }
         if let Some(swarm) = engine.swarm.as_ref().filter(|swarm| swarm.is_manager) {
             findings.push(checks::ipvs(engine));
-            findings.push(checks::overlay(&args.name).await);
+            findings.push(checks::overlay(&args.name, args.encrypt_networks).await);
             findings.push(checks::port(engine, &args.name, args.port).await);
             findings.push(checks::image(swarm.nodes, &args.image).await);
             findings.push(gateways(args.gateways, swarm.nodes));

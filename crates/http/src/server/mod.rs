@@ -19,6 +19,7 @@ mod serve;
 mod shared;
 #[cfg(feature = "serve")]
 mod streams;
+mod strict_heads;
 #[cfg(test)]
 #[cfg(all(feature = "admin", feature = "serve"))]
 mod tests;
