@@ -26,6 +26,8 @@ pub(crate) use self::{
     worker::WorkerArgs,
 };
 use crate::client::args::{AUDIT_LOG_EXAMPLES, AuditArgs, AuditLogArgs, CallsCommand, DeadCommand, DescribeArgs};
+use crate::client::daily::args::DailyCommand;
+use crate::client::login::{ContextCommand, LOGIN_EXAMPLES, LoginArgs, LogoutArgs};
 
 /// Functions as a Service for your own machines: HTTP calls, webhooks and NATS messages in, any program runs, nothing accepted is lost.
 #[derive(Debug, Parser)]
@@ -42,6 +44,16 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run everything on this machine: NATS, controller, gateway, queue-worker, and the functions of a stack file
     Up(Box<UpArgs>),
+    #[command(flatten)]
+    Daily(DailyCommand),
+    /// Log in to a gateway, so that commands need neither its address nor the password
+    #[command(after_help = LOGIN_EXAMPLES)]
+    Login(LoginArgs),
+    /// Forget a login
+    Logout(LogoutArgs),
+    /// List the gateways that you have logged in to, and choose one
+    #[command(subcommand)]
+    Context(ContextCommand),
     /// Run only a gateway: the HTTP door
     Gateway(Box<GatewayRole>),
     /// Run only a queue-worker: runs accepted calls and delivers callbacks
