@@ -12,7 +12,9 @@ mod files;
 mod guard;
 mod healthcheck;
 mod nats;
+mod nats_program;
 mod output;
+mod pages;
 mod password;
 mod roles;
 mod signals;
@@ -73,6 +75,8 @@ fn start(cli: Cli) -> Result<()> {
             Command::AuditLog(args) => client::audit_log(args).await,
             Command::Token(command) => token::run(command),
             Command::Doctor(args) => doctor::run(args).await,
+            Command::Completions(args) => pages::completions(&args),
+            Command::Man(args) => pages::man(&args),
             Command::Healthcheck(args) => healthcheck::run(args).await,
             Command::Guard(_) => Ok(()),
         }

@@ -5,4 +5,6 @@ mod functions;
 mod invoke;
 mod login;
 mod logs;
+mod nats_program;
+mod pages;
 mod secrets;

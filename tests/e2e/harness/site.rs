@@ -273,6 +273,11 @@ impl Site {
         command
     }
 
+    /// A program of which nothing is said but the environment of this site.
+    pub(crate) fn bare_command(&self, program: &Path) -> Command {
+        self.command(program)
+    }
+
     /// Runs `skep` to its end.
     pub(crate) async fn run_to_the_end(&self, command: Command) -> (Option<i32>, String) {
         let mut program = Program::start("skep", command, self.folder());
