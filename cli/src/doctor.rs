@@ -39,9 +39,9 @@ fn section(title: &str, found: Vec<Finding>, findings: &mut Vec<Finding>) {
 }
 
 fn programs(args: &DoctorArgs) -> Vec<Finding> {
-    let nats = match up::nats::check_version(&args.nats_server) {
-        Ok(()) => Finding::fine(format!("{} is new enough", args.nats_server.display())),
-        Err(failure) => Finding::note(format!("{failure}; sh scripts/nats-server.sh fetches one")),
+    let nats = match crate::nats_program::find(args.nats_server.as_deref()) {
+        Ok(program) => Finding::fine(format!("{} is new enough", program.display())),
+        Err(failure) => Finding::note(failure.to_string()),
     };
     let mut findings = vec![nats];
     match up::surroundings::find_watchdog(None) {

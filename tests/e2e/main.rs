@@ -21,6 +21,7 @@ mod calls;
 mod cancel;
 mod client;
 mod clocks;
+mod commands;
 mod connections;
 mod dead;
 mod delayed;

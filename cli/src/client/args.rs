@@ -6,15 +6,19 @@ use clap::{ArgGroup, Args, Subcommand};
 use reqwest::Url;
 
 /// Which gateway is asked, and who asks.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Gateway")]
 pub(crate) struct ClientArgs {
-    /// The gateway to ask; OPENFAAS_URL counts where SKEP_GATEWAY is not set
-    #[arg(short, long, env = "SKEP_GATEWAY", default_value = "http://127.0.0.1:8080", value_parser = gateway)]
-    pub(crate) gateway: Url,
-    /// Who asks, where the gateway wants a password
-    #[arg(short, long, env = "SKEP_USER", default_value = "admin")]
-    pub(crate) user: String,
+    /// The gateway to ask; OPENFAAS_URL counts where SKEP_GATEWAY is not set. Without either it is that of the current
+    /// context, see skep login, or http://127.0.0.1:8080
+    #[arg(short, long, env = "SKEP_GATEWAY", value_name = "URL", value_parser = gateway)]
+    pub(crate) gateway: Option<Url>,
+    /// The context to use, see skep context list
+    #[arg(long, env = "SKEP_CONTEXT", value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Who asks, where the gateway wants a password [default: admin]
+    #[arg(short, long, env = "SKEP_USER")]
+    pub(crate) user: Option<String>,
     /// A file with the password
     #[arg(long, env = "SKEP_PASSWORD_FILE", conflicts_with = "password_stdin")]
     pub(crate) password_file: Option<PathBuf>,
@@ -286,7 +290,7 @@ pub(crate) struct AuditLogArgs {
     pub(crate) client: ClientArgs,
 }
 
-fn gateway(text: &str) -> Result<Url, String> {
+pub(super) fn gateway(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}; write http://HOST:PORT"))?;
     if matches!(url.scheme(), "http" | "https") && url.host().is_some() {
         return Ok(url);
@@ -294,7 +298,7 @@ fn gateway(text: &str) -> Result<Url, String> {
     Err("write http://HOST:PORT".to_owned())
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
+pub(super) fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("write 'Name: value'")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }

@@ -11,7 +11,7 @@ mod stack;
 pub(crate) mod surroundings;
 mod users;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use futures_util::StreamExt;
 use skep_bus::Bus;
@@ -31,7 +31,7 @@ use crate::{
     controller,
     failure::{Failure, Result, bad_setting},
     nats::Nats,
-    output,
+    nats_program, output,
     roles::{self, Process},
     sockets,
     up::{encryption::Encryption, login::Login, nats::NatsServer, report::EntryPoints, surroundings::DataDir},
@@ -43,14 +43,14 @@ const FUNCTIONS_TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) async fn run(args: UpArgs) -> Result<()> {
     let stack = args.file.as_deref().map(|file| stack::read(file, &args.bus.function_namespace)).transpose()?;
     surroundings::require_no_root(&args.provider)?;
-    match (&args.nats_url, args.bus.login.given()) {
-        (Some(_), _) => {}
-        (None, None) => nats::check_version(&args.nats_server)?,
+    surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
+    let program = match (&args.nats_url, args.bus.login.given()) {
+        (Some(_), _) => PathBuf::new(),
+        (None, None) => nats_program::find_or_fetch(args.nats_server.as_deref(), &args.fetch).await?,
         (None, Some(flag)) => {
             return Err(bad_setting(flag, "needs --nats-url; a server that skep starts has its own users"));
         }
-    }
-    surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
+    };
     roles::tls(&args.gateway)?;
     roles::signing_keys(&args.worker)?;
     let encryption = args.nats_encryption_key_file.as_deref().map(Encryption::read).transpose()?;
@@ -62,9 +62,8 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
     let (mut server, nats) = match &args.nats_url {
         Some(servers) => (None, Nats::given(servers, &args.bus)?),
         None => {
-            let (program, listen) = (&args.nats_server, args.nats_listen);
-            let server =
-                NatsServer::start(program, listen, &data_dir.path, &args.bus.subject_prefix, encryption).await?;
+            let (listen, data_dir) = (args.nats_listen, &data_dir.path);
+            let server = NatsServer::start(&program, listen, data_dir, &args.bus.subject_prefix, encryption).await?;
             let nats = server.nats();
             (Some(server), nats)
         }

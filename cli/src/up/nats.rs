@@ -34,29 +34,6 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same settings as on a Swarm.
 const CONFIGURATION: &str = include_str!("../../../deploy/nats.conf");
 
-/// Checks the program's version.
-pub(crate) fn check_version(program: &Path) -> Result<()> {
-    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().map_err(|error| {
-        let reason = format!(
-            "cannot run {}: {error}; set it to a nats-server of 2.12 or newer, or set --nats-url to a running one",
-            program.display()
-        );
-        bad_setting("--nats-server", reason)
-    })?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let version = text.trim().rsplit('v').next().unwrap_or_default().to_owned();
-    let mut numbers = version.split('.').map(str::parse::<u32>);
-    let found = match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
-        _ => return Err(bad_setting("--nats-server", format!("{} does not tell its version", program.display()))),
-    };
-    if found < OLDEST {
-        let reason = format!("{} is version {version}; skep needs 2.12 or newer", program.display());
-        return Err(bad_setting("--nats-server", reason));
-    }
-    Ok(())
-}
-
 /// Where the server writes its own log.
 pub(crate) fn log_file(data_dir: &Path) -> PathBuf {
     data_dir.join("nats.log")

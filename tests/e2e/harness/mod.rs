@@ -26,7 +26,7 @@ pub(crate) use self::{
     platform::{Platform, Roles},
     proc::{Process, processes_with},
     program::Program,
-    programs::{SKEP, number, repository},
+    programs::{FWATCHDOG, NATS_SERVER, SKEP, number, repository},
     ran::Ran,
     receiver::{Callback, Receiver},
     relay::Relay,
