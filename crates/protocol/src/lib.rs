@@ -69,7 +69,7 @@ pub use schedule::{parse_past, take_run_at};
 pub use setting::{Setting, SettingError};
 pub use size::parse_size;
 pub use source::{InvalidSourceName, SourceName, SourceRecord};
-pub use source_secret::{MAX_SOURCE_SECRETS, SealedSecret, SourceSecrets};
+pub use source_secret::{MAX_SOURCE_SECRETS, SealedSecret, SecretText, SourceSecrets};
 pub use status::{status_label, status_of_class};
 pub use subject::Subjects;
 pub use system::{

@@ -1,5 +1,7 @@
 //! The secrets of a source as the registry keeps them: sealed, so their values are readable with the seal key alone.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -44,6 +46,27 @@ impl SourceSecrets {
     /// Those that count now, the newest first.
     pub fn active(&self, now: OffsetDateTime) -> impl Iterator<Item = &SealedSecret> {
         self.secrets.iter().filter(move |secret| secret.is_active(now))
+    }
+}
+
+/// The value of a secret, in clear. It is not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SecretText(String);
+
+impl SecretText {
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("…")
     }
 }
 
