@@ -18,6 +18,7 @@ mod inbound;
 mod publish;
 mod queue;
 mod registry;
+mod sources;
 mod streams;
 mod wire;
 
@@ -58,4 +59,5 @@ pub use queue::relocate::{Location, Moved, Why};
 pub use queue::{Queue, life};
 pub use registry::RegistryEvent;
 pub use registry::leadership::Lease;
+pub use sources::{Source, SourceEvent};
 pub use streams::{Budget, Kept};

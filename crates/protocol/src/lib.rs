@@ -33,6 +33,7 @@ mod schedule;
 mod setting;
 mod size;
 mod source;
+mod source_secret;
 mod status;
 mod subject;
 mod system;
@@ -75,6 +76,7 @@ pub use schedule::{parse_past, take_run_at};
 pub use setting::{Setting, SettingError};
 pub use size::parse_size;
 pub use source::{InvalidSourceName, SourceName, SourceRecord};
+pub use source_secret::{MAX_SOURCE_SECRETS, SealedSecret, SecretText, SourceSecrets};
 pub use status::{status_label, status_of_class};
 pub use subject::Subjects;
 pub use system::{

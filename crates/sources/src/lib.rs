@@ -2,8 +2,12 @@
 //!
 //! This crate knows neither the bus nor HTTP servers, and does no I/O. A provider is data: `presets.yaml`.
 
+mod seal;
+
 use http::{HeaderMap, Method};
 use time::OffsetDateTime;
+
+pub use seal::{SealError, SealKey};
 
 /// A request to a source, as it came.
 #[derive(Clone, Copy, Debug)]

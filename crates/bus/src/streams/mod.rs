@@ -59,6 +59,8 @@ pub(crate) struct Streams {
     pub(crate) results: Stream,
     /// What is deployed and where it can be reached.
     pub(crate) functions: kv::Store,
+    /// The sources of events, and their secrets.
+    pub(crate) sources: kv::Store,
     /// The namespaces that were made.
     pub(crate) namespaces: kv::Store,
     /// Who is the controller.
@@ -101,7 +103,8 @@ pub(crate) fn names(subjects: &Subjects, kept: &Kept) -> Vec<String> {
         "REQUESTS", "RESULTS",
     ]
     .map(|name| subjects.stream(name));
-    let buckets = ["FUNCTIONS", "NAMESPACES", "CONTROLLER"].map(|name| format!("KV_{}", subjects.stream(name)));
+    let buckets =
+        ["FUNCTIONS", "SOURCES", "NAMESPACES", "CONTROLLER"].map(|name| format!("KV_{}", subjects.stream(name)));
     let audit_log = kept.audit_log.map(|_| subjects.stream(AUDIT_LOG));
     streams.into_iter().chain(audit_log).chain(buckets).collect()
 }
@@ -203,6 +206,7 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         ..kv::Config::default()
     };
     let functions = bucket("FUNCTIONS", "what is deployed and where it can be reached");
+    let sources = bucket("SOURCES", "sources of events, and their sealed secrets");
     let namespaces = bucket("NAMESPACES", "the namespaces that were made");
     let controller =
         kv::Config { max_age: leadership::RUNS_OUT_AFTER, ..bucket("CONTROLLER", "who is the controller") };
@@ -233,6 +237,7 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         requests: ensure_stream(jetstream, requests).await?,
         results: ensure_stream(jetstream, results).await?,
         functions: jetstream.create_or_update_key_value(functions).await.map_err(Error::unavailable)?,
+        sources: jetstream.create_or_update_key_value(sources).await.map_err(Error::unavailable)?,
         namespaces: jetstream.create_or_update_key_value(namespaces).await.map_err(Error::unavailable)?,
         controller: jetstream.create_or_update_key_value(controller).await.map_err(Error::unavailable)?,
     })
