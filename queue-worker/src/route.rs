@@ -55,7 +55,7 @@ impl Worker {
 
     /// Queues the call of a route, or keeps it as a dead letter that says why it cannot be queued.
     async fn take_route(&self, event: &Event, route: &EventRoute) -> skep_bus::Result<()> {
-        let call = event.call(route, event.body.clone(), None, skep_bus::now());
+        let call = event.call(route, None, skep_bus::now());
         if self.dispatch.registry().get(&call.function).is_none() {
             let reason = format!("function {} is not deployed", call.function);
             return self.keep_dead_once(&call, &reason).await;

@@ -84,25 +84,14 @@ pub struct EventRoute {
     /// Headers that the route adds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
-    /// What the function gets as its body.
-    #[serde(default, skip_serializing_if = "is_body")]
-    pub send: Sent,
+    /// What the function gets as its body, if it is not that of the event.
+    #[serde(skip)]
+    pub body: Option<Bytes>,
     /// Its call runs so many seconds after the event came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_seconds: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Url>,
-}
-
-/// What of an event a function gets as its body.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Sent {
-    /// The body as it came.
-    #[default]
-    Body,
-    /// A part of it.
-    Part(String),
 }
 
 /// A route that an event does not take.
@@ -151,6 +140,15 @@ impl FromStr for Verified {
     }
 }
 
+impl EventRoute {
+    /// Adds a header that the function gets.
+    pub fn add_header(&mut self, name: &HeaderName, value: &HeaderValue) {
+        // Each byte becomes the character of its number, for JSON has text only.
+        let text = value.as_bytes().iter().map(|&byte| char::from(byte)).collect();
+        self.headers.push((name.to_string(), text));
+    }
+}
+
 impl Decision {
     pub fn outcome(&self) -> EventOutcome {
         match self {
@@ -169,10 +167,11 @@ impl Event {
         CallId::of_event(&self.source, [self.id.as_str(), route.as_str(), &received, replay.unwrap_or_default()])
     }
 
-    /// The call that a route makes of it, with the body that the route sends.
-    pub fn call(&self, route: &EventRoute, body: Bytes, replay: Option<&str>, now: OffsetDateTime) -> Call {
+    /// The call that a route makes of it.
+    pub fn call(&self, route: &EventRoute, replay: Option<&str>, now: OffsetDateTime) -> Call {
         let call_id = self.call_id(&route.route, replay);
         let (path, method) = (route.path.as_ref().unwrap_or(&self.path).clone(), Method::POST);
+        let body = route.body.as_ref().unwrap_or(&self.body).clone();
         let mut headers = self.headers.clone();
         headers.insert(headers::CALL_ID, value(call_id.as_str()));
         self.tell(&mut headers, route, replay);
@@ -197,7 +196,7 @@ impl Event {
 
     /// Checks that the calls of all its routes can be stored.
     pub fn check_calls(&self) -> Result<(), HeadersTooLarge> {
-        let check = |route| self.call(route, Bytes::new(), None, self.received_at).check_headers();
+        let check = |route| self.call(route, None, self.received_at).check_headers();
         self.decision.routes.iter().try_for_each(check)
     }
 
@@ -215,19 +214,20 @@ impl Event {
             (headers::TOPIC, &topic),
             (headers::CONNECTOR, "skep"),
         ];
-        for (name, text) in told.into_iter().chain(replay.map(|replay| (headers::SKEP_REPLAY, replay))) {
-            headers.insert(name, value(text));
-        }
         for (name, text) in &route.headers {
-            if let (Ok(name), Ok(text)) = (name.parse::<HeaderName>(), HeaderValue::from_str(text)) {
+            if let (Ok(name), Ok(text)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(&bytes_of(text))) {
                 headers.insert(name, text);
             }
+        }
+        for (name, text) in told.into_iter().chain(replay.map(|replay| (headers::SKEP_REPLAY, replay))) {
+            headers.insert(name, value(text));
         }
     }
 }
 
-fn is_body(send: &Sent) -> bool {
-    *send == Sent::Body
+/// The bytes of a header that [`EventRoute::add_header`] has written as text.
+fn bytes_of(text: &str) -> Vec<u8> {
+    text.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?')).collect()
 }
 
 /// Names, ids and types are visible ASCII.

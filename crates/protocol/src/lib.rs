@@ -52,7 +52,7 @@ pub use durability::{Durability, Tier};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use event::{
     CallOfEvent, Decision, Event, EventInfo, EventOutcome, EventRoute, HeldInfo, IgnoredRoute, InvalidVerdict, Proof,
-    Replayed, Sent, Verified,
+    Replayed, Verified,
 };
 pub use event_id::{EventId, InvalidEventId, InvalidRouteName, RouteName};
 pub use fingerprint::{Fingerprint, Fingerprinting};

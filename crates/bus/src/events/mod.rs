@@ -30,14 +30,15 @@ impl Bus {
         let subject = self.subjects.event(&event.source, &event.id);
         let mut headers = wire::event_headers(event);
         headers.insert(NATS_MESSAGE_TTL, format!("{}s", keep.as_secs().max(1)));
-        fit::check(&headers, &event.body, self.largest_message())?;
+        let body = wire::event_body(event);
+        fit::check(&headers, &body, self.largest_message())?;
         let unavailable = || Error::unavailable("it has stopped storing messages, as when its disk is full");
         let admitted = self.stalled.admit().ok_or_else(unavailable)?;
         let patience = if self.kept.replicas > 1 { ELECTED_WITHIN } else { REQUEST_DEADLINE };
         let give_up = Instant::now() + patience;
         let (mut pause, mut is_first) = (FIRST_PAUSE, true);
         let stored = loop {
-            match self.incoming_events.store(subject.clone(), headers.clone(), event.body.clone()).await {
+            match self.incoming_events.store(subject.clone(), headers.clone(), body.clone()).await {
                 // It was stored before, although nobody heard of it.
                 Ok(Submitted::Duplicate) if !is_first && self.is_stored(event).await => break Ok(Submitted::Accepted),
                 Err(error @ Error::Unavailable(_)) => {

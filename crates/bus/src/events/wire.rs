@@ -3,7 +3,7 @@
 use async_nats::HeaderMap as NatsHeaders;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use skep_protocol::{Decision, Event};
+use skep_protocol::{Decision, Event, EventRoute};
 
 pub(crate) use crate::wire::headers;
 use crate::wire::{self, METHOD, PATH, QUERY, Unreadable};
@@ -15,6 +15,8 @@ const TYPE: &str = "Skep-Type";
 const ROUTES: &str = "Skep-Routes";
 /// The routes that it does not take, as JSON, each with the reason.
 const IGNORED: &str = "Skep-Ignored";
+/// The lengths of the bodies that stand one behind the other: that of the event, and then those that routes have of their own.
+const BODIES: &str = "Skep-Bodies";
 const PAUSED: &str = "Skep-Paused";
 const REMOTE: &str = "Skep-Remote";
 
@@ -29,11 +31,37 @@ pub(crate) fn event_headers(event: &Event) -> NatsHeaders {
     let request = RequestLine { path: &event.path, query: event.query.as_deref(), remote: event.remote };
     request.add(&mut headers);
     insert_json(&mut headers, ROUTES, &event.decision.routes);
+    let own: Vec<_> = event.decision.routes.iter().map(|route| route.body.as_ref().map(Bytes::len)).collect();
+    if own.iter().any(Option::is_some) {
+        let lengths: Vec<_> = std::iter::once(Some(event.body.len())).chain(own).collect();
+        insert_json(&mut headers, BODIES, &lengths);
+    }
     insert_json(&mut headers, IGNORED, &event.decision.ignored);
     if event.decision.paused {
         headers.insert(PAUSED, "true");
     }
     headers
+}
+
+/// The body of an event, and those that its routes have of their own.
+pub(crate) fn event_body(event: &Event) -> Bytes {
+    let own: Vec<&Bytes> = event.decision.routes.iter().filter_map(|route| route.body.as_ref()).collect();
+    if own.is_empty() {
+        return event.body.clone();
+    }
+    std::iter::once(&event.body).chain(own).flat_map(|body| body.iter().copied()).collect()
+}
+
+/// Takes the bodies apart; a message that was asked for without its body has none of them.
+fn take_apart(headers: &NatsHeaders, mut rest: Bytes, routes: &mut [EventRoute]) -> Result<Bytes, Unreadable> {
+    let lengths: Vec<Option<usize>> = read_json(headers, BODIES)?;
+    let Some((of_event, of_routes)) = lengths.split_first() else { return Ok(rest) };
+    let mut next = |length: usize| rest.split_to(length.min(rest.len()));
+    let body = next(of_event.unwrap_or_default());
+    for (route, length) in routes.iter_mut().zip(of_routes) {
+        route.body = length.map(&mut next);
+    }
+    Ok(body)
 }
 
 pub(crate) fn read_event(subject: &str, headers: &NatsHeaders, body: Bytes) -> Result<Event, Unreadable> {
@@ -42,6 +70,8 @@ pub(crate) fn read_event(subject: &str, headers: &NatsHeaders, body: Bytes) -> R
     let (Some(id), Some(source)) = (tokens.next(), tokens.next()) else {
         return Err("its subject names no event".to_owned());
     };
+    let mut routes: Vec<EventRoute> = read_json(headers, ROUTES)?;
+    let body = take_apart(headers, body, &mut routes)?;
     Ok(Event {
         source: source.parse().map_err(|error| format!("{error}"))?,
         id: id.parse().map_err(|error| format!("{error}"))?,
@@ -49,7 +79,7 @@ pub(crate) fn read_event(subject: &str, headers: &NatsHeaders, body: Bytes) -> R
         received_at: wire::read_timestamp(headers, RECEIVED)?,
         verified: wire::parsed(headers, VERDICT)?,
         decision: Decision {
-            routes: read_json(headers, ROUTES)?,
+            routes,
             ignored: read_json(headers, IGNORED)?,
             paused: wire::text(headers, PAUSED).is_some(),
         },
@@ -102,7 +132,7 @@ fn read_json<T: DeserializeOwned>(headers: &NatsHeaders, name: &'static str) -> 
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, Method};
-    use skep_protocol::{EventRoute, IgnoredRoute, Sent};
+    use skep_protocol::IgnoredRoute;
     use time::OffsetDateTime;
 
     use super::*;
@@ -113,7 +143,7 @@ mod tests {
             function: "deploy_dev".parse().unwrap(),
             path: Some("/own".to_owned()),
             headers: vec![("X-Env".to_owned(), "prod \"ü\"".to_owned())],
-            send: Sent::Part("data.object".to_owned()),
+            body: None,
             delay_seconds: Some(3),
             callback: Some("https://example.com/".parse().unwrap()),
         };
@@ -138,13 +168,19 @@ mod tests {
     }
 
     fn again(event: &Event) -> Event {
-        read_event("skep.event.github.delivery-1", &event_headers(event), event.body.clone()).unwrap()
+        read_event("skep.event.github.delivery-1", &event_headers(event), event_body(event)).unwrap()
     }
 
     #[test]
     fn an_event_is_read_as_it_was_written() {
         let event = event();
         assert_eq!(again(&event), event);
+        let [route] = &event.decision.routes[..] else { panic!() };
+        let own = |body: &'static [u8]| EventRoute { body: Some(Bytes::from_static(body)), ..route.clone() };
+        let routes = vec![own(b"first"), route.clone(), own(b""), own(b"last")];
+        let apart = Event { decision: Decision { routes, ..event.decision.clone() }, ..event.clone() };
+        assert_eq!(again(&apart), apart);
+        assert_eq!(read_event("skep.event.github.1", &event_headers(&apart), Bytes::new()).unwrap().body, "");
         let bare = Event {
             decision: Decision { paused: true, ..Decision::default() },
             path: String::new(),

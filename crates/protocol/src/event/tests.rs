@@ -7,7 +7,7 @@ fn route(name: &str) -> EventRoute {
         function: "deploy".parse().unwrap(),
         path: None,
         headers: Vec::new(),
-        send: Sent::Body,
+        body: None,
         delay_seconds: None,
         callback: None,
     }
@@ -33,7 +33,7 @@ fn event() -> Event {
 #[test]
 fn a_call_has_the_senders_headers_and_what_skep_tells_of_the_event() {
     let event = event();
-    let call = event.call(&route("deploy"), event.body.clone(), None, OffsetDateTime::UNIX_EPOCH);
+    let call = event.call(&route("deploy"), None, OffsetDateTime::UNIX_EPOCH);
     let header = |name: &str| call.headers.get(name).map(|value| value.to_str().unwrap());
     for (name, expected) in [
         ("x-github-event", "push"),
@@ -56,17 +56,21 @@ fn a_call_has_the_senders_headers_and_what_skep_tells_of_the_event() {
 #[test]
 fn a_route_has_its_own_path_headers_and_delay() {
     let event = event();
-    let own = EventRoute {
+    let mut own = EventRoute {
         path: Some("/own".to_owned()),
         headers: vec![("X-Env".to_owned(), "prod".to_owned()), ("bad name".to_owned(), String::new())],
         delay_seconds: Some(30),
+        body: Some(Bytes::from_static(b"a part")),
         ..route("deploy")
     };
-    let call = event.call(&own, Bytes::new(), Some("again"), OffsetDateTime::UNIX_EPOCH);
+    let latin = HeaderValue::from_bytes(b"\xe9").unwrap();
+    own.add_header(&HeaderName::from_static("x-latin"), &latin);
+    let call = event.call(&own, Some("again"), OffsetDateTime::UNIX_EPOCH);
     assert_eq!(
         (call.path.as_str(), &call.headers["x-env"], &call.headers["x-skep-replay"]),
         ("/own", &value("prod"), &value("again"))
     );
+    assert_eq!((&call.headers["x-latin"], call.body.in_message()), (&latin, &Bytes::from_static(b"a part")));
     assert_eq!(call.run_at, Some(OffsetDateTime::UNIX_EPOCH + Duration::from_secs(30)));
 }
 
