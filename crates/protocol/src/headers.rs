@@ -66,6 +66,11 @@ pub const SKEP_VERIFIED: HeaderName = HeaderName::from_static("x-skep-verified")
 pub const SKEP_ROUTE: HeaderName = HeaderName::from_static("x-skep-route");
 /// The id of the replay that made the call, if one did.
 pub const SKEP_REPLAY: HeaderName = HeaderName::from_static("x-skep-replay");
+/// Whether skep itself tells this of the event that made a call.
+pub fn is_of_event(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-skep-") || *name == TOPIC || *name == CONNECTOR
+}
+
 /// What connectors of OpenFaaS tell: the topic, `SOURCE.TYPE`, and their name.
 pub const TOPIC: HeaderName = HeaderName::from_static("x-topic");
 pub const CONNECTOR: HeaderName = HeaderName::from_static("x-connector");
