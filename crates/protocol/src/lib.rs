@@ -34,6 +34,7 @@ mod setting;
 mod size;
 mod source;
 mod source_secret;
+mod source_status;
 mod status;
 mod subject;
 mod system;
@@ -77,6 +78,7 @@ pub use setting::{Setting, SettingError};
 pub use size::parse_size;
 pub use source::{InvalidSourceName, SourceName, SourceRecord};
 pub use source_secret::{MAX_SOURCE_SECRETS, SealedSecret, SecretText, SourceSecrets};
+pub use source_status::{SourceSecretStatus, SourceStatus};
 pub use status::{status_label, status_of_class};
 pub use subject::Subjects;
 pub use system::{
