@@ -14,6 +14,7 @@ mod dead;
 mod deployment;
 mod durability;
 mod duration;
+mod event_id;
 mod fingerprint;
 pub mod headers;
 mod inbound;
@@ -47,6 +48,7 @@ pub use dead::{DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInf
 pub use deployment::{FunctionDeployment, FunctionStatus, Resources, WORKDIR};
 pub use durability::{Durability, Tier};
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use event_id::{EventId, InvalidEventId, InvalidRouteName, RouteName};
 pub use fingerprint::{Fingerprint, Fingerprinting};
 pub use inbound::{Found, remove_forged, remove_forwarding};
 pub use lane::{LANES, is_bulk, lane_of, lanes_of};

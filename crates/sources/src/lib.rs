@@ -2,6 +2,20 @@
 //!
 //! This crate knows neither the bus nor HTTP servers, and does no I/O. A provider is data: `presets.yaml`.
 
+mod error;
+mod event_id;
+mod path;
+mod redact;
+mod source;
+mod values;
+
+pub use error::{KeyStep, SourceError};
+pub use event_id::call_id;
+pub use source::{
+    Answer, DEFAULT_KEEP, DEFAULT_MAX_BODY, DebounceSpec, OrElse, RetryOverride, RouteSpec, SecretUse, Source, Unverified,
+};
+pub use values::Rate;
+
 use http::{HeaderMap, Method};
 use time::OffsetDateTime;
 
