@@ -2,8 +2,45 @@
 //!
 //! This crate knows neither the bus nor HTTP servers, and does no I/O. A provider is data: `presets.yaml`.
 
+mod ack;
+mod challenge;
+mod challenge_rule;
+mod challenge_text;
+mod challenge_value;
+mod der;
+mod form;
+mod json;
+mod key;
+mod preset;
+mod reference;
+mod resolve;
+mod scheme;
+mod scheme_text;
+mod secret;
+mod signature;
+mod template;
+mod text;
+mod url_form;
+mod verdict;
+mod verify;
+
 use http::{HeaderMap, Method};
 use time::OffsetDateTime;
+
+pub use ack::Ack;
+pub use challenge::{Answer, Challenged, challenge};
+pub use challenge_rule::Challenge;
+pub use key::{KeyError, KeyForm, PublicForm};
+pub use preset::{BodyRule, Need, Otherwise, Preset, Presets};
+pub use reference::{HmacForm, JsonPath, ParseError, Reference};
+pub use resolve::{Input, ResolveError};
+pub use scheme::{Algorithm, BodyHash, Check, HmacHash, Scheme, Signed, TimeUnit, TimestampRule, UrlForm, Verify};
+pub use secret::{Secret, Secrets};
+pub use signature::{Encoding, First, Pick, SignatureRule, SignatureSource};
+pub use template::Template;
+pub use text::Pattern;
+pub use verdict::{Reason, Verdict};
+pub use verify::verify;
 
 /// A request to a source, as it came.
 #[derive(Clone, Copy, Debug)]
