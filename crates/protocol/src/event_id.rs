@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::name::beginning;
+use crate::{CallId, name::beginning};
 
 const MAX_EVENT_ID: usize = 128;
 const MAX_ROUTE_NAME: usize = 63;
@@ -35,6 +35,11 @@ pub struct RouteName(String);
 pub struct InvalidRouteName(String);
 
 impl EventId {
+    /// An id that no other event has; those of a later millisecond sort later (UUID version 7).
+    pub fn generate() -> Self {
+        Self(CallId::generate().into())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
