@@ -3,6 +3,7 @@
 mod gateway;
 mod limits;
 mod nats;
+mod seal;
 mod swarm;
 mod token;
 mod values;
@@ -21,6 +22,7 @@ pub(crate) use self::{
     gateway::{GatewayArgs, ListenArgs},
     limits::LimitArgs,
     nats::{NatsLoginArgs, NatsUrlArgs},
+    seal::SealArgs,
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
     token::{TokenCommand, TokenCreateArgs, TokenFileArgs, TokenListArgs, TokenRevokeArgs, TokenRole},
     worker::WorkerArgs,
@@ -163,6 +165,8 @@ pub(crate) struct ControllerRole {
     pub(crate) provider: ProviderArgs,
     #[command(flatten)]
     pub(crate) swarm: SwarmArgs,
+    #[command(flatten)]
+    pub(crate) seal: SealArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod args;
+mod auth;
 mod callbacks;
 mod client;
 mod clock;
@@ -15,6 +16,7 @@ mod nats;
 mod output;
 mod password;
 mod roles;
+mod seal;
 mod signals;
 mod sockets;
 mod swarm;

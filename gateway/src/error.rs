@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use skep_protocol::{CallId, CallIdError, FunctionName, NameError, headers};
+use skep_protocol::{CallId, CallIdError, FunctionName, NameError, SourceName, headers};
 use thiserror::Error;
 use tracing::{debug, error, warn};
 
@@ -21,6 +21,8 @@ pub(crate) enum Error {
     InvalidPath,
     #[error("error finding function {0}: not deployed")]
     UnknownFunction(FunctionName),
+    #[error("source {0} not found")]
+    UnknownSource(SourceName),
     #[error("namespace {0:?} not found")]
     UnknownNamespace(String),
     #[error("no function is deployed for intent {0:?}")]
@@ -126,6 +128,7 @@ impl Error {
             Self::Name(NameError::Invalid(_) | NameError::InvalidNamespace(_) | NameError::TwoNamespaces(..)) => {
                 (StatusCode::BAD_REQUEST, "invalid_name")
             }
+            Self::UnknownSource(_) => (StatusCode::NOT_FOUND, "unknown_source"),
             Self::UnknownNamespace(_) => (StatusCode::NOT_FOUND, "unknown_namespace"),
             Self::InvalidPath => (StatusCode::BAD_REQUEST, "invalid_path"),
             Self::UnknownFunction(_) => (StatusCode::NOT_FOUND, "unknown_function"),

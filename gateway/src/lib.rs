@@ -38,6 +38,7 @@ mod rates;
 mod root;
 mod routes;
 mod secrets;
+mod sources;
 mod stack;
 mod target;
 
@@ -188,6 +189,7 @@ fn app(
         audits: Audits::register(registry)?,
         auth: Arc::new(Auth::new(config.auth.clone(), Arc::clone(&audit_log), namespace, registry)?),
         audit_log,
+        seal_key: config.seal_key.clone(),
         changes: Arc::new(Semaphore::new(MAX_CHANGES)),
         followers: Arc::new(Semaphore::new(config.limits.followers.min(Semaphore::MAX_PERMITS))),
         waiters: Semaphore::new(config.limits.waiters.min(Semaphore::MAX_PERMITS)),
