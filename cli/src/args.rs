@@ -27,7 +27,10 @@ pub(crate) use self::{
     token::{TokenCommand, TokenCreateArgs, TokenFileArgs, TokenListArgs, TokenRevokeArgs, TokenRole},
     worker::WorkerArgs,
 };
-use crate::client::args::{AUDIT_LOG_EXAMPLES, AuditArgs, AuditLogArgs, CallsCommand, DeadCommand, DescribeArgs};
+use crate::client::{
+    args::{AUDIT_LOG_EXAMPLES, AuditArgs, AuditLogArgs, CallsCommand, DeadCommand, DescribeArgs},
+    sources::args::{SOURCES_EXAMPLES, SourcesCommand},
+};
 
 /// Functions as a Service for your own machines: HTTP calls, webhooks and NATS messages in, any program runs, nothing accepted is lost.
 #[derive(Debug, Parser)]
@@ -61,6 +64,9 @@ pub(crate) enum Command {
     Dead(DeadCommand),
     /// Describe a function, and what is done with a queued call of it that does not go well
     Describe(DescribeArgs),
+    /// Take events from webhooks: add, look at, pause and remove their sources, and keep their secrets
+    #[command(subcommand, after_help = SOURCES_EXAMPLES)]
+    Sources(SourcesCommand),
     /// Count all queued calls by what became of them, and name those that do not add up
     Audit(AuditArgs),
     /// Show who changed what: deployments, secrets, tokens, cancelled calls, and what was refused

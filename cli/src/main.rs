@@ -67,6 +67,7 @@ fn start(cli: Cli) -> Result<()> {
             Command::Calls(command) => client::calls(command).await,
             Command::Dead(command) => client::dead(command).await,
             Command::Describe(args) => client::describe(args).await,
+            Command::Sources(command) => Box::pin(client::sources(command)).await,
             Command::Audit(args) => client::audit(args).await,
             Command::AuditLog(args) => client::audit_log(args).await,
             Command::Token(command) => token::run(command),
