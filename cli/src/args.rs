@@ -221,6 +221,9 @@ pub(crate) struct BusArgs {
     /// How many bytes of dead letters are kept; when there are more, the oldest go first
     #[arg(long, env = "SKEP_DEAD_BYTES", default_value = "1GiB", value_parser = parse_size)]
     pub(crate) dead_bytes: u64,
+    /// How many bytes of events are kept; when there are more, the oldest go first, but none that is not routed yet. The same for all roles
+    #[arg(long, env = "SKEP_EVENT_BYTES", default_value = "4GiB", value_parser = parse_size)]
+    pub(crate) event_bytes: u64,
     /// How long the audit log is kept, which says who changed what; 0 for no audit log. The same for all roles
     #[arg(long, env = "SKEP_AUDIT_LOG_TTL", default_value = "90d", value_parser = skep_protocol::parse_duration)]
     pub(crate) audit_log_ttl: Duration,

@@ -206,6 +206,7 @@ pub(crate) async fn connect(process: &Process, role: &str, nats: &Nats, args: &B
         kept: Kept {
             replicas: args.nats_replicas,
             records: Budget { age: args.result_ttl, bytes: args.result_bytes },
+            event_bytes: args.event_bytes,
             letters: Budget { age: args.dead_ttl, bytes: args.dead_bytes },
             audit_log: Some(Budget { age: args.audit_log_ttl, bytes: args.audit_log_bytes })
                 .filter(|budget| !budget.age.is_zero()),

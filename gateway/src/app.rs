@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Error, Result, audit::Audits, audit_log::AuditLog, auth::Auth, body, config::Limits, door::Stamp,
-    forwarded::TrustedProxies, pages, queues::Queues,
+    forwarded::TrustedProxies, hooks::Hooks, pages, queues::Queues,
 };
 
 /// After a change the answer waits this long until reads show it; then it goes out all the same.
@@ -35,6 +35,7 @@ pub(crate) struct App {
     pub(crate) alerts: Arc<Semaphore>,
     pub(crate) queues: Queues,
     pub(crate) audits: Audits,
+    pub(crate) hooks: Hooks,
     pub(crate) auth: Arc<Auth>,
     pub(crate) audit_log: Arc<AuditLog>,
     /// What secrets of sources are opened with.

@@ -24,6 +24,7 @@ mod forwarded;
 mod function;
 mod functions;
 mod held;
+mod hooks;
 mod input;
 mod logs;
 mod metrics;
@@ -55,7 +56,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    app::App, audit::Audits, audit_log::AuditLog, auth::Auth, browsers::Guard, entrance::FastPathRouter,
+    app::App, audit::Audits, audit_log::AuditLog, auth::Auth, browsers::Guard, entrance::FastPathRouter, hooks::Hooks,
     metrics::HttpMetrics, queues::Queues, rates::Rates,
 };
 pub use crate::{
@@ -119,6 +120,7 @@ pub async fn run(
             for_operators
         )))),
         Box::pin(queues::follow(&app)),
+        Box::pin(hooks::follow(&app)),
         audit::follow(&app, config.audit_every),
         app.auth.follow(&app.shutdown),
         OptionFuture::from(rates.as_ref().map(|rates| rates.follow(&app.shutdown))),
@@ -187,6 +189,7 @@ fn app(
         alerts: Arc::new(Semaphore::new(alert::MAX_AT_ONCE)),
         queues: Queues::register(registry)?,
         audits: Audits::register(registry)?,
+        hooks: Hooks::register(config.seal_key.clone(), registry)?,
         auth: Arc::new(Auth::new(config.auth.clone(), Arc::clone(&audit_log), namespace, registry)?),
         audit_log,
         seal_key: config.seal_key.clone(),

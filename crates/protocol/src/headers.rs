@@ -53,6 +53,28 @@ pub const SKEP_CALLBACK_HEADERS: HeaderName = HeaderName::from_static("x-skep-ca
 /// On a call that is itself a callback (`skep://NAME`): the id of the call whose answer it brings.
 pub const SKEP_CALLBACK_OF: HeaderName = HeaderName::from_static("x-skep-callback-of");
 
+/// On a call that an event made: the source of the event.
+pub const SKEP_SOURCE: HeaderName = HeaderName::from_static("x-skep-source");
+/// On a call that an event made, and on the answer to its sender.
+pub const SKEP_EVENT_ID: HeaderName = HeaderName::from_static("x-skep-event-id");
+pub const SKEP_EVENT_TYPE: HeaderName = HeaderName::from_static("x-skep-event-type");
+/// When the event came (RFC 3339).
+pub const SKEP_RECEIVED_AT: HeaderName = HeaderName::from_static("x-skep-received-at");
+/// What the event was let in for: `signature`, `token`, `none`, `released`, `forced` or `test`.
+pub const SKEP_VERIFIED: HeaderName = HeaderName::from_static("x-skep-verified");
+/// By which route of the source it came.
+pub const SKEP_ROUTE: HeaderName = HeaderName::from_static("x-skep-route");
+/// The id of the replay that made the call, if one did.
+pub const SKEP_REPLAY: HeaderName = HeaderName::from_static("x-skep-replay");
+/// Whether skep itself tells this of the event that made a call.
+pub fn is_of_event(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-skep-") || *name == TOPIC || *name == CONNECTOR
+}
+
+/// What connectors of OpenFaaS tell: the topic, `SOURCE.TYPE`, and their name.
+pub const TOPIC: HeaderName = HeaderName::from_static("x-topic");
+pub const CONNECTOR: HeaderName = HeaderName::from_static("x-connector");
+
 /// In a record: the call came from this machine itself, so its callback may go there. No caller can set it.
 pub const SKEP_LOCAL_CALLER: HeaderName = HeaderName::from_static("x-skep-local-caller");
 

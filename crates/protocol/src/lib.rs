@@ -14,6 +14,8 @@ mod dead;
 mod deployment;
 mod durability;
 mod duration;
+mod event;
+mod event_id;
 mod fingerprint;
 pub mod headers;
 mod inbound;
@@ -49,6 +51,11 @@ pub use dead::{DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInf
 pub use deployment::{FunctionDeployment, FunctionStatus, Resources, WORKDIR};
 pub use durability::{Durability, Tier};
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use event::{
+    CallOfEvent, Decision, Event, EventInfo, EventOutcome, EventRoute, HeldInfo, IgnoredRoute, InvalidVerdict, Proof,
+    Replayed, Verified,
+};
+pub use event_id::{EventId, InvalidEventId, InvalidRouteName, RouteName};
 pub use fingerprint::{Fingerprint, Fingerprinting};
 pub use inbound::{Found, remove_forged, remove_forwarding};
 pub use lane::{LANES, is_bulk, lane_of, lanes_of};

@@ -78,6 +78,8 @@ pub struct Bus {
     pub(crate) invocations: Batcher,
     pub(crate) set_aside: Batcher,
     pub(crate) finished: Batcher,
+    /// The way into the stream of events.
+    pub(crate) incoming_events: Batcher,
     pub(crate) ended: Ended,
     pub(crate) rates: Rates,
     pub(crate) ledger: Ledger,
@@ -101,6 +103,7 @@ impl Bus {
             invocations: Batcher::start(publisher.clone()),
             set_aside: Batcher::start(publisher.clone()),
             finished: Batcher::start(publisher.clone()),
+            incoming_events: Batcher::start(publisher.clone()),
             ended: Ended::start(client.clone(), Arc::clone(&subjects)),
             rates: Rates::default(),
             ledger: Ledger::start(publisher.clone(), Arc::clone(&subjects)),

@@ -1,0 +1,216 @@
+//! A source that was checked: all that a gateway and a router ask of it.
+
+mod compile;
+#[cfg(test)]
+mod tests;
+
+use std::{net::IpAddr, time::Duration};
+
+use http::{HeaderMap, HeaderName, Method};
+use ipnet::IpNet;
+use skep_protocol::{EventId, RouteName, SourceName};
+
+use crate::{
+    Request,
+    cloudevents::{self, EventError},
+    event::{Event, Facts, Reading, Verified},
+    event_id,
+    function_request::{self, FunctionRequest},
+    redact,
+    reference::Reference,
+    route::{Debounced, Route},
+    source::{OrElse, Source},
+    template::Template,
+    values::Rate,
+};
+
+pub use self::compile::Defaults;
+
+const MAX_TYPE: usize = 100;
+
+/// A source that was checked, with its preset filled in.
+#[derive(Debug)]
+pub struct Receiver {
+    name: SourceName,
+    source: Source,
+    methods: Vec<Method>,
+    allow: Vec<IpNet>,
+    max_body: u64,
+    keep: Duration,
+    wait: Duration,
+    id: Vec<Reference>,
+    or_else: OrElse,
+    event_type: Option<Template>,
+    json_field: Option<String>,
+    cloudevents: bool,
+    redacted: Vec<HeaderName>,
+    redacted_query: Vec<String>,
+    /// Parameters of the query that differ from try to try.
+    volatile_query: Vec<String>,
+    routes: Vec<Route>,
+    warnings: Vec<String>,
+}
+
+/// Which routes an event takes, in the order of the declaration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    pub routes: Vec<RouteName>,
+    /// The others, each with the first key of its filter that does not hold.
+    pub ignored: Vec<(RouteName, String)>,
+}
+
+impl Receiver {
+    pub fn name(&self) -> &SourceName {
+        &self.name
+    }
+
+    /// The declaration as it was given.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// What is allowed and likely not meant, such as a preset without a secret.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether a sender with this address may send.
+    pub fn allows_address(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.allow.is_empty() || self.allow.iter().any(|network| network.contains(&address))
+    }
+
+    /// The verbs of events; challenges may have others.
+    pub fn methods(&self) -> &[Method] {
+        &self.methods
+    }
+
+    /// The longest body in bytes.
+    pub fn max_body(&self) -> u64 {
+        self.max_body
+    }
+
+    pub fn rate(&self) -> Option<Rate> {
+        self.source.rate
+    }
+
+    /// How long an event is kept, and its id counts.
+    pub fn keep(&self) -> Duration {
+        self.keep
+    }
+
+    /// How long a sender waits for the function's answer, where that is asked for.
+    pub fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    /// The events of a request that was let in: one, or those of a batch of CloudEvents.
+    ///
+    /// All of them are to be stored, or none. No two have the same id.
+    pub fn events<'a>(&self, request: &Request<'a>, verified: Verified) -> Result<Vec<Event<'a>>, EventError> {
+        if !self.cloudevents {
+            let facts = self.facts(*request);
+            let (id, event_type) = (self.id_of(&facts), self.type_of(&facts));
+            return Ok(vec![Event { request: *request, id, event_type, verified }]);
+        }
+        let mut events: Vec<Event<'a>> = Vec::new();
+        for (request, attributes) in cloudevents::read(request)? {
+            let id = event_id::of_parts(&[attributes.source.as_bytes(), attributes.id.as_bytes()]);
+            // The second of two with one identity is a duplicate already, and would make the batch fail.
+            if self.dedup() && events.iter().any(|event| event.id == id) {
+                continue;
+            }
+            let event_type = event_type(attributes.event_type.as_bytes());
+            events.push(Event { request, id: self.counted(id), event_type, verified });
+        }
+        Ok(events)
+    }
+
+    /// Which routes an event takes, and why not the others.
+    pub fn decide(&self, event: &Event<'_>) -> Decision {
+        let facts = self.facts(event.request);
+        let mut decision = Decision::default();
+        for route in &self.routes {
+            match route.miss(&facts, event) {
+                None => decision.routes.push(route.name().clone()),
+                Some(reason) => decision.ignored.push((route.name().clone(), reason)),
+            }
+        }
+        decision
+    }
+
+    /// The headers of a request as they are stored.
+    pub fn stored_headers(&self, request: &Request<'_>) -> HeaderMap {
+        let mut headers = redact::stored_headers(request.headers, &self.redacted);
+        if self.cloudevents {
+            cloudevents::stored_type(&mut headers);
+        }
+        headers
+    }
+
+    /// The query of a request as it is stored.
+    pub fn stored_query(&self, request: &Request<'_>) -> Option<String> {
+        redact::stored_query(request.query, &self.redacted_query)
+    }
+
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    pub fn route(&self, name: &RouteName) -> Option<&Route> {
+        self.routes.iter().find(|route| route.name() == name)
+    }
+
+    /// What the function of a route gets of a stored event.
+    pub fn function_request<'e>(
+        &self,
+        route: &Route,
+        event: &Event<'e>,
+        replay: Option<&str>,
+    ) -> FunctionRequest<'e> {
+        function_request::of(&self.name, route, &self.facts(event.request), event, replay)
+    }
+
+    /// Whether an event of a route waits, and which earlier one it replaces.
+    pub fn debounced(&self, route: &Route, event: &Event<'_>) -> Option<Debounced> {
+        route.debounced(&self.facts(event.request), event)
+    }
+
+    fn facts<'s>(&'s self, request: Request<'s>) -> Facts<'s> {
+        Facts::new(request, Reading { form_field: self.json_field.as_deref(), cloudevents: self.cloudevents })
+    }
+
+    fn dedup(&self) -> bool {
+        self.source.dedup.unwrap_or(true)
+    }
+
+    /// An id that counts, or one that no later event has.
+    fn counted(&self, id: EventId) -> EventId {
+        if self.dedup() { id } else { event_id::repeatable(&id) }
+    }
+
+    fn id_of(&self, facts: &Facts<'_>) -> EventId {
+        let given = |reference| facts.input.resolve(reference).ok().flatten().filter(|text| !text.is_empty());
+        match self.id.iter().find_map(given) {
+            Some(text) => self.counted(event_id::of_sender(&text)),
+            None if self.or_else == OrElse::Content => {
+                self.counted(event_id::of_content(&facts.request, &self.volatile_query))
+            }
+            None => EventId::generate(),
+        }
+    }
+
+    fn type_of(&self, facts: &Facts<'_>) -> Option<String> {
+        event_type(&self.event_type.as_ref()?.render(&facts.input).ok()?)
+    }
+}
+
+/// A type as it is stored: in lower case, and with `-` in place of what a subject or a header may not have.
+fn event_type(text: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let letter = |letter: char| match letter.to_ascii_lowercase() {
+        letter @ ('a'..='z' | '0'..='9' | '.' | '_' | '-') => letter,
+        _ => '-',
+    };
+    Some(text.trim().chars().take(MAX_TYPE).map(letter).collect()).filter(|text: &String| !text.is_empty())
+}
