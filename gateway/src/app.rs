@@ -11,7 +11,6 @@ use skep_protocol::{
     CallId, FunctionName, NamespaceInfo, Pages,
     control::{Change, ControlRequest, ListNamespaces},
 };
-use skep_sources::SealKey;
 use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -38,8 +37,6 @@ pub(crate) struct App {
     pub(crate) hooks: Hooks,
     pub(crate) auth: Arc<Auth>,
     pub(crate) audit_log: Arc<AuditLog>,
-    /// What secrets of sources are opened with.
-    pub(crate) seal_key: Option<Arc<SealKey>>,
     /// Places for changes.
     pub(crate) changes: Arc<Semaphore>,
     /// Places for those who follow calls or logs.

@@ -21,8 +21,6 @@ pub(crate) enum Error {
     InvalidPath,
     #[error("error finding function {0}: not deployed")]
     UnknownFunction(FunctionName),
-    #[error("source {0} not found")]
-    UnknownSource(SourceName),
     #[error("namespace {0:?} not found")]
     UnknownNamespace(String),
     #[error("no function is deployed for intent {0:?}")]
@@ -107,6 +105,8 @@ pub(crate) enum Error {
     TooManyFailures(Duration),
     #[error("route not found")]
     RouteNotFound,
+    #[error("preset {0:?} is not known: GET /system/presets lists them")]
+    UnknownPreset(String),
     #[error("there is no source of this name")]
     UnknownSource,
     #[error("this source takes no more events")]
@@ -142,7 +142,6 @@ impl Error {
             Self::Name(NameError::Invalid(_) | NameError::InvalidNamespace(_) | NameError::TwoNamespaces(..)) => {
                 (StatusCode::BAD_REQUEST, "invalid_name")
             }
-            Self::UnknownSource(_) => (StatusCode::NOT_FOUND, "unknown_source"),
             Self::UnknownNamespace(_) => (StatusCode::NOT_FOUND, "unknown_namespace"),
             Self::InvalidPath => (StatusCode::BAD_REQUEST, "invalid_path"),
             Self::UnknownFunction(_) => (StatusCode::NOT_FOUND, "unknown_function"),
@@ -181,6 +180,7 @@ impl Error {
             Self::IsCallback => (StatusCode::FORBIDDEN, "callback_refused"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::TooManyFailures(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
+            Self::UnknownPreset(_) => (StatusCode::NOT_FOUND, "unknown_preset"),
             Self::UnknownSource => (StatusCode::NOT_FOUND, "unknown_source"),
             Self::SourceGone => (StatusCode::GONE, "source_gone"),
             Self::SourceUnusable(_) => (StatusCode::SERVICE_UNAVAILABLE, "source_unusable"),

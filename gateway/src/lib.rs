@@ -192,7 +192,6 @@ fn app(
         hooks: Hooks::register(config.seal_key.clone(), registry)?,
         auth: Arc::new(Auth::new(config.auth.clone(), Arc::clone(&audit_log), namespace, registry)?),
         audit_log,
-        seal_key: config.seal_key.clone(),
         changes: Arc::new(Semaphore::new(MAX_CHANGES)),
         followers: Arc::new(Semaphore::new(config.limits.followers.min(Semaphore::MAX_PERMITS))),
         waiters: Semaphore::new(config.limits.waiters.min(Semaphore::MAX_PERMITS)),

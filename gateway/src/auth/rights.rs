@@ -17,7 +17,7 @@ pub(super) struct Right {
 /// What has no row here is for those who may do everything.
 const UNKNOWN: Right = Right { need: Admin, scope: Scope::Everything };
 
-const RIGHTS: [(&str, &str, Need, Scope); 44] = [
+const RIGHTS: [(&str, &str, Need, Scope); 46] = [
     ("GET", "/system/functions", Read, Scope::Namespace),
     ("POST", "/system/functions", Deploy, Scope::Deployment),
     ("PUT", "/system/functions", Deploy, Scope::Deployment),
@@ -39,6 +39,8 @@ const RIGHTS: [(&str, &str, Need, Scope); 44] = [
     ("GET", "/system/sources/{name}/secrets", Read, Scope::Everything),
     ("POST", "/system/sources/{name}/secrets", Deploy, Scope::Everything),
     ("DELETE", "/system/sources/{name}/secrets", Deploy, Scope::Everything),
+    ("GET", "/system/presets", Read, Scope::Nothing),
+    ("GET", "/system/presets/{name}", Read, Scope::Nothing),
     ("GET", "/system/logs", Read, Scope::Log),
     ("GET", "/system/info", Any, Scope::Nothing),
     ("GET", "/system/namespaces", Read, Scope::Everything),

@@ -1,5 +1,6 @@
 //! `/system/sources`: the sources of events, their pauses and secrets, and the presets of providers.
 
+mod presets;
 mod secrets;
 mod status;
 
@@ -32,12 +33,14 @@ pub(crate) fn routes() -> Routes {
         ("/system/sources/{name}/pause", post(pause)),
         ("/system/sources/{name}/resume", post(resume)),
         ("/system/sources/{name}/secrets", get(secrets::list).post(secrets::add).delete(secrets::remove)),
+        ("/system/presets", get(presets::list)),
+        ("/system/presets/{name}", get(presets::read)),
     ]
 }
 
 async fn list(State(app): State<Arc<App>>) -> Result<AnswerJson<Vec<SourceStatus>>> {
     let sources = app.require_bus().await?.sources().await?;
-    Ok(AnswerJson(sources.iter().map(|source| status::of(source, app.seal_key.as_deref())).collect()))
+    Ok(AnswerJson(sources.iter().map(|source| status::of(source, &app)).collect()))
 }
 
 async fn read(State(app): State<Arc<App>>, Segment(name): Segment) -> Result<AnswerJson<SourceStatus>> {
@@ -114,10 +117,10 @@ async fn changed<R: ControlRequest<Reply = Change>>(
 
 async fn told(app: &App, name: &SourceName) -> Result<AnswerJson<SourceStatus>> {
     let source = require(app, name).await?;
-    Ok(AnswerJson(status::of(&source, app.seal_key.as_deref())))
+    Ok(AnswerJson(status::of(&source, app)))
 }
 
 async fn require(app: &App, name: &SourceName) -> Result<Source> {
     let found = app.require_bus().await?.source(name).await?;
-    found.ok_or_else(|| Error::UnknownSource(name.clone()))
+    found.ok_or(Error::UnknownSource)
 }

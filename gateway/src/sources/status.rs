@@ -2,11 +2,18 @@
 
 use skep_bus::Source;
 use skep_protocol::{SourceSecretStatus, SourceStatus};
-use skep_sources::SealKey;
 
-pub(super) fn of(source: &Source, seal_key: Option<&SealKey>) -> SourceStatus {
+use crate::{app::App, hooks};
+
+pub(super) fn of(source: &Source, app: &App) -> SourceStatus {
     let record = &source.record;
-    let open = record.spec.get("verify").and_then(serde_json::Value::as_str) == Some("none");
+    let receiver = hooks::compile(source, app);
+    let open = receiver.as_ref().is_ok_and(skep_sources::Receiver::is_open);
+    let problem = match &receiver {
+        Ok(_) if open => None,
+        Ok(_) => problem_of_secrets(source, app),
+        Err(reason) => Some(reason.clone()),
+    };
     SourceStatus {
         name: record.name.clone(),
         path: format!("/hooks/{}", record.name),
@@ -15,7 +22,7 @@ pub(super) fn of(source: &Source, seal_key: Option<&SealKey>) -> SourceStatus {
         secrets: secrets(source),
         created_at: record.created_at,
         updated_at: record.updated_at,
-        problem: problem(source, open, seal_key),
+        problem,
         spec: record.spec.clone(),
     }
 }
@@ -25,18 +32,17 @@ pub(super) fn secrets(source: &Source) -> Vec<SourceSecretStatus> {
     source.secrets.active(skep_bus::now()).map(SourceSecretStatus::from).collect()
 }
 
-/// Why this gateway takes no events of the source, if so.
-fn problem(source: &Source, open: bool, seal_key: Option<&SealKey>) -> Option<String> {
+/// Why this gateway can verify no event of the source, or not all, if so.
+fn problem_of_secrets(source: &Source, app: &App) -> Option<String> {
     let name = &source.record.name;
-    let mut active = source.secrets.active(skep_bus::now()).peekable();
-    if active.peek().is_none() {
-        let reason = format!("it has no secret, so every event is refused: skep sources secret add {name}");
-        return (!open).then_some(reason);
+    let mut keys = source.secrets.active(skep_bus::now()).filter(|secret| secret.name.is_none()).peekable();
+    if keys.peek().is_none() {
+        return Some(format!("it has no secret, so no event can be verified: skep sources secret add {name}"));
     }
-    let Some(seal_key) = seal_key else {
+    let Some(seal_key) = &app.hooks.seal_key else {
         return Some("this gateway has no seal key, so it knows no secret: start it with --seal-key-file".to_owned());
     };
-    let unreadable = active.filter(|secret| seal_key.open(name, secret).is_err()).count();
+    let unreadable = keys.filter(|secret| seal_key.open(name, secret).is_err()).count();
     (unreadable > 0).then(|| {
         format!(
             "{unreadable} of its secrets were sealed with another key than this gateway's --seal-key-file: use the \
