@@ -6,8 +6,8 @@ mod send;
 mod tests;
 
 pub(crate) use self::{
-    receive::{Attributes, attribute, read, stored_type},
-    send::{binary, structured},
+    receive::{attribute, read, stored_type},
+    send::{binary, structured, to_binary, to_structured},
 };
 
 use thiserror::Error;

@@ -2,15 +2,17 @@
 
 use std::{borrow::Cow, cell::OnceCell, fmt, str::FromStr};
 
-use http::header;
-use serde_json::Value;
+use http::{HeaderMap, HeaderName, header::CONTENT_TYPE};
+use serde_json::{Value, value::RawValue};
 use skep_protocol::EventId;
 use thiserror::Error;
-use url::form_urlencoded;
 
 use crate::{
-    Request, cloudevents,
+    Request, cloudevents, form, json,
     path::{Field, Path, Step},
+    reference::JsonPath,
+    resolve::Input,
+    verdict::Verdict,
 };
 
 /// An event that was let in, as it came or as it was stored.
@@ -50,6 +52,16 @@ pub const VERIFIED: [Verified; 6] =
 pub struct VerifiedError;
 
 impl Verified {
+    /// What a check says; nothing if the request was refused.
+    pub fn of(verdict: &Verdict) -> Option<Self> {
+        match verdict {
+            Verdict::Signature { .. } => Some(Self::Signature),
+            Verdict::Token { .. } => Some(Self::Token),
+            Verdict::None => Some(Self::None),
+            Verdict::Refused(_) => None,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Signature => "signature",
@@ -78,19 +90,10 @@ impl FromStr for Verified {
 
 /// What one request says; its body is parsed when somebody asks for it first, and once.
 pub(crate) struct Facts<'a> {
-    pub(crate) request: Request<'a>,
-    reading: Reading<'a>,
-    json: OnceCell<Option<Value>>,
-    form: OnceCell<Vec<(String, String)>>,
-}
-
-/// How the bodies of a source are read.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Reading<'a> {
-    /// The field of a form that holds the JSON.
-    pub(crate) form_field: Option<&'a str>,
+    pub(crate) input: Input<'a>,
     /// Attributes of CloudEvents count as headers, whatever the mode.
-    pub(crate) cloudevents: bool,
+    cloudevents: bool,
+    json: OnceCell<Option<Value>>,
 }
 
 /// What a path found in one place.
@@ -100,50 +103,54 @@ pub(crate) enum Found<'f> {
     Json(&'f Value),
 }
 
+impl Found<'_> {
+    /// The value as a text: what is one already as it is, all else as JSON.
+    pub(crate) fn to_text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone().into_owned(),
+            Self::Json(Value::String(text)) => text.clone(),
+            Self::Json(value) => value.to_string(),
+        }
+    }
+}
+
 impl<'a> Facts<'a> {
-    pub(crate) fn new(request: Request<'a>, reading: Reading<'a>) -> Self {
-        Self { request, reading, json: OnceCell::new(), form: OnceCell::new() }
+    /// `json_field` is the field of a form that holds the JSON.
+    pub(crate) fn new(request: &Request<'a>, json_field: Option<&'a str>, cloudevents: bool) -> Self {
+        Self { input: Input::new(request, json_field), cloudevents, json: OnceCell::new() }
+    }
+
+    pub(crate) fn request(&self) -> &Request<'a> {
+        &self.input.request
     }
 
     /// The JSON of the body, or of the form's field; `None` if there is none.
     pub(crate) fn json(&self) -> Option<&Value> {
-        let json = || {
-            if self.is_form() {
-                let field = self.reading.form_field?;
-                return serde_json::from_str(self.form(field).next()?).ok();
-            }
-            serde_json::from_slice(self.request.body).ok()
-        };
-        self.json.get_or_init(json).as_ref()
+        self.json.get_or_init(|| serde_json::from_slice(self.input.json()?).ok()).as_ref()
     }
 
-    pub(crate) fn headers(&self, name: &http::HeaderName) -> Vec<Cow<'_, str>> {
-        if self.reading.cloudevents
+    /// A value of the JSON as it is written there.
+    pub(crate) fn written(&self, path: &JsonPath) -> Option<&str> {
+        match json::find(self.input.json()?, path).ok()? {
+            json::Found::Value(value) => Some(RawValue::get(value)).filter(|text| *text != "null"),
+            json::Found::Absent | json::Found::Ambiguous => None,
+        }
+    }
+
+    fn headers(&self, name: &HeaderName) -> Vec<Cow<'_, str>> {
+        let headers = self.request().headers;
+        if self.cloudevents
             && let Some(attribute) = name.as_str().strip_prefix("ce-")
         {
-            return cloudevents::attribute(self.request.headers, || self.json(), attribute).into_iter().collect();
+            return cloudevents::attribute(headers, || self.json(), attribute).into_iter().collect();
         }
-        self.request.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect()
-    }
-
-    pub(crate) fn query(&self, name: &str) -> impl Iterator<Item = Cow<'a, str>> {
-        form_urlencoded::parse(self.request.query.unwrap_or_default().as_bytes())
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| value)
-    }
-
-    pub(crate) fn form(&self, name: &str) -> impl Iterator<Item = &str> {
-        let parse = || if self.is_form() { form_urlencoded::parse(self.request.body).into_owned().collect() } else { vec![] };
-        self.form.get_or_init(parse).iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+        headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect()
     }
 
     /// The path that was asked for after the source's name, at least `/`.
     pub(crate) fn path(&self) -> &'a str {
-        if self.request.path.is_empty() { "/" } else { self.request.path }
-    }
-
-    fn is_form(&self) -> bool {
-        media_type(self.request.headers).eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        let path = self.request().path;
+        if path.is_empty() { "/" } else { path }
     }
 
     /// What a path finds in an event: one or more places, each of them empty if nothing or `null` is there.
@@ -152,12 +159,13 @@ impl<'a> Facts<'a> {
         match &path.field {
             Field::Type => one(event.event_type.as_deref().map(Cow::Borrowed)),
             Field::Id => one(Some(event.id.as_str().into())),
-            Field::Method => one(Some(self.request.method.as_str().into())),
+            Field::Method => one(Some(self.request().method.as_str().into())),
             Field::Path => one(Some(self.path().into())),
             Field::Verified => one(Some(event.verified.as_str().into())),
             Field::Header(name) => all(self.headers(name).into_iter().map(Found::Text)),
-            Field::Query(name) => all(self.query(name).map(Found::Text)),
-            Field::Form(name) => all(self.form(name).map(|text| Found::Text(text.into()))),
+            Field::Query(name) => all(fields(self.request().query.unwrap_or_default().as_bytes(), name)),
+            Field::Form(name) if form::may_be_form(self.request().headers) => all(fields(self.request().body, name)),
+            Field::Form(_) => vec![None],
             Field::Body(steps) => {
                 let mut found = Vec::new();
                 walk(self.json(), steps, &mut found);
@@ -167,9 +175,19 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// The values of a field of a form or a query.
+fn fields<'f>(text: &'f [u8], name: &str) -> impl Iterator<Item = Found<'f>> {
+    let lossy = |value: Cow<'f, [u8]>| match value {
+        Cow::Borrowed(value) => String::from_utf8_lossy(value),
+        Cow::Owned(value) => Cow::Owned(String::from_utf8_lossy(&value).into_owned()),
+    };
+    let values = form::fields(text).filter(move |(field, _)| **field == *name.as_bytes());
+    values.map(move |(_, value)| Found::Text(lossy(value)))
+}
+
 /// The type of a body, without parameters.
-pub(crate) fn media_type(headers: &http::HeaderMap) -> &str {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+pub(crate) fn media_type(headers: &HeaderMap) -> &str {
+    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     given.split(';').next().unwrap_or_default().trim()
 }
 

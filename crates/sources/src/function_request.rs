@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
 use skep_protocol::{FunctionName, SourceName};
 use time::{UtcOffset, format_description::well_known::Rfc3339};
 use url::Url;
@@ -10,7 +10,8 @@ use url::Url;
 use crate::{
     cloudevents,
     event::{Event, Facts},
-    json::Found,
+    receiver::Receiver,
+    reference::JsonPath,
     route::Route,
     send::Send,
 };
@@ -41,21 +42,22 @@ pub struct FunctionRequest<'e> {
 }
 
 /// Fills in a route for an event.
-pub(crate) fn of<'e>(
-    source: &SourceName,
-    route: &Route,
-    facts: &Facts<'e>,
-    event: &Event<'e>,
-    replay: Option<&str>,
-) -> FunctionRequest<'e> {
-    let mut headers = event.request.headers.clone();
+pub(crate) fn of<'e>(receiver: &Receiver, route: &Route, event: &Event<'e>, replay: Option<&str>) -> FunctionRequest<'e> {
+    let facts = receiver.facts(&event.request);
+    let source = receiver.name();
+    let mut headers = receiver.stored_headers(&event.request);
     let added: Vec<_> =
-        route.headers.iter().filter_map(|(name, added)| Some((name.clone(), added.value(facts, event)?))).collect();
+        route.headers.iter().filter_map(|(name, added)| Some((name.clone(), added.value(&facts, event)?))).collect();
     let body = match &route.send {
         Send::Body => event.request.body.into(),
-        Send::Json(path) => one_value(facts, path, &mut headers),
-        Send::Binary => cloudevents::binary(source, facts, event, &mut headers),
-        Send::Structured => cloudevents::structured(source, facts, event, &mut headers),
+        Send::Json(path) => one_value(&facts, path, &mut headers),
+        Send::Binary if receiver.cloudevents => cloudevents::to_binary(event, &mut headers),
+        Send::Binary => {
+            cloudevents::binary(&attributes(source, event), &mut headers);
+            event.request.body.into()
+        }
+        Send::Structured if receiver.cloudevents => cloudevents::to_structured(event, &mut headers),
+        Send::Structured => cloudevents::structured(attributes(source, event), &mut headers, event.request.body).into(),
     };
     for (name, value) in added {
         headers.insert(name, value);
@@ -65,20 +67,37 @@ pub(crate) fn of<'e>(
     FunctionRequest {
         function: route.first_function().clone(),
         path: route.path.clone().unwrap_or_else(|| facts.path().to_owned()),
-        query: event.request.query.map(str::to_owned),
+        query: receiver.stored_query(&event.request),
         headers,
         body,
         callback: route.callback().cloned(),
     }
 }
 
+/// The attributes of an event that did not come as a CloudEvent.
+fn attributes(source: &SourceName, event: &Event<'_>) -> Vec<(String, String)> {
+    let subject = Some(event.request.path.trim_matches('/')).filter(|path| !path.is_empty());
+    let attributes = [
+        ("specversion", Some("1.0".to_owned())),
+        ("id", Some(event.id.to_string())),
+        ("source", Some(format!("/skep/source/{source}"))),
+        ("type", Some(topic(source, event).into_owned())),
+        ("time", received_at(event)),
+        ("subject", subject.map(str::to_owned)),
+    ];
+    attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+fn received_at(event: &Event<'_>) -> Option<String> {
+    event.request.received_at.to_offset(UtcOffset::UTC).format(&Rfc3339).ok()
+}
+
 fn tell(source: &SourceName, route: &Route, event: &Event<'_>, replay: Option<&str>, headers: &mut HeaderMap) {
-    let received_at = event.request.received_at.to_offset(UtcOffset::UTC).format(&Rfc3339).ok();
     let told = [
         (SOURCE, Some(source.as_str().into())),
         (EVENT_ID, Some(event.id.as_str().into())),
         (EVENT_TYPE, event.event_type.as_deref().map(Cow::Borrowed)),
-        (RECEIVED_AT, received_at.map(Cow::Owned)),
+        (RECEIVED_AT, received_at(event).map(Cow::Owned)),
         (VERIFIED, Some(event.verified.as_str().into())),
         (ROUTE, Some(route.name().as_str().into())),
         (REPLAY, replay.map(Cow::Borrowed)),
@@ -95,7 +114,7 @@ fn tell(source: &SourceName, route: &Route, event: &Event<'_>, replay: Option<&s
 }
 
 /// The source and the event's type: what OpenFaaS calls a topic.
-pub(crate) fn topic<'e>(source: &'e SourceName, event: &Event<'_>) -> Cow<'e, str> {
+fn topic<'e>(source: &'e SourceName, event: &Event<'_>) -> Cow<'e, str> {
     match &event.event_type {
         Some(event_type) => format!("{source}.{event_type}").into(),
         None => source.as_str().into(),
@@ -103,17 +122,12 @@ pub(crate) fn topic<'e>(source: &'e SourceName, event: &Event<'_>) -> Cow<'e, st
 }
 
 /// One value of the body: a text as it is, all else as the JSON that is written there.
-fn one_value<'e>(facts: &Facts<'e>, path: &crate::reference::JsonPath, headers: &mut HeaderMap) -> Cow<'e, [u8]> {
-    let kind = |headers: &mut HeaderMap, kind| headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
+fn one_value<'e>(facts: &Facts<'_>, path: &JsonPath, headers: &mut HeaderMap) -> Cow<'e, [u8]> {
     let Some(written) = facts.written(path) else { return Cow::Borrowed(&[]) };
-    match serde_json::from_str::<String>(written) {
-        Ok(text) => {
-            kind(headers, "text/plain; charset=utf-8");
-            Cow::Owned(text.into_bytes())
-        }
-        Err(_) => {
-            kind(headers, "application/json");
-            Cow::Owned(written.as_bytes().to_vec())
-        }
-    }
+    let (kind, value) = match serde_json::from_str::<String>(written) {
+        Ok(text) => ("text/plain; charset=utf-8", text),
+        Err(_) => ("application/json", written.to_owned()),
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    Cow::Owned(value.into_bytes())
 }

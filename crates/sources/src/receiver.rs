@@ -12,16 +12,24 @@ use skep_protocol::{EventId, RouteName, SourceName};
 
 use crate::{
     Request,
+    ack::Ack,
+    challenge::{self, Answer, Challenged},
+    challenge_rule::Challenge,
     cloudevents::{self, EventError},
-    event::{Event, Facts, Reading, Verified},
+    event::{Event, Facts, Verified},
     event_id,
     function_request::{self, FunctionRequest},
+    preset::Otherwise,
     redact,
     reference::Reference,
     route::{Debounced, Route},
-    source::{OrElse, Source},
+    scheme::Verify,
+    secret::Secrets,
+    source::Source,
     template::Template,
     values::Rate,
+    verdict::Verdict,
+    verify::verify,
 };
 
 pub use self::compile::Defaults;
@@ -34,15 +42,19 @@ pub struct Receiver {
     name: SourceName,
     source: Source,
     methods: Vec<Method>,
+    verify: Verify,
+    url: Option<String>,
+    challenges: Vec<Challenge>,
+    ack: Ack,
     allow: Vec<IpNet>,
     max_body: u64,
     keep: Duration,
     wait: Duration,
     id: Vec<Reference>,
-    or_else: OrElse,
+    otherwise: Otherwise,
     event_type: Option<Template>,
     json_field: Option<String>,
-    cloudevents: bool,
+    pub(crate) cloudevents: bool,
     redacted: Vec<HeaderName>,
     redacted_query: Vec<String>,
     /// Parameters of the query that differ from try to try.
@@ -90,6 +102,39 @@ impl Receiver {
         self.max_body
     }
 
+    /// Answers a challenge; none if the request is none. `learning` says whether the source may learn its secret from one.
+    pub fn challenge(&self, request: &Request<'_>, secrets: &Secrets, learning: bool) -> Option<Answer> {
+        let challenged = Challenged {
+            challenges: &self.challenges,
+            verify: &self.verify,
+            secrets,
+            url: self.url.as_deref(),
+            json_field: self.json_field.as_deref(),
+            learning,
+        };
+        challenge::challenge(&challenged, request)
+    }
+
+    /// Whether a request is the provider's.
+    pub fn verify(&self, request: &Request<'_>, secrets: &Secrets) -> Verdict {
+        verify(&self.verify, request, secrets, self.url.as_deref(), self.source.tolerance)
+    }
+
+    /// Whether it checks nothing.
+    pub fn is_open(&self) -> bool {
+        self.verify == Verify::None
+    }
+
+    /// The answer to an accepted event.
+    pub fn ack(&self) -> &Ack {
+        &self.ack
+    }
+
+    /// The address that is signed: the source's own, or skep's public one.
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
     pub fn rate(&self) -> Option<Rate> {
         self.source.rate
     }
@@ -109,7 +154,7 @@ impl Receiver {
     /// All of them are to be stored, or none. No two have the same id.
     pub fn events<'a>(&self, request: &Request<'a>, verified: Verified) -> Result<Vec<Event<'a>>, EventError> {
         if !self.cloudevents {
-            let facts = self.facts(*request);
+            let facts = self.facts(request);
             let (id, event_type) = (self.id_of(&facts), self.type_of(&facts));
             return Ok(vec![Event { request: *request, id, event_type, verified }]);
         }
@@ -128,7 +173,7 @@ impl Receiver {
 
     /// Which routes an event takes, and why not the others.
     pub fn decide(&self, event: &Event<'_>) -> Decision {
-        let facts = self.facts(event.request);
+        let facts = self.facts(&event.request);
         let mut decision = Decision::default();
         for route in &self.routes {
             match route.miss(&facts, event) {
@@ -168,16 +213,26 @@ impl Receiver {
         event: &Event<'e>,
         replay: Option<&str>,
     ) -> FunctionRequest<'e> {
-        function_request::of(&self.name, route, &self.facts(event.request), event, replay)
+        function_request::of(self, route, event, replay)
+    }
+
+    /// The id of an event; a batch of CloudEvents has several, see [`Self::events`].
+    pub fn event_id(&self, request: &Request<'_>) -> EventId {
+        self.id_of(&self.facts(request))
+    }
+
+    /// What kind of event it is, if it says so.
+    pub fn event_type(&self, request: &Request<'_>) -> Option<String> {
+        self.type_of(&self.facts(request))
     }
 
     /// Whether an event of a route waits, and which earlier one it replaces.
     pub fn debounced(&self, route: &Route, event: &Event<'_>) -> Option<Debounced> {
-        route.debounced(&self.facts(event.request), event)
+        route.debounced(&self.facts(&event.request), event)
     }
 
-    fn facts<'s>(&'s self, request: Request<'s>) -> Facts<'s> {
-        Facts::new(request, Reading { form_field: self.json_field.as_deref(), cloudevents: self.cloudevents })
+    pub(crate) fn facts<'s>(&'s self, request: &Request<'s>) -> Facts<'s> {
+        Facts::new(request, self.json_field.as_deref(), self.cloudevents)
     }
 
     fn dedup(&self) -> bool {
@@ -193,8 +248,8 @@ impl Receiver {
         let given = |reference| facts.input.resolve(reference).ok().flatten().filter(|text| !text.is_empty());
         match self.id.iter().find_map(given) {
             Some(text) => self.counted(event_id::of_sender(&text)),
-            None if self.or_else == OrElse::Content => {
-                self.counted(event_id::of_content(&facts.request, &self.volatile_query))
+            None if self.otherwise == Otherwise::Content => {
+                self.counted(event_id::of_content(facts.request(), &self.volatile_query))
             }
             None => EventId::generate(),
         }

@@ -21,8 +21,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Route {
     name: RouteName,
-    pub(crate) function: FunctionName,
-    pub(crate) filter: Filter,
+    function: FunctionName,
+    filter: Filter,
     pub(crate) path: Option<String>,
     pub(crate) send: Send,
     pub(crate) headers: Vec<(HeaderName, AddedHeader)>,
@@ -145,6 +145,17 @@ impl Route {
     /// Whether a call can be the answer to the event's sender: one call, and at once.
     pub(crate) fn is_direct(&self) -> bool {
         self.through.is_none() && self.delay.is_none() && self.debounce.is_none()
+    }
+
+    /// Why an event does not take this route, if it does not.
+    pub(crate) fn miss(&self, facts: &Facts<'_>, event: &Event<'_>) -> Option<String> {
+        if let Some(miss) = self.filter.miss(facts, event) {
+            return Some(miss);
+        }
+        match &self.send {
+            Send::Json(path) if facts.written(path).is_none() => Some(format!("json:{path} is absent, and it is what is sent")),
+            _ => None,
+        }
     }
 
     pub(crate) fn debounced(&self, facts: &Facts<'_>, event: &Event<'_>) -> Option<Debounced> {

@@ -115,6 +115,12 @@ impl WrittenSignature {
 }
 
 impl SignatureRule {
+    /// Each reference that names where signatures are.
+    pub(crate) fn references(&self) -> impl Iterator<Item = &Reference> {
+        let from = if let SignatureSource::Reference(reference) = &self.from { Some(reference) } else { None };
+        from.into_iter().chain(&self.also)
+    }
+
     /// The texts that hold signatures: each value of a header, and what `also` names.
     pub(crate) fn groups<'s>(&'s self, scope: &'s Scope<'s>) -> Result<Vec<Cow<'s, [u8]>>, ResolveError> {
         let headers = scope.input.request.headers;

@@ -6,10 +6,15 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::Value;
 use skep_protocol::{Backoff, RetryCodes};
-use url::Url;
 
 use crate::{
+    ack::Ack,
+    challenge_rule::Challenge,
     error::SourceError,
+    preset::{BodyRule, Otherwise},
+    reference::Reference,
+    scheme::Verify,
+    template::Template,
     values::{self, Rate},
 };
 
@@ -25,11 +30,11 @@ pub struct Source {
     /// A provider that skep knows.
     pub preset: Option<String>,
     /// How requests are verified where there is no preset.
-    pub verify: Option<Value>,
+    pub verify: Option<Verify>,
     /// Where the keys are: files, or a named secret for challenges and the file that it is in.
     pub secrets: Vec<SecretUse>,
     /// The address that the provider knows, where that is signed.
-    pub url: Option<Url>,
+    pub url: Option<String>,
     /// Verbs of events.
     pub methods: Vec<String>,
     /// Addresses that may send; none is any.
@@ -44,11 +49,11 @@ pub struct Source {
     #[serde(deserialize_with = "values::switch")]
     pub dedup: Option<bool>,
     pub unverified: Unverified,
-    pub answer: Answer,
+    pub answer: AnswerBy,
     /// How long the sender waits for the function's answer.
     #[serde(deserialize_with = "values::duration")]
     pub wait: Option<Duration>,
-    pub ack: Option<Value>,
+    pub ack: Option<Ack>,
     /// A source with no event for so long is reported.
     #[serde(deserialize_with = "values::duration")]
     pub expect_every: Option<Duration>,
@@ -57,15 +62,15 @@ pub struct Source {
     pub gone: bool,
     pub paused: bool,
     /// Where the event's id is; the first reference that is there counts.
-    pub id: Option<Vec<String>>,
+    pub id: Option<Vec<Reference>>,
     /// What makes the id where there is none.
     #[serde(rename = "else")]
-    pub or_else: Option<OrElse>,
+    pub otherwise: Option<Otherwise>,
     /// The template of the event's type.
     #[serde(rename = "type")]
-    pub event_type: Option<String>,
-    pub body: Option<Value>,
-    pub challenge: Option<Value>,
+    pub event_type: Option<Template>,
+    pub body: Option<BodyRule>,
+    pub challenge: Option<Vec<Challenge>>,
     /// How far a signed time may be from now, in place of the preset's.
     #[serde(deserialize_with = "values::duration")]
     pub tolerance: Option<Duration>,
@@ -96,21 +101,12 @@ pub enum Unverified {
 /// What the sender of an event gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Answer {
+pub enum AnswerBy {
     /// The source's `ack`, when the event is stored.
     #[default]
     Ack,
     /// The function's own answer, if it comes in time.
     Function,
-}
-
-/// What the id of an event is where no reference gives one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OrElse {
-    #[default]
-    Unique,
-    Content,
 }
 
 /// A route from a source to a function, as it is declared.

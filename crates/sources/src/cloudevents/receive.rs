@@ -73,7 +73,7 @@ fn attributes(read: impl Fn(&str) -> Option<String>) -> Result<Attributes, Event
 }
 
 /// The value of `ce-*`, percent-decoded once; `None` if that is not UTF-8.
-fn decoded(value: &HeaderValue) -> Option<String> {
+pub(super) fn decoded(value: &HeaderValue) -> Option<String> {
     percent_decode(value.as_bytes()).decode_utf8().ok().map(Cow::into_owned)
 }
 
