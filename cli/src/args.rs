@@ -3,6 +3,7 @@
 mod gateway;
 mod limits;
 mod nats;
+mod seal;
 mod swarm;
 mod token;
 mod values;
@@ -21,11 +22,15 @@ pub(crate) use self::{
     gateway::{GatewayArgs, ListenArgs},
     limits::LimitArgs,
     nats::{NatsLoginArgs, NatsUrlArgs},
+    seal::SealArgs,
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
     token::{TokenCommand, TokenCreateArgs, TokenFileArgs, TokenListArgs, TokenRevokeArgs, TokenRole},
     worker::WorkerArgs,
 };
-use crate::client::args::{AUDIT_LOG_EXAMPLES, AuditArgs, AuditLogArgs, CallsCommand, DeadCommand, DescribeArgs};
+use crate::client::{
+    args::{AUDIT_LOG_EXAMPLES, AuditArgs, AuditLogArgs, CallsCommand, DeadCommand, DescribeArgs},
+    sources::args::{SOURCES_EXAMPLES, SourcesCommand},
+};
 
 /// Functions as a Service for your own machines: HTTP calls, webhooks and NATS messages in, any program runs, nothing accepted is lost.
 #[derive(Debug, Parser)]
@@ -59,6 +64,9 @@ pub(crate) enum Command {
     Dead(DeadCommand),
     /// Describe a function, and what is done with a queued call of it that does not go well
     Describe(DescribeArgs),
+    /// Take events from webhooks: add, look at, pause and remove their sources, and keep their secrets
+    #[command(subcommand, after_help = SOURCES_EXAMPLES)]
+    Sources(SourcesCommand),
     /// Count all queued calls by what became of them, and name those that do not add up
     Audit(AuditArgs),
     /// Show who changed what: deployments, secrets, tokens, cancelled calls, and what was refused
@@ -163,6 +171,8 @@ pub(crate) struct ControllerRole {
     pub(crate) provider: ProviderArgs,
     #[command(flatten)]
     pub(crate) swarm: SwarmArgs,
+    #[command(flatten)]
+    pub(crate) seal: SealArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod args;
+mod auth;
 mod callbacks;
 mod client;
 mod clock;
@@ -15,6 +16,7 @@ mod nats;
 mod output;
 mod password;
 mod roles;
+mod seal;
 mod signals;
 mod sockets;
 mod swarm;
@@ -65,6 +67,7 @@ fn start(cli: Cli) -> Result<()> {
             Command::Calls(command) => client::calls(command).await,
             Command::Dead(command) => client::dead(command).await,
             Command::Describe(args) => client::describe(args).await,
+            Command::Sources(command) => Box::pin(client::sources(command)).await,
             Command::Audit(args) => client::audit(args).await,
             Command::AuditLog(args) => client::audit_log(args).await,
             Command::Token(command) => token::run(command),

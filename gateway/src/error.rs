@@ -105,6 +105,8 @@ pub(crate) enum Error {
     TooManyFailures(Duration),
     #[error("route not found")]
     RouteNotFound,
+    #[error("preset {0:?} is not known: GET /system/presets lists them")]
+    UnknownPreset(String),
     #[error("there is no source of this name")]
     UnknownSource,
     #[error("this source takes no more events")]
@@ -178,6 +180,7 @@ impl Error {
             Self::IsCallback => (StatusCode::FORBIDDEN, "callback_refused"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::TooManyFailures(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
+            Self::UnknownPreset(_) => (StatusCode::NOT_FOUND, "unknown_preset"),
             Self::UnknownSource => (StatusCode::NOT_FOUND, "unknown_source"),
             Self::SourceGone => (StatusCode::GONE, "source_gone"),
             Self::SourceUnusable(_) => (StatusCode::SERVICE_UNAVAILABLE, "source_unusable"),

@@ -39,6 +39,7 @@ mod rates;
 mod root;
 mod routes;
 mod secrets;
+mod sources;
 mod stack;
 mod target;
 

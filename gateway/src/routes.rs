@@ -19,7 +19,7 @@ use crate::{
     browsers::Guard,
     calls, dead, events, functions, hooks, logs,
     metrics::{self, HttpMetrics},
-    namespaces, pages, platform, root, secrets,
+    namespaces, pages, platform, root, secrets, sources,
 };
 
 /// One row per route: its template and its verbs.
@@ -95,6 +95,7 @@ fn closed() -> Routes {
         namespaces::routes(),
         platform::routes(),
         secrets::routes(),
+        sources::routes(),
     ];
     table.extend(resources.into_iter().flatten());
     // What does not exist under these prefixes, or not yet, is behind the same layer.

@@ -1,4 +1,4 @@
-//! The commands that ask a gateway: `skep calls`, `skep dead`, `skep describe`, `skep audit` and `skep audit-log`.
+//! The commands that ask a gateway: `skep calls`, `skep dead`, `skep describe`, `skep sources`, `skep audit` and `skep audit-log`.
 //!
 //! They are clients of its HTTP API and of nothing else, so they work from any machine that reaches it.
 
@@ -11,12 +11,14 @@ mod dead;
 mod describe;
 mod events;
 mod lines;
+pub(crate) mod sources;
 pub(crate) mod table;
 
 use serde::Serialize;
 
 pub(crate) use self::{
-    audit::run as audit, audit_log::run as audit_log, calls::run as calls, dead::run as dead, describe::run as describe,
+    audit::run as audit, audit_log::run as audit_log, calls::run as calls, dead::run as dead,
+    describe::run as describe, sources::run as sources,
 };
 use crate::{failure::Result, output};
 

@@ -27,20 +27,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::UpArgs,
+    auth,
     callbacks::{self, Loopback},
     controller,
     failure::{Failure, Result, bad_setting},
     nats::Nats,
     output,
     roles::{self, Process},
-    sockets,
+    seal, sockets,
     up::{encryption::Encryption, login::Login, nats::NatsServer, report::Doors, surroundings::DataDir},
 };
 
 /// How long the start waits for functions before it reports what runs.
 const FUNCTIONS_WITHIN: Duration = Duration::from_secs(15);
 
-pub(crate) async fn run(args: UpArgs) -> Result<()> {
+pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
     let stack = args.file.as_deref().map(|file| stack::read(file, &args.bus.function_namespace)).transpose()?;
     surroundings::require_no_root(&args.provider)?;
     match (&args.nats_url, args.bus.login.given()) {
@@ -51,12 +52,13 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
         }
     }
     surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
-    roles::tls(&args.gateway)?;
+    auth::tls(&args.gateway)?;
     roles::signing_keys(&args.worker)?;
     let encryption = args.nats_encryption_key_file.as_deref().map(Encryption::read).transpose()?;
     let listeners = sockets::doors(&args.listen, login::is_wanted(&args.gateway)).await?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let data_dir = DataDir::open(&args.provider.data_dir)?;
+    args.gateway.seal = seal::prepare(&args.gateway.seal, &data_dir.path)?;
     let admin_api = sockets::local_address(listeners.admin_api.as_ref().unwrap_or(&listeners.public))?;
     let login = Login::prepare(&args.gateway, &data_dir.path, admin_api)?;
     let (mut server, nats) = match &args.nats_url {
@@ -131,6 +133,7 @@ async fn run_roles(
     })?;
     process.serve_admin(sockets.admin);
     let config = controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?;
+    let config = skep_controller::Config { seal_key: seal::read(&args.gateway.seal)?, ..config };
     // The controller goes on until the calls in flight have drained, for they need its replicas.
     let starting = Box::pin(Controller::start(config, bus.clone(), CancellationToken::new()));
     let controller = starting.await.map_err(Failure::internal)?;

@@ -24,7 +24,7 @@ use prometheus::Registry;
 use skep_http::Peer;
 use skep_sources::SealKey;
 
-pub(crate) use self::sources::follow;
+pub(crate) use self::sources::{compile, follow};
 use self::{metrics::HookMetrics, refusals::Refusals, sources::Sources};
 use crate::app::App;
 
@@ -38,7 +38,7 @@ pub(crate) struct Hooks {
     copies: DefaultDirectRateLimiter,
     metrics: HookMetrics,
     /// What secrets are opened with.
-    seal_key: Option<Arc<SealKey>>,
+    pub(crate) seal_key: Option<Arc<SealKey>>,
 }
 
 impl Hooks {

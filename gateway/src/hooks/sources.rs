@@ -92,7 +92,7 @@ async fn follow_once(app: &App) {
 }
 
 /// Checks a declaration, and says what is wrong with it.
-pub(super) fn compile(source: &Source, app: &App) -> Result<Receiver, String> {
+pub(crate) fn compile(source: &Source, app: &App) -> Result<Receiver, String> {
     let declared = Declaration::from_spec(&source.record.spec).map_err(|error| error.to_string())?;
     let defaults = Defaults { presets: Presets::embedded(), namespace: app.bus.default_namespace(), public_url: None };
     Receiver::compile(source.record.name.clone(), declared, &defaults).map_err(|error| error.to_string())

@@ -5,6 +5,9 @@ use skep_protocol::{SecretText, SourceName};
 
 use crate::{Error, Result};
 
+/// The bytes of a declaration, as JSON; more would not go through NATS everywhere.
+const MAX_DECLARATION: usize = 256 * 1024;
+
 /// A declaration that is valid.
 pub(super) struct Declaration {
     /// Whether it asks to be paused.
@@ -23,6 +26,10 @@ pub(super) struct FileUse {
 impl Declaration {
     pub(super) fn read(name: &SourceName, spec: &Value) -> Result<Self> {
         let invalid = |reason: &str| Error::Invalid(format!("source {name}: {reason}"));
+        let bytes = serde_json::to_vec(spec).map_or(usize::MAX, |text| text.len());
+        if bytes > MAX_DECLARATION {
+            return Err(invalid(&format!("its declaration has {bytes} bytes, and {MAX_DECLARATION} are allowed")));
+        }
         let fields = spec.as_object().ok_or_else(|| invalid("its declaration is no mapping"))?;
         let files = fields.get("secrets").and_then(Value::as_array).into_iter().flatten();
         let files = files.filter_map(|file| Some(FileUse { name: None, file: file.as_str()?.to_owned() })).collect();
