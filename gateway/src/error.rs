@@ -109,6 +109,8 @@ pub(crate) enum Error {
     UnknownPreset(String),
     #[error("there is no source of this name")]
     UnknownSource,
+    #[error("event {0} not found")]
+    UnknownEvent(String),
     #[error("this source takes no more events")]
     SourceGone,
     #[error("source {0} cannot take events: its declaration is not valid for this version")]
@@ -182,6 +184,7 @@ impl Error {
             Self::TooManyFailures(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
             Self::UnknownPreset(_) => (StatusCode::NOT_FOUND, "unknown_preset"),
             Self::UnknownSource => (StatusCode::NOT_FOUND, "unknown_source"),
+            Self::UnknownEvent(_) => (StatusCode::NOT_FOUND, "unknown_event"),
             Self::SourceGone => (StatusCode::GONE, "source_gone"),
             Self::SourceUnusable(_) => (StatusCode::SERVICE_UNAVAILABLE, "source_unusable"),
             Self::AddressNotAllowed => (StatusCode::FORBIDDEN, "address_not_allowed"),

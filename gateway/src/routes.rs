@@ -91,6 +91,7 @@ fn closed() -> Routes {
         dead::routes(),
         events::routes(),
         functions::routes(),
+        hooks::api_routes(),
         logs::routes(),
         namespaces::routes(),
         platform::routes(),

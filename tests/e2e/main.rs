@@ -36,6 +36,7 @@ mod garbage;
 mod github;
 mod harness;
 mod headers;
+mod hooks;
 mod in_browser;
 mod lanes;
 mod large_bodies;

@@ -32,6 +32,8 @@ pub enum AuditAction {
     SourceDelete,
     SourcePause,
     SourceResume,
+    SourceRelease,
+    SourceReplay,
     SourceSecretAdd,
     SourceSecretRemove,
     Cancel,
@@ -52,7 +54,7 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Deploy,
         Self::Update,
         Self::Delete,
@@ -69,6 +71,8 @@ impl AuditAction {
         Self::SourceDelete,
         Self::SourcePause,
         Self::SourceResume,
+        Self::SourceRelease,
+        Self::SourceReplay,
         Self::SourceSecretAdd,
         Self::SourceSecretRemove,
         Self::Cancel,
@@ -102,6 +106,8 @@ impl AuditAction {
             Self::SourceDelete => "source-delete",
             Self::SourcePause => "source-pause",
             Self::SourceResume => "source-resume",
+            Self::SourceRelease => "source-release",
+            Self::SourceReplay => "source-replay",
             Self::SourceSecretAdd => "source-secret-add",
             Self::SourceSecretRemove => "source-secret-remove",
             Self::Cancel => "cancel",

@@ -112,7 +112,7 @@ pub(super) fn decide(
 }
 
 /// What the router needs to know of a route: how the function's request differs from what is stored.
-fn planned(route: &Route, wanted: FunctionRequest<'_>, stored: &skep_sources::Event<'_>) -> EventRoute {
+pub(super) fn planned(route: &Route, wanted: FunctionRequest<'_>, stored: &skep_sources::Event<'_>) -> EventRoute {
     let request = &stored.request;
     let is_path = wanted.path == request.path || (wanted.path == "/" && request.path.is_empty());
     let mut planned = EventRoute {
@@ -130,6 +130,23 @@ fn planned(route: &Route, wanted: FunctionRequest<'_>, stored: &skep_sources::Ev
         }
     }
     planned
+}
+
+/// An event that is stored, as filters and routes see it.
+pub(super) fn as_stored(event: &Event) -> skep_sources::Event<'_> {
+    skep_sources::Event {
+        request: skep_sources::Request {
+            method: &event.method,
+            path: &event.path,
+            query: event.query.as_deref(),
+            headers: &event.headers,
+            body: &event.body,
+            received_at: event.received_at,
+        },
+        id: event.id.clone(),
+        event_type: Some(event.kind.clone()).filter(|kind| !kind.is_empty()),
+        verified: word_for(event.verified.by),
+    }
 }
 
 fn ignored((route, reason): (skep_protocol::RouteName, String)) -> IgnoredRoute {
