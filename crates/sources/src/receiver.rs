@@ -19,6 +19,7 @@ use crate::{
     event::{Event, Facts, Verified},
     event_id,
     function_request::{self, FunctionRequest},
+    key::KeyError,
     preset::Otherwise,
     redact,
     reference::Reference,
@@ -123,6 +124,17 @@ impl Receiver {
     /// Whether it checks nothing.
     pub fn is_open(&self) -> bool {
         self.verify == Verify::None
+    }
+
+    /// Whether a text can be a secret of this source; a secret with a name is for challenges.
+    ///
+    /// To be asked when it is stored: one that cannot be decoded verifies nothing.
+    pub fn check_secret(&self, name: Option<&str>, text: &str) -> Result<(), KeyError> {
+        match name {
+            None => self.verify.check_secret(text),
+            Some(_) if text.trim().is_empty() => Err(KeyError::Empty),
+            Some(_) => Ok(()),
+        }
     }
 
     /// The answer to an accepted event.
