@@ -11,8 +11,6 @@ use crate::{auth::AuthConfig, forwarded::TrustedProxies};
 pub struct GatewayConfig {
     /// With it `/system` and `/ui` are closed.
     pub auth: Option<AuthConfig>,
-    /// What the secrets of sources are opened with.
-    pub seal_key: Option<Arc<SealKey>>,
     /// Host names by which `/system` and `/ui` may be reached; see docs/security.md.
     pub allowed_hosts: Vec<String>,
     /// Who is believed about where a call came from.
@@ -71,7 +69,6 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             auth: None,
-            seal_key: None,
             allowed_hosts: Vec::new(),
             trusted_proxies: TrustedProxies::default(),
             async_body_limit: 1 << 30,
