@@ -32,6 +32,8 @@ mod send;
 mod signature;
 mod source;
 mod template;
+#[cfg(test)]
+mod testing;
 mod text;
 mod url_form;
 mod values;
