@@ -191,7 +191,9 @@ async fn a_secret_is_in_no_file_and_in_no_answer_and_in_no_log() {
         assert_eq!(answer.status, 200);
         assert!(!answer.text().contains(SECRET), "{path}: {answer:?}");
     }
-    for arguments in [&["sources", "list"][..], &["sources", "show", "github"], &["sources", "show", "github", "--json"]] {
+    for arguments in
+        [&["sources", "list"][..], &["sources", "show", "github"], &["sources", "show", "github", "--json"]]
+    {
         assert!(!site.client(arguments).await.said().contains(SECRET), "{arguments:?}");
     }
     up.signal(Signal::TERM);

@@ -18,6 +18,7 @@ use crate::{
     cloudevents::{self, EventError},
     event::{Event, Facts, Verified},
     event_id,
+    filter::Filter,
     function_request::{self, FunctionRequest},
     key::KeyError,
     preset::Otherwise,
@@ -196,6 +197,11 @@ impl Receiver {
         decision
     }
 
+    /// Why an event does not match a filter of an administrator, if it does not.
+    pub fn miss(&self, filter: &Filter, event: &Event<'_>) -> Option<String> {
+        filter.miss(&self.facts(&event.request), event)
+    }
+
     /// The headers of a request as they are stored.
     pub fn stored_headers(&self, request: &Request<'_>) -> HeaderMap {
         let mut headers = redact::stored_headers(request.headers, &self.redacted);
@@ -219,12 +225,7 @@ impl Receiver {
     }
 
     /// What the function of a route gets of a stored event.
-    pub fn function_request<'e>(
-        &self,
-        route: &Route,
-        event: &Event<'e>,
-        replay: Option<&str>,
-    ) -> FunctionRequest<'e> {
+    pub fn function_request<'e>(&self, route: &Route, event: &Event<'e>, replay: Option<&str>) -> FunctionRequest<'e> {
         function_request::of(self, route, event, replay)
     }
 
