@@ -69,6 +69,7 @@ mod sandbox;
 mod scaling;
 mod secrets;
 mod settings;
+mod sources;
 mod stack;
 mod standing;
 mod storm;

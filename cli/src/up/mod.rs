@@ -1,12 +1,13 @@
 //! `skep up`: everything on one machine with one command.
 //!
-//! First all checks and sockets, so that nothing is half started; then NATS, the controller, the gateway and the queue-worker, the same as on a Swarm; then the functions of the stack file.
+//! First all checks and sockets, so that nothing is half started; then NATS, the controller, the gateway and the queue-worker, the same as on a Swarm; then the functions and sources of the stack file.
 
 mod encryption;
 mod health;
 mod login;
 pub(crate) mod nats;
 mod report;
+mod sources;
 mod stack;
 pub(crate) mod surroundings;
 mod users;
@@ -178,6 +179,7 @@ async fn run_roles(
 /// Deploys the stack, says what runs, and shows the functions' log for as long as everything runs.
 async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, doors: &Doors<'_>) -> Result<()> {
     let mut lines = std::pin::pin!(bus.follow_logs(None).await.map_err(Failure::internal)?);
+    let sources: Vec<_> = stack.iter().flat_map(|stack| &stack.sources).map(|(name, _)| name.clone()).collect();
     if let Some(stack) = stack {
         stack::apply(bus, &stack).await?;
     }
@@ -188,7 +190,7 @@ async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, doors: &D
         tokio::select! {
             all_up = &mut waited, if !is_reported => {
                 is_reported = true;
-                report::print(&dispatch.registry().all(), doors, all_up);
+                report::print(&dispatch.registry().all(), &sources, doors, all_up);
             }
             line = lines.next() => match line {
                 // A function, or its callers, must not speak to the terminal.

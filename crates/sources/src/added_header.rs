@@ -71,8 +71,10 @@ impl AddedHeader {
             }
         }
         if value.len() > MAX_VALUE {
-            let whole = String::from_utf8_lossy(&value).into_owned();
-            value = whole.get(..whole.floor_char_boundary(MAX_VALUE)).unwrap_or_default().into();
+            // Not in the middle of a letter.
+            let is_start = |at: &usize| value.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+            let end = (0..=MAX_VALUE).rev().find(is_start).unwrap_or_default();
+            value.truncate(end);
         }
         HeaderValue::from_bytes(value.trim_ascii()).ok()
     }

@@ -43,7 +43,7 @@ pub enum Verified {
 }
 
 /// All words for why an event was let in.
-pub const VERIFIED: [Verified; 6] =
+pub(crate) const VERIFIED: [Verified; 6] =
     [Verified::Signature, Verified::Token, Verified::None, Verified::Released, Verified::Forced, Verified::Test];
 
 /// Why a text is no [`Verified`].

@@ -85,3 +85,73 @@ fn hex(bytes: &[u8], digits: usize) -> String {
     text.truncate(digits);
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Sent;
+
+    #[test]
+    fn a_senders_id_is_taken_as_it_is_or_hashed() {
+        let longest = "x".repeat(64);
+        for good in ["evt_1-A", &longest] {
+            assert_eq!(of_sender(good.as_bytes()).as_str(), good);
+        }
+        let longer = "x".repeat(65);
+        for other in ["a.b", "a b", "ü", "*", &longer] {
+            let id = of_sender(other.as_bytes());
+            assert_eq!((id.as_str().len(), &id.as_str()[..1]), (41, "h"), "{other}");
+            assert_eq!(id, of_sender(other.as_bytes()));
+        }
+        assert_ne!(of_sender(b"a.b"), of_sender(b"a-b"));
+        assert_ne!(of_sender(b"\xff"), of_sender(b"\xfe"));
+    }
+
+    #[test]
+    fn the_same_content_has_the_same_id_and_any_other_has_not() {
+        let volatile = ["sig".to_owned()];
+        let id = |sent: &Sent| of_content(&sent.request(), &volatile);
+        let usual = id(&Sent::new("body").path("/a").query("b=1"));
+        assert_eq!((usual.as_str().len(), &usual.as_str()[..1]), (41, "b"));
+        assert_eq!(usual, id(&Sent::new("body").path("/a/").query("sig=2&b=1").header("date", "now")));
+        for other in [
+            Sent::new("body ").path("/a").query("b=1"),
+            Sent::new("body").path("/b").query("b=1"),
+            Sent::new("body").path("/a").query("b=2"),
+            Sent::new("body").path("/a"),
+            Sent::new("b=1body").path("/a"),
+            Sent { method: http::Method::PUT, ..Sent::new("body").path("/a").query("b=1") },
+        ] {
+            assert_ne!(usual, id(&other));
+        }
+    }
+
+    #[test]
+    fn a_repeatable_id_is_new_each_time_and_fits() {
+        let id = of_sender(&[b'x'; 64]);
+        let (one, two) = (repeatable(&id), repeatable(&id));
+        assert!(one.as_str().starts_with(&format!("{id}-")) && one != two, "{one} {two}");
+    }
+
+    #[test]
+    fn the_call_of_a_route_is_the_same_each_time_and_no_other_has_its_id() {
+        let of = |source: &str, event: &str, route: &str, replay| {
+            call_id(&source.parse().unwrap(), &event.parse().unwrap(), &route.parse().unwrap(), replay)
+        };
+        let usual = of("a-b", "c", "r", None);
+        assert!(usual.as_str().starts_with("ev-a-b-") && usual.as_str().len() == "ev-a-b-".len() + 24, "{usual}");
+        assert_eq!(usual, of("a-b", "c", "r", None));
+        for other in [
+            of("a", "b-c", "r", None),
+            of("a-b", "d", "r", None),
+            of("a-b", "c", "s", None),
+            of("a-b", "c", "r", Some("")),
+            of("a-b", "c", "r", Some("1")),
+            of("a-b", "cr", "r", None),
+        ] {
+            assert_ne!(usual, other);
+        }
+        let longest = of(&"x".repeat(63), &"y".repeat(128), &"z".repeat(63), Some("1"));
+        assert!(longest.as_str().starts_with("ev-xxx"), "{longest}");
+    }
+}

@@ -3,6 +3,8 @@
 mod condition;
 mod literal;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod tests;
 
 use http::HeaderName;
@@ -32,7 +34,11 @@ struct All(Vec<Clause>);
 
 #[derive(Clone, Debug)]
 enum Clause {
-    Holds { path: Path, condition: Condition, hidden: bool },
+    Holds {
+        path: Path,
+        condition: Condition,
+        hidden: bool,
+    },
     Any(Vec<All>),
     Not(All),
     /// What is in it holds for each element.
@@ -61,7 +67,9 @@ impl<'c> Compiling<'c> {
             return Err(SourceError::new(format!("is nested deeper than {MAX_DEPTH} levels")));
         }
         let clauses = map.iter().map(|(key, value)| self.clause(key, value, depth).map_err(|error| error.under(key)));
-        clauses.collect::<Result<_, _>>().map(All)
+        let mut clauses: Vec<Clause> = clauses.collect::<Result<_, _>>()?;
+        clauses.sort_by_key(Clause::rank);
+        Ok(All(clauses))
     }
 
     fn clause(&mut self, key: &str, value: &Value, depth: usize) -> Result<Clause, SourceError> {
@@ -143,6 +151,18 @@ impl All {
 }
 
 impl Clause {
+    /// Where it stands among others: what says most about an event comes first, and what needs its body later.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Holds { path, .. } => match path.field {
+                Field::Type => 0,
+                Field::Body(_) => 2,
+                _ => 1,
+            },
+            Self::Any(_) | Self::Not(_) | Self::Every(_) => 3,
+        }
+    }
+
     fn miss(&self, facts: &Facts<'_>, event: &Event<'_>, every: bool) -> Option<String> {
         match self {
             Self::Holds { path, condition, hidden } => {
@@ -150,7 +170,8 @@ impl Clause {
                 if every {
                     found.retain(|found| !condition.holds(found.as_ref()));
                 }
-                let holds = if every { found.is_empty() } else { found.iter().any(|found| condition.holds(found.as_ref())) };
+                let holds =
+                    if every { found.is_empty() } else { found.iter().any(|found| condition.holds(found.as_ref())) };
                 (!holds).then(|| shown(path, &found, *hidden))
             }
             Self::Any(alternatives) => {

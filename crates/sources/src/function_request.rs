@@ -2,31 +2,19 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
-use skep_protocol::{FunctionName, SourceName};
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+use skep_protocol::{FunctionName, SourceName, headers};
 use time::{UtcOffset, format_description::well_known::Rfc3339};
 use url::Url;
 
 use crate::{
-    cloudevents,
+    Request, cloudevents,
     event::{Event, Facts},
     receiver::Receiver,
     reference::JsonPath,
     route::Route,
     send::Send,
 };
-
-pub const SOURCE: HeaderName = HeaderName::from_static("x-skep-source");
-pub const EVENT_ID: HeaderName = HeaderName::from_static("x-skep-event-id");
-pub const EVENT_TYPE: HeaderName = HeaderName::from_static("x-skep-event-type");
-pub const RECEIVED_AT: HeaderName = HeaderName::from_static("x-skep-received-at");
-pub const VERIFIED: HeaderName = HeaderName::from_static("x-skep-verified");
-pub const ROUTE: HeaderName = HeaderName::from_static("x-skep-route");
-pub const REPLAY: HeaderName = HeaderName::from_static("x-skep-replay");
-/// OpenFaaS's name for what an event is about.
-pub const TOPIC: HeaderName = HeaderName::from_static("x-topic");
-/// OpenFaaS's name for what brings events.
-pub const CONNECTOR: HeaderName = HeaderName::from_static("x-connector");
 
 /// The request that a route makes of an event; the method is always `POST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +30,18 @@ pub struct FunctionRequest<'e> {
 }
 
 /// Fills in a route for an event.
-pub(crate) fn of<'e>(receiver: &Receiver, route: &Route, event: &Event<'e>, replay: Option<&str>) -> FunctionRequest<'e> {
-    let facts = receiver.facts(&event.request);
+pub(crate) fn of<'e>(
+    receiver: &Receiver,
+    route: &Route,
+    event: &Event<'e>,
+    replay: Option<&str>,
+) -> FunctionRequest<'e> {
+    // A secret that is not stored goes to no function either, even if the event was not read from where it is stored.
+    let (stored_headers, query) = (receiver.stored_headers(&event.request), receiver.stored_query(&event.request));
+    let stored = Request { headers: &stored_headers, query: query.as_deref(), ..event.request };
+    let facts = receiver.facts(&stored);
     let source = receiver.name();
-    let mut headers = receiver.stored_headers(&event.request);
-    let added: Vec<_> =
-        route.headers.iter().filter_map(|(name, added)| Some((name.clone(), added.value(&facts, event)?))).collect();
+    let mut headers = stored_headers.clone();
     let body = match &route.send {
         Send::Body => event.request.body.into(),
         Send::Json(path) => one_value(&facts, path, &mut headers),
@@ -59,15 +53,17 @@ pub(crate) fn of<'e>(receiver: &Receiver, route: &Route, event: &Event<'e>, repl
         Send::Structured if receiver.cloudevents => cloudevents::to_structured(event, &mut headers),
         Send::Structured => cloudevents::structured(attributes(source, event), &mut headers, event.request.body).into(),
     };
-    for (name, value) in added {
-        headers.insert(name, value);
+    for (name, added) in &route.headers {
+        if let Some(value) = added.value(&facts, event) {
+            headers.insert(name, value);
+        }
     }
     // Last, so that nothing else is taken for skep's word.
     tell(source, route, event, replay, &mut headers);
     FunctionRequest {
         function: route.first_function().clone(),
         path: route.path.clone().unwrap_or_else(|| facts.path().to_owned()),
-        query: receiver.stored_query(&event.request),
+        query,
         headers,
         body,
         callback: route.callback().cloned(),
@@ -92,23 +88,23 @@ fn received_at(event: &Event<'_>) -> Option<String> {
     event.request.received_at.to_offset(UtcOffset::UTC).format(&Rfc3339).ok()
 }
 
-fn tell(source: &SourceName, route: &Route, event: &Event<'_>, replay: Option<&str>, headers: &mut HeaderMap) {
-    let told = [
-        (SOURCE, Some(source.as_str().into())),
-        (EVENT_ID, Some(event.id.as_str().into())),
-        (EVENT_TYPE, event.event_type.as_deref().map(Cow::Borrowed)),
-        (RECEIVED_AT, received_at(event).map(Cow::Owned)),
-        (VERIFIED, Some(event.verified.as_str().into())),
-        (ROUTE, Some(route.name().as_str().into())),
-        (REPLAY, replay.map(Cow::Borrowed)),
-        (TOPIC, Some(topic(source, event))),
-        (CONNECTOR, Some("skep".into())),
+fn tell(source: &SourceName, route: &Route, event: &Event<'_>, replay: Option<&str>, told: &mut HeaderMap) {
+    let values = [
+        (headers::SKEP_SOURCE, Some(source.as_str().into())),
+        (headers::SKEP_EVENT_ID, Some(event.id.as_str().into())),
+        (headers::SKEP_EVENT_TYPE, event.event_type.as_deref().map(Cow::Borrowed)),
+        (headers::SKEP_RECEIVED_AT, received_at(event).map(Cow::Owned)),
+        (headers::SKEP_VERIFIED, Some(event.verified.as_str().into())),
+        (headers::SKEP_ROUTE, Some(route.name().as_str().into())),
+        (headers::SKEP_REPLAY, replay.map(Cow::Borrowed)),
+        (headers::TOPIC, Some(topic(source, event))),
+        (headers::CONNECTOR, Some("skep".into())),
     ];
-    for (name, value) in told {
+    for (name, value) in values {
         // A sender's own word for it goes, even where there is nothing to tell.
-        headers.remove(&name);
+        told.remove(&name);
         if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-            headers.insert(name, value);
+            told.insert(name, value);
         }
     }
 }

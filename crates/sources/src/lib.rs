@@ -33,6 +33,8 @@ mod send;
 mod signature;
 mod source;
 mod template;
+#[cfg(test)]
+mod testing;
 mod text;
 mod url_form;
 mod values;

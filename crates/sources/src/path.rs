@@ -11,7 +11,7 @@ const FIELDS: &str = "type, id, method, path, verified, header.NAME, query.NAME,
 
 /// A part of an event, as `body.commits[*].author.name` names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Path {
+pub(crate) struct Path {
     text: String,
     pub(crate) field: Field,
 }
@@ -39,7 +39,7 @@ pub(crate) enum Step {
 
 impl Path {
     /// Reads a path. The error says what is allowed.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.chars().any(char::is_control) {
             return Err(format!("path {:?} has a control character", cut(text)));
         }

@@ -18,7 +18,9 @@ use crate::{
     cloudevents::{self, EventError},
     event::{Event, Facts, Verified},
     event_id,
+    filter::Filter,
     function_request::{self, FunctionRequest},
+    key::KeyError,
     preset::Otherwise,
     redact,
     reference::Reference,
@@ -125,6 +127,17 @@ impl Receiver {
         self.verify == Verify::None
     }
 
+    /// Whether a text can be a secret of this source; a secret with a name is for challenges.
+    ///
+    /// To be asked when it is stored: one that cannot be decoded verifies nothing.
+    pub fn check_secret(&self, name: Option<&str>, text: &str) -> Result<(), KeyError> {
+        match name {
+            None => self.verify.check_secret(text),
+            Some(_) if text.trim().is_empty() => Err(KeyError::Empty),
+            Some(_) => Ok(()),
+        }
+    }
+
     /// The answer to an accepted event.
     pub fn ack(&self) -> &Ack {
         &self.ack
@@ -184,6 +197,11 @@ impl Receiver {
         decision
     }
 
+    /// Why an event does not match a filter of an administrator, if it does not.
+    pub fn miss(&self, filter: &Filter, event: &Event<'_>) -> Option<String> {
+        filter.miss(&self.facts(&event.request), event)
+    }
+
     /// The headers of a request as they are stored.
     pub fn stored_headers(&self, request: &Request<'_>) -> HeaderMap {
         let mut headers = redact::stored_headers(request.headers, &self.redacted);
@@ -207,12 +225,7 @@ impl Receiver {
     }
 
     /// What the function of a route gets of a stored event.
-    pub fn function_request<'e>(
-        &self,
-        route: &Route,
-        event: &Event<'e>,
-        replay: Option<&str>,
-    ) -> FunctionRequest<'e> {
+    pub fn function_request<'e>(&self, route: &Route, event: &Event<'e>, replay: Option<&str>) -> FunctionRequest<'e> {
         function_request::of(self, route, event, replay)
     }
 

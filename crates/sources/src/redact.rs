@@ -42,7 +42,9 @@ fn is_refused(name: &HeaderName) -> bool {
 pub(crate) fn stored_query(given: Option<&str>, redacted: &[String]) -> Option<String> {
     let given = given?;
     let is_redacted = |pair: &str| {
-        form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(name, _)| redacted.iter().any(|hidden| *hidden == name))
+        form_urlencoded::parse(pair.as_bytes())
+            .next()
+            .is_some_and(|(name, _)| redacted.iter().any(|hidden| *hidden == name))
     };
     let hidden: String = form_urlencoded::byte_serialize(HIDDEN.as_bytes()).collect();
     let pairs = given.split('&').map(|pair| match pair.split_once('=') {
@@ -92,7 +94,8 @@ mod tests {
         let stored = stored_headers(&given, &redacted);
         let values: Vec<&[u8]> = stored.get_all("x-gitlab-token").iter().map(HeaderValue::as_bytes).collect();
         assert_eq!(values, ["…".as_bytes()]);
-        assert_eq!((stored.get("x-other").unwrap(), stored.get("authorization")), (&"1", None));
+        assert_eq!(stored.get("x-other").unwrap(), "1");
+        assert!(!stored.contains_key("authorization"));
     }
 
     #[test]

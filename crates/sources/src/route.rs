@@ -1,5 +1,8 @@
 //! Routes: which function an event goes to, and how.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -43,7 +46,7 @@ struct Debounce {
 /// That a call waits, and is replaced by a later one with the same key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Debounced {
-    /// The value of the route's key in this event; without a key, or where it is absent, all events have the empty one.
+    /// The value of the route's key in this event, of any length; without a key, or where it is absent, all events have the empty one.
     pub key: String,
     pub wait: Duration,
     /// The longest wait from the first event on.
@@ -78,21 +81,32 @@ impl Route {
         let through = match spec.through.as_slice() {
             [] => None,
             [only] => Some(namespace.function(only).map_err(|error| at("through")(error.to_string()))?),
-            _ => return Err(SourceError::at_key("through", "takes one function; several in a row are not supported yet")),
+            _ => {
+                return Err(SourceError::at_key(
+                    "through",
+                    "takes one function; several in a row are not supported yet",
+                ));
+            }
         };
         let callback = match &spec.callback {
-            Some(text) => Some(parse_callback(text, namespace).map_err(|reason| at("callback")(without_header(&reason)))?),
+            Some(text) => {
+                Some(parse_callback(text, namespace).map_err(|reason| at("callback")(without_header(&reason)))?)
+            }
             None => None,
         };
         let callback = match (&through, callback) {
             (Some(_), Some(_)) => {
-                return Err(SourceError::at_key("callback", "cannot be together with through, which uses the callback"));
+                return Err(SourceError::at_key(
+                    "callback",
+                    "cannot be together with through, which uses the callback",
+                ));
             }
             // The answer of the function in front is the body of the call of the route's function.
             (Some(_), None) => Some(next_call(&spec.to, spec.path.as_deref(), namespace).map_err(at("through"))?),
             (None, callback) => callback,
         };
-        let debounce = spec.debounce.map(Debounce::compile).transpose().map_err(|error| error.under("debounce"))?;
+        let debounce =
+            spec.debounce.as_ref().map(Debounce::compile).transpose().map_err(|error| error.under("debounce"))?;
         if debounce.is_some() && spec.delay.is_some() {
             return Err(SourceError::at_key("delay", "cannot be together with debounce, whose wait is the delay"));
         }
@@ -153,7 +167,9 @@ impl Route {
             return Some(miss);
         }
         match &self.send {
-            Send::Json(path) if facts.written(path).is_none() => Some(format!("json:{path} is absent, and it is what is sent")),
+            Send::Json(path) if facts.written(path).is_none() => {
+                Some(format!("json:{path} is absent, and it is what is sent"))
+            }
             _ => None,
         }
     }
@@ -170,7 +186,7 @@ impl Route {
 }
 
 impl Debounce {
-    fn compile(spec: DebounceSpec) -> Result<Self, SourceError> {
+    fn compile(spec: &DebounceSpec) -> Result<Self, SourceError> {
         let Some(wait) = spec.wait else { return Err(SourceError::at_key("wait", "is missing: a time such as 10s")) };
         if spec.at_most.is_some_and(|at_most| at_most < wait) {
             return Err(SourceError::at_key("at_most", "must not be less than wait"));
@@ -202,7 +218,8 @@ impl RetryOverride {
 }
 
 fn next_call(to: &str, path: Option<&str>, namespace: &DefaultNamespace) -> Result<Url, String> {
-    parse_callback(&format!("skep://{to}{}", path.unwrap_or_default()), namespace).map_err(|reason| without_header(&reason))
+    parse_callback(&format!("skep://{to}{}", path.unwrap_or_default()), namespace)
+        .map_err(|reason| without_header(&reason))
 }
 
 /// Errors of callbacks name the header, which nobody wrote here.
@@ -229,8 +246,8 @@ fn is_skeps(name: &HeaderName) -> bool {
         header::CONTENT_LENGTH,
         headers::CALL_ID,
         headers::CALLBACK_URL,
-        HeaderName::from_static("x-topic"),
-        HeaderName::from_static("x-connector"),
+        headers::TOPIC,
+        headers::CONNECTOR,
     ];
     let mut one = HeaderMap::new();
     one.insert(name, HeaderValue::from_static("1"));

@@ -27,8 +27,13 @@ impl FromStr for Send {
             "cloudevents" => Ok(Self::Binary),
             "cloudevents-structured" => Ok(Self::Structured),
             _ => match text.strip_prefix("json:") {
-                Some(path) => path.parse().map(Self::Json).map_err(|error: crate::reference::ParseError| error.to_string()),
-                None => Err(format!("{:?} is not one of body, json:PATH, cloudevents and cloudevents-structured", cut(text))),
+                Some(path) => {
+                    path.parse().map(Self::Json).map_err(|error: crate::reference::ParseError| error.to_string())
+                }
+                None => Err(format!(
+                    "{:?} is not one of body, json:PATH, cloudevents and cloudevents-structured",
+                    cut(text)
+                )),
             },
         }
     }

@@ -161,6 +161,9 @@ pub struct RetryOverride {
 impl Source {
     /// Reads a declaration; the error names the key.
     pub fn from_spec(spec: &Value) -> Result<Self, SourceError> {
+        if !spec.is_object() {
+            return Err(SourceError::new("must be a mapping with keys such as preset, verify and routes"));
+        }
         serde_path_to_error::deserialize(spec).map_err(|error| SourceError::read(&error))
     }
 }

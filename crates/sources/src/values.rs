@@ -20,7 +20,8 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let error = || format!("{:?} is not a rate: write events per second, minute or hour (50/s, 100/m, 1000/h)", cut(text));
+        let error =
+            || format!("{:?} is not a rate: write events per second, minute or hour (50/s, 100/m, 1000/h)", cut(text));
         let (events, unit) = text.split_once('/').ok_or_else(error)?;
         let per = match unit.trim() {
             "s" => 1,
@@ -120,7 +121,10 @@ pub(crate) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec
 fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse::<IpNet>().ok();
     network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).ok_or_else(|| {
-        format!("{:?} is neither an address nor a range of addresses (192.0.2.1, 192.0.2.0/24, 2001:db8::/32)", cut(text))
+        format!(
+            "{:?} is neither an address nor a range of addresses (192.0.2.1, 192.0.2.0/24, 2001:db8::/32)",
+            cut(text)
+        )
     })
 }
 

@@ -41,13 +41,13 @@ impl Sources {
     }
 
     pub(crate) async fn create(&self, name: SourceName, spec: Value) -> Result<Change> {
-        let declaration = Declaration::read(&name, &spec)?;
+        let declaration = self.read(&name, &spec)?;
         let _alone = self.alone().await;
         if self.bus.source(&name).await?.is_some() {
             return Err(Error::Conflict(format!("source {name} already exists: use PUT to update it")));
         }
         let now = skep_bus::now();
-        let paused = declaration.paused.unwrap_or_default();
+        let paused = declaration.paused();
         let record = SourceRecord { name, spec, created_at: now, updated_at: now, paused };
         let source = Source { record, secrets: SourceSecrets::default() };
         let secrets = self.secrets_of_files(&source, &declaration).await?.unwrap_or_default();
@@ -59,10 +59,11 @@ impl Sources {
     }
 
     pub(crate) async fn update(&self, name: SourceName, spec: Value) -> Result<Change> {
-        let declaration = Declaration::read(&name, &spec)?;
+        let declaration = self.read(&name, &spec)?;
         let _alone = self.alone().await;
         let known = self.require(&name).await?;
-        let paused = declaration.paused.filter(|_| spec != known.record.spec).unwrap_or(known.record.paused);
+        // A pause that the declaration asks for counts once, so that it can be lifted.
+        let paused = known.record.paused || (declaration.paused() && spec != known.record.spec);
         let wanted = Source { record: SourceRecord { spec, paused, ..known.record.clone() }, secrets: known.secrets };
         let changed = self.refresh(&wanted, &declaration).await?;
         if wanted.record == known.record {
@@ -93,7 +94,7 @@ impl Sources {
     pub(crate) async fn add_secret(&self, asked: AddSourceSecret) -> Result<AddedSourceSecret> {
         let _alone = self.alone().await;
         let source = self.require(&asked.source).await?;
-        let declaration = Declaration::read(&asked.source, &source.record.spec)?;
+        let declaration = self.read(&asked.source, &source.record.spec)?;
         refuse_beside_files(&asked.source, &declaration)?;
         declaration.check_key(asked.name.as_deref(), &asked.value)?;
         let (secrets, number) = self.keys(&source)?.with(&asked, skep_bus::now())?;
@@ -105,7 +106,7 @@ impl Sources {
     pub(crate) async fn remove_secret(&self, asked: RemoveSourceSecret) -> Result<Change> {
         let _alone = self.alone().await;
         let source = self.require(&asked.source).await?;
-        if let Ok(declaration) = Declaration::read(&asked.source, &source.record.spec) {
+        if let Ok(declaration) = self.read(&asked.source, &source.record.spec) {
             refuse_beside_files(&asked.source, &declaration)?;
         }
         let secrets = keys::without(&source, &asked.which, skep_bus::now())?;
@@ -118,8 +119,8 @@ impl Sources {
     pub(crate) async fn secret_changed(&self, secret: &str) -> Result<()> {
         let _alone = self.alone().await;
         for source in self.bus.sources().await? {
-            let Ok(declaration) = Declaration::read(&source.record.name, &source.record.spec) else { continue };
-            if declaration.files.iter().any(|used| used.file == secret) {
+            let Ok(declaration) = self.read(&source.record.name, &source.record.spec) else { continue };
+            if declaration.files().iter().any(|used| used.file == secret) {
                 self.refresh(&source, &declaration).await?;
             }
         }
@@ -130,8 +131,8 @@ impl Sources {
     pub(crate) async fn refuse_if_used(&self, secret: &str) -> Result<()> {
         for source in self.bus.sources().await? {
             let name = &source.record.name;
-            if let Ok(declaration) = Declaration::read(name, &source.record.spec)
-                && declaration.files.iter().any(|used| used.file == secret)
+            if let Ok(declaration) = self.read(name, &source.record.spec)
+                && declaration.files().iter().any(|used| used.file == secret)
             {
                 return Err(Error::Conflict(format!("secret {secret} is used by source {name}")));
             }
@@ -152,13 +153,13 @@ impl Sources {
 
     /// The secrets as the files have them; `None` if the declaration names no file.
     async fn secrets_of_files(&self, source: &Source, declaration: &Declaration) -> Result<Option<SourceSecrets>> {
-        if declaration.files.is_empty() {
+        if declaration.files().is_empty() {
             return Ok(None);
         }
         let name = &source.record.name;
         let of_source = |reason: String| Error::Invalid(format!("source {name}: {reason}"));
         let mut values = Vec::new();
-        for used in &declaration.files {
+        for used in declaration.files() {
             validate::secret_name(&used.file).map_err(|error| of_source(error.to_string()))?;
             let content = self.files.read(&used.file).await.map_err(|error| match error {
                 Error::NotFound(reason) => of_source(reason),
@@ -174,6 +175,10 @@ impl Sources {
             }
         }
         self.keys(source)?.exactly(values, skep_bus::now()).map(Some)
+    }
+
+    fn read(&self, name: &SourceName, spec: &Value) -> Result<Declaration> {
+        Declaration::read(name, spec, self.bus.default_namespace())
     }
 
     fn keys<'source>(&'source self, source: &'source Source) -> Result<Keys<'source>> {
@@ -203,7 +208,7 @@ impl Sources {
 
 /// A source has the secrets of its files and no others, so what is added or removed beside them would not stay.
 fn refuse_beside_files(name: &SourceName, declaration: &Declaration) -> Result<()> {
-    let Some(used) = declaration.files.first() else { return Ok(()) };
+    let Some(used) = declaration.files().first() else { return Ok(()) };
     Err(Error::Conflict(format!(
         "source {name} takes its secrets from secret {}: change that with PUT /system/secrets or faas-cli secret \
          update (one key a line, the newest first)",

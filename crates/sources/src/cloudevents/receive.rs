@@ -55,8 +55,8 @@ pub(crate) fn read<'a>(request: &Request<'a>) -> Result<Vec<(Request<'a>, Attrib
 }
 
 fn of_json(request: &Request<'_>) -> Result<Attributes, EventError> {
-    let event: Value = serde_json::from_slice(request.body)
-        .map_err(|_| EventError::Malformed("the body is no JSON".to_owned()))?;
+    let event: Value =
+        serde_json::from_slice(request.body).map_err(|_| EventError::Malformed("the body is no JSON".to_owned()))?;
     attributes(|name| event.get(name)?.as_str().map(str::to_owned))
 }
 
@@ -66,9 +66,8 @@ fn attributes(read: impl Fn(&str) -> Option<String>) -> Result<Attributes, Event
         "1.0" => {}
         _ => return Err(EventError::Malformed("specversion is not 1.0".to_owned())),
     }
-    let [id, source, event_type] = REQUIRED.map(|name| {
-        read(name).filter(|value| !value.is_empty()).ok_or_else(|| missing(name))
-    });
+    let [id, source, event_type] =
+        REQUIRED.map(|name| read(name).filter(|value| !value.is_empty()).ok_or_else(|| missing(name)));
     Ok(Attributes { id: id?, source: source?, event_type: event_type? })
 }
 

@@ -70,9 +70,9 @@ pub(crate) fn to_structured<'e>(event: &Event<'e>, headers: &mut HeaderMap) -> C
     if is_structured(headers) {
         return event.request.body.into();
     }
-    let attributes = headers.iter().filter_map(|(name, value)| {
-        Some((name.as_str().strip_prefix("ce-")?.to_owned(), decoded(value)?))
-    });
+    let attributes = headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?.to_owned(), decoded(value)?)));
     let attributes = attributes.collect();
     structured(attributes, headers, event.request.body).into()
 }
@@ -93,10 +93,12 @@ pub(crate) fn to_binary<'e>(event: &Event<'e>, headers: &mut HeaderMap) -> Cow<'
         return body.into();
     }
     // An event that is no JSON was refused when it came.
-    let (Ok(sent), Ok(all)) = (serde_json::from_slice::<Sent<'_>>(body), serde_json::from_slice::<Map<_, _>>(body)) else {
+    let (Ok(sent), Ok(all)) = (serde_json::from_slice::<Sent<'_>>(body), serde_json::from_slice::<Map<_, _>>(body))
+    else {
         return body.into();
     };
-    let attributes = all.into_iter().filter(|(name, _)| !["data", "data_base64", "datacontenttype"].contains(&name.as_str()));
+    let attributes =
+        all.into_iter().filter(|(name, _)| !["data", "data_base64", "datacontenttype"].contains(&name.as_str()));
     let attributes = attributes.filter_map(|(name, value)| match value {
         Value::String(text) => Some((name, text)),
         Value::Bool(_) | Value::Number(_) => Some((name, value.to_string())),

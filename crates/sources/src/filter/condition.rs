@@ -24,13 +24,28 @@ pub(super) struct Condition(Vec<Test>);
 
 #[derive(Clone, Debug)]
 enum Test {
-    In { values: Vec<Literal>, fold: bool },
+    In {
+        values: Vec<Literal>,
+        fold: bool,
+    },
     Not(Condition),
-    Order { operator: Operator, bound: Bound },
+    Order {
+        operator: Operator,
+        bound: Bound,
+    },
     /// The text is in lower case where `fold` says that case does not count.
-    Prefix { text: String, fold: bool },
-    Suffix { text: String, fold: bool },
-    Contains { value: Literal, fold: bool },
+    Prefix {
+        text: String,
+        fold: bool,
+    },
+    Suffix {
+        text: String,
+        fold: bool,
+    },
+    Contains {
+        value: Literal,
+        fold: bool,
+    },
     Matches(Regex),
     Exists(bool),
 }
@@ -144,7 +159,9 @@ fn contains(path: &Path, value: &Value, fold: bool) -> Result<Test, SourceError>
         Value::Number(number) if !path.is_text() => Literal::Number(number.clone()),
         Value::Bool(value) if !path.is_text() => Literal::Bool(*value),
         _ if path.is_text() => return Err(SourceError::new("must be a text; write it in quotes")),
-        _ => return Err(SourceError::new("must be a text, or an element of an array: a text, a number, true or false")),
+        _ => {
+            return Err(SourceError::new("must be a text, or an element of an array: a text, a number, true or false"));
+        }
     };
     Ok(Test::Contains { value, fold })
 }

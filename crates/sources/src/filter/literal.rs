@@ -48,13 +48,21 @@ impl Literal {
             }
             Self::Null => return Ok(()),
             Self::Bool(_) | Self::Number(_) if !path.is_text() => return Ok(()),
-            Self::Bool(value) => return Err(format!("can never hold: {path} is a text, so write \"{value}\" in quotes")),
-            Self::Number(value) => return Err(format!("can never hold: {path} is a text, so write \"{value}\" in quotes")),
+            Self::Bool(value) => {
+                return Err(format!("can never hold: {path} is a text, so write \"{value}\" in quotes"));
+            }
+            Self::Number(value) => {
+                return Err(format!("can never hold: {path} is a text, so write \"{value}\" in quotes"));
+            }
         };
         let never = |reason: &str| Err(format!("{:?} can never hold: {reason}", cut(text)));
         match path.field {
-            Field::Type if !text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'*')) => {
-                never("types have lower-case letters, digits, dots, underscores and hyphens, and - in place of all else")
+            Field::Type
+                if !text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'*')) =>
+            {
+                never(
+                    "types have lower-case letters, digits, dots, underscores and hyphens, and - in place of all else",
+                )
             }
             Field::Method if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') => {
                 never("methods have upper-case letters, such as POST")
@@ -77,9 +85,9 @@ impl Literal {
             (Self::Number(number), Some(Found::Json(Value::Number(found)))) => {
                 compare(number, found) == Some(Ordering::Equal)
             }
-            (Self::Text(text), Some(found)) => found.text().is_some_and(|found| {
-                if fold { text.to_lowercase() == found.to_lowercase() } else { text == found }
-            }),
+            (Self::Text(text), Some(found)) => found
+                .text()
+                .is_some_and(|found| if fold { text.to_lowercase() == found.to_lowercase() } else { text == found }),
             (Self::Glob(pattern), Some(found)) => found.text().is_some_and(|found| glob(pattern, found)),
             (Self::Bool(_) | Self::Number(_), Some(_)) => false,
         }
@@ -112,13 +120,13 @@ pub(super) enum Bound {
 impl Bound {
     pub(super) fn compile(path: &Path, value: &Value) -> Result<Self, SourceError> {
         match value {
-            Value::Number(_) if path.is_text() => {
-                Err(SourceError::new(format!("can never hold: {path} is a text, and only numbers are compared with numbers")))
-            }
+            Value::Number(_) if path.is_text() => Err(SourceError::new(format!(
+                "can never hold: {path} is a text, and only numbers are compared with numbers"
+            ))),
             Value::Number(number) => Ok(Self::Number(number.clone())),
-            Value::String(text) => OffsetDateTime::parse(text, &Rfc3339)
-                .map(Self::Time)
-                .map_err(|_| SourceError::new(format!("{:?} is neither a number nor a time (2026-11-29T12:00:00Z)", cut(text)))),
+            Value::String(text) => OffsetDateTime::parse(text, &Rfc3339).map(Self::Time).map_err(|_| {
+                SourceError::new(format!("{:?} is neither a number nor a time (2026-11-29T12:00:00Z)", cut(text)))
+            }),
             _ => Err(SourceError::new("must be a number or a time (2026-11-29T12:00:00Z)")),
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, Method, header};
+use serde_json::Value;
 use skep_protocol::{DefaultNamespace, SourceName};
 use url::Url;
 
@@ -41,6 +42,11 @@ pub struct Defaults<'d> {
 }
 
 impl Receiver {
+    /// Reads and checks a declaration as the registry keeps it.
+    pub fn from_spec(name: SourceName, spec: &Value, defaults: &Defaults<'_>) -> Result<Self, SourceError> {
+        Self::compile(name, Source::from_spec(spec)?, defaults)
+    }
+
     /// Checks a declaration. The error names the key, and what is allowed there.
     pub fn compile(name: SourceName, source: Source, defaults: &Defaults<'_>) -> Result<Self, SourceError> {
         let preset = preset(&source, defaults.presets)?;
@@ -61,10 +67,11 @@ impl Receiver {
         let redacted = redacted(&source, preset, &verify)?;
         let routes = routes(&source, defaults.namespace, &mut Compiling::new(&redacted, &redacted_query))?;
         let wait = wait(&source, preset)?;
-        if source.answer == AnswerBy::Function
-            && !matches!(routes.as_slice(), [only] if only.is_direct())
-        {
-            return Err(SourceError::at_key("answer", "function needs exactly one route, without through, delay and debounce"));
+        if source.answer == AnswerBy::Function && !matches!(routes.as_slice(), [only] if only.is_direct()) {
+            return Err(SourceError::at_key(
+                "answer",
+                "function needs exactly one route, without through, delay and debounce",
+            ));
         }
         let given = |of: fn(&Preset) -> Option<&str>| preset.and_then(of);
         let json_field = source.body.as_ref().map(|body| body.form.as_str()).or_else(|| given(Preset::json_field));
@@ -100,7 +107,10 @@ fn preset<'d>(source: &Source, presets: &'d Presets) -> Result<Option<&'d Preset
         return if source.verify.is_some() { Ok(None) } else { Err(SourceError::at_key("verify", both)) };
     };
     if source.verify.is_some() && name != CLOUDEVENTS {
-        return Err(SourceError::at_key("verify", format!("cannot be together with preset, and {name} says how to verify")));
+        return Err(SourceError::at_key(
+            "verify",
+            format!("cannot be together with preset, and {name} says how to verify"),
+        ));
     }
     match presets.get(name) {
         Some(preset) => Ok(Some(preset)),
@@ -124,7 +134,12 @@ fn verify(source: &Source, preset: Option<&Preset>) -> Result<Verify, SourceErro
     }
 }
 
-fn url(name: &SourceName, source: &Source, defaults: &Defaults<'_>, needed: bool) -> Result<Option<String>, SourceError> {
+fn url(
+    name: &SourceName,
+    source: &Source,
+    defaults: &Defaults<'_>,
+    needed: bool,
+) -> Result<Option<String>, SourceError> {
     if let Some(text) = &source.url {
         let url: Option<Url> = text.parse().ok();
         let url = url.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
@@ -136,7 +151,9 @@ fn url(name: &SourceName, source: &Source, defaults: &Defaults<'_>, needed: bool
     }
     match defaults.public_url {
         Some(public) => Ok(Some(format!("{}/hooks/{name}", public.as_str().trim_end_matches('/')))),
-        None if needed => Err(SourceError::at_key("url", "is missing: this provider signs the address that it sends to")),
+        None if needed => {
+            Err(SourceError::at_key("url", "is missing: this provider signs the address that it sends to"))
+        }
         None => Ok(None),
     }
 }
@@ -148,7 +165,8 @@ fn wait(source: &Source, preset: Option<&Preset>) -> Result<Duration, SourceErro
         Some(wait) => Ok(wait),
         None => {
             let within = preset.and_then(|preset| preset.within);
-            Ok(within.map_or(DEFAULT_WAIT, |within| within.saturating_sub(ANSWER_MARGIN).clamp(ANSWER_MARGIN, MAX_WAIT)))
+            Ok(within
+                .map_or(DEFAULT_WAIT, |within| within.saturating_sub(ANSWER_MARGIN).clamp(ANSWER_MARGIN, MAX_WAIT)))
         }
     }
 }
@@ -223,7 +241,9 @@ fn queries(verify: &Verify) -> Vec<String> {
     for scheme in verify.schemes() {
         if let Check::Signed(signed) = &scheme.check {
             let from = signed.timestamp.iter().map(|rule| &rule.from).chain(signed.signature.references());
-            names.extend(from.filter_map(|from| if let Reference::Query(name) = from { Some(name.clone()) } else { None }));
+            names.extend(
+                from.filter_map(|from| if let Reference::Query(name) = from { Some(name.clone()) } else { None }),
+            );
         }
     }
     names
