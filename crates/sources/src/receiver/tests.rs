@@ -58,6 +58,19 @@ fn a_request_becomes_an_event_with_a_decision_for_each_route() {
 }
 
 #[test]
+fn what_a_source_signs_it_verifies_and_what_does_not_fit_is_explained() {
+    let github = receiver(GITHUB);
+    let unsigned = Sent::new("{}");
+    let signed = github.sign(&unsigned.request(), &Secret::new("1", "hush")).unwrap();
+    let sent = Sent { headers: signed.headers, body: signed.body, ..unsigned };
+    assert!(github.verify(&sent.request(), &secrets()).is_accepted());
+    let changed = Sent { body: b"{}\n".to_vec(), ..sent };
+    let why = github.why(&changed.request(), &secrets(), &[]).join(" ");
+    assert!(why.contains("white space at the end of the body"), "{why}");
+    assert!(github.check_secret("hush").is_ok() && github.check_secret("").is_err());
+}
+
+#[test]
 fn settings_are_the_sources_or_the_presets_or_defaults() {
     let github = receiver(GITHUB);
     assert_eq!((github.max_body(), github.keep()), (25 << 20, Duration::from_secs(14 * 86_400)));
