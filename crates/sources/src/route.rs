@@ -105,7 +105,8 @@ impl Route {
             (Some(_), None) => Some(next_call(&spec.to, spec.path.as_deref(), namespace).map_err(at("through"))?),
             (None, callback) => callback,
         };
-        let debounce = spec.debounce.as_ref().map(Debounce::compile).transpose().map_err(|error| error.under("debounce"))?;
+        let debounce =
+            spec.debounce.as_ref().map(Debounce::compile).transpose().map_err(|error| error.under("debounce"))?;
         if debounce.is_some() && spec.delay.is_some() {
             return Err(SourceError::at_key("delay", "cannot be together with debounce, whose wait is the delay"));
         }
