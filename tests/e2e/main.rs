@@ -37,6 +37,8 @@ mod github;
 mod harness;
 mod headers;
 mod hooks;
+mod hooks_faults;
+mod hooks_held;
 mod in_browser;
 mod lanes;
 mod large_bodies;

@@ -32,7 +32,7 @@ pub(crate) use self::{
     receiver::{Callback, Receiver},
     relay::Relay,
     site::{Site, free_address, metrics_of},
-    source::{SECRET, payload, signature},
+    source::{payload, signature},
     swarm::{EngineRelay, FUNCTION, Load, Others, Swarm, deployment},
     wait::{DEADLINE, wait_for, wait_until},
 };

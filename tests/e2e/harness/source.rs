@@ -10,7 +10,7 @@ use sha2::Sha256;
 
 use super::{Answer, Gateway, Site, answer_to, repository, wait_until};
 
-pub(crate) const SECRET: &str = "It's a Secret to Everybody";
+const SECRET: &str = "It's a Secret to Everybody";
 
 /// What `SKEP_SEAL_KEY_FILE` names for roles that are processes of their own.
 const SEAL_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
