@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Function, Gateway, Platform, answer_to, payload, signature, wait_until};
+use crate::harness::{Function, Gateway, Platform, answer_to, metrics_of, payload, signature, wait_until};
 
 /// Writes what it is told of the event, and then answers.
 fn route(name: &str) -> Function {
@@ -50,6 +50,15 @@ async fn a_signed_push_runs_both_of_its_functions_once() {
     let event = gateway.event("github", "delivery-1").await;
     assert_eq!(event["outcome"], "routed", "{event}");
     assert_eq!(event["verified"], "signature;key=1");
+    let metrics = metrics_of(site.admin).await;
+    for line in [
+        r#"gateway_source_events_total{outcome="accepted",source="github"} 2"#,
+        r#"gateway_source_events_total{outcome="duplicate",source="github"} 1"#,
+        r#"queue_worker_routed_total{route="audit",source="github"} 2"#,
+        r#"gateway_source_last_event_timestamp_seconds{source="github"} "#,
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
     let calls: Vec<_> = event["calls"].as_array().unwrap().iter().map(|call| call["state"].clone()).collect();
     assert_eq!(calls, [json!("succeeded"), json!("succeeded")]);
 }
