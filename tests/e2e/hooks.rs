@@ -125,6 +125,9 @@ async fn a_filter_decides_and_its_reason_is_kept_with_the_event() {
     assert!(event["ignored"][0]["reason"].as_str().unwrap().contains("body.ref"), "{event}");
     let listed = answer_to(gateway.get("/system/sources/github/events?outcome=ignored&limit=1")).await.json();
     assert_eq!(listed["events"][0]["id"], "ping", "{listed}");
+    let tried = json!({ "headers": { "X-GitHub-Event": "push" }, "text": r#"{"ref":"refs/heads/none"}"# });
+    let told = gateway.send(Method::POST, "/system/sources/github/try", &tried).await.json();
+    assert_eq!(told[0]["routes"][0], json!({ "route": "deploy", "function": "deploy", "deployed": true }), "{told}");
     assert_eq!(platform.site.runs(), ["audit delivery-1 push signature github.push"]);
 }
 

@@ -34,6 +34,7 @@ pub enum AuditAction {
     SourceResume,
     SourceRelease,
     SourceReplay,
+    SourceTry,
     SourceSecretAdd,
     SourceSecretRemove,
     Cancel,
@@ -54,7 +55,7 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Deploy,
         Self::Update,
         Self::Delete,
@@ -73,6 +74,7 @@ impl AuditAction {
         Self::SourceResume,
         Self::SourceRelease,
         Self::SourceReplay,
+        Self::SourceTry,
         Self::SourceSecretAdd,
         Self::SourceSecretRemove,
         Self::Cancel,
@@ -108,6 +110,7 @@ impl AuditAction {
             Self::SourceResume => "source-resume",
             Self::SourceRelease => "source-release",
             Self::SourceReplay => "source-replay",
+            Self::SourceTry => "source-try",
             Self::SourceSecretAdd => "source-secret-add",
             Self::SourceSecretRemove => "source-secret-remove",
             Self::Cancel => "cancel",

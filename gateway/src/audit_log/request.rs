@@ -34,7 +34,7 @@ enum By {
     Filter,
 }
 
-const ACTIONS: [(&str, &str, AuditAction, By); 27] = [
+const ACTIONS: [(&str, &str, AuditAction, By); 28] = [
     ("POST", "/system/functions", Deploy, By::Body),
     ("PUT", "/system/functions", Update, By::Body),
     ("DELETE", "/system/functions", Delete, By::Body),
@@ -49,6 +49,7 @@ const ACTIONS: [(&str, &str, AuditAction, By); 27] = [
     ("POST", "/system/sources/{name}/pause", SourcePause, By::Path),
     ("POST", "/system/sources/{name}/resume", SourceResume, By::Path),
     ("POST", "/system/sources/{name}/release", SourceRelease, By::Path),
+    ("POST", "/system/sources/{name}/try", SourceTry, By::Path),
     ("POST", "/system/sources/{name}/replay", SourceReplay, By::Path),
     ("POST", "/system/sources/{name}/secrets", SourceSecretAdd, By::Path),
     ("DELETE", "/system/sources/{name}/secrets", SourceSecretRemove, By::Path),

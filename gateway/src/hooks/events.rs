@@ -16,7 +16,7 @@ use skep_bus::{EventFilter, StoredEvent};
 use skep_protocol::{EventId, EventInfo, EventOutcome, SourceName, headers};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{release, replay};
+use super::{release, replay, trial};
 use crate::{Error, Result, Routes, app::App, input::Queried, input::Segment, pages};
 
 /// In the place of a value that is not shown.
@@ -30,6 +30,7 @@ pub(crate) fn api_routes() -> Routes {
         ("/system/sources/{name}/events/{id}", get(show)),
         ("/system/sources/{name}/events/{id}/body", get(body)),
         ("/system/sources/{name}/replay", post(replay::replay)),
+        ("/system/sources/{name}/try", post(trial::try_out)),
         ("/system/sources/{name}/held", get(release::list)),
         ("/system/sources/{name}/release", post(release::release)),
     ];

@@ -13,6 +13,7 @@ mod release;
 mod replay;
 mod request;
 mod sources;
+mod trial;
 
 use std::sync::Arc;
 
