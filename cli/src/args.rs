@@ -3,6 +3,7 @@
 mod gateway;
 mod limits;
 mod nats;
+mod seal;
 mod swarm;
 mod token;
 mod values;
@@ -21,13 +22,17 @@ pub(crate) use self::{
     gateway::{GatewayArgs, ListenArgs},
     limits::LimitArgs,
     nats::{NatsLoginArgs, NatsUrlArgs},
+    seal::SealArgs,
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
     token::{TokenCommand, TokenCreateArgs, TokenFileArgs, TokenListArgs, TokenRevokeArgs, TokenRole},
     worker::WorkerArgs,
 };
-use crate::client::args::{AUDIT_LOG_EXAMPLES, AuditArgs, AuditLogArgs, CallsCommand, DeadCommand, DescribeArgs};
-use crate::client::daily::args::DailyCommand;
-use crate::client::login::{ContextCommand, LOGIN_EXAMPLES, LoginArgs, LogoutArgs};
+use crate::client::{
+    args::{AUDIT_LOG_EXAMPLES, AuditArgs, AuditLogArgs, CallsCommand, DeadCommand, DescribeArgs},
+    daily::args::DailyCommand,
+    login::{ContextCommand, LOGIN_EXAMPLES, LoginArgs, LogoutArgs},
+    sources::args::{SOURCES_EXAMPLES, SourcesCommand},
+};
 use crate::pages::{COMPLETION_EXAMPLES, CompletionArgs, ManArgs};
 
 /// Functions as a Service for your own machines: HTTP calls, webhooks and NATS messages in, any program runs, nothing accepted is lost.
@@ -72,6 +77,9 @@ pub(crate) enum Command {
     Dead(DeadCommand),
     /// Describe a function, and what is done with a queued call of it that does not go well
     Describe(DescribeArgs),
+    /// Take events from webhooks: add, look at, pause and remove their sources, and keep their secrets
+    #[command(subcommand, after_help = SOURCES_EXAMPLES)]
+    Sources(SourcesCommand),
     /// Count all queued calls by what became of them, and name those that do not add up
     Audit(AuditArgs),
     /// Show who changed what: deployments, secrets, tokens, cancelled calls, and what was refused
@@ -197,6 +205,8 @@ pub(crate) struct ControllerRole {
     pub(crate) provider: ProviderArgs,
     #[command(flatten)]
     pub(crate) swarm: SwarmArgs,
+    #[command(flatten)]
+    pub(crate) seal: SealArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -245,6 +255,9 @@ pub(crate) struct BusArgs {
     /// How many bytes of dead letters are kept; when there are more, the oldest go first
     #[arg(long, env = "SKEP_DEAD_BYTES", default_value = "1GiB", value_parser = parse_size)]
     pub(crate) dead_bytes: u64,
+    /// How many bytes of events are kept; when there are more, the oldest go first, but none that is not routed yet. The same for all roles
+    #[arg(long, env = "SKEP_EVENT_BYTES", default_value = "4GiB", value_parser = parse_size)]
+    pub(crate) event_bytes: u64,
     /// How long the audit log is kept, which says who changed what; 0 for no audit log. The same for all roles
     #[arg(long, env = "SKEP_AUDIT_LOG_TTL", default_value = "90d", value_parser = skep_protocol::parse_duration)]
     pub(crate) audit_log_ttl: Duration,

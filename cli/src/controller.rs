@@ -61,6 +61,7 @@ pub(crate) fn local(
         grace,
         holder,
         provider: ProviderConfig::Local(local),
+        seal_key: None,
     })
 }
 
@@ -72,7 +73,8 @@ pub(crate) fn swarm(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> Cont
         default_timeout: calls.upstream_timeout,
     };
     let holder = format!("{} {}", host(), CallId::generate());
-    ControllerConfig { version: VersionInfo::of_this_build(), grace, holder, provider: ProviderConfig::Swarm(swarm) }
+    let provider = ProviderConfig::Swarm(swarm);
+    ControllerConfig { version: VersionInfo::of_this_build(), grace, holder, provider, seal_key: None }
 }
 
 fn host() -> String {

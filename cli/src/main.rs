@@ -2,6 +2,7 @@
 
 mod aliases;
 mod args;
+mod auth;
 mod callbacks;
 mod client;
 mod clock;
@@ -17,6 +18,7 @@ mod output;
 mod pages;
 mod password;
 mod roles;
+mod seal;
 mod signals;
 mod sockets;
 mod swarm;
@@ -71,6 +73,7 @@ fn start(cli: Cli) -> Result<()> {
             Command::Calls(command) => client::calls(command).await,
             Command::Dead(command) => client::dead(command).await,
             Command::Describe(args) => client::describe(args).await,
+            Command::Sources(command) => Box::pin(client::sources(command)).await,
             Command::Audit(args) => client::audit(args).await,
             Command::AuditLog(args) => client::audit_log(args).await,
             Command::Token(command) => token::run(command),

@@ -1,13 +1,13 @@
 //! The roles, each alone in a process: what a Swarm runs. `skep up` starts the same ones together.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use prometheus::Registry;
 use skep_bus::{Budget, Bus, BusConfig, Kept};
 use skep_controller::{Config as ControllerConfig, Controller};
 use skep_dispatch::{Dispatch, DispatchConfig};
-use skep_gateway::{AuthConfig, Credentials, GatewayConfig, Listeners, TokenFile};
-use skep_http::{Drain, HttpLimits, Readiness, Runtimes, ServeConfig, Tls};
+use skep_gateway::{AuthConfig, GatewayConfig, Listeners};
+use skep_http::{Drain, HttpLimits, Readiness, Runtimes, ServeConfig};
 use skep_protocol::{PolicyDefaults, RetryPolicy};
 use skep_queue_worker::{CallbackRules, SigningKeys, WorkerConfig};
 use tokio::net::TcpListener;
@@ -16,12 +16,11 @@ use tower_http::add_extension::AddExtension;
 
 use crate::{
     args::{BusArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderKind, QueueWorkerRole, WakeArgs, WorkerArgs},
-    callbacks, clock, controller,
+    auth, callbacks, clock, controller,
     failure::{Failure, Result, bad_setting},
     files::FileLimit,
     nats::Nats,
-    password::{PASSWORD_FILE, TOKENS_FILE},
-    sockets,
+    seal, sockets,
     up::surroundings::{self, DataDir},
 };
 
@@ -111,7 +110,7 @@ impl Process {
 pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let process = Process::new();
-    let auth = auth(&args.gateway)?;
+    let auth = auth::read(&args.gateway)?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let listeners = sockets::listeners(&args.listen, auth.is_some()).await?;
     process.serve_admin(admin);
@@ -163,6 +162,7 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
             Some(data_dir) => controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?,
             None => controller::swarm(&args.swarm, &args.calls, args.bus.grace),
         };
+        let config = ControllerConfig { seal_key: seal::read(&args.seal)?, ..config };
         let Some(controller) = start_controller(&process, config, bus).await? else { return Ok(()) };
         let controller = controller.run(process.shutdown.clone());
         Box::pin(process.while_ready("controller", controller)).await.map_err(Failure::internal)
@@ -206,6 +206,7 @@ pub(crate) async fn connect(process: &Process, role: &str, nats: &Nats, args: &B
         kept: Kept {
             replicas: args.nats_replicas,
             records: Budget { age: args.result_ttl, bytes: args.result_bytes },
+            event_bytes: args.event_bytes,
             letters: Budget { age: args.dead_ttl, bytes: args.dead_bytes },
             audit_log: Some(Budget { age: args.audit_log_ttl, bytes: args.audit_log_bytes })
                 .filter(|budget| !budget.age.is_zero()),
@@ -232,41 +233,6 @@ pub(crate) fn signing_keys(args: &WorkerArgs) -> Result<Option<SigningKeys>> {
     read.map_err(|error| bad_setting("--callback-key-file", error))
 }
 
-/// The folder of the basic auth files, where no other is given.
-const SECRETS: &str = "/run/secrets";
-
-/// Reads the basic auth files and the tokens, if authentication is asked for.
-fn auth(args: &GatewayArgs) -> Result<Option<AuthConfig>> {
-    if args.basic_auth.unwrap_or(false) {
-        return read_auth(args, args.secret_mount_path.as_deref().unwrap_or(Path::new(SECRETS))).map(Some);
-    }
-    refuse_tokens_without_auth(args)?;
-    Ok(None)
-}
-
-/// Tokens that nobody asks for are a mistake.
-pub(crate) fn refuse_tokens_without_auth(args: &GatewayArgs) -> Result<()> {
-    match &args.tokens_file {
-        Some(_) => Err(bad_setting("--tokens-file", "tokens count only with --basic-auth")),
-        None => Ok(()),
-    }
-}
-
-/// Reads the files of a folder, and warns if others can read the password, too.
-pub(crate) fn read_auth(args: &GatewayArgs, folder: &Path) -> Result<AuthConfig> {
-    let read = Credentials::read(folder);
-    let credentials = read.map_err(|error| bad_setting("--secret-mount-path", format!("{error:#}")))?;
-    skep_secret_file::warn_if_others_can_read(&folder.join(PASSWORD_FILE));
-    let tokens_file = args.tokens_file.clone().unwrap_or_else(|| folder.join(TOKENS_FILE));
-    TokenFile::read(&tokens_file).map_err(|error| bad_setting("--tokens-file", format!("{error:#}")))?;
-    Ok(AuthConfig { credentials, tokens_file })
-}
-
-pub(crate) fn tls(args: &GatewayArgs) -> Result<Option<Tls>> {
-    let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) else { return Ok(None) };
-    Tls::read(certificate, key).map(Some).map_err(|error| bad_setting("--tls-cert", format!("{error:#}")))
-}
-
 pub(crate) async fn run_gateway(
     process: &Process,
     args: &GatewayArgs,
@@ -286,10 +252,11 @@ pub(crate) async fn run_gateway(
         alexa_routing: args.alexa_routing,
         limits: args.limits.of_gateway(),
         audit_every: args.audit_every,
+        seal_key: seal::read(&args.seal)?,
         serve: ServeConfig {
             limits,
             proxies: args.trusted_proxies.networks().to_vec(),
-            tls: tls(args)?,
+            tls: auth::tls(args)?,
             drain,
             readiness: Some(process.readiness.clone()),
         },

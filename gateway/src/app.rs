@@ -17,7 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Error, Result, audit::Audits, audit_log::AuditLog, auth::Auth, body, call_headers::RequestContext, config::Limits,
-    forwarded::TrustedProxies, pages, queues::Queues,
+    forwarded::TrustedProxies, hooks::Hooks, pages, queues::Queues,
 };
 
 /// How long the answer to a change waits until reads show it.
@@ -34,6 +34,7 @@ pub(crate) struct App {
     pub(crate) alerts: Arc<Semaphore>,
     pub(crate) queues: Queues,
     pub(crate) audits: Audits,
+    pub(crate) hooks: Hooks,
     pub(crate) auth: Arc<Auth>,
     pub(crate) audit_log: Arc<AuditLog>,
     /// Places for changes.

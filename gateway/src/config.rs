@@ -1,8 +1,9 @@
 //! The gateway's settings, as the program's command line fills them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use skep_http::{Drain, HttpLimits, ServeConfig};
+use skep_sources::SealKey;
 
 use crate::{auth::AuthConfig, forwarded::TrustedProxies};
 
@@ -24,6 +25,8 @@ pub struct GatewayConfig {
     pub limits: Limits,
     /// How often all calls are counted; never if it is zero.
     pub audit_every: Duration,
+    /// What secrets of sources are opened with; without it none of them counts.
+    pub seal_key: Option<Arc<SealKey>>,
     /// Whether `/metrics` is also on the gateway's own port.
     pub serve_metrics: bool,
     pub serve: ServeConfig,
@@ -73,6 +76,7 @@ impl Default for GatewayConfig {
             body_idle_timeout: Duration::from_secs(30),
             limits: Limits::default(),
             audit_every: Duration::ZERO,
+            seal_key: None,
             serve_metrics: false,
             serve: ServeConfig {
                 limits: HttpLimits::default(),

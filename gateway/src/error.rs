@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use skep_protocol::{CallId, CallIdError, FunctionName, NameError, error_chain, headers};
+use skep_protocol::{CallId, CallIdError, FunctionName, NameError, SourceName, error_chain, headers};
 use thiserror::Error;
 use tracing::{debug, error, warn};
 
@@ -105,6 +105,24 @@ pub(crate) enum Error {
     TooManyFailures(Duration),
     #[error("route not found")]
     RouteNotFound,
+    #[error("preset {0:?} is not known: GET /system/presets lists them")]
+    UnknownPreset(String),
+    #[error("there is no source of this name")]
+    UnknownSource,
+    #[error("event {0} not found")]
+    UnknownEvent(String),
+    #[error("this source takes no more events")]
+    SourceGone,
+    #[error("source {0} cannot take events: its declaration is not valid for this version")]
+    SourceUnusable(SourceName),
+    #[error("this address may not send events here")]
+    AddressNotAllowed,
+    #[error("too many requests from this address could not be verified")]
+    TooManyRefused(Duration),
+    #[error("the event could not be verified")]
+    UnverifiedEvent,
+    #[error("source {source_name} takes no more events now (its rate)")]
+    TooManyEvents { source_name: SourceName, wait: Duration },
     #[error("method is not allowed here")]
     MethodNotAllowed,
     #[error("the answer of function {function} is larger than {limit} bytes, the server's max_payload")]
@@ -164,6 +182,15 @@ impl Error {
             Self::IsCallback => (StatusCode::FORBIDDEN, "callback_refused"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::TooManyFailures(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
+            Self::UnknownPreset(_) => (StatusCode::NOT_FOUND, "unknown_preset"),
+            Self::UnknownSource => (StatusCode::NOT_FOUND, "unknown_source"),
+            Self::UnknownEvent(_) => (StatusCode::NOT_FOUND, "unknown_event"),
+            Self::SourceGone => (StatusCode::GONE, "source_gone"),
+            Self::SourceUnusable(_) => (StatusCode::SERVICE_UNAVAILABLE, "source_unusable"),
+            Self::AddressNotAllowed => (StatusCode::FORBIDDEN, "address_not_allowed"),
+            Self::TooManyRefused(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_refused"),
+            Self::UnverifiedEvent => (StatusCode::UNAUTHORIZED, "unverified_event"),
+            Self::TooManyEvents { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_events"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "not_allowed"),
             Self::AnswerTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "answer_too_large"),
@@ -190,7 +217,11 @@ impl Error {
             // What waits now is likely to be gone after as long again.
             answer.insert(header::RETRY_AFTER, HeaderValue::from(age.as_secs().clamp(1, MAX_RETRY_AFTER)));
         }
-        if let Self::TooManyFailures(pause) | Self::TooManyRequests { wait: pause, .. } = self {
+        if let Self::TooManyFailures(pause)
+        | Self::TooManyRefused(pause)
+        | Self::TooManyEvents { wait: pause, .. }
+        | Self::TooManyRequests { wait: pause, .. } = self
+        {
             answer.insert(header::RETRY_AFTER, HeaderValue::from(pause.as_secs() + 1));
         }
         let mut set = |name: HeaderName, value: &'static str| answer.insert(name, HeaderValue::from_static(value));
@@ -201,7 +232,9 @@ impl Error {
             StatusCode::TOO_MANY_REQUESTS if matches!(self, Self::TooManyInFlight { .. }) => {
                 set(header::RETRY_AFTER, "1")
             }
-            StatusCode::UNAUTHORIZED => set(header::WWW_AUTHENTICATE, r#"Basic realm="Restricted""#),
+            StatusCode::UNAUTHORIZED if matches!(self, Self::Unauthorized) => {
+                set(header::WWW_AUTHENTICATE, r#"Basic realm="Restricted""#)
+            }
             _ => None,
         };
         answer

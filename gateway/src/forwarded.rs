@@ -67,6 +67,12 @@ impl TrustedProxies {
         (!caller.is_loopback()).then_some(caller)
     }
 
+    /// The address that a request came from, also if that is of this machine.
+    pub(crate) fn sender(&self, peer: &Peer, headers: &HeaderMap) -> IpAddr {
+        let told = if self.contain(peer.address) { self.forwarded(headers) } else { None };
+        told.unwrap_or(peer.address)
+    }
+
     fn forwarded(&self, headers: &HeaderMap) -> Option<IpAddr> {
         for line in headers.get_all(headers::FORWARDED_FOR).iter().rev() {
             for entry in line.to_str().ok()?.rsplit(',') {

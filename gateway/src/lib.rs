@@ -24,6 +24,7 @@ mod forwarded;
 mod function;
 mod functions;
 mod held;
+mod hooks;
 mod input;
 mod logs;
 mod metrics;
@@ -38,6 +39,7 @@ mod rates;
 mod root;
 mod routes;
 mod secrets;
+mod sources;
 mod stack;
 mod target;
 
@@ -55,7 +57,7 @@ use tracing::{info, warn};
 
 use crate::{
     app::App, audit::Audits, audit_log::AuditLog, auth::Auth, browsers::Guard, fast_path_router::FastPathRouter,
-    metrics::HttpMetrics, queues::Queues, rates::Rates,
+    hooks::Hooks, metrics::HttpMetrics, queues::Queues, rates::Rates,
 };
 pub use crate::{
     auth::{AuthConfig, Credentials, NewToken, Role, Token, TokenFile},
@@ -118,6 +120,7 @@ pub async fn run(
             for_operators
         )))),
         Box::pin(queues::follow(&app)),
+        Box::pin(hooks::follow(&app)),
         audit::follow(&app, config.audit_every),
         app.auth.follow(&app.shutdown),
         OptionFuture::from(rates.as_ref().map(|rates| rates.follow(&app.shutdown))),
@@ -190,6 +193,7 @@ fn app(
         alerts: Arc::new(Semaphore::new(alert::MAX_AT_ONCE)),
         queues: Queues::register(registry)?,
         audits: Audits::register(registry)?,
+        hooks: Hooks::register(config.seal_key.clone(), registry)?,
         auth: Arc::new(Auth::new(config.auth.clone(), Arc::clone(&audit_log), namespace, registry)?),
         audit_log,
         changes: Arc::new(Semaphore::new(MAX_CHANGES)),

@@ -17,9 +17,9 @@ use crate::{
     app::App,
     async_function, audit, audit_log, auth,
     browsers::Guard,
-    calls, dead, events, functions, logs,
+    calls, dead, events, functions, hooks, logs,
     metrics::{self, HttpMetrics},
-    namespaces, pages, platform, root, secrets,
+    namespaces, pages, platform, root, secrets, sources,
 };
 
 /// One row per route: its template and its verbs.
@@ -37,13 +37,14 @@ pub(crate) struct Assembly<'gateway> {
 impl Assembly<'_> {
     /// All routes at one entry point.
     pub(crate) fn together(self) -> Router {
-        let asynchronous = in_our_words(async_function::calls().merge(self.cancels()));
+        let asynchronous = in_our_words(async_function::calls().merge(self.cancels()).merge(hooks::routes()));
         self.finish(self.open().merge(self.counted(asynchronous.merge(self.admin_api()))))
     }
 
     /// The entry point of callers, and that of the admin API.
     pub(crate) fn apart(self) -> (Router, Router) {
-        let public = self.finish(self.open().merge(self.counted(in_our_words(async_function::calls()))));
+        let public =
+            self.finish(self.open().merge(self.counted(in_our_words(async_function::calls().merge(hooks::routes())))));
         let admin_api = in_our_words(platform::open_router(None))
             .merge(self.counted(in_our_words(self.cancels()).merge(self.admin_api())));
         (public, self.finish(admin_api))
@@ -90,10 +91,12 @@ fn closed() -> Routes {
         dead::routes(),
         events::routes(),
         functions::routes(),
+        hooks::api_routes(),
         logs::routes(),
         namespaces::routes(),
         platform::routes(),
         secrets::routes(),
+        sources::routes(),
     ];
     table.extend(resources.into_iter().flatten());
     // What does not exist under these prefixes, or not yet, is behind the same layer.

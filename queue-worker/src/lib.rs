@@ -20,6 +20,7 @@ mod lane;
 mod metrics;
 mod peers;
 mod pull;
+mod route;
 mod slots;
 
 use std::{sync::Arc, time::Duration};
@@ -114,6 +115,7 @@ pub async fn run(
     tasks.spawn(backlog::run(Arc::clone(&worker)));
     tasks.spawn(due::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(ingest::run(Arc::clone(&worker), tasks.clone()));
+    tasks.spawn(route::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(ingest::dead_letter_unreadable(Arc::clone(&worker)));
     tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(holders::ask(Arc::clone(&worker), questions));

@@ -1,13 +1,17 @@
 //! Counts of the queue-worker.
 
-use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
-use skep_protocol::{CallStatus, FunctionName};
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use skep_protocol::{CallStatus, EventRoute, FunctionName};
 
 pub(crate) struct Metrics {
     in_flight: IntGaugeVec,
     finished: IntCounterVec,
     retries: IntCounterVec,
     callbacks: IntCounterVec,
+    routed: IntCounterVec,
+    route_age: Histogram,
 }
 
 impl Metrics {
@@ -29,11 +33,21 @@ impl Metrics {
                 Opts::new("queue_worker_callbacks_total", "Callbacks that ended, delivered or dead."),
                 &["outcome"],
             )?,
+            routed: IntCounterVec::new(
+                Opts::new("queue_worker_routed_total", "Calls that events made, by source and route."),
+                &["source", "route"],
+            )?,
+            route_age: Histogram::with_opts(HistogramOpts::new(
+                "queue_worker_route_age_seconds",
+                "Seconds from when an event was stored until all its calls were.",
+            ))?,
         };
         registry.register(Box::new(metrics.in_flight.clone()))?;
         registry.register(Box::new(metrics.finished.clone()))?;
         registry.register(Box::new(metrics.retries.clone()))?;
         registry.register(Box::new(metrics.callbacks.clone()))?;
+        registry.register(Box::new(metrics.routed.clone()))?;
+        registry.register(Box::new(metrics.route_age.clone()))?;
         Ok(metrics)
     }
 
@@ -52,6 +66,14 @@ impl Metrics {
 
     pub(crate) fn count_retry(&self, function: &FunctionName) {
         self.retries.with_label_values(&[&function.to_string()]).inc();
+    }
+
+    /// Counts the calls of an event; sources and routes are those of the registry.
+    pub(crate) fn count_routed(&self, source: &str, routes: &[EventRoute], age: Duration) {
+        for route in routes {
+            self.routed.with_label_values(&[source, route.route.as_str()]).inc();
+        }
+        self.route_age.observe(age.as_secs_f64());
     }
 
     pub(crate) fn count_callback(&self, outcome: &str) {

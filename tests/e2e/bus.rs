@@ -43,6 +43,7 @@ pub(crate) async fn connect_with(site: &Site, letters: Budget) -> Bus {
             replicas: 1,
             records: HOUR,
             letters,
+            event_bytes: 1 << 30,
             audit_log: None,
             published: None,
             bodies: 1 << 30,

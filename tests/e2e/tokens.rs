@@ -43,7 +43,7 @@ impl Guarded {
 }
 
 /// What each role may do, by the letters of read, invoke, deploy and admin.
-const MATRIX: [(&str, &str, &str); 27] = [
+const MATRIX: [(&str, &str, &str); 33] = [
     ("GET", "/system/info", "rida"),
     ("GET", "/system/functions", "rda"),
     ("GET", "/system/function/cat", "rda"),
@@ -64,6 +64,12 @@ const MATRIX: [(&str, &str, &str); 27] = [
     ("DELETE", "/system/functions", "da"),
     ("POST", "/system/scale-function/nobody", "da"),
     ("POST", "/system/secrets", "da"),
+    ("GET", "/system/sources", "rda"),
+    ("GET", "/system/sources/some", "rda"),
+    ("GET", "/system/presets", "rda"),
+    ("POST", "/system/sources", "da"),
+    ("POST", "/system/sources/some/pause", "da"),
+    ("POST", "/system/sources/some/secrets", "da"),
     ("DELETE", "/system/dead?function=cat", "da"),
     ("POST", "/system/dead-redrive?function=cat", "da"),
     ("POST", "/system/dead/some-id/redrive", "da"),

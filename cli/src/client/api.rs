@@ -87,6 +87,11 @@ impl Api {
         url
     }
 
+    /// The URL of a path of the gateway.
+    pub(super) fn url_of(&self, path: &str) -> String {
+        format!("{}{path}", self.gateway.as_str().trim_end_matches('/'))
+    }
+
     pub(super) fn get(&self, path: &[&str]) -> RequestBuilder {
         self.request(Method::GET, path)
     }

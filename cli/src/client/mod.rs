@@ -14,6 +14,7 @@ mod describe;
 mod events;
 mod lines;
 pub(crate) mod login;
+pub(crate) mod sources;
 pub(crate) mod table;
 mod target;
 
@@ -21,7 +22,7 @@ use serde::Serialize;
 
 pub(crate) use self::{
     audit::run as audit, audit_log::run as audit_log, calls::run as calls, daily::run as daily, dead::run as dead,
-    describe::run as describe,
+    describe::run as describe, sources::run as sources,
 };
 use crate::{failure::Result, output};
 

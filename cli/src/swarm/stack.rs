@@ -10,6 +10,7 @@ use crate::{
     args::SwarmUpArgs,
     failure::{Failure, Result},
     password::{self, PASSWORD_FILE, USER, USER_FILE},
+    seal,
 };
 
 const FILES: [(&str, &str); 6] = [
@@ -22,7 +23,9 @@ const FILES: [(&str, &str); 6] = [
 ];
 
 const NATS: &str = "nats-user-password";
-pub(crate) const SECRETS: [&str; 3] = [USER_FILE, PASSWORD_FILE, NATS];
+/// What secrets of event sources are sealed with.
+const SEAL_KEY: &str = "skep-seal-key";
+pub(crate) const SECRETS: [&str; 4] = [USER_FILE, PASSWORD_FILE, NATS, SEAL_KEY];
 
 /// Which of the secrets are not there yet.
 pub(crate) async fn missing_secrets() -> Result<Vec<&'static str>> {
@@ -38,6 +41,7 @@ pub(crate) async fn create_secrets(missing: &[&str]) -> Result<Option<String>> {
             PASSWORD_FILE => new.insert(password::random().map_err(Failure::internal)?).clone(),
             // A password that begins with a digit could be a number to NATS.
             NATS => format!("skep:s{}", password::random().map_err(Failure::internal)?),
+            SEAL_KEY => seal::new_key()?,
             _ => USER.to_owned(),
         };
         docker_with_input(&["secret", "create", secret, "-"], &value).await.map_err(failed)?;

@@ -11,9 +11,9 @@ use skep_secret_file::write_secret_file;
 
 use crate::{
     args::GatewayArgs,
+    auth,
     failure::{Failure, Result, bad_setting},
     password::{self, ADDRESS_FILE, FOLDER, PASSWORD_FILE, USER, USER_FILE},
-    roles,
 };
 
 /// Whether the admin API of `skep up` asks for a password; it does unless told not to.
@@ -34,7 +34,7 @@ impl Login {
     /// In skep's own folder it also writes down where the admin API listens, so that commands give the password to nobody else.
     pub(crate) fn prepare(args: &GatewayArgs, data_dir: &Path, listens_at: SocketAddr) -> Result<Option<Self>> {
         if !is_wanted(args) {
-            roles::refuse_tokens_without_auth(args)?;
+            auth::refuse_tokens_without_auth(args)?;
             return Ok(None);
         }
         let (folder, new) = match &args.secret_mount_path {
@@ -46,7 +46,7 @@ impl Login {
                 (folder, new)
             }
         };
-        let auth = roles::read_auth(args, &folder)?;
+        let auth = auth::of_folder(args, &folder)?;
         Ok(Some(Self { auth, password_file: folder.join(PASSWORD_FILE), new }))
     }
 

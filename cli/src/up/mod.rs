@@ -1,12 +1,13 @@
 //! `skep up`: everything on one machine with one command.
 //!
-//! First all checks and sockets, so that nothing is half started; then NATS, the controller, the gateway and the queue-worker, the same as on a Swarm; then the functions of the stack file.
+//! First all checks and sockets, so that nothing is half started; then NATS, the controller, the gateway and the queue-worker, the same as on a Swarm; then the functions and sources of the stack file.
 
 mod encryption;
 mod health;
 mod login;
 pub(crate) mod nats;
 mod report;
+mod sources;
 mod stack;
 pub(crate) mod surroundings;
 mod users;
@@ -27,20 +28,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::UpArgs,
+    auth,
     callbacks::{self, Loopback},
     controller,
     failure::{Failure, Result, bad_setting},
     nats::Nats,
     nats_program, output,
     roles::{self, Process},
-    sockets,
+    seal, sockets,
     up::{encryption::Encryption, login::Login, nats::NatsServer, report::EntryPoints, surroundings::DataDir},
 };
 
 /// How long the start waits for functions before it reports what runs.
 const FUNCTIONS_TIMEOUT: Duration = Duration::from_secs(15);
 
-pub(crate) async fn run(args: UpArgs) -> Result<()> {
+pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
     let stack = args.file.as_deref().map(|file| stack::read(file, &args.bus.function_namespace)).transpose()?;
     surroundings::require_no_root(&args.provider)?;
     surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
@@ -51,12 +53,13 @@ pub(crate) async fn run(args: UpArgs) -> Result<()> {
             return Err(bad_setting(flag, "needs --nats-url; a server that skep starts has its own users"));
         }
     };
-    roles::tls(&args.gateway)?;
+    auth::tls(&args.gateway)?;
     roles::signing_keys(&args.worker)?;
     let encryption = args.nats_encryption_key_file.as_deref().map(Encryption::read).transpose()?;
     let listeners = sockets::listeners(&args.listen, login::is_wanted(&args.gateway)).await?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let data_dir = DataDir::open(&args.provider.data_dir)?;
+    args.gateway.seal = seal::prepare(&args.gateway.seal, &data_dir.path)?;
     let admin_api = sockets::local_address(listeners.admin_api.as_ref().unwrap_or(&listeners.public))?;
     let login = Login::prepare(&args.gateway, &data_dir.path, admin_api)?;
     let (mut server, nats) = match &args.nats_url {
@@ -123,6 +126,7 @@ async fn run_roles(
     let bus = connect(args, process, data_dir, &sockets.nats).await?;
     process.serve_admin(sockets.admin);
     let config = controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?;
+    let config = skep_controller::Config { seal_key: seal::read(&args.gateway.seal)?, ..config };
     // The controller goes on until the calls in flight have drained, because they need its replicas.
     let starting = Box::pin(Controller::start(config, bus.clone(), CancellationToken::new()));
     let controller = starting.await.map_err(Failure::internal)?;
@@ -178,6 +182,7 @@ async fn connect(args: &UpArgs, process: &Process, data_dir: &DataDir, nats: &Na
 /// Deploys the stack, says what runs, and shows the functions' log for as long as everything runs.
 async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, entry_points: &EntryPoints<'_>) -> Result<()> {
     let mut lines = std::pin::pin!(bus.follow_logs(None).await.map_err(Failure::internal)?);
+    let sources: Vec<_> = stack.iter().flat_map(|stack| &stack.sources).map(|(name, _)| name.clone()).collect();
     if let Some(stack) = stack {
         stack::apply(bus, &stack).await?;
     }
@@ -188,7 +193,7 @@ async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, entry_poi
         tokio::select! {
             all_up = &mut waited, if !is_reported => {
                 is_reported = true;
-                report::print(&dispatch.registry().all(), entry_points, all_up);
+                report::print(&dispatch.registry().all(), &sources, entry_points, all_up);
             }
             line = lines.next() => match line {
                 // A function, or its callers, must not speak to the terminal.

@@ -28,7 +28,6 @@ use crate::{
     nats::Nats,
 };
 
-const OLDEST: (u32, u32) = (2, 12);
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same settings as on a Swarm.

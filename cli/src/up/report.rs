@@ -4,6 +4,7 @@ use std::{fmt::Write, net::SocketAddr, path::Path, sync::Arc};
 
 use skep_bus::ServerUrls;
 use skep_dispatch::Function;
+use skep_protocol::SourceName;
 
 use crate::{output, up::login::Login};
 
@@ -32,7 +33,7 @@ pub(crate) fn nats(servers: &ServerUrls, publisher: Option<&Path>) -> String {
     }
 }
 
-pub(crate) fn print(functions: &[Arc<Function>], entry_points: &EntryPoints<'_>, all_up: bool) {
+pub(crate) fn print(functions: &[Arc<Function>], sources: &[SourceName], entry_points: &EntryPoints<'_>, all_up: bool) {
     let EntryPoints { gateway, admin_api, admin, nats, callbacks, login } = entry_points;
     let own_api = admin_api.as_ref().map(|address| format!("  admin API  {address}\n")).unwrap_or_default();
     let password = login.as_ref().map_or("not asked for (--basic-auth=false)".to_owned(), Login::told);
@@ -52,6 +53,9 @@ pub(crate) fn print(functions: &[Arc<Function>], entry_points: &EntryPoints<'_>,
         let replicas = format!("{}/{}", function.replicas(), function.record.replicas);
         let command = &function.record.deployment.env_process;
         let _ = writeln!(text, "{:longest$}  {replicas:8}  {command}", function.name.to_string());
+    }
+    for source in sources {
+        let _ = writeln!(text, "source {source} takes events at {gateway}/hooks/{source}");
     }
     if !all_up {
         text.push_str("Some replicas have not answered yet; their log is below.\n");

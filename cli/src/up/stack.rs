@@ -1,4 +1,4 @@
-//! Reads the stack file of `skep up`, and deploys its functions over the bus.
+//! Reads the stack file of `skep up`, and deploys its functions and sources over the bus.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,6 +17,7 @@ use skep_stack::{Difference, Stack, difference};
 use crate::{
     controller,
     failure::{self, Failure, bad_setting},
+    up::sources,
 };
 
 /// The status of a deploy of what is deployed already.
@@ -43,11 +44,13 @@ fn check(stack: &Stack, environment: &BTreeMap<String, String>, default: &Defaul
     Ok(())
 }
 
-/// Deploys or updates what differs from the registry. Functions that the stack does not name stay as they are.
+/// Deploys or updates what differs from the registry. What the stack does not name stays as it is.
 ///
-/// A function that the controller refuses does not keep the others from being deployed, but ends the start.
+/// A function or source that the controller refuses does not keep the others from being deployed, but ends the start.
 pub(super) async fn apply(bus: &Bus, stack: &Stack) -> failure::Result<()> {
-    match try_to_apply(bus, stack).await.map_err(Failure::internal)? {
+    let of_functions = try_to_apply(bus, stack).await.map_err(Failure::internal)?;
+    let of_sources = sources::apply(bus, &stack.sources).await.map_err(Failure::internal)?;
+    match of_functions.or(of_sources) {
         None => Ok(()),
         Some(refusal) => Err(bad_setting("--file", refusal)),
     }

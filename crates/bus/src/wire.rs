@@ -11,6 +11,8 @@ pub mod laws;
 mod tests;
 mod version;
 
+pub(crate) use self::version::{add as add_version, check as check_version};
+
 use std::sync::LazyLock;
 
 use async_nats::{HeaderMap as NatsHeaders, HeaderName as NatsHeaderName};
@@ -26,9 +28,9 @@ pub(crate) const CALL_ID: &str = "Skep-Call-Id";
 const CALLERS_ID: &str = "Skep-Callers-Id";
 const FINGERPRINT: &str = "Skep-Fingerprint";
 pub(crate) const FUNCTION: &str = "Skep-Function";
-const METHOD: &str = "Skep-Method";
-const PATH: &str = "Skep-Path";
-const QUERY: &str = "Skep-Query";
+pub(crate) const METHOD: &str = "Skep-Method";
+pub(crate) const PATH: &str = "Skep-Path";
+pub(crate) const QUERY: &str = "Skep-Query";
 const CALLBACK: &str = "Skep-Callback";
 const CALLBACK_AUTHORIZED: &str = "Skep-Callback-Authorized";
 const ACCEPTED_AT: &str = "Skep-Accepted-At";
@@ -51,7 +53,7 @@ pub(crate) const STATUS: &str = "Skep-Status";
 pub(crate) const REASON: &str = "Skep-Reason";
 /// The bytes of a list that a call carries.
 const MAX_LIST: usize = 12 * 1024;
-const HTTP_PREFIX: &str = "Http-";
+pub(crate) const HTTP_PREFIX: &str = "Http-";
 const RETURNED_PREFIX: &str = "Returned-";
 
 /// Why a message cannot be read.
@@ -163,7 +165,7 @@ fn read_list<T: DeserializeOwned>(headers: &NatsHeaders, name: &'static str) -> 
     Ok(list.map_err(|error| format!("{name}: {error}"))?.unwrap_or_default())
 }
 
-fn read_timestamp(headers: &NatsHeaders, name: &'static str) -> Result<OffsetDateTime, Unreadable> {
+pub(crate) fn read_timestamp(headers: &NatsHeaders, name: &'static str) -> Result<OffsetDateTime, Unreadable> {
     OffsetDateTime::parse(required(headers, name)?, &Rfc3339).map_err(|error| format!("{name}: {error}"))
 }
 
@@ -210,7 +212,7 @@ fn required<'headers>(headers: &'headers NatsHeaders, name: &'static str) -> Res
     text(headers, name).ok_or_else(|| format!("header {name} is missing"))
 }
 
-fn parsed<T>(headers: &NatsHeaders, name: &'static str) -> Result<T, Unreadable>
+pub(crate) fn parsed<T>(headers: &NatsHeaders, name: &'static str) -> Result<T, Unreadable>
 where
     T: std::str::FromStr,
     T::Err: std::fmt::Display,
@@ -218,12 +220,12 @@ where
     required(headers, name)?.parse().map_err(|error| format!("{name}: {error}"))
 }
 
-fn timestamp(time: OffsetDateTime) -> String {
+pub(crate) fn timestamp(time: OffsetDateTime) -> String {
     // Only years outside 0 to 9999 cannot be written, and the clock does not give those.
     time.format(&Rfc3339).unwrap_or_default()
 }
 
-fn add_http_headers(nats: &mut NatsHeaders, prefix: &str, headers: &HeaderMap) {
+pub(crate) fn add_http_headers(nats: &mut NatsHeaders, prefix: &str, headers: &HeaderMap) {
     for (name, value) in headers {
         let mut prefixed = String::with_capacity(prefix.len() + name.as_str().len());
         prefixed.push_str(prefix);
@@ -249,7 +251,7 @@ pub(crate) fn plain_headers(headers: &HeaderMap) -> NatsHeaders {
     nats
 }
 
-fn read_http_headers(headers: &NatsHeaders, prefix: &str) -> HeaderMap {
+pub(crate) fn read_http_headers(headers: &NatsHeaders, prefix: &str) -> HeaderMap {
     let mut http = HeaderMap::new();
     for (name, values) in headers.iter() {
         let Some(name) = AsRef::<str>::as_ref(name).strip_prefix(prefix) else {
@@ -267,11 +269,11 @@ fn read_http_headers(headers: &NatsHeaders, prefix: &str) -> HeaderMap {
     http
 }
 
-fn escape(bytes: &[u8]) -> String {
+pub(crate) fn escape(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).collect()
 }
 
-fn unescaped_text(text: &str) -> String {
+pub(crate) fn unescaped_text(text: &str) -> String {
     String::from_utf8_lossy(&unescape(text)).into_owned()
 }
 

@@ -6,8 +6,9 @@ use skep_bus::ControlCall;
 use skep_protocol::{
     FunctionDeployment, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret, VersionInfo,
     control::{
-        ApplyAlert, Change, ControlRequest, CreateNamespace, CreateSecret, Delete, DeleteNamespace, DeleteSecret,
-        Deploy, GetInfo, ListNamespaces, ListSecrets, Scale, Update, UpdateNamespace, UpdateSecret, Wake,
+        AddSourceSecret, AddedSourceSecret, ApplyAlert, Change, ControlRequest, CreateNamespace, CreateSecret,
+        CreateSource, Delete, DeleteNamespace, DeleteSecret, DeleteSource, Deploy, GetInfo, ListNamespaces,
+        ListSecrets, PauseSource, RemoveSourceSecret, Scale, Update, UpdateNamespace, UpdateSecret, UpdateSource, Wake,
     },
     validate,
 };
@@ -17,12 +18,14 @@ use crate::{
     namespaces::{Inside, Namespaces},
     reconcile::{Command, Reconcilers},
     refusal::refusal,
+    sources::Sources,
 };
 
 /// What every request may need.
 pub(crate) struct Control {
     pub(crate) reconcilers: Arc<Reconcilers>,
     pub(crate) namespaces: Namespaces,
+    pub(crate) sources: Sources,
     pub(crate) version: VersionInfo,
 }
 
@@ -68,6 +71,12 @@ impl Control {
             CreateSecret => create_secret,
             UpdateSecret => update_secret,
             DeleteSecret => delete_secret,
+            CreateSource => create_source,
+            UpdateSource => update_source,
+            DeleteSource => delete_source,
+            PauseSource => pause_source,
+            AddSourceSecret => add_source_secret,
+            RemoveSourceSecret => remove_source_secret,
         });
     }
 
@@ -163,12 +172,44 @@ impl Control {
 
     async fn update_secret(&self, UpdateSecret(secret): UpdateSecret) -> Result<()> {
         let (secret, _inside) = self.secret(secret).await?;
-        self.reconcilers.provider.secrets.update(secret).await
+        let of_sources = secret.namespace.is_empty().then(|| secret.name.clone());
+        self.reconcilers.provider.secrets.update(secret).await?;
+        match of_sources {
+            Some(name) => self.sources.secret_changed(&name).await,
+            None => Ok(()),
+        }
     }
 
     async fn delete_secret(&self, DeleteSecret(secret): DeleteSecret) -> Result<()> {
         let (secret, _inside) = self.secret(secret).await?;
+        if secret.namespace.is_empty() {
+            self.sources.refuse_if_used(&secret.name).await?;
+        }
         self.reconcilers.provider.secrets.delete(secret).await
+    }
+
+    async fn create_source(&self, CreateSource { name, spec }: CreateSource) -> Result<Change> {
+        self.sources.create(name, spec).await
+    }
+
+    async fn update_source(&self, UpdateSource { name, spec }: UpdateSource) -> Result<Change> {
+        self.sources.update(name, spec).await
+    }
+
+    async fn delete_source(&self, asked: DeleteSource) -> Result<Change> {
+        self.sources.delete(&asked.name).await
+    }
+
+    async fn pause_source(&self, asked: PauseSource) -> Result<Change> {
+        self.sources.pause(asked).await
+    }
+
+    async fn add_source_secret(&self, asked: AddSourceSecret) -> Result<AddedSourceSecret> {
+        self.sources.add_secret(asked).await
+    }
+
+    async fn remove_source_secret(&self, asked: RemoveSourceSecret) -> Result<Change> {
+        self.sources.remove_secret(asked).await
     }
 
     /// The secret that a request is about, and the hold on its namespace.

@@ -8,11 +8,14 @@ use std::{sync::Arc, time::Duration};
 use skep_bus::{Bus, ControlServer};
 use skep_protocol::VersionInfo;
 use skep_provider::{Provider, ProviderConfig};
+use skep_sources::SealKey;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
-use crate::{Result, control::Control, leadership::Leadership, namespaces::Namespaces, reconcile::Reconcilers};
+use crate::{
+    Result, control::Control, leadership::Leadership, namespaces::Namespaces, reconcile::Reconcilers, sources::Sources,
+};
 
 /// Requests that are answered at the same time; more wait on the bus.
 const MAX_CONCURRENT_REQUESTS: usize = 64;
@@ -26,6 +29,8 @@ pub struct Config {
     /// A name that no other controller has; one with the name of a controller that has ended need not wait for its lease.
     pub holder: String,
     pub provider: ProviderConfig,
+    /// What secrets of sources are sealed with; without it there are none.
+    pub seal_key: Option<Arc<SealKey>>,
 }
 
 /// A controller that leads, has adopted the registry, and answers as soon as it runs.
@@ -68,7 +73,10 @@ impl Controller {
             reconcilers.adopt(name, record).await;
         }
         reconcilers.provider.runtime.adopted_all();
-        let control = Control { reconcilers: Arc::clone(&reconcilers), namespaces, version: config.version.clone() };
+        let files = Arc::clone(&reconcilers.provider.secrets);
+        let sources = Sources::new(bus.clone(), leadership.lease(), files, config.seal_key.clone());
+        let version = config.version.clone();
+        let control = Control { reconcilers: Arc::clone(&reconcilers), namespaces, sources, version };
         let server = bus.serve_control(env!("CARGO_PKG_VERSION")).await?;
         info!("the controller is active");
         Ok(Self { config, bus, leadership, reconcilers, control: Arc::new(control), server, _abandoned: abandoned })

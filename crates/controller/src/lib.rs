@@ -4,6 +4,7 @@
 //! - `control.rs` answers the requests on the bus.
 //! - `reconcile/` has one task per function, which keeps its replicas and its record as they are wanted.
 //! - `scaling/` decides how many replicas a function has: wake, alerts, scale to zero.
+//! - `sources/` checks and writes the sources of events, and seals their secrets.
 //! - `namespaces.rs` knows the namespaces, and keeps one while something is put into it.
 //!
 //! It does not know how a replica runs; that is the provider's part.
@@ -15,6 +16,7 @@ mod namespaces;
 mod reconcile;
 mod refusal;
 mod scaling;
+mod sources;
 
 pub use controller::{Config, Controller};
 pub use skep_provider::{Error, Result};

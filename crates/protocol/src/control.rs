@@ -2,8 +2,14 @@
 //!
 //! So the caller and the controller cannot disagree about the type of a reply.
 
+mod sources;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub use self::sources::{
+    AddSourceSecret, AddedSourceSecret, CreateSource, DeleteSource, PauseSource, RemoveSourceSecret, UpdateSource,
+    WhichSecret,
+};
 use crate::{AlertStatus, FunctionDeployment, FunctionName, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret};
 
 /// A request to the controller. It travels as JSON, and so does its reply.
@@ -148,6 +154,12 @@ requests! {
     CreateSecret => CreateSecret -> ();
     UpdateSecret => UpdateSecret -> ();
     DeleteSecret => DeleteSecret -> ();
+    CreateSource => CreateSource -> Change;
+    UpdateSource => UpdateSource -> Change;
+    DeleteSource => DeleteSource -> Change;
+    PauseSource => PauseSource -> Change;
+    AddSourceSecret => AddSourceSecret -> AddedSourceSecret;
+    RemoveSourceSecret => RemoveSourceSecret -> Change;
 }
 
 /// One operation of the controller's micro service; its name is the last token of the subject.
@@ -169,10 +181,16 @@ pub enum Operation {
     CreateSecret,
     UpdateSecret,
     DeleteSecret,
+    CreateSource,
+    UpdateSource,
+    DeleteSource,
+    PauseSource,
+    AddSourceSecret,
+    RemoveSourceSecret,
 }
 
 impl Operation {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 22] = [
         Self::Deploy,
         Self::Update,
         Self::Delete,
@@ -189,6 +207,12 @@ impl Operation {
         Self::CreateSecret,
         Self::UpdateSecret,
         Self::DeleteSecret,
+        Self::CreateSource,
+        Self::UpdateSource,
+        Self::DeleteSource,
+        Self::PauseSource,
+        Self::AddSourceSecret,
+        Self::RemoveSourceSecret,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -209,6 +233,12 @@ impl Operation {
             Self::CreateSecret => "create-secret",
             Self::UpdateSecret => "update-secret",
             Self::DeleteSecret => "delete-secret",
+            Self::CreateSource => "create-source",
+            Self::UpdateSource => "update-source",
+            Self::DeleteSource => "delete-source",
+            Self::PauseSource => "pause-source",
+            Self::AddSourceSecret => "add-source-secret",
+            Self::RemoveSourceSecret => "remove-source-secret",
         }
     }
 }

@@ -53,6 +53,30 @@ pub const SKEP_CALLBACK_HEADERS: HeaderName = HeaderName::from_static("x-skep-ca
 /// On a call that is itself a callback (`skep://NAME`): the id of the call whose answer it brings.
 pub const SKEP_CALLBACK_OF: HeaderName = HeaderName::from_static("x-skep-callback-of");
 
+/// On a call that an event made: the name of the source.
+pub const SKEP_SOURCE: HeaderName = HeaderName::from_static("x-skep-source");
+/// On a call that an event made, and on the answer to the event's sender: the event's id.
+pub const SKEP_EVENT_ID: HeaderName = HeaderName::from_static("x-skep-event-id");
+/// On a call that an event made: what kind of event it is.
+pub const SKEP_EVENT_TYPE: HeaderName = HeaderName::from_static("x-skep-event-type");
+/// On a call that an event made: when the event came (RFC 3339).
+pub const SKEP_RECEIVED_AT: HeaderName = HeaderName::from_static("x-skep-received-at");
+/// On a call that an event made: why the event was let in.
+pub const SKEP_VERIFIED: HeaderName = HeaderName::from_static("x-skep-verified");
+/// On a call that an event made: the name of the route.
+pub const SKEP_ROUTE: HeaderName = HeaderName::from_static("x-skep-route");
+/// On a call that the replay of an event made: the id of the replay.
+pub const SKEP_REPLAY: HeaderName = HeaderName::from_static("x-skep-replay");
+/// On a call that an event made: OpenFaaS's name for what the event is about.
+pub const TOPIC: HeaderName = HeaderName::from_static("x-topic");
+/// On a call that an event made: OpenFaaS's name for what brings events.
+pub const CONNECTOR: HeaderName = HeaderName::from_static("x-connector");
+
+/// Whether skep itself tells this of the event that made a call.
+pub fn is_of_event(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-skep-") || *name == TOPIC || *name == CONNECTOR
+}
+
 /// In a record: the call came from this machine itself, so its callback may go there. No caller can set it.
 pub const SKEP_LOCAL_CALLER: HeaderName = HeaderName::from_static("x-skep-local-caller");
 

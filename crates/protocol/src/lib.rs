@@ -15,6 +15,8 @@ mod dead;
 mod deployment;
 mod durability;
 mod duration;
+mod event;
+mod event_id;
 mod fingerprint;
 pub mod headers;
 mod inbound;
@@ -33,6 +35,8 @@ mod schedule;
 mod setting;
 mod size;
 mod source;
+mod source_secret;
+mod source_status;
 mod status;
 mod subject;
 mod system;
@@ -50,6 +54,11 @@ pub use dead::{DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInf
 pub use deployment::{FunctionDeployment, FunctionStatus, Resources, WORKDIR};
 pub use durability::{Durability, Tier};
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use event::{
+    CallOfEvent, Decision, Event, EventInfo, EventOutcome, EventRoute, HeldInfo, IgnoredRoute, InvalidVerdict, Proof,
+    Replayed, Verified,
+};
+pub use event_id::{EventId, InvalidEventId, InvalidRouteName, RouteName};
 pub use fingerprint::{Fingerprint, Fingerprinting};
 pub use inbound::{Found, remove_forged, remove_forwarding};
 pub use lane::{LANES, is_bulk, lane_of, lanes_of};
@@ -72,6 +81,8 @@ pub use schedule::{parse_past, take_run_at};
 pub use setting::{Setting, SettingError};
 pub use size::parse_size;
 pub use source::{InvalidSourceName, SourceName, SourceRecord};
+pub use source_secret::{MAX_SOURCE_SECRETS, SealedSecret, SecretText, SourceSecrets};
+pub use source_status::{SourceSecretStatus, SourceStatus};
 pub use status::{status_label, status_of_class};
 pub use subject::Subjects;
 pub use system::{

@@ -3,11 +3,12 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::Namespace;
+use crate::{Namespace, SourceName};
 
 /// The longest name of a function, its namespace included: what a Swarm takes as the name of a service.
 const MAX_FUNCTION_NAME: usize = 63;
@@ -152,6 +153,17 @@ impl CallId {
         let tail = format!("-{hash:016x}-{suffix}");
         let kept = MAX_CALL_ID.saturating_sub(tail.len());
         Self(format!("{}{tail}", self.0.get(..kept).unwrap_or_default()))
+    }
+
+    /// The id of a call that an event of a source makes, always the same for the same parts: `ev-SOURCE-` and a hash of them all.
+    pub(crate) fn of_event<'a>(source: &'a SourceName, parts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hash = Sha256::new();
+        for part in std::iter::once(source.as_str()).chain(parts) {
+            hash.update(part);
+            hash.update([0]);
+        }
+        let digits = hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect::<String>();
+        Self(format!("ev-{source}-{digits}"))
     }
 
     pub fn as_str(&self) -> &str {

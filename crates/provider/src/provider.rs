@@ -73,6 +73,9 @@ pub trait Secrets: Send + Sync {
     /// All secrets of a namespace by name, without their values; here and in secrets an empty text is the default namespace.
     async fn list(&self, namespace: &str) -> Result<Vec<Secret>>;
 
+    /// The value of a secret of the default namespace.
+    async fn read(&self, name: &str) -> Result<Vec<u8>>;
+
     async fn create(&self, secret: Secret) -> Result<()>;
 
     async fn update(&self, secret: Secret) -> Result<()>;

@@ -2,8 +2,79 @@
 //!
 //! This crate knows neither the bus nor HTTP servers, and does no I/O. A provider is data: `presets.yaml`.
 
+mod ack;
+mod added_header;
+mod challenge;
+mod challenge_rule;
+mod challenge_text;
+mod challenge_value;
+mod cloudevents;
+mod der;
+mod error;
+mod event;
+mod event_id;
+mod filter;
+mod form;
+mod function_request;
+mod json;
+mod key;
+mod path;
+mod preset;
+mod probe;
+mod receiver;
+mod redact;
+mod reference;
+mod resolve;
+mod route;
+mod scheme;
+mod scheme_text;
+mod seal;
+mod secret;
+mod send;
+mod sign;
+mod signature;
+mod source;
+mod template;
+#[cfg(test)]
+mod testing;
+mod text;
+mod url_form;
+mod values;
+mod verdict;
+mod verify;
+
 use http::{HeaderMap, Method};
 use time::OffsetDateTime;
+
+pub use ack::Ack;
+pub use challenge::{Answer, Challenged, challenge};
+pub use challenge_rule::Challenge;
+pub use cloudevents::EventError;
+pub use error::{KeyStep, SourceError};
+pub use event::{Event, Verified, VerifiedError};
+pub use event_id::call_id;
+pub use filter::Filter;
+pub use function_request::FunctionRequest;
+pub use key::{KeyError, KeyForm, PublicForm};
+pub use preset::{BodyRule, Need, Otherwise, Preset, Presets};
+pub use probe::{Held, probe};
+pub use receiver::{Decision, Defaults, Receiver};
+pub use reference::{HmacForm, JsonPath, ParseError, Reference};
+pub use resolve::{Input, ResolveError};
+pub use route::{Debounced, Route};
+pub use scheme::{Algorithm, BodyHash, Check, HmacHash, Scheme, Signed, TimeUnit, TimestampRule, UrlForm, Verify};
+pub use seal::{SealError, SealKey};
+pub use secret::{Secret, Secrets};
+pub use sign::{SignError, SignedRequest, sign};
+pub use signature::{Encoding, First, Pick, SignatureRule, SignatureSource};
+pub use source::{
+    AnswerBy, DEFAULT_KEEP, DEFAULT_MAX_BODY, DebounceSpec, RetryOverride, RouteSpec, SecretUse, Source, Unverified,
+};
+pub use template::Template;
+pub use text::Pattern;
+pub use values::Rate;
+pub use verdict::{Reason, Verdict};
+pub use verify::verify;
 
 /// A request to a source, as it came.
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,7 @@
 //! A function's command runs in its `handler` directory, or in the stack's directory if it has none.
 
 mod diff;
+mod located;
 mod section;
 mod substitute;
 #[cfg(test)]
@@ -16,17 +17,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use skep_protocol::{DefaultNamespace, FunctionDeployment, WORKDIR, validate};
+use serde_json::Value;
+use skep_protocol::{DefaultNamespace, FunctionDeployment, SourceName, WORKDIR, validate};
+use skep_sources::{Defaults, Presets, Receiver, SourceError};
 use thiserror::Error;
 
 use self::section::{EnvironmentFile, FunctionSection, StackFile};
 
 pub use self::diff::{Difference, SettingChange, changes, difference};
 
-/// The functions of a stack file, in its order.
+/// The functions and sources of a stack file, in its order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stack {
     pub functions: Vec<FunctionDeployment>,
+    /// Each source with its declaration as it was given, which was checked.
+    pub sources: Vec<(SourceName, Value)>,
 }
 
 /// Why a stack file cannot be used, on one line.
@@ -72,7 +77,23 @@ pub fn parse(
         validate::deployment(&mut deployment, default).map_err(|error| source.error(line, error.to_string()))?;
         functions.push(deployment);
     }
-    Ok(Stack { functions })
+    let defaults = Defaults { presets: Presets::embedded(), namespace: default, public_url: None };
+    let mut sources = Vec::new();
+    for (name, declaration) in stack.sources {
+        let line = name.referenced.line();
+        let name: SourceName = name
+            .value
+            .parse()
+            .map_err(|error: skep_protocol::InvalidSourceName| source.error(line, error.to_string()))?;
+        let spec = declaration.to_json();
+        let error = |error: SourceError| {
+            let line = declaration.line_of(error.at()).unwrap_or(line);
+            source.error(line, format!("source {name}: {error}"))
+        };
+        Receiver::from_spec(name.clone(), &spec, &defaults).map_err(error)?;
+        sources.push((name, spec));
+    }
+    Ok(Stack { functions, sources })
 }
 
 fn deployment(

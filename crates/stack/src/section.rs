@@ -9,6 +9,8 @@ use serde::{
 use serde_saphyr::Spanned;
 use skep_protocol::Resources;
 
+use crate::located::Located;
+
 /// Keys of a function that only matter when its image is built, or that OpenFaaS's other providers read.
 const BUILD_KEYS: [&str; 8] =
     ["lang", "skip_build", "build_options", "build_option", "build_args", "build_secrets", "platforms", "publish"];
@@ -17,6 +19,7 @@ const BUILD_KEYS: [&str; 8] =
 pub(super) struct StackFile {
     pub(super) provider: Option<Spanned<String>>,
     pub(super) functions: Vec<(Spanned<String>, FunctionSection)>,
+    pub(super) sources: Vec<(Spanned<String>, Located)>,
     pub(super) unknown: Vec<Spanned<String>>,
 }
 
@@ -56,7 +59,7 @@ trait Section: Default {
 }
 
 impl Section for StackFile {
-    const EXPECTING: &str = "a stack file: a mapping with the key functions";
+    const EXPECTING: &str = "a stack file: a mapping with the keys functions and sources";
 
     fn entry<'de, M: MapAccess<'de>>(&mut self, key: &Spanned<String>, map: &mut M) -> Result<bool, M::Error> {
         match key.value.as_str() {
@@ -69,6 +72,10 @@ impl Section for StackFile {
             "functions" => {
                 let functions = map.next_value::<Option<Mapping<Functions>>>()?;
                 self.functions = functions.map(|functions| functions.0.0).unwrap_or_default();
+            }
+            "sources" => {
+                let sources = map.next_value::<Option<Mapping<Sources>>>()?;
+                self.sources = sources.map(|sources| sources.0.0).unwrap_or_default();
             }
             _ => return Ok(false),
         }
@@ -113,6 +120,23 @@ impl Section for Functions {
     fn entry<'de, M: MapAccess<'de>>(&mut self, key: &Spanned<String>, map: &mut M) -> Result<bool, M::Error> {
         let section = map.next_value::<Option<Mapping<FunctionSection>>>()?;
         self.0.push((key.clone(), section.map(|section| section.0).unwrap_or_default()));
+        Ok(true)
+    }
+
+    fn unknown(&mut self) -> Option<&mut Vec<Spanned<String>>> {
+        None
+    }
+}
+
+/// All sources, in the file's order and with their positions.
+#[derive(Default)]
+struct Sources(Vec<(Spanned<String>, Located)>);
+
+impl Section for Sources {
+    const EXPECTING: &str = "sources by name";
+
+    fn entry<'de, M: MapAccess<'de>>(&mut self, key: &Spanned<String>, map: &mut M) -> Result<bool, M::Error> {
+        self.0.push((key.clone(), map.next_value()?));
         Ok(true)
     }
 

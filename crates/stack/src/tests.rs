@@ -127,3 +127,76 @@ fn what_is_wrong_is_told_with_its_line() {
         assert!(found.starts_with(expected), "{text:?}: {found:?} does not start with {expected:?}");
     }
 }
+
+#[test]
+fn sources_are_read_as_they_are_given() {
+    let text = r#"
+x-rate: &rate {rate: 50/s}
+sources:
+  github:
+    preset: github
+    secrets: [github-webhook]
+    keep: 14d
+    <<: *rate
+    routes:
+      - to: deploy
+        filter: { type: push, body.ref: refs/heads/main, body.size: 5, body.at: null }
+        debounce: { key: body.repository.full_name, wait: 10s }
+      - to: summary.staging
+functions:
+  deploy: {image: deploy}
+"#;
+    let stack = parse_in(folder().path(), text).unwrap();
+    let expected = serde_json::json!({
+        "preset": "github",
+        "secrets": ["github-webhook"],
+        "keep": "14d",
+        "rate": "50/s",
+        "routes": [
+            {
+                "to": "deploy",
+                "filter": {"type": "push", "body.ref": "refs/heads/main", "body.size": 5, "body.at": null},
+                "debounce": {"key": "body.repository.full_name", "wait": "10s"},
+            },
+            {"to": "summary.staging"},
+        ],
+    });
+    assert_eq!(stack.sources, [("github".parse().unwrap(), expected)]);
+    assert_eq!(stack.functions.len(), 1);
+    assert!(parse_in(folder().path(), "sources:\n").unwrap().sources.is_empty());
+}
+
+#[test]
+fn what_is_wrong_with_a_source_is_told_with_its_line() {
+    let with = |lines: &str| format!("sources:\n  github:\n    preset: github\n{lines}");
+    for (text, expected) in [
+        (
+            with("    routes:\n      - to: a\n        filter:\n          body.ref: { startsWith: a }\n"),
+            "stack.yml:7: source github: routes[0].filter.body.ref.startsWith: unknown operator \"startsWith\" (prefix, suffix, contains, matches",
+        ),
+        (with("    kep: 1d\n"), "stack.yml:4: source github: kep: unknown field `kep`, expected one of"),
+        (with("    keep: soon\n"), "stack.yml:4: source github: keep: \"soon\" is not a duration"),
+        (with("    keep:\n      1m\n"), "stack.yml:4: source github: keep: must be from 5m to 90d"),
+        (
+            with("    routes:\n      - to: a\n      - to: A_a\n"),
+            "stack.yml:6: source github: routes[1].to: function name \"A_a\"",
+        ),
+        (
+            with("    routes:\n      - to: a\n        serial: true\n"),
+            "stack.yml:6: source github: routes[0].serial: serial is not supported yet",
+        ),
+        (
+            "sources:\n  a:\n    preset: nobody\n".to_owned(),
+            "stack.yml:3: source a: preset: \"nobody\" is not known (adyen, ",
+        ),
+        ("sources:\n\n  a: {}\n".to_owned(), "stack.yml:3: source a: verify: the source has neither preset nor verify"),
+        ("sources:\n  a:\n".to_owned(), "stack.yml:2: source a: "),
+        ("sources:\n  A: {}\n".to_owned(), "stack.yml:2: source name \"A\" is not valid"),
+        ("sources: [a]\n".to_owned(), "stack.yml:1: "),
+        ("sources:\n  a: {preset: sms}\n  a: {}\n".to_owned(), "stack.yml:3: "),
+        ("sources:\n  a: {verify: none, url: .inf}\n".to_owned(), "stack.yml:2: "),
+    ] {
+        let found = reason(&text);
+        assert!(found.starts_with(expected), "{text:?}: {found:?} does not start with {expected:?}");
+    }
+}

@@ -25,8 +25,8 @@ pub(crate) struct Done(pub(crate) usize);
 enum By {
     /// The body, a function or a secret, which are in namespaces.
     Body,
-    /// The body or the path, a namespace.
-    Namespace,
+    /// The body or the path, a namespace or a source.
+    Name,
     /// The path.
     Path,
     Nothing,
@@ -34,7 +34,7 @@ enum By {
     Filter,
 }
 
-const ACTIONS: [(&str, &str, AuditAction, By); 18] = [
+const ACTIONS: [(&str, &str, AuditAction, By); 28] = [
     ("POST", "/system/functions", Deploy, By::Body),
     ("PUT", "/system/functions", Update, By::Body),
     ("DELETE", "/system/functions", Delete, By::Body),
@@ -43,10 +43,20 @@ const ACTIONS: [(&str, &str, AuditAction, By); 18] = [
     ("POST", "/system/secrets", SecretCreate, By::Body),
     ("PUT", "/system/secrets", SecretUpdate, By::Body),
     ("DELETE", "/system/secrets", SecretDelete, By::Body),
-    ("POST", "/system/namespace/", NamespaceCreate, By::Namespace),
-    ("POST", "/system/namespace/{name}", NamespaceCreate, By::Namespace),
-    ("PUT", "/system/namespace/{name}", NamespaceUpdate, By::Namespace),
-    ("DELETE", "/system/namespace/{name}", NamespaceDelete, By::Namespace),
+    ("POST", "/system/sources", SourceCreate, By::Name),
+    ("PUT", "/system/sources", SourceUpdate, By::Name),
+    ("DELETE", "/system/sources", SourceDelete, By::Name),
+    ("POST", "/system/sources/{name}/pause", SourcePause, By::Path),
+    ("POST", "/system/sources/{name}/resume", SourceResume, By::Path),
+    ("POST", "/system/sources/{name}/release", SourceRelease, By::Path),
+    ("POST", "/system/sources/{name}/try", SourceTry, By::Path),
+    ("POST", "/system/sources/{name}/replay", SourceReplay, By::Path),
+    ("POST", "/system/sources/{name}/secrets", SourceSecretAdd, By::Path),
+    ("DELETE", "/system/sources/{name}/secrets", SourceSecretRemove, By::Path),
+    ("POST", "/system/namespace/", NamespaceCreate, By::Name),
+    ("POST", "/system/namespace/{name}", NamespaceCreate, By::Name),
+    ("PUT", "/system/namespace/{name}", NamespaceUpdate, By::Name),
+    ("DELETE", "/system/namespace/{name}", NamespaceDelete, By::Name),
     ("DELETE", "/system/calls/{id}", Cancel, By::Path),
     ("DELETE", "/async-function/{*rest}", Cancel, By::Path),
     ("DELETE", "/system/dead", DeadPurge, By::Filter),
@@ -66,7 +76,7 @@ impl Asked {
         let names = Names::read(body, parts.uri.query().unwrap_or_default());
         let object = match by {
             By::Body => names.in_namespace(segment, default),
-            By::Namespace => segment.or(names.name).unwrap_or_default(),
+            By::Name => segment.or(names.name).unwrap_or_default(),
             By::Path => segment.unwrap_or_default(),
             By::Filter => names.function.unwrap_or_default(),
             By::Nothing if action == Other => format!("{} {}", parts.method, parts.uri.path()),

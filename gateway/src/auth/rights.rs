@@ -17,7 +17,7 @@ pub(super) struct Right {
 /// What has no row here is for those who may do everything.
 const UNKNOWN: Right = Right { need: Admin, scope: Scope::Everything };
 
-const RIGHTS: [(&str, &str, Need, Scope); 34] = [
+const RIGHTS: [(&str, &str, Need, Scope); 53] = [
     ("GET", "/system/functions", Read, Scope::Namespace),
     ("POST", "/system/functions", Deploy, Scope::Deployment),
     ("PUT", "/system/functions", Deploy, Scope::Deployment),
@@ -29,6 +29,25 @@ const RIGHTS: [(&str, &str, Need, Scope); 34] = [
     ("POST", "/system/secrets", Deploy, Scope::Secret),
     ("PUT", "/system/secrets", Deploy, Scope::Secret),
     ("DELETE", "/system/secrets", Deploy, Scope::Secret),
+    ("GET", "/system/sources", Read, Scope::Everything),
+    ("POST", "/system/sources", Deploy, Scope::Everything),
+    ("PUT", "/system/sources", Deploy, Scope::Everything),
+    ("DELETE", "/system/sources", Deploy, Scope::Everything),
+    ("GET", "/system/sources/{name}", Read, Scope::Everything),
+    ("POST", "/system/sources/{name}/pause", Deploy, Scope::Everything),
+    ("POST", "/system/sources/{name}/resume", Deploy, Scope::Everything),
+    ("GET", "/system/sources/{name}/events", Read, Scope::Everything),
+    ("GET", "/system/sources/{name}/events/{id}", Read, Scope::Everything),
+    ("GET", "/system/sources/{name}/events/{id}/body", Read, Scope::Everything),
+    ("GET", "/system/sources/{name}/held", Read, Scope::Everything),
+    ("POST", "/system/sources/{name}/release", Deploy, Scope::Everything),
+    ("POST", "/system/sources/{name}/try", Read, Scope::Everything),
+    ("POST", "/system/sources/{name}/replay", Deploy, Scope::Everything),
+    ("GET", "/system/sources/{name}/secrets", Read, Scope::Everything),
+    ("POST", "/system/sources/{name}/secrets", Deploy, Scope::Everything),
+    ("DELETE", "/system/sources/{name}/secrets", Deploy, Scope::Everything),
+    ("GET", "/system/presets", Read, Scope::Nothing),
+    ("GET", "/system/presets/{name}", Read, Scope::Nothing),
     ("GET", "/system/logs", Read, Scope::Log),
     ("GET", "/system/info", Any, Scope::Nothing),
     ("GET", "/system/namespaces", Read, Scope::Everything),

@@ -14,6 +14,7 @@ pub(crate) mod raw;
 mod receiver;
 mod relay;
 mod site;
+mod source;
 mod swarm;
 mod wait;
 
@@ -31,6 +32,7 @@ pub(crate) use self::{
     receiver::{Callback, Receiver},
     relay::Relay,
     site::{Site, free_address, metrics_of},
+    source::{payload, signature},
     swarm::{EngineRelay, FUNCTION, Load, Others, Swarm, deployment},
     wait::{DEADLINE, wait_for, wait_until},
 };

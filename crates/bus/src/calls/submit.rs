@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::HeaderMap as NatsHeaders;
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use skep_backoff::Backoff;
@@ -78,6 +79,11 @@ impl Bus {
             sleep(delay).await;
             is_first = false;
         }
+    }
+
+    /// A call as the message that it is in the queue.
+    pub fn message_of(&self, call: &Call) -> (NatsHeaders, Bytes) {
+        (wire::call_headers(call), call.body.in_message().clone())
     }
 
     /// Discards the large body of a call that is not stored, because nobody will read it.

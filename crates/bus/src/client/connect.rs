@@ -82,6 +82,8 @@ pub struct Bus {
     pub(crate) calls: Batcher,
     pub(crate) backlogged: Batcher,
     pub(crate) finished: Batcher,
+    /// The way into the stream of events.
+    pub(crate) incoming_events: Batcher,
     /// Which calls have their record, and which ones are parked or due.
     pub(crate) recorded: Lookup,
     pub(crate) parked: Lookup,
@@ -111,6 +113,7 @@ impl Bus {
             calls: Batcher::start(publisher.clone()),
             backlogged: Batcher::start(publisher.clone()),
             finished: Batcher::start(publisher.clone()),
+            incoming_events: Batcher::start(publisher.clone()),
             recorded: lookup("CALLS", Subjects::record_by_id),
             parked: lookup("DELAYED", Subjects::delayed_by_id),
             rates: Rates::default(),

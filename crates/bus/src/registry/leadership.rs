@@ -1,6 +1,6 @@
 //! Which process is the controller: one at a time, by a lease that expires. Only its holder writes the registry.
 //!
-//! Each new holder writes its name into the registry, and every write there names the holder that made it.
+//! Each new holder writes its name into the buckets of functions and sources, and every write there names the holder that made it.
 //! So the server refuses the writes of a former holder, however late they arrive.
 
 use std::{
@@ -16,7 +16,7 @@ use async_nats::{
     header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
     jetstream::{
         context::PublishErrorKind,
-        kv::{CreateErrorKind, Operation, UpdateErrorKind},
+        kv::{CreateErrorKind, Operation, Store, UpdateErrorKind},
     },
 };
 use bytes::Bytes;
@@ -37,7 +37,7 @@ const RENEWAL_INTERVAL: Duration = Duration::from_secs(2);
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 const LEASE: &str = "controller";
-/// The key in the registry that names its writer. No function can have this name.
+/// The key in each of the two buckets that names its writer. No function and no source can have this name.
 pub(crate) const WRITER: &str = "_controller";
 
 const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
@@ -48,10 +48,26 @@ pub struct Lease {
     holder: String,
     /// The lease's own revision.
     revision: AtomicU64,
-    /// The revision of [`WRITER`], which each write names.
-    writer: u64,
+    /// Where it writes: the functions, and the sources.
+    functions: Place,
+    sources: Place,
     held_until: Mutex<Instant>,
     lost: CancellationToken,
+}
+
+/// A bucket that only the holder of the lease writes.
+pub(crate) struct Place {
+    bucket: String,
+    /// The revision of [`WRITER`] there, which each write names.
+    writer: u64,
+}
+
+impl Place {
+    /// From now on, what another holder writes there is refused.
+    async fn take(store: &Store, holder: &str) -> Result<Self> {
+        let writer = store.put(WRITER, holder.to_owned().into()).await.map_err(Error::unavailable)?;
+        Ok(Self { bucket: store.name.clone(), writer })
+    }
 }
 
 impl Bus {
@@ -72,12 +88,14 @@ impl Bus {
             }
             tokio::time::sleep(RETRY_INTERVAL).await;
         };
-        let writer = self.streams.functions.put(WRITER, holder.to_owned().into()).await.map_err(Error::unavailable)?;
+        let functions = Place::take(&self.streams.functions, holder).await?;
+        let sources = Place::take(&self.streams.sources, holder).await?;
         Ok(Lease {
             bus: self.clone(),
             holder: holder.to_owned(),
             revision: AtomicU64::new(revision),
-            writer,
+            functions,
+            sources,
             held_until: Mutex::new(begun + LEASE_TTL - LEASE_MARGIN),
             lost: CancellationToken::new(),
         })
@@ -145,7 +163,7 @@ impl Lease {
                 // It has run out while the server was away, or the answer to a renewal was lost.
                 let Some(revision) = self.bus.try_lease(&self.holder).await? else { return Ok(false) };
                 let writer = self.bus.streams.functions.entry(WRITER).await.map_err(Error::unavailable)?;
-                if writer.is_none_or(|writer| writer.revision != self.writer) {
+                if writer.is_none_or(|writer| writer.revision != self.functions.writer) {
                     return Ok(false);
                 }
                 revision
@@ -193,22 +211,36 @@ impl Lease {
     }
 
     async fn put<T: Serialize>(&self, key: &RegistryKey, value: &T) -> Result<u64> {
-        let value = serde_json::to_vec(value)
-            .map_err(|error| Error::Unreadable { subject: key.to_string(), reason: error.to_string() })?;
-        self.write(key, HeaderMap::new(), value.into()).await
+        self.put_at(&self.functions, &key.to_string(), value).await
     }
 
     pub(crate) async fn purge(&self, key: &RegistryKey) -> Result<()> {
+        self.purge_at(&self.functions, &key.to_string()).await.map(|_| ())
+    }
+
+    pub(crate) fn sources(&self) -> &Place {
+        &self.sources
+    }
+
+    /// Writes a key as JSON; returns the revision it became.
+    pub(crate) async fn put_at<T: Serialize>(&self, place: &Place, key: &str, value: &T) -> Result<u64> {
+        let value = serde_json::to_vec(value)
+            .map_err(|error| Error::Unreadable { subject: key.to_owned(), reason: error.to_string() })?;
+        self.write(place, key, HeaderMap::new(), value.into()).await
+    }
+
+    /// Removes a key and its value; returns the revision of that.
+    pub(crate) async fn purge_at(&self, place: &Place, key: &str) -> Result<u64> {
         let mut headers = HeaderMap::new();
         headers.insert("KV-Operation", "PURGE");
         headers.insert("Nats-Rollup", "sub");
-        self.write(key, headers, Bytes::new()).await.map(|_| ())
+        self.write(place, key, headers, Bytes::new()).await
     }
 
-    async fn write(&self, key: &RegistryKey, mut headers: HeaderMap, value: Bytes) -> Result<u64> {
-        let bucket = &self.bus.streams.functions.name;
+    async fn write(&self, place: &Place, key: &str, mut headers: HeaderMap, value: Bytes) -> Result<u64> {
+        let Place { bucket, writer } = place;
         headers.insert(EXPECTED_SUBJECT, format!("$KV.{bucket}.{WRITER}"));
-        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, self.writer.to_string());
+        headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, writer.to_string());
         let subject = format!("$KV.{bucket}.{key}");
         let published = async { self.bus.jetstream.publish_with_headers(subject, headers, value).await?.await };
         match published.await {

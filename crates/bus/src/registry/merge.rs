@@ -8,7 +8,7 @@ use skep_protocol::{FunctionName, FunctionRecord, FunctionSpec, RegistryKey, Rep
 use tracing::warn;
 
 use super::{IDENTITY, RegistryEvent};
-use crate::registry::leadership::WRITER;
+use crate::registry::{leadership::WRITER, watch::Reader};
 
 #[derive(Default)]
 pub(super) struct Merge(HashMap<FunctionName, Parts>);
@@ -21,9 +21,13 @@ struct Parts {
     whole: Option<FunctionRecord>,
 }
 
-impl Merge {
-    /// What an entry changes. A key that names no function changes nothing, and neither does a status without a spec.
-    pub(super) fn apply(&mut self, entry: &Entry) -> Option<RegistryEvent> {
+impl Reader for Merge {
+    type Event = RegistryEvent;
+
+    const CURRENT: RegistryEvent = RegistryEvent::Current;
+
+    /// A key that names no function changes nothing, and neither does a status without a spec.
+    fn apply(&mut self, entry: &Entry) -> Option<RegistryEvent> {
         let key = match RegistryKey::parse(&entry.key) {
             Ok(key) => key,
             Err(_) if [WRITER, IDENTITY].contains(&entry.key.as_str()) => return None,
@@ -81,7 +85,8 @@ impl Parts {
     }
 }
 
-fn read<T: DeserializeOwned>(entry: &Entry) -> serde_json::Result<Option<T>> {
+/// The value of a key; `None` of one that was removed.
+pub(crate) fn read<T: DeserializeOwned>(entry: &Entry) -> serde_json::Result<Option<T>> {
     match entry.operation {
         Operation::Put => serde_json::from_slice(&entry.value).map(Some),
         Operation::Delete | Operation::Purge => Ok(None),

@@ -1,14 +1,15 @@
 //! What is deployed and where it can be reached: two keys per function, written only by the controller with its [`Lease`](crate::Lease).
 
 pub(crate) mod leadership;
-mod merge;
+pub(crate) mod merge;
 mod migrate;
 pub(crate) mod namespaces;
+pub(crate) mod watch;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use async_nats::jetstream::kv::{CreateErrorKind, Store, Watch};
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use async_nats::jetstream::kv::CreateErrorKind;
+use futures_util::{Stream, StreamExt};
 use skep_protocol::{CallId, FunctionName, FunctionRecord};
 use time::OffsetDateTime;
 
@@ -73,69 +74,6 @@ impl Bus {
 
     /// First all functions, then [`RegistryEvent::Current`], then each change. It ends when the connection is lost.
     pub async fn watch_functions(&self) -> Result<impl Stream<Item = Result<RegistryEvent>> + use<>> {
-        let store = self.streams.functions.clone();
-        // The store's own status is as old as the store, so the server is asked.
-        let info = store.stream.get_info().await.map_err(Error::unavailable)?;
-        let watch = store.watch_with_history(">").await.map_err(Error::unavailable)?;
-        let (begin, first_look) = match info.state.messages {
-            0 => (vec![Ok(RegistryEvent::Current)], None),
-            _ => (Vec::new(), Some(HashSet::new())),
-        };
-        let changes =
-            stream::unfold(Watching { store, watch, first_look, merge: Merge::default(), revision: 0 }, Watching::next);
-        Ok(stream::iter(begin).chain(changes.flat_map(stream::iter)))
+        watch::watch::<Merge>(&self.streams.functions).await
     }
-}
-
-struct Watching {
-    store: Store,
-    watch: Watch,
-    /// The keys that were seen, until all have been.
-    first_look: Option<HashSet<String>>,
-    merge: Merge,
-    /// Everything up to it has been seen.
-    revision: u64,
-}
-
-impl Watching {
-    async fn next(mut self) -> Option<(Vec<Result<RegistryEvent>>, Self)> {
-        let entry = match self.watch.next().await? {
-            Ok(entry) => entry,
-            Err(error) => return Some((vec![Err(Error::unavailable(error))], self)),
-        };
-        self.revision = entry.revision;
-        let mut events: Vec<_> = self.merge.apply(&entry).map(Ok).into_iter().collect();
-        if let Some(seen) = &mut self.first_look {
-            seen.insert(entry.key);
-        }
-        if entry.delta == 0 {
-            if let Some(seen) = self.first_look.take() {
-                match missed(&self.store, &seen, self.revision, &mut self.merge).await {
-                    Ok(missed) => events.extend(missed.into_iter().map(Ok)),
-                    Err(error) => events.push(Err(error)),
-                }
-            }
-            events.push(Ok(RegistryEvent::Current));
-        }
-        Some((events, self))
-    }
-}
-
-/// The functions that the watch has not come to yet.
-///
-/// A key that is written while the first look goes on moves behind its end, so the watch tells it only later.
-async fn missed(store: &Store, seen: &HashSet<String>, revision: u64, merge: &mut Merge) -> Result<Vec<RegistryEvent>> {
-    let prefix = format!("$KV.{}.", store.name);
-    let subjects = store.stream.info_with_subjects(format!("{prefix}>")).await.map_err(Error::unavailable)?;
-    let subjects: Vec<(String, usize)> = subjects.try_collect().await.map_err(Error::unavailable)?;
-    let keys = subjects.iter().filter_map(|(subject, _)| subject.strip_prefix(&prefix));
-    let mut missed = Vec::new();
-    for key in keys.filter(|key| !seen.contains(*key)) {
-        if let Some(mut entry) = store.entry(key).await.map_err(Error::unavailable)? {
-            // The changes before this one are still to come.
-            entry.revision = revision;
-            missed.extend(merge.apply(&entry));
-        }
-    }
-    Ok(missed)
 }

@@ -19,6 +19,14 @@ const MAX_TRIES: i64 = 32;
 const MIN_RECEIPTS_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The bytes of receipts that are kept: about 40 per call.
 const MAX_OF_LEDGER: i64 = 256 * 1024 * 1024;
+/// An event is kept no longer than this, whatever its source says.
+const MAX_EVENT_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How long requests are kept that could not be verified, and how many of each source.
+const HELD_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+const MAX_REFUSED: i64 = 200;
+const MAX_HELD: i64 = 10_000;
+/// Bytes of either kind.
+const MAX_HELD_BYTES: i64 = 256 * 1024 * 1024;
 /// The name of the audit log's stream.
 const AUDIT_LOG: &str = "AUDIT";
 
@@ -39,6 +47,11 @@ pub(crate) struct Streams {
     pub(crate) dead: Stream,
     /// Which calls were accepted, and what the audit has to know beside that.
     pub(crate) ledger: Stream,
+    /// Events of sources.
+    pub(crate) events: Stream,
+    /// Copies of requests that sources have refused, and requests that wait until they can be verified.
+    pub(crate) refused: Stream,
+    pub(crate) held: Stream,
     /// Who changed what, if that is kept.
     pub(crate) audit_log: Option<Stream>,
     /// Large bodies of calls, and of their results.
@@ -46,6 +59,8 @@ pub(crate) struct Streams {
     pub(crate) results: Stream,
     /// What is deployed and where it can be reached.
     pub(crate) functions: kv::Store,
+    /// The sources of events, and their secrets.
+    pub(crate) sources: kv::Store,
     /// The namespaces that were made.
     pub(crate) namespaces: kv::Store,
     /// Who is the controller.
@@ -62,6 +77,8 @@ pub struct Kept {
     /// Records of finished calls.
     pub records: Budget,
     pub letters: Budget,
+    /// Bytes of events; the oldest that were routed go when there is more.
+    pub event_bytes: u64,
     /// The audit log; `None` for none.
     pub audit_log: Option<Budget>,
     /// Bytes of work that was published and not taken up; what comes beyond is refused.
@@ -81,10 +98,13 @@ pub struct Budget {
 
 /// The names of all streams, those of the buckets too.
 pub(crate) fn names(subjects: &Subjects, kept: &Kept) -> Vec<String> {
-    let streams =
-        ["INVOKE", "BACKLOG", "PUBLISH", "DELAYED", "CALLS", "TRIES", "DEAD", "LEDGER", "REQUESTS", "RESULTS"]
-            .map(|name| subjects.stream(name));
-    let buckets = ["FUNCTIONS", "NAMESPACES", "CONTROLLER"].map(|name| format!("KV_{}", subjects.stream(name)));
+    let streams = [
+        "INVOKE", "BACKLOG", "PUBLISH", "DELAYED", "CALLS", "TRIES", "DEAD", "LEDGER", "EVENTS", "REFUSED", "HELD",
+        "REQUESTS", "RESULTS",
+    ]
+    .map(|name| subjects.stream(name));
+    let buckets =
+        ["FUNCTIONS", "SOURCES", "NAMESPACES", "CONTROLLER"].map(|name| format!("KV_{}", subjects.stream(name)));
     let audit_log = kept.audit_log.map(|_| subjects.stream(AUDIT_LOG));
     streams.into_iter().chain(audit_log).chain(buckets).collect()
 }
@@ -166,8 +186,9 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         description: Some("calls that could not be run, with their reason".to_owned()),
         subjects: vec![subjects.dead_all()],
         max_age: kept.letters.age,
-        ..one_per_subject
+        ..one_per_subject.clone()
     };
+    let [events, refused, held] = of_sources(subjects, &one_per_subject, &replicated);
     let audit_log = kept.audit_log.map(|budget| audit_log(subjects, budget, &replicated));
     let pieces = |name, kind, description: &str| Config {
         name: subjects.stream(name),
@@ -186,6 +207,7 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         ..kv::Config::default()
     };
     let functions = bucket("FUNCTIONS", "what is deployed and where it can be reached");
+    let sources = bucket("SOURCES", "sources of events, and their sealed secrets");
     let namespaces = bucket("NAMESPACES", "the namespaces that were made");
     let controller = kv::Config { max_age: leadership::LEASE_TTL, ..bucket("CONTROLLER", "who is the controller") };
     let ledger = ensure_stream(jetstream, ledger).await?;
@@ -205,6 +227,9 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         tries: ensure_stream(jetstream, tries).await?,
         dead: ensure_stream(jetstream, dead).await?,
         ledger,
+        events: ensure_stream(jetstream, events).await?,
+        refused: ensure_stream(jetstream, refused).await?,
+        held: ensure_stream(jetstream, held).await?,
         audit_log: match audit_log {
             Some(wanted) => Some(ensure_stream(jetstream, wanted).await?),
             None => None,
@@ -212,9 +237,44 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         requests: ensure_stream(jetstream, requests).await?,
         results: ensure_stream(jetstream, results).await?,
         functions: jetstream.create_or_update_key_value(functions).await.map_err(Error::unavailable)?,
+        sources: jetstream.create_or_update_key_value(sources).await.map_err(Error::unavailable)?,
         namespaces: jetstream.create_or_update_key_value(namespaces).await.map_err(Error::unavailable)?,
         controller: jetstream.create_or_update_key_value(controller).await.map_err(Error::unavailable)?,
     })
+}
+
+/// The streams of events, and of requests that could not be verified.
+fn of_sources(subjects: &Subjects, one_per_subject: &Config, replicated: &Config) -> [Config; 3] {
+    let events = Config {
+        name: subjects.stream("EVENTS"),
+        description: Some("events of sources".to_owned()),
+        subjects: vec![subjects.event_all()],
+        allow_atomic_publish: true,
+        allow_message_ttl: true,
+        max_age: MAX_EVENT_AGE,
+        ..one_per_subject.clone()
+    };
+    let refused = Config {
+        name: subjects.stream("REFUSED"),
+        description: Some("copies of requests that sources have refused".to_owned()),
+        subjects: vec![subjects.refused_all()],
+        discard: DiscardPolicy::Old,
+        max_messages_per_subject: MAX_REFUSED,
+        max_bytes: MAX_HELD_BYTES,
+        max_age: HELD_FOR,
+        allow_direct: true,
+        ..replicated.clone()
+    };
+    let held = Config {
+        name: subjects.stream("HELD"),
+        description: Some("requests to sources that wait until they can be verified".to_owned()),
+        subjects: vec![subjects.held_all()],
+        discard: DiscardPolicy::New,
+        discard_new_per_subject: true,
+        max_messages_per_subject: MAX_HELD,
+        ..refused.clone()
+    };
+    [events, refused, held]
 }
 
 /// The stream of the audit log. Nobody takes single entries out of it, not even with skep's own login.

@@ -7,7 +7,9 @@ use std::future::ready;
 use async_nats::jetstream::{consumer::pull, stream::Stream};
 use skep_protocol::{BodyKind, DeadKind, LANES};
 
-use crate::{Bus, Error, Result, bodies::deletions, bodies::orphans, calls::records, queue::lanes, wire};
+use crate::{
+    Bus, Error, Result, bodies::deletions, bodies::orphans, calls::records, events::ROUTE, queue::lanes, wire,
+};
 
 /// A stream that has outgrown its budget is cut back to this share, so that it is not cut at every look.
 const CUT_TO: f64 = 0.9;
@@ -32,7 +34,7 @@ impl Bus {
         purge(&self.streams.invoke, first_unfinished).await
     }
 
-    /// Removes the oldest records and dead letters beyond their budgets; returns how many went. A record whose callback waits stays, and all that are younger.
+    /// Removes the oldest records, dead letters and events beyond their budgets; returns how many went. A record whose callback waits stays, an event that is not routed stays, and all that are younger.
     pub async fn keep_to_budgets(&self) -> Result<u64> {
         let calls = &self.streams.calls;
         let first_waiting = first_unfinished_of(calls, records::CALLBACKS, self.subjects.record_callbacks(), u64::MAX);
@@ -48,6 +50,11 @@ impl Bus {
         let letters = &self.streams.dead;
         if let Some(first) = first_within(letters, self.kept.letters.bytes, ready(Ok(u64::MAX))).await? {
             removed += purge(letters, first).await?;
+        }
+        let events = &self.streams.events;
+        let first_waiting = first_unfinished_of(events, ROUTE, self.subjects.event_all(), u64::MAX);
+        if let Some(first) = first_within(events, self.kept.event_bytes, first_waiting).await? {
+            removed += purge(events, first).await?;
         }
         Ok(removed)
     }

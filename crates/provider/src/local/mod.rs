@@ -84,11 +84,14 @@ impl Local {
         Ok(Self { context, logs: Logs::new(bus), _abandoned: abandoned })
     }
 
-    /// Changes a secret on a thread that may wait for the disk.
-    async fn change_secret(&self, change: impl FnOnce(&Secrets) -> Result<()> + Send + 'static) -> Result<()> {
+    /// Reads or changes a secret on a thread that may wait for the disk.
+    async fn with_secrets<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Secrets) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let context = Arc::clone(&self.context);
-        let changed = tokio::task::spawn_blocking(move || change(&context.secrets));
-        changed.await.unwrap_or(Err(Error::Busy))
+        let done = tokio::task::spawn_blocking(move || work(&context.secrets));
+        done.await.unwrap_or(Err(Error::Busy))
     }
 }
 
@@ -155,16 +158,21 @@ impl provider::Secrets for Local {
         self.context.secrets.list(namespace)
     }
 
+    async fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let name = name.to_owned();
+        self.with_secrets(move |secrets| secrets.read(&name)).await
+    }
+
     async fn create(&self, secret: Secret) -> Result<()> {
-        self.change_secret(move |secrets| secrets.create(&secret)).await
+        self.with_secrets(move |secrets| secrets.create(&secret)).await
     }
 
     async fn update(&self, secret: Secret) -> Result<()> {
-        self.change_secret(move |secrets| secrets.update(&secret)).await
+        self.with_secrets(move |secrets| secrets.update(&secret)).await
     }
 
     async fn delete(&self, secret: Secret) -> Result<()> {
-        self.change_secret(move |secrets| secrets.delete(&secret)).await
+        self.with_secrets(move |secrets| secrets.delete(&secret)).await
     }
 }
 

@@ -51,6 +51,17 @@ impl Secrets {
         Ok(found)
     }
 
+    /// The value of a secret of the default namespace; its name was checked.
+    pub(super) fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.folder("").join(name);
+        match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotFound(format!(
+                "secret {name} not found: create it first with POST /system/secrets or faas-cli secret create {name}"
+            ))),
+            value => value.map_err(Error::io("read", path)),
+        }
+    }
+
     pub(super) fn create(&self, secret: &Secret) -> Result<()> {
         let value = secret_value::read(secret)?;
         let _users = self.users();
@@ -230,6 +241,8 @@ mod tests {
         assert!(matches!(secrets.update(&secret("key", "x", "")), Err(Error::NotFound(_))));
         secrets.create(&secret("key", "", "AP8=")).unwrap();
         assert_eq!(fs::read(folder.join("key")).unwrap(), [0, 0xff]);
+        assert_eq!(secrets.read("key").unwrap(), [0, 0xff]);
+        assert!(matches!(secrets.read("other"), Err(Error::NotFound(_))));
         assert_eq!(fs::metadata(folder.join("key")).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(matches!(secrets.create(&secret("key", "x", "")), Err(Error::Conflict(_))));

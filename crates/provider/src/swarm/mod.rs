@@ -193,6 +193,11 @@ impl provider::Secrets for Swarm {
         Ok(self.context.secrets().await?.listed(namespace))
     }
 
+    /// Docker gives a secret to the services that mount it, and to nobody else.
+    async fn read(&self, name: &str) -> Result<Vec<u8>> {
+        Err(Error::Invalid(format!("a Swarm does not give the value of secret {name} back")))
+    }
+
     async fn create(&self, secret: Secret) -> Result<()> {
         let _one_at_a_time = self.secrets.lock().await;
         let versions = self.context.secrets().await?;

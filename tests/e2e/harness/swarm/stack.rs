@@ -38,9 +38,13 @@ impl Swarm {
     }
 
     async fn create_secrets(&self) {
-        for (secret, value) in
-            [("basic-auth-user", USER), ("basic-auth-password", PASSWORD), ("nats-user-password", "skep:sting7")]
-        {
+        let secrets = [
+            ("basic-auth-user", USER),
+            ("basic-auth-password", PASSWORD),
+            ("nats-user-password", "skep:sting7"),
+            ("skep-seal-key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+        ];
+        for (secret, value) in secrets {
             self.create_secret(secret, value).await;
         }
     }

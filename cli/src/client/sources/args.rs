@@ -1,0 +1,156 @@
+//! What `skep sources` is told.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand};
+
+use crate::client::args::ClientArgs;
+
+pub(crate) const SOURCES_EXAMPLES: &str = "Examples:
+  skep sources add github --preset github --to deploy     GitHub's webhooks call the function deploy
+  skep sources secret add github < secret.txt             with the secret that GitHub has, too
+  skep sources show github                                the URL to give to GitHub, and what is missing
+  skep sources presets                                    the providers that skep knows
+
+A source takes events at the gateway's URL /hooks/NAME, checks that they come from the provider,
+and calls functions with them. skep up -f deploys those of the stack file's section sources.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SourcesCommand {
+    /// List sources: where each takes events, whether it checks who sends them, its secrets, and what is wrong with it
+    List(SourcesListArgs),
+    /// Show a source: the URL for its provider, its secrets without their values, its routes, and its declaration
+    Show(SourceArgs),
+    /// Add a source
+    #[command(after_help = "Examples:
+  skep sources add github --preset github --to deploy
+  skep sources add shop --file shop.yml
+  jq .sources.shop stack.json | skep sources add shop --file -
+
+The file has the keys of one source, as they are below its name in a stack file, in YAML or JSON:
+  preset: github
+  routes:
+    - to: deploy
+      filter: { type: push, body.ref: refs/heads/main }")]
+    Add(SourceSpecArgs),
+    /// Give a source another declaration; its secrets stay
+    Update(SourceSpecArgs),
+    /// Remove sources and their secrets: their senders get 404 from then on
+    Remove(SourceNamesArgs),
+    /// Store events of sources without calling functions, until they are resumed
+    Pause(SourceNamesArgs),
+    /// Let the events of paused sources go on
+    Resume(SourceNamesArgs),
+    /// Add, list and remove the secrets that a source checks its events with
+    #[command(subcommand)]
+    Secret(SecretCommand),
+    /// List the providers that skep knows, or show how one signs its events
+    Presets(PresetsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SourcesListArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// The source
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SourceNamesArgs {
+    /// The sources
+    #[arg(required = true)]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("declaration").args(["file", "preset"]).required(true))]
+pub(crate) struct SourceSpecArgs {
+    /// The source: lower-case letters, digits and inner hyphens; it is a part of its URL
+    pub(crate) name: String,
+    /// A file with its declaration, in YAML or JSON; - is STDIN
+    #[arg(short, long)]
+    pub(crate) file: Option<PathBuf>,
+    /// The provider whose events it takes, one of skep sources presets
+    #[arg(long, requires = "to")]
+    pub(crate) preset: Option<String>,
+    /// The function that each event calls; may be given several times
+    #[arg(long, value_name = "FUNCTION", conflicts_with = "file")]
+    pub(crate) to: Vec<String>,
+    /// The URL that the provider knows, for providers that sign it
+    #[arg(long, conflicts_with = "file")]
+    pub(crate) url: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// Add a secret, which is read from STDIN or a file; events that fit any secret of the source are taken
+    #[command(after_help = "Examples:
+  skep sources secret add github < secret.txt
+  pass show github | skep sources secret add github --retire-others 24h
+  skep sources secret add whatsapp --name verify_token --file token.txt
+
+To change a secret: add the new one, set it at the provider, and remove the old one; or let the
+old ones go by themselves with --retire-others. A source has four at most. Nothing shows a value.")]
+    Add(SecretAddArgs),
+    /// List secrets: their numbers, names and times, never a value
+    List(SourceArgs),
+    /// Remove a secret by its number, or those of a name
+    Remove(SecretRemoveArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SecretAddArgs {
+    /// The source
+    pub(crate) source: String,
+    /// A file with the secret; without it STDIN is read
+    #[arg(short, long)]
+    pub(crate) file: Option<PathBuf>,
+    /// What a provider's check of the URL asks for (verify_token, public_key); without a name it checks events
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// When it does not count any more: a time (2026-01-31T08:00:00Z), or how long from now (90d)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
+    /// How long the source's other secrets of this kind still count (24h)
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) retire_others: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SecretRemoveArgs {
+    /// The source
+    pub(crate) source: String,
+    /// The secret's number, or the name of named ones
+    #[arg(value_name = "NUMBER|NAME")]
+    pub(crate) secret: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct PresetsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<PresetsCommand>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PresetsCommand {
+    /// Show how a provider signs its events, in the form of a source's own keys
+    Show(SourceArgs),
+}

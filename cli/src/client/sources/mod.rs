@@ -1,0 +1,176 @@
+//! `skep sources`: where events come from, and which functions they call.
+
+pub(crate) mod args;
+mod presets;
+mod secrets;
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
+
+use anyhow::anyhow;
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use skep_protocol::SourceStatus;
+
+use self::args::{SourceArgs, SourceNamesArgs, SourceSpecArgs, SourcesCommand, SourcesListArgs};
+use super::{api::Api, print_json, table};
+use crate::{
+    failure::{Failure, Result},
+    output,
+};
+
+/// What is longer is no declaration and no secret.
+const MAX_FILE: u64 = 1024 * 1024;
+
+pub(crate) async fn run(command: SourcesCommand) -> Result<()> {
+    match command {
+        SourcesCommand::List(args) => list(args).await,
+        SourcesCommand::Show(args) => show(args).await,
+        SourcesCommand::Add(args) => put(args, Method::POST).await,
+        SourcesCommand::Update(args) => put(args, Method::PUT).await,
+        SourcesCommand::Remove(args) => remove(args).await,
+        SourcesCommand::Pause(args) => set_paused(args, "pause").await,
+        SourcesCommand::Resume(args) => set_paused(args, "resume").await,
+        SourcesCommand::Secret(command) => secrets::run(command).await,
+        SourcesCommand::Presets(args) => presets::run(args).await,
+    }
+}
+
+async fn list(args: SourcesListArgs) -> Result<()> {
+    let api = Api::new(args.client)?;
+    let sources: Vec<SourceStatus> = api.json(api.get(&["sources"])).await?;
+    if api.as_json {
+        return print_json(&sources);
+    }
+    if sources.is_empty() {
+        output::line("No sources. See skep sources --help, or write them into the section sources of stack.yml.");
+        return Ok(());
+    }
+    let rows = sources.iter().map(|source| {
+        let secrets = source.secrets.len().to_string();
+        let name = source.name.to_string();
+        [name, preset(source), source.path.clone(), state(source).to_owned(), secrets, told(source.problem.as_ref())]
+    });
+    table::print(["SOURCE", "PRESET", "PATH", "STATE", "SECRETS", "PROBLEM"], rows);
+    Ok(())
+}
+
+async fn show(args: SourceArgs) -> Result<()> {
+    let api = Api::new(args.client)?;
+    let source: SourceStatus = api.json(api.get(&["sources", &args.name])).await?;
+    print(&api, &source)
+}
+
+async fn put(args: SourceSpecArgs, method: Method) -> Result<()> {
+    let mut declaration = match &args.file {
+        Some(file) => read_declaration(file)?,
+        None => of_flags(&args),
+    };
+    let SourceSpecArgs { name, client, .. } = args;
+    if let Some(other) = declaration.get("name").filter(|other| other.as_str() != Some(name.as_str())) {
+        return Err(Failure::setting(format!("the file is of source {other} and not of {name}")));
+    }
+    declaration.insert("name".to_owned(), Value::String(name));
+    let api = Api::new(client)?;
+    let source: SourceStatus = api.json(api.request(method, &["sources"]).json(&declaration)).await?;
+    print(&api, &source)
+}
+
+async fn remove(args: SourceNamesArgs) -> Result<()> {
+    let api = Api::new(args.client)?;
+    let mut failures = Vec::new();
+    for name in &args.names {
+        match api.send(api.request(Method::DELETE, &["sources"]).json(&json!({ "name": name }))).await {
+            Ok(_) => output::line(format_args!("{name} is removed")),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    Failure::all(failures)
+}
+
+async fn set_paused(args: SourceNamesArgs, what: &str) -> Result<()> {
+    let api = Api::new(args.client)?;
+    let mut failures = Vec::new();
+    for name in &args.names {
+        match api.send(api.request(Method::POST, &["sources", name, what])).await {
+            Ok(_) => output::line(format_args!("{name} is {what}d")),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    Failure::all(failures)
+}
+
+fn print(api: &Api, source: &SourceStatus) -> Result<()> {
+    if api.as_json {
+        return print_json(source);
+    }
+    table::print_facts([
+        ("source", source.name.to_string()),
+        ("url", api.url_of(&source.path)),
+        ("preset", preset(source)),
+        ("state", state(source).to_owned()),
+        ("problem", told(source.problem.as_ref())),
+        ("created", table::at(source.created_at)),
+        ("updated", table::at(source.updated_at)),
+    ]);
+    if !source.secrets.is_empty() {
+        output::line("\nSecrets");
+        secrets::print(&source.secrets);
+    }
+    let declaration = serde_json::to_string_pretty(&source.spec).map_err(Failure::internal)?;
+    output::line(format_args!("\nDeclaration\n{}", output::harmless(&declaration)));
+    Ok(())
+}
+
+fn preset(source: &SourceStatus) -> String {
+    source.spec.get("preset").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn state(source: &SourceStatus) -> &'static str {
+    match source {
+        _ if source.spec.get("disabled") == Some(&Value::Bool(true)) => "disabled",
+        SourceStatus { paused: true, open: true, .. } => "paused, open",
+        SourceStatus { paused: true, .. } => "paused",
+        SourceStatus { open: true, .. } => "open",
+        _ => "ready",
+    }
+}
+
+fn told(problem: Option<&String>) -> String {
+    problem.cloned().unwrap_or_default()
+}
+
+/// A declaration of one provider and functions.
+fn of_flags(args: &SourceSpecArgs) -> Map<String, Value> {
+    let mut declaration = Map::new();
+    declaration.extend(args.preset.clone().map(|preset| ("preset".to_owned(), Value::String(preset))));
+    declaration.extend(args.url.clone().map(|url| ("url".to_owned(), Value::String(url))));
+    let routes = args.to.iter().map(|to| json!({ "to": to })).collect();
+    declaration.insert("routes".to_owned(), Value::Array(routes));
+    declaration
+}
+
+fn read_declaration(file: &Path) -> Result<Map<String, Value>> {
+    let bad = |reason: String| Failure::setting(format!("--file {}: {reason}", file.display()));
+    let text = read_text(file).map_err(|error| bad(error.to_string()))?;
+    match serde_saphyr::from_str(&text).map_err(|error| bad(error.to_string()))? {
+        Value::Object(declaration) => Ok(declaration),
+        _ => Err(bad("it has no keys of a source, such as preset and routes".to_owned())),
+    }
+}
+
+/// The text of a file; `-` is STDIN.
+fn read_text(file: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = match file.to_str() {
+        Some("-") => io::stdin().take(MAX_FILE).read_to_string(&mut text)?,
+        _ => fs::File::open(file)?.take(MAX_FILE).read_to_string(&mut text)?,
+    };
+    if read as u64 == MAX_FILE {
+        return Err(io::Error::other(anyhow!("it is too long")));
+    }
+    Ok(text)
+}

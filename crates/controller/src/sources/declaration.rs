@@ -1,0 +1,44 @@
+//! What the controller needs of a source's declaration, which it checks whole.
+
+use serde_json::Value;
+use skep_protocol::{DefaultNamespace, SecretText, SourceName};
+use skep_sources::{Defaults, Presets, Receiver, SecretUse, Source, SourceError};
+
+use crate::{Error, Result};
+
+/// The bytes of a declaration, as JSON; more would not go through NATS everywhere.
+const MAX_DECLARATION: usize = 256 * 1024;
+
+/// A declaration that is valid.
+pub(super) struct Declaration(Receiver);
+
+impl Declaration {
+    pub(super) fn read(name: &SourceName, spec: &Value, namespace: &DefaultNamespace) -> Result<Self> {
+        let invalid = |error: SourceError| Error::Invalid(format!("source {name}: {error}"));
+        let bytes = serde_json::to_vec(spec).map_or(usize::MAX, |text| text.len());
+        if bytes > MAX_DECLARATION {
+            let reason = format!("its declaration has {bytes} bytes, and {MAX_DECLARATION} are allowed");
+            return Err(invalid(SourceError::new(reason)));
+        }
+        let source = Source::from_spec(spec).map_err(invalid)?;
+        source.check_supported().map_err(invalid)?;
+        let defaults = Defaults { presets: Presets::embedded(), namespace, public_url: None };
+        Receiver::compile(name.clone(), source, &defaults).map(Self).map_err(invalid)
+    }
+
+    /// Whether it asks to be paused.
+    pub(super) fn paused(&self) -> bool {
+        self.0.source().paused
+    }
+
+    /// The secrets that it names; each has keys, one a line.
+    pub(super) fn files(&self) -> &[SecretUse] {
+        &self.0.source().secrets
+    }
+
+    /// Fails if a value is no key in the form that the source has them in.
+    pub(super) fn check_key(&self, name: Option<&str>, value: &SecretText) -> Result<()> {
+        let checked = self.0.check_secret(name, value.reveal());
+        checked.map_err(|error| Error::Invalid(format!("source {}: {error}", self.0.name())))
+    }
+}

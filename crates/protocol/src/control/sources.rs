@@ -1,0 +1,75 @@
+//! Requests about the sources of events. What they change is a revision of the sources, not of the functions.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use super::Revision;
+use crate::{SecretText, SourceName};
+
+/// Adds a source that is not there yet.
+#[derive(Serialize, Deserialize)]
+pub struct CreateSource {
+    pub name: SourceName,
+    pub spec: Value,
+}
+
+/// Gives a source another declaration, and reads the secrets again that it names.
+#[derive(Serialize, Deserialize)]
+pub struct UpdateSource {
+    pub name: SourceName,
+    pub spec: Value,
+}
+
+/// Removes a source and its secrets.
+#[derive(Serialize, Deserialize)]
+pub struct DeleteSource {
+    pub name: SourceName,
+}
+
+/// Has the events of a source wait, or lets them go on.
+#[derive(Serialize, Deserialize)]
+pub struct PauseSource {
+    pub name: SourceName,
+    pub paused: bool,
+}
+
+/// Adds a secret to a source; it is the newest one then.
+#[derive(Serialize, Deserialize)]
+pub struct AddSourceSecret {
+    pub source: SourceName,
+    pub value: SecretText,
+    /// What a challenge asks for; without a name it verifies events.
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub expires_at: Option<OffsetDateTime>,
+    /// The other secrets of the same name expire after so long.
+    #[serde(default)]
+    pub retire_others: Option<Duration>,
+}
+
+/// A secret was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddedSourceSecret {
+    pub number: u64,
+    pub revision: Revision,
+}
+
+/// Removes secrets of a source.
+#[derive(Serialize, Deserialize)]
+pub struct RemoveSourceSecret {
+    pub source: SourceName,
+    pub which: WhichSecret,
+}
+
+/// Which secrets of a source are meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum WhichSecret {
+    Number(u64),
+    /// All of this name.
+    Name(String),
+}

@@ -1,0 +1,239 @@
+//! An event of a source: what came, how it was verified, and what was decided about it.
+//!
+//! It is decided once, when the event is accepted, and stored with it. What takes it further decides nothing.
+
+mod info;
+
+use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use url::Url;
+
+pub use self::info::{CallOfEvent, EventInfo, EventOutcome, HeldInfo, Replayed};
+use crate::{Call, CallId, EventId, Fingerprint, FunctionName, HeadersTooLarge, RouteName, SourceName, headers};
+
+/// An event that was accepted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub source: SourceName,
+    pub id: EventId,
+    /// Its type, as `push`; empty where the source tells none.
+    pub kind: String,
+    pub received_at: OffsetDateTime,
+    pub verified: Verified,
+    pub decision: Decision,
+    pub method: Method,
+    /// The raw path after the source's name: empty, or starting with `/`.
+    pub path: String,
+    /// The raw query without `?`.
+    pub query: Option<String>,
+    /// Who sent it; none for a program of the gateway's machine.
+    pub remote: Option<IpAddr>,
+    /// The sender's headers, without secrets and without those that only skep sets.
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// How it is known that an event is from whom it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    pub by: Proof,
+    /// Which secret fitted: its number or its name.
+    pub key: Option<String>,
+}
+
+/// What an event was let in for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    Signature,
+    Token,
+    /// The source asks for nothing.
+    None,
+    /// It was held, and its signature was good later.
+    Released,
+    /// It was held, and somebody let it in although nothing proves it.
+    Forced,
+    /// Somebody who may administer skep has sent it as a test.
+    Test,
+}
+
+/// What becomes of an event.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// Each makes one call.
+    pub routes: Vec<EventRoute>,
+    pub ignored: Vec<IgnoredRoute>,
+    /// Its source was paused, so its routes wait for a replay.
+    pub paused: bool,
+}
+
+/// A route that an event takes: the call that it becomes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventRoute {
+    /// The name of the route in its source.
+    pub route: RouteName,
+    pub function: FunctionName,
+    /// What the function sees as its path; none is that of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Headers that the route adds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+    /// What the function gets as its body, if it is not that of the event.
+    #[serde(skip)]
+    pub body: Option<Bytes>,
+    /// Its call runs so many seconds after the event came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_seconds: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Url>,
+}
+
+/// A route that an event does not take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IgnoredRoute {
+    pub route: RouteName,
+    pub reason: String,
+}
+
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{0:?} is no verdict, as signature;key=1 is one")]
+pub struct InvalidVerdict(String);
+
+impl Proof {
+    const ALL: [Self; 6] = [Self::Signature, Self::Token, Self::None, Self::Released, Self::Forced, Self::Test];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Signature => "signature",
+            Self::Token => "token",
+            Self::None => "none",
+            Self::Released => "released",
+            Self::Forced => "forced",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.by.as_str())?;
+        self.key.as_ref().map_or(Ok(()), |key| write!(formatter, ";key={key}"))
+    }
+}
+
+impl FromStr for Verified {
+    type Err = InvalidVerdict;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (by, key) = match text.split_once(";key=") {
+            Some((by, key)) => (by, Some(key.to_owned())),
+            None => (text, None),
+        };
+        let by = Proof::ALL.into_iter().find(|proof| proof.as_str() == by);
+        by.map(|by| Self { by, key }).ok_or_else(|| InvalidVerdict(text.to_owned()))
+    }
+}
+
+impl EventRoute {
+    /// Adds a header that the function gets.
+    pub fn add_header(&mut self, name: &HeaderName, value: &HeaderValue) {
+        // Each byte becomes the character of its number, for JSON has text only.
+        let text = value.as_bytes().iter().map(|&byte| char::from(byte)).collect();
+        self.headers.push((name.to_string(), text));
+    }
+}
+
+impl Decision {
+    pub fn outcome(&self) -> EventOutcome {
+        match self {
+            Self { paused: true, .. } => EventOutcome::Paused,
+            Self { routes, .. } if routes.is_empty() => EventOutcome::Ignored,
+            Self { .. } => EventOutcome::Routed,
+        }
+    }
+}
+
+impl Event {
+    /// The id of the call that a route makes of it. A replay makes another one.
+    pub fn call_id(&self, route: &RouteName, replay: Option<&str>) -> CallId {
+        // An id may come again when the event is no longer kept; that is another event.
+        let received = self.received_at.unix_timestamp_nanos().to_string();
+        CallId::of_event(&self.source, [self.id.as_str(), route.as_str(), &received, replay.unwrap_or_default()])
+    }
+
+    /// The call that a route makes of it.
+    pub fn call(&self, route: &EventRoute, replay: Option<&str>, now: OffsetDateTime) -> Call {
+        let call_id = self.call_id(&route.route, replay);
+        let (path, method) = (route.path.as_ref().unwrap_or(&self.path).clone(), Method::POST);
+        let body = route.body.as_ref().unwrap_or(&self.body).clone();
+        let mut headers = self.headers.clone();
+        headers.insert(headers::CALL_ID, value(call_id.as_str()));
+        self.tell(&mut headers, route, replay);
+        let seen = (path.as_str(), self.query.as_deref());
+        let fingerprint = Fingerprint::of(&route.function, &method, seen, &headers, &body);
+        Call {
+            run_at: route.delay_seconds.map(|delay| self.received_at + Duration::from_secs(delay)),
+            path,
+            query: self.query.clone(),
+            method,
+            headers,
+            body: body.into(),
+            callback: route.callback.clone(),
+            // Who declares a source may name any function.
+            callback_authorized: true,
+            // A route may be taken again after its call has finished.
+            has_callers_id: true,
+            fingerprint: Some(fingerprint),
+            ..Call::new(call_id, route.function.clone(), now)
+        }
+    }
+
+    /// Checks that the calls of all its routes can be stored.
+    pub fn check_calls(&self) -> Result<(), HeadersTooLarge> {
+        let check = |route| self.call(route, None, self.received_at).check_headers();
+        self.decision.routes.iter().try_for_each(check)
+    }
+
+    fn tell(&self, headers: &mut HeaderMap, route: &EventRoute, replay: Option<&str>) {
+        let topic =
+            if self.kind.is_empty() { self.source.to_string() } else { format!("{}.{}", self.source, self.kind) };
+        let received = self.received_at.format(&Rfc3339).unwrap_or_default();
+        let told = [
+            (headers::SKEP_SOURCE, self.source.as_str()),
+            (headers::SKEP_EVENT_ID, self.id.as_str()),
+            (headers::SKEP_EVENT_TYPE, &self.kind),
+            (headers::SKEP_RECEIVED_AT, &received),
+            (headers::SKEP_VERIFIED, self.verified.by.as_str()),
+            (headers::SKEP_ROUTE, route.route.as_str()),
+            (headers::TOPIC, &topic),
+            (headers::CONNECTOR, "skep"),
+        ];
+        for (name, text) in &route.headers {
+            if let (Ok(name), Ok(text)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(&bytes_of(text))) {
+                headers.insert(name, text);
+            }
+        }
+        for (name, text) in told.into_iter().chain(replay.map(|replay| (headers::SKEP_REPLAY, replay))) {
+            headers.insert(name, value(text));
+        }
+    }
+}
+
+/// The bytes of a header that [`EventRoute::add_header`] has written as text.
+fn bytes_of(text: &str) -> Vec<u8> {
+    text.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?')).collect()
+}
+
+/// Names, ids and types are visible ASCII.
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! Routes: which function an event goes to, and how.
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use serde_json::Value;
+use skep_protocol::{DefaultNamespace, FunctionName, RouteName, headers, parse_callback, remove_forged};
+use url::Url;
+
+use crate::{
+    added_header::AddedHeader,
+    error::SourceError,
+    event::{Event, Facts},
+    filter::{Compiling, Filter},
+    path::{Field, Path, Step},
+    send::Send,
+    source::{DebounceSpec, RetryOverride, RouteSpec},
+};
+
+/// A route that was checked.
+#[derive(Clone, Debug)]
+pub struct Route {
+    name: RouteName,
+    function: FunctionName,
+    filter: Filter,
+    pub(crate) path: Option<String>,
+    pub(crate) send: Send,
+    pub(crate) headers: Vec<(HeaderName, AddedHeader)>,
+    through: Option<FunctionName>,
+    delay: Option<Duration>,
+    debounce: Option<Debounce>,
+    retry: RetryOverride,
+    callback: Option<Url>,
+}
+
+#[derive(Clone, Debug)]
+struct Debounce {
+    key: Option<Path>,
+    wait: Duration,
+    at_most: Option<Duration>,
+}
+
+/// That a call waits, and is replaced by a later one with the same key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Debounced {
+    /// The value of the route's key in this event, of any length; without a key, or where it is absent, all events have the empty one.
+    pub key: String,
+    pub wait: Duration,
+    /// The longest wait from the first event on.
+    pub at_most: Option<Duration>,
+}
+
+impl Route {
+    pub(crate) fn compile(
+        spec: RouteSpec,
+        namespace: &DefaultNamespace,
+        compiling: &mut Compiling<'_>,
+    ) -> Result<Self, SourceError> {
+        let at = |key: &'static str| move |reason: String| SourceError::at_key(key, reason);
+        if spec.to.is_empty() {
+            return Err(SourceError::at_key("to", "is missing: the name of a function"));
+        }
+        let function = namespace.function(&spec.to).map_err(|error| at("to")(error.to_string()))?;
+        let name = spec.name.as_deref().unwrap_or(&spec.to);
+        let name = name.parse::<RouteName>().map_err(|error| at("name")(error.to_string()))?;
+        if spec.serial.is_some_and(|serial| serial != Value::Bool(false)) {
+            return Err(SourceError::at_key("serial", "serial is not supported yet"));
+        }
+        let filter = match spec.filter.unwrap_or_default() {
+            Value::Null => Filter::default(),
+            filter => Filter::compile_with(&filter, compiling).map_err(|error| error.under("filter"))?,
+        };
+        if let Some(path) = &spec.path
+            && (!path.starts_with('/') || path.contains(['?', '#']) || path.parse::<http::uri::PathAndQuery>().is_err())
+        {
+            return Err(SourceError::at_key("path", "must begin with / and be a path of a URL, without a query"));
+        }
+        let through = match spec.through.as_slice() {
+            [] => None,
+            [only] => Some(namespace.function(only).map_err(|error| at("through")(error.to_string()))?),
+            _ => {
+                return Err(SourceError::at_key(
+                    "through",
+                    "takes one function; several in a row are not supported yet",
+                ));
+            }
+        };
+        let callback = match &spec.callback {
+            Some(text) => {
+                Some(parse_callback(text, namespace).map_err(|reason| at("callback")(without_header(&reason)))?)
+            }
+            None => None,
+        };
+        let callback = match (&through, callback) {
+            (Some(_), Some(_)) => {
+                return Err(SourceError::at_key(
+                    "callback",
+                    "cannot be together with through, which uses the callback",
+                ));
+            }
+            // The answer of the function in front is the body of the call of the route's function.
+            (Some(_), None) => Some(next_call(&spec.to, spec.path.as_deref(), namespace).map_err(at("through"))?),
+            (None, callback) => callback,
+        };
+        let debounce =
+            spec.debounce.as_ref().map(Debounce::compile).transpose().map_err(|error| error.under("debounce"))?;
+        if debounce.is_some() && spec.delay.is_some() {
+            return Err(SourceError::at_key("delay", "cannot be together with debounce, whose wait is the delay"));
+        }
+        let retry = spec.retry.unwrap_or_default();
+        retry.check().map_err(|error| error.under("retry"))?;
+        Ok(Self {
+            send: spec.send.as_deref().map(str::parse).transpose().map_err(at("send"))?.unwrap_or_default(),
+            headers: added_headers(&spec.headers).map_err(|error| error.under("headers"))?,
+            path: spec.path,
+            delay: spec.delay,
+            name,
+            function,
+            filter,
+            through,
+            debounce,
+            retry,
+            callback,
+        })
+    }
+
+    pub fn name(&self) -> &RouteName {
+        &self.name
+    }
+
+    /// The function that the route is to.
+    pub fn function(&self) -> &FunctionName {
+        &self.function
+    }
+
+    /// The function that is called with the event: the one in front, if there is one.
+    pub fn first_function(&self) -> &FunctionName {
+        self.through.as_ref().unwrap_or(&self.function)
+    }
+
+    /// How long a call waits before it runs.
+    pub fn delay(&self) -> Option<Duration> {
+        self.delay
+    }
+
+    /// What the route says of retries, in place of the function's annotations.
+    pub fn retry(&self) -> &RetryOverride {
+        &self.retry
+    }
+
+    /// Where the answer of [`Self::first_function`] goes.
+    pub fn callback(&self) -> Option<&Url> {
+        self.callback.as_ref()
+    }
+
+    /// Whether a call can be the answer to the event's sender: one call, and at once.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.through.is_none() && self.delay.is_none() && self.debounce.is_none()
+    }
+
+    /// Why an event does not take this route, if it does not.
+    pub(crate) fn miss(&self, facts: &Facts<'_>, event: &Event<'_>) -> Option<String> {
+        if let Some(miss) = self.filter.miss(facts, event) {
+            return Some(miss);
+        }
+        match &self.send {
+            Send::Json(path) if facts.written(path).is_none() => {
+                Some(format!("json:{path} is absent, and it is what is sent"))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn debounced(&self, facts: &Facts<'_>, event: &Event<'_>) -> Option<Debounced> {
+        let debounce = self.debounce.as_ref()?;
+        let key = debounce.key.as_ref().and_then(|key| facts.find(event, key).into_iter().flatten().next());
+        Some(Debounced {
+            key: key.map(|key| key.to_text()).unwrap_or_default(),
+            wait: debounce.wait,
+            at_most: debounce.at_most,
+        })
+    }
+}
+
+impl Debounce {
+    fn compile(spec: &DebounceSpec) -> Result<Self, SourceError> {
+        let Some(wait) = spec.wait else { return Err(SourceError::at_key("wait", "is missing: a time such as 10s")) };
+        if spec.at_most.is_some_and(|at_most| at_most < wait) {
+            return Err(SourceError::at_key("at_most", "must not be less than wait"));
+        }
+        let key = spec.key.as_deref().map(Path::parse).transpose();
+        let key = key.map_err(|reason| SourceError::at_key("key", reason))?;
+        if let Some(Path { field: Field::Body(steps), .. }) = &key
+            && steps.contains(&Step::Each)
+        {
+            return Err(SourceError::at_key("key", "must name one value, and [*] names several"));
+        }
+        Ok(Self { key, wait, at_most: spec.at_most })
+    }
+}
+
+impl RetryOverride {
+    fn check(&self) -> Result<(), SourceError> {
+        const MAX_ATTEMPTS: u64 = 1000;
+        if self.attempts.is_some_and(|attempts| !(1..=MAX_ATTEMPTS).contains(&attempts)) {
+            return Err(SourceError::at_key("attempts", format!("must be from 1 to {MAX_ATTEMPTS}")));
+        }
+        if let (Some(min_wait), Some(max_wait)) = (self.min_wait, self.max_wait)
+            && min_wait > max_wait
+        {
+            return Err(SourceError::at_key("min_wait", "must not be more than max_wait"));
+        }
+        Ok(())
+    }
+}
+
+fn next_call(to: &str, path: Option<&str>, namespace: &DefaultNamespace) -> Result<Url, String> {
+    parse_callback(&format!("skep://{to}{}", path.unwrap_or_default()), namespace)
+        .map_err(|reason| without_header(&reason))
+}
+
+/// Errors of callbacks name the header, which nobody wrote here.
+fn without_header(reason: &str) -> String {
+    reason.trim_start_matches("X-Callback-Url").trim_start_matches([':', ' ']).to_owned()
+}
+
+fn added_headers(given: &BTreeMap<String, String>) -> Result<Vec<(HeaderName, AddedHeader)>, SourceError> {
+    let read = given.iter().map(|(name, value)| {
+        let error = |reason: String| SourceError::at_key(name, reason);
+        let header: HeaderName = name.parse().map_err(|_| error("is no name of a header".to_owned()))?;
+        if is_skeps(&header) {
+            return Err(error("is set by skep; choose another name".to_owned()));
+        }
+        Ok((header, AddedHeader::parse(value).map_err(error)?))
+    });
+    read.collect()
+}
+
+/// Whether skep itself sets a header of calls, or its entry points remove it.
+fn is_skeps(name: &HeaderName) -> bool {
+    const OURS: [HeaderName; 6] = [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        headers::CALL_ID,
+        headers::CALLBACK_URL,
+        headers::TOPIC,
+        headers::CONNECTOR,
+    ];
+    let mut one = HeaderMap::new();
+    one.insert(name, HeaderValue::from_static("1"));
+    remove_forged(&mut one);
+    one.is_empty() || OURS.contains(name) || name.as_str().starts_with("x-skep-")
+}

@@ -1,0 +1,127 @@
+//! Secrets at rest: sealed with AES-256-GCM, so whoever reads the registry or a backup of it reads no secret.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    rand::{SecureRandom, SystemRandom},
+};
+use skep_protocol::{SealedSecret, SecretText, SourceName};
+use thiserror::Error;
+
+const KEY_LEN: usize = 32;
+
+/// What secrets are sealed and opened with.
+pub struct SealKey(LessSafeKey);
+
+/// Why a text is no seal key, or a secret cannot be sealed or opened.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum SealError {
+    #[error("a seal key is {KEY_LEN} random bytes in base64, on one line: openssl rand -base64 {KEY_LEN}")]
+    Key,
+    #[error("the secret was sealed with another seal key, or for another source, or was changed since")]
+    Open,
+    #[error("the system has no random bytes")]
+    Random,
+}
+
+impl SealKey {
+    /// Reads the content of a key file.
+    pub fn parse(text: &str) -> Result<Self, SealError> {
+        let bytes = STANDARD.decode(text.trim()).map_err(|_| SealError::Key)?;
+        let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| SealError::Key)?;
+        Ok(Self(LessSafeKey::new(key)))
+    }
+
+    /// The content of a new key file.
+    pub fn generate() -> Result<String, SealError> {
+        Ok(format!("{}\n", STANDARD.encode(random::<KEY_LEN>()?)))
+    }
+
+    /// Seals the secret of a source that has this number there.
+    pub fn seal(&self, source: &SourceName, number: u64, secret: &SecretText) -> Result<String, SealError> {
+        let nonce = random::<NONCE_LEN>()?;
+        let mut sealed = secret.reveal().as_bytes().to_vec();
+        let place = Aad::from(place(source, number));
+        let nonce_of_one = Nonce::assume_unique_for_key(nonce);
+        self.0.seal_in_place_append_tag(nonce_of_one, place, &mut sealed).map_err(|_| SealError::Open)?;
+        Ok(STANDARD.encode([&nonce[..], &sealed].concat()))
+    }
+
+    /// Opens a secret of a source.
+    pub fn open(&self, source: &SourceName, secret: &SealedSecret) -> Result<SecretText, SealError> {
+        let bytes = STANDARD.decode(&secret.sealed).map_err(|_| SealError::Open)?;
+        let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN).ok_or(SealError::Open)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Open)?;
+        let mut sealed = sealed.to_vec();
+        let place = Aad::from(place(source, secret.number));
+        let opened = self.0.open_in_place(nonce, place, &mut sealed).map_err(|_| SealError::Open)?;
+        let text = String::from_utf8(opened.to_vec()).map_err(|_| SealError::Open)?;
+        Ok(SecretText::new(text))
+    }
+}
+
+impl fmt::Debug for SealKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SealKey(…)")
+    }
+}
+
+/// Where a secret belongs; moved to another source, or to another secret's place, it does not open.
+fn place(source: &SourceName, number: u64) -> Vec<u8> {
+    format!("skep source secret\n{source}\n{number}").into_bytes()
+}
+
+fn random<const N: usize>() -> Result<[u8; N], SealError> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| SealError::Random)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn name(text: &str) -> SourceName {
+        text.parse().unwrap()
+    }
+
+    fn sealed(number: u64, sealed: String) -> SealedSecret {
+        SealedSecret { number, name: None, created_at: OffsetDateTime::UNIX_EPOCH, expires_at: None, sealed }
+    }
+
+    #[test]
+    fn a_secret_opens_in_its_place_and_with_its_key_alone() {
+        let key = SealKey::parse(&SealKey::generate().unwrap()).unwrap();
+        let secret = SecretText::new("whsec_é".to_owned());
+        let [one, two] = [(); 2].map(|()| key.seal(&name("github"), 1, &secret).unwrap());
+        assert_ne!(one, two, "each is sealed with a nonce of its own");
+        assert!(!STANDARD.decode(&one).unwrap().windows(5).any(|bytes| bytes == b"whsec"));
+        assert_eq!(key.open(&name("github"), &sealed(1, one.clone())).unwrap(), secret);
+
+        let other = SealKey::parse(&SealKey::generate().unwrap()).unwrap();
+        let mut changed = STANDARD.decode(&one).unwrap();
+        changed[NONCE_LEN] ^= 1;
+        let bad = [
+            other.open(&name("github"), &sealed(1, one.clone())),
+            key.open(&name("stripe"), &sealed(1, one.clone())),
+            key.open(&name("github"), &sealed(2, one)),
+            key.open(&name("github"), &sealed(1, STANDARD.encode(changed))),
+            key.open(&name("github"), &sealed(1, "AAAA".to_owned())),
+            key.open(&name("github"), &sealed(1, "no base64".to_owned())),
+        ];
+        assert!(bad.iter().all(|opened| *opened == Err(SealError::Open)), "{bad:?}");
+    }
+
+    #[test]
+    fn a_key_is_as_long_as_it_must_be_and_is_not_shown() {
+        for bad in ["", "AAAA", "hunter2", &STANDARD.encode([0; 31]), &STANDARD.encode([0; 33])] {
+            assert_eq!(SealKey::parse(bad).unwrap_err(), SealError::Key);
+        }
+        let text = SealKey::generate().unwrap();
+        assert!(!format!("{:?}", SealKey::parse(&text).unwrap()).contains(&text[..4]));
+    }
+}

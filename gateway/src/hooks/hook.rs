@@ -1,0 +1,143 @@
+//! One source as the gateway uses it: compiled, and with its secrets open.
+
+use std::time::Duration;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock};
+use skep_bus::Source;
+use skep_protocol::SourceName;
+use skep_sources::{Rate, Receiver, Secret, Secrets};
+use time::OffsetDateTime;
+use tracing::warn;
+
+use super::request::Arrived;
+use crate::{Error, Result, app::App};
+
+pub(crate) struct Hook {
+    name: SourceName,
+    /// `None` if its declaration cannot be used.
+    receiver: Option<Receiver>,
+    pub(super) is_paused: bool,
+    secrets: Vec<OpenSecret>,
+    limiter: Option<Limiter>,
+}
+
+/// A secret, and until when it counts.
+struct OpenSecret {
+    /// What a challenge calls it; without a name it verifies events.
+    name: Option<String>,
+    secret: Secret,
+    expires_at: Option<OffsetDateTime>,
+}
+
+struct Limiter {
+    rate: Rate,
+    bucket: std::sync::Arc<DefaultDirectRateLimiter>,
+}
+
+/// What a request to a source is.
+pub(super) enum Judged {
+    Challenge(skep_sources::Answer),
+    /// Its verb is not one of events.
+    WrongMethod,
+    Verified(skep_sources::Verdict),
+    Refused(skep_sources::Reason),
+}
+
+impl Hook {
+    /// Compiles a source; what has been spent of its rate stays spent.
+    pub(super) fn new(source: Source, app: &App, before: Option<&Self>) -> Self {
+        let name = source.record.name.clone();
+        let receiver = super::sources::compile(&source, app)
+            .inspect_err(|error| warn!(source = %name, error, "the declaration of a source cannot be used"))
+            .ok();
+        let known = before.and_then(|before| before.limiter.as_ref());
+        let limiter = receiver.as_ref().and_then(Receiver::rate).and_then(|rate| Limiter::new(rate, known));
+        Self { secrets: open(&source, app), is_paused: source.record.paused, name, receiver, limiter }
+    }
+
+    pub(super) fn name(&self) -> &SourceName {
+        &self.name
+    }
+
+    pub(super) fn receiver(&self) -> Result<&Receiver> {
+        self.receiver.as_ref().ok_or_else(|| Error::SourceUnusable(self.name.clone()))
+    }
+
+    /// Answers a challenge, or verifies an event with the secrets that count when it came.
+    pub(super) fn judge(&self, arrived: &Arrived) -> Result<Judged> {
+        let (receiver, request) = (self.receiver()?, arrived.as_request());
+        let secrets = self.secrets(arrived.received_at);
+        if let Some(answer) = receiver.challenge(&request, &secrets, false) {
+            return Ok(Judged::Challenge(answer));
+        }
+        if !receiver.methods().contains(&arrived.method) {
+            return Ok(Judged::WrongMethod);
+        }
+        Ok(match receiver.verify(&request, &secrets) {
+            skep_sources::Verdict::Refused(reason) => Judged::Refused(reason),
+            verdict => Judged::Verified(verdict),
+        })
+    }
+
+    /// Verifies a request that was held with the secrets that count now, at the time at which it came.
+    pub(super) fn verify_again(&self, arrived: &Arrived) -> Result<skep_sources::Verdict> {
+        Ok(self.receiver()?.verify(&arrived.as_request(), &self.secrets(skep_bus::now())))
+    }
+
+    /// Refuses an event beyond the source's rate.
+    pub(super) fn admit(&self) -> Result<()> {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        let wait = |until: governor::NotUntil<_>| until.wait_time_from(limiter.bucket.clock().now());
+        limiter
+            .bucket
+            .check()
+            .map_err(|until| Error::TooManyEvents { source_name: self.name.clone(), wait: wait(until) })
+    }
+
+    fn secrets(&self, now: OffsetDateTime) -> Secrets {
+        let active = || self.secrets.iter().filter(|open| open.expires_at.is_none_or(|end| now < end));
+        let keys = active().filter(|open| open.name.is_none()).map(|open| open.secret.clone()).collect();
+        let named = active().filter_map(|open| Some((open.name.as_ref()?, &open.secret)));
+        // The newest of a name is the first one, and must be added last.
+        let named: Vec<_> = named.collect();
+        named
+            .into_iter()
+            .rev()
+            .fold(Secrets::new(keys), |secrets, (name, secret)| secrets.with_named(name, secret.expose()))
+    }
+}
+
+impl Limiter {
+    /// A source may save up twice its rate.
+    fn new(rate: Rate, known: Option<&Self>) -> Option<Self> {
+        if let Some(known) = known.filter(|known| known.rate == rate) {
+            return Some(Self { rate, bucket: std::sync::Arc::clone(&known.bucket) });
+        }
+        let each = rate.per.checked_div(rate.events.get())?.max(Duration::from_nanos(1));
+        let burst = rate.events.saturating_mul(std::num::NonZeroU32::MIN.saturating_add(1));
+        let quota = Quota::with_period(each)?.allow_burst(burst);
+        Some(Self { rate, bucket: RateLimiter::direct(quota).into() })
+    }
+}
+
+fn open(source: &Source, app: &App) -> Vec<OpenSecret> {
+    let name = &source.record.name;
+    let Some(key) = &app.hooks.seal_key else {
+        if !source.secrets.secrets.is_empty() {
+            warn!(source = %name, "the secrets of a source cannot be opened without --seal-key-file, so its events are refused");
+        }
+        return Vec::new();
+    };
+    let opened = source.secrets.secrets.iter().filter_map(|sealed| match key.open(name, sealed) {
+        Ok(text) => Some(OpenSecret {
+            name: sealed.name.clone(),
+            secret: Secret::new(sealed.number.to_string(), text.reveal()),
+            expires_at: sealed.expires_at,
+        }),
+        Err(error) => {
+            warn!(source = %name, number = sealed.number, %error, "a secret of a source cannot be opened");
+            None
+        }
+    });
+    opened.collect()
+}

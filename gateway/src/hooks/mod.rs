@@ -1,0 +1,72 @@
+//! `/hooks/NAME`: requests of senders that skep does not know. What is verified becomes an event, and is answered when that is stored.
+//!
+//! The steps come in this order: whatever costs something, or counts for a sender, comes behind the proof that it is the sender.
+
+mod accept;
+mod events;
+mod held;
+mod hook;
+mod metrics;
+mod receive;
+mod refusals;
+mod release;
+mod replay;
+mod request;
+mod sources;
+mod trial;
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use governor::DefaultDirectRateLimiter;
+use prometheus::Registry;
+use skep_http::Peer;
+use skep_sources::SealKey;
+
+pub(crate) use self::{
+    events::api_routes,
+    sources::{compile, follow},
+};
+use self::{metrics::HookMetrics, refusals::Refusals, sources::Sources};
+use crate::app::App;
+
+const ROUTE: &str = "/hooks/";
+
+/// What the gateway keeps of its sources.
+pub(crate) struct Hooks {
+    sources: Sources,
+    refusals: Refusals,
+    /// How many copies of refused requests are stored in a second.
+    copies: DefaultDirectRateLimiter,
+    metrics: HookMetrics,
+    /// What secrets are opened with.
+    pub(crate) seal_key: Option<Arc<SealKey>>,
+}
+
+impl Hooks {
+    pub(crate) fn register(seal_key: Option<Arc<SealKey>>, registry: &Registry) -> prometheus::Result<Self> {
+        Ok(Self {
+            sources: Sources::default(),
+            refusals: Refusals::default(),
+            copies: held::limiter(),
+            metrics: HookMetrics::register(registry)?,
+            seal_key,
+        })
+    }
+}
+
+/// Sources are open: their senders prove who they are by other means than a password.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    ["/hooks/{name}", "/hooks/{name}/", "/hooks/{name}/{*rest}"]
+        .into_iter()
+        .fold(Router::new(), |router, shape| router.route(shape, any(receive)))
+}
+
+async fn receive(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Response {
+    Box::pin(receive::receive(&app, &peer, request)).await.unwrap_or_else(IntoResponse::into_response)
+}

@@ -1,0 +1,127 @@
+//! The way of a request to a source, step by step.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header, request::Parts};
+use skep_http::Peer;
+use skep_sources::Unverified;
+use tokio::time::Instant;
+
+use super::{
+    accept, held,
+    hook::{Hook, Judged},
+    metrics::Outcome,
+    request::{Arrived, split},
+};
+use crate::{Error, Result, app::App, body, body::BodyLimit, pages::NOSNIFF};
+
+/// A sender that sends nothing of its body for so long is given up.
+const MAX_BODY_IDLE: Duration = Duration::from_secs(30);
+/// Kept free in a message for what stands beside the body.
+const ROOM_FOR_HEADERS: u64 = 64 * 1024;
+/// A larger body is checked on a thread of its own.
+const MAX_CHECKED_HERE: usize = 256 * 1024;
+
+const LIMIT: &str = "the max_body of this source";
+
+pub(super) async fn receive(app: &Arc<App>, peer: &Peer, request: Request) -> Result<Response> {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let (name, _) = split(&parts.uri);
+    let hook = app.hooks.sources.get(name).ok_or(Error::UnknownSource)?;
+    let taken = take(app, &hook, peer, parts, body).await;
+    let metrics = &app.hooks.metrics;
+    if let Some(outcome) = taken.as_ref().map_or_else(outcome_of, |(outcome, _)| *outcome) {
+        metrics.count(hook.name(), outcome);
+    }
+    metrics.time(hook.name(), started);
+    taken.map(|(_, response)| response)
+}
+
+/// How a request that was refused is counted.
+fn outcome_of(error: &Error) -> Option<Outcome> {
+    match error {
+        Error::UnknownSource | Error::SourceGone => None,
+        Error::AddressNotAllowed => Some(Outcome::Address),
+        Error::TooManyRefused(_) | Error::TooManyEvents { .. } => Some(Outcome::Limited),
+        Error::BodyTooLarge { .. } => Some(Outcome::TooLarge),
+        Error::Bus(skep_bus::Error::TooLarge { .. } | skep_bus::Error::HeadersTooLarge(_)) => Some(Outcome::TooLarge),
+        Error::UnverifiedEvent => Some(Outcome::Unverified),
+        _ => Some(Outcome::Failed),
+    }
+}
+
+/// What became of a request, if it is to be counted here, and its answer.
+type Taken = (Option<Outcome>, Response);
+
+async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body: Body) -> Result<Taken> {
+    let receiver = hook.receiver()?;
+    let source = receiver.source();
+    if source.disabled {
+        return Err(if source.gone { Error::SourceGone } else { Error::UnknownSource });
+    }
+    if !receiver.allows_address(app.trusted_proxies.sender(peer, &parts.headers)) {
+        return Err(Error::AddressNotAllowed);
+    }
+    let remote = app.trusted_proxies.caller(peer, &parts.headers);
+    if let Some(pause) = remote.and_then(|address| app.hooks.refusals.pause(address)) {
+        return Err(Error::TooManyRefused(pause));
+    }
+    let room = (app.bus.largest_message() as u64).saturating_sub(ROOM_FOR_HEADERS);
+    let limit = BodyLimit { bytes: receiver.max_body().min(room), origin: LIMIT };
+    let body = body::gathered(&parts.headers, body, limit, app.body_idle_timeout.min(MAX_BODY_IDLE)).await?;
+    let arrived = Arc::new(Arrived::new(parts, body, remote));
+    let judged = {
+        let (hook, arrived) = (Arc::clone(hook), Arc::clone(&arrived));
+        apart_if_large(arrived.body.len(), move || hook.judge(&arrived)).await??
+    };
+    match judged {
+        Judged::Challenge(answer) => Ok((Some(Outcome::Challenge), challenged(answer))),
+        Judged::WrongMethod => Err(Error::MethodNotAllowed),
+        Judged::Verified(verdict) => {
+            hook.admit()?;
+            let (app, hook, peer) = (Arc::clone(app), Arc::clone(hook), peer.clone());
+            Ok((None, accept::accept(&app, &hook, &peer, &arrived, accept::verified(&verdict)).await?))
+        }
+        Judged::Refused(reason) if source.unverified == Unverified::Hold => {
+            if !held::hold(app, hook, &arrived, &reason).await? {
+                return Err(Error::UnverifiedEvent);
+            }
+            Ok((Some(Outcome::Held), accept::acknowledged(receiver)))
+        }
+        Judged::Refused(reason) => {
+            remote.into_iter().for_each(|address| app.hooks.refusals.note(address));
+            held::keep_copy(app, hook, &arrived, &reason).await;
+            Err(Error::UnverifiedEvent)
+        }
+    }
+}
+
+/// Runs what takes long for a large body where it holds up nobody else.
+pub(super) async fn apart_if_large<T: Send + 'static>(
+    length: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    if length <= MAX_CHECKED_HERE {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(Error::Ended)
+}
+
+/// An echo of what a stranger has sent, never to be taken for a page.
+fn challenged(answer: skep_sources::Answer) -> Response {
+    let mut response: Response = (answer.status, Body::from(answer.body)).into_response();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    headers.extend(answer.headers);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    if response.status() == StatusCode::NO_CONTENT {
+        response.headers_mut().remove(header::CONTENT_TYPE);
+    }
+    response
+}

@@ -1,0 +1,84 @@
+//! Takes events further: each route that an event was given becomes one call. Nothing is decided here.
+//!
+//! The ids of these calls follow from the event, so an event that is routed twice makes each call once.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use skep_bus::{Delivery, Error};
+use skep_protocol::{Call, Event, EventRoute};
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::{Worker, dead_lettering::{try_again, without_answer}, pull::Puller};
+
+const WINDOW: usize = 256;
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// An event that a newer skep has stored waits for a worker that can read it.
+const UNREADABLE_RETRY_DELAY: Duration = Duration::from_secs(300);
+
+pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
+    let puller = Puller { queue: "route", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
+    let queue = worker.bus.events_to_route();
+    puller
+        .run(queue, |delivery| {
+            let worker = Arc::clone(&worker);
+            async move { Box::pin(delivery.hold(worker.route(&delivery))).await }
+        })
+        .await;
+}
+
+impl Worker {
+    async fn route(self: Arc<Self>, delivery: &Delivery<Event>) {
+        let event = match &delivery.content {
+            Ok(event) => event,
+            Err(reason) => {
+                warn!(reason, subject = delivery.subject, "an event cannot be read; it is looked at again later");
+                return delivery.again_after(UNREADABLE_RETRY_DELAY).await;
+            }
+        };
+        // A paused event waits for a replay.
+        let routes = if event.decision.paused { &[][..] } else { &event.decision.routes };
+        let routed = join_all(routes.iter().map(|route| Box::pin(self.take_route(event, route)))).await;
+        match routed.into_iter().find_map(Result::err) {
+            None => {
+                self.metrics.count_routed(event.source.as_str(), routes, delivery.age());
+                delivery.ack().await;
+            }
+            Some(error) => {
+                warn!(error = error.chain(), source = %event.source, event = %event.id, "an event cannot be routed; trying again");
+                let delay = if error.may_pass() { RETRY_DELAY } else { try_again(&error) };
+                delivery.again_after(delay).await;
+            }
+        }
+    }
+
+    /// Queues the call of a route, or keeps it as a dead letter that says why it cannot be queued.
+    async fn take_route(&self, event: &Event, route: &EventRoute) -> skep_bus::Result<()> {
+        let call = event.call(route, None, skep_bus::now());
+        if self.dispatch.registry().get(&call.function).is_none() {
+            let reason = format!("function {} is not deployed", call.function);
+            return self.dead_letter_once(&call, &reason).await;
+        }
+        match self.bus.submit(&call).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.may_pass() => Err(error),
+            Err(Error::IdInUse(id)) => {
+                // A caller has chosen this id; the record of that call is not ours.
+                let call = Call { call_id: id.derived("taken"), ..call };
+                self.dead_letter_once(&call, "a caller has used the id of this call for another one").await
+            }
+            Err(error) => self.dead_letter_once(&call, &error.chain()).await,
+        }
+    }
+
+    /// Makes a dead letter of a call that was not queued before.
+    async fn dead_letter_once(&self, call: &Call, reason: &str) -> skep_bus::Result<()> {
+        if self.bus.call_status(&call.call_id).await?.is_some() {
+            return Ok(());
+        }
+        let record = without_answer(call.status(), call.returned_headers());
+        let (headers, body) = self.bus.message_of(call);
+        self.store_dead_letter(record, reason, &headers, &body).await
+    }
+}
