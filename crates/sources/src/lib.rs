@@ -11,6 +11,8 @@ mod der;
 mod form;
 mod json;
 mod key;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 mod preset;
 mod probe;
 mod reference;
