@@ -169,8 +169,7 @@ fn unproved(vector: &Vector) -> (HeaderMap, Vec<u8>) {
             Reference::Form(name) => {
                 body = String::from_utf8(body.clone()).unwrap().replace(name.as_str(), "other").into_bytes();
             }
-            // The vectors of a provider that also takes it there have it in a header.
-            Reference::Query(_) => {}
+            Reference::Query(_) => {} // The vectors have it in a header.
             other => panic!("no way to remove {other}"),
         };
         match &scheme.check {
