@@ -10,7 +10,11 @@ use skep_protocol::{Call, Event, EventRoute};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::{Worker, dead_lettering::{try_again, without_answer}, pull::Puller};
+use crate::{
+    Worker,
+    dead_lettering::{try_again, without_answer},
+    pull::Puller,
+};
 
 const WINDOW: usize = 256;
 const RETRY_DELAY: Duration = Duration::from_secs(1);

@@ -125,7 +125,7 @@ async fn a_letter_that_has_no_room_for_its_reason_leaves_headers_out_and_says_so
     let mut headers = HeaderMap::new();
     headers.insert("X-Large", "a".repeat(65_400).as_str());
     publish(&platform.site, "cat", headers).await;
-    let letter = letter(&platform.site).await;
+    let letter = dead_letter(&platform.site).await;
     let reason = letter.headers.get("Skep-Reason").unwrap().as_str();
     assert!(reason.contains("left out") && reason.contains("the headers of the request"), "{reason}");
     assert_eq!(letter.payload, "work");
