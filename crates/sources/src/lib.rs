@@ -18,8 +18,11 @@ mod form;
 mod function_request;
 mod json;
 mod key;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 mod path;
 mod preset;
+mod probe;
 mod receiver;
 mod redact;
 mod reference;
@@ -30,6 +33,7 @@ mod scheme_text;
 mod seal;
 mod secret;
 mod send;
+mod sign;
 mod signature;
 mod source;
 mod template;
@@ -55,6 +59,7 @@ pub use filter::Filter;
 pub use function_request::FunctionRequest;
 pub use key::{KeyError, KeyForm, PublicForm};
 pub use preset::{BodyRule, Need, Otherwise, Preset, Presets};
+pub use probe::{Held, probe};
 pub use receiver::{Decision, Defaults, Receiver};
 pub use reference::{HmacForm, JsonPath, ParseError, Reference};
 pub use resolve::{Input, ResolveError};
@@ -62,6 +67,7 @@ pub use route::{Debounced, Route};
 pub use scheme::{Algorithm, BodyHash, Check, HmacHash, Scheme, Signed, TimeUnit, TimestampRule, UrlForm, Verify};
 pub use seal::{SealError, SealKey};
 pub use secret::{Secret, Secrets};
+pub use sign::{SignError, SignedRequest, sign};
 pub use signature::{Encoding, First, Pick, SignatureRule, SignatureSource};
 pub use source::{
     AnswerBy, DEFAULT_KEEP, DEFAULT_MAX_BODY, DebounceSpec, RetryOverride, RouteSpec, SecretUse, Source, Unverified,

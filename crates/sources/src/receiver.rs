@@ -22,11 +22,13 @@ use crate::{
     function_request::{self, FunctionRequest},
     key::KeyError,
     preset::Otherwise,
+    probe::{Held, probe},
     redact,
     reference::Reference,
     route::{Debounced, Route},
     scheme::Verify,
-    secret::Secrets,
+    secret::{Secret, Secrets},
+    sign::{SignError, SignedRequest, sign},
     source::Source,
     template::Template,
     values::Rate,
@@ -120,6 +122,22 @@ impl Receiver {
     /// Whether a request is the provider's.
     pub fn verify(&self, request: &Request<'_>, secrets: &Secrets) -> Verdict {
         verify(&self.verify, request, secrets, self.url.as_deref(), self.source.tolerance)
+    }
+
+    /// Whether a text can be a secret of this source; to be asked before it is stored.
+    pub fn check_secret(&self, text: &str) -> Result<(), KeyError> {
+        self.verify.check_secret(text)
+    }
+
+    /// A sentence for each change that makes a refused request fit; `previous` are secrets that the source had before.
+    pub fn why(&self, request: &Request<'_>, secrets: &Secrets, previous: &[Secret]) -> Vec<String> {
+        let (verify, url, tolerance) = (&self.verify, self.url.as_deref(), self.source.tolerance);
+        probe(&Held { verify, request, secrets, previous, url, tolerance })
+    }
+
+    /// A request signed as the provider would, for tests of the whole way.
+    pub fn sign(&self, request: &Request<'_>, secret: &Secret) -> Result<SignedRequest, SignError> {
+        sign(&self.verify, request, secret, self.url.as_deref())
     }
 
     /// Whether it checks nothing.

@@ -202,6 +202,15 @@ impl JsonPath {
     pub fn segments(&self) -> &[String] {
         &self.0
     }
+
+    /// The path of an element.
+    pub(crate) fn child(&self, index: usize) -> Self {
+        self.join(&Self(vec![index.to_string()]))
+    }
+
+    pub(crate) fn join(&self, rest: &Self) -> Self {
+        Self([self.0.as_slice(), &rest.0].concat())
+    }
 }
 
 impl FromStr for JsonPath {

@@ -58,6 +58,43 @@ fn a_request_becomes_an_event_with_a_decision_for_each_route() {
 }
 
 #[test]
+fn what_a_source_signs_it_verifies_and_what_does_not_fit_is_explained() {
+    let github = receiver(GITHUB);
+    let unsigned = Sent::new("{}");
+    let signed = github.sign(&unsigned.request(), &Secret::new("1", "hush")).unwrap();
+    let sent = Sent { headers: signed.headers, body: signed.body, ..unsigned };
+    assert!(github.verify(&sent.request(), &secrets()).is_accepted());
+    let changed = Sent { body: b"{}\n".to_vec(), ..sent };
+    let why = github.why(&changed.request(), &secrets(), &[]).join(" ");
+    assert!(why.contains("white space at the end of the body"), "{why}");
+    assert!(github.check_secret("hush").is_ok() && github.check_secret("").is_err());
+}
+
+#[test]
+fn a_provider_without_a_preset_is_described_with_the_same_keys() {
+    let acme = receiver(
+        "
+verify:
+  - hmac: sha256
+    signature: { from: 'header:X-Acme-Signature', encoding: hex }
+    timestamp: { from: 'header:X-Acme-Time', unit: s, tolerance: 5m }
+    signed: '{timestamp}.{body}'
+id: ['json:event.id']
+type: '{json:event.name}'
+secrets: [acme]
+routes: [{ to: acme }]
+",
+    );
+    let unsigned = Sent::new(r#"{"event":{"id":"e-1","name":"Made"}}"#);
+    let signed = acme.sign(&unsigned.request(), &Secret::new("1", "hush")).unwrap();
+    let sent = Sent { headers: signed.headers, ..unsigned };
+    assert!(acme.verify(&sent.request(), &secrets()).is_accepted());
+    let event = &acme.events(&sent.request(), Verified::Signature).unwrap()[0];
+    assert_eq!((event.id.as_str(), event.event_type.as_deref()), ("e-1", Some("made")));
+    assert_eq!(acme.warnings(), [] as [String; 0]);
+}
+
+#[test]
 fn settings_are_the_sources_or_the_presets_or_defaults() {
     let github = receiver(GITHUB);
     assert_eq!((github.max_body(), github.keep()), (25 << 20, Duration::from_secs(14 * 86_400)));
@@ -267,6 +304,8 @@ fn a_declaration_that_is_wrong_is_refused_with_the_key_and_what_is_allowed() {
         ("{preset: github, type: '{json:a'}", "type: "),
         ("{preset: github, redact: ['a b']}", "redact[0]: \"a b\" is no name of a header"),
         ("{preset: github, secrets: [{a: 1}]}", "secrets[0]: a secret is a name, or one named secret"),
+        ("{preset: github, secrets: [../../etc/passwd]}", "secrets[0]: secret name \"../../etc/passwd\" is not valid"),
+        ("{preset: github, secrets: [a, {'a b': c}]}", "secrets[1]: secret name \"a b\" is not valid"),
         ("{preset: github, routes: {to: f}}", "routes: invalid type: map, expected a sequence"),
         (
             "{preset: x, challenge: [{when: {method: GET}, need: none, answer: {body: '{hmac-sha256-hex:query:a}'}}]}",
