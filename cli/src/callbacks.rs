@@ -8,7 +8,7 @@ use tokio::{net::lookup_host, time::timeout};
 
 use crate::nats::Nats;
 
-const LOOKUP_WITHIN: Duration = Duration::from_secs(2);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What somebody must be to have callbacks to this machine from `skep up` without `--callback-allow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Loopback {
 pub(crate) async fn addresses_of(nats: &Nats) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
     for host in hosts(&nats.servers, &nats.monitors) {
-        if let Ok(Ok(found)) = timeout(LOOKUP_WITHIN, lookup_host(host)).await {
+        if let Ok(Ok(found)) = timeout(LOOKUP_TIMEOUT, lookup_host(host)).await {
             addresses.extend(found);
         }
     }

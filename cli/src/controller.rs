@@ -1,4 +1,4 @@
-//! What the controller is told: the provider, what functions of this machine inherit, and the version.
+//! The settings of the controller: the provider, what local functions inherit, and the version.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -54,7 +54,7 @@ pub(crate) fn local(
         file_limit: files.given(),
         process_tag: ProcessTag::new(environment().get(ProcessTag::VARIABLE).map(String::as_str)),
     };
-    // The folder is locked, so whoever had this name has ended.
+    // The directory is locked, so the process that had this name has ended.
     let holder = format!("{} {}", host(), data_dir.path.display());
     Ok(ControllerConfig {
         version: VersionInfo::of_this_build(),

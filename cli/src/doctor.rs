@@ -1,4 +1,4 @@
-//! `skep doctor`: looks at this machine and its Swarm, and says in words what is wrong and how to mend it.
+//! `skep doctor`: checks this machine and its Swarm, and says what is wrong and how to fix it.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -39,9 +39,9 @@ fn section(title: &str, found: Vec<Finding>, findings: &mut Vec<Finding>) {
 }
 
 fn programs(args: &DoctorArgs) -> Vec<Finding> {
-    let nats = match up::nats::check_version(&args.nats_server) {
-        Ok(()) => Finding::fine(format!("{} is new enough", args.nats_server.display())),
-        Err(failure) => Finding::note(format!("{failure}; sh scripts/nats-server.sh fetches one")),
+    let nats = match crate::nats_program::find(args.nats_server.as_deref()) {
+        Ok(program) => Finding::fine(format!("{} is new enough", program.display())),
+        Err(failure) => Finding::note(failure.to_string()),
     };
     let mut findings = vec![nats];
     match up::surroundings::find_watchdog(None) {
@@ -91,7 +91,7 @@ async fn swarm(stack: &str) -> Vec<Finding> {
         Some(_) => {
             findings.push(checks::swarm(engine));
             findings.push(checks::ipvs(engine));
-            findings.push(checks::overlay(stack).await);
+            findings.push(checks::overlay(stack, false).await);
             findings.extend(stack_services(stack).await);
         }
     }

@@ -13,7 +13,9 @@ mod files;
 mod guard;
 mod healthcheck;
 mod nats;
+mod nats_program;
 mod output;
+mod pages;
 mod password;
 mod roles;
 mod seal;
@@ -64,6 +66,10 @@ fn start(cli: Cli) -> Result<()> {
             Command::QueueWorker(args) => Box::pin(roles::queue_worker(*args)).await,
             Command::Controller(args) => Box::pin(roles::controller(*args)).await,
             Command::Swarm(command) => swarm::run(command).await,
+            Command::Daily(command) => client::daily(command).await,
+            Command::Login(args) => client::login::login(args).await,
+            Command::Logout(args) => client::login::logout(args),
+            Command::Context(command) => client::login::context(command),
             Command::Calls(command) => client::calls(command).await,
             Command::Dead(command) => client::dead(command).await,
             Command::Describe(args) => client::describe(args).await,
@@ -72,6 +78,8 @@ fn start(cli: Cli) -> Result<()> {
             Command::AuditLog(args) => client::audit_log(args).await,
             Command::Token(command) => token::run(command),
             Command::Doctor(args) => doctor::run(args).await,
+            Command::Completions(args) => pages::completions(&args),
+            Command::Man(args) => pages::man(&args),
             Command::Healthcheck(args) => healthcheck::run(args).await,
             Command::Guard(_) => Ok(()),
         }

@@ -113,7 +113,7 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let auth = auth::read(&args.gateway)?;
     seal::read(&args.gateway.seal)?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
-    let listeners = sockets::doors(&args.listen, auth.is_some()).await?;
+    let listeners = sockets::listeners(&args.listen, auth.is_some()).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
         let Some(bus) = connect_to(&process, "gateway", &nats, &args.bus).await? else { return Ok(()) };

@@ -21,7 +21,7 @@ pub(crate) fn local_address(listener: &TcpListener) -> Result<SocketAddr> {
 }
 
 /// Binds the gateway's listeners, unless other machines could deploy functions without a password.
-pub(crate) async fn doors(args: &ListenArgs, has_credentials: bool) -> Result<Listeners> {
+pub(crate) async fn listeners(args: &ListenArgs, has_credentials: bool) -> Result<Listeners> {
     let (flag, admin_api) = match args.admin_api_listen {
         Some(address) => ("--admin-api-listen", address),
         None => ("--listen", args.listen),

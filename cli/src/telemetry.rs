@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stderr};
 use anyhow::{Context, anyhow};
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// Begins to log. The filter is `RUST_LOG`'s syntax (`info`, `skep_gateway=debug,info`), given by whoever read the settings.
+/// Begins to log. The filter is `RUST_LOG`'s syntax (`info`, `skep_gateway=debug,info`), given by the reader of the settings.
 pub(crate) fn init(filter: &str) -> anyhow::Result<()> {
     let parsed = EnvFilter::try_new(filter).with_context(|| format!("log filter {filter:?} is not valid"))?;
     fmt()

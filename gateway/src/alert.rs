@@ -1,4 +1,4 @@
-//! `/system/alert`: what Alertmanager says of functions makes more replicas, or as few as there may be.
+//! `/system/alert`: alerts of Alertmanager scale functions up, or down to their minimum.
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 
@@ -15,8 +15,8 @@ use tracing::error;
 
 use crate::{Error, Result, Routes, app::App, input::Json};
 
-/// Alertmanager is answered by then; what still goes on is done all the same.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+/// How long Alertmanager waits for its answer; the work goes on after it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Alerts of one request that the controller is asked about at once.
 const AT_ONCE: usize = 16;
 /// Requests that go on at once.
@@ -36,7 +36,7 @@ async fn alert(State(app): State<Arc<App>>, Json(webhook): Json<AlertWebhook>) -
             failures
         }
     };
-    match timeout(ANSWERED_WITHIN, app.tasks.spawn(scaling)).await {
+    match timeout(ANSWER_TIMEOUT, app.tasks.spawn(scaling)).await {
         Ok(Ok(failures)) if !failures.is_empty() => Ok(told(&failures)),
         Ok(Ok(_)) | Err(_) => Ok(StatusCode::OK.into_response()),
         Ok(Err(error)) => Err(Error::Ended(error)),

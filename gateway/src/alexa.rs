@@ -1,4 +1,4 @@
-//! Recognising an Alexa request, and the functions that its intent may mean.
+//! Recognizes Alexa requests, and finds the function of an intent.
 
 use serde::Deserialize;
 use skep_protocol::FunctionName;

@@ -1,4 +1,4 @@
-//! What the handlers share, and the steps that several of them take.
+//! The state that handlers share, and the steps that several of them take.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,12 +16,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Error, Result, audit::Audits, audit_log::AuditLog, auth::Auth, body, config::Limits, door::Stamp,
+    Error, Result, audit::Audits, audit_log::AuditLog, auth::Auth, body, call_headers::RequestContext, config::Limits,
     forwarded::TrustedProxies, hooks::Hooks, pages, queues::Queues,
 };
 
-/// After a change the answer waits this long until reads show it; then it goes out all the same.
-const SHOWN_WITHIN: Duration = Duration::from_secs(2);
+/// How long the answer to a change waits until reads show it.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) struct App {
     pub(crate) bus: Bus,
@@ -39,9 +39,9 @@ pub(crate) struct App {
     pub(crate) audit_log: Arc<AuditLog>,
     /// Places for changes.
     pub(crate) changes: Arc<Semaphore>,
-    /// Places for those who follow calls or logs.
+    /// Places for followers of calls or logs.
     pub(crate) followers: Arc<Semaphore>,
-    /// Places for those who wait for the end of a call.
+    /// Places for callers that wait for the end of a call.
     pub(crate) waiters: Semaphore,
     pub(crate) limits: Limits,
     /// What goes on when its request has been answered.
@@ -90,12 +90,12 @@ impl App {
         &self,
         function: &Arc<Function>,
         request: Request<skep_http::Body>,
-        stamp: &Stamp,
+        context: &RequestContext,
     ) -> Result<Response<skep_http::Body>> {
         self.admit(function)?;
         let mut response = self.dispatch.call(function, request).await.map_err(|error| self.judged(error))?;
-        stamp.function_answer(response.headers_mut());
-        if stamp.is_for_page && function.policy.pages == Pages::Sandboxed {
+        context.function_answer(response.headers_mut());
+        if context.is_for_page && function.policy.pages == Pages::Sandboxed {
             pages::sandbox(response.headers_mut());
         }
         Ok(response)
@@ -140,14 +140,14 @@ impl App {
     /// Asks the controller for a change of the registry, and waits until reads show it.
     pub(crate) async fn change<R: ControlRequest<Reply = Change>>(&self, request: &R) -> Result<()> {
         if let Change::Written(revision) = self.control(request).await? {
-            self.dispatch.registry().wait_for_revision(revision, SHOWN_WITHIN).await;
+            self.dispatch.registry().wait_for_revision(revision, CHANGE_TIMEOUT).await;
         }
         Ok(())
     }
 
     /// Waits until a function that was deleted is gone from reads too.
     pub(crate) async fn wait_until_gone(&self, name: &FunctionName) {
-        self.dispatch.registry().wait_until(|registry| registry.get(name).is_none(), SHOWN_WITHIN).await;
+        self.dispatch.registry().wait_until(|registry| registry.get(name).is_none(), CHANGE_TIMEOUT).await;
     }
 
     /// All of a request's body.

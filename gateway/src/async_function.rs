@@ -26,8 +26,8 @@ use crate::{
     auth,
     body::{self, BodyLimit},
     browsers::Guard,
+    call_headers::RequestContext,
     calls,
-    door::Stamp,
     function::refused,
     prefer,
     queues::Queue,
@@ -57,15 +57,15 @@ async fn cancel(State(app): State<Arc<App>>, request: Request) -> Result<StatusC
 async fn invoke(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let given = parts.headers.get(headers::CALL_ID).filter(|id| !id.is_empty()).cloned();
-    let stamp = Stamp::request(&mut parts, &peer, &app.trusted_proxies);
+    let context = RequestContext::request(&mut parts, &peer, &app.trusted_proxies);
     let wait = prefer::wait(&parts.headers);
-    match accept(&app, &peer, parts, body, given, &stamp).await {
+    match accept(&app, &peer, parts, body, given, &context).await {
         Ok(accepted) => {
             let mut response = accepted.answer(&app, wait).await;
-            stamp.answer(response.headers_mut());
+            context.answer(response.headers_mut());
             response
         }
-        Err(error) => refused(error, &stamp),
+        Err(error) => refused(error, &context),
     }
 }
 
@@ -118,7 +118,7 @@ async fn accept(
     mut parts: Parts,
     body: Body,
     given: Option<HeaderValue>,
-    stamp: &Stamp,
+    context: &RequestContext,
 ) -> Result<Accepted> {
     let target = Target::parse(&parts.uri, ROUTE, app.bus.default_namespace())?;
     let function = app.function(&target.function)?;
@@ -129,7 +129,7 @@ async fn accept(
     app.let_in(&called, &mut parts.headers, peer).await?;
     // The function may ask for a token by the time that it is called back.
     let callback_authorized = called_back.is_some_and(|function| function.policy.needs_token);
-    let call_id = call_id(&stamp.call_id)?;
+    let call_id = call_id(&context.call_id)?;
     let accepted_at = skep_bus::now();
     let run_at = take_run_at(&mut parts.headers, accepted_at).map_err(Error::InvalidRequest)?;
     check_headers(&parts.headers, target.path, target.query, callback.as_ref())
@@ -140,7 +140,7 @@ async fn accept(
         given.is_some().then(|| Fingerprinting::begin(&target.function, &parts.method, path, &parts.headers));
     let seen = |piece: &Bytes| fingerprint.iter_mut().for_each(|fingerprint| fingerprint.body(piece));
     let body = body::kept(bus, &call_id, &parts.headers, body, limit(app), app.body_idle_timeout, seen).await?;
-    let invocation = Call {
+    let call = Call {
         path: target.path.to_owned(),
         query: target.query.map(str::to_owned),
         method: parts.method,
@@ -153,11 +153,11 @@ async fn accept(
         run_at,
         ..Call::new(call_id, target.function, accepted_at)
     };
-    let submitted = bus.submit(&invocation).await?;
+    let submitted = bus.submit(&call).await?;
     if submitted == Submitted::Accepted {
-        app.queues.add(&invocation.function, invocation.queued_bytes(), invocation.run_at.is_some());
+        app.queues.add(&call.function, call.queued_bytes(), call.run_at.is_some());
     }
-    Ok(Accepted { call_id: invocation.call_id, submitted, fingerprint: invocation.fingerprint, waiting })
+    Ok(Accepted { call_id: call.call_id, submitted, fingerprint: call.fingerprint, waiting })
 }
 
 /// Refuses a call when too much waits in all, or for its function; returns what waits, if it is known.
@@ -177,7 +177,7 @@ fn admit(app: &App, function: &Function) -> Result<Option<Waiting>> {
     }
 }
 
-/// Says that so many bytes are as many as may wait for a function.
+/// Says that no more bytes may wait for a function.
 fn too_many_bytes(app: &App, function: &Function, bytes: u64) -> Option<String> {
     let (limit, setting) = match function.policy.queue.bytes {
         Some(limit) => (limit, QUEUE_MAX_BYTES),

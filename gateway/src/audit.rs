@@ -21,11 +21,11 @@ use tracing::{info, warn};
 
 use crate::{Error, Result, Routes, app::App};
 
-/// What ended longer ago should have left all queues.
-const GONE_WITHIN: Duration = Duration::from_secs(3600);
-/// It is told so often how far it has come.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
-/// So many findings are logged; the rest is counted.
+/// A call that ended longer ago should have left all queues.
+const MIN_LEFTOVER_AGE: Duration = Duration::from_secs(3600);
+/// How often progress is sent.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// The most findings that are logged; the rest is counted.
 const MAX_LOGGED: usize = 10;
 
 const CALLS: (&str, &str) = ("gateway_audit_calls", "Calls that the last audit through this gateway has counted.");
@@ -74,7 +74,7 @@ impl Audits {
         warn!(findings, "calls do not add up; skep audit names them");
         for finding in report.findings.iter().take(MAX_LOGGED) {
             let what = finding.kind.what();
-            warn!(call_id = %finding.call_id, function = finding.function, what, "a call does not add up");
+            warn!(call_id = %finding.call_id, function = finding.function, what, "audit: a call is not accounted for");
         }
     }
 }
@@ -96,11 +96,11 @@ async fn audit(State(app): State<Arc<App>>) -> Result<Response> {
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
 }
 
-/// Runs an audit for somebody who is told how far it has come, until he goes away.
+/// Runs an audit and streams its progress, until the client disconnects.
 async fn tell(app: Arc<App>, _turn: OwnedSemaphorePermit, lines: mpsc::Sender<AuditLine>) {
     let (told, progress) = watch::channel(AuditProgress::default());
-    let mut audit = pin!(app.bus.audit(GONE_WITHIN, &told));
-    let mut tick = interval(TOLD_EVERY);
+    let mut audit = pin!(app.bus.audit(MIN_LEFTOVER_AGE, &told));
+    let mut tick = interval(PROGRESS_INTERVAL);
     let last = loop {
         tokio::select! {
             ended = &mut audit => match ended {
@@ -114,7 +114,7 @@ async fn tell(app: Arc<App>, _turn: OwnedSemaphorePermit, lines: mpsc::Sender<Au
                     break AuditLine::Error(error.reason());
                 }
             },
-            // Who reads slowly hears the next time.
+            // A slow client gets the next one.
             _ = tick.tick() => drop(lines.try_send(AuditLine::Progress(*progress.borrow()))),
             () = lines.closed() => return,
             () = app.shutdown.cancelled() => break AuditLine::Error("this gateway is told to stop".to_owned()),
@@ -136,9 +136,9 @@ async fn again_and_again(app: &App, every: Duration) {
         sleep(every).await;
         let (told, _progress) = watch::channel(AuditProgress::default());
         let Ok(_turn) = app.audits.turn.acquire().await else { return };
-        match app.bus.audit(GONE_WITHIN, &told).await {
+        match app.bus.audit(MIN_LEFTOVER_AGE, &told).await {
             Ok(report) => app.audits.tell(app, &report),
-            Err(error) => warn!(error = error.chain(), "the audit was broken off; trying again later"),
+            Err(error) => warn!(error = error.chain(), "the audit was interrupted; trying again later"),
         }
     }
 }

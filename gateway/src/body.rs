@@ -9,18 +9,18 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use skep_bus::{Bus, NotKept};
 use skep_dispatch::{Awaited, Stalled};
-use skep_protocol::{BodyKind, CallBody, CallId};
+use skep_protocol::{BodyKind, CallBody, CallId, causes};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{Error, Result};
 
-/// A body that is gathered must be all there within this, however steadily it trickles, and a second for so many bytes of it.
-const GATHERED_WITHIN: Duration = Duration::from_secs(300);
-const SLOWEST: u64 = 64 * 1024;
+/// A gathered body must be complete within this time, plus one second for each of these many bytes, however steadily it trickles.
+const GATHER_TIMEOUT: Duration = Duration::from_secs(300);
+const MIN_BYTES_PER_SECOND: u64 = 64 * 1024;
 
 /// What is read at most of a body that is refused.
 const MAX_DISCARDED: usize = 64 * 1024 * 1024;
-const DISCARDED_WITHIN: Duration = Duration::from_secs(2);
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How much is gathered at most, and what an error says of it.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +112,7 @@ impl Arriving {
     fn data(&mut self) -> Pin<Box<impl Stream<Item = Result<Bytes>> + use<'_>>> {
         let (began, idle, body) = (Instant::now(), self.idle, &mut self.body);
         Box::pin(stream::try_unfold((body, 0), move |(body, came)| async move {
-            let deadline = began + GATHERED_WITHIN + Duration::from_secs(came / SLOWEST);
+            let deadline = began + GATHER_TIMEOUT + Duration::from_secs(came / MIN_BYTES_PER_SECOND);
             let data = match timeout_at(deadline, data_of(body)).await {
                 Ok(Ok(Some(data))) => data,
                 Ok(Ok(None)) => return Ok(None),
@@ -142,7 +142,7 @@ impl Arriving {
             }
         };
         // The answer is the same, however much came.
-        let _ = timeout(DISCARDED_WITHIN, rest).await;
+        let _ = timeout(DISCARD_TIMEOUT, rest).await;
     }
 }
 
@@ -158,14 +158,7 @@ async fn data_of(body: &mut Awaited<Body>) -> Result<Option<Bytes>, skep_dispatc
 
 /// Whether an error of a body, wherever it surfaces, began with a caller that stalled.
 pub(crate) fn is_stalled(error: &(dyn StdError + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<Stalled>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    causes(error).any(|cause| cause.is::<Stalled>())
 }
 
 #[cfg(test)]

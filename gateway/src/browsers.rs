@@ -1,4 +1,4 @@
-//! Keeps web pages away from the admin API: requests that a page of another site sends, and host names that were made to point here (DNS rebinding).
+//! Protects the admin API from web pages: from requests of other sites, and from host names that were made to point here (DNS rebinding).
 //!
 //! `tower_http::csrf` has the same rule for changes, but lets every GET pass, and some of these hold a place for as long as they like (logs, events).
 

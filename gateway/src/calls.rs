@@ -27,8 +27,8 @@ use crate::{
 };
 
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(300);
-/// The last look after a wait may take so long.
-const LAST_LOOK: Duration = Duration::from_secs(5);
+/// How long the last check after a wait may take.
+const LAST_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) fn routes() -> Routes {
     vec![
@@ -182,8 +182,8 @@ enum Found {
 async fn look(app: &App, id: &str, wait: Duration) -> Result<Found> {
     let id: CallId = id.parse()?;
     let deadline = Instant::now() + wait;
-    let found = timeout_at(deadline + LAST_LOOK, Box::pin(look_until(app, id, deadline)));
-    found.await.unwrap_or(Err(Error::SlowBus(wait + LAST_LOOK)))
+    let found = timeout_at(deadline + LAST_CHECK_TIMEOUT, Box::pin(look_until(app, id, deadline)));
+    found.await.unwrap_or(Err(Error::SlowBus(wait + LAST_CHECK_TIMEOUT)))
 }
 
 async fn look_until(app: &App, id: CallId, deadline: Instant) -> Result<Found> {
@@ -202,12 +202,12 @@ async fn look_until(app: &App, id: CallId, deadline: Instant) -> Result<Found> {
     Ok(Found::Finished(Box::new(record)))
 }
 
-/// Waits for a call's end; `None` if it has not come in time, or this gateway is told to stop and another one may be asked.
+/// Waits for a call's end; `None` if it has not come in time, or if this gateway stops and another one may be asked.
 async fn end_of(app: &App, id: &CallId, deadline: Instant) -> Result<Option<CallRecord>> {
     let _place = app.waiters.try_acquire().map_err(|_| Error::TooManyWaiters(app.limits.waiters))?;
     tokio::select! {
         record = app.bus.wait_for_record(id, deadline) => Ok(record?),
-        () = sleep_until(deadline + LAST_LOOK) => Ok(None),
+        () = sleep_until(deadline + LAST_CHECK_TIMEOUT) => Ok(None),
         () = app.shutdown.cancelled() => Ok(None),
     }
 }

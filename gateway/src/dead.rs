@@ -1,4 +1,4 @@
-//! `/system/dead`: calls and callbacks that were given up, to be looked at, sent on their way again, or removed.
+//! `/system/dead`: calls and callbacks that were given up. They can be shown, redriven, or removed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, uri::PathAndQuery};
 use serde::Deserialize;
-use skep_bus::{Edit, Letter, LetterFilter, Redriven};
+use skep_bus::{DeadLetter, DeadLetterFilter, Edit, Redriven};
 use skep_protocol::{
     CallId, DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInfo, DeadRefused, DeadRequest, FunctionName,
     headers, without_credentials,
@@ -32,7 +32,7 @@ use crate::{
 const HIDDEN: &str = "(hidden)";
 const USUALLY_LISTED: usize = 100;
 const MAX_LISTED: usize = 1000;
-/// A redrive of many letters at a rate takes no longer.
+/// A redrive of many dead letters at a rate takes no longer.
 const MAX_REDRIVE: Duration = Duration::from_secs(60);
 
 pub(crate) fn routes() -> Routes {
@@ -45,7 +45,7 @@ pub(crate) fn routes() -> Routes {
     routes.into_iter().map(|(path, methods)| (path, methods.layer(map_response(pages::lock)))).collect()
 }
 
-/// Which letters are meant.
+/// Which dead letters are meant.
 #[derive(Deserialize)]
 struct Wanted {
     #[serde(default)]
@@ -58,26 +58,27 @@ struct Wanted {
     after: u64,
     #[serde(default)]
     limit: Option<usize>,
-    /// Letters a second, of a redrive.
+    /// Dead letters per second of a redrive.
     #[serde(default)]
     rate: Option<f64>,
 }
 
 impl Wanted {
-    fn filter(&self, app: &App) -> Result<LetterFilter> {
+    fn filter(&self, app: &App) -> Result<DeadLetterFilter> {
         let function = self.function.as_deref().map(|name| app.named(name, "")).transpose()?;
-        Ok(LetterFilter { function, kind: self.kind, reason: self.reason.clone(), after: self.after })
+        Ok(DeadLetterFilter { function, kind: self.kind, reason: self.reason.clone(), after: self.after })
     }
 
     fn limit(&self) -> usize {
         self.limit.unwrap_or(USUALLY_LISTED).min(MAX_LISTED)
     }
 
-    /// The pause between two letters.
+    /// The pause between two dead letters.
     fn pause(&self) -> Result<Duration> {
         let Some(rate) = self.rate else { return Ok(Duration::ZERO) };
         let pause = Duration::try_from_secs_f64(1.0 / rate).ok().filter(|_| rate > 0.0);
-        let pause = pause.ok_or_else(|| Error::InvalidRequest("rate: letters a second, more than 0".to_owned()))?;
+        let pause =
+            pause.ok_or_else(|| Error::InvalidRequest("rate: dead letters per second, more than 0".to_owned()))?;
         let most = u32::try_from(self.limit()).unwrap_or(u32::MAX);
         if pause.saturating_mul(most) > MAX_REDRIVE {
             let reason = format!("limit {most} at this rate takes longer than a minute: ask for fewer at a time");
@@ -88,11 +89,11 @@ impl Wanted {
 }
 
 async fn list(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<Vec<DeadLetterInfo>>> {
-    let letters = app.require_bus().await?.letters(&wanted.filter(&app)?, wanted.limit()).await?;
+    let letters = app.require_bus().await?.dead_letters(&wanted.filter(&app)?, wanted.limit()).await?;
     Ok(Json(letters))
 }
 
-/// Which letter is shown, and how much of it.
+/// Which dead letter is shown, and how much of it.
 #[derive(Deserialize)]
 struct Shown {
     #[serde(default = "Kind::usual")]
@@ -120,7 +121,7 @@ fn shown_url(value: &HeaderValue) -> String {
     url.map_or_else(|| HIDDEN.to_owned(), |url| without_credentials(url).into())
 }
 
-/// Which of a call's two letters is meant.
+/// Which of a call's two dead letters is meant.
 #[derive(Deserialize)]
 pub(crate) struct Kind {
     #[serde(default = "Kind::usual")]
@@ -170,22 +171,22 @@ async fn remove(
     Queried(Kind { kind }): Queried<Kind>,
 ) -> Result<StatusCode> {
     let letter = find(&app, &id, kind).await?;
-    app.bus.drop_letter(&letter).await?;
+    app.bus.delete_dead_letter(&letter).await?;
     Ok(StatusCode::OK)
 }
 
-/// What was done with letters; the audit log tells how many they are.
+/// What was done with dead letters; the audit log tells how many they are.
 type Counted = (Extension<Done>, Json<DeadDone>);
 
 fn counted(done: DeadDone) -> Counted {
     (Extension(Done(done.done)), Json(done))
 }
 
-/// Removes the oldest letters that are meant, at most `limit`.
+/// Removes the oldest dead letters that are meant, at most `limit`.
 async fn purge(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Counted> {
-    let letters = app.require_bus().await?.letters(&wanted.filter(&app)?, wanted.limit()).await?;
+    let letters = app.require_bus().await?.dead_letters(&wanted.filter(&app)?, wanted.limit()).await?;
     for letter in &letters {
-        app.bus.remove_letter(letter.sequence).await?;
+        app.bus.remove_dead_letter(letter.sequence).await?;
     }
     Ok(counted(DeadDone { done: letters.len(), refused: Vec::new() }))
 }
@@ -220,7 +221,7 @@ fn edit(changes: DeadChanges) -> Result<Edit> {
     Ok(Edit { body, path: changes.path, query: changes.query, headers })
 }
 
-/// Sends one letter on its way again, under its own id, changed or as it was.
+/// Redrives one dead letter under its own id, changed or as it was.
 async fn redrive(
     State(app): State<Arc<App>>,
     Segment(id): Segment,
@@ -233,7 +234,7 @@ async fn redrive(
     Ok(StatusCode::ACCEPTED)
 }
 
-/// Sends the oldest letters that are meant on their way again, at most `limit`, at a rate.
+/// Redrives the oldest selected dead letters, at most `limit`, at a rate.
 async fn redrive_many(
     State(app): State<Arc<App>>,
     Queried(wanted): Queried<Wanted>,
@@ -242,13 +243,13 @@ async fn redrive_many(
     let pause = wanted.pause()?;
     let mut next = Instant::now();
     let mut done = DeadDone::default();
-    for info in app.require_bus().await?.letters(&wanted.filter(&app)?, wanted.limit()).await? {
+    for info in app.require_bus().await?.dead_letters(&wanted.filter(&app)?, wanted.limit()).await? {
         sleep_until(next).await;
         next += pause;
-        let Some(letter) = app.bus.letter(&info.call_id, info.kind).await? else { continue };
+        let Some(letter) = app.bus.dead_letter(&info.call_id, info.kind).await? else { continue };
         match send_again(&app, &caller, &letter, Edit::default()).await {
             Ok(()) => done.done += 1,
-            Err(error) if is_of_the_letter(&error) => {
+            Err(error) if is_about_the_dead_letter(&error) => {
                 done.refused.push(DeadRefused { call_id: info.call_id, reason: error.to_string() });
             }
             Err(error) => return Err(error),
@@ -257,8 +258,8 @@ async fn redrive_many(
     Ok(counted(done))
 }
 
-/// Whether an error is about this letter, and not about all.
-fn is_of_the_letter(error: &Error) -> bool {
+/// Whether an error is about this dead letter, and not about all.
+fn is_about_the_dead_letter(error: &Error) -> bool {
     match error {
         Error::NotRedriven { .. } | Error::UnknownFunction(_) | Error::Name(_) => true,
         Error::Bus(error) => !error.may_pass(),
@@ -266,7 +267,7 @@ fn is_of_the_letter(error: &Error) -> bool {
     }
 }
 
-async fn send_again(app: &App, caller: &Caller, letter: &Letter, edit: Edit) -> Result<()> {
+async fn send_again(app: &App, caller: &Caller, letter: &DeadLetter, edit: Edit) -> Result<()> {
     if letter.info.kind == DeadKind::Call {
         // It would only die again.
         app.function(&app.named(&letter.info.function, "")?)?;
@@ -284,9 +285,9 @@ async fn send_again(app: &App, caller: &Caller, letter: &Letter, edit: Edit) -> 
     }
 }
 
-async fn find(app: &App, id: &str, kind: DeadKind) -> Result<Letter> {
+async fn find(app: &App, id: &str, kind: DeadKind) -> Result<DeadLetter> {
     let id: CallId = id.parse()?;
-    app.require_bus().await?.letter(&id, kind).await?.ok_or(Error::UnknownLetter(id))
+    app.require_bus().await?.dead_letter(&id, kind).await?.ok_or(Error::UnknownDeadLetter(id))
 }
 
 fn lossy(bytes: &[u8]) -> String {

@@ -1,10 +1,10 @@
-//! Every answer that the platform makes itself when something is wrong.
+//! All error answers of the gateway.
 
 use std::{net::IpAddr, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use skep_protocol::{CallId, CallIdError, FunctionName, NameError, SourceName, headers};
+use skep_protocol::{CallId, CallIdError, FunctionName, NameError, SourceName, error_chain, headers};
 use thiserror::Error;
 use tracing::{debug, error, warn};
 
@@ -54,8 +54,8 @@ pub(crate) enum Error {
     #[error("call {id} has no result: {reason}")]
     NoResult { id: CallId, reason: String },
     #[error("call {0} has no dead letter of this kind")]
-    UnknownLetter(CallId),
-    #[error("the letter of call {id} cannot be sent again: {reason}")]
+    UnknownDeadLetter(CallId),
+    #[error("the dead letter of call {id} cannot be sent again: {reason}")]
     NotRedriven { id: CallId, reason: String },
     #[error("call {id} has ended already: {state}")]
     CallEnded { id: CallId, state: &'static str },
@@ -109,6 +109,8 @@ pub(crate) enum Error {
     UnknownPreset(String),
     #[error("there is no source of this name")]
     UnknownSource,
+    #[error("event {0} not found")]
+    UnknownEvent(String),
     #[error("this source takes no more events")]
     SourceGone,
     #[error("source {0} cannot take events: its declaration is not valid for this version")]
@@ -159,7 +161,7 @@ impl Error {
             Self::UnknownCall(_) => (StatusCode::NOT_FOUND, "unknown_call"),
             Self::CallExpired(_) => (StatusCode::GONE, "call_expired"),
             Self::NoResult { .. } => (StatusCode::CONFLICT, "no_result"),
-            Self::UnknownLetter(_) => (StatusCode::NOT_FOUND, "unknown_letter"),
+            Self::UnknownDeadLetter(_) => (StatusCode::NOT_FOUND, "unknown_letter"),
             Self::NotRedriven { .. } => (StatusCode::CONFLICT, "not_redriven"),
             Self::CallEnded { .. } => (StatusCode::CONFLICT, "call_ended"),
             Self::MalformedJson { .. } => (StatusCode::BAD_REQUEST, "malformed_json"),
@@ -182,6 +184,7 @@ impl Error {
             Self::TooManyFailures(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
             Self::UnknownPreset(_) => (StatusCode::NOT_FOUND, "unknown_preset"),
             Self::UnknownSource => (StatusCode::NOT_FOUND, "unknown_source"),
+            Self::UnknownEvent(_) => (StatusCode::NOT_FOUND, "unknown_event"),
             Self::SourceGone => (StatusCode::GONE, "source_gone"),
             Self::SourceUnusable(_) => (StatusCode::SERVICE_UNAVAILABLE, "source_unusable"),
             Self::AddressNotAllowed => (StatusCode::FORBIDDEN, "address_not_allowed"),
@@ -195,7 +198,7 @@ impl Error {
         }
     }
 
-    /// What the caller is told, on one line; of an internal error nothing.
+    /// What the caller learns, on one line; nothing of an internal error.
     pub(crate) fn reason(&self) -> String {
         match self {
             _ if self.status().0 == StatusCode::INTERNAL_SERVER_ERROR => "internal error".to_owned(),
@@ -240,7 +243,7 @@ impl Error {
     /// Logs the cause, once, where the answer is made; a caller's own mistakes are not logged.
     pub(crate) fn log(&self) {
         let (status, code) = self.status();
-        let causes = causes_of(self);
+        let causes = error_chain(self);
         match status {
             StatusCode::INTERNAL_SERVER_ERROR => error!(error = causes, code, "request failed"),
             _ if code == BUS_UNAVAILABLE => outage::refused(&causes, code),
@@ -300,16 +303,6 @@ fn status_of_refusal(status: u16) -> (StatusCode, &'static str) {
         other if other.is_client_error() || other == StatusCode::NOT_IMPLEMENTED => (other, "refused"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
-}
-
-fn causes_of(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! `/system/events` and `/system/calls/{id}/events`: steps of calls as they come, as server-sent events.
+//! `/system/events` and `/system/calls/{id}/events`: events of calls as they happen, as server-sent events.
 //!
-//! A stream ends when its call does, after an hour, or when this gateway is told to stop; a client that goes on asks again.
+//! A stream ends when its call does, after an hour, or when this gateway stops; a client that goes on asks again.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -34,12 +34,12 @@ use crate::{
 };
 
 const MAX_STREAM: Duration = Duration::from_secs(3600);
-/// A stream that says nothing for so long says that it is there.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// That a call was begun is not stored, so it is looked for.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// What is heard of is stored a little later.
-const STORED_AFTER: Duration = Duration::from_millis(10);
+/// How often a silent stream sends a keepalive.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// The start of a call is not stored, so it is checked for.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// A published event is stored a little later.
+const STORE_DELAY: Duration = Duration::from_millis(10);
 /// Steps that wait for a client that reads slowly; one that is slower still is cut off.
 const MAX_WAITING: usize = 1024;
 
@@ -119,8 +119,8 @@ impl Following {
                 return None;
             }
             tokio::select! {
-                Some(()) = self.changes.next() => sleep(STORED_AFTER).await,
-                () = sleep(LOOK_AGAIN) => {}
+                Some(()) = self.changes.next() => sleep(STORE_DELAY).await,
+                () = sleep(CHECK_INTERVAL) => {}
             }
             match self.look().await {
                 // While the bus is away there is nothing to tell.
@@ -144,7 +144,7 @@ fn answer(app: &App, events: impl Stream<Item = Result<Event, axum::Error>> + Se
     let end = async move {
         shutdown.run_until_cancelled(sleep(MAX_STREAM)).await;
     };
-    Sse::new(events.take_until(Box::pin(end))).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+    Sse::new(events.take_until(Box::pin(end))).keep_alive(KeepAlive::new().interval(KEEPALIVE_INTERVAL)).into_response()
 }
 
 fn written(step: Step, event: &impl Serialize) -> Result<Event, axum::Error> {

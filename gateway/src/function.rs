@@ -4,7 +4,7 @@ use axum::response::IntoResponse;
 use http::{HeaderValue, Method, Request, Response, header};
 use skep_http::{Body, Peer};
 
-use crate::{Error, Result, app::App, body, door::Stamp, target::Target};
+use crate::{Error, Result, app::App, body, call_headers::RequestContext, target::Target};
 
 const ROUTE: &str = "/function";
 const METHODS: [Method; 7] =
@@ -17,14 +17,14 @@ pub(crate) fn is_call(path: &str) -> bool {
 
 pub(crate) async fn invoke(app: &App, peer: &Peer, request: Request<Body>) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
-    let stamp = Stamp::request(&mut parts, peer, &app.trusted_proxies);
-    match call(app, peer, Request::from_parts(parts, body), &stamp).await {
+    let context = RequestContext::request(&mut parts, peer, &app.trusted_proxies);
+    match call(app, peer, Request::from_parts(parts, body), &context).await {
         Ok(answer) => answer,
-        Err(error) => refused(error, &stamp).map(Body::new),
+        Err(error) => refused(error, &context).map(Body::new),
     }
 }
 
-async fn call(app: &App, peer: &Peer, mut request: Request<Body>, stamp: &Stamp) -> Result<Response<Body>> {
+async fn call(app: &App, peer: &Peer, mut request: Request<Body>, context: &RequestContext) -> Result<Response<Body>> {
     if !METHODS.contains(request.method()) {
         return Err(Error::MethodNotAllowed);
     }
@@ -34,14 +34,14 @@ async fn call(app: &App, peer: &Peer, mut request: Request<Body>, stamp: &Stamp)
     app.let_in(&[&function], request.headers_mut(), peer).await?;
     let mut request = request.map(|body| body::passed_on(body, app.body_idle_timeout));
     *request.uri_mut() = uri;
-    app.call(&function, request, stamp).await
+    app.call(&function, request, context).await
 }
 
 /// An answer of the platform to a call, which also tells the call's id.
-pub(crate) fn refused(error: Error, stamp: &Stamp) -> Response<axum::body::Body> {
+pub(crate) fn refused(error: Error, context: &RequestContext) -> Response<axum::body::Body> {
     let is_method = matches!(error, Error::MethodNotAllowed);
     let mut response = error.into_response();
-    stamp.answer(response.headers_mut());
+    context.answer(response.headers_mut());
     if is_method {
         let allowed = METHODS.map(|method| method.to_string()).join(",");
         if let Ok(allowed) = HeaderValue::try_from(allowed) {

@@ -21,8 +21,8 @@ use crate::{
     input::{Json, NamespaceQuery, Queried, Segment, function_in_body},
 };
 
-/// What waits for a function is told if it can be seen so soon.
-const LOOKED_WITHIN: Duration = Duration::from_secs(1);
+/// How long the answer waits for the number of waiting calls; later it goes without.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(crate) fn routes() -> Routes {
     vec![
@@ -57,8 +57,8 @@ async fn read(
 ) -> Result<AnswerJson<FunctionStatus>> {
     let function = app.function(&app.named(&name, &namespace.namespace)?)?;
     let mut status = report(&function);
-    // While the bus is away all else is told.
-    if let Ok(Ok(waiting)) = timeout(LOOKED_WITHIN, app.bus.waiting(slice::from_ref(&function.name))).await
+    // While the bus is away, the answer has everything else.
+    if let Ok(Ok(waiting)) = timeout(QUEUE_TIMEOUT, app.bus.waiting(slice::from_ref(&function.name))).await
         && let Some(waiting) = waiting.functions.get(&function.name)
     {
         status.queue_depth = Some(waiting.depth);

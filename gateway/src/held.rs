@@ -1,4 +1,4 @@
-//! About how many bytes wait for one function: JetStream tells the bytes of a whole stream, and of one function only how many calls there are.
+//! An estimate of the bytes that wait for one function: JetStream reports the bytes of a whole stream, but only the number of calls per function.
 
 /// What a gateway takes to be in the queue for a function.
 ///

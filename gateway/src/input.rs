@@ -1,4 +1,4 @@
-//! What callers of the system API send besides a path: queries and JSON bodies, refused in our own words.
+//! Queries and JSON bodies of the system API, with errors in skep's format.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! The public HTTP door of skep, and its synchronous door on NATS.
+//! The HTTP entry point of skep, and its synchronous entry point on NATS.
 //!
-//! It turns requests into calls of functions (through dispatch), into stored invocations (through the bus), or into questions to the controller.
+//! It turns requests into calls of functions (through dispatch), into stored calls (through the bus), or into questions to the controller.
 //! It keeps nothing: any number of gateways may run anywhere.
 //! It does not know how a function is run, what an orchestrator is, or when a queued call is done.
 
@@ -13,13 +13,13 @@ mod audit_log;
 mod auth;
 mod body;
 mod browsers;
+mod call_headers;
 mod calls;
 mod config;
 mod dead;
-mod door;
-mod entrance;
 mod error;
 mod events;
+mod fast_path_router;
 mod forwarded;
 mod function;
 mod functions;
@@ -43,7 +43,7 @@ mod sources;
 mod stack;
 mod target;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::OptionFuture;
 use prometheus::Registry;
@@ -56,8 +56,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    app::App, audit::Audits, audit_log::AuditLog, auth::Auth, browsers::Guard, entrance::FastPathRouter, hooks::Hooks,
-    metrics::HttpMetrics, queues::Queues, rates::Rates,
+    app::App, audit::Audits, audit_log::AuditLog, auth::Auth, browsers::Guard, fast_path_router::FastPathRouter,
+    hooks::Hooks, metrics::HttpMetrics, queues::Queues, rates::Rates,
 };
 pub use crate::{
     auth::{AuthConfig, Credentials, NewToken, Role, Token, TokenFile},
@@ -131,18 +131,22 @@ pub async fn run(
             draining.cancel();
         },
     );
-    app.tasks.close();
-    if timeout(grace, app.tasks.wait()).await.is_err() {
-        warn!("alerts or changes have not ended within the grace period");
-    }
-    // Nothing more is told now. It ends within some seconds.
+    drain_tasks(&app, grace).await;
+    // No more entries come now, so it ends within some seconds.
     end_of_log.cancel();
     if let Err(error) = audit_log.await {
-        warn!(%error, "the audit log has not ended in order");
+        warn!(%error, "the task of the audit log failed");
     }
     app.bus.flush().await;
     runtimes.stop();
     Ok(())
+}
+
+async fn drain_tasks(app: &App, grace: Duration) {
+    app.tasks.close();
+    if timeout(grace, app.tasks.wait()).await.is_err() {
+        warn!("alerts or changes have not ended within the grace period");
+    }
 }
 
 /// What answers at each listener.

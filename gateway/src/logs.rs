@@ -1,4 +1,4 @@
-//! `/system/logs`: a function's log as one JSON object a line, past lines first and then, if wanted, those that come.
+//! `/system/logs`: a function's log as one JSON object per line: past lines first, then new ones if requested.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -17,8 +17,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{Error, Result, Routes, app::App, input::Queried};
 
-/// A controller that publishes lines only while somebody follows does so for a minute.
-const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(20);
+/// How often following is renewed; a controller publishes lines for a minute after each request.
+const FOLLOW_RENEWAL_INTERVAL: Duration = Duration::from_secs(20);
 
 pub(crate) fn routes() -> Routes {
     vec![("/system/logs", get(logs))]
@@ -39,7 +39,7 @@ struct LogParameters {
 async fn logs(State(app): State<Arc<App>>, Queried(parameters): Queried<LogParameters>) -> Result<Response> {
     let (name, query, follow) = parameters.read(app.bus.default_namespace())?;
     app.function(&name)?;
-    // Whoever follows listens before the past is asked for, so that no line falls between the two.
+    // A follower subscribes before it asks for past lines, so that no line is missed in between.
     let (place, coming) = match follow {
         Follow::Yes => (Some(app.follower()?), Some(app.require_bus().await?.follow_logs(Some(&name)).await?)),
         Follow::No => (None, None),
@@ -62,10 +62,10 @@ async fn logs(State(app): State<Arc<App>>, Queried(parameters): Queried<LogParam
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(written(lines))).into_response())
 }
 
-/// Lets the controller know, for as long as the caller is there, that somebody follows.
+/// Tells the controller that somebody follows, until the caller is gone.
 async fn keep_asking(app: Arc<App>, name: FunctionName) {
     loop {
-        tokio::time::sleep(ASKED_AGAIN_AFTER).await;
+        tokio::time::sleep(FOLLOW_RENEWAL_INTERVAL).await;
         let query = LogQuery { function: name.clone(), instance: None, tail: Some(1), since: None, follow: true };
         // Lines that were missed while the controller was away come when it is back.
         let _ = app.control(&query).await;

@@ -17,14 +17,14 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use crate::{Error, Result, app::App, door::Stamp};
+use crate::{Error, Result, app::App, call_headers::RequestContext};
 
 /// Requests that run at once; further ones wait with the client's subscription.
 const MAX_AT_ONCE: usize = 1024;
-/// The function's own limit comes first, then dispatch's; this one only ends an answer that never ends.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// NATS hands over what it has sent already within milliseconds; one that is away never does.
-const HANDED_OVER_WITHIN: Duration = Duration::from_secs(1);
+/// The timeouts of the function and of dispatch come first; this one only ends an answer that never ends.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
+/// NATS delivers what was sent already within milliseconds, or, if it is away, never.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Answers requests until `draining`, and then those that were taken already, for no longer than `grace`.
 pub(crate) async fn answer_requests(
@@ -46,12 +46,12 @@ pub(crate) async fn answer_requests(
         begin(request, place);
     }
     let drained = timeout(grace, async {
-        match timeout(HANDED_OVER_WITHIN, requests.stop()).await {
+        match timeout(HANDOVER_TIMEOUT, requests.stop()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(%error, "requests on NATS were not handed back"),
             Err(_) => debug!("NATS is away, so requests were not handed back"),
         }
-        while let Ok(Some(request)) = timeout(HANDED_OVER_WITHIN, requests.next()).await
+        while let Ok(Some(request)) = timeout(HANDOVER_TIMEOUT, requests.next()).await
             && let Ok(place) = Arc::clone(&places).acquire_owned().await
         {
             begin(request, place);
@@ -79,15 +79,15 @@ async fn next(
 
 async fn answer(app: Arc<App>, request: CallRequest, _place: OwnedSemaphorePermit) {
     let mut headers = request.headers.clone();
-    let stamp = Stamp::headers(&mut headers);
-    let answered = match call(&app, &request, headers, &stamp).await {
+    let context = RequestContext::headers(&mut headers);
+    let answered = match call(&app, &request, headers, &context).await {
         Ok((function, response)) => respond(&app, &request, &function, response).await,
         Err(error) => Err(error),
     };
     let Err(error) = answered else { return };
     error.log();
     let mut headers = error.headers();
-    headers.insert(headers::CALL_ID, stamp.call_id);
+    headers.insert(headers::CALL_ID, context.call_id);
     if let Err(error) = request.refuse(error.status().0, &headers, &error.reason()).await {
         warn!(%error, "a request on NATS was not answered");
     }
@@ -98,7 +98,7 @@ async fn call(
     app: &App,
     request: &CallRequest,
     mut headers: HeaderMap,
-    stamp: &Stamp,
+    context: &RequestContext,
 ) -> Result<(Arc<Function>, Response<Bytes>)> {
     let name = app.bus.default_namespace().function_of_token(&request.function)?;
     let function = app.function(&name)?;
@@ -110,8 +110,8 @@ async fn call(
     *http.method_mut() = Method::POST;
     *http.headers_mut() = headers;
     let limit = app.bus.largest_message();
-    let (parts, body) = app.call(&function, http, stamp).await?.into_parts();
-    let gathered = timeout(function.policy.timeout + PATIENCE, async {
+    let (parts, body) = app.call(&function, http, context).await?.into_parts();
+    let gathered = timeout(function.policy.timeout + ANSWER_GRACE, async {
         match Limited::new(Body::new(body), limit).collect().await {
             Ok(body) => Ok(Response::from_parts(parts, body.to_bytes())),
             Err(error) if error.is::<LengthLimitError>() => {

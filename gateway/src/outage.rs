@@ -7,7 +7,7 @@ use std::{
 
 use tracing::warn;
 
-const EVERY: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// It belongs to the process, as its log does.
 static REFUSED: Mutex<Told> = Mutex::new(Told { last: None, untold: 0 });
@@ -21,7 +21,7 @@ impl Told {
     /// How many were refused and not told, this one included, if it is time to tell them.
     fn refused(&mut self, now: Instant) -> Option<u64> {
         self.untold += 1;
-        if self.last.is_some_and(|last| now - last < EVERY) {
+        if self.last.is_some_and(|last| now - last < LOG_INTERVAL) {
             return None;
         }
         self.last = Some(now);
@@ -33,7 +33,7 @@ impl Told {
 pub(crate) fn refused(error: &str, code: &str) {
     let told = REFUSED.lock().unwrap_or_else(PoisonError::into_inner).refused(Instant::now());
     if let Some(requests) = told {
-        warn!(error, code, requests, "requests cannot be served; further ones are counted and told once a minute");
+        warn!(error, code, requests, "requests cannot be served; further ones are counted and logged once a minute");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What functions said, and what the platform says, when a browser shows it: none of it may act as the person in front of it.
+//! Answers of functions and of skep in a browser: they must not be able to act as its user.
 
 use axum::{http::HeaderMap, response::Response};
 use http::{HeaderName, HeaderValue, header};

@@ -1,4 +1,4 @@
-//! What the platform says of itself: `/system/info`, `/healthz`, `/metrics`.
+//! Information about skep itself: `/system/info`, `/healthz`, `/metrics`.
 
 use std::{env::consts::ARCH, sync::Arc, time::Duration};
 
@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use crate::{Result, Routes, app::App};
 
-/// Who asks what runs here is not kept waiting for a controller that is away.
-const INFO_WITHIN: Duration = Duration::from_secs(2);
+/// How long the answer waits for a controller that does not answer.
+const INFO_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) fn routes() -> Routes {
     vec![("/system/info", get(info))]
@@ -27,7 +27,7 @@ pub(crate) fn open_router(metrics: Option<Registry>) -> Router<Arc<App>> {
 }
 
 async fn info(State(app): State<Arc<App>>) -> Json<GatewayInfo> {
-    let asked = timeout(INFO_WITHIN, app.control(&GetInfo)).await;
+    let asked = timeout(INFO_TIMEOUT, app.control(&GetInfo)).await;
     Json(GatewayInfo {
         provider: asked.ok().and_then(Result::ok),
         version: VersionInfo::of_this_build(),

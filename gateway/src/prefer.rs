@@ -1,4 +1,4 @@
-//! `Prefer: wait=N` (RFC 7240): whoever queues a call waits a while for its result in the same answer.
+//! `Prefer: wait=N` (RFC 7240): the caller that queues a call waits a while for its result in the same answer.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! What waits for each function that is called here, looked at in the background, so that accepting a call asks nobody.
+//! Queue depths of each function that is called here, polled in the background, so that accepting a call asks nobody.
 //!
-//! Functions for which something waits are looked at although nobody calls them, so that the metrics tell them.
+//! Functions with waiting calls are polled although nobody calls them, so that the metrics show them.
 //! The figures are up to half a second old, and a burst within that time is not seen; a function that is called for the first time has none.
 
 use std::{
@@ -23,16 +23,16 @@ use tracing::debug;
 
 use crate::{app::App, held::Held};
 
-const EVERY: Duration = Duration::from_millis(500);
-/// A function that nobody has called for so long, and for which nothing waits, is not looked at any more.
-const IN_USE_FOR: Duration = Duration::from_secs(30);
-/// When no function is in use, those for which something waits are looked for so often.
-const LOOK_AROUND: Duration = Duration::from_secs(5);
-/// Older figures are not told, for the bus does not answer.
-const TOLD_FOR: Duration = Duration::from_secs(5);
-/// Calls that wait for their time are counted so often for each function: where there are many it costs the server some milliseconds.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// A function without a call for this long, and without waiting calls, is not checked any more.
+const IN_USE_TTL: Duration = Duration::from_secs(30);
+/// How often waiting calls are searched for while no function is in use.
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Older figures are not reported, because the bus does not answer.
+const FIGURES_TTL: Duration = Duration::from_secs(5);
+/// How often the delayed calls of each function are counted; many of them cost the server some milliseconds.
 const COUNT_DELAYED_INTERVAL: Duration = Duration::from_secs(5);
-/// Functions that are looked at in one round; the others have their turn in the next ones.
+/// The most functions that are polled in one round; the others follow in the next rounds.
 const TOGETHER: usize = 64;
 
 const LABEL: &str = "function_name";
@@ -88,7 +88,7 @@ impl Queues {
         let mut known = self.known();
         if let Some(known) = known.get_mut(function) {
             known.used = now;
-            let waiting = known.seen.filter(|(at, _)| now - *at < TOLD_FOR).map(|(_, waiting)| waiting);
+            let waiting = known.seen.filter(|(at, _)| now - *at < FIGURES_TTL).map(|(_, waiting)| waiting);
             return Queue { waiting, bytes: known.held.bytes };
         }
         known.insert(function.clone(), Known::since(now));
@@ -96,7 +96,7 @@ impl Queues {
         Queue::default()
     }
 
-    /// A call was accepted that takes so many bytes.
+    /// A call of this many bytes was accepted.
     pub(crate) fn add(&self, function: &FunctionName, bytes: u64, is_delayed: bool) {
         // It is known since it was admitted.
         if let Some(known) = self.known().get_mut(function) {
@@ -105,7 +105,7 @@ impl Queues {
         }
     }
 
-    /// What all that waits took when it was looked at last, in bytes.
+    /// The bytes of all waiting calls at the last poll.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -125,7 +125,7 @@ impl Queues {
         functions.iter().filter(|name| known.get(*name).is_some_and(is_due)).cloned().collect()
     }
 
-    /// So many calls of a function wait for their time, of which the first takes so many bytes.
+    /// This many calls of a function are delayed, and the first takes this many bytes.
     fn see_delayed(&self, function: &FunctionName, calls: u64, first_bytes: u64) {
         if let Some(known) = self.known().get_mut(function) {
             known.delayed = calls;
@@ -134,7 +134,8 @@ impl Queues {
         }
     }
 
-    fn see(&self, seen: Waits) {
+    /// `delayed` calls of all functions wait for their time.
+    fn see(&self, seen: Waits, delayed: u64) {
         let now = Instant::now();
         let mut known = self.known();
         for name in seen.others {
@@ -145,13 +146,15 @@ impl Queues {
             let known = known.entry(name).or_insert_with(|| Known::since(now));
             known.seen = Some((now, waiting));
             let sample = waiting.first_bytes.max(known.delayed_first_bytes);
+            // What became due since it was counted is in the depth as well: no more than `COUNT_DELAYED_INTERVAL` long, and only while others' calls are delayed.
+            known.delayed = known.delayed.min(delayed);
             known.held.correct(waiting.depth + known.delayed, sample);
             self.depth.with_label_values(&[&label]).set(waiting.depth.try_into().unwrap_or(i64::MAX));
             self.age.with_label_values(&[&label]).set(waiting.age.as_secs_f64());
         }
         known.retain(|name, known| {
             let is_empty = known.seen.is_some_and(|(_, waiting)| waiting.depth == 0);
-            let is_kept = !is_empty || now - known.used < IN_USE_FOR;
+            let is_kept = !is_empty || now - known.used < IN_USE_TTL;
             if !is_kept {
                 let label = name.to_string();
                 // Both are there since it was seen first.
@@ -179,7 +182,7 @@ async fn look(app: &App) -> skep_bus::Result<()> {
         let (calls, first_bytes) = if queued.delayed == 0 { (0, 0) } else { app.bus.delayed_calls(&function).await? };
         app.queues.see_delayed(&function, calls, first_bytes);
     }
-    app.queues.see(app.bus.waiting(&functions).await?);
+    app.queues.see(app.bus.waiting(&functions).await?, queued.delayed);
     Ok(())
 }
 
@@ -187,13 +190,56 @@ async fn look_again_and_again(app: &App) {
     loop {
         match look(app).await {
             Ok(()) => {}
-            Err(error) => debug!(error = error.chain(), "it cannot be seen what waits; trying again"),
+            Err(error) => debug!(error = error.chain(), "queue depths are unavailable; trying again"),
         }
         if app.queues.known().is_empty() {
             // It only ends sooner.
-            let _ = timeout(LOOK_AROUND, app.queues.used.notified()).await;
+            let _ = timeout(IDLE_CHECK_INTERVAL, app.queues.used.notified()).await;
         } else {
-            sleep(EVERY).await;
+            sleep(CHECK_INTERVAL).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits(function: &FunctionName, depth: u64) -> Waits {
+        let waiting = Waiting { depth, first_bytes: 100, ..Waiting::default() };
+        Waits { functions: HashMap::from([(function.clone(), waiting)]), others: Vec::new() }
+    }
+
+    #[test]
+    fn calls_that_have_become_due_count_once_although_nobody_has_counted_the_delayed_again() {
+        let queues = Queues::register(&Registry::new()).unwrap();
+        let function: FunctionName = "cat".parse().unwrap();
+        let bytes = || queues.of(&function).bytes;
+        assert_eq!(bytes(), 0);
+        for _ in 0..10 {
+            queues.add(&function, 100, true);
+        }
+        queues.see(waits(&function, 0), 10);
+        assert_eq!(bytes(), 1000);
+        queues.see(waits(&function, 7), 3);
+        assert_eq!(bytes(), 1000, "seven are due");
+        queues.see(waits(&function, 10), 0);
+        assert_eq!(bytes(), 1000, "all are due");
+        queues.see(waits(&function, 10), 500);
+        assert_eq!(bytes(), 1000, "those of others do not count");
+    }
+
+    #[test]
+    fn what_is_counted_twice_is_no_more_than_others_have_delayed_and_the_next_count_ends_it() {
+        let queues = Queues::register(&Registry::new()).unwrap();
+        let function: FunctionName = "cat".parse().unwrap();
+        queues.of(&function);
+        (0..10).for_each(|_| queues.add(&function, 100, true));
+        // All of them are due, and four of another function are delayed.
+        queues.see(waits(&function, 10), 4);
+        assert_eq!(queues.of(&function).bytes, 1400);
+        queues.see_delayed(&function, 0, 0);
+        queues.see(waits(&function, 10), 4);
+        assert_eq!(queues.of(&function).bytes, 1000);
     }
 }

@@ -1,4 +1,4 @@
-//! How many requests an address may make in a second, so that no single client takes all of a gateway.
+//! Limits the requests per second of an address, so that no single client takes all of a gateway.
 
 use std::{
     net::IpAddr,
@@ -22,7 +22,7 @@ use tracing::warn;
 
 use crate::{Error, Result, forwarded::TrustedProxies};
 
-/// An address may save up the requests of so many seconds.
+/// An address may save up the requests of this many seconds.
 /// After about as long without a request it is like any other and is forgotten, so the map holds no more than the addresses of the last few seconds.
 const BURST_SECONDS: u32 = 2;
 const FORGET_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! `/`: the oldest way to call a function (`X-Function: NAME`, or an Alexa request), and a word of help.
+//! `/`: the oldest way to call a function (`X-Function: NAME`, or an Alexa request), and a short help text.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::{
     Error, Result, alexa,
     app::App,
     body::{self, BodyLimit},
-    door::Stamp,
+    call_headers::RequestContext,
     function::refused,
     target::function_uri,
 };
@@ -46,12 +46,12 @@ pub(crate) fn router() -> Router<Arc<App>> {
 
 async fn invoke(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let stamp = Stamp::request(&mut parts, &peer, &app.trusted_proxies);
-    let answered = call(&app, &peer, Request::from_parts(parts, body), &stamp).await;
-    answered.unwrap_or_else(|error| refused(error, &stamp))
+    let context = RequestContext::request(&mut parts, &peer, &app.trusted_proxies);
+    let answered = call(&app, &peer, Request::from_parts(parts, body), &context).await;
+    answered.unwrap_or_else(|error| refused(error, &context))
 }
 
-async fn call(app: &App, peer: &Peer, request: Request, stamp: &Stamp) -> Result<Response> {
+async fn call(app: &App, peer: &Peer, request: Request, context: &RequestContext) -> Result<Response> {
     let uri = own_uri(request.uri())?;
     let (function, mut request) = match named(app, request.headers())? {
         Some(name) => (app.function(&name)?, request.map(|body| body::streamed(body, app.body_idle_timeout))),
@@ -64,7 +64,7 @@ async fn call(app: &App, peer: &Peer, request: Request, stamp: &Stamp) -> Result
     };
     app.let_in(&[&function], request.headers_mut(), peer).await?;
     *request.uri_mut() = uri;
-    Ok(app.call(&function, request, stamp).await?.map(Body::new))
+    Ok(app.call(&function, request, context).await?.map(Body::new))
 }
 
 fn own_uri(uri: &Uri) -> Result<Uri> {

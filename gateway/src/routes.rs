@@ -1,4 +1,4 @@
-//! All routes: which are open, which are closed, which are counted, and what is said where there is none.
+//! All routes: which need a login, which are counted, and the answer for unknown paths.
 
 use std::sync::Arc;
 
@@ -35,13 +35,13 @@ pub(crate) struct Assembly<'gateway> {
 }
 
 impl Assembly<'_> {
-    /// All routes at one door.
+    /// All routes at one entry point.
     pub(crate) fn together(self) -> Router {
         let asynchronous = in_our_words(async_function::calls().merge(self.cancels()).merge(hooks::routes()));
         self.finish(self.open().merge(self.counted(asynchronous.merge(self.admin_api()))))
     }
 
-    /// The door of callers, and that of the admin API.
+    /// The entry point of callers, and that of the admin API.
     pub(crate) fn apart(self) -> (Router, Router) {
         let public =
             self.finish(self.open().merge(self.counted(in_our_words(async_function::calls().merge(hooks::routes())))));
@@ -91,6 +91,7 @@ fn closed() -> Routes {
         dead::routes(),
         events::routes(),
         functions::routes(),
+        hooks::api_routes(),
         logs::routes(),
         namespaces::routes(),
         platform::routes(),
@@ -112,7 +113,7 @@ fn in_our_words<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S
 
 /// A caller chooses where a callback goes, and often what it says, so it must not act as somebody who administers skep.
 ///
-/// Every callback of skep has this header, and nobody who comes by himself has a reason for it.
+/// Every callback of skep has this header, and no other client has a reason for it.
 async fn refuse_callbacks(request: Request, next: Next) -> Response {
     if request.headers().contains_key(headers::FUNCTION_STATUS) {
         return Error::IsCallback.into_response();

@@ -1,4 +1,4 @@
-//! What every request passes, whichever way it goes then: one stack of layers for each connection.
+//! The layers that every request passes, on the fast path and on the routes: one stack per connection.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -8,7 +8,7 @@ use skep_http::{Body, Peer};
 use tower::{Service, ServiceBuilder, service_fn};
 use tower_http::validate_request::ValidateRequestHeaderLayer;
 
-use crate::{door::settle_host, entrance::FastPathRouter};
+use crate::{call_headers::settle_host, fast_path_router::FastPathRouter};
 
 /// The service of the connection of one peer.
 pub(crate) fn of_connection(

@@ -1,4 +1,4 @@
-//! One attempt: the request as the contract has it, and what came of it.
+//! One attempt: the request to the function, and its outcome.
 
 use std::{convert::Infallible, future, pin::pin, sync::Arc, time::Duration};
 
@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts}
 use skep_bus::NotKept;
 use skep_dispatch::{Body, Error, Function, Taker};
 use skep_protocol::{
-    BodyKind, Call, CallBody, CallRecord, CallState, CallStatus, LastAttempt, PastAttempt, headers, without_credentials,
+    BodyKind, Call, CallBody, CallRecord, CallState, CallStatus, LastAttempt, PastAttempt, error_chain, headers,
+    retry_after, without_credentials,
 };
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
@@ -16,7 +17,7 @@ use tracing::warn;
 use crate::{Worker, body, decision::Ended};
 
 /// A call that runs longer than this is announced, so that its state can be asked for.
-const ANNOUNCE_AFTER: Duration = Duration::from_millis(100);
+const ANNOUNCE_DELAY: Duration = Duration::from_millis(100);
 
 /// How one attempt ended.
 #[derive(Debug)]
@@ -93,10 +94,10 @@ impl Attempt {
     }
 
     /// What the next attempt knows of this one, that ended with this outcome.
-    pub(crate) fn before(&self, invocation: &Call, outcome: &Outcome, wait: Duration) -> LastAttempt {
+    pub(crate) fn before(&self, call: &Call, outcome: &Outcome, wait: Duration) -> LastAttempt {
         let next_at = skep_bus::now() + wait;
         let (number, status, reason) = (self.number, outcome.status(), outcome.reason());
-        let mut told = invocation.last_attempt.as_ref().map(|last| last.told.clone()).unwrap_or_default();
+        let mut told = call.last_attempt.as_ref().map(|last| last.told.clone()).unwrap_or_default();
         let this = PastAttempt {
             number,
             started_at: self.started_at,
@@ -111,52 +112,52 @@ impl Attempt {
     }
 
     /// The record of a call that ends with this attempt.
-    pub(crate) fn record(&self, invocation: &Call, state: CallState, answer: Option<Answer>) -> CallRecord {
+    pub(crate) fn record(&self, call: &Call, state: CallState, answer: Option<Answer>) -> CallRecord {
         let status = CallStatus {
             state,
             status: answer.as_ref().map(|answer| answer.status.as_u16()),
             reason: answer.as_ref().and_then(|answer| answer.reason.clone()),
             finished_at: Some(skep_bus::now()),
             duration_seconds: Some(self.started.elapsed().as_secs_f64()),
-            ..self.running(invocation)
+            ..self.running(call)
         };
         let answer = answer.map(|answer| (answer.headers, answer.body));
         let (headers, body) = answer.unwrap_or_else(|| (HeaderMap::new(), CallBody::empty()));
-        CallRecord { status, headers, body, returned: invocation.returned_headers() }
+        CallRecord { status, headers, body, returned: call.returned_headers() }
     }
 
-    fn running(&self, invocation: &Call) -> CallStatus {
+    fn running(&self, call: &Call) -> CallStatus {
         CallStatus {
             state: CallState::Running,
             started_at: Some(self.started_at),
             replica: self.taker.replica(),
             attempts: self.number,
             max_attempts: Some(self.most),
-            ..invocation.status()
+            ..call.status()
         }
     }
 }
 
 impl Worker {
-    pub(crate) async fn attempt(&self, function: &Arc<Function>, invocation: &Call, attempt: &Attempt) -> Outcome {
-        let in_flight = self.metrics.begin(&invocation.function);
+    pub(crate) async fn attempt(&self, function: &Arc<Function>, call: &Call, attempt: &Attempt) -> Outcome {
+        let in_flight = self.metrics.begin(&call.function);
         let outcome = tokio::select! {
-            outcome = self.call(function, invocation, attempt) => outcome,
-            never = self.announce(invocation, attempt) => match never {},
+            outcome = self.call(function, call, attempt) => outcome,
+            never = self.announce(call, attempt) => match never {},
         };
         drop(in_flight);
         if let Outcome::Failed { reason } = &outcome {
-            warn!(call_id = %invocation.call_id, function = %function.name, attempt = attempt.number, reason, "a call could not be run");
+            warn!(call_id = %call.call_id, function = %function.name, attempt = attempt.number, reason, "a call could not be run");
         }
         outcome
     }
 
-    async fn call(&self, function: &Arc<Function>, invocation: &Call, attempt: &Attempt) -> Outcome {
-        let body = match body::streamed(&self.bus, &invocation.body).await {
+    async fn call(&self, function: &Arc<Function>, call: &Call, attempt: &Attempt) -> Outcome {
+        let body = match body::streamed(&self.bus, &call.body).await {
             Ok(body) => body,
             Err(error) => return Outcome::Failed { reason: format!("its body cannot be read: {}", error.chain()) },
         };
-        let request = match request(invocation, attempt, body) {
+        let request = match request(call, attempt, body) {
             Ok(request) => request,
             Err(error) => {
                 return Outcome::Failed { reason: format!("the request cannot be built: {error}") };
@@ -168,9 +169,7 @@ impl Worker {
                 return Outcome::Answered(platform_answer(StatusCode::GATEWAY_TIMEOUT, error.to_string()));
             }
             Err(Error::NoReplica(_)) => return Outcome::Busy,
-            Err(error) => {
-                return Outcome::Failed { reason: with_cause(&error) };
-            }
+            Err(error) => return Outcome::Failed { reason: error_chain(&error) },
         };
         let (parts, body) = response.into_parts();
         if let Some(outcome) = of_platform(function, &parts) {
@@ -178,7 +177,7 @@ impl Worker {
         }
         let limit = self.config.result_limit;
         // Boxed, because the compiler cannot show otherwise that a future over a boxed error is `Send`.
-        let id = &invocation.call_id;
+        let id = &call.call_id;
         let body = pin!(body::answered(body, function.longest_silence()));
         match self.bus.keep_body(BodyKind::Result, id, limit, body).boxed().await {
             Ok(body) => Outcome::Answered(Answer { status: parts.status, headers: parts.headers, body, reason: None }),
@@ -196,14 +195,14 @@ impl Worker {
         }
     }
 
-    async fn announce(&self, invocation: &Call, attempt: &Attempt) -> Infallible {
-        sleep(ANNOUNCE_AFTER).await;
-        self.running.announce(&attempt.running(invocation)).await;
+    async fn announce(&self, call: &Call, attempt: &Attempt) -> Infallible {
+        sleep(ANNOUNCE_DELAY).await;
+        self.running.announce(&attempt.running(call)).await;
         future::pending().await
     }
 }
 
-/// What the watchdog says in the function's place: busy, or a failure that is not the function's own answer. A time-out counts as an answer.
+/// What the watchdog says in the function's place: busy, or a failure that is not the function's own answer. A timeout counts as an answer.
 fn of_platform(function: &Function, parts: &Parts) -> Option<Outcome> {
     if !parts.headers.contains_key(headers::OPENFAAS_INTERNAL) {
         return None;
@@ -219,35 +218,25 @@ fn of_platform(function: &Function, parts: &Parts) -> Option<Outcome> {
     }
 }
 
-/// What `Retry-After` asks for: seconds, or a date.
-fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = OffsetDateTime::from(httpdate::parse_http_date(text).ok()?);
-    Some((date - now).try_into().unwrap_or_default())
-}
-
 fn platform_answer(status: StatusCode, reason: String) -> Answer {
     Answer { status, headers: HeaderMap::new(), body: CallBody::empty(), reason: Some(reason) }
 }
 
 /// The request as the contract has it: always `POST`, the stored headers, path and query.
-fn request(invocation: &Call, attempt: &Attempt, body: Body) -> http::Result<Request<Body>> {
-    let path = if invocation.path.is_empty() { "/" } else { &invocation.path };
-    let target = match &invocation.query {
+fn request(call: &Call, attempt: &Attempt, body: Body) -> http::Result<Request<Body>> {
+    let path = if call.path.is_empty() { "/" } else { &call.path };
+    let target = match &call.query {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
     let mut request = Request::post(target).body(body)?;
     let now = OffsetDateTime::now_utc().unix_timestamp_nanos().to_string();
-    *request.headers_mut() = invocation.headers.clone();
-    request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(invocation.body.length()));
+    *request.headers_mut() = call.headers.clone();
+    request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(call.body.length()));
     request.headers_mut().remove(header::EXPECT);
-    request.headers_mut().insert(headers::CALL_ID, HeaderValue::from_str(invocation.call_id.as_str())?);
+    request.headers_mut().insert(headers::CALL_ID, HeaderValue::from_str(call.call_id.as_str())?);
     request.headers_mut().append(headers::START_TIME, HeaderValue::from_str(&now)?);
-    if let Some(callback) = &invocation.callback {
+    if let Some(callback) = &call.callback {
         // The function may know where its answer goes, but not the credentials for it.
         let shown = HeaderValue::try_from(without_credentials(callback.clone()).as_str())?;
         request.headers_mut().insert(headers::CALLBACK_URL, shown);
@@ -256,29 +245,4 @@ fn request(invocation: &Call, attempt: &Attempt, body: Body) -> http::Result<Req
     request.headers_mut().insert(headers::SKEP_ATTEMPTS, HeaderValue::from(attempt.most));
     request.extensions_mut().insert(attempt.taker.clone());
     Ok(request)
-}
-
-/// An error with its direct cause, for the reason that is kept.
-fn with_cause(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = OffsetDateTime::from_unix_timestamp(784_111_777).unwrap();
-        let asked = |text: &'static str| {
-            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(text))]);
-            retry_after(&headers, now).map(|asked| asked.as_secs())
-        };
-        assert_eq!([asked("120"), asked("Sun, 06 Nov 1994 08:50:37 GMT")], [Some(120), Some(60)]);
-        assert_eq!(asked("Sun, 06 Nov 1994 08:40:00 GMT"), Some(0), "a time that is over is now");
-        assert_eq!([asked("soon"), asked("-1")], [None, None]);
-    }
 }

@@ -1,4 +1,4 @@
-//! Functions that cannot keep up: their calls leave the lane that they share with others, and are read from a queue of their own as fast as the function takes them.
+//! Backlogs of functions that cannot keep up: their calls leave the lane that they share with others, and are read from a queue of their own, as fast as the function takes them.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use skep_backoff::{Backoff, jittered};
 use skep_bus::{Backlog, Delivery, Location, Place, Result};
 use skep_protocol::{Call, FunctionName};
 use tokio::{sync::OnceCell, task::JoinSet, time::sleep};
@@ -17,15 +18,17 @@ use tracing::{debug, info, warn};
 
 use crate::Worker;
 
-/// How often workers look for backlogs that others have begun.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// How often workers check for backlogs that others have begun.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+/// When a call that cannot be moved to its backlog is delivered again.
+const DEFERRAL: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(8));
 /// Functions with a backlog at the same time; calls of further ones stay in their lane.
 const MAX_BACKLOGS: usize = 500;
 /// Calls of one backlog that are held at once, running or not.
 const MAX_HELD: usize = 256;
-/// Looks in a row at which something waits that nobody reads, before it is searched for.
-const UNREAD_LOOKS: u32 = 3;
+/// Checks in a row that find more waiting than is read, before the difference is searched for.
+const MIN_UNREAD_CHECKS: u32 = 3;
 
 /// The functions that have a backlog, as far as this worker knows.
 pub(crate) struct Backlogs {
@@ -35,19 +38,19 @@ pub(crate) struct Backlogs {
 
 #[derive(Default)]
 struct Known {
-    /// Its queue is there, so what is set aside is read.
+    /// Its consumer exists, so what is moved here is read.
     is_open: OnceCell<()>,
-    /// More waits than was taken, so what comes next has to stand behind it.
+    /// More waits than was taken, so new calls have to queue behind it.
     is_deep: AtomicBool,
-    /// Not only were there many calls at once: one has waited in vain.
+    /// A call found no slot in time: there were not only many calls at once.
     is_stuck: AtomicBool,
 }
 
 /// Why a call leaves its lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// Others of its function wait already.
-    Crowd,
+pub(crate) enum OverflowReason {
+    /// Others of its function wait already, or too many wait in this lane.
+    Congested,
     /// It has waited and found no slot.
     NoSlot,
 }
@@ -58,10 +61,10 @@ impl Backlogs {
     }
 
     /// Whether calls of a function wait outside of this lane, so that new ones have to as well.
-    pub(crate) fn is_ahead(&self, function: &FunctionName, lane: Place) -> bool {
+    pub(crate) fn is_backlogged(&self, function: &FunctionName, lane: Place) -> bool {
         let all = self.known();
         let Some(known) = all.get(function) else { return false };
-        // In a lane for many calls a crowd is nothing special.
+        // In a lane for hot functions, many calls are normal.
         known.is_deep.load(Ordering::Relaxed) && (lane == Place::Lane || known.is_stuck.load(Ordering::Relaxed))
     }
 
@@ -76,39 +79,39 @@ impl Backlogs {
 }
 
 impl Worker {
-    /// Moves a call to the backlog of its function; what cannot be moved is given back to its lane.
-    pub(crate) async fn set_aside(self: &Arc<Self>, delivery: &Delivery<Call>, invocation: &Call, cause: Cause) {
+    /// Moves a call to the backlog of its function; a call that cannot be moved is given back to its lane.
+    pub(crate) async fn overflow(self: &Arc<Self>, delivery: &Delivery<Call>, call: &Call, reason: OverflowReason) {
         let moved = async {
-            if !self.open_backlog(&invocation.function, cause).await? {
+            if !self.open_backlog(&call.function, reason).await? {
                 return Ok(false);
             }
-            self.bus.relocate(invocation, Location::Own).await?;
-            // Whoever read the backlog may have found it empty meanwhile.
-            self.open_backlog(&invocation.function, cause).await
+            self.bus.relocate(call, Location::Backlog).await?;
+            // Its reader may have found the backlog empty meanwhile.
+            self.open_backlog(&call.function, reason).await
         };
         match moved.await {
             Ok(true) => return delivery.ack().await,
             Ok(false) => {}
             Err(error) if !error.may_pass() => {
                 let reason = format!("it cannot wait for its function: {}", error.chain());
-                return self.bury_call(delivery, invocation, &reason).await;
+                return self.dead_letter_call(delivery, call, &reason).await;
             }
             Err(error) => {
-                warn!(error = error.chain(), call_id = %invocation.call_id, "a call cannot be set aside; it stays in its lane");
+                warn!(error = error.chain(), call_id = %call.call_id, "a call cannot be moved to its backlog; it stays in its lane");
             }
         }
-        delivery.give_back(&self.bus, invocation, deferral(delivery.delivered)).await;
+        delivery.give_back(&self.bus, call, jittered(DEFERRAL.after(delivery.delivered), fastrand::f64())).await;
     }
 
-    /// Makes sure that what is set aside for a function is read; `false` if too many functions have a backlog.
-    async fn open_backlog(self: &Arc<Self>, function: &FunctionName, cause: Cause) -> Result<bool> {
+    /// Makes sure that the backlog of a function is read; `false` if too many functions have a backlog.
+    async fn open_backlog(self: &Arc<Self>, function: &FunctionName, reason: OverflowReason) -> Result<bool> {
         if self.backlogs.is_full_for(function) {
             return Ok(false);
         }
         let known = self.begin_backlog(function);
         known.is_open.get_or_try_init(|| async { self.bus.backlog(function).prepare().await }).await?;
         known.is_deep.store(true, Ordering::Relaxed);
-        known.is_stuck.fetch_or(cause == Cause::NoSlot, Ordering::Relaxed);
+        known.is_stuck.fetch_or(reason == OverflowReason::NoSlot, Ordering::Relaxed);
         Ok(true)
     }
 
@@ -120,7 +123,7 @@ impl Worker {
         }
         let known: Arc<Known> = Arc::default();
         all.insert(function.clone(), Arc::clone(&known));
-        info!(%function, "a function cannot keep up; its calls wait outside of their lane");
+        info!(%function, "a function cannot keep up; its calls overflow to its backlog");
         self.backlogs.tasks.spawn(Arc::clone(self).read_backlog(function.clone(), Arc::clone(&known)));
         known
     }
@@ -153,7 +156,7 @@ impl Worker {
                 }
                 Err(error) => {
                     warn!(error = error.chain(), %function, "a backlog cannot be read; trying again");
-                    sleep(TRY_AGAIN).await;
+                    sleep(RETRY_DELAY).await;
                 }
             }
             while held.try_join_next().is_some() {}
@@ -175,11 +178,11 @@ pub(crate) async fn run(worker: Arc<Worker>) {
     let mut look = Look::default();
     loop {
         if let Err(error) = look.look(&worker).await {
-            warn!(error = error.chain(), "backlogs cannot be looked for; trying again");
+            warn!(error = error.chain(), "backlogs cannot be listed; trying again");
         }
         tokio::select! {
             () = worker.shutdown.cancelled() => return,
-            () = sleep(LOOK_EVERY) => {}
+            () = sleep(CHECK_INTERVAL) => {}
         }
     }
 }
@@ -207,7 +210,7 @@ impl Look {
         self.empty = empty;
         // The counts are not of one moment, so a difference has to last.
         self.unread = if unread > 0 { self.unread + 1 } else { 0 };
-        if self.unread >= UNREAD_LOOKS {
+        if self.unread >= MIN_UNREAD_CHECKS {
             self.unread = 0;
             for function in worker.bus.functions_with_backlog().await? {
                 worker.begin_backlog(&function);
@@ -217,8 +220,39 @@ impl Look {
     }
 }
 
-/// How long a call that cannot be set aside stays away: longer each time, so that many of them cost little, and at most about ten seconds.
-fn deferral(delivered: u64) -> Duration {
-    let base = Duration::from_millis(500).saturating_mul(1 << delivered.min(4));
-    base.mul_f64(0.75 + fastrand::f64() / 2.0)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backlogs(known: impl IntoIterator<Item = (String, Known)>) -> Backlogs {
+        let backlogs = Backlogs::new(TaskTracker::new());
+        backlogs.known().extend(known.into_iter().map(|(name, known)| (name.parse().unwrap(), Arc::new(known))));
+        backlogs
+    }
+
+    #[test]
+    fn a_call_overflows_behind_a_backlog_that_is_deep_and_from_a_bulk_lane_only_if_one_found_no_slot() {
+        let function = "slow".parse().unwrap();
+        for (is_deep, is_stuck, from_lane, from_bulk_lane) in [
+            (false, false, false, false),
+            (false, true, false, false),
+            (true, false, true, false),
+            (true, true, true, true),
+        ] {
+            let known = Known { is_deep: is_deep.into(), is_stuck: is_stuck.into(), ..Known::default() };
+            let backlogs = backlogs([("slow".to_owned(), known)]);
+            let overflows = [Place::Lane, Place::BulkLane].map(|place| backlogs.is_backlogged(&function, place));
+            assert_eq!(overflows, [from_lane, from_bulk_lane], "deep: {is_deep}, stuck: {is_stuck}");
+            assert!(!backlogs.is_backlogged(&"other".parse().unwrap(), Place::Lane), "it is another function's");
+        }
+    }
+
+    #[test]
+    fn there_is_a_bound_for_backlogs_and_those_that_are_there_stay_open() {
+        let all = |number| backlogs((0..number).map(|number| (format!("f-{number}"), Known::default())));
+        let (known, new) = ("f-0".parse().unwrap(), "new".parse().unwrap());
+        let full = |backlogs: &Backlogs| [backlogs.is_full_for(&known), backlogs.is_full_for(&new)];
+        assert_eq!(full(&all(MAX_BACKLOGS - 1)), [false, false]);
+        assert_eq!(full(&all(MAX_BACKLOGS)), [false, true]);
+    }
 }

@@ -1,4 +1,4 @@
-//! Bodies: what a function is given, from memory or streamed from where it is kept, and what it answers.
+//! Bodies of calls and answers, in memory or streamed from the bus.
 
 use std::time::Duration;
 
@@ -22,13 +22,13 @@ pub(crate) async fn streamed(bus: &Bus, body: &CallBody) -> Result<Body> {
     }
 }
 
-/// An answer as it comes; it breaks off when nothing comes for so long.
+/// An answer as it arrives; it breaks off when nothing arrives for this long.
 pub(crate) fn answered(body: Body, longest_silence: Duration) -> impl Stream<Item = Result<Bytes, BodyError>> {
     stream::try_unfold(body.into_data_stream(), move |mut data| async move {
         match timeout(longest_silence, data.try_next()).await {
             Ok(piece) => Ok(piece?.map(|piece| (piece, data))),
             Err(_) => {
-                let allowed = "longer than its time-out (skep.timeout) allows";
+                let allowed = "longer than its timeout (skep.timeout) allows";
                 Err(format!("nothing of its answer came for {longest_silence:?}, {allowed}").into())
             }
         }

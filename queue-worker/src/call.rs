@@ -1,105 +1,108 @@
-//! One delivery of a call, from the permit to the ack.
+//! One delivery of a call, from its slot to its ack.
 //!
-//! Thousands of these futures may be there at a time, and most of their calls go well: what is rare and large in them is boxed.
+//! There may be thousands of these futures at a time, and most calls succeed, so what is rare and large in them is boxed.
 
 use std::{borrow::Cow, pin::pin, sync::Arc, time::Duration};
 
 use http::HeaderMap;
+use skep_backoff::Backoff;
 use skep_bus::{Delivery, Error, Location, Place, Submitted, life::NextStep};
 use skep_dispatch::Function;
-use skep_protocol::{Call, CallRecord, CallState, CallStatus};
+use skep_protocol::{Call, CallRecord, CallState, CallStatus, RETRY_MAX_AGE, format_duration};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::{
     Worker,
     attempt::{Attempt, Outcome},
-    backlog::Cause,
-    bury::without_answer,
+    backlog::OverflowReason,
+    dead_lettering::without_answer,
     decision::{Circumstances, Decision, decide, is_too_old},
     held::HeldCall,
     slots::Slot,
 };
 
-/// How long a function that is asleep is waited for before it is waited for a slot.
-const WAKE_WITHIN: Duration = Duration::from_secs(1);
-/// A call waits this long for a slot before it is set aside, so that a stuck function does not fill a lane.
-const IN_LANE: Duration = Duration::from_millis(250);
-/// What was set aside waits however long it takes, and is looked at again after this.
-const IN_BACKLOG: Duration = Duration::from_secs(10);
-/// How long the bus may be away before a delivery that has not begun is given back.
-const BUS_AWAY: Duration = Duration::from_secs(2);
-/// A call that another delivery holds is delivered again after this, and after twice as long each time, up to about a minute.
-const HELD_ELSEWHERE_DELAY: Duration = Duration::from_millis(500);
-/// A call whose worker was gone before its end so often in a row is given up, for it may be what ends them.
+/// How long to wait for a function at zero to wake, before waiting for a slot.
+const WAKE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A call in a lane waits this long for a slot before it overflows, so that a stuck function does not fill the lane.
+const LANE_SLOT_TIMEOUT: Duration = Duration::from_millis(250);
+/// A call in a backlog waits as long as it takes, and is checked again after this.
+const BACKLOG_SLOT_TIMEOUT: Duration = Duration::from_secs(10);
+/// When a delivery that could not be looked up is delivered again.
+const BUS_RETRY_DELAY: Duration = Duration::from_secs(2);
+/// When a call that another delivery holds is delivered again.
+const HELD_ELSEWHERE: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(64));
+/// When what exists nowhere else is stored again.
+const STORE: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+/// A call that was interrupted this often in a row is given up, because it may be what ends its workers.
 const MAX_INTERRUPTIONS: u64 = 10;
 
 impl Worker {
-    /// Works a delivery off; it ends in exactly one ack or is given back.
+    /// Handles a delivery. It ends in exactly one ack, or is given back.
     pub(crate) async fn run_delivery(self: Arc<Self>, delivery: Delivery<Call>) {
-        let invocation = match &delivery.content {
-            Ok(invocation) => invocation,
+        let call = match &delivery.content {
+            Ok(call) => call,
             Err(reason) => {
                 let reason = format!("the message cannot be read: {reason}");
-                return self.bury_unreadable(&delivery, &reason).await;
+                return self.dead_letter_unreadable(&delivery, &reason).await;
             }
         };
-        let mut held = self.held.hold(&invocation.call_id);
+        let mut held = self.held.hold(&call.call_id);
         let cancelled = held.cancelled.clone();
-        // In one place: whatever takes a future by value has room for it several times.
-        let run = pin!(self.run_call(&delivery, invocation, &mut held));
+        // Pinned here, because each function that takes a future by value reserves room for it again.
+        let run = pin!(self.run_call(&delivery, call, &mut held));
         tokio::select! {
-            () = self.hold(&delivery, invocation, run) => {}
-            // Its record is written already; what runs of it ends with the request that is dropped.
+            () = self.hold(&delivery, call, run) => {}
+            // Its record is written already; the running attempt ends with the request that is dropped.
             () = cancelled.cancelled() => {
-                info!(call_id = %invocation.call_id, function = %invocation.function, "a call was cancelled");
+                info!(call_id = %call.call_id, function = %call.function, "a call was cancelled");
                 delivery.ack().await;
             }
         }
     }
 
-    /// What was set aside pins no lane, however long it takes.
-    async fn hold(&self, delivery: &Delivery<Call>, invocation: &Call, work: impl Future<Output = ()>) {
+    /// A call in a backlog does not pin a lane, however long it takes.
+    async fn hold(&self, delivery: &Delivery<Call>, call: &Call, work: impl Future<Output = ()>) {
         if delivery.place == Place::Backlog {
             delivery.hold(work).await;
         } else {
-            delivery.hold_call(&self.bus, invocation, self.config.long_after, work).await;
+            delivery.hold_call(&self.bus, call, self.config.long_after, work).await;
         }
     }
 
-    async fn run_call(self: &Arc<Self>, delivery: &Delivery<Call>, invocation: &Call, held: &mut HeldCall<'_>) {
+    async fn run_call(self: &Arc<Self>, delivery: &Delivery<Call>, call: &Call, held: &mut HeldCall<'_>) {
         let mut connections = self.bus.connections();
-        let is_in_doubt = delivery.may_be_held_elsewhere(invocation);
-        if !self.is_to_be_run(delivery, invocation, held, is_in_doubt).await {
+        let is_in_doubt = delivery.may_be_held_elsewhere(call);
+        if !self.is_to_be_run(delivery, call, held, is_in_doubt).await {
             return;
         }
-        let (number, mut busy) = (invocation.attempts() + 1, 0);
+        let (number, mut busy) = (call.attempts() + 1, 0);
         loop {
-            let Some((function, slot)) = self.slot(delivery, invocation).await else { return };
+            let Some((function, slot)) = self.slot(delivery, call).await else { return };
             if self.bus.connections() != connections || !self.bus.is_connected() {
                 // It may have been given to another worker, ended or been cancelled while this one could not hear of it.
                 drop(slot);
                 connections = self.bus.connections();
-                if !self.is_to_be_run(delivery, invocation, held, true).await {
+                if !self.is_to_be_run(delivery, call, held, true).await {
                     return;
                 }
                 continue;
             }
             let policy = &function.policy.retry;
             let attempt = Attempt::begin(number, policy.attempts);
-            let outcome = self.attempt(&function, invocation, &attempt).await;
+            let outcome = self.attempt(&function, call, &attempt).await;
             drop(slot);
             busy += u32::from(matches!(outcome, Outcome::Busy));
-            let age = invocation.age(skep_bus::now());
+            let age = call.age(skep_bus::now());
             let circumstances = Circumstances { attempt: number, busy, age, random: fastrand::f64() };
             match decide(outcome.ended(), circumstances, policy) {
-                Decision::Done => return self.finish(delivery, invocation, &attempt, outcome).await,
+                Decision::Done => return self.finish(delivery, call, &attempt, outcome).await,
                 Decision::Dead(reason) => {
-                    let record = attempt.record(invocation, CallState::Dead, outcome.into_answer());
-                    return Box::pin(self.bury(delivery, record, &reason)).await;
+                    let record = attempt.record(call, CallState::Dead, outcome.into_answer());
+                    return Box::pin(self.dead_letter(delivery, record, &reason)).await;
                 }
                 Decision::RetryAfter(wait) => {
-                    Box::pin(self.retry(delivery, invocation, &attempt, &outcome, wait)).await;
+                    Box::pin(self.retry(delivery, call, &attempt, &outcome, wait)).await;
                     // The next attempt has an answer of its own.
                     if let Some(body) = outcome.into_answer().as_ref().and_then(|answer| answer.body.stored()) {
                         self.bus.discard_body(&body.key);
@@ -108,37 +111,37 @@ impl Worker {
                 }
                 Decision::WaitFor(wait) => tokio::select! {
                     () = sleep(wait) => {}
-                    () = self.shutdown.cancelled() => return delivery.give_back(&self.bus, invocation, wait).await,
+                    () = self.shutdown.cancelled() => return delivery.give_back(&self.bus, call, wait).await,
                 },
             }
         }
     }
 
     /// The function and a slot of it; `None` if the delivery was ended instead.
-    async fn slot(self: &Arc<Self>, delivery: &Delivery<Call>, invocation: &Call) -> Option<(Arc<Function>, Slot)> {
+    async fn slot(self: &Arc<Self>, delivery: &Delivery<Call>, call: &Call) -> Option<(Arc<Function>, Slot)> {
         loop {
-            let Some(function) = self.dispatch.registry().get(&invocation.function) else {
-                let reason = format!("function {} is not deployed", invocation.function);
-                self.bury_call(delivery, invocation, &reason).await;
+            let Some(function) = self.dispatch.registry().get(&call.function) else {
+                let reason = format!("function {} is not deployed", call.function);
+                self.dead_letter_call(delivery, call, &reason).await;
                 return None;
             };
             let policy = &function.policy.retry;
-            if is_too_old(invocation.age(skep_bus::now()), policy) {
-                let max_age = policy.max_age.unwrap_or_default();
-                let reason = format!("it waited longer than {max_age:?}, its longest age");
-                self.bury_call(delivery, invocation, &reason).await;
+            if is_too_old(call.age(skep_bus::now()), policy) {
+                let max_age = format_duration(policy.max_age.unwrap_or_default());
+                let reason = format!("it waited longer than {max_age}, its {RETRY_MAX_AGE}");
+                self.dead_letter_call(delivery, call, &reason).await;
                 return None;
             }
             let in_lane = delivery.place != Place::Backlog;
-            if in_lane && self.has_to_stand_back(&function, delivery.place) {
-                Box::pin(self.set_aside(delivery, invocation, Cause::Crowd)).await;
+            if in_lane && self.should_overflow(&function, delivery.place) {
+                Box::pin(self.overflow(delivery, call, OverflowReason::Congested)).await;
                 return None;
             }
-            let patience = if in_lane { IN_LANE } else { IN_BACKLOG };
+            let patience = if in_lane { LANE_SLOT_TIMEOUT } else { BACKLOG_SLOT_TIMEOUT };
             let slot = tokio::select! {
-                slot = self.slots.acquire(&function, self.dispatch.wake(&function, WAKE_WITHIN), patience) => slot,
+                slot = self.slots.acquire(&function, self.dispatch.wake(&function, WAKE_TIMEOUT), patience) => slot,
                 () = self.shutdown.cancelled() => {
-                    delivery.give_back(&self.bus, invocation, Duration::ZERO).await;
+                    delivery.give_back(&self.bus, call, Duration::ZERO).await;
                     return None;
                 }
             };
@@ -146,7 +149,7 @@ impl Worker {
                 // The slot may be one of a replica that came while we waited.
                 Some(slot) => return Some((self.dispatch.registry().get(&function.name).unwrap_or(function), slot)),
                 None if in_lane => {
-                    Box::pin(self.set_aside(delivery, invocation, Cause::NoSlot)).await;
+                    Box::pin(self.overflow(delivery, call, OverflowReason::NoSlot)).await;
                     return None;
                 }
                 None => {}
@@ -154,38 +157,38 @@ impl Worker {
         }
     }
 
-    /// Whether a call should leave its lane at once: others of its function wait elsewhere, or too many of them wait here.
-    fn has_to_stand_back(&self, function: &Function, place: Place) -> bool {
+    /// Whether a call should leave its lane at once, because others of its function wait elsewhere, or too many of them wait here.
+    fn should_overflow(&self, function: &Function, place: Place) -> bool {
         let is_congested = place == Place::Lane && self.slots.is_congested(function);
-        is_congested || self.backlogs.is_ahead(&function.name, place)
+        is_congested || self.backlogs.is_backlogged(&function.name, place)
     }
 
     /// Whether this delivery is the one that is to run the call; if not, it is ended.
     async fn is_to_be_run(
         &self,
         delivery: &Delivery<Call>,
-        invocation: &Call,
+        call: &Call,
         held: &mut HeldCall<'_>,
         is_in_doubt: bool,
     ) -> bool {
-        match self.next_step(delivery, invocation, held, is_in_doubt).await {
+        match self.next_step(delivery, call, held, is_in_doubt).await {
             // It stays where it is: the worker that has it may be about to acknowledge it there.
-            Ok(None) => delivery.again_after(HELD_ELSEWHERE_DELAY * (1 << delivery.delivered.clamp(1, 8)) / 2).await,
-            Ok(Some(NextStep::Run)) if delivery.interruptions(invocation) >= MAX_INTERRUPTIONS => {
+            Ok(None) => delivery.again_after(HELD_ELSEWHERE.after(delivery.delivered)).await,
+            Ok(Some(NextStep::Run)) if delivery.interruptions(call) >= MAX_INTERRUPTIONS => {
                 let reason = format!(
                     "{MAX_INTERRUPTIONS} times in a row the queue-worker that had it was gone, or cut off from NATS, before it ended"
                 );
-                self.bury_call(delivery, invocation, &reason).await;
+                self.dead_letter_call(delivery, call, &reason).await;
             }
             Ok(Some(NextStep::Run)) => return true,
             Ok(Some(NextStep::Finished | NextStep::Superseded)) => delivery.ack().await,
             Err(error) if !error.may_pass() => {
                 let reason = format!("it cannot be looked up whether it has ended: {}", error.chain());
-                self.bury_call(delivery, invocation, &reason).await;
+                self.dead_letter_call(delivery, call, &reason).await;
             }
             Err(error) => {
-                warn!(error = error.chain(), call_id = %invocation.call_id, "it cannot be looked up whether this call has ended");
-                delivery.give_back(&self.bus, invocation, BUS_AWAY).await;
+                warn!(error = error.chain(), call_id = %call.call_id, "the record of this call cannot be looked up; trying again");
+                delivery.give_back(&self.bus, call, BUS_RETRY_DELAY).await;
             }
         }
         false
@@ -195,72 +198,71 @@ impl Worker {
     async fn next_step(
         &self,
         delivery: &Delivery<Call>,
-        invocation: &Call,
+        call: &Call,
         held: &mut HeldCall<'_>,
         is_in_doubt: bool,
     ) -> skep_bus::Result<Option<NextStep>> {
         if !is_in_doubt {
-            return self.bus.next_step(delivery, invocation, false).await.map(Some);
+            return self.bus.next_step(delivery, call, false).await.map(Some);
         }
-        if held.doubt() || self.holders.has_another(&invocation.call_id).await? {
+        if held.doubt() || self.holders.has_another(&call.call_id).await? {
             return Ok(None);
         }
-        let step = self.bus.next_step(delivery, invocation, true).await?;
+        let step = self.bus.next_step(delivery, call, true).await?;
         Ok(Some(step).filter(|step| *step != NextStep::Run || held.settle()))
     }
 
-    /// Lets the next attempt wait outside of the worker, where it holds nothing.
+    /// Parks the next attempt, so that it holds no slot while it waits.
     async fn retry(
         &self,
         delivery: &Delivery<Call>,
-        invocation: &Call,
+        call: &Call,
         attempt: &Attempt,
         outcome: &Outcome,
         wait: Duration,
     ) {
-        let last_attempt = Some(attempt.before(invocation, outcome, wait));
-        let next = Call { last_attempt, interruptions: 0, ..invocation.clone() };
-        let mut pause = Duration::from_millis(100);
+        let last_attempt = Some(attempt.before(call, outcome, wait));
+        let next = Call { last_attempt, interruptions: 0, ..call.clone() };
+        let mut delays = STORE.delays();
         loop {
             match self.bus.relocate(&next, Location::until_due(&next)).await {
                 Ok(_) => break,
                 Err(error) if !error.may_pass() => {
-                    let record = attempt.record(invocation, CallState::Dead, None);
+                    let record = attempt.record(call, CallState::Dead, None);
                     let reason =
                         format!("{}, and the next attempt cannot be stored: {}", outcome.reason(), error.chain());
-                    return self.bury(delivery, record, &reason).await;
+                    return self.dead_letter(delivery, record, &reason).await;
                 }
                 Err(error) => {
-                    warn!(error = error.chain(), call_id = %invocation.call_id, "the next attempt cannot be stored; trying again");
+                    warn!(error = error.chain(), call_id = %call.call_id, "the next attempt cannot be stored; trying again");
                 }
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
+            sleep(delays.next_delay()).await;
         }
-        self.metrics.count_retry(&invocation.function);
+        self.metrics.count_retry(&call.function);
         delivery.ack().await;
-        // Until it is gone the next attempt would find its lane taken; whoever moves it there knows that, too.
+        // Until it is gone, the next attempt would find its subject in the lane taken; the move to the lane handles that, too.
         if let Err(error) = delivery.leave_lane(&self.bus).await {
-            info!(error = error.chain(), call_id = %invocation.call_id, "an attempt that is over stays in its lane a little");
+            info!(error = error.chain(), call_id = %call.call_id, "a finished attempt could not be removed from its lane yet");
         }
     }
 
-    async fn finish(&self, delivery: &Delivery<Call>, invocation: &Call, attempt: &Attempt, outcome: Outcome) {
+    async fn finish(&self, delivery: &Delivery<Call>, call: &Call, attempt: &Attempt, outcome: Outcome) {
         let answer = outcome.into_answer();
         let is_good = answer.as_ref().is_some_and(|answer| answer.status.as_u16() < 400 && answer.reason.is_none());
         let state = if is_good { CallState::Succeeded } else { CallState::Failed };
-        let mut record = attempt.record(invocation, state, answer);
+        let mut record = attempt.record(call, state, answer);
         self.keep(&mut record);
         let stored = self.store_record(&record).await;
         self.metrics.count_finished(&record.status);
         delivery.ack().await;
-        // Whoever has recorded another end may have kept it as a dead letter.
-        if let (Submitted::Accepted, Some(body)) = (stored, invocation.body.stored()) {
+        // The worker that recorded another end may have kept the body for a dead letter.
+        if let (Submitted::Accepted, Some(body)) = (stored, call.body.stored()) {
             self.bus.discard_body(&body.key);
         }
     }
 
-    /// Notes how long a record is kept, where the function says so.
+    /// Sets how long a record is kept, if the function says so.
     pub(crate) fn keep(&self, record: &mut CallRecord) {
         let name = self.bus.default_namespace().function(&record.status.function);
         let ttl = name.ok().and_then(|name| self.dispatch.registry().get(&name)?.policy.result_ttl);
@@ -272,12 +274,12 @@ impl Worker {
     /// One that NATS refuses is stored with nothing but how the call ended.
     pub(crate) async fn store_record(&self, record: &CallRecord) -> Submitted {
         let mut record = Cow::Borrowed(record);
-        let mut pause = Duration::from_millis(100);
+        let mut delays = STORE.delays();
         loop {
             let error = match self.bus.store_record(&record).await {
                 Ok(stored) => {
                     if stored == Submitted::Duplicate {
-                        info!(call_id = %record.status.call_id, "this call has its record already; the first one stays");
+                        info!(call_id = %record.status.call_id, "this call already has a record; the first one stays");
                     }
                     return stored;
                 }
@@ -287,8 +289,7 @@ impl Worker {
             if !error.may_pass() {
                 record = Cow::Owned(bare(&record, &error));
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
+            sleep(delays.next_delay()).await;
         }
     }
 }

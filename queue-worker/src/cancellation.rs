@@ -1,4 +1,4 @@
-//! Lets calls go that are cancelled while this worker holds them.
+//! Drops calls that are cancelled while this worker holds them.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use tracing::warn;
 
 use crate::Worker;
 
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// Listens for cancellations until the last call has ended.
 pub(crate) async fn run(worker: Arc<Worker>) {
@@ -21,7 +21,7 @@ pub(crate) async fn run(worker: Arc<Worker>) {
             }
             Err(error) => {
                 warn!(error = error.chain(), "cannot subscribe to cancelled calls; trying again");
-                worker.gone.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE)).await;
+                worker.gone.run_until_cancelled(tokio::time::sleep(RETRY_DELAY)).await;
             }
         }
     }

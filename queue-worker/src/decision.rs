@@ -1,4 +1,4 @@
-//! What follows from one attempt to run a call: a pure function, and the table of it that people read.
+//! The decision after an attempt: a pure function, and its table for the documentation.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use skep_protocol::{RETRY_MAX_AGE, RetryPolicy, format_duration};
 /// How one attempt ended, as far as it decides what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended<'reason> {
-    /// The function answered, or ran longer than its time-out, which is a 504. A program that exits with other than 0 is a 500.
+    /// The function answered, or ran longer than its timeout, which is a 504. A program that exits with other than 0 is a 500.
     Answered {
         status: u16,
         /// What the answer's `Retry-After` asks for.
         retry_after: Option<Duration>,
     },
-    /// No replica is there, or the one that was chosen has as many calls as it takes.
+    /// There is no replica, or the chosen one has as many calls as it takes.
     Busy,
     /// The platform could not run it: no connection, broken off or fallen silent, or the watchdog says so.
     Failed { reason: &'reason str },
@@ -45,8 +45,8 @@ pub struct Circumstances {
     pub random: f64,
 }
 
-/// A busy replica is asked again so soon.
-const BUSY_FOR: Duration = Duration::from_millis(200);
+/// When a busy replica is asked again.
+const BUSY_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// An attempt that finds its replica busy as often has failed: an hour, for a replica that answers at once.
 const MAX_BUSY: u32 = 18_000;
 /// `Retry-After` can ask for no more.
@@ -87,8 +87,8 @@ pub fn decide(ended: Ended<'_>, circumstances: Circumstances, policy: &RetryPoli
         }
         Ended::Failed { reason } => (reason.to_owned(), None),
         Ended::Busy if busy >= MAX_BUSY => (format!("no replica was free, {busy} times in a row"), None),
-        Ended::Busy if is_too_old(age + BUSY_FOR, policy) => return too_old("no replica was free", policy),
-        Ended::Busy => return Decision::WaitFor(BUSY_FOR),
+        Ended::Busy if is_too_old(age + BUSY_RETRY_DELAY, policy) => return too_old("no replica was free", policy),
+        Ended::Busy => return Decision::WaitFor(BUSY_RETRY_DELAY),
     };
     if attempt >= policy.attempts {
         return Decision::Dead(format!("{what} (attempt {attempt} of {})", policy.attempts));

@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::{Worker, pull::Puller};
 
 const WINDOW: usize = 256;
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     let puller = Puller { queue: "due", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
@@ -18,27 +18,27 @@ pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     puller
         .run(queue, |delivery| {
             let worker = Arc::clone(&worker);
-            async move { Box::pin(delivery.hold(worker.requeue(&delivery))).await }
+            async move { Box::pin(delivery.hold(worker.return_to_lane(&delivery))).await }
         })
         .await;
 }
 
 impl Worker {
-    async fn requeue(self: Arc<Self>, delivery: &Delivery<Call>) {
-        let invocation = match &delivery.content {
-            Ok(invocation) => invocation,
+    async fn return_to_lane(self: Arc<Self>, delivery: &Delivery<Call>) {
+        let call = match &delivery.content {
+            Ok(call) => call,
             Err(reason) => {
                 let reason = format!("the message cannot be read: {reason}");
-                return self.bury_unreadable(delivery, &reason).await;
+                return self.dead_letter_unreadable(delivery, &reason).await;
             }
         };
         let lane = Location::Shared { moved_since: delivery.stored_at() };
-        match self.bus.relocate(invocation, lane).await {
+        match self.bus.relocate(call, lane).await {
             Ok(_) => delivery.ack().await,
-            Err(error) if !error.may_pass() => self.bury_call(delivery, invocation, &error.chain()).await,
+            Err(error) if !error.may_pass() => self.dead_letter_call(delivery, call, &error.chain()).await,
             Err(error) => {
-                warn!(error = error.chain(), call_id = %invocation.call_id, "a call that is due cannot be queued; trying again");
-                delivery.again_after(TRY_AGAIN).await;
+                warn!(error = error.chain(), call_id = %call.call_id, "a due call cannot be queued; trying again");
+                delivery.again_after(RETRY_DELAY).await;
             }
         }
     }

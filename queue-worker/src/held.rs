@@ -1,6 +1,6 @@
-//! The calls that this worker holds: from a delivery to its ack, also while they wait for a slot or their result is being stored.
+//! The calls that this worker holds, from delivery to ack. They may run, wait for a slot, or wait until their result is stored.
 //!
-//! Other workers ask about them, and someone may cancel them meanwhile.
+//! Other workers ask about them, and callers may cancel them meanwhile.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -80,7 +80,7 @@ impl HeldCall<'_> {
         let mut calls = self.calls.calls();
         let Some(call) = calls.get_mut(&self.id) else { return false };
         if !std::mem::replace(&mut self.is_in_doubt, true) {
-            // What another delivery has yielded stays so until it is let go.
+            // What another delivery has yielded stays so until it is dropped.
             call.has_yielded &= call.in_doubt > 0;
             call.in_doubt += 1;
         }

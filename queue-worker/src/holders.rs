@@ -1,7 +1,7 @@
 //! Asks the other workers whether one of them holds a call that was delivered here, and answers them.
 //!
-//! NATS delivers a call again when its holder seems to be gone, and after it was killed and forgot who has what.
-//! The holder may still run the call, or wait to store its result; then it must not run here as well.
+//! NATS delivers a call again when its holder seems to be gone, or after NATS was killed and forgot its deliveries.
+//! The holder may still run the call, or wait to store its result; then the call must not run here as well.
 
 use std::{collections::HashSet, pin::pin, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ const MAX_WAITING: usize = 1024;
 const ASK_AGAIN_INTERVAL: Duration = Duration::from_millis(300);
 /// No question waits longer. A worker that does not answer for this time although NATS is there counts as gone.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// The way to ask.
 pub(crate) struct Holders(mpsc::Sender<Question>);
@@ -83,7 +83,7 @@ impl Worker {
                 if self.bus.connected_for() < ANSWER_TIMEOUT {
                     return Err(Error::unavailable(format!("{} other queue-workers do not answer", silent.len())));
                 }
-                warn!(workers = ?silent, "other queue-workers do not answer and are taken for gone; their calls may run twice");
+                warn!(workers = ?silent, "other queue-workers do not answer and count as gone; their calls may run twice");
                 break;
             }
             answers.ask().await?;
@@ -110,7 +110,7 @@ pub(crate) async fn answer(worker: Arc<Worker>) {
             if let Err(error) = worker.answer_questions().await {
                 warn!(error = error.chain(), "cannot subscribe to questions of other queue-workers; trying again");
             }
-            sleep(RETRY_PAUSE).await;
+            sleep(RETRY_DELAY).await;
         }
     });
     until_shutdown.await;

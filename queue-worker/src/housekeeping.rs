@@ -1,6 +1,6 @@
-//! Purges finished calls, and what is beyond the budgets of records and dead letters, every few seconds.
+//! Housekeeping, every few seconds: purges finished calls, and deletes records and dead letters beyond their budgets.
 //!
-//! One worker does this for all: the one whose id is the lowest. While workers come and go it may be two; that does no harm.
+//! The worker with the lowest id does this for all. While workers join or leave there may be two of them, which does no harm.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,21 +9,21 @@ use tracing::{debug, info, warn};
 
 use crate::Worker;
 
-const EVERY: Duration = Duration::from_secs(5);
-/// Large bodies that nothing names are looked for so often, and removed when nothing was added to them for so long.
-const ORPHANS_EVERY: Duration = Duration::from_secs(60);
-const UNCHANGED_FOR: Duration = Duration::from_secs(600);
-/// How often delayed calls are looked at, and how many of them.
+const PURGE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often orphaned bodies are searched for, and how long they must not have grown before they are deleted.
+const ORPHANS_INTERVAL: Duration = Duration::from_secs(60);
+const MIN_ORPHAN_AGE: Duration = Duration::from_secs(600);
+/// How often overdue calls are searched for, and how many calls are checked.
 const OVERDUE_INTERVAL: Duration = Duration::from_secs(30);
-const MAX_OVERDUE_LOOKS: usize = 2000;
-/// The server moves a call within a second; after this time it has forgotten it.
-const OVERDUE_AFTER: Duration = Duration::from_secs(60);
+const MAX_OVERDUE_CHECKS: usize = 2000;
+/// The server moves a due call within a second; after this time it has forgotten the call.
+const MIN_OVERDUE_AGE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(worker: Arc<Worker>) {
     loop {
         tokio::select! {
             () = worker.gone.cancelled() => return,
-            () = sleep(EVERY) => {}
+            () = sleep(PURGE_INTERVAL) => {}
         }
         if !worker.slots.peers().goes_first() {
             continue;
@@ -48,24 +48,21 @@ pub(crate) async fn send_on_overdue(worker: Arc<Worker>) {
         if !worker.slots.peers().goes_first() {
             continue;
         }
-        match worker.bus.send_on_overdue(from, MAX_OVERDUE_LOOKS, OVERDUE_AFTER).await {
+        match worker.bus.send_on_overdue(from, MAX_OVERDUE_CHECKS, MIN_OVERDUE_AGE).await {
             Ok(found) => {
                 from = found.next;
                 if found.sent_on > 0 {
-                    warn!(
-                        calls = found.sent_on,
-                        "NATS has not moved delayed calls whose time has come; they are sent on"
-                    );
+                    warn!(calls = found.sent_on, "NATS did not move due calls; they were moved to their lanes");
                 }
             }
-            Err(error) => warn!(error = error.chain(), "delayed calls cannot be looked at; trying again"),
+            Err(error) => warn!(error = error.chain(), "delayed calls cannot be checked; trying again"),
         }
     }
 }
 
-/// Looks for large bodies that somebody has stored or left behind who was gone before the next step.
+/// Searches for large bodies that a process left behind when it ended.
 pub(crate) async fn remove_orphans(worker: Arc<Worker>) {
-    while worker.gone.run_until_cancelled(sleep(ORPHANS_EVERY)).await.is_some() {
+    while worker.gone.run_until_cancelled(sleep(ORPHANS_INTERVAL)).await.is_some() {
         if !worker.slots.peers().goes_first() {
             continue;
         }
@@ -76,10 +73,10 @@ pub(crate) async fn remove_orphans(worker: Arc<Worker>) {
             }
             Err(error) => warn!(error = error.chain(), "dead letters cannot be removed; trying again"),
         }
-        match worker.bus.remove_orphaned_bodies(UNCHANGED_FOR).await {
+        match worker.bus.remove_orphaned_bodies(MIN_ORPHAN_AGE).await {
             Ok(0) => {}
-            Ok(removed) => info!(removed, "large bodies that nothing names were removed"),
-            Err(error) => warn!(error = error.chain(), "large bodies cannot be looked at; trying again"),
+            Ok(removed) => info!(removed, "orphaned bodies were deleted"),
+            Err(error) => warn!(error = error.chain(), "orphaned bodies cannot be searched for; trying again"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Takes up what other services published: each message becomes an accepted call, or a dead letter that says why not.
+//! Submits what other services published: each message becomes an accepted call, or a dead letter that says why not.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,13 +9,13 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 use url::Url;
 
-use crate::{Worker, bury::without_answer, pull::Puller};
+use crate::{Worker, dead_lettering::without_answer, pull::Puller};
 
 const WINDOW: usize = 256;
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How often published work is looked through for messages that nobody could read.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often published work is searched for messages that no worker can read.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     let puller = Puller { queue: "publish", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
@@ -23,56 +23,61 @@ pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     puller
         .run(queue, |delivery| {
             let worker = Arc::clone(&worker);
-            async move { Box::pin(delivery.hold(worker.take_up(&delivery))).await }
+            async move { Box::pin(delivery.hold(worker.submit_published(&delivery))).await }
         })
         .await;
 }
 
-/// Buries published messages that never reach the loop above because the NATS client cannot read their headers.
-pub(crate) async fn bury_unreadable(worker: Arc<Worker>) {
+/// Dead-letters published messages that never reach the loop above because the NATS client cannot read their headers.
+pub(crate) async fn dead_letter_unreadable(worker: Arc<Worker>) {
     let mut connections = worker.bus.outside_connections();
     loop {
         let reconnected = tokio::select! {
             () = worker.shutdown.cancelled() => return,
             // The sender lives as long as the bus does.
             _ = connections.changed() => true,
-            () = tokio::time::sleep(LOOK_EVERY) => false,
+            () = tokio::time::sleep(CHECK_INTERVAL) => false,
         };
-        if let Err(error) = worker.bury_unreadable_publishes(reconnected).await {
-            debug!(error = error.chain(), "published work cannot be looked through; trying again");
+        if let Err(error) = worker.dead_letter_unreadable_publishes(reconnected).await {
+            debug!(error = error.chain(), "published work cannot be searched; trying again");
         }
     }
 }
 
 impl Worker {
-    async fn bury_unreadable_publishes(&self, always: bool) -> skep_bus::Result<()> {
+    async fn dead_letter_unreadable_publishes(&self, always: bool) -> skep_bus::Result<()> {
         for message in self.bus.unreadable_publishes(always).await? {
             let status = CallStatus::accepted(message.call_id.clone(), &message.function, skep_bus::now());
             let record = without_answer(status, HeaderMap::new());
-            self.keep_dead(record, message.reason, &NatsHeaders::new(), &message.payload).await?;
+            self.store_dead_letter(record, message.reason, &NatsHeaders::new(), &message.payload).await?;
             self.bus.remove_unreadable(&message).await?;
         }
         Ok(())
     }
 
-    async fn take_up(self: Arc<Self>, delivery: &Delivery<Published>) {
-        let Ok(published) = &delivery.content else {
-            return;
-        };
+    async fn submit_published(self: Arc<Self>, delivery: &Delivery<Published>) {
         let derived = delivery.derived_id().unwrap_or_else(CallId::generate);
+        let published = match &delivery.content {
+            Ok(published) => published,
+            Err(reason) => {
+                let status = CallStatus::accepted(derived, delivery.function(), skep_bus::now());
+                let reason = format!("the message cannot be read: {reason}");
+                return self.dead_letter(delivery, without_answer(status, HeaderMap::new()), &reason).await;
+            }
+        };
         let (function, call_id, callback) = match self.judge(published, &derived) {
             Ok(judged) => judged,
             Err(reason) => return self.reject(delivery, published, derived, &reason).await,
         };
-        let invocation = delivery.invocation(&self.bus, published, function, call_id, callback);
-        match self.bus.submit(&invocation).await {
+        let call = delivery.invocation(&self.bus, published, function, call_id, callback);
+        match self.bus.submit(&call).await {
             Ok(_) => delivery.ack().await,
             Err(error) if !error.may_pass() => {
                 self.reject(delivery, published, derived, &error.to_string()).await;
             }
             Err(error) => {
-                warn!(error = error.chain(), "published work cannot be taken up; trying again");
-                delivery.again_after(TRY_AGAIN).await;
+                warn!(error = error.chain(), "published work cannot be submitted; trying again");
+                delivery.again_after(RETRY_DELAY).await;
             }
         }
     }
@@ -89,11 +94,11 @@ impl Worker {
                     callback_authorized: true,
                     ..CallStatus::accepted(call_id, &published.function, skep_bus::now())
                 };
-                self.bury(delivery, without_answer(status, returned), reason).await;
+                self.dead_letter(delivery, without_answer(status, returned), reason).await;
             }
             Err(error) => {
-                warn!(error = error.chain(), "published work cannot be looked at; trying again");
-                delivery.again_after(TRY_AGAIN).await;
+                warn!(error = error.chain(), "published work cannot be checked; trying again");
+                delivery.again_after(RETRY_DELAY).await;
             }
         }
     }

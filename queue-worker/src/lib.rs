@@ -1,15 +1,15 @@
-//! The queue-worker: takes accepted calls off the bus, runs them, stores one record of each, and delivers callbacks.
+//! The queue-worker: pulls accepted calls from the bus, runs them, stores one record of each, and delivers callbacks.
 //!
-//! It holds no durable state: kill it at any moment and another one finishes its calls.
+//! It holds no durable state: if it is killed at any moment, another one finishes its calls.
 //! It knows the bus and how to reach a function; it does not know what runs functions, or who submitted a call.
 
 mod attempt;
 mod backlog;
 mod body;
-mod bury;
 mod call;
 mod callback;
 mod cancellation;
+mod dead_lettering;
 pub mod decision;
 mod due;
 mod held;
@@ -116,7 +116,7 @@ pub async fn run(
     tasks.spawn(due::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(ingest::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(route::run(Arc::clone(&worker), tasks.clone()));
-    tasks.spawn(ingest::bury_unreadable(Arc::clone(&worker)));
+    tasks.spawn(ingest::dead_letter_unreadable(Arc::clone(&worker)));
     tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(holders::ask(Arc::clone(&worker), questions));
     tasks.spawn(slots::follow(Arc::clone(&worker)));

@@ -21,13 +21,13 @@ use crate::Worker;
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Own heartbeats that come back sooner after one another count as one: they waited together for NATS to come back.
 const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(750);
-/// A worker is gone when so many of our own heartbeats came back since its last one.
+/// A worker counts as gone when this many of our own heartbeats came back since its last one.
 ///
 /// While NATS is away or stands still nothing comes back, so nobody is taken for gone because of that.
 const MISSED_HEARTBEATS: u64 = 4;
 /// The others answer a new worker's first heartbeat with one of their own within this time.
-const INTRODUCTION: Duration = Duration::from_millis(250);
-const TRY_AGAIN: Duration = Duration::from_millis(500);
+const INTRODUCTION_TIMEOUT: Duration = Duration::from_millis(250);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 pub(crate) struct Peers {
     /// This worker's own id.
@@ -74,7 +74,7 @@ impl Peers {
 
     /// Waits until the other workers are known.
     pub(crate) async fn introduced(&self) {
-        sleep_until(*self.began.wait().await + INTRODUCTION).await;
+        sleep_until(*self.began.wait().await + INTRODUCTION_TIMEOUT).await;
     }
 
     /// This worker's part of the calls of a function that may run at once. The parts of all workers together are `capacity`, but each has one at least: a replica refuses what is too much for it.
@@ -128,8 +128,8 @@ pub(crate) async fn run(worker: Arc<Worker>) {
         match worker.bus.hear_workers().await {
             Ok(told) => follow(&worker, told).await,
             Err(error) => {
-                warn!(error = error.chain(), "other workers are not heard of; trying again");
-                worker.gone.run_until_cancelled(sleep(TRY_AGAIN)).await;
+                warn!(error = error.chain(), "cannot subscribe to heartbeats of queue-workers; trying again");
+                worker.gone.run_until_cancelled(sleep(RETRY_DELAY)).await;
             }
         }
     }
@@ -154,7 +154,7 @@ async fn follow(worker: &Worker, told: impl futures_util::Stream<Item = String>)
                 None => return,
             },
             _ = tell.tick() => {
-                // Whoever does not hear of it now hears of it a second later.
+                // A worker that misses it gets the next one a second later.
                 let _ = worker.bus.tell_worker(&peers.id).await;
                 peers.forget_silent()
             }
@@ -203,5 +203,27 @@ mod tests {
             }
             assert!(all.iter().all(|one| one.share(&function, 1) == 1), "whoever has the call can run it");
         }
+    }
+    #[test]
+    fn one_worker_of_all_does_the_housekeeping_and_another_takes_over_when_it_is_gone() {
+        let all: Vec<Peers> = (0..3).map(|_| Peers::default()).collect();
+        assert!(all[0].goes_first(), "a worker that is alone");
+        let began = Instant::now();
+        for one in &all {
+            for other in &all {
+                one.hear(other.id.clone(), began);
+            }
+        }
+        let (first, others): (Vec<_>, Vec<_>) = all.iter().partition(|one| one.goes_first());
+        assert_eq!(first.len(), 1);
+        for second in 1..=MISSED_HEARTBEATS {
+            for one in &others {
+                for other in &others {
+                    one.hear(other.id.clone(), began + Duration::from_secs(second));
+                }
+                one.forget_silent();
+            }
+        }
+        assert_eq!(others.iter().filter(|one| one.goes_first()).count(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The loop that every queue is read with: as many deliveries at once as there is room for, each in a task of its own.
+//! The loop that reads every queue: as many deliveries at once as there is space for, each in a task of its own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,9 +9,9 @@ use tracing::warn;
 
 /// Deliveries that one pull asks for at most.
 const BATCH: usize = 256;
-/// Deliveries end in groups, for their results are stored together; so long a pull waits until a group has made room.
-const GATHER: Duration = Duration::from_millis(2);
-const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// Deliveries end in groups, because their results are stored together; a pull waits this long for a group to make room.
+const GATHER_TIMEOUT: Duration = Duration::from_millis(2);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// How a queue is read.
 pub(crate) struct Puller {
@@ -35,7 +35,7 @@ impl Puller {
                 Ok(deliveries) => deliveries,
                 Err(error) => {
                     warn!(error = error.chain(), queue = self.queue, "a queue cannot be read; trying again");
-                    tokio::time::sleep(TRY_AGAIN).await;
+                    tokio::time::sleep(RETRY_DELAY).await;
                     continue;
                 }
             };
@@ -59,7 +59,7 @@ impl Puller {
         let many = u32::try_from(self.window / 4).unwrap_or(u32::MAX);
         let room = async {
             drop(window.acquire().await);
-            drop(timeout(GATHER, window.acquire_many(many)).await);
+            drop(timeout(GATHER_TIMEOUT, window.acquire_many(many)).await);
         };
         tokio::select! {
             () = room => {}

@@ -10,12 +10,16 @@ use skep_protocol::{Call, Event, EventRoute};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::{Worker, bury::try_again, bury::without_answer, pull::Puller};
+use crate::{
+    Worker,
+    dead_lettering::{try_again, without_answer},
+    pull::Puller,
+};
 
 const WINDOW: usize = 256;
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// An event that a newer skep has stored waits for a worker that can read it.
-const TRY_UNREADABLE_AGAIN: Duration = Duration::from_secs(300);
+const UNREADABLE_RETRY_DELAY: Duration = Duration::from_secs(300);
 
 pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     let puller = Puller { queue: "route", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
@@ -34,7 +38,7 @@ impl Worker {
             Ok(event) => event,
             Err(reason) => {
                 warn!(reason, subject = delivery.subject, "an event cannot be read; it is looked at again later");
-                return delivery.again_after(TRY_UNREADABLE_AGAIN).await;
+                return delivery.again_after(UNREADABLE_RETRY_DELAY).await;
             }
         };
         // A paused event waits for a replay.
@@ -47,7 +51,7 @@ impl Worker {
             }
             Some(error) => {
                 warn!(error = error.chain(), source = %event.source, event = %event.id, "an event cannot be routed; trying again");
-                let delay = if error.may_pass() { TRY_AGAIN } else { try_again(&error) };
+                let delay = if error.may_pass() { RETRY_DELAY } else { try_again(&error) };
                 delivery.again_after(delay).await;
             }
         }
@@ -58,7 +62,7 @@ impl Worker {
         let call = event.call(route, None, skep_bus::now());
         if self.dispatch.registry().get(&call.function).is_none() {
             let reason = format!("function {} is not deployed", call.function);
-            return self.keep_dead_once(&call, &reason).await;
+            return self.dead_letter_once(&call, &reason).await;
         }
         match self.bus.submit(&call).await {
             Ok(_) => Ok(()),
@@ -66,19 +70,19 @@ impl Worker {
             Err(Error::IdInUse(id)) => {
                 // A caller has chosen this id; the record of that call is not ours.
                 let call = Call { call_id: id.derived("taken"), ..call };
-                self.keep_dead_once(&call, "a caller has used the id of this call for another one").await
+                self.dead_letter_once(&call, "a caller has used the id of this call for another one").await
             }
-            Err(error) => self.keep_dead_once(&call, &error.chain()).await,
+            Err(error) => self.dead_letter_once(&call, &error.chain()).await,
         }
     }
 
     /// Makes a dead letter of a call that was not queued before.
-    async fn keep_dead_once(&self, call: &Call, reason: &str) -> skep_bus::Result<()> {
+    async fn dead_letter_once(&self, call: &Call, reason: &str) -> skep_bus::Result<()> {
         if self.bus.call_status(&call.call_id).await?.is_some() {
             return Ok(());
         }
         let record = without_answer(call.status(), call.returned_headers());
         let (headers, body) = self.bus.message_of(call);
-        self.keep_dead(record, reason, &headers, &body).await
+        self.store_dead_letter(record, reason, &headers, &body).await
     }
 }

@@ -1,4 +1,4 @@
-//! Permits per function: as many calls of it run at once, in all workers together, as its live replicas take.
+//! Slots per function: all workers together run as many of its calls at once as its live replicas take.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ use crate::{Worker, peers::Peers};
 
 /// How many calls per slot may wait for one.
 const WAITING_PER_SLOT: usize = 2;
-/// So many may wait, however few slots there are.
+/// How many calls may wait, however few slots there are.
 const MIN_WAITING: usize = 32;
 
 pub(crate) struct Slots {
@@ -40,7 +40,7 @@ impl Slots {
         &self.peers
     }
 
-    /// Whether so many calls of a function wait already that another one should not.
+    /// Whether too many calls of a function wait already.
     pub(crate) fn is_congested(&self, function: &Function) -> bool {
         self.of(function).is_congested()
     }

@@ -244,12 +244,12 @@ async fn results_that_are_kept_for_less_are_expired_and_not_missing() {
 #[tokio::test]
 async fn what_has_ended_and_is_not_taken_away_is_named() {
     let (_site, _server, bus) = start().await;
-    let (in_lane, set_aside, runs) = (invocation("f", "lane"), invocation("f", "backlog"), invocation("f", "runs"));
+    let (in_lane, backlogged, runs) = (invocation("f", "lane"), invocation("f", "backlog"), invocation("f", "runs"));
     for call in [&in_lane, &runs] {
         assert_eq!(bus.submit(call).await.unwrap(), Submitted::Accepted);
     }
-    bus.relocate(&set_aside, Location::Own).await.unwrap();
-    for call in [&in_lane, &set_aside] {
+    bus.relocate(&backlogged, Location::Backlog).await.unwrap();
+    for call in [&in_lane, &backlogged] {
         bus.store_record(&record(&call.call_id, "x")).await.unwrap();
     }
     take(&bus, "f", 1).await[0].ack().await;
@@ -260,7 +260,7 @@ async fn what_has_ended_and_is_not_taken_away_is_named() {
     assert_eq!(findings(Duration::from_secs(3600)).await, [], "a queue-worker has an hour for it");
     wait_until("both have waited for a second", async || {
         let found = findings(Duration::from_secs(1)).await;
-        let left_over = (AuditKind::LeftOver, set_aside.call_id.clone());
+        let left_over = (AuditKind::LeftOver, backlogged.call_id.clone());
         found.len() == 2
             && found.contains(&left_over)
             && found.contains(&(AuditKind::NotPurged, in_lane.call_id.clone()))

@@ -22,7 +22,7 @@ impl Watched {
 
     /// The caller with a new token, as soon as it counts.
     pub(crate) async fn holder(&self, name: &str, more: &[&str]) -> Gateway {
-        let looks = || self.up.stderr().matches("other tokens count now").count();
+        let looks = || self.up.stderr().matches("the tokens were read again").count();
         let before = looks();
         let data = self.site.data.to_str().unwrap();
         let token = self.site.client(&[&["token", "create", name, "--data-dir", data], more].concat()).await.said();

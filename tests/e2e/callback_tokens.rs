@@ -35,7 +35,7 @@ async fn update(site: &Site, function: &Function) {
     site.wait_for_function(&function.name).await;
 }
 
-async fn letter(site: &Site) -> Value {
+async fn dead_letter(site: &Site) -> Value {
     wait_for("the callback's dead letter", async || {
         let letters = answer_to(site.gateway.get("/system/dead?kind=callback")).await.json();
         letters.as_array().unwrap().first().cloned()
@@ -50,7 +50,7 @@ async fn a_function_that_asks_for_a_token_meanwhile_is_not_called_back_for_a_str
     assert_eq!(queue(&stranger).await.status, 202, "nobody asks for a token yet");
     update(&site, &guarded_payroll()).await;
     site.open_gate();
-    let letter = letter(&site).await;
+    let letter = dead_letter(&site).await;
     let reason = letter["reason"].as_str().unwrap();
     assert!(reason.contains("function payroll asks for a token (skep.auth)"), "{letter}");
     assert_eq!(site.runs(), Vec::<String>::new());
@@ -72,7 +72,8 @@ async fn a_caller_with_a_token_is_called_back() {
         let create = ["token", "create", role, "--role", role, "--data-dir", data];
         tokens.push(site.client(&create).await.said().trim().to_owned());
         let count = tokens.len();
-        wait_until("the token counts", async || up.stderr().matches("other tokens count now").count() >= count).await;
+        wait_until("the token counts", async || up.stderr().matches("the tokens were read again").count() >= count)
+            .await;
     }
     let holder = |token: &str| stranger.clone().with_credentials("x", token);
     queue(&holder(&tokens[0])).await.assert_refused(403);

@@ -9,22 +9,42 @@ use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::harness::{Function, Program, Site, metrics_of};
 
-/// A library that lets a program's clock be so many seconds ahead.
-fn wrong_clock(folder: &Path, ahead: i64) -> PathBuf {
-    let (source, library) = (folder.join("clock.c"), folder.join("clock.so"));
-    let text = format!(
-        "#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <time.h>\n\
-         int clock_gettime(clockid_t id, struct timespec *at) {{\n\
-         int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, \"clock_gettime\");\n\
-         int code = real(id, at);\n\
-         if (id == CLOCK_REALTIME) at->tv_sec += ({ahead});\n\
-         return code;\n}}\n"
-    );
-    std::fs::write(&source, text).unwrap();
-    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl").output();
-    let built = built.unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    library
+/// What lets programs have a clock that is wrong.
+pub(crate) struct Clocks {
+    library: PathBuf,
+}
+
+impl Clocks {
+    const AHEAD: &str = "LC_SKEP_CLOCK_AHEAD";
+    const PRELOAD: &str = "LD_PRELOAD";
+
+    pub(crate) fn new(folder: &Path) -> Self {
+        let (source, library) = (folder.join("clock.c"), folder.join("clock.so"));
+        let text = format!(
+            "#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <stdlib.h>\n#include <time.h>\n\
+             int clock_gettime(clockid_t id, struct timespec *at) {{\n\
+             int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, \"clock_gettime\");\n\
+             int code = real(id, at);\n\
+             const char *ahead = getenv(\"{}\");\n\
+             if (id == CLOCK_REALTIME && ahead) at->tv_sec += atoll(ahead);\n\
+             return code;\n}}\n",
+            Self::AHEAD
+        );
+        std::fs::write(&source, text).unwrap();
+        let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl").output();
+        let built = built.unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        Self { library }
+    }
+
+    /// What is started on this site from now on has a clock that is so many seconds ahead.
+    pub(crate) fn set(&self, site: &mut Site, ahead: i64) {
+        site.environment.retain(|(name, _)| ![Self::AHEAD, Self::PRELOAD].contains(name));
+        if ahead != 0 {
+            site.environment.push((Self::PRELOAD, self.library.to_str().unwrap().to_owned()));
+            site.environment.push((Self::AHEAD, ahead.to_string()));
+        }
+    }
 }
 
 /// A gateway and a worker with a wrong clock, beside a controller and a server with the right one.
@@ -32,8 +52,7 @@ async fn start(ahead: i64) -> (Site, [Program; 3], Program) {
     let mut site = Site::new([Function::counted(), Function::failing().attempts(3)]);
     let nats = site.start_nats().await;
     let controller = site.start_controller().await;
-    let library = wrong_clock(site.folder(), ahead);
-    site.environment.push(("LD_PRELOAD", library.to_str().unwrap().to_owned()));
+    Clocks::new(site.folder()).set(&mut site, ahead);
     let roles = [site.start_gateway(&[]).await, site.start_worker().await, controller];
     for function in &site.functions {
         site.deploy(function).await;

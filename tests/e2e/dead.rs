@@ -15,7 +15,7 @@ async fn ask(platform: &Platform, method: Method, path: &str) -> Answer {
     answer_to(platform.gateway.request(method, path)).await
 }
 
-async fn letters(platform: &Platform, query: &str) -> Vec<Value> {
+async fn dead_letters(platform: &Platform, query: &str) -> Vec<Value> {
     let answer = ask(platform, Method::GET, &format!("/system/dead{query}")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json().as_array().unwrap().clone()
@@ -33,7 +33,7 @@ async fn dead(platform: &Platform, id: &str, body: &'static str) -> Value {
 async fn a_letter_is_listed_shown_and_sent_again_under_its_own_id() {
     let platform = Platform::start([sick()]).await;
     dead(&platform, "one", "honey").await;
-    let listed = letters(&platform, "?function=sick").await;
+    let listed = dead_letters(&platform, "?function=sick").await;
     assert_eq!(listed.len(), 1);
     let letter = &listed[0];
     assert_eq!((&letter["callId"], &letter["kind"], &letter["attempts"]), (&json!("one"), &json!("call"), &json!(1)));
@@ -52,7 +52,7 @@ async fn a_letter_is_listed_shown_and_sent_again_under_its_own_id() {
     let status = platform.gateway.state("one", "succeeded").await;
     assert_eq!(platform.gateway.result("one").await.text(), "honey");
     assert_eq!(status["history"].as_array().unwrap().len(), 1, "{status}");
-    assert!(letters(&platform, "").await.is_empty());
+    assert!(dead_letters(&platform, "").await.is_empty());
 }
 
 #[tokio::test]
@@ -93,16 +93,16 @@ async fn a_change_that_comes_too_late_is_refused() {
     // The letter is back, as if the gateway had died before it removed it.
     let client = crate::nats::client(&platform.site).await;
     client.publish_with_headers(letter.subject, letter.headers, letter.payload).await.unwrap();
-    wait_for("the letter", async || Some(letters(&platform, "").await).filter(|all| all.len() == 1)).await;
+    wait_for("the letter", async || Some(dead_letters(&platform, "").await).filter(|all| all.len() == 1)).await;
 
     for other in [json!({ "text": "mead" }), json!({ "text": "wax", "path": "/else" }), json!({})] {
         let refused = redrive(&other).await;
         refused.assert_refused(409);
         assert!(refused.text().contains("another request"), "{refused:?}");
     }
-    assert_eq!(letters(&platform, "").await.len(), 1, "it stays");
+    assert_eq!(dead_letters(&platform, "").await.len(), 1, "it stays");
     assert_eq!(redrive(&json!({ "text": "wax" })).await.status, 202, "the same once more is the same");
-    assert!(letters(&platform, "").await.is_empty());
+    assert!(dead_letters(&platform, "").await.is_empty());
     std::fs::remove_file(platform.site.path("gate")).unwrap();
     platform.gateway.state("late", "succeeded").await;
     assert_eq!(platform.gateway.result("late").await.text(), "wax");
@@ -128,10 +128,10 @@ async fn many_are_sent_again_or_removed_by_function_and_reason() {
     for id in ["a", "b", "c"] {
         dead(&platform, id, "x").await;
     }
-    assert_eq!(letters(&platform, "?function=cat").await.len(), 0);
-    assert_eq!(letters(&platform, "?reason=no-such-reason").await.len(), 0);
-    let first = letters(&platform, "?limit=1").await;
-    let rest = letters(&platform, &format!("?after={}", first[0]["sequence"])).await;
+    assert_eq!(dead_letters(&platform, "?function=cat").await.len(), 0);
+    assert_eq!(dead_letters(&platform, "?reason=no-such-reason").await.len(), 0);
+    let first = dead_letters(&platform, "?limit=1").await;
+    let rest = dead_letters(&platform, &format!("?after={}", first[0]["sequence"])).await;
     assert_eq!((first.len(), rest.len()), (1, 2));
 
     std::fs::write(platform.site.path("well"), "").unwrap();
@@ -144,7 +144,7 @@ async fn many_are_sent_again_or_removed_by_function_and_reason() {
     }
     let removed = ask(&platform, Method::DELETE, "/system/dead?function=sick").await.json();
     assert_eq!(removed["done"], 1, "{removed}");
-    assert!(letters(&platform, "").await.is_empty());
+    assert!(dead_letters(&platform, "").await.is_empty());
     assert_eq!(platform.gateway.call_status("c").await.unwrap()["state"], "dead");
 }
 
@@ -154,14 +154,14 @@ async fn a_callback_is_delivered_after_all() {
     let receiver = Receiver::refusing(1, StatusCode::GONE).await;
     let request = platform.gateway.post("/async-function/cat").header("X-Callback-Url", &receiver.url);
     let id = answer_to(request.body("honey")).await.header("x-call-id").to_owned();
-    wait_for("its letter", async || Some(letters(&platform, "?kind=callback").await).filter(|all| all.len() == 1))
+    wait_for("its letter", async || Some(dead_letters(&platform, "?kind=callback").await).filter(|all| all.len() == 1))
         .await;
     let sent = ask(&platform, Method::POST, &format!("/system/dead/{id}/redrive?kind=callback")).await;
     assert_eq!(sent.status, 202, "{sent:?}");
     let callbacks = receiver.wait_for(2).await;
     assert!(callbacks.iter().all(|callback| callback.header("x-call-id") == id && &callback.body[..] == b"honey"));
     assert_eq!(platform.gateway.result(&id).await.text(), "honey");
-    assert!(letters(&platform, "").await.is_empty());
+    assert!(dead_letters(&platform, "").await.is_empty());
     // Who looks at the call sees that the receiver has it after all.
     let steps = async || {
         let status = platform.gateway.call_status(&id).await.unwrap();
@@ -228,7 +228,7 @@ async fn what_is_no_letter_is_not_found_and_a_deleted_function_gets_none() {
     let delete = json!({ "functionName": "sick" });
     assert_eq!(platform.gateway.send(Method::DELETE, "/system/functions", &delete).await.status, 202);
     ask(&platform, Method::POST, "/system/dead/late/redrive").await.assert_refused(404);
-    assert_eq!(letters(&platform, "").await.len(), 1, "it stays");
+    assert_eq!(dead_letters(&platform, "").await.len(), 1, "it stays");
     assert_eq!(ask(&platform, Method::DELETE, "/system/dead/late").await.status, 200);
-    assert!(letters(&platform, "").await.is_empty());
+    assert!(dead_letters(&platform, "").await.is_empty());
 }

@@ -32,7 +32,7 @@ async fn messages(site: &Site, stream: &str) -> u64 {
 }
 
 /// The only dead letter, once it is there.
-async fn letter(site: &Site) -> jetstream::message::StreamMessage {
+async fn dead_letter(site: &Site) -> jetstream::message::StreamMessage {
     let stream = nats::stream(site, "SKEP_DEAD").await;
     let subject = "skep.dead.>";
     wait_for("the letter", async || stream.get_last_raw_message_by_subject(subject).await.ok()).await
@@ -82,7 +82,7 @@ async fn a_call_with_headers_up_to_the_limit_ends_also_when_each_attempt_fails()
     assert_eq!(accepted.status, 202, "{accepted:?}");
     let status = platform.gateway.finished(accepted.header("x-call-id")).await;
     assert_eq!((&status["state"], &status["attempts"]), (&json!("dead"), &json!(10)), "{status}");
-    assert_eq!(letter(&platform.site).await.payload, "x");
+    assert_eq!(dead_letter(&platform.site).await.payload, "x");
     let callback = receiver.wait_for(1).await.remove(0);
     assert_eq!((callback.header("x-skep-error"), callback.header("x-big").len()), ("dead", 15_000));
 }
@@ -112,11 +112,23 @@ async fn published_work_with_more_headers_than_a_call_may_have_is_a_dead_letter_
     }
     headers.insert("X-Callback-Url", receiver.url.as_str());
     publish(&platform.site, "cat", headers).await;
-    let letter = letter(&platform.site).await;
+    let letter = dead_letter(&platform.site).await;
     let reason = letter.headers.get("Skep-Reason").unwrap().as_str();
     assert!(reason.contains("headers") && reason.contains("112"), "{reason}");
     assert_eq!((letter.payload, letter.headers.get("a77").unwrap().as_str()), ("work".into(), "1"));
     assert_eq!(receiver.wait_for(1).await.remove(0).header("x-skep-error"), "dead");
+}
+
+#[tokio::test]
+async fn a_letter_that_has_no_room_for_its_reason_leaves_headers_out_and_says_so() {
+    let platform = Platform::start([Function::cat()]).await;
+    let mut headers = HeaderMap::new();
+    headers.insert("X-Large", "a".repeat(65_400).as_str());
+    publish(&platform.site, "cat", headers).await;
+    let letter = letter(&platform.site).await;
+    let reason = letter.headers.get("Skep-Reason").unwrap().as_str();
+    assert!(reason.contains("left out") && reason.contains("the headers of the request"), "{reason}");
+    assert_eq!(letter.payload, "work");
 }
 
 #[tokio::test]
@@ -137,7 +149,7 @@ async fn published_work_for_a_function_that_is_not_deployed_tells_its_callback()
 async fn published_work_under_the_longest_of_subjects_is_a_dead_letter() {
     let platform = Platform::start([Function::cat()]).await;
     publish(&platform.site, &"x".repeat(3_900), HeaderMap::new()).await;
-    let letter = letter(&platform.site).await;
+    let letter = dead_letter(&platform.site).await;
     assert!(letter.subject.len() < 300 && letter.payload == "work", "{letter:?}");
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fs, time::Duration};
 
+use async_nats::{HeaderMap, jetstream};
 use rustix::process::Signal;
 
 use crate::{
@@ -101,4 +102,35 @@ async fn a_call_that_is_cancelled_while_its_worker_is_cut_off_is_not_run_afterwa
     let third = roles.gateway.queue("gated", "x").await;
     assert_eq!(roles.gateway.finished(&third).await["state"], "succeeded");
     assert_eq!(roles.site.runs(), [first, third]);
+}
+
+#[tokio::test]
+async fn an_attempt_that_failed_is_not_run_again_when_nats_forgets_its_delivery() {
+    let function = Function::failing().annotation("com.openfaas.retry.min_wait", "1h");
+    let mut roles = Roles::start([function.annotation("skep.retry.backoff", "fixed")]).await;
+    let mut lane = nats::lane_without_worker(&mut roles, "failing").await;
+    let id = roles.gateway.queue("failing", "x").await;
+    let stream = nats::stream(&roles.site, "SKEP_INVOKE").await;
+    let stored = stream.get_raw_message(stream.get_info().await.unwrap().state.last_sequence).await.unwrap();
+    roles.worker = roles.site.start_worker().await;
+    roles.gateway.state(&id, "retrying").await;
+    let left = async || stream.get_info().await.unwrap().state.messages == 0;
+    wait_until("it has left its lane", left).await;
+    roles.worker.kill();
+
+    // As if the server had never handed it out, or the worker acknowledged it.
+    let headers = stored.headers.iter().filter(|(name, _)| !name.to_string().starts_with("Nats-"));
+    let headers: HeaderMap =
+        headers.flat_map(|(name, values)| values.iter().map(|value| (name.clone(), value.clone()))).collect();
+    let jetstream = jetstream::new(nats::client(&roles.site).await);
+    let published = jetstream.publish_with_headers(stored.subject, headers, stored.payload).await;
+    published.unwrap().await.unwrap();
+    roles.worker = roles.site.start_worker().await;
+    let handled = async || {
+        let info = lane.info().await.unwrap();
+        info.num_pending == 0 && info.num_ack_pending == 0
+    };
+    wait_until("the delivery is acknowledged", handled).await;
+    assert_eq!(roles.site.runs().len(), 1);
+    assert_eq!(roles.gateway.call_status(&id).await.unwrap()["state"], "retrying");
 }

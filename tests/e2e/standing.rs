@@ -64,6 +64,6 @@ async fn of_many_calls_exactly_those_with_a_record_have_ended() {
         .unwrap();
     for step in next_steps(&bus, &deliveries[..3]).await {
         let error = step.unwrap_err().chain();
-        assert!(error.contains("records cannot be looked up: 503"), "{error}");
+        assert!(error.contains("calls cannot be looked up: 503"), "{error}");
     }
 }

@@ -1,4 +1,5 @@
 //! A storm: calls with callbacks come in all the time, and junk from strangers, while parts are killed with -9 or held still at random; then every 202 is accounted for by its id.
+//! Half of the roles that are started again have a clock that is wrong by up to a day.
 //!
 //! `make storm` runs it for ten minutes; `SKEP_STORM_SECONDS` and `SKEP_STORM_SEED` set how long, and which one again.
 
@@ -15,8 +16,10 @@ use fastrand::Rng;
 use http::StatusCode;
 use rustix::process::Signal;
 use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
+    clocks::Clocks,
     harness::{Function, Gateway, Process, Receiver, Roles, number, wait_until},
     nats,
     strangers::Strangers,
@@ -26,6 +29,13 @@ const CALLERS: usize = 6;
 const SHORT: Duration = Duration::from_secs(12);
 /// The receiver is not well at first: enough to be left alone for a while, and each further probe that fails doubles that.
 const REFUSALS: usize = 7;
+/// One in so many calls waits for its time.
+const ONE_LATER_IN: u64 = 5;
+const LATER: Duration = Duration::from_secs(4);
+/// By how much the clocks of two roles may differ that reckon by the server's.
+const EARLY: Duration = Duration::from_secs(1);
+/// How wrong a clock is at most, in seconds.
+const MAX_AHEAD: i64 = 24 * 60 * 60;
 
 #[derive(Clone, Copy, Debug)]
 enum Blow {
@@ -71,6 +81,10 @@ async fn nothing_accepted_is_lost_in_a_storm() {
     for id in &accepted {
         let status = roles.gateway.finished(id).await;
         assert_eq!(status["state"], "succeeded", "{status}");
+        let at = |name: &str| OffsetDateTime::parse(status[name].as_str().unwrap(), &Rfc3339).unwrap();
+        let waited = at("startedAt") - at("acceptedAt");
+        assert!(!is_later(id) || waited >= LATER - EARLY, "it ran before its time: {status}");
+        assert!(waited < Duration::from_secs(3600), "the clock of no role decides: {status}");
         assert_eq!(roles.gateway.result(id).await.text(), *id, "the result is the one of this call");
     }
     let called_back = || receiver.callbacks().iter().map(|one| one.header("x-call-id").to_owned()).collect();
@@ -108,7 +122,9 @@ impl Callers {
             let (accepted, is_over, next) = (Arc::clone(&accepted), Arc::clone(&is_over), Arc::clone(&next));
             tokio::spawn(async move {
                 while !is_over.load(Ordering::Relaxed) {
-                    let id = format!("storm-{seed}-{}", next.fetch_add(1, Ordering::Relaxed));
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let later = if number.is_multiple_of(ONE_LATER_IN) { "-later" } else { "" };
+                    let id = format!("storm-{seed}-{number}{later}");
                     while !is_accepted(&gateway, &url, &id).await {
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
@@ -134,6 +150,7 @@ impl Callers {
 /// A caller that sees an error, or nothing, does not know whether its call was stored, and sends it again.
 async fn is_accepted(gateway: &Gateway, callback: &str, id: &str) -> bool {
     let request = gateway.post("/async-function/counted").header("X-Call-Id", id).header("X-Callback-Url", callback);
+    let request = if is_later(id) { request.header("X-Skep-Delay", format!("{}s", LATER.as_secs())) } else { request };
     let answer = request.body(id.to_owned()).timeout(Duration::from_secs(10)).send().await;
     let Ok(answer) = answer else { return false };
     let status = answer.status().as_u16();
@@ -141,13 +158,23 @@ async fn is_accepted(gateway: &Gateway, callback: &str, id: &str) -> bool {
     status == 202
 }
 
+fn is_later(id: &str) -> bool {
+    id.ends_with("-later")
+}
+
 async fn rage(roles: &mut Roles, length: Duration, mut random: Rng) -> BTreeMap<String, usize> {
     let until = Instant::now() + length;
     let mut blows = BTreeMap::new();
+    let clocks = Clocks::new(roles.site.folder());
     while Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(random.u64(200..1500))).await;
         let blow = BLOWS[random.usize(..BLOWS.len())];
         *blows.entry(format!("{blow:?}")).or_default() += 1;
+        let ahead = if random.bool() { random.i64(-MAX_AHEAD..MAX_AHEAD) } else { 0 };
+        clocks.set(&mut roles.site, ahead);
+        if ahead != 0 && matches!(blow, Blow::KillGateway | Blow::KillWorker | Blow::KillController) {
+            *blows.entry("WithAWrongClock".to_owned()).or_default() += 1;
+        }
         strike(roles, blow, &mut random).await;
     }
     blows

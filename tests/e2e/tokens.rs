@@ -25,7 +25,7 @@ impl Guarded {
 
     /// A new token, as soon as it counts.
     async fn token(&self, name: &str, more: &[&str]) -> String {
-        let looks = || self.up.stderr().matches("other tokens count now").count();
+        let looks = || self.up.stderr().matches("the tokens were read again").count();
         let before = looks();
         let token = self.skep(&[&["token", "create", name], more].concat()).await.trim().to_owned();
         wait_until("the token counts", async || looks() > before).await;
@@ -123,6 +123,7 @@ async fn a_token_counts_as_bearer_and_as_a_password_until_it_is_revoked() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "tables of requests")]
 async fn a_limited_token_neither_touches_nor_sees_other_namespaces() {
     let guarded = Guarded::start([Function::cat()]).await;
     let admin = &guarded.site.gateway;

@@ -10,7 +10,7 @@ use crate::{
 
 pub(crate) const KEPT: &str = "what got a 202 is kept or has ended";
 pub(crate) const ONE_RECORD: &str = "a call has at most one record";
-pub(crate) const LETTER: &str = "a dead call has its letter";
+pub(crate) const DEAD_LETTER: &str = "a dead call has its letter";
 pub(crate) const ONE_RUN: &str = "what has its record is not run again";
 pub(crate) const ONE_AT_A_TIME: &str = "a call that a worker runs is not begun by another one";
 pub(crate) const NOT_STUCK: &str = "no call is stuck";
@@ -82,7 +82,7 @@ impl Model for Call {
                     actions.push(Action::Work(worker, true));
                     let has_two_ways = match held.step {
                         Step::Run => true,
-                        Step::Begin => held.place == Place::Lane && budget.set_aside > 0,
+                        Step::Begin => held.place == Place::Lane && budget.overflow > 0,
                         Step::Ask => budget.unanswered > 0,
                         _ => false,
                     };
@@ -166,8 +166,8 @@ impl Model for Call {
                 !state.is_accepted || state.server.record.is_some() || state.server.holds_it()
             }),
             Property::always(ONE_RECORD, |_, state: &State| state.server.records <= 1),
-            Property::always(LETTER, |_, state: &State| {
-                state.server.record != Some(End::Dead) || state.server.has_letter
+            Property::always(DEAD_LETTER, |_, state: &State| {
+                state.server.record != Some(End::Dead) || state.server.has_dead_letter
             }),
             Property::always(ONE_RUN, |_, state: &State| !state.ran_after_record),
             Property::always(ONE_AT_A_TIME, |_, state: &State| !state.ran_twice_at_once),
@@ -222,7 +222,7 @@ fn deliver(state: &mut State, worker: usize, place: Place, flaw: Flaw) {
     held.step = match place {
         Place::Lane | Place::Backlog if held.asks() && flaw != Flaw::NobodyIsAsked => Step::Ask,
         Place::Lane | Place::Backlog => Step::LookUp,
-        Place::Due => Step::Requeue,
+        Place::Due => Step::ReturnToLane,
     };
     state.workers[worker] = Some(held);
 }

@@ -25,11 +25,11 @@ pub(crate) fn ask(state: &mut State, held: &Held, is_answered: bool) -> Option<S
 /// Whether a run is under way, or over and what came of it not stored yet.
 fn is_running(held: &Held) -> bool {
     match held.step {
-        Step::Run | Step::Record(_) | Step::Letter | Step::ParkLook | Step::ParkPut { .. } => true,
+        Step::Run | Step::Record(_) | Step::DeadLetter | Step::ParkLook | Step::ParkPut { .. } => true,
         Step::Lease | Step::LeaveLane => true,
         Step::ParkBack | Step::LeaveLaneForGood => false,
-        Step::Ask | Step::LookUp | Step::Begin | Step::SetAside | Step::RemoveSetAside { .. } => false,
-        Step::Requeue | Step::RemoveQueued { .. } | Step::Ack => false,
+        Step::Ask | Step::LookUp | Step::Begin | Step::Overflow | Step::RemoveBacklogged { .. } => false,
+        Step::ReturnToLane | Step::RemoveQueued { .. } | Step::Ack => false,
     }
 }
 

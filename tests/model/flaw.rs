@@ -11,9 +11,9 @@ pub(crate) enum Flaw {
     /// The delivery is acknowledged before its next attempt is stored.
     AckBeforeDelay,
     /// The delivery is acknowledged before the call is in the backlog.
-    AckBeforeSetAside,
-    /// The record says dead before the letter is stored.
-    RecordBeforeLetter,
+    AckBeforeOverflow,
+    /// The record says dead before the dead letter is stored.
+    RecordBeforeDeadLetter,
     /// The stream of records takes a second one.
     RecordsAreReplaced,
     /// A repeated delivery is run without a look at the record.

@@ -16,7 +16,7 @@ pub(crate) fn lease(server: &mut Server, held: &mut Held, progress: Progress, se
     true
 }
 
-/// What is gone from its lane need not be acknowledged there; an own queue is left by the ack.
+/// What is gone from its lane need not be acknowledged there; the ack removes it from a backlog.
 pub(crate) fn leave_lane(server: &mut Server, held: &Held) {
     if held.place == Place::Backlog {
         ack(server, held);

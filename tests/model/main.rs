@@ -1,4 +1,4 @@
-//! A model of a call's life, explored exhaustively: accepted, delivered, run, tried again, recorded, buried, cancelled, with crashes anywhere.
+//! A model of a call's life, explored exhaustively: accepted, delivered, run, tried again, recorded, dead-lettered, cancelled, with crashes anywhere.
 //!
 //! It follows `skep-bus` and the queue-worker step by step, each step of the model one request to the server.
 //! What they decide is decided by the same functions, those of `skep_bus::life`.
@@ -15,7 +15,7 @@ mod work;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use call::{Call, ENDS, KEPT, LETTER, NOT_STUCK, ONE_AT_A_TIME, ONE_RECORD, ONE_RUN, TWO_AT_ONCE};
+use call::{Call, DEAD_LETTER, ENDS, KEPT, NOT_STUCK, ONE_AT_A_TIME, ONE_RECORD, ONE_RUN, TWO_AT_ONCE};
 use flaw::Flaw;
 use state::Budget;
 
@@ -27,7 +27,7 @@ const NOTHING: Budget = Budget {
     unanswered: 0,
     lost_acks: 0,
     lost_removals: 0,
-    set_aside: 0,
+    overflow: 0,
     long_runs: 0,
 };
 /// All that goes wrong, in any order, while the function keeps up.
@@ -35,7 +35,7 @@ const TROUBLE: Budget = Budget { submits: 2, cancels: 1, crashes: 2, stalls: 1, 
 /// Deliveries that come again while their workers live on, and workers that do not answer.
 const DOUBT: Budget = Budget { crashes: 1, stalls: 2, unanswered: 1, lost_acks: 1, ..NOTHING };
 /// A function that does not keep up.
-const OWN_QUEUE: Budget = Budget { cancels: 1, crashes: 1, stalls: 1, set_aside: 2, ..NOTHING };
+const BACKLOG: Budget = Budget { cancels: 1, crashes: 1, stalls: 1, overflow: 2, ..NOTHING };
 /// A run that takes long.
 const LONG_RUN: Budget = Budget { cancels: 1, crashes: 1, stalls: 1, lost_removals: 1, long_runs: 1, ..NOTHING };
 /// The same with a worker that does not answer.
@@ -54,7 +54,7 @@ fn check(flaw: Flaw, budget: Budget, until: HasDiscoveries) -> impl Checker<Call
 /// Explores everything that can happen within the budget.
 fn nothing_is_lost_or_doubled(budget: Budget) -> impl Checker<Call> {
     let explored = check(Flaw::None, budget, HasDiscoveries::AnyFailures);
-    for property in [KEPT, ONE_RECORD, LETTER, ONE_RUN, ONE_AT_A_TIME, NOT_STUCK] {
+    for property in [KEPT, ONE_RECORD, DEAD_LETTER, ONE_RUN, ONE_AT_A_TIME, NOT_STUCK] {
         explored.assert_no_discovery(property);
     }
     explored
@@ -75,7 +75,7 @@ fn no_order_of_steps_doubles_a_call_that_is_delivered_again_and_again() {
 
 #[test]
 fn no_order_of_steps_loses_or_doubles_a_call_that_is_set_aside() {
-    nothing_is_lost_or_doubled(OWN_QUEUE);
+    nothing_is_lost_or_doubled(BACKLOG);
 }
 
 #[test]
@@ -91,9 +91,9 @@ fn every_way_to_do_it_wrong_is_caught() {
         (Flaw::AnswerBeforeStored, TROUBLE, KEPT),
         (Flaw::AckBeforeRecord, TROUBLE, KEPT),
         (Flaw::AckBeforeDelay, TROUBLE, KEPT),
-        (Flaw::AckBeforeSetAside, OWN_QUEUE, KEPT),
+        (Flaw::AckBeforeOverflow, BACKLOG, KEPT),
         (Flaw::DueIsForgotten, TROUBLE, KEPT),
-        (Flaw::RecordBeforeLetter, TROUBLE, LETTER),
+        (Flaw::RecordBeforeDeadLetter, TROUBLE, DEAD_LETTER),
         (Flaw::RecordsAreReplaced, TROUBLE, ONE_RECORD),
         (Flaw::NoLookUp, TROUBLE, ONE_RUN),
         (Flaw::NobodyIsAsked, DOUBT, ONE_AT_A_TIME),

@@ -49,11 +49,11 @@ pub(crate) fn park(server: &mut Server, expected: u8, progress: Progress) -> Ste
     Step::Ack
 }
 
-/// `Bus::relocate` to the own queue.
-pub(crate) fn set_aside(server: &mut Server, progress: Progress) -> Step {
+/// `Bus::relocate` to the backlog.
+pub(crate) fn overflow(server: &mut Server, progress: Progress) -> Step {
     match next_move(progress.into(), false, &target(server.backlog.as_ref(), |_| false)) {
         NextMove::Done => Step::Ack,
-        NextMove::Remove { sequence } => Step::RemoveSetAside { sequence: small(sequence) },
+        NextMove::Remove { sequence } => Step::RemoveBacklogged { sequence: small(sequence) },
         NextMove::Write { .. } => {
             let sequence = server.next_sequence();
             server.backlog = Some(Message { sequence, progress, is_out: false, is_acked: false, is_repeated: false });
@@ -63,7 +63,7 @@ pub(crate) fn set_aside(server: &mut Server, progress: Progress) -> Step {
 }
 
 /// `Bus::relocate` of a message that is due to its lane.
-pub(crate) fn requeue(server: &mut Server, progress: Progress, moved_since: u8) -> Step {
+pub(crate) fn return_to_lane(server: &mut Server, progress: Progress, moved_since: u8) -> Step {
     let target = target(server.lane.as_ref(), |message| message.sequence < moved_since);
     match next_move(progress.into(), false, &target) {
         NextMove::Done => Step::Ack,

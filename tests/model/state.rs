@@ -72,7 +72,7 @@ pub(crate) struct Server {
     /// Records that were taken; more than one is the end of all trust.
     pub(crate) records: u8,
     /// `skep.dead.…`.
-    pub(crate) has_letter: bool,
+    pub(crate) has_dead_letter: bool,
     pub(crate) last_sequence: u8,
     /// What was removed from the lane last.
     pub(crate) removed: Option<Message>,
@@ -96,18 +96,18 @@ pub(crate) enum Step {
     Begin,
     Run,
     /// Put it into its function's backlog.
-    SetAside,
-    RemoveSetAside {
+    Overflow,
+    RemoveBacklogged {
         sequence: u8,
     },
     Record(End),
-    Letter,
+    DeadLetter,
     /// Look whether the next attempt may be parked.
     ParkLook,
     ParkPut {
         expected: u8,
     },
-    Requeue,
+    ReturnToLane,
     RemoveQueued {
         sequence: u8,
     },
@@ -166,7 +166,7 @@ pub(crate) enum Submit {
 pub(crate) enum Cancel {
     Record,
     RemoveDelayed,
-    RemoveSetAside,
+    RemoveBacklogged,
     RemoveQueued,
 }
 
@@ -186,7 +186,7 @@ pub(crate) struct Budget {
     /// Messages that were removed from the lane and acknowledged, and that a killed server has again.
     pub(crate) lost_removals: u8,
     /// Calls that find no slot.
-    pub(crate) set_aside: u8,
+    pub(crate) overflow: u8,
     /// Runs that take long.
     pub(crate) long_runs: u8,
 }
@@ -220,7 +220,7 @@ impl State {
             sequences.extend(&mut held.lease);
             if let Step::ParkPut { expected: sequence }
             | Step::RemoveQueued { sequence }
-            | Step::RemoveSetAside { sequence } = &mut held.step
+            | Step::RemoveBacklogged { sequence } = &mut held.step
             {
                 sequences.push(sequence);
             }

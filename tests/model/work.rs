@@ -7,7 +7,7 @@ use crate::{
     doubt,
     flaw::Flaw,
     long_run,
-    requests::{ack, give_back, look_before_parking, park, requeue, set_aside},
+    requests::{ack, give_back, look_before_parking, overflow, park, return_to_lane},
     state::{Cancel, End, Held, MAX_ATTEMPTS, Place, Server, State, Step},
 };
 
@@ -21,9 +21,9 @@ impl Call {
             }
             Some(Cancel::RemoveDelayed) => {
                 state.server.parked = None;
-                Some(Cancel::RemoveSetAside)
+                Some(Cancel::RemoveBacklogged)
             }
-            Some(Cancel::RemoveSetAside) => {
+            Some(Cancel::RemoveBacklogged) => {
                 state.server.backlog = None;
                 Some(Cancel::RemoveQueued)
             }
@@ -45,6 +45,7 @@ impl Call {
         true
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each step")]
     pub(crate) fn work(&self, state: &mut State, worker: usize, is_good: bool) {
         let Some(mut held) = state.workers.get_mut(worker).and_then(Option::take) else { return };
         let server = &mut state.server;
@@ -64,39 +65,39 @@ impl Call {
                 Some(Step::Run)
             }
             Step::Begin => {
-                state.budget.set_aside -= 1;
-                if self.flaw == Flaw::AckBeforeSetAside {
+                state.budget.overflow -= 1;
+                if self.flaw == Flaw::AckBeforeOverflow {
                     ack(server, &held);
                 }
-                Some(Step::SetAside)
+                Some(Step::Overflow)
             }
-            Step::SetAside => Some(set_aside(server, held.progress)),
-            Step::RemoveSetAside { sequence } => {
+            Step::Overflow => Some(overflow(server, held.progress)),
+            Step::RemoveBacklogged { sequence } => {
                 if server.backlog.as_ref().is_some_and(|message| message.sequence == sequence) {
                     server.backlog = None;
                 }
-                Some(Step::SetAside)
+                Some(Step::Overflow)
             }
             Step::Run => Some(self.after_run(server, &held, is_good)),
-            Step::Letter => {
-                server.has_letter = true;
-                Some(if self.flaw == Flaw::RecordBeforeLetter { Step::Ack } else { Step::Record(End::Dead) })
+            Step::DeadLetter => {
+                server.has_dead_letter = true;
+                Some(if self.flaw == Flaw::RecordBeforeDeadLetter { Step::Ack } else { Step::Record(End::Dead) })
             }
             Step::Record(end) => {
                 self.record(server, end);
-                let owes_letter = end == End::Dead && self.flaw == Flaw::RecordBeforeLetter;
-                Some(if owes_letter { Step::Letter } else { Step::Ack })
+                let owes_dead_letter = end == End::Dead && self.flaw == Flaw::RecordBeforeDeadLetter;
+                Some(if owes_dead_letter { Step::DeadLetter } else { Step::Ack })
             }
             Step::ParkLook => Some(look_before_parking(server, held.progress.after_attempt())),
             Step::ParkPut { expected } => Some(park(server, expected, held.progress.after_attempt())),
-            Step::Requeue if self.flaw == Flaw::DueIsForgotten => Some(Step::Ack),
-            Step::Requeue if self.flaw == Flaw::OlderIsTaken => Some(requeue(server, held.progress, 0)),
-            Step::Requeue => Some(requeue(server, held.progress, held.sequence)),
+            Step::ReturnToLane if self.flaw == Flaw::DueIsForgotten => Some(Step::Ack),
+            Step::ReturnToLane if self.flaw == Flaw::OlderIsTaken => Some(return_to_lane(server, held.progress, 0)),
+            Step::ReturnToLane => Some(return_to_lane(server, held.progress, held.sequence)),
             Step::RemoveQueued { sequence } => {
                 if server.lane.as_ref().is_some_and(|message| message.sequence == sequence) {
                     server.lane = None;
                 }
-                Some(Step::Requeue)
+                Some(Step::ReturnToLane)
             }
             Step::Lease => {
                 let progress = held.progress.interrupted();
@@ -140,11 +141,11 @@ impl Call {
         }
         let mut found = Found { has_record: server.record.is_some(), ..Found::default() };
         if held.asks() {
-            found.own_queue = server.progress_in(Place::Backlog);
+            found.backlog = server.progress_in(Place::Backlog);
             let elsewhere = [server.progress_in(Place::Lane), server.progress_in(Place::Due), server.parked_progress()];
             found.elsewhere = elsewhere.into_iter().max().flatten();
         }
-        let origin = if held.place == Place::Backlog { Origin::Own } else { Origin::Shared };
+        let origin = if held.place == Place::Backlog { Origin::Backlog } else { Origin::Shared };
         match next_step(origin, held.progress.into(), &found) {
             NextStep::Run => Step::Begin,
             NextStep::Finished | NextStep::Superseded => Step::Ack,
@@ -160,8 +161,8 @@ impl Call {
                 }
                 Step::Record(End::Done)
             }
-            (false, true) if self.flaw == Flaw::RecordBeforeLetter => Step::Record(End::Dead),
-            (false, true) => Step::Letter,
+            (false, true) if self.flaw == Flaw::RecordBeforeDeadLetter => Step::Record(End::Dead),
+            (false, true) => Step::DeadLetter,
             (false, false) => {
                 if self.flaw == Flaw::AckBeforeDelay {
                     ack(server, held);

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::answer::{Answer, Source, refusal};
 
 /// How long a client may go on sending to a function that has answered.
-const LINGER: Duration = Duration::from_secs(10);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The next piece of a body, for which the client has `idle` (0 is for ever); trailers count as an empty one.
 pub(crate) async fn next_piece<B>(body: &mut B, idle: Duration) -> Result<Option<Bytes>, String>
@@ -65,6 +65,6 @@ pub(crate) async fn collect(mut body: Body, idle: Duration, limit: usize) -> Res
 /// Reads the rest of a body that nobody wants.
 pub(crate) async fn discard(mut body: Body) {
     let rest = async { while let Ok(Some(_)) = next_piece(&mut body, Duration::ZERO).await {} };
-    // Whoever sends for longer loses the connection.
-    let _ = timeout(LINGER, rest).await;
+    // A client that sends for longer loses the connection.
+    let _ = timeout(LINGER_TIMEOUT, rest).await;
 }

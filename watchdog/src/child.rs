@@ -13,8 +13,8 @@ type Watch = tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>;
 #[cfg(not(target_os = "linux"))]
 type Watch = std::convert::Infallible;
 
-/// How often it is looked where the kernel does not tell the end of a process.
-const LOOK: Duration = Duration::from_millis(5);
+/// How often to check a process where the kernel does not report its end.
+const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Unlike tokio's it belongs to a runtime only from the first wait on: one that was started beforehand is waited for by the thread of its call.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Child {
         match &self.watch {
             Some(watch) => watch.readable().await.map(|mut ready| ready.clear_ready()),
             None => {
-                sleep(LOOK).await;
+                sleep(CHECK_INTERVAL).await;
                 Ok(())
             }
         }
@@ -67,7 +67,7 @@ impl Child {
 
     #[cfg(not(target_os = "linux"))]
     async fn changed(&self) -> io::Result<()> {
-        sleep(LOOK).await;
+        sleep(CHECK_INTERVAL).await;
         Ok(())
     }
 }

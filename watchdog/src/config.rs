@@ -148,7 +148,7 @@ pub struct Settings {
     /// `stdin`: end with all processes as soon as STDIN ends, because then the owner is gone.
     #[arg(long, env)]
     pub lifeline: Option<Lifeline>,
-    /// The tag that whoever started this process knows it by.
+    /// The tag by which the starter of this process knows it.
     #[arg(long, env = skep_process::ProcessTag::VARIABLE, hide = true)]
     pub(crate) process_tag: Option<String>,
     /// Give up all rights that the function does not need: it writes only its working folder, TMPDIR and --writable, has no capabilities, and cannot signal others.

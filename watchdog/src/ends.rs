@@ -1,4 +1,4 @@
-//! What ends the program from outside: signals, and an owner who is gone.
+//! What ends the process from outside: signals, and the end of its owner.
 
 use std::{io, thread};
 

@@ -2,18 +2,20 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{self, Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::atomic::{AtomicBool, AtomicU8, Ordering},
     time::Duration,
 };
 
+use tokio::time::timeout;
+
 use crate::{config::Settings, log::Log};
 
 const LOCK_FILE: &str = "/tmp/.lock";
-const CHECK_LIMIT: Duration = Duration::from_secs(3);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Its states, in their order.
 const STARTING: u8 = 0;
@@ -67,9 +69,9 @@ impl Health {
 }
 
 /// What `--run-healthcheck` finds: the lock file or, where there is none, what `/_/health` answers.
-pub fn is_healthy(settings: &Settings) -> bool {
+pub async fn is_healthy(settings: &Settings) -> bool {
     let locked = !settings.suppress_lock && lock_file_exists();
-    locked || asks_well(settings.listen_address, settings.port)
+    locked || answers_well(settings.listen_address, settings.port).await
 }
 
 fn write_lock_file() -> io::Result<()> {
@@ -80,15 +82,8 @@ fn lock_file_exists() -> bool {
     Path::new(LOCK_FILE).is_file()
 }
 
-fn asks_well(address: IpAddr, port: u16) -> bool {
+async fn answers_well(address: IpAddr, port: u16) -> bool {
     let address = if address.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address };
-    let ask = || -> io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::new(address, port), CHECK_LIMIT)?;
-        stream.set_read_timeout(Some(CHECK_LIMIT))?;
-        stream.write_all(b"GET /_/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut head = [0; 12];
-        stream.read_exact(&mut head)?;
-        Ok(String::from_utf8_lossy(&head).into_owned())
-    };
-    ask().is_ok_and(|head| head.ends_with(" 200"))
+    let answer = timeout(CHECK_TIMEOUT, skep_http::get(SocketAddr::new(address, port), "/_/health")).await;
+    matches!(answer, Ok(Ok(answer)) if answer.status() == 200)
 }

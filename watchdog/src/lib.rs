@@ -1,7 +1,7 @@
 //! The watchdog: turns any program into a function that is called over HTTP.
 //!
-//! It keeps to the contract of OpenFaaS's classic watchdog (`mode=fork`: a process per request) and of its of-watchdog (`mode=http`: one program that speaks HTTP; `mode=static`: files).
-//! One door: [`run`]. It knows nothing of the bus, the gateway, or where it runs; it binds nothing and reads no environment, `main` does.
+//! It follows the contract of OpenFaaS's classic watchdog (`mode=fork`: a process per request) and of its of-watchdog (`mode=http`: one program that speaks HTTP; `mode=static`: files).
+//! Its entry point is [`run`]. It knows nothing of the bus, the gateway, or where it runs. Only `main` binds sockets and reads the environment.
 
 mod answer;
 mod body;

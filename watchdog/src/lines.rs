@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::log::Log;
 
 const CHUNK: usize = 8 * 1024;
-/// A character of UTF-8 has at most so many bytes.
+/// The most bytes of a UTF-8 character.
 const WIDEST: usize = 4;
 
 /// Whose lines they are.
@@ -63,7 +63,7 @@ pub(crate) fn log_output(output: &[u8], origin: &Origin, log: &Log) {
 
 struct Lines {
     pending: BytesMut,
-    /// So much of it is known to have no end of a line.
+    /// How much of it is known to have no end of a line.
     searched: usize,
     longest: usize,
     /// What is pending goes on where a piece ended.

@@ -1,6 +1,6 @@
 //! The one place that writes log lines: STDERR, from a thread of its own.
 //!
-//! A reader of STDERR that has stopped must not stop the calls: lines wait in a bounded buffer, and those that do not fit are counted and told.
+//! A blocked reader of STDERR must not block calls: lines wait in a bounded buffer, and those that do not fit are counted and reported.
 //! The thread is woken once per batch and not once per line, and never while there is nothing to write.
 
 mod format;
@@ -29,8 +29,8 @@ const PLENTY: usize = BOUND / 4;
 /// How much memory an idle log keeps.
 const KEPT: usize = 64 * 1024;
 /// How long the writer lets lines gather.
-const GATHER: Duration = Duration::from_millis(5);
-const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+const GATHER_TIMEOUT: Duration = Duration::from_millis(5);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Log(Arc<Handle>);
@@ -124,7 +124,7 @@ impl Log {
         let batch = queue.batches_begun + 1;
         queue.flush = true;
         shared.work.notify_one();
-        let _ = shared.written.wait_timeout_while(queue, FLUSH_LIMIT, |queue| queue.batches_written < batch);
+        let _ = shared.written.wait_timeout_while(queue, FLUSH_TIMEOUT, |queue| queue.batches_written < batch);
     }
 }
 
@@ -172,7 +172,7 @@ impl Shared {
     fn take(&self, batch: &mut Vec<u8>) -> bool {
         let mut queue = self.wait_for_work();
         if !queue.is_urgent() {
-            let gathered = self.work.wait_timeout_while(queue, GATHER, |queue| !queue.is_urgent());
+            let gathered = self.work.wait_timeout_while(queue, GATHER_TIMEOUT, |queue| !queue.is_urgent());
             queue = gathered.unwrap_or_else(PoisonError::into_inner).0;
         }
         mem::swap(&mut queue.lines, batch);

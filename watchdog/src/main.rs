@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Err(Stop::Refused(line)) => return say(&mut io::stderr(), format!("fwatchdog: {line}\n").as_bytes(), 2),
     };
     if settings.run_healthcheck {
-        return if is_healthy(&settings) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return check_health(&settings);
     }
     if settings.check_sandbox {
         return check_sandbox(&settings);
@@ -31,6 +31,14 @@ fn main() -> ExitCode {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => say(&mut io::stderr(), &settings.line(&format!("{error:#}")), 1),
         Err(error) => say(&mut io::stderr(), &settings.line(&error.to_string()), 2),
+    }
+}
+
+fn check_health(settings: &Settings) -> ExitCode {
+    match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) if runtime.block_on(is_healthy(settings)) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => say(&mut io::stderr(), format!("fwatchdog: no runtime: {error}\n").as_bytes(), 1),
     }
 }
 

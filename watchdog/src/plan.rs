@@ -1,4 +1,4 @@
-//! The settings after they were checked: what the watchdog is going to do.
+//! The checked settings: what the watchdog is going to do.
 
 use std::{
     collections::HashSet,
@@ -38,11 +38,11 @@ pub struct SettingError {
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) command: Vec<String>,
-    /// Where the command's program is, if it had to be looked for: once, and not at each start.
+    /// Where the command's program is, if it had to be searched for: once, and not at each start.
     pub(crate) program: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) read_timeout: Duration,
-    /// A body that is read whole has at most so many bytes.
+    /// The largest body that is read whole.
     pub(crate) input_buffer: usize,
     pub(crate) write_timeout: Duration,
     /// `None` is for ever.
@@ -85,13 +85,13 @@ pub(crate) struct StaticPlan {
 
 #[derive(Clone, Debug)]
 pub(crate) struct ForkPlan {
-    /// At most so many processes run calls.
+    /// The most processes that run calls.
     pub(crate) processes: Option<usize>,
-    /// At most so many processes wait for requests, started beforehand.
+    /// The most processes that are started before their requests.
     pub(crate) prefork: usize,
     /// The answer is sent as it comes, not as a whole.
     pub(crate) streaming: bool,
-    /// A whole answer has at most so many bytes.
+    /// The largest answer that is sent whole.
     pub(crate) output_buffer: usize,
     pub(crate) cgi_response: bool,
     pub(crate) cgi_headers: bool,

@@ -30,10 +30,10 @@ use crate::{
 };
 
 /// A killed process ends at once, unless the kernel holds it.
-const DEATH_LIMIT: Duration = Duration::from_secs(10);
-/// How soon after a call what it left behind is looked for, at the earliest.
-const SWEEP_PAUSE: Duration = Duration::from_millis(500);
-const SWEEP_IDLE: Duration = Duration::from_secs(5);
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The earliest search, after a call, for processes that it left behind.
+const SWEEP_DELAY: Duration = Duration::from_millis(500);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// All of them.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Processes {
         let mut suspects = HashMap::new();
         loop {
             // Neither end of the wait is a failure: it looks now and then in any case.
-            let _ = timeout(SWEEP_IDLE, self.ended.notified()).await;
+            let _ = timeout(SWEEP_INTERVAL, self.ended.notified()).await;
             let begun = Instant::now();
             let processes = Arc::clone(&self);
             let swept = spawn_blocking(move || {
@@ -144,7 +144,7 @@ impl Processes {
             });
             suspects = swept.await.unwrap_or_default();
             // Where thousands of processes make a look slow it takes no more than a twentieth of a core.
-            sleep(SWEEP_PAUSE.max(begun.elapsed() * 20)).await;
+            sleep(SWEEP_DELAY.max(begun.elapsed() * 20)).await;
         }
     }
 
@@ -312,8 +312,8 @@ impl Spawned {
         let leader = self.child.as_ref().map(|_| self.pid);
         let tag = self.tag.clone();
         let _ = spawn_blocking(move || kill_tree(leader, &tag)).await;
-        // Whoever is not gone by then is the sweep's.
-        let _ = timeout(DEATH_LIMIT, self.wait()).await;
+        // The sweep ends any process that is not gone by then.
+        let _ = timeout(KILL_TIMEOUT, self.wait()).await;
     }
 }
 

@@ -34,7 +34,7 @@ const MAX_HEADERS: usize = 200;
 const MAX_THREADS: usize = 8;
 const METRICS_READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// For what is left when everything was cancelled and killed.
-const LAST_TASKS: Duration = Duration::from_secs(5);
+const LAST_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where calls, and where Prometheus come in.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow
     processes.kill_all().await;
     tasks.close();
     // What is left hangs on something that was killed.
-    let _ = timeout(LAST_TASKS, tasks.wait()).await;
+    let _ = timeout(LAST_TASKS_TIMEOUT, tasks.wait()).await;
     runtimes.stop();
     log.flush();
     served
@@ -154,7 +154,7 @@ impl Server {
                 .say("Shutting down: no new connections when no call runs, or after healthcheck_interval.");
             let calls = &self.watchdog.calls;
             calls.close();
-            // Whoever has no call here needs no time.
+            // A client without a call here needs no time.
             let _ = timeout(self.healthcheck_interval, calls.wait()).await;
         };
         self.accept(listener, runtimes, lame_duck).await;

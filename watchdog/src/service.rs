@@ -1,4 +1,4 @@
-//! What is done with one request.
+//! The path of one request, in every mode.
 
 use std::{sync::Arc, time::Instant};
 

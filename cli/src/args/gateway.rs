@@ -1,4 +1,4 @@
-//! The settings of the HTTP door.
+//! The settings of the gateway.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

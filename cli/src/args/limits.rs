@@ -35,13 +35,13 @@ pub(crate) struct LimitArgs {
     /// Bytes of them that may wait for one function, unless its annotation skep.queue.max-bytes says it; when there are more, its calls are refused with 429. By default a quarter of --queue-bytes
     #[arg(long, env = "SKEP_QUEUE_BYTES_PER_FUNCTION", value_parser = parse_size)]
     pub(crate) queue_bytes_per_function: Option<u64>,
-    /// A client that takes nothing of an answer for so long, although there is something to take, is disconnected
+    /// A client that reads nothing of an answer for this long is disconnected
     #[arg(long, env = "SKEP_WRITE_TIMEOUT", default_value = "60s", value_parser = duration)]
     pub(crate) write_timeout: Duration,
 }
 
 impl LimitArgs {
-    /// Those of the server, which has room for so many connections.
+    /// The limits of a server with this many connections.
     pub(crate) fn of_server(&self, max_connections: usize) -> HttpLimits {
         HttpLimits {
             max_connections,

@@ -45,6 +45,9 @@ pub(crate) struct SwarmUpArgs {
     /// Leave out Prometheus and Alertmanager, and with them scaling by load
     #[arg(long)]
     pub(crate) without_prometheus: bool,
+    /// Encrypt what goes between nodes (IPsec), on networks that are made now; the kernel of each node must have it
+    #[arg(long)]
+    pub(crate) encrypt_networks: bool,
     /// Turn Swarm on (docker swarm init) if it is off
     #[arg(long)]
     pub(crate) init: bool,

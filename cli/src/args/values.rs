@@ -1,4 +1,4 @@
-//! How settings are read that are more than a word or a number.
+//! Parsers of settings that are more than a word or a number.
 
 use std::time::Duration;
 

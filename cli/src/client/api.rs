@@ -1,28 +1,23 @@
 //! Asking a gateway over HTTP, and saying in one line what went wrong.
 
-use std::{
-    fs,
-    io::{self, Read},
-    net::{IpAddr, SocketAddr},
-    path::Path,
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::anyhow;
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect::Policy};
 use serde::de::DeserializeOwned;
+use skep_protocol::causes;
 
-use super::args::ClientArgs;
-use crate::{
-    failure::{Failure, Result, bad_setting},
-    password::{ADDRESS_FILE, FOLDER, PASSWORD_FILE, USER_FILE},
-    up::surroundings::DataDir,
+use super::{
+    args::ClientArgs,
+    target::{Target, is_loopback},
 };
+use crate::failure::{Failure, Result};
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The gateway waits for five minutes at most, so an answer that takes longer does not come.
-const ANSWER_WITHIN: Duration = Duration::from_secs(330);
-const MAX_PASSWORD: u64 = 64 * 1024;
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(330);
+/// On answers that the gateway itself has made.
+pub(super) const ERROR_HEADER: &str = "x-skep-error";
 
 pub(super) struct Api {
     http: Client,
@@ -33,28 +28,63 @@ pub(super) struct Api {
 }
 
 impl Api {
+    #[expect(clippy::needless_pass_by_value, reason = "a command is done with them")]
     pub(super) fn new(args: ClientArgs) -> Result<Self> {
-        let mut http = Client::builder().connect_timeout(CONNECT_WITHIN).timeout(ANSWER_WITHIN);
+        Self::to(Target::of(&args)?, args.json)
+    }
+
+    /// A client of a gateway that is known.
+    pub(super) fn to(target: Target, as_json: bool) -> Result<Self> {
+        // An answer that leads elsewhere may be a function's own.
+        let http = Client::builder().redirect(Policy::none());
+        let mut http = http.connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
+        let Target { gateway, user, password } = target;
         // A proxy of the environment cannot reach this machine's own addresses.
-        if is_loopback(&args.gateway) {
+        if is_loopback(&gateway) {
             http = http.no_proxy();
         }
-        let (user, password) = credentials(&args)?;
         let http = http.build().map_err(Failure::internal)?;
-        Ok(Self { http, gateway: args.gateway, user, password, as_json: args.json })
+        Ok(Self { http, gateway, user, password, as_json })
+    }
+
+    /// Whether the gateway is on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        is_loopback(&self.gateway)
     }
 
     /// A request to a path, of which each part is one segment.
     pub(super) fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
-        let mut url = self.gateway.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("system").extend(path);
+        let url = self.url("system", path);
+        self.with_login(self.http.request(method, url))
+    }
+
+    /// A request to a function, without the login, which an open function would see.
+    pub(super) fn call(&self, method: Method, route: &str, function: &str, path: &str, query: &str) -> RequestBuilder {
+        let mut url = self.url(route, &[function]);
+        if !path.is_empty() {
+            url.set_path(&format!("{}/{}", url.path(), path.trim_start_matches('/')));
         }
-        let request = self.http.request(method, url);
+        url.set_query(Some(query).filter(|query| !query.is_empty()));
+        self.http.request(method, url)
+    }
+
+    pub(super) fn has_login(&self) -> bool {
+        self.password.is_some()
+    }
+
+    pub(super) fn with_login(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.password {
             Some(password) => request.basic_auth(&self.user, Some(password)),
             None => request,
         }
+    }
+
+    fn url(&self, route: &str, path: &[&str]) -> Url {
+        let mut url = self.gateway.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push(route).extend(path);
+        }
+        url
     }
 
     /// The URL of a path of the gateway.
@@ -69,26 +99,44 @@ impl Api {
     /// Sends a request; an answer that refuses it is a failure.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response> {
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
-        let status = response.status();
-        if status.is_success() {
+        self.check(response).await
+    }
+
+    /// The same, but `None` if the gateway answers with this status.
+    pub(super) async fn send_unless(&self, request: RequestBuilder, status: StatusCode) -> Result<Option<Response>> {
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        if response.status() == status && response.headers().contains_key(ERROR_HEADER) {
+            return Ok(None);
+        }
+        self.check(response).await.map(Some)
+    }
+
+    async fn check(&self, response: Response) -> Result<Response> {
+        if response.status().is_success() {
             return Ok(response);
         }
-        let code = response.headers().get("x-skep-error").and_then(|code| code.to_str().ok()).map(str::to_owned);
+        Err(self.refusal(response).await)
+    }
+
+    /// What an answer of the gateway itself says that is not a success.
+    pub(super) async fn refusal(&self, response: Response) -> Failure {
+        let status = response.status();
+        let code = response.headers().get(ERROR_HEADER).and_then(|code| code.to_str().ok()).map(str::to_owned);
         let text = response.text().await.unwrap_or_default();
         let reason = crate::output::harmless(text.lines().next().unwrap_or_default());
         let Some(code) = code else {
-            return Err(self.stranger(&format!("it answers {status} without X-Skep-Error")));
+            return self.stranger(&format!("it answers {status} without X-Skep-Error"));
         };
-        Err(match status {
+        match status {
             StatusCode::UNAUTHORIZED => Failure::setting(format!(
-                "the gateway at {} wants another user or password: see --user, --password-file, --password-stdin, \
-                 --secret-mount-path and --data-dir",
+                "the gateway at {} wants another user or password: see skep login, --user, --password-file, \
+                 --password-stdin, --secret-mount-path and --data-dir",
                 self.gateway
             )),
             StatusCode::BAD_REQUEST => Failure::Setting(reason),
             StatusCode::NOT_FOUND => Failure::Missing(reason),
             _ => Failure::internal(anyhow!("{reason} ({} {code})", status.as_u16())),
-        })
+        }
     }
 
     /// Sends a request and reads the JSON of the answer.
@@ -104,10 +152,7 @@ impl Api {
     }
 
     pub(super) fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
+        let cause = causes(error).last().map_or_else(|| error.to_string(), ToString::to_string);
         Failure::internal(anyhow!(
             "the gateway at {} does not answer: {cause}; --gateway (SKEP_GATEWAY) says where it is",
             self.gateway
@@ -120,52 +165,4 @@ impl Api {
             self.gateway
         ))
     }
-}
-
-/// The user, and the password if one is given.
-fn credentials(args: &ClientArgs) -> Result<(String, Option<String>)> {
-    let user = args.user.clone();
-    if let Some(file) = &args.password_file {
-        return Ok((user, Some(read(file, "--password-file")?)));
-    }
-    if args.password_stdin {
-        let mut password = String::new();
-        let given = io::stdin().take(MAX_PASSWORD).read_to_string(&mut password);
-        given.map_err(|error| Failure::setting(format!("--password-stdin: {error}")))?;
-        return Ok((user, Some(password.trim().to_owned())));
-    }
-    if let Some(folder) = &args.secret_mount_path {
-        let read = |name: &str| read(&folder.join(name), "--secret-mount-path");
-        return Ok((read(USER_FILE)?, Some(read(PASSWORD_FILE)?)));
-    }
-    Ok(own_credentials(args).map_or((user, None), |(user, password)| (user, Some(password))))
-}
-
-/// Those of the `skep up` on this machine that the gateway's address is of, if its data folder may be read.
-///
-/// Nobody else gets them: not a program that listens there while skep does not run.
-fn own_credentials(args: &ClientArgs) -> Option<(String, String)> {
-    let folder = args.data_dir.join(FOLDER);
-    let read = |name: &str| read(&folder.join(name), "--data-dir").ok();
-    let listens_at: SocketAddr = read(ADDRESS_FILE)?.parse().ok()?;
-    let is_asked = is_at(&args.gateway, listens_at) && DataDir::is_in_use(&args.data_dir);
-    if is_asked { Some((read(USER_FILE)?, read(PASSWORD_FILE)?)) } else { None }
-}
-
-/// Whether a URL leads over loopback to what listens there.
-fn is_at(gateway: &Url, listens_at: SocketAddr) -> bool {
-    is_loopback(gateway) && gateway.port_or_known_default() == Some(listens_at.port())
-}
-
-fn is_loopback(gateway: &Url) -> bool {
-    match gateway.host_str() {
-        Some("localhost") => true,
-        Some(host) => host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback()),
-        None => false,
-    }
-}
-
-fn read(file: &Path, flag: &str) -> Result<String> {
-    let text = fs::read_to_string(file).map_err(|error| bad_setting(flag, format!("{}: {error}", file.display())))?;
-    Ok(text.trim().to_owned())
 }

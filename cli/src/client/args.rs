@@ -1,4 +1,4 @@
-//! What the commands that ask a gateway are told.
+//! The arguments of the commands that ask a gateway.
 
 use std::path::PathBuf;
 
@@ -6,15 +6,19 @@ use clap::{ArgGroup, Args, Subcommand};
 use reqwest::Url;
 
 /// Which gateway is asked, and who asks.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Gateway")]
 pub(crate) struct ClientArgs {
-    /// The gateway to ask; OPENFAAS_URL counts where SKEP_GATEWAY is not set
-    #[arg(short, long, env = "SKEP_GATEWAY", default_value = "http://127.0.0.1:8080", value_parser = gateway)]
-    pub(crate) gateway: Url,
-    /// Who asks, where the gateway wants a password
-    #[arg(short, long, env = "SKEP_USER", default_value = "admin")]
-    pub(crate) user: String,
+    /// The gateway to ask; OPENFAAS_URL counts where SKEP_GATEWAY is not set. Without either it is that of the current
+    /// context, see skep login, or http://127.0.0.1:8080
+    #[arg(short, long, env = "SKEP_GATEWAY", value_name = "URL", value_parser = gateway)]
+    pub(crate) gateway: Option<Url>,
+    /// The context to use, see skep context list
+    #[arg(long, env = "SKEP_CONTEXT", value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Who asks, where the gateway wants a password [default: admin]
+    #[arg(short, long, env = "SKEP_USER")]
+    pub(crate) user: Option<String>,
     /// A file with the password
     #[arg(long, env = "SKEP_PASSWORD_FILE", conflicts_with = "password_stdin")]
     pub(crate) password_file: Option<PathBuf>,
@@ -67,7 +71,7 @@ pub(crate) struct CallListArgs {
     /// Only those that were accepted before then
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
-    /// At most so many
+    /// The most calls to list
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) limit: u32,
     #[command(flatten)]
@@ -89,7 +93,7 @@ pub(crate) struct CallEventsArgs {
 pub(crate) struct CallShowArgs {
     /// The call's id
     pub(crate) id: String,
-    /// Wait so long for the call's end (30s); five minutes at most
+    /// How long to wait for the end of the call (30s); at most five minutes
     #[arg(long, value_name = "DURATION")]
     pub(crate) wait: Option<String>,
     #[command(flatten)]
@@ -107,11 +111,11 @@ pub(crate) struct CallIdsArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadCommand {
-    /// List letters, the oldest first
+    /// List dead letters, the oldest first
     List(DeadListArgs),
-    /// Show one letter with its request, or its undelivered result
+    /// Show one dead letter with its request, or its undelivered result
     Show(DeadShowArgs),
-    /// Send letters on their way again, as they are
+    /// Redrive dead letters as they are
     #[command(after_help = "Examples:
   skep dead redrive order-7                            one, by its call id
   skep dead redrive --function resize --rate 20        those of a function, twenty a second
@@ -124,11 +128,11 @@ pub(crate) enum DeadCommand {
   skep dead edit order-7 --body-file fixed.png --header 'Content-Type: image/png'
   skep dead edit order-7 --path /v2 --remove-header X-Debug")]
     Edit(DeadEditArgs),
-    /// Remove letters for good
+    /// Delete dead letters
     Remove(DeadRemoveArgs),
 }
 
-/// Which letters are meant, of all.
+/// Which dead letters are meant.
 #[derive(Debug, Args)]
 pub(crate) struct DeadFilterArgs {
     /// Only those of this function
@@ -140,7 +144,7 @@ pub(crate) struct DeadFilterArgs {
     /// Only those of calls, or of callbacks
     #[arg(long, value_parser = ["call", "callback"])]
     pub(crate) kind: Option<String>,
-    /// At most so many, from 1 to 1000
+    /// The most dead letters, from 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
 }
@@ -160,7 +164,7 @@ pub(crate) struct DeadListArgs {
 pub(crate) struct DeadShowArgs {
     /// The call's id
     pub(crate) id: String,
-    /// The letter of its callback, not of the call itself
+    /// The dead letter of its callback, not of the call itself
     #[arg(long)]
     pub(crate) callback: bool,
     /// Show the values of headers that hold credentials
@@ -177,10 +181,10 @@ pub(crate) struct DeadChoiceArgs {
     /// The calls' ids
     #[arg(conflicts_with_all = ["function", "reason", "kind", "all"])]
     pub(crate) ids: Vec<String>,
-    /// The letters of these calls' callbacks, not of the calls themselves
+    /// The dead letters of the callbacks of these calls, not of the calls themselves
     #[arg(long, requires = "ids")]
     pub(crate) callback: bool,
-    /// All letters, up to --limit
+    /// All dead letters, up to --limit
     #[arg(long)]
     pub(crate) all: bool,
     #[command(flatten)]
@@ -191,7 +195,7 @@ pub(crate) struct DeadChoiceArgs {
 pub(crate) struct DeadRedriveArgs {
     #[command(flatten)]
     pub(crate) which: DeadChoiceArgs,
-    /// So many letters a second; one command takes a minute at most
+    /// Dead letters per second; one command takes at most a minute
     #[arg(long, value_name = "N", conflicts_with = "ids")]
     pub(crate) rate: Option<f64>,
     #[command(flatten)]
@@ -277,7 +281,7 @@ pub(crate) struct AuditLogArgs {
     /// Only what was done to this function, secret, namespace or call
     #[arg(long, value_name = "NAME")]
     pub(crate) object: Option<String>,
-    /// At most so many entries
+    /// The most entries
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) limit: u32,
     /// Print entries the oldest first, and go on with new ones as they come; with --json one line each
@@ -287,7 +291,7 @@ pub(crate) struct AuditLogArgs {
     pub(crate) client: ClientArgs,
 }
 
-fn gateway(text: &str) -> Result<Url, String> {
+pub(super) fn gateway(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}; write http://HOST:PORT"))?;
     if matches!(url.scheme(), "http" | "https") && url.host().is_some() {
         return Ok(url);
@@ -295,7 +299,7 @@ fn gateway(text: &str) -> Result<Url, String> {
     Err("write http://HOST:PORT".to_owned())
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
+pub(super) fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("write 'Name: value'")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }

@@ -12,7 +12,7 @@ use crate::{
     output,
 };
 
-/// So many entries are in one answer at most.
+/// The most entries in one answer.
 const MAX_OF_A_PAGE: usize = 1000;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Entries may be stored in another order than that of their times.
@@ -51,7 +51,7 @@ fn query<const N: usize>(given: [(&'static str, Option<String>); N]) -> Query {
     given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// Entries, the last one first, and whether there may be more than so many.
+/// Entries, the last one first, and whether there may be more.
 async fn fetch(api: &Api, filter: &Query, limit: usize) -> Result<(Vec<AuditLogEntry>, bool)> {
     let (mut entries, mut next) = (Vec::new(), None::<String>);
     loop {

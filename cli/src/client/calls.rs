@@ -16,7 +16,7 @@ use crate::{
     output,
 };
 
-/// So many calls are in one answer at most.
+/// The most calls in one answer.
 const MAX_OF_A_PAGE: usize = 1000;
 
 pub(crate) async fn run(command: CallsCommand) -> Result<()> {
@@ -102,11 +102,16 @@ async fn show(args: CallShowArgs) -> Result<()> {
 
 async fn result(args: CallShowArgs) -> Result<()> {
     let api = Api::new(args.client)?;
-    let request = api.get(&["calls", &args.id, "result"]).query(&wait(args.wait));
+    print_result(&api, &args.id, args.wait).await
+}
+
+/// Prints a function's answer to a call; a call that did not succeed is a failure.
+pub(super) async fn print_result(api: &Api, id: &str, until: Option<String>) -> Result<()> {
+    let request = api.get(&["calls", id, "result"]).query(&wait(until));
     let response = api.send(request).await?;
     if response.status() == StatusCode::ACCEPTED {
         let status: CallStatus = response.json().await.map_err(|error| api.unreachable(&error))?;
-        return Err(Failure::internal(anyhow!("call {} has not ended: it is {}", args.id, status.state.as_str())));
+        return Err(Failure::internal(anyhow!("call {id} has not ended: it is {}", status.state.as_str())));
     }
     let function_status = response.headers().get("x-function-status").and_then(|status| status.to_str().ok());
     let function_status: u16 = function_status.and_then(|status| status.parse().ok()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `skep dead`: what was given up, to be looked at, sent on its way again, changed, or removed.
+//! `skep dead`: lists, shows, edits, redrives and deletes dead letters.
 
 use std::fs;
 
@@ -159,7 +159,7 @@ fn report(api: &Api, done: &DeadDone, what: &str) -> Result<()> {
     if done.refused.is_empty() {
         return Ok(());
     }
-    Err(Failure::internal(anyhow!("{} letters were refused and stay", done.refused.len())))
+    Err(Failure::internal(anyhow!("{} dead letters were refused and stay", done.refused.len())))
 }
 
 fn query_of(filter: &DeadFilterArgs) -> Query {

@@ -95,7 +95,7 @@ fn print(description: &Description, settings: &FunctionPolicy) {
         ("waiting", waiting(function)),
         ("problem", function.problem.clone().unwrap_or_default()),
         ("scales", format!("{} to {}", settings.scaling.min, settings.scaling.max)),
-        ("time-out", timeout.unwrap_or_else(|| "the platform's (--upstream-timeout)".to_owned())),
+        ("timeout", timeout.unwrap_or_else(|| "the platform's (--upstream-timeout)".to_owned())),
         ("at once", at_once(settings)),
         ("secrets", function.secrets.join(", ")),
         ("called", format!("{} times, as this gateway has counted", function.invocation_count)),
@@ -163,7 +163,7 @@ fn decisions(policy: &RetryPolicy) -> Vec<Row> {
         ends.push((format!("it answers {}", codes.join(", ")), answered(code)));
     }
     ends.push(("it answers 500, or its program exits with other than 0".to_owned(), answered(500)));
-    ends.push(("it answers 504, or it runs longer than its time-out".to_owned(), answered(504)));
+    ends.push(("it answers 504, or it runs longer than its timeout".to_owned(), answered(504)));
     ends.extend(others.first().map(|&status| ("it answers with another status".to_owned(), answered(status))));
     ends.push(("no connection, broken off, or the watchdog could not run it".to_owned(), Ended::Failed { reason: "" }));
     ends.push(("no replica, or the replica is busy".to_owned(), Ended::Busy));

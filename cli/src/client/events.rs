@@ -1,4 +1,4 @@
-//! `skep calls events`: steps of calls as they come.
+//! `skep calls events`: events of calls as they happen.
 
 use std::time::Duration;
 

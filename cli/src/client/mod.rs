@@ -1,4 +1,4 @@
-//! The commands that ask a gateway: `skep calls`, `skep dead`, `skep describe`, `skep sources`, `skep audit` and `skep audit-log`.
+//! The commands that ask a gateway: `skep deploy`, `skep invoke` and all others that are not roles.
 //!
 //! They are clients of its HTTP API and of nothing else, so they work from any machine that reaches it.
 
@@ -7,17 +7,21 @@ pub(crate) mod args;
 mod audit;
 mod audit_log;
 mod calls;
+mod contexts;
+pub(crate) mod daily;
 mod dead;
 mod describe;
 mod events;
 mod lines;
+pub(crate) mod login;
 pub(crate) mod sources;
 pub(crate) mod table;
+mod target;
 
 use serde::Serialize;
 
 pub(crate) use self::{
-    audit::run as audit, audit_log::run as audit_log, calls::run as calls, dead::run as dead,
+    audit::run as audit, audit_log::run as audit_log, calls::run as calls, daily::run as daily, dead::run as dead,
     describe::run as describe, sources::run as sources,
 };
 use crate::{failure::Result, output};

@@ -61,12 +61,18 @@ pub(crate) fn ipvs(engine: &Engine) -> Finding {
 }
 
 /// Whether the functions' network is as it must be, or such a network can be made.
-pub(crate) async fn overlay(stack: &str) -> Finding {
+pub(crate) async fn overlay(stack: &str, encrypt: bool) -> Finding {
     let name = format!("{stack}_functions");
-    let format = "{{.Driver}} {{.Attachable}} {{index .Labels \"openfaas\"}}";
+    let format = "{{.Driver}} {{.Attachable}} {{index .Labels \"openfaas\"}}\
+                  {{range $name, $_ := .Options}}{{if eq $name \"encrypted\"}} encrypted{{end}}{{end}}";
     if let Ok(found) = docker(&["network", "inspect", "--format", format, &name]).await {
-        return if found == "overlay true true" {
-            Finding::fine(format!("the network {name} is an attachable overlay"))
+        let kind = found.strip_suffix(" encrypted");
+        return if encrypt && kind.is_none() {
+            let fix = format!("skep swarm down --name {stack}, then this again; volumes and secrets stay");
+            Finding::wrong(format!("the network {name} is there already, and is not encrypted"), fix)
+        } else if kind.unwrap_or(&found) == "overlay true true" {
+            let encrypted = if kind.is_some() { "encrypted " } else { "" };
+            Finding::fine(format!("the network {name} is an attachable {encrypted}overlay"))
         } else {
             let fix =
                 format!("docker network rm {name}; it is made anew as an attachable overlay labelled openfaas=true");

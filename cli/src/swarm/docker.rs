@@ -5,7 +5,7 @@ use std::{fmt::Display, path::Path, process::Stdio, time::Duration};
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
 /// Nothing that is asked of it takes this long.
-const WITHIN: Duration = Duration::from_secs(60);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a command did not do what it should, in the words of `docker`.
 #[derive(Debug)]
@@ -53,8 +53,8 @@ async fn finish(mut docker: Command, input: Option<&str>) -> Result<String, Refu
         }
         child.wait_with_output().await
     };
-    let output = match timeout(WITHIN, run).await {
-        Err(_) => return Err(Refused(format!("docker did not answer within {} s", WITHIN.as_secs()))),
+    let output = match timeout(COMMAND_TIMEOUT, run).await {
+        Err(_) => return Err(Refused(format!("docker did not answer within {} s", COMMAND_TIMEOUT.as_secs()))),
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Refused("the program docker is not on PATH".to_owned()));
         }

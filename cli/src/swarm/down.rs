@@ -13,9 +13,9 @@ use crate::{
     output,
 };
 
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// One that was on a node that is lost seems to run for ever.
-const CONTROLLER_ENDS_WITHIN: Duration = Duration::from_secs(30);
+const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The label that functions carry.
 const FUNCTIONS: &str = "label=com.openfaas.function";
 /// The label that the networks of functions carry.
@@ -53,20 +53,20 @@ pub(crate) async fn run(args: SwarmDownArgs) -> Result<()> {
     Ok(())
 }
 
-/// Ends the controller, if there is one, for it would make the functions anew.
+/// Ends the controller, if there is one, because it would create the functions again.
 async fn end_controller(stack: &str) -> std::result::Result<(), Refused> {
     let controller = format!("{stack}_controller");
     if docker(&["service", "inspect", &controller]).await.is_err() {
         return Ok(());
     }
     docker(&["service", "scale", "--detach", &format!("{controller}=0")]).await?;
-    let deadline = Instant::now() + CONTROLLER_ENDS_WITHIN;
+    let deadline = Instant::now() + CONTROLLER_TIMEOUT;
     while Instant::now() < deadline {
         let states = docker(&["service", "ps", "--format", "{{.CurrentState}}", &controller]).await?;
         if !states.lines().any(|state| state.starts_with("Running") || state.starts_with("Starting")) {
             break;
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
     Ok(())
 }
@@ -104,7 +104,7 @@ async fn wait(args: &SwarmDownArgs) -> Result<()> {
                 format!("after {} s the stack {} is not gone; docker stack ps {0}", args.wait.as_secs(), args.name);
             return Err(Failure::internal(anyhow::Error::msg(reason)));
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) async fn create_secrets(missing: &[&str]) -> Result<Option<String>> {
 
 /// Deploys the stack: what is new is created, what has changed is updated.
 pub(crate) async fn deploy(args: &SwarmUpArgs, engine: &Engine, swarm: &Membership) -> Result<()> {
-    let folder = Folder::create()?;
+    let folder = Folder::create(args.encrypt_networks)?;
     let variables = variables(args, engine, swarm).await;
     let arguments = ["stack", "deploy", "--prune", "--resolve-image", "never", "-c", "docker-compose.yml", &args.name];
     docker_in(&folder.0, &variables, &arguments).await.map_err(failed)?;
@@ -89,14 +89,21 @@ async fn place_of_nats(stack: &str, swarm: &Membership) -> String {
 struct Folder(PathBuf);
 
 impl Folder {
-    fn create() -> Result<Self> {
+    fn create(encrypt_networks: bool) -> Result<Self> {
         let folder = Self(std::env::temp_dir().join(format!("skep-swarm-up-{}", std::process::id())));
         fs::create_dir_all(folder.0.join("deploy")).map_err(Failure::internal)?;
         for (name, text) in FILES {
+            let text = if encrypt_networks { with_encryption(text) } else { text.to_owned() };
             fs::write(folder.0.join(name), text).map_err(Failure::internal)?;
         }
         Ok(folder)
     }
+}
+
+/// The stack file with all of its networks encrypted.
+fn with_encryption(file: &str) -> String {
+    const OVERLAY: &str = "    driver: overlay\n";
+    file.replace(OVERLAY, &format!("{OVERLAY}    driver_opts: {{ encrypted: \"true\" }}\n"))
 }
 
 impl Drop for Folder {
@@ -108,4 +115,19 @@ impl Drop for Folder {
 
 pub(crate) fn failed(refused: super::docker::Refused) -> Failure {
     Failure::internal(anyhow::Error::msg(refused.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_network_is_encrypted_if_that_is_wanted() {
+        let [(_, stack), others @ ..] = FILES;
+        let networks = stack.matches("driver: overlay").count();
+        assert_eq!((networks, with_encryption(stack).matches("encrypted: \"true\"").count()), (2, 2));
+        for (name, text) in others {
+            assert_eq!(with_encryption(text), text, "{name}");
+        }
+    }
 }

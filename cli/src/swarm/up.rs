@@ -21,7 +21,7 @@ use crate::{
     password::USER,
 };
 
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(args: SwarmUpArgs) -> Result<()> {
     let engine = check(&args).await?;
@@ -68,7 +68,7 @@ async fn check(args: &SwarmUpArgs) -> Result<Engine> {
         }
         if let Some(swarm) = engine.swarm.as_ref().filter(|swarm| swarm.is_manager) {
             findings.push(checks::ipvs(engine));
-            findings.push(checks::overlay(&args.name).await);
+            findings.push(checks::overlay(&args.name, args.encrypt_networks).await);
             findings.push(checks::port(engine, &args.name, args.port).await);
             findings.push(checks::image(swarm.nodes, &args.image).await);
             findings.push(gateways(args.gateways, swarm.nodes));
@@ -138,7 +138,7 @@ async fn wait(args: &SwarmUpArgs) -> Result<()> {
             let reason = format!("after {} s not healthy: {}; see skep doctor", args.wait.as_secs(), names.join(", "));
             return Err(Failure::internal(anyhow::Error::msg(reason)));
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Encryption of what the NATS server of `skep up` stores.
 //!
-//! The key is in a file that the user names, outside of what is backed up with the data; the server gets it in its environment, so it is in none of its settings.
+//! The key is in a file that the user names, outside of the data directory and its backups. The server gets it in its environment, so it is in no settings file.
 
 use std::{
     fs::File,
@@ -18,7 +18,7 @@ use crate::{
 
 const SETTING: &str = "--nats-encryption-key-file";
 /// A shorter key is a mistake.
-const SHORTEST: usize = 16;
+const MIN_LENGTH: usize = 16;
 
 pub(crate) struct Encryption {
     key: String,
@@ -45,8 +45,8 @@ impl Encryption {
             Err(error) if error.kind() == ErrorKind::NotFound => make(file).map_err(bad)?,
             Err(error) => return Err(bad(error)),
         };
-        if key.len() < SHORTEST {
-            let reason = format!("{} has a key of {} characters; use {SHORTEST} or more", file.display(), key.len());
+        if key.len() < MIN_LENGTH {
+            let reason = format!("{} has a key of {} characters; use {MIN_LENGTH} or more", file.display(), key.len());
             return Err(bad_setting(SETTING, reason));
         }
         Ok(Self { key })

@@ -10,42 +10,43 @@ use std::{
 };
 
 use rustix::process::Signal;
+use skep_backoff::Backoff;
 use skep_bus::SystemAccount;
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
 use super::nats::RunningChild;
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// It is left alone for this many looks: while it makes a stream, a busy server may say for a moment that it cannot recover it.
-const SICK_LOOKS: u32 = 5;
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+const MIN_SICK_CHECKS: u32 = 5;
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// A disk that does not answer is not well.
-const PROBED_WITHIN: Duration = Duration::from_secs(5);
-/// A disk that takes so much has room for a while.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A disk that takes this much has space for a while.
 const PROBE_BYTES: usize = 4 * 1024 * 1024;
-/// Between two starts at most, when they do not help.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// Between two starts, when they do not help.
+const RESTARTS: Backoff = Backoff::new(CHECK_INTERVAL, Duration::from_secs(60));
 
 /// Starts the server again when it is sick and the disk is well.
 pub(crate) async fn watch(server: SystemAccount, child: RunningChild, data_dir: PathBuf) {
     let mut looks = 0;
-    let mut pause = LOOK_EVERY;
+    let mut restarts = RESTARTS.delays();
     loop {
-        sleep(LOOK_EVERY).await;
+        sleep(CHECK_INTERVAL).await;
         let Some(reason) = server.complaint().await else {
-            (looks, pause) = (0, LOOK_EVERY);
+            looks = 0;
+            restarts.reset();
             continue;
         };
         if looks == 0 {
             error!(reason, "nats-server is not well; calls to the queue are refused");
         }
         looks += 1;
-        if looks >= SICK_LOOKS && takes_writes(&data_dir).await {
+        if looks >= MIN_SICK_CHECKS && takes_writes(&data_dir).await {
             warn!("the disk takes writes, so nats-server is started again");
             restart(&child).await;
-            sleep(pause).await;
-            pause = (pause * 2).min(MAX_PAUSE);
+            sleep(restarts.next_delay()).await;
         }
     }
 }
@@ -61,10 +62,10 @@ async fn takes_writes(data_dir: &Path) -> bool {
         let _ = std::fs::remove_file(&file);
         written.is_ok()
     });
-    matches!(timeout(PROBED_WITHIN, probe).await, Ok(Ok(true)))
+    matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(true)))
 }
 
-/// Ends the process; whoever keeps it running starts another one.
+/// Ends the process; its supervisor starts another one.
 async fn restart(child: &RunningChild) {
     let before = child.id();
     child.signal(Signal::TERM);
@@ -73,7 +74,7 @@ async fn restart(child: &RunningChild) {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    if timeout(STOP_WITHIN, ended).await.is_err() {
+    if timeout(STOP_TIMEOUT, ended).await.is_err() {
         child.signal(Signal::KILL);
     }
 }

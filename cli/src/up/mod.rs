@@ -12,7 +12,7 @@ mod stack;
 pub(crate) mod surroundings;
 mod users;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use futures_util::StreamExt;
 use skep_bus::Bus;
@@ -33,30 +33,30 @@ use crate::{
     controller,
     failure::{Failure, Result, bad_setting},
     nats::Nats,
-    output,
+    nats_program, output,
     roles::{self, Process},
     seal, sockets,
-    up::{encryption::Encryption, login::Login, nats::NatsServer, report::Doors, surroundings::DataDir},
+    up::{encryption::Encryption, login::Login, nats::NatsServer, report::EntryPoints, surroundings::DataDir},
 };
 
 /// How long the start waits for functions before it reports what runs.
-const FUNCTIONS_WITHIN: Duration = Duration::from_secs(15);
+const FUNCTIONS_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
     let stack = args.file.as_deref().map(|file| stack::read(file, &args.bus.function_namespace)).transpose()?;
     surroundings::require_no_root(&args.provider)?;
-    match (&args.nats_url, args.bus.login.given()) {
-        (Some(_), _) => {}
-        (None, None) => nats::check_version(&args.nats_server)?,
+    surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
+    let program = match (&args.nats_url, args.bus.login.given()) {
+        (Some(_), _) => PathBuf::new(),
+        (None, None) => nats_program::find_or_fetch(args.nats_server.as_deref(), &args.fetch).await?,
         (None, Some(flag)) => {
             return Err(bad_setting(flag, "needs --nats-url; a server that skep starts has its own users"));
         }
-    }
-    surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
+    };
     auth::tls(&args.gateway)?;
     roles::signing_keys(&args.worker)?;
     let encryption = args.nats_encryption_key_file.as_deref().map(Encryption::read).transpose()?;
-    let listeners = sockets::doors(&args.listen, login::is_wanted(&args.gateway)).await?;
+    let listeners = sockets::listeners(&args.listen, login::is_wanted(&args.gateway)).await?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let data_dir = DataDir::open(&args.provider.data_dir)?;
     args.gateway.seal = seal::prepare(&args.gateway.seal, &data_dir.path)?;
@@ -65,9 +65,8 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
     let (mut server, nats) = match &args.nats_url {
         Some(servers) => (None, Nats::given(servers, &args.bus)?),
         None => {
-            let (program, listen) = (&args.nats_server, args.nats_listen);
-            let server =
-                NatsServer::start(program, listen, &data_dir.path, &args.bus.subject_prefix, encryption).await?;
+            let (listen, data_dir) = (args.nats_listen, &data_dir.path);
+            let server = NatsServer::start(&program, listen, data_dir, &args.bus.subject_prefix, encryption).await?;
             let nats = server.nats();
             (Some(server), nats)
         }
@@ -124,18 +123,11 @@ async fn run_roles(
     let gateway_address = sockets::local_address(&sockets.gateway.public)?;
     let admin_api_address = sockets.gateway.admin_api.as_ref().map(sockets::local_address).transpose()?;
     let admin_address = sockets::local_address(&sockets.admin)?;
-    let bus = roles::connect(process, "up", &sockets.nats, &args.bus).await;
-    let bus = bus.map_err(|failure| match &args.nats_url {
-        Some(_) => failure,
-        None => bad_setting(
-            "--nats-server",
-            format!("it does not answer; see {}", nats::log_file(&data_dir.path).display()),
-        ),
-    })?;
+    let bus = connect(args, process, data_dir, &sockets.nats).await?;
     process.serve_admin(sockets.admin);
     let config = controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?;
     let config = skep_controller::Config { seal_key: seal::read(&args.gateway.seal)?, ..config };
-    // The controller goes on until the calls in flight have drained, for they need its replicas.
+    // The controller goes on until the calls in flight have drained, because they need its replicas.
     let starting = Box::pin(Controller::start(config, bus.clone(), CancellationToken::new()));
     let controller = starting.await.map_err(Failure::internal)?;
     let controller = process.tasks.spawn(controller.run(process.ending.clone()));
@@ -156,7 +148,7 @@ async fn run_roles(
     let (rules, callbacks) = callback_rules(args, login.is_some(), listeners, nats_addresses)?;
     let worker = roles::run_worker(process, &args.worker, rules, &args.bus, bus.clone(), dispatch.clone());
     let scheme = if args.gateway.tls_cert.is_some() { "https" } else { "http" };
-    let doors = Doors {
+    let entry_points = EntryPoints {
         gateway: format!("{scheme}://{gateway_address}"),
         admin_api: admin_api_address.map(|address| format!("{scheme}://{address}")),
         admin: admin_address,
@@ -164,7 +156,7 @@ async fn run_roles(
         callbacks,
         login,
     };
-    let welcome = welcome(&bus, &dispatch, stack, &doors);
+    let welcome = welcome(&bus, &dispatch, stack, &entry_points);
     tokio::select! {
         ended = async { tokio::try_join!(gateway, worker) } => ended.map(|_| ())?,
         ended = welcome => ended?,
@@ -176,21 +168,32 @@ async fn run_roles(
     ended
 }
 
+async fn connect(args: &UpArgs, process: &Process, data_dir: &DataDir, nats: &Nats) -> Result<Bus> {
+    let bus = roles::connect(process, "up", nats, &args.bus).await;
+    bus.map_err(|failure| match &args.nats_url {
+        Some(_) => failure,
+        None => {
+            let log_file = nats::log_file(&data_dir.path);
+            bad_setting("--nats-server", format!("it does not answer; see {}", log_file.display()))
+        }
+    })
+}
+
 /// Deploys the stack, says what runs, and shows the functions' log for as long as everything runs.
-async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, doors: &Doors<'_>) -> Result<()> {
+async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, entry_points: &EntryPoints<'_>) -> Result<()> {
     let mut lines = std::pin::pin!(bus.follow_logs(None).await.map_err(Failure::internal)?);
     let sources: Vec<_> = stack.iter().flat_map(|stack| &stack.sources).map(|(name, _)| name.clone()).collect();
     if let Some(stack) = stack {
         stack::apply(bus, &stack).await?;
     }
     let all_up = |registry: &Registry| registry.every(report::is_up);
-    let mut waited = std::pin::pin!(dispatch.registry().wait_until(all_up, FUNCTIONS_WITHIN));
+    let mut waited = std::pin::pin!(dispatch.registry().wait_until(all_up, FUNCTIONS_TIMEOUT));
     let mut is_reported = false;
     loop {
         tokio::select! {
             all_up = &mut waited, if !is_reported => {
                 is_reported = true;
-                report::print(&dispatch.registry().all(), &sources, doors, all_up);
+                report::print(&dispatch.registry().all(), &sources, entry_points, all_up);
             }
             line = lines.next() => match line {
                 // A function, or its callers, must not speak to the terminal.

@@ -28,34 +28,10 @@ use crate::{
     nats::Nats,
 };
 
-const OLDEST: (u32, u32) = (2, 12);
-const START_AGAIN: Duration = Duration::from_secs(1);
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+const RESTART_DELAY: Duration = Duration::from_secs(1);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same settings as on a Swarm.
 const CONFIGURATION: &str = include_str!("../../../deploy/nats.conf");
-
-/// Checks the program's version.
-pub(crate) fn check_version(program: &Path) -> Result<()> {
-    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().map_err(|error| {
-        let reason = format!(
-            "cannot run {}: {error}; set it to a nats-server of 2.12 or newer, or set --nats-url to a running one",
-            program.display()
-        );
-        bad_setting("--nats-server", reason)
-    })?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let version = text.trim().rsplit('v').next().unwrap_or_default().to_owned();
-    let mut numbers = version.split('.').map(str::parse::<u32>);
-    let found = match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
-        _ => return Err(bad_setting("--nats-server", format!("{} does not tell its version", program.display()))),
-    };
-    if found < OLDEST {
-        let reason = format!("{} is version {version}; skep needs 2.12 or newer", program.display());
-        return Err(bad_setting("--nats-server", reason));
-    }
-    Ok(())
-}
 
 /// Where the server writes its own log.
 pub(crate) fn log_file(data_dir: &Path) -> PathBuf {
@@ -125,7 +101,7 @@ impl NatsServer {
         self.child.signal(Signal::TERM);
         let Some(thread) = self.thread.take() else { return };
         thread.thread().unpark();
-        let deadline = Instant::now() + STOP_WITHIN;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         while !thread.is_finished() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -208,7 +184,7 @@ fn keep_running(launch: &Launch, stopping: &AtomicBool, shared: &RunningChild) {
             return;
         }
         error!(status = ended, log = %log_file(&launch.data_dir).display(), "nats-server ended by itself; it is started again");
-        std::thread::park_timeout(START_AGAIN);
+        std::thread::park_timeout(RESTART_DELAY);
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) fn is_up(function: &Function) -> bool {
 }
 
 /// Where what comes in comes in, and where callbacks may go.
-pub(crate) struct Doors<'up> {
+pub(crate) struct EntryPoints<'up> {
     /// The gateway's address.
     pub(crate) gateway: String,
     /// The admin API's, if it has one of its own.
@@ -33,8 +33,8 @@ pub(crate) fn nats(servers: &ServerUrls, publisher: Option<&Path>) -> String {
     }
 }
 
-pub(crate) fn print(functions: &[Arc<Function>], sources: &[SourceName], doors: &Doors<'_>, all_up: bool) {
-    let Doors { gateway, admin_api, admin, nats, callbacks, login } = doors;
+pub(crate) fn print(functions: &[Arc<Function>], sources: &[SourceName], entry_points: &EntryPoints<'_>, all_up: bool) {
+    let EntryPoints { gateway, admin_api, admin, nats, callbacks, login } = entry_points;
     let own_api = admin_api.as_ref().map(|address| format!("  admin API  {address}\n")).unwrap_or_default();
     let password = login.as_ref().map_or("not asked for (--basic-auth=false)".to_owned(), Login::told);
     let mut text = format!(

@@ -1,4 +1,4 @@
-//! What must be in place before anything is started: the data folder for us alone, and the programs.
+//! What must be in place before anything is started: a data directory for this process alone, and the programs.
 
 use std::{
     fs::{self, DirBuilder, File, Permissions, TryLockError},
@@ -96,7 +96,7 @@ pub(crate) fn find_watchdog(given: Option<&Path>) -> Result<PathBuf> {
     std::env::split_paths(&path)
         .map(|folder| folder.join("fwatchdog"))
         .find(|candidate| candidate.is_file())
-        .ok_or_else(|| bad_setting("--watchdog", "fwatchdog is neither beside skep nor on PATH"))
+        .ok_or_else(|| bad_setting("--watchdog", "fwatchdog is neither beside skep nor on PATH; put the one of this release beside skep, or name it here"))
 }
 
 /// What this machine cannot do of the sandbox that hides a folder, in a line each; a watchdog finds out by entering it.

@@ -1,7 +1,7 @@
 //! Who may use the NATS server that `skep up` starts: skep itself, and services that give work to functions.
 //!
 //! Both are accounts of `deploy/nats-accounts.conf`, so a publisher reaches nothing but `skep.call.*` and `skep.publish.*`.
-//! The passwords are as they are, and not hashed: who can read the server's settings or these files is skep's own user.
+//! The passwords are not hashed, because only skep's own user can read the server's settings and these files.
 
 use std::{
     fs,

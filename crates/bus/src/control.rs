@@ -1,4 +1,4 @@
-//! Asking the controller: request and reply with a NATS micro service.
+//! Control requests to the controller: request and reply with a NATS micro service.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use skep_protocol::control::{ControlRequest, Operation};
 
 use crate::{Bus, Error, Result};
 
-/// A deploy may have to wait for the orchestrator.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// A deploy may have to wait for Docker.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Bus {
     /// Sends a request to the controller; a refusal is [`Error::Refused`] with the status and text for the caller.
@@ -23,7 +23,7 @@ impl Bus {
             reason: error.to_string(),
         };
         let body = serde_json::to_vec(request).map_err(unreadable)?;
-        let request = async_nats::Request::new().payload(body.into()).timeout(Some(ANSWER_WITHIN));
+        let request = async_nats::Request::new().payload(body.into()).timeout(Some(ANSWER_TIMEOUT));
         let answer = self.client.send_request(subject.clone(), request).await.map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders | RequestErrorKind::TimedOut => Error::NoController,
             _ => Error::unavailable(error),

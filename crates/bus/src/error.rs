@@ -51,7 +51,7 @@ pub enum Error {
     Refused { status: u16, message: String },
     #[error("the controller does not answer")]
     NoController,
-    /// A write of somebody who was the controller once.
+    /// A write of a process that is not the controller any more.
     #[error("another controller has taken over")]
     NotController,
 }
@@ -80,12 +80,6 @@ impl Error {
 
     /// This error with all its causes, on one line.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        text
+        skep_protocol::error_chain(self)
     }
 }

@@ -1,7 +1,7 @@
 //! Records and dead letters that always fit: what NATS does not take is left out, the least needed first, and they say so.
 //!
 //! A message has at most 64 KiB of headers, and headers and body together are limited, too.
-//! Calls fit because every door checks what callers say ([`skep_protocol::check_headers`]) and `wire` bounds what is added.
+//! Calls fit because every entry point checks what callers send ([`skep_protocol::check_headers`]) and `wire` bounds what is added.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::{Error, wire};
 
 /// NATS counts the bytes of headers in 16 bits.
 pub(crate) const LARGEST_HEADERS: usize = u16::MAX as usize;
-/// Kept free in a record for the reason of the letter that it may become.
+/// Kept free in a record for the reason of the dead letter that it may become.
 const ROOM_FOR_A_LETTER: usize = 4 * 1024;
 /// A reason is kept so far, in bytes.
 const MAX_REASON: usize = 1024;
@@ -96,11 +96,11 @@ pub(crate) fn record(
 /// Whether a header is left out, by its name.
 type IsLeftOut = fn(&str) -> bool;
 
-/// What a letter has in any case. A publisher can set every other name, in any length.
+/// What a dead letter has in any case. A publisher can set every other name, in any length.
 const OF_THE_END: [&str; 3] = [wire::REASON, wire::ATTEMPTS, wire::LAST_STATUS];
 
-/// Leaves out of a letter what does not fit.
-pub(crate) fn letter(headers: &mut NatsHeaders, payload: &mut Bytes, largest: usize) {
+/// Leaves out of a dead letter what does not fit.
+pub(crate) fn dead_letter(headers: &mut NatsHeaders, payload: &mut Bytes, largest: usize) {
     let mut left_out = Vec::new();
     let given = wire::text(headers, wire::REASON).map(str::to_owned);
     let parts: [(&str, IsLeftOut); 3] = [

@@ -1,7 +1,7 @@
 //! The event bus: everything that skep keeps or says lives on NATS JetStream, and only this crate knows how.
 //!
 //! It offers what the programs need in their own words (submit, deliver, record, dead-letter, registry, control, logs) and hides streams, consumers and headers.
-//! The folders say what is in them: `calls` and `queue` have the life of a call, `streams` what is kept and for how long.
+//! The directories are named after their contents: `calls` and `queue` have the life of a call, `streams` has what is kept and for how long.
 //! It does not know how a function is reached, what runs it, or what an HTTP caller sees.
 
 mod audit;
@@ -41,9 +41,9 @@ pub use client::monitor::Monitors;
 pub use client::servers::{Login, LoginError, ServerUrls, ServerUrlsError};
 pub use client::system_account::SystemAccount;
 pub use control::{ControlCall, ControlServer};
-pub use dead_letters::list::{Letter, LetterFilter};
+pub use dead_letters::list::{DeadLetter, DeadLetterFilter};
 pub use dead_letters::redrive::{Edit, Redriven};
-pub use dead_letters::store::{DeadLetter, KEPT_OF_ANSWER};
+pub use dead_letters::store::{KEPT_OF_ANSWER, NewDeadLetter};
 pub use error::{Error, Result};
 pub use events::held::{HeldId, HeldKind, HeldRequest};
 pub use events::list::{EventFilter, EventPage, StoredEvent};
@@ -51,10 +51,10 @@ pub use inbound::published::Published;
 pub use inbound::requests::{CallRequest, CallRequests};
 pub use inbound::unreadable::UnreadablePublish;
 pub use publish::answer::Announced;
+pub use queue::backlog::Backlog;
 pub use queue::delivery::{Delivery, Place};
 pub use queue::depth::{Queued, Waits};
 pub use queue::overdue::Overdue;
-pub use queue::own::Backlog;
 pub use queue::relocate::{Location, Moved, Why};
 pub use queue::{Queue, life};
 pub use registry::RegistryEvent;

@@ -1,7 +1,7 @@
 //! How calls and records are written as NATS messages: the raw body, and everything else as headers.
 //!
 //! HTTP headers travel as `Http-<name>`, so no caller can set a header that the server acts on (`Nats-…`).
-//! Bytes above 0x7F in HTTP values become the characters of the same number, for NATS headers are UTF-8.
+//! Bytes above 0x7F in HTTP values become the characters of the same number, because NATS headers are UTF-8.
 
 #[cfg(test)]
 mod fixtures;
@@ -47,7 +47,7 @@ const BODY: &str = "Skep-Body";
 pub(crate) const TOLD: &str = "Skep-Told";
 /// On a record whose callback is delivered once more.
 pub(crate) const REDRIVEN: &str = "Skep-Redriven";
-/// On a letter: what of the original message it has not.
+/// On a dead letter: what of the original message it has not.
 pub(crate) const LEFT_OUT: &str = "Skep-Left-Out";
 pub(crate) const STATUS: &str = "Skep-Status";
 pub(crate) const REASON: &str = "Skep-Reason";
@@ -65,41 +65,41 @@ pub(crate) fn headers(message: &async_nats::Message) -> &NatsHeaders {
     message.headers.as_ref().unwrap_or(&NONE)
 }
 
-pub(crate) fn call_headers(invocation: &Call) -> NatsHeaders {
+pub(crate) fn call_headers(call: &Call) -> NatsHeaders {
     let mut headers = NatsHeaders::new();
     version::add(&mut headers);
-    add_http_headers(&mut headers, HTTP_PREFIX, &invocation.headers);
-    headers.insert(CALL_ID, invocation.call_id.as_str());
-    headers.insert(FUNCTION, invocation.function.as_str());
-    headers.insert(METHOD, invocation.method.as_str());
-    headers.insert(ACCEPTED_AT, timestamp(invocation.accepted_at));
-    if !invocation.path.is_empty() {
-        headers.insert(PATH, escape(invocation.path.as_bytes()));
+    add_http_headers(&mut headers, HTTP_PREFIX, &call.headers);
+    headers.insert(CALL_ID, call.call_id.as_str());
+    headers.insert(FUNCTION, call.function.as_str());
+    headers.insert(METHOD, call.method.as_str());
+    headers.insert(ACCEPTED_AT, timestamp(call.accepted_at));
+    if !call.path.is_empty() {
+        headers.insert(PATH, escape(call.path.as_bytes()));
     }
-    if let Some(query) = &invocation.query {
+    if let Some(query) = &call.query {
         headers.insert(QUERY, escape(query.as_bytes()));
     }
-    if let Some(callback) = &invocation.callback {
+    if let Some(callback) = &call.callback {
         headers.insert(CALLBACK, callback.as_str());
     }
-    if invocation.callback_authorized {
+    if call.callback_authorized {
         headers.insert(CALLBACK_AUTHORIZED, "true");
     }
-    if invocation.has_callers_id {
+    if call.has_callers_id {
         headers.insert(CALLERS_ID, "true");
     }
-    if let Some(fingerprint) = &invocation.fingerprint {
+    if let Some(fingerprint) = &call.fingerprint {
         headers.insert(FINGERPRINT, fingerprint.as_str());
     }
-    if let Some(run_at) = invocation.run_at {
+    if let Some(run_at) = call.run_at {
         headers.insert(RUN_AT, timestamp(run_at));
     }
-    if invocation.interruptions > 0 {
-        headers.insert(INTERRUPTIONS, invocation.interruptions.to_string());
+    if call.interruptions > 0 {
+        headers.insert(INTERRUPTIONS, call.interruptions.to_string());
     }
-    insert_list(&mut headers, HISTORY, &invocation.history);
-    name_body(&mut headers, &invocation.body);
-    if let Some(last) = &invocation.last_attempt {
+    insert_list(&mut headers, HISTORY, &call.history);
+    name_body(&mut headers, &call.body);
+    if let Some(last) = &call.last_attempt {
         headers.insert(ATTEMPTS, last.number.to_string());
         headers.insert(NEXT_AT, timestamp(last.next_at));
         headers.insert(REASON, fit::reason(&last.reason));
@@ -236,7 +236,7 @@ pub(crate) fn add_http_headers(nats: &mut NatsHeaders, prefix: &str, headers: &H
     }
 }
 
-/// HTTP headers for someone who knows nothing of skep: names of NATS headers have a case, so `X-Call-Id` it is.
+/// HTTP headers for a subscriber that knows nothing of skep. Names of NATS headers are case-sensitive, so they are written like `X-Call-Id`.
 pub(crate) fn plain_headers(headers: &HeaderMap) -> NatsHeaders {
     let mut nats = NatsHeaders::new();
     for (name, value) in headers {

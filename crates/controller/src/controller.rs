@@ -1,6 +1,6 @@
-//! The controller: adopts what the registry holds, and answers requests for as long as it leads.
+//! The controller: adopts the functions in the registry, and answers requests while it leads.
 //!
-//! Of several controllers one leads, and the others wait.
+//! One of several controllers leads, and the others wait.
 //! Each function has a task of its own, so requests about one function are serial, and those about different ones are not.
 
 use std::{sync::Arc, time::Duration};
@@ -114,7 +114,7 @@ impl Controller {
                 call = self.server.next() => call,
             };
             let Some(call) = call else {
-                warn!("NATS connection is closed for good, the controller ends");
+                warn!("NATS connection closed for good; the controller ends");
                 break TermEnd::Shutdown;
             };
             let control = Arc::clone(&self.control);

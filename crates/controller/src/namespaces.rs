@@ -1,4 +1,4 @@
-//! The namespaces: which there are. None is deleted while something is put into it.
+//! The namespaces. None is deleted while something is put into it.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ impl Namespaces {
         all
     }
 
-    /// To be held by whoever puts something into a namespace, `None` being the default one.
+    /// Held while something is put into a namespace; `None` is the default one.
     pub(crate) async fn enter(&self, namespace: Option<&str>) -> Result<Inside<'_>> {
         let known = self.known.read().await;
         match namespace {

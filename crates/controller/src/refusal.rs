@@ -1,4 +1,4 @@
-//! What a caller learns of an error: a status and a text. What is internal is logged instead.
+//! What a caller learns of an error: a status and a text. Internal causes are logged instead.
 
 use skep_bus::Error as BusError;
 use tracing::error;

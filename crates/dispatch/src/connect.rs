@@ -8,15 +8,15 @@ use tokio::{net::TcpStream, time::timeout};
 
 use crate::BodyError;
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-/// The replica's host must answer the kernel within this, however long the call runs; else it is taken to be lost with the call.
-const HOST_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
-/// When nothing has come for so long, the host is asked, and then so often.
-const ASK_HOST_AFTER: Duration = Duration::from_secs(5);
-const ASK_HOST_EVERY: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The replica's host must answer TCP keepalives within this time, however long the call runs; otherwise it counts as lost.
+const HOST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection is silent before TCP keepalives begin, and how often they are sent.
+const KEEPALIVE_DELAY: Duration = Duration::from_secs(5);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) async fn connect(address: SocketAddr) -> Result<Connection, BodyError> {
-    let stream = timeout(CONNECT_WITHIN, TcpStream::connect(address)).await??;
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await??;
     stream.set_nodelay(true)?;
     watch_host(&stream)?;
     Ok(Connection::new(stream))
@@ -26,10 +26,10 @@ pub(crate) async fn connect(address: SocketAddr) -> Result<Connection, BodyError
 ///
 /// A replica that is only slow, stopped, or about to end answers, because its kernel does.
 fn watch_host(stream: &TcpStream) -> io::Result<()> {
-    let limit = u32::try_from(HOST_ANSWERS_WITHIN.as_millis()).unwrap_or(u32::MAX);
+    let limit = u32::try_from(HOST_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
     sockopt::set_tcp_user_timeout(stream, limit)?;
-    sockopt::set_tcp_keepidle(stream, ASK_HOST_AFTER)?;
-    sockopt::set_tcp_keepintvl(stream, ASK_HOST_EVERY)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_DELAY)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
     sockopt::set_socket_keepalive(stream, true)?;
     Ok(())
 }

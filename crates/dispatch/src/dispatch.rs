@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Awaited, Body, BodyError, Error, Function, Registry, Result, Taker, balance,
     connect::connect,
-    endpoint::{Endpoint, IDLE_FOR},
+    endpoint::{Endpoint, IDLE_TIMEOUT},
     follower::Follower,
     mark,
     metrics::Metrics,
@@ -26,12 +26,12 @@ use crate::{
 
 /// Replicas that are tried for one call while nothing of it was sent.
 const MAX_ATTEMPTS: usize = 4;
-/// When none of them took it, the registry has this long to name others.
-const MOVED_WITHIN: Duration = Duration::from_secs(2);
+/// If none of them took the call, the registry has this long to name others.
+const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a call follows its function to other replicas.
 const MAX_MOVES: usize = 3;
-/// The first look at the registry must come within this.
-const REGISTRY_WITHIN: Duration = Duration::from_secs(10);
+/// The first copy of the registry must arrive within this time.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub struct DispatchConfig {
@@ -68,7 +68,7 @@ impl Dispatch {
         tasks.spawn(follower.run(first, shutdown.clone()));
         tasks.spawn(usage::tell(bus.clone(), registry.clone(), shutdown.clone()));
         tasks.spawn(tend(registry.clone(), Arc::clone(&metrics), shutdown));
-        timeout(REGISTRY_WITHIN, seen)
+        timeout(REGISTRY_TIMEOUT, seen)
             .await
             .map_err(|_| anyhow::anyhow!("the registry was not readable in time"))??;
         let wakes = Arc::new(Wakes::new(bus, registry.clone(), config));
@@ -84,7 +84,7 @@ impl Dispatch {
         self.metrics.under_way()
     }
 
-    /// Has a function woken that is scaled to zero, for a call that comes later; returns when that is seen here, or could not be done in time.
+    /// Wakes a function that is scaled to zero, for a later call; returns when its replicas are seen here, or when the time is over.
     pub async fn wake(&self, function: &Function, patience: Duration) {
         self.wakes.wake(function, patience).await;
     }
@@ -187,7 +187,7 @@ impl Dispatch {
         let known = &function.record.endpoints;
         let is_other =
             |registry: &Registry| registry.get(&function.name).is_none_or(|found| found.record.endpoints != *known);
-        if !self.registry.wait_until(is_other, MOVED_WITHIN).await {
+        if !self.registry.wait_until(is_other, MOVE_TIMEOUT).await {
             return Ok(None);
         }
         let Some(found) = self.registry.get(&function.name) else { return Ok(None) };
@@ -235,7 +235,7 @@ impl Dispatch {
 
 /// Closes connections that nobody uses any more, and drops the counters of functions that are gone, until shutdown.
 async fn tend(registry: Registry, metrics: Arc<Metrics>, shutdown: CancellationToken) {
-    let mut ticks = tokio::time::interval(IDLE_FOR);
+    let mut ticks = tokio::time::interval(IDLE_TIMEOUT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         for function in registry.snapshot().iter() {
@@ -274,7 +274,7 @@ fn failed(function: &Function, error: skep_http::Error) -> Error {
     }
 }
 
-/// The watchdog's own word that a call came to nothing, in an answer whose mark was looked at; whatever made the call sees one error for one cause.
+/// The watchdog's own report that a call failed, in an answer whose mark was checked. All callers see the same error for the same cause.
 fn told_by_watchdog(function: &Function, headers: &HeaderMap) -> Option<Error> {
     if !headers.contains_key(headers::OPENFAAS_INTERNAL) {
         return None;

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use skep_backoff::Backoff;
 use skep_http::Connection;
 use tokio::{
     runtime::{Handle, Id},
@@ -16,12 +17,11 @@ use tokio::{
 };
 
 /// An idle connection is not used again after this long, and closed; watchdogs close theirs later.
-pub(crate) const IDLE_FOR: Duration = Duration::from_secs(5);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// For each runtime.
 const MAX_IDLE: usize = 256;
 /// A replica that refuses connections is passed over this long, doubling up to the limit.
-const FIRST_EJECTION: Duration = Duration::from_millis(250);
-const MAX_EJECTION: Duration = Duration::from_secs(8);
+const EJECTION: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(8));
 
 /// A connection, and since when it is idle.
 type Idle = (Connection, Instant);
@@ -32,7 +32,7 @@ pub(crate) struct Endpoint {
     in_flight: AtomicUsize,
     failures: AtomicU32,
     ejected_until: Mutex<Option<Instant>>,
-    /// Of each runtime, for a connection is best used where it is watched; there are few.
+    /// Per runtime, because a connection is best used by the runtime that watches it; there are few.
     idle: Mutex<Vec<(Option<Id>, Vec<Idle>)>>,
 }
 
@@ -74,8 +74,8 @@ impl Endpoint {
     }
 
     pub(crate) fn refused(&self) {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
-        let pause = FIRST_EJECTION.saturating_mul(1 << failures.min(10)).min(MAX_EJECTION);
+        let before = self.failures.fetch_add(1, Ordering::Relaxed);
+        let pause = EJECTION.after(u64::from(before) + 1);
         if let Ok(mut until) = self.ejected_until.lock() {
             *until = Some(Instant::now() + pause);
         }
@@ -87,8 +87,8 @@ impl Endpoint {
         let idle = of_this_runtime(&mut idle)?;
         let now = Instant::now();
         while let Some((connection, since)) = idle.pop() {
-            if now - since > IDLE_FOR {
-                // All that are left are older still.
+            if now - since > IDLE_TIMEOUT {
+                // All others are older still.
                 idle.clear();
                 return None;
             }
@@ -104,7 +104,7 @@ impl Endpoint {
         let now = Instant::now();
         if let Ok(mut idle) = self.idle.lock() {
             for (_, idle) in idle.iter_mut() {
-                idle.retain(|(_, since)| now - *since <= IDLE_FOR);
+                idle.retain(|(_, since)| now - *since <= IDLE_TIMEOUT);
             }
         }
     }
@@ -152,7 +152,7 @@ mod tests {
             others.push(listener.accept().await.unwrap().0);
         }
         pause();
-        advance(IDLE_FOR - Duration::from_secs(1)).await;
+        advance(IDLE_TIMEOUT - Duration::from_secs(1)).await;
         let used = endpoint.take_idle().unwrap();
         endpoint.put_idle(used);
         endpoint.close_stale();

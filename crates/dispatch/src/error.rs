@@ -30,7 +30,7 @@ pub enum Error {
         source: BodyError,
     },
     /// The call was ended, here or by its watchdog.
-    #[error("function {0} ran longer than its time-out")]
+    #[error("function {0} ran longer than its timeout")]
     TimedOut(FunctionName),
     /// The caller's own body broke off.
     #[error("the request body broke off")]

@@ -22,9 +22,9 @@ use tracing::{info, warn};
 
 use crate::{function::Function, functions::Functions, metrics::Metrics, registry::Registry};
 
-const WATCH_AGAIN: Duration = Duration::from_millis(500);
-/// How often it is looked whether the registry is still the one that is watched.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const WATCH_RETRY_DELAY: Duration = Duration::from_millis(500);
+/// How often to check that the registry is still the one that is watched.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Changes in one publication.
 const MAX_BATCH: usize = 1024;
 
@@ -51,7 +51,7 @@ impl Follower {
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = sleep(WATCH_AGAIN) => {}
+                () = sleep(WATCH_RETRY_DELAY) => {}
             }
         }
     }
@@ -59,7 +59,7 @@ impl Follower {
     /// Returns when the registry is another one than it was: its server has lost its data, and the watch would wait for revisions that never come.
     async fn replaced(&self, made_at: OffsetDateTime) {
         loop {
-            sleep(LOOK_EVERY).await;
+            sleep(CHECK_INTERVAL).await;
             // A server that is away tells nothing; the last state is kept.
             if self.bus.registry_made_at().await.is_ok_and(|now| now != made_at) {
                 return;
@@ -71,7 +71,7 @@ impl Follower {
         let made_at = match self.bus.registry_made_at().await {
             Ok(made_at) => made_at,
             Err(error) => {
-                warn!(%error, "the registry cannot be looked at; its last state is kept");
+                warn!(%error, "the registry cannot be checked; its last state is kept");
                 return;
             }
         };
@@ -87,7 +87,7 @@ impl Follower {
         loop {
             let batch = tokio::select! {
                 batch = batches.next() => batch,
-                () = &mut replaced => return warn!("the registry was made anew, so it is read anew"),
+                () = &mut replaced => return warn!("the registry was recreated; reading it again"),
             };
             let Some(batch) = batch else { return };
             let applied = self.view.apply(batch, &mut progress);
@@ -98,7 +98,7 @@ impl Follower {
                 let _ = first.send(());
             }
             if let Err(error) = applied {
-                return warn!(%error, "the watch of the registry broke; it is begun again");
+                return warn!(%error, "the watch of the registry broke; starting it again");
             }
         }
     }
@@ -113,7 +113,7 @@ fn batches(events: impl Stream<Item = Event>) -> impl Stream<Item = Vec<Event>> 
 #[derive(Default)]
 struct Progress {
     gathered: Functions,
-    /// The last revision of this watch; a registry that was made anew begins at 0 again.
+    /// The last revision of this watch; a recreated registry begins at 0 again.
     seen: u64,
     is_complete: bool,
 }

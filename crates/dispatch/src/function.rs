@@ -11,8 +11,8 @@ use crate::{
     usage::Usage,
 };
 
-/// The watchdog ends a call at the function's limit and says so; only if it does not is the call given up from here.
-const WATCHDOG_FIRST: Duration = Duration::from_secs(2);
+/// The watchdog ends a call at the function's timeout and says so. Only if it does not, the call is given up here.
+const WATCHDOG_GRACE: Duration = Duration::from_secs(2);
 
 /// What the registry said last; a change makes a new one and keeps the replicas that stay.
 pub struct Function {
@@ -51,9 +51,9 @@ impl Function {
         Self { name, record, policy, endpoints, metrics, usage }
     }
 
-    /// A replica that says nothing of a call for so long will say no more, for its watchdog would have ended the call.
+    /// A replica that is silent for this long will not answer, because its watchdog would have ended the call.
     pub fn longest_silence(&self) -> Duration {
-        self.policy.timeout.saturating_add(WATCHDOG_FIRST)
+        self.policy.timeout.saturating_add(WATCHDOG_GRACE)
     }
 
     /// Replicas that can be called.

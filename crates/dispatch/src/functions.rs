@@ -1,4 +1,4 @@
-//! The set of all functions, which each change of the registry replaces by a new one.
+//! The set of all functions. Each change of the registry replaces it.
 
 use std::{
     borrow::Borrow,

@@ -1,7 +1,7 @@
-//! What tells an answer of the watchdog's own from one of the function: it repeats a mark that came with the request.
+//! How to tell the watchdog's own answers from the function's: they repeat a mark that came with the request.
 //!
-//! A watchdog shows the mark to no function, so no function can speak in the platform's name.
-//! Watchdogs that are not skep's repeat nothing: all that they say counts as the function's.
+//! A watchdog never passes the mark to a function, so no function can answer in the platform's name.
+//! Other watchdogs repeat nothing, so all their answers count as the function's.
 
 use std::sync::LazyLock;
 

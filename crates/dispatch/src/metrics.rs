@@ -21,8 +21,8 @@ const FUNCTION: &str = "function_name";
 const CODE: &str = "code";
 /// Statuses of one function that have figures of their own; further ones count for their class, because each is a histogram.
 const MAX_CODES: usize = 16;
-/// The counters of a deleted function are shown for this long.
-const KEPT_FOR: Duration = Duration::from_secs(15 * 60);
+/// How long the counters of a deleted function are shown.
+const DELETED_TTL: Duration = Duration::from_secs(15 * 60);
 
 /// The families; one set per process.
 pub(crate) struct Metrics {
@@ -92,7 +92,7 @@ impl Metrics {
 
     /// Drops the counters of functions that have been gone for a while.
     pub(crate) fn sweep(&self) {
-        let long_gone = self.gone().extract_if(|_, since| since.elapsed() >= KEPT_FOR).collect::<Vec<_>>();
+        let long_gone = self.gone().extract_if(|_, since| since.elapsed() >= DELETED_TTL).collect::<Vec<_>>();
         for (name, _) in long_gone {
             // What was never counted is missing.
             let _ = self.started.remove_label_values(&[&name]);
@@ -185,7 +185,7 @@ mod tests {
         let most = 2 * (MAX_CODES + 6) + 2;
         assert!(series(&registry) <= most, "{}", series(&registry));
         metrics.forget(&name);
-        advance(KEPT_FOR - Duration::from_secs(1)).await;
+        advance(DELETED_TTL - Duration::from_secs(1)).await;
         metrics.sweep();
         assert!(series(&registry) > MAX_CODES, "the last figures can be collected");
         advance(Duration::from_secs(1)).await;
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(series(&registry), 0);
         metrics.forget(&name);
         let _again = metrics.of_function(&name);
-        advance(2 * KEPT_FOR).await;
+        advance(2 * DELETED_TTL).await;
         metrics.sweep();
         assert!(series(&registry) > 0, "it is there again");
     }

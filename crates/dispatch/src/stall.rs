@@ -1,4 +1,4 @@
-//! A body whose sender is given up when nothing comes for too long.
+//! A body that fails when its sender is silent for too long.
 
 use std::{
     pin::Pin,

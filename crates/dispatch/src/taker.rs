@@ -1,4 +1,4 @@
-//! Which replica took a call, for whoever wants to tell it.
+//! Which replica took a call.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Registry;
 
-/// How often is told which functions are in use.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How often the functions in use are published.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One function's calls from here, those that wait for a replica included.
 #[derive(Default)]
@@ -63,7 +63,7 @@ impl Drop for Use<'_> {
 
 /// Tells the controller of the functions that it may scale to zero, until shutdown.
 pub(crate) async fn tell(bus: Bus, registry: Registry, shutdown: CancellationToken) {
-    let mut ticks = tokio::time::interval(TELL_EVERY);
+    let mut ticks = tokio::time::interval(REPORT_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         let functions = registry.snapshot();

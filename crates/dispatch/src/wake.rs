@@ -20,10 +20,10 @@ use tracing::warn;
 
 use crate::{DispatchConfig, Error, Function, Registry, Result};
 
-/// A function that is still asleep, or a controller that does not answer, is asked again after this long.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// What the controller has written is seen here within this.
-const SEEN_WITHIN: Duration = Duration::from_secs(2);
+/// When a function that is still at zero, or a controller that does not answer, is asked again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// What the controller has written is seen here within this time.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Wakes {
     bus: Bus,
@@ -32,7 +32,7 @@ pub(crate) struct Wakes {
     scale_from_zero: bool,
     /// Places for calls that wait.
     places: Semaphore,
-    /// Who asks for a function has its turn; the others wait for it.
+    /// The caller that asks for a function holds its turn; the others wait for it.
     turns: Mutex<HashMap<FunctionName, Weak<Turns<()>>>>,
 }
 
@@ -75,7 +75,7 @@ impl Wakes {
             let _turn = turns.lock().await;
             self.ask(&function.name).await;
         });
-        // Whoever waits for a replica sees for himself whether there is one.
+        // Callers that wait for a replica check for themselves whether there is one.
         let _ = asked.await;
     }
 
@@ -85,7 +85,7 @@ impl Wakes {
         let _turn = turns.lock().await;
         loop {
             self.ask(name).await;
-            tokio::time::sleep(ASK_AGAIN).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 
@@ -95,7 +95,7 @@ impl Wakes {
         }
         match self.bus.control(&Wake(name.clone())).await {
             Ok(Change::Written(revision)) => {
-                self.registry.wait_for_revision(revision, SEEN_WITHIN).await;
+                self.registry.wait_for_revision(revision, REGISTRY_TIMEOUT).await;
             }
             Ok(Change::Unchanged) => {}
             Err(error) => warn!(error = error.chain(), function = %name, "a function could not be woken"),

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// More are refused, or not simple.
 pub(crate) const MAX_HEADERS: usize = 100;
-/// Headers that whoever passes a message on may add.
+/// Headers that a proxy may add.
 const ROOM_FOR_MORE: usize = 6;
 
 /// The headers of a head of this length, each of which is also told to `note`.

@@ -30,7 +30,7 @@ pub use server::properties;
 #[cfg(feature = "admin")]
 pub use admin::{admin_router, metrics_text};
 pub use body::Body;
-pub use client::{Connection, Incoming, Outgoing};
+pub use client::{Connection, Incoming, Outgoing, get};
 pub use error::{BodyError, Error, NotAnswered, Result};
 pub use reader::Upgraded;
 pub use readiness::{Readiness, RoleReadiness};

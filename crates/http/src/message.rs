@@ -13,7 +13,7 @@ use tokio::io::AsyncWrite;
 
 use crate::{BodyError, Error, Result, headers::content_length};
 
-/// Pieces of a body are copied behind what is to be written until it is so long; larger ones are written from where they are.
+/// Pieces of a body are copied behind pending bytes up to this length; larger ones are written from where they are.
 const TOGETHER: usize = 16 << 10;
 /// Of a head and a small body.
 pub(crate) const USUAL_LENGTH: usize = 1 << 10;
@@ -32,10 +32,10 @@ pub(crate) struct Message<B> {
     coding: Coding,
 }
 
-/// How the end of the body is told.
+/// How the end of the body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
-    /// So many more bytes are to come; never 0.
+    /// How many more bytes are to come; never 0.
     Length(u64),
     Chunked,
     Ended,
@@ -46,7 +46,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BodyError>,
 {
-    /// After the head come so many bytes of the body as the coding says.
+    /// The body follows the head, as long as the coding says.
     pub(crate) fn new(head: Vec<u8>, body: B, coding: Coding) -> Self {
         Self { buffer: head, written: 0, has_begun: false, piece: Bytes::new(), after_piece: b"", body, coding }
     }

@@ -1,4 +1,4 @@
-//! Whether this process should get work: every role that it runs must say so.
+//! Whether this process should get work: all of its roles must be ready.
 
 use std::{
     collections::BTreeMap,

@@ -21,8 +21,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// How often it is looked whether the files are others.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often to check whether the files have changed.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// HTTP/2 if the client can.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
@@ -71,10 +71,10 @@ impl Tls {
         Ok((stream, is_http2))
     }
 
-    /// Takes up what is written to the files, for connections that come later, until `end`. What cannot be used is told, and what was in use stays.
+    /// Loads changed files for later connections, until `end`. Files that cannot be used are logged, and the last ones stay in use.
     pub(crate) async fn follow(self, end: CancellationToken) {
         let mut refused = None;
-        while end.run_until_cancelled(sleep(LOOK)).await.is_some() {
+        while end.run_until_cancelled(sleep(CHECK_INTERVAL)).await.is_some() {
             // Files are small, and read no more often than this.
             let found = read_both(&self.files.certificate, &self.files.key);
             let taken = match found {

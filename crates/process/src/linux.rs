@@ -16,11 +16,11 @@ use crate::{
 };
 
 /// How long the hunt goes on; only a fork bomb or processes stuck in the kernel come near it.
-const BOUND: Duration = Duration::from_secs(10);
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks at processes that were killed and have not ended yet.
-const PAUSE: Duration = Duration::from_millis(3);
+const CHECK_INTERVAL: Duration = Duration::from_millis(3);
 /// How many looks must find nothing while there are processes that may be in the middle of an exec.
-const LOOKS: usize = 4;
+const MIN_CHECKS: usize = 4;
 
 /// Kills a program and everything it started, and returns how many processes are left when the bound is reached, normally 0.
 ///
@@ -55,7 +55,7 @@ struct Sight {
 
 /// Stops all before it kills the first, so that nothing forks away meanwhile.
 fn hunt(prey: &Prey<'_>) -> usize {
-    let deadline = Instant::now() + BOUND;
+    let deadline = Instant::now() + KILL_TIMEOUT;
     let mut stopped = HashSet::new();
     let mut looks_in_vain = 0;
     loop {
@@ -66,7 +66,7 @@ fn hunt(prey: &Prey<'_>) -> usize {
         }
         if sight.alive == 0 {
             looks_in_vain += 1;
-            if !sight.unsure || looks_in_vain == LOOKS {
+            if !sight.unsure || looks_in_vain == MIN_CHECKS {
                 return 0;
             }
         } else {
@@ -78,7 +78,7 @@ fn hunt(prey: &Prey<'_>) -> usize {
         for pid in stopped.drain() {
             signal(pid, Signal::KILL);
         }
-        thread::sleep(PAUSE);
+        thread::sleep(CHECK_INTERVAL);
     }
 }
 

@@ -16,7 +16,7 @@ static COUNTER: AtomicU64 = AtomicU64::new(0);
 
 /// The value of an environment variable that marks one program and all that it starts.
 ///
-/// Tags nest: whoever is tagged and starts programs itself gives them tags [within](Self::within) its own, so that the outer tag still finds them all.
+/// Tags nest: a tagged process that starts programs itself gives them tags [within](Self::within) its own, so that the outer tag still finds them all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessTag(Arc<str>);
 

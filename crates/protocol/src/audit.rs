@@ -15,7 +15,7 @@ pub enum AuditLine {
     Error(String),
 }
 
-/// How many messages have been looked at, of about how many.
+/// How many messages have been read, of about how many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditProgress {
     pub looked: u64,
@@ -72,7 +72,7 @@ pub struct AuditFinding {
 pub enum AuditKind {
     /// It was accepted, and there is neither a message of it nor a record.
     Missing,
-    /// It was given up and has its letter, but its record is gone before its time.
+    /// It was given up and has its dead letter, but its record is gone before its time.
     LetterWithoutRecord,
     /// It has its record, and still has a message that a queue-worker should have finished long ago.
     LeftOver,

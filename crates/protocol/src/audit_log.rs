@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 /// The version of entries that are written now. Readers ignore fields that they do not know.
 const VERSION: u32 = 1;
-/// An actor, an object or details are cut off after so many characters.
+/// An actor, an object or details are cut off after this many characters.
 const MAX_TEXT: usize = 256;
 const MAX_REQUEST_ID: usize = 128;
 
@@ -32,6 +32,9 @@ pub enum AuditAction {
     SourceDelete,
     SourcePause,
     SourceResume,
+    SourceRelease,
+    SourceReplay,
+    SourceTry,
     SourceSecretAdd,
     SourceSecretRemove,
     Cancel,
@@ -52,7 +55,7 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::Deploy,
         Self::Update,
         Self::Delete,
@@ -69,6 +72,9 @@ impl AuditAction {
         Self::SourceDelete,
         Self::SourcePause,
         Self::SourceResume,
+        Self::SourceRelease,
+        Self::SourceReplay,
+        Self::SourceTry,
         Self::SourceSecretAdd,
         Self::SourceSecretRemove,
         Self::Cancel,
@@ -102,6 +108,9 @@ impl AuditAction {
             Self::SourceDelete => "source-delete",
             Self::SourcePause => "source-pause",
             Self::SourceResume => "source-resume",
+            Self::SourceRelease => "source-release",
+            Self::SourceReplay => "source-replay",
+            Self::SourceTry => "source-try",
             Self::SourceSecretAdd => "source-secret-add",
             Self::SourceSecretRemove => "source-secret-remove",
             Self::Cancel => "cancel",

@@ -1,4 +1,4 @@
-//! The body of a queued call, or of its answer: in its message, or, when it is large, in pieces beside it.
+//! The body of a queued call, or of its answer: in its message, or, if it is large, in chunks beside it.
 
 use std::{fmt, str::FromStr};
 

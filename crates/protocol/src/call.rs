@@ -56,7 +56,7 @@ pub struct LastAttempt {
     pub reason: String,
     /// When the next one is due.
     pub next_at: OffsetDateTime,
-    /// What is told of all attempts so far, this one included.
+    /// What is shown of all attempts so far, including this one.
     pub told: Vec<PastAttempt>,
 }
 

@@ -38,7 +38,7 @@ impl CallbackTarget {
 /// Reads `X-Callback-Url`: an absolute URL that [`CallbackTarget::of`] understands. The error says what is wrong.
 pub fn parse_callback(text: &str, namespace: &DefaultNamespace) -> Result<Url, String> {
     let text = text.trim();
-    // The parser of URLs forgives much (`http:a`, spaces), so what is absolute is looked at first.
+    // The parser of URLs forgives much (`http:a`, spaces), so absolute URLs are checked first.
     let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
     if !matches!(scheme.as_deref(), Some("http" | "https" | "skep" | "nats")) {
         return Err(

@@ -58,7 +58,7 @@ impl DeadLetterInfo {
     }
 }
 
-/// One letter with the request, or the answer, that it is about: `GET /system/dead/ID`.
+/// One dead letter with the request, or the answer, that it is about: `GET /system/dead/ID`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterContent {
@@ -111,7 +111,7 @@ pub struct DeadChanges {
     pub headers: BTreeMap<String, Option<String>>,
 }
 
-/// With how many letters something was done, and with which not.
+/// With how many dead letters something was done, and with which not.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DeadDone {
     pub done: usize,

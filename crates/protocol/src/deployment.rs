@@ -74,12 +74,17 @@ pub struct FunctionStatus {
     pub requests: Option<Resources>,
     #[serde(default, skip_serializing_if = "is_false")]
     pub read_only_root_filesystem: bool,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub network: String,
     /// Completed calls that this gateway has counted.
     pub invocation_count: f64,
     /// Replicas that are wanted.
     pub replicas: u64,
     /// Replicas that have answered.
     pub available_replicas: u64,
+    /// Their names, as logs show them. After an update they are others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<String>,
     /// Queued calls that nobody has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_depth: Option<u64>,
@@ -98,9 +103,7 @@ impl FunctionStatus {
     pub fn new(record: &FunctionRecord, invocation_count: f64) -> Self {
         let deployment = FunctionDeployment::clone(&record.deployment);
         let mut labels = deployment.labels;
-        labels.insert("faas_function".to_owned(), deployment.service.clone());
-        labels.insert("com.openfaas.function".to_owned(), deployment.service.clone());
-        labels.insert("function".to_owned(), "true".to_owned());
+        labels.extend(added_labels(&deployment.service));
         Self {
             name: deployment.service,
             image: deployment.image,
@@ -114,15 +117,49 @@ impl FunctionStatus {
             limits: deployment.limits,
             requests: deployment.requests,
             read_only_root_filesystem: deployment.read_only_root_filesystem,
+            network: deployment.network,
             invocation_count,
             replicas: record.replicas,
             available_replicas: record.endpoints.len() as u64,
+            instances: record.endpoints.iter().map(|endpoint| endpoint.instance.clone()).collect(),
             queue_depth: None,
             queue_age_seconds: None,
             created_at: record.created_at,
             problem: record.problem.clone(),
         }
     }
+
+    /// What was deployed, as far as it is reported: the credentials of the registry are not.
+    pub fn deployment(&self) -> FunctionDeployment {
+        let mut labels = self.labels.clone();
+        for (name, value) in added_labels(&self.name) {
+            if labels.get(&name) == Some(&value) {
+                labels.remove(&name);
+            }
+        }
+        FunctionDeployment {
+            service: self.name.clone(),
+            image: self.image.clone(),
+            namespace: self.namespace.clone(),
+            env_process: self.env_process.clone(),
+            env_vars: self.env_vars.clone(),
+            constraints: self.constraints.clone(),
+            secrets: self.secrets.clone(),
+            labels,
+            annotations: self.annotations.clone(),
+            limits: self.limits.clone(),
+            requests: self.requests.clone(),
+            read_only_root_filesystem: self.read_only_root_filesystem,
+            registry_auth: String::new(),
+            network: self.network.clone(),
+        }
+    }
+}
+
+/// The labels that OpenFaaS clients look for.
+fn added_labels(service: &str) -> [(String, String); 3] {
+    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    [label("faas_function", service), label("com.openfaas.function", service), label("function", "true")]
 }
 
 pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -161,10 +198,28 @@ mod tests {
             problem: None,
         };
         let status = serde_json::to_value(FunctionStatus::new(&record, 0.0)).unwrap();
-        for absent in ["envVars", "constraints", "secrets", "requests", "limits"] {
+        for absent in ["envVars", "constraints", "secrets", "requests", "limits", "network", "instances"] {
             assert!(status.get(absent).is_none(), "{absent}");
         }
         assert_eq!(status["annotations"], serde_json::json!({}));
         assert_eq!(status["labels"]["faas_function"], "a");
+    }
+
+    #[test]
+    fn a_report_holds_what_was_deployed() {
+        let labels = [("tier".to_owned(), "one".to_owned()), ("function".to_owned(), "mine".to_owned())].into();
+        let (service, network) = ("a".to_owned(), "hive".to_owned());
+        let deployment = FunctionDeployment { service, network, labels, ..Default::default() };
+        let record = FunctionRecord {
+            deployment: deployment.clone().into(),
+            replicas: 1,
+            endpoints: vec![],
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            problem: None,
+        };
+        let mut expected = deployment;
+        // skep reports its own value of this label.
+        expected.labels.remove("function");
+        assert_eq!(FunctionStatus::new(&record, 0.0).deployment(), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! What tells whether two requests with one call id are the same call.
+//! Fingerprints tell whether two requests with one call id are the same call.
 
 use std::fmt;
 

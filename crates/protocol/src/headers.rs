@@ -6,7 +6,7 @@ use crate::inbound::is_end_to_end;
 
 /// The id of a call; always on the answer.
 pub const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
-/// Unix time in nanoseconds at which a call reached a door; appended at each one.
+/// Unix time in nanoseconds at which a call reached an entry point; appended at each one.
 pub const START_TIME: HeaderName = HeaderName::from_static("x-start-time");
 /// Where the answer of an asynchronous call is posted.
 pub const CALLBACK_URL: HeaderName = HeaderName::from_static("x-callback-url");
@@ -39,7 +39,7 @@ pub const SKEP_DURABILITY: HeaderName = HeaderName::from_static("x-skep-durabili
 pub const SKEP_ATTEMPT: HeaderName = HeaderName::from_static("x-skep-attempt");
 /// On a request to a function: how many attempts there are; when it equals the number of this one, this is the last.
 pub const SKEP_ATTEMPTS: HeaderName = HeaderName::from_static("x-skep-attempts");
-/// On an asynchronous call: run it after so long (`90s`).
+/// On an asynchronous call: run it after this delay (`90s`).
 pub const SKEP_DELAY: HeaderName = HeaderName::from_static("x-skep-delay");
 /// On an asynchronous call: run it at this time (RFC 3339).
 pub const SKEP_RUN_AT: HeaderName = HeaderName::from_static("x-skep-run-at");

@@ -1,4 +1,4 @@
-//! What a caller's headers lose at a door: those of one hop, and those that only skep itself sets.
+//! Which of a caller's headers an entry point removes: those of one hop, and those that only skep itself sets.
 
 use http::{HeaderMap, HeaderName, header};
 
@@ -33,7 +33,7 @@ enum Kind {
 
 /// Removes from a request's headers what its caller cannot say, and tells what else was found.
 ///
-/// Most requests have nothing of it, so they are looked at once and not changed.
+/// Most requests have no such header, so they are scanned once and not changed.
 pub fn remove_forged(headers: &mut HeaderMap) -> Found {
     let mut found = Found::default();
     let (mut has_hops, mut has_forged) = (false, false);

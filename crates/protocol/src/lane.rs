@@ -1,10 +1,10 @@
-//! The lanes of the invocation stream: each function is hashed to one.
+//! The lanes of the stream of calls: each function is hashed to one.
 
 use crate::FunctionName;
 
 /// How many lanes functions are hashed to: consumers cost the server, functions must not (docs: ARCHITECTURE.md).
 const USUAL_LANES: u32 = 16;
-/// Further lanes, for functions that are called so often that others should not stand behind them.
+/// Further lanes, for hot functions, so that others do not queue behind them.
 const BULK_LANES: u32 = 4;
 /// How many lanes the invocation stream has.
 pub const LANES: u32 = USUAL_LANES + BULK_LANES;

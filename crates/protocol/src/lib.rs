@@ -1,4 +1,4 @@
-//! The words that skep's processes share: names, headers, subjects, bodies, control requests and the settings of functions.
+//! What skep's processes share: names, headers, subjects, bodies, control requests and the settings of functions.
 //!
 //! This crate does no I/O, and only its types are a promise on a wire: the HTTP API that is compatible with OpenFaaS, the messages on NATS, and the records that are stored there.
 //! It knows nothing of NATS clients, HTTP servers, or where a function runs.
@@ -9,6 +9,7 @@ mod body;
 mod call;
 mod call_record;
 mod callback;
+mod causes;
 pub mod control;
 mod dead;
 mod deployment;
@@ -27,6 +28,7 @@ mod policy;
 mod queue;
 mod registry;
 mod retry;
+mod retry_after;
 mod room;
 mod scaling;
 mod schedule;
@@ -47,6 +49,7 @@ pub use body::{BodyKey, BodyKind, CallBody, StoredBody};
 pub use call::{Call, LastAttempt, returned_headers};
 pub use call_record::{CallRecord, CallState, CallStatus};
 pub use callback::{CallbackTarget, parse_callback, without_credentials};
+pub use causes::{causes, error_chain};
 pub use dead::{DeadChanges, DeadDone, DeadKind, DeadLetterContent, DeadLetterInfo, DeadRefused, DeadRequest, PastEnd};
 pub use deployment::{FunctionDeployment, FunctionStatus, Resources, WORKDIR};
 pub use durability::{Durability, Tier};
@@ -69,6 +72,7 @@ pub use retry::{
     Backoff, RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_CODES, RETRY_MAX_AGE, RETRY_MAX_WAIT, RETRY_MIN_WAIT, RetryCodes,
     RetryPolicy,
 };
+pub use retry_after::retry_after;
 pub use room::{HeadersTooLarge, MAX_HEADER_BYTES, MAX_HEADERS, check_headers};
 pub use scaling::{
     Alert, AlertStatus, AlertWebhook, SCALE_FACTOR, SCALE_MAX, SCALE_MIN, SCALE_ZERO, SCALE_ZERO_DURATION, Scaling,

@@ -114,7 +114,7 @@ impl fmt::Display for FunctionName {
     }
 }
 
-/// The id of one call, given by the caller in `X-Call-Id` or made by the door that accepted it.
+/// The id of one call, given by the caller in `X-Call-Id` or made by the entry point that accepted it.
 ///
 /// It is the last token of several NATS subjects, so its characters are few: letters, digits, `-` and `_`, at most 128.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

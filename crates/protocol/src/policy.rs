@@ -1,4 +1,4 @@
-//! What holds for a function's calls and replicas: everything that its annotations, labels and variables say, read in one place.
+//! The policy of a function: all settings from its annotations, labels and variables, read in one place.
 
 use std::time::Duration;
 

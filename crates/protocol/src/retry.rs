@@ -1,4 +1,4 @@
-//! How a function's calls are tried again: a worker's defaults, and what a function's annotations say otherwise.
+//! How a function's calls are retried: a worker's defaults, and the function's annotations that override them.
 
 use std::{fmt, str::FromStr, time::Duration};
 

@@ -1,4 +1,4 @@
-//! How much a caller may say of a queued call beside its body.
+//! The limits of what a caller may send with a queued call besides its body.
 
 use http::HeaderMap;
 use thiserror::Error;

@@ -20,7 +20,7 @@ pub const SCALE_ZERO_DURATION: &str = "com.openfaas.scale.zero-duration";
 const DEFAULT_MAX: u64 = 20;
 const DEFAULT_FACTOR: u64 = 20;
 const DEFAULT_ZERO_DURATION: Duration = Duration::from_secs(15 * 60);
-/// Use is told every second, so that a shorter time could miss it.
+/// Use is reported every second, so a shorter time could miss it.
 const MIN_ZERO_DURATION: Duration = Duration::from_secs(5);
 
 /// The scaling labels of one function.

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-/// A status as a label: itself if it is registered, else its class, for a function can invent hundreds of them.
+/// A status as a label: itself if it is registered, else its class, because a function can invent hundreds of them.
 pub fn status_label(status: &StatusCode) -> &str {
     if status.canonical_reason().is_some() {
         return status.as_str();

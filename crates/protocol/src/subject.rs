@@ -193,18 +193,18 @@ impl Subjects {
         format!("{}.dead.{}.{id}.callback", self.prefix, token(function))
     }
 
-    /// Letters of one function, or of all; of a function's callbacks, too.
+    /// Dead letters of one function, or of all; of a function's callbacks, too.
     pub fn dead_of(&self, function: Option<&FunctionName>) -> String {
         let function = function.map_or("*", FunctionName::as_str);
         format!("{}.dead.{function}.>", self.prefix)
     }
 
-    /// Where a call's letter is found by its id alone.
+    /// Where a call's dead letter is found by its id alone.
     pub fn dead_by_id(&self, id: &CallId) -> String {
         format!("{}.dead.*.{id}", self.prefix)
     }
 
-    /// Where the letter of a call's callback is found by the call's id alone.
+    /// Where the dead letter of a call's callback is found by the call's id alone.
     pub fn dead_callback_by_id(&self, id: &CallId) -> String {
         format!("{}.dead.*.{id}.callback", self.prefix)
     }

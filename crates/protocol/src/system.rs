@@ -107,12 +107,12 @@ pub struct LogQuery {
     pub function: FunctionName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
-    /// The last so many lines; all that are kept when it is missing.
+    /// The number of last lines; if missing, all that are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<usize>,
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub since: Option<OffsetDateTime>,
-    /// Whoever asks listens to the lines to come; it asks again within a minute to go on.
+    /// The caller subscribes to new lines; it asks again within a minute to go on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub follow: bool,
 }

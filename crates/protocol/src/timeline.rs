@@ -1,13 +1,13 @@
-//! What happened to a call, step by step, told from what is stored of it.
+//! The timeline of a call, step by step, from its stored messages.
 
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 use crate::{CallId, CallState, CallStatus};
 
-/// So many attempts of a call are told, the last ones.
+/// The most attempts of a call that are shown; the last ones.
 const MAX_ATTEMPTS: usize = 32;
-/// A reason is told so far, in characters.
+/// The longest reason that is shown, in characters.
 const MAX_REASON: usize = 200;
 
 /// An attempt that was followed by another one.

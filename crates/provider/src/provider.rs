@@ -1,4 +1,4 @@
-//! What the controller asks of whatever runs functions.
+//! The traits that the controller uses to run functions.
 
 use std::sync::Arc;
 

@@ -1,31 +1,26 @@
 //! Asks a watchdog whether it can serve.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use http::StatusCode;
+use skep_backoff::Backoff;
 
 /// A watchdog that does not answer within this time is asked again.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-const MAX_ANSWER: u64 = 4096;
 /// Between two looks at one that serves.
 const PROBE_INTERVAL: Duration = Duration::from_secs(3);
 /// How soon it is asked again, at first and at most.
-const MIN_BACKOFF: Duration = Duration::from_millis(5);
-const MAX_BACKOFF: Duration = Duration::from_millis(250);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(250));
 
 /// Returns when the watchdog has answered that it can serve; the caller bounds it.
 pub(crate) async fn until_ready(address: SocketAddr, path: &str) {
-    let mut pause = MIN_BACKOFF;
+    let mut delays = BACKOFF.delays();
     loop {
         let asked = tokio::time::timeout(ANSWER_TIMEOUT, ask(address, path)).await;
         if let Ok(Ok(true)) = asked {
             return;
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(MAX_BACKOFF);
+        tokio::time::sleep(delays.next_delay()).await;
     }
 }
 
@@ -42,24 +37,18 @@ pub(crate) async fn until_unready(address: SocketAddr, path: &str) {
     }
 }
 
-/// One GET; 429 is busy and so alive. An error is no answer.
-async fn ask(address: SocketAddr, path: &str) -> io::Result<bool> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    // It is read to its end, for a connection that is closed early is an error to the watchdog.
-    let mut answer = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;
-    match answer.get(..12) {
-        Some(b"HTTP/1.1 200" | b"HTTP/1.1 429") => Ok(true),
-        Some(_) => Ok(false),
-        None => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
+/// One GET; 429 means that it is busy, and so alive. An error is no answer.
+async fn ask(address: SocketAddr, path: &str) -> skep_http::Result<bool> {
+    let answer = skep_http::get(address, path).await?;
+    Ok(matches!(answer.status(), StatusCode::OK | StatusCode::TOO_MANY_REQUESTS))
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     use super::*;
 

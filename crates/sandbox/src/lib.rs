@@ -1,4 +1,4 @@
-//! What a process gives up for itself and for all that it starts from then on.
+//! Restrictions that a process puts on itself and on everything that it starts afterwards.
 //!
 //! A process enters a [`Sandbox`] once, before it makes threads; everything that it starts inherits the sandbox, so starting a program costs no more than before.
 //! On Linux it may gain no rights, has no capabilities, writes only where it is allowed to, does not see one hidden folder, has no terminal, and can neither signal what is outside nor change its limits.

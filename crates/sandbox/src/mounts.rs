@@ -23,7 +23,7 @@ pub(crate) fn cover<'kept>(folder: &Path, kept: impl Iterator<Item = &'kept std:
         mount_bind_recursive(format!("/proc/self/fd/{}", file.as_raw_fd()), path)?;
     }
     mount_remount(folder, flags | MountFlags::RDONLY, c"")?;
-    // By its path, for what is open still leads below the cover.
+    // By its path, because what is open still leads below the cover.
     env::set_current_dir(working_folder)
 }
 

@@ -9,7 +9,7 @@ use serde::{
 
 use crate::{
     key::{KeyForm, PublicForm},
-    reference::{JsonPath, Reference},
+    reference::{JsonPath, ParseError, Reference},
     scheme_text::WrittenScheme,
     signature::{Encoding, SignatureRule},
     template::Template,
@@ -162,9 +162,38 @@ impl<'de> Deserialize<'de> for Verify {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Verify, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(Verify::Schemes)
+                let schemes = Vec::deserialize(SeqAccessDeserializer::new(seq))?;
+                check_mix(&schemes).map_err(de::Error::custom)?;
+                Ok(Verify::Schemes(schemes))
             }
         }
         deserializer.deserialize_any(NoneOrSchemes)
     }
+}
+
+/// Every secret of a source is tried with every scheme. So a public key, which anybody may have, must not be taken for a shared secret.
+fn check_mix(schemes: &[Scheme]) -> Result<(), ParseError> {
+    let (mut shared, mut public, mut told_apart) = (false, false, true);
+    for scheme in schemes {
+        match &scheme.check {
+            Check::Token(_) => (shared, told_apart) = (true, false),
+            Check::Signed(signed) => match signed.algorithm {
+                Algorithm::Hmac(_, form) => {
+                    shared = true;
+                    told_apart &= form == KeyForm::Whsec;
+                }
+                Algorithm::Ed25519(form) | Algorithm::EcdsaP256(form) | Algorithm::RsaSha256(form) => {
+                    public = true;
+                    told_apart &= form == PublicForm::Whpk;
+                }
+            },
+        }
+    }
+    if shared && public && !told_apart {
+        return Err(ParseError(
+            "`verify` mixes shared secrets and public keys: anybody who has the public key could sign. Write two sources"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }

@@ -136,6 +136,31 @@ fn verify_cannot_be_left_out() {
 }
 
 #[test]
+fn a_public_key_must_not_be_taken_for_a_secret() {
+    let hmac = |key: &str| {
+        format!(
+            "{{ hmac: sha256, key: {key}, signature: {{ from: \"header:a\", encoding: hex }}, signed: \"{{body}}\" }}"
+        )
+    };
+    let ed25519 = |key: &str| {
+        format!("{{ ed25519: {key}, signature: {{ from: \"header:a\", encoding: hex }}, signed: \"{{body}}\" }}")
+    };
+    let mixed = |one: &str, other: &str| {
+        serde_saphyr::from_str::<Preset>(&format!("verify: [{one}, {other}]")).map_err(|error| error.to_string())
+    };
+    for (one, other) in [
+        (hmac("hex"), ed25519("raw-hex")),
+        (hmac("utf8"), ed25519("whpk")),
+        (hmac("whsec"), ed25519("raw-base64")),
+        (ed25519("whpk"), "{ token: bearer }".to_owned()),
+    ] {
+        assert!(mixed(&one, &other).unwrap_err().contains("mixes shared secrets and public keys"), "{one} {other}");
+    }
+    mixed(&hmac("whsec"), &ed25519("whpk")).unwrap();
+    mixed(&hmac("hex"), "{ token: bearer }").unwrap();
+}
+
+#[test]
 fn an_event_holds_nothing_secret() {
     for text in ["bearer", "basic", "secret:x", "item:x", "signature:t", "timestamp", "url"] {
         let preset = format!("verify: none\nid: [\"{text}\"]");

@@ -24,12 +24,12 @@ use crate::auth::Caller;
 
 /// Entries that nobody waits for; beyond it they are lost.
 const MAX_WAITING: usize = 512;
-/// What was counted is looked at so often.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// At the end what is left must be stored within this time.
-const LAST_STORED_WITHIN: Duration = Duration::from_secs(5);
+/// How often the counts are checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// How long entries may take to be stored at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// One caller gets an entry for each of this many refusals a minute; further ones are only counted.
-const FREE_REFUSALS: u32 = 30;
+const MAX_FREE_REFUSALS: u32 = 30;
 
 const LOST: (&str, &str) = (
     "gateway_audit_log_lost_total",
@@ -78,12 +78,12 @@ impl AuditLog {
 
     /// Somebody who has logged in was refused something.
     pub(crate) fn refused(&self, caller: &Caller, entry: AuditLogEntry) {
-        if let Some(entry) = self.repeated.admit(caller.name(), FREE_REFUSALS, entry) {
+        if let Some(entry) = self.repeated.admit(caller.name(), MAX_FREE_REFUSALS, entry) {
             self.record_soon(entry, None);
         }
     }
 
-    /// A password or a token was wrong, or was not looked at because too many were.
+    /// A password or a token was wrong, or was not checked because too many were wrong.
     pub(crate) fn login_failed(&self, address: IpAddr, status: u16, error: &str) {
         let entry = AuditLogEntry::new(skep_bus::now(), "unknown", AuditAction::Login);
         let (shown, status, error) = (Some(address.to_string()), Some(status), Some(error.to_owned()));
@@ -97,7 +97,7 @@ impl AuditLog {
     /// Stores what nobody waits for, until `end`; then what is left.
     pub(crate) async fn follow(&self, end: &CancellationToken) {
         let mut receiver = self.receiver.lock().await;
-        let mut look = interval(LOOK_EVERY);
+        let mut look = interval(CHECK_INTERVAL);
         loop {
             tokio::select! {
                 () = end.cancelled() => break,
@@ -118,7 +118,7 @@ impl AuditLog {
                 self.store(&entry, None).await;
             }
         };
-        if timeout(LAST_STORED_WITHIN, rest).await.is_err() {
+        if timeout(SHUTDOWN_TIMEOUT, rest).await.is_err() {
             tracing::warn!("the last entries of the audit log may be lost, because NATS does not answer");
         }
     }

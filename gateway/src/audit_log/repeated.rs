@@ -1,4 +1,4 @@
-//! Entries that anybody can cause as often as they like: the first ones are told, and further ones are counted for a minute.
+//! Entries that anybody can cause as often as they like: the first ones are written, and further ones are counted for a minute.
 
 use std::{
     collections::HashMap,
@@ -11,8 +11,8 @@ use skep_protocol::AuditLogEntry;
 use tokio::time::Instant;
 
 /// How often the counts are written.
-pub(super) const COUNTED_FOR: Duration = Duration::from_secs(60);
-/// Sources that are told apart; all further ones are one.
+pub(super) const REPEATS_INTERVAL: Duration = Duration::from_secs(60);
+/// The most sources that are counted apart; all further ones count as one.
 const MAX_SOURCES: usize = 256;
 /// Stands for all further ones.
 const OTHERS: &str = "";
@@ -22,14 +22,14 @@ pub(super) struct Repeated(Mutex<HashMap<String, Window>>);
 
 struct Window {
     began: Instant,
-    /// So many more are told one by one.
+    /// How many more are written one by one.
     free: u32,
     counted: u64,
     last: AuditLogEntry,
 }
 
 impl Repeated {
-    /// Returns the entry if it is to be told now, and otherwise counts it. Of one source `free` are told in a minute.
+    /// Returns the entry if it is to be written now, and otherwise counts it. Up to `free` entries of one source are written in a minute.
     pub(super) fn admit(&self, source: &str, free: u32, mut entry: AuditLogEntry) -> Option<AuditLogEntry> {
         let now = Instant::now();
         let mut windows = self.windows();
@@ -40,7 +40,7 @@ impl Repeated {
         }
         let new = Window { began: now, free, counted: 0, last: entry.clone() };
         let window = windows.entry(source.to_owned()).or_insert(new);
-        if window.counted == 0 && now.duration_since(window.began) >= COUNTED_FOR {
+        if window.counted == 0 && now.duration_since(window.began) >= REPEATS_INTERVAL {
             (window.began, window.free) = (now, free);
         }
         if window.free > 0 {
@@ -56,8 +56,8 @@ impl Repeated {
     pub(super) fn due(&self) -> Vec<AuditLogEntry> {
         let now = Instant::now();
         let mut windows = self.windows();
-        windows.retain(|_, window| window.counted > 0 || now.duration_since(window.began) < COUNTED_FOR);
-        let due = windows.values_mut().filter(|window| now.duration_since(window.began) >= COUNTED_FOR);
+        windows.retain(|_, window| window.counted > 0 || now.duration_since(window.began) < REPEATS_INTERVAL);
+        let due = windows.values_mut().filter(|window| now.duration_since(window.began) >= REPEATS_INTERVAL);
         due.map(|window| {
             window.began = now;
             window.take()
@@ -105,7 +105,7 @@ mod tests {
         }
         assert!(repeated.admit("b", 1, entry()).is_some(), "another source is not held back");
         assert!(repeated.due().is_empty());
-        advance(COUNTED_FOR).await;
+        advance(REPEATS_INTERVAL).await;
         let due = repeated.due();
         assert_eq!(due.iter().map(|entry| entry.count).collect::<Vec<_>>(), [Some(100)]);
         assert!(repeated.admit("a", 1, entry()).is_none(), "it was told a moment ago");
@@ -117,7 +117,7 @@ mod tests {
     async fn a_source_that_was_quiet_for_a_minute_begins_anew() {
         let repeated = Repeated::default();
         assert!(repeated.admit("a", 2, entry()).is_some() && repeated.admit("a", 2, entry()).is_some());
-        advance(COUNTED_FOR).await;
+        advance(REPEATS_INTERVAL).await;
         assert!(repeated.admit("a", 2, entry()).is_some());
     }
 
@@ -126,7 +126,7 @@ mod tests {
         let repeated = Repeated::default();
         let told = (0..2 * MAX_SOURCES).filter(|source| repeated.admit(&source.to_string(), 1, entry()).is_some());
         assert_eq!(told.count(), MAX_SOURCES + 1);
-        advance(COUNTED_FOR).await;
+        advance(REPEATS_INTERVAL).await;
         let due = repeated.due();
         assert_eq!((due.len(), due[0].address.as_deref()), (1, None));
     }

@@ -1,4 +1,4 @@
-//! What a request asks for, as the audit log says it.
+//! A request in the terms of the audit log.
 
 use axum::extract::{FromRequestParts, MatchedPath};
 use http::{HeaderMap, Method, StatusCode, request::Parts};
@@ -34,7 +34,7 @@ enum By {
     Filter,
 }
 
-const ACTIONS: [(&str, &str, AuditAction, By); 25] = [
+const ACTIONS: [(&str, &str, AuditAction, By); 28] = [
     ("POST", "/system/functions", Deploy, By::Body),
     ("PUT", "/system/functions", Update, By::Body),
     ("DELETE", "/system/functions", Delete, By::Body),
@@ -48,6 +48,9 @@ const ACTIONS: [(&str, &str, AuditAction, By); 25] = [
     ("DELETE", "/system/sources", SourceDelete, By::Name),
     ("POST", "/system/sources/{name}/pause", SourcePause, By::Path),
     ("POST", "/system/sources/{name}/resume", SourceResume, By::Path),
+    ("POST", "/system/sources/{name}/release", SourceRelease, By::Path),
+    ("POST", "/system/sources/{name}/try", SourceTry, By::Path),
+    ("POST", "/system/sources/{name}/replay", SourceReplay, By::Path),
     ("POST", "/system/sources/{name}/secrets", SourceSecretAdd, By::Path),
     ("DELETE", "/system/sources/{name}/secrets", SourceSecretRemove, By::Path),
     ("POST", "/system/namespace/", NamespaceCreate, By::Name),
@@ -66,7 +69,7 @@ const ACTIONS: [(&str, &str, AuditAction, By); 25] = [
 pub(crate) struct Asked(AuditLogEntry);
 
 impl Asked {
-    /// Reads what is asked for. Of the body only names are looked at; it may not be there yet.
+    /// Reads what is asked for. Only names are read from the body; it may not have arrived yet.
     pub(crate) async fn read(caller: &Caller, parts: &mut Parts, body: &[u8], default: &DefaultNamespace) -> Self {
         let (action, by) = action_of(&parts.method, parts.extensions.get().map(MatchedPath::as_str));
         let segment = Segment::from_request_parts(parts, &()).await.ok().map(|Segment(text)| text);
@@ -118,7 +121,7 @@ fn action_of(method: &Method, route: Option<&str>) -> (AuditAction, By) {
     row.map_or((Other, By::Nothing), |&(_, _, action, by)| (action, by))
 }
 
-/// The names in a body and a query. The rest, such as a secret's value, is not looked at.
+/// The names in a body and a query. The rest, such as a secret's value, is not read.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Names {
@@ -155,7 +158,7 @@ impl Names {
         let (Some(name), namespace) = (name, self.namespace.unwrap_or_default()) else { return String::new() };
         match default.function_in(&name, &namespace) {
             Ok(function) => function.to_string(),
-            // A secret may have a name that no function can have; what is not valid is told as it came.
+            // A secret may have a name that no function can have; an invalid name is written as it came.
             Err(_) => match default.other(&namespace) {
                 Ok(None) => name,
                 Ok(Some(_)) | Err(_) => format!("{name}.{namespace}"),

@@ -1,4 +1,4 @@
-//! Each change is told: in the gateway's own log, and in the audit log.
+//! Each change goes to the gateway's own log, and to the audit log.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{
 
 /// The layer that tells; inside of the one that knows the caller.
 pub(super) async fn tell(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    // It is there, for the layer around this one has put it there.
+    // The layer around this one has put it there.
     let Some(caller) = request.extensions().get::<Caller>().cloned() else { return next.run(request).await };
     match *request.method() {
         Method::OPTIONS => next.run(request).await,

@@ -1,4 +1,4 @@
-//! Logins that fail: they are logged, counted, and slowed down by the address that they come from.
+//! Failed logins: they are logged, counted, and slowed down per address.
 
 use std::{
     collections::HashMap,
@@ -11,20 +11,19 @@ use std::{
 };
 
 use prometheus::{IntCounterVec, Opts, Registry};
+use skep_backoff::Backoff;
 use skep_http::network_of;
 use tokio::time::Instant;
 use tracing::warn;
 
-/// So many may fail before the first pause: people mistype, and a browser has an old password.
-const FREE: u32 = 10;
-/// The first pause; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// An address that has failed is forgotten when it has not failed again for so long.
-const REMEMBERED: Duration = Duration::from_secs(600);
-/// Addresses that are remembered; beyond, those that failed longest ago are forgotten.
+/// Failures before the first pause, because people mistype, and a browser may have an old password.
+const MAX_FREE_FAILURES: u32 = 10;
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+/// An address without a failure for this long is forgotten.
+const FAILURES_TTL: Duration = Duration::from_secs(600);
+/// The most addresses that are remembered; the ones that failed longest ago are forgotten first.
 const MAX_REMEMBERED: usize = 4096;
-const TOLD_EVERY: Duration = Duration::from_secs(1);
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 const COUNTER: (&str, &str) = (
     "gateway_login_failures_total",
@@ -60,7 +59,7 @@ impl Failures {
         Ok(Self { remembered: AtomicUsize::new(0), state: Mutex::default(), counter })
     }
 
-    /// How long an address must wait until its next login is looked at.
+    /// How long an address must wait until its next login is checked.
     pub(super) fn pause(&self, address: IpAddr) -> Option<Duration> {
         if self.remembered.load(Ordering::Relaxed) == 0 {
             return None;
@@ -91,14 +90,14 @@ impl Failures {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.make_room(now);
         let past = state.addresses.entry(network_of(address)).or_insert(Past { failures: 0, last: now, open_at: now });
-        let is_forgotten = now.duration_since(past.last) >= REMEMBERED;
+        let is_forgotten = now.duration_since(past.last) >= FAILURES_TTL;
         past.failures = if is_forgotten { 1 } else { past.failures.saturating_add(1) };
         past.last = now;
         past.open_at = now + pause_after(past.failures);
         let failures = past.failures;
         self.remembered.store(state.addresses.len(), Ordering::Relaxed);
         state.untold += 1;
-        if state.told_at.is_none_or(|told| now.duration_since(told) >= TOLD_EVERY) {
+        if state.told_at.is_none_or(|told| now.duration_since(told) >= LOG_INTERVAL) {
             let since_the_last_line = std::mem::take(&mut state.untold);
             state.told_at = Some(now);
             drop(state);
@@ -113,7 +112,7 @@ impl State {
         if self.addresses.len() < MAX_REMEMBERED {
             return;
         }
-        self.addresses.retain(|_, past| now.duration_since(past.last) < REMEMBERED);
+        self.addresses.retain(|_, past| now.duration_since(past.last) < FAILURES_TTL);
         if self.addresses.len() >= MAX_REMEMBERED
             && let Some(oldest) = self.addresses.iter().min_by_key(|(_, past)| past.last).map(|(address, _)| *address)
         {
@@ -123,9 +122,9 @@ impl State {
 }
 
 fn pause_after(failures: u32) -> Duration {
-    match failures.checked_sub(FREE) {
+    match failures.checked_sub(MAX_FREE_FAILURES) {
         None | Some(0) => Duration::ZERO,
-        Some(beyond) => FIRST_PAUSE.saturating_mul(1 << (beyond - 1).min(16)).min(MAX_PAUSE),
+        Some(beyond) => BACKOFF.after(beyond.into()),
     }
 }
 
@@ -146,7 +145,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_pause_grows_for_the_address_that_fails_and_for_no_other() {
         let failures = failures();
-        for _ in 0..FREE {
+        for _ in 0..MAX_FREE_FAILURES {
             failures.note(address(1));
             assert_eq!(failures.pause(address(1)), None);
         }
@@ -159,15 +158,18 @@ mod tests {
             advance(pause).await;
             assert_eq!(failures.pause(address(1)), None, "after the pause the next one is looked at");
         }
-        assert!(pauses.is_sorted() && pauses[0] == FIRST_PAUSE && pauses[7] == MAX_PAUSE, "{pauses:?}");
+        assert!(
+            pauses.is_sorted() && pauses[0] == BACKOFF.after(1) && pauses[7] == BACKOFF.after(u64::MAX),
+            "{pauses:?}"
+        );
         failures.forgive(address(1));
         failures.note(address(1));
         assert_eq!(failures.pause(address(1)), None, "one that was right begins anew");
-        for _ in 0..FREE {
+        for _ in 0..MAX_FREE_FAILURES {
             failures.note(address(1));
         }
         assert!(failures.pause(address(1)).is_some());
-        advance(REMEMBERED).await;
+        advance(FAILURES_TTL).await;
         failures.note(address(1));
         assert_eq!(failures.pause(address(1)), None, "so does one that has not failed for long");
     }

@@ -1,4 +1,4 @@
-//! What a request says of who makes it.
+//! The credentials in a request.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header};

@@ -152,7 +152,7 @@ impl Auth {
             && caller.require_function(function, default).is_ok()
     }
 
-    /// Who makes a request, if he may make it.
+    /// The caller of a request, if it may make it.
     async fn admit(&self, parts: &mut Parts) -> Result<Caller> {
         let caller = self.caller(&parts.headers, parts.extensions.get()).await?;
         let route = parts.extensions.get().map(MatchedPath::as_str);

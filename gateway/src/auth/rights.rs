@@ -1,4 +1,4 @@
-//! The one table of what each route asks of its callers.
+//! The table of the rights that each route requires.
 
 use http::Method;
 
@@ -17,7 +17,7 @@ pub(super) struct Right {
 /// What has no row here is for those who may do everything.
 const UNKNOWN: Right = Right { need: Admin, scope: Scope::Everything };
 
-const RIGHTS: [(&str, &str, Need, Scope); 46] = [
+const RIGHTS: [(&str, &str, Need, Scope); 53] = [
     ("GET", "/system/functions", Read, Scope::Namespace),
     ("POST", "/system/functions", Deploy, Scope::Deployment),
     ("PUT", "/system/functions", Deploy, Scope::Deployment),
@@ -36,6 +36,13 @@ const RIGHTS: [(&str, &str, Need, Scope); 46] = [
     ("GET", "/system/sources/{name}", Read, Scope::Everything),
     ("POST", "/system/sources/{name}/pause", Deploy, Scope::Everything),
     ("POST", "/system/sources/{name}/resume", Deploy, Scope::Everything),
+    ("GET", "/system/sources/{name}/events", Read, Scope::Everything),
+    ("GET", "/system/sources/{name}/events/{id}", Read, Scope::Everything),
+    ("GET", "/system/sources/{name}/events/{id}/body", Read, Scope::Everything),
+    ("GET", "/system/sources/{name}/held", Read, Scope::Everything),
+    ("POST", "/system/sources/{name}/release", Deploy, Scope::Everything),
+    ("POST", "/system/sources/{name}/try", Read, Scope::Everything),
+    ("POST", "/system/sources/{name}/replay", Deploy, Scope::Everything),
     ("GET", "/system/sources/{name}/secrets", Read, Scope::Everything),
     ("POST", "/system/sources/{name}/secrets", Deploy, Scope::Everything),
     ("DELETE", "/system/sources/{name}/secrets", Deploy, Scope::Everything),
@@ -59,9 +66,9 @@ const RIGHTS: [(&str, &str, Need, Scope); 46] = [
     ("GET", "/system/dead", Read, Scope::Filter),
     ("DELETE", "/system/dead", Deploy, Scope::Filter),
     ("POST", "/system/dead-redrive", Deploy, Scope::Filter),
-    ("GET", "/system/dead/{id}", Read, Scope::Letter),
-    ("DELETE", "/system/dead/{id}", Deploy, Scope::Letter),
-    ("POST", "/system/dead/{id}/redrive", Deploy, Scope::Letter),
+    ("GET", "/system/dead/{id}", Read, Scope::DeadLetter),
+    ("DELETE", "/system/dead/{id}", Deploy, Scope::DeadLetter),
+    ("POST", "/system/dead/{id}/redrive", Deploy, Scope::DeadLetter),
     ("GET", "/system/audit", Read, Scope::Everything),
     ("GET", "/system/audit-log", Admin, Scope::Everything),
 ];

@@ -44,8 +44,8 @@ pub(super) enum Scope {
     /// The function of the call that the path names.
     Call,
     QueuedCall,
-    /// The function of the letter that the path names.
-    Letter,
+    /// The function of the dead letter that the path names.
+    DeadLetter,
 }
 
 /// Refuses a limited caller what is not in its namespaces.
@@ -61,55 +61,65 @@ pub(super) async fn confine(State(app): State<Arc<App>>, request: Request, next:
 async fn checked(app: &App, caller: &Caller, request: Request) -> Result<Request> {
     let (mut parts, body) = request.into_parts();
     let route = parts.extensions.get().map(MatchedPath::as_str);
-    let default = app.bus.default_namespace();
-    let touched = match rights::of(&parts.method, route).scope {
-        Scope::Nothing => None,
+    let scope = rights::of(&parts.method, route).scope;
+    if matches!(scope, Scope::Deployment | Scope::Deletion | Scope::Scaling | Scope::Secret) {
+        let body = app.gathered(&parts.headers, body, JSON_LIMIT).await?;
+        let touched = in_body(app, caller, scope, &mut parts, &body).await?;
+        require_touched(app, caller, touched)?;
+        return Ok(Request::from_parts(parts, Body::from(body)));
+    }
+    let touched = in_head(app, caller, scope, &mut parts).await?;
+    require_touched(app, caller, touched)?;
+    Ok(Request::from_parts(parts, body))
+}
+
+fn require_touched(app: &App, caller: &Caller, touched: Option<FunctionName>) -> Result<()> {
+    match touched {
+        Some(function) => caller.require_function(&function, app.bus.default_namespace()),
+        None => Ok(()),
+    }
+}
+
+/// The function that path or query name; a namespace is checked at once.
+async fn in_head(app: &App, caller: &Caller, scope: Scope, parts: &mut Parts) -> Result<Option<FunctionName>> {
+    Ok(match scope {
+        // A body names it, if anything does.
+        Scope::Nothing | Scope::Deployment | Scope::Deletion | Scope::Scaling | Scope::Secret => None,
         Scope::Everything => return Err(all(caller)),
         Scope::Namespace => {
-            let NamespaceQuery { namespace } = query(&mut parts).await?;
+            let NamespaceQuery { namespace } = query(parts).await?;
             require_namespace(app, caller, &namespace)?;
             None
         }
         Scope::Function => {
-            let name = segment(&mut parts).await?;
-            let NamespaceQuery { namespace } = query(&mut parts).await?;
+            let name = segment(parts).await?;
+            let NamespaceQuery { namespace } = query(parts).await?;
             Some(app.named(&name, &namespace)?)
         }
         Scope::Log => {
-            let Log { name, namespace } = query(&mut parts).await?;
+            let Log { name, namespace } = query(parts).await?;
             Some(app.named(&name, &namespace)?)
         }
         Scope::Filter => {
-            let Filter { function } = query(&mut parts).await?;
+            let Filter { function } = query(parts).await?;
             let function = function.filter(|name| !name.is_empty()).ok_or_else(|| all(caller))?;
             Some(app.named(&function, "")?)
         }
         Scope::Call => {
-            let id = segment(&mut parts).await?;
+            let id = segment(parts).await?;
             function_of_call(app, &id).await?
         }
         Scope::QueuedCall => {
             let id = parts.uri.path().strip_prefix("/async-function/").unwrap_or_default().to_owned();
             function_of_call(app, &id).await?
         }
-        Scope::Letter => {
-            let id: CallId = segment(&mut parts).await?.parse()?;
-            let Kind { kind } = query(&mut parts).await?;
-            let letter = app.require_bus().await?.letter(&id, kind).await?;
+        Scope::DeadLetter => {
+            let id: CallId = segment(parts).await?.parse()?;
+            let Kind { kind } = query(parts).await?;
+            let letter = app.require_bus().await?.dead_letter(&id, kind).await?;
             letter.map(|letter| app.named(&letter.info.function, "")).transpose()?
         }
-        scope @ (Scope::Deployment | Scope::Deletion | Scope::Scaling | Scope::Secret) => {
-            let body = app.gathered(&parts.headers, body, JSON_LIMIT).await?;
-            if let Some(function) = in_body(app, caller, scope, &mut parts, &body).await? {
-                caller.require_function(&function, default)?;
-            }
-            return Ok(Request::from_parts(parts, Body::from(body)));
-        }
-    };
-    if let Some(function) = touched {
-        caller.require_function(&function, default)?;
-    }
-    Ok(Request::from_parts(parts, body))
+    })
 }
 
 /// The function that a body names; a secret's namespace is checked at once.

@@ -1,4 +1,4 @@
-//! The file of tokens: of each what it may do, and a hash of its secret.
+//! The token file: for each token its rights, and a hash of its secret.
 
 use std::{
     fmt::Write,

@@ -1,4 +1,4 @@
-//! The tokens that count now: read from their file, and read again when it changes.
+//! The valid tokens: read from their file, and read again when it changes.
 
 use std::{
     collections::HashMap,
@@ -23,8 +23,8 @@ use super::{
 };
 use crate::audit_log::AuditLog;
 
-/// How often it is looked whether the file has changed.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often to check whether the file has changed.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// Hashes that are computed at once; each takes 19 MiB.
 const MAX_AT_ONCE: usize = 2;
 
@@ -103,7 +103,7 @@ impl Tokens {
     /// Takes up what is written to the file, until `end`. A file that cannot be read is logged, and the tokens before it go on to count.
     pub(super) async fn follow(&self, audit_log: &AuditLog, end: &CancellationToken) {
         let mut refused: Option<Vec<u8>> = None;
-        while end.run_until_cancelled(sleep(LOOK)).await.is_some() {
+        while end.run_until_cancelled(sleep(CHECK_INTERVAL)).await.is_some() {
             // The file is small, and read no more often than this.
             let text = match tokio::fs::read(&self.path).await {
                 Ok(text) => Some(text),
@@ -117,7 +117,7 @@ impl Tokens {
             let file = text.as_deref().map_or(Ok(TokenFile::default()), TokenFile::parse);
             match file {
                 Ok(file) => {
-                    info!(tokens = file.tokens.len(), file = %self.path.display(), "other tokens count now");
+                    info!(tokens = file.tokens.len(), file = %self.path.display(), "the tokens were read again");
                     let by_id = entries(file, &known);
                     tell_changes(&known.by_id, &by_id, audit_log);
                     self.known.store(Arc::new(Known { by_id, text }));
@@ -125,7 +125,7 @@ impl Tokens {
                 }
                 Err(error) => {
                     let error = format!("{error:#}");
-                    warn!(error, file = %self.path.display(), "the tokens stay, because the new ones cannot be read");
+                    warn!(error, file = %self.path.display(), "the changed token file cannot be read; the last tokens stay valid");
                     refused = text;
                 }
             }
@@ -194,18 +194,18 @@ mod tests {
         });
         let token = TokenFile::change(&path, |file| file.create(new("ci", None))).unwrap();
         while tokens.holder(&token).await.is_none() {
-            sleep(LOOK).await;
+            sleep(CHECK_INTERVAL).await;
         }
         // The second time by the fast hash, which must not let another one in.
         assert!(tokens.holder(&token).await.is_some());
         assert!(tokens.holder(&format!("{token}0")).await.is_none());
         std::fs::write(&path, "{").unwrap();
-        sleep(LOOK * 3).await;
+        sleep(CHECK_INTERVAL * 3).await;
         assert!(tokens.holder(&token).await.is_some(), "a file that cannot be read changes nothing");
         std::fs::remove_file(&path).unwrap();
         TokenFile::change(&path, |file| file.create(new("other", None))).unwrap();
         while tokens.holder(&token).await.is_some() {
-            sleep(LOOK).await;
+            sleep(CHECK_INTERVAL).await;
         }
         end.cancel();
         following.await.unwrap();

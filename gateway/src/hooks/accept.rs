@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use http::{HeaderValue, header};
 use skep_bus::Submitted;
 use skep_http::Peer;
-use skep_protocol::{Decision, Event, EventOutcome, EventRoute, IgnoredRoute, Proof, Verified, headers};
+use skep_protocol::{Decision, Event, EventOutcome, EventRoute, IgnoredRoute, Proof, RouteName, Verified, headers};
 use skep_sources::{AnswerBy, FunctionRequest, Receiver, Route, Verdict};
 
 use super::{
@@ -18,6 +18,9 @@ use super::{
     request::{Arrived, tell_origin},
 };
 use crate::{Error, Result, app::App, calls};
+
+/// Bytes of an event's headers that tell why it does not take routes.
+const MAX_REASON_BYTES: usize = 8 * 1024;
 
 /// Stores the events of a request, and answers when all of them are stored.
 pub(super) async fn accept(
@@ -91,11 +94,7 @@ pub(super) fn decide(
             kind: event.event_type.clone().unwrap_or_default(),
             received_at: arrived.received_at,
             verified: verified.clone(),
-            decision: Decision {
-                routes,
-                ignored: decision.ignored.into_iter().map(ignored).collect(),
-                paused: hook.is_paused,
-            },
+            decision: Decision { routes, ignored: ignored(decision.ignored), paused: hook.is_paused },
             method: request.method.clone(),
             path: request.path.to_owned(),
             query,
@@ -112,7 +111,7 @@ pub(super) fn decide(
 }
 
 /// What the router needs to know of a route: how the function's request differs from what is stored.
-fn planned(route: &Route, wanted: FunctionRequest<'_>, stored: &skep_sources::Event<'_>) -> EventRoute {
+pub(super) fn planned(route: &Route, wanted: FunctionRequest<'_>, stored: &skep_sources::Event<'_>) -> EventRoute {
     let request = &stored.request;
     let is_path = wanted.path == request.path || (wanted.path == "/" && request.path.is_empty());
     let mut planned = EventRoute {
@@ -132,8 +131,34 @@ fn planned(route: &Route, wanted: FunctionRequest<'_>, stored: &skep_sources::Ev
     planned
 }
 
-fn ignored((route, reason): (skep_protocol::RouteName, String)) -> IgnoredRoute {
-    IgnoredRoute { route, reason }
+/// An event that is stored, as filters and routes see it.
+pub(super) fn as_stored(event: &Event) -> skep_sources::Event<'_> {
+    skep_sources::Event {
+        request: skep_sources::Request {
+            method: &event.method,
+            path: &event.path,
+            query: event.query.as_deref(),
+            headers: &event.headers,
+            body: &event.body,
+            received_at: event.received_at,
+        },
+        id: event.id.clone(),
+        event_type: Some(event.kind.clone()).filter(|kind| !kind.is_empty()),
+        verified: word_for(event.verified.by),
+    }
+}
+
+/// The routes that an event does not take; of many, the reasons of the first.
+fn ignored(routes: Vec<(RouteName, String)>) -> Vec<IgnoredRoute> {
+    let mut room = MAX_REASON_BYTES;
+    let kept = routes.into_iter().map(|(route, reason)| match room.checked_sub(reason.len()) {
+        Some(rest) => {
+            room = rest;
+            IgnoredRoute { route, reason }
+        }
+        None => IgnoredRoute { route, reason: "the reason is left out, for there are too many".to_owned() },
+    });
+    kept.collect()
 }
 
 /// Stores all of them, and says of each whether it was new.

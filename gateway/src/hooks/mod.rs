@@ -3,13 +3,17 @@
 //! The steps come in this order: whatever costs something, or counts for a sender, comes behind the proof that it is the sender.
 
 mod accept;
+mod events;
 mod held;
 mod hook;
 mod metrics;
 mod receive;
 mod refusals;
+mod release;
+mod replay;
 mod request;
 mod sources;
+mod trial;
 
 use std::sync::Arc;
 
@@ -24,7 +28,10 @@ use prometheus::Registry;
 use skep_http::Peer;
 use skep_sources::SealKey;
 
-pub(crate) use self::sources::{compile, follow};
+pub(crate) use self::{
+    events::api_routes,
+    sources::{compile, follow},
+};
 use self::{metrics::HookMetrics, refusals::Refusals, sources::Sources};
 use crate::app::App;
 

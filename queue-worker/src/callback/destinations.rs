@@ -1,4 +1,4 @@
-//! Keeps receivers apart: each has a few callbacks under way at most, and one that is down is left alone for a while, so that it slows nobody.
+//! Isolates receivers from each other: each has at most a few callbacks under way, and one that is down gets none for a while (a circuit breaker).
 
 use std::{
     collections::HashMap,
@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use skep_backoff::Backoff;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
@@ -13,20 +14,19 @@ use tokio::{
 use url::Url;
 
 /// Callbacks under way to one destination.
-const MAX_AT_ONCE: usize = 8;
-/// A callback waits this long for its turn; longer waits it has outside of the worker.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// After a turn did not come, nobody waits for one for so long.
-const SLOW_FOR: Duration = Duration::from_secs(1);
-/// So many failures in a row, and it is taken to be down.
-const FAILURES: u32 = 5;
-/// How long it is then left alone at first; twice as long after each probe that fails.
-const FIRST_REST: Duration = Duration::from_secs(1);
-const MAX_REST: Duration = Duration::from_secs(60);
-/// A destination that had no callback for so long is forgotten.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
-/// Above this number the forgotten ones are looked for.
-const MANY: usize = 1024;
+const MAX_CONCURRENT: usize = 8;
+/// How long a callback waits for its turn inside the worker.
+const TURN_TIMEOUT: Duration = Duration::from_millis(250);
+/// After a turn did not come in time, no callback waits for one for this long.
+const SLOW_TTL: Duration = Duration::from_secs(1);
+/// The failures in a row after which a destination counts as down.
+const MIN_FAILURES: u32 = 5;
+/// How long a destination that is down gets no callback, before one probe is sent.
+const REST: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+/// A destination without a callback for this long is forgotten.
+const UNUSED_TTL: Duration = Duration::from_secs(600);
+/// From this number of destinations on, unused ones are forgotten.
+const MIN_FORGETTING: usize = 1024;
 
 /// Scheme, host and port.
 type Key = String;
@@ -42,7 +42,7 @@ struct State {
     failures: u32,
     rests_until: Option<Instant>,
     slow_until: Option<Instant>,
-    /// After a rest one callback tells whether it is up again.
+    /// After a rest, one callback probes whether it is up again.
     is_probed: bool,
     last_used: Instant,
 }
@@ -51,9 +51,9 @@ struct State {
 #[derive(Debug)]
 pub(super) enum Admission {
     Go(Ticket),
-    /// It is taken to be down for so long.
+    /// It counts as down for this much longer.
     Down(Duration),
-    /// It has as many as it gets.
+    /// It has as many callbacks under way as it may.
     Busy,
 }
 
@@ -73,9 +73,9 @@ impl Destinations {
             Ok(open) => open,
             Err(refused) => return refused,
         };
-        let Ok(Ok(turn)) = timeout(PATIENCE, turns.acquire_owned()).await else {
+        let Ok(Ok(turn)) = timeout(TURN_TIMEOUT, turns.acquire_owned()).await else {
             self.with(&key, |state| {
-                state.slow_until = Some(Instant::now() + SLOW_FOR);
+                state.slow_until = Some(Instant::now() + SLOW_TTL);
                 state.is_probed &= !is_probe;
             });
             return Admission::Busy;
@@ -83,12 +83,12 @@ impl Destinations {
         Admission::Go(Ticket { destinations: Arc::clone(self), key, is_probe, _turn: turn })
     }
 
-    /// Its turns, and whether whoever gets one is the probe of a destination that was down.
+    /// Its turns, and whether the next one is the probe of a destination that was down.
     fn look_at(&self, key: &Key) -> Result<(Arc<Semaphore>, bool), Admission> {
         let now = Instant::now();
         let mut known = self.lock();
-        if known.len() >= MANY {
-            known.retain(|_, state| state.is_in_use() || now.duration_since(state.last_used) < FORGOTTEN_AFTER);
+        if known.len() >= MIN_FORGETTING {
+            known.retain(|_, state| state.is_in_use() || now.duration_since(state.last_used) < UNUSED_TTL);
         }
         let state = known.entry(key.clone()).or_insert_with(|| State::new(now));
         state.last_used = now;
@@ -99,7 +99,7 @@ impl Destinations {
         if state.is_probed || (is_before(state.slow_until) && state.turns.available_permits() == 0) {
             return Err(Admission::Busy);
         }
-        state.is_probed = state.failures >= FAILURES;
+        state.is_probed = state.failures >= MIN_FAILURES;
         Ok((Arc::clone(&state.turns), state.is_probed))
     }
 
@@ -116,12 +116,12 @@ impl Destinations {
 
 impl State {
     fn new(now: Instant) -> Self {
-        let turns = Arc::new(Semaphore::new(MAX_AT_ONCE));
+        let turns = Arc::new(Semaphore::new(MAX_CONCURRENT));
         Self { turns, failures: 0, rests_until: None, slow_until: None, is_probed: false, last_used: now }
     }
 
     fn is_in_use(&self) -> bool {
-        self.turns.available_permits() < MAX_AT_ONCE
+        self.turns.available_permits() < MAX_CONCURRENT
     }
 }
 
@@ -138,9 +138,8 @@ impl Ticket {
     pub(super) fn failed(&self) {
         self.destinations.with(&self.key, |state| {
             state.failures = state.failures.saturating_add(1);
-            if let Some(over) = state.failures.checked_sub(FAILURES) {
-                let rest = FIRST_REST.saturating_mul(1 << over.min(16)).min(MAX_REST);
-                state.rests_until = Some(Instant::now() + rest);
+            if let Some(over) = state.failures.checked_sub(MIN_FAILURES) {
+                state.rests_until = Some(Instant::now() + REST.after(u64::from(over) + 1));
             }
         });
     }
@@ -169,7 +168,7 @@ mod tests {
     async fn a_destination_has_a_few_at_once_and_others_have_theirs() {
         let all = Arc::new(Destinations::default());
         let mut tickets = Vec::new();
-        for _ in 0..MAX_AT_ONCE {
+        for _ in 0..MAX_CONCURRENT {
             tickets.push(admit(&all, "http://slow/a?b").await.unwrap());
         }
         assert!(admit(&all, "http://slow/other").await.is_none(), "it is one destination whatever the path");
@@ -185,11 +184,11 @@ mod tests {
     async fn a_turn_is_waited_for_while_the_destination_is_quick() {
         let all = Arc::new(Destinations::default());
         let mut tickets = Vec::new();
-        for _ in 0..MAX_AT_ONCE {
+        for _ in 0..MAX_CONCURRENT {
             tickets.push(admit(&all, "http://quick/").await);
         }
         let (next, ()) = tokio::join!(admit(&all, "http://quick/"), async {
-            tokio::time::sleep(PATIENCE / 2).await;
+            tokio::time::sleep(TURN_TIMEOUT / 2).await;
             tickets.clear();
         });
         assert!(next.is_some());
@@ -198,20 +197,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_is_down_rests_longer_each_time_and_one_callback_probes_it() {
         let all = Arc::new(Destinations::default());
-        for _ in 0..FAILURES {
+        for _ in 0..MIN_FAILURES {
             admit(&all, "http://down/").await.unwrap().failed();
         }
         let mut last = Duration::ZERO;
         for _ in 0..8 {
             let Admission::Down(rest) = all.admit(&"http://down/".parse().unwrap()).await else { panic!("it rests") };
-            assert!(rest > last || rest == MAX_REST);
+            assert!(rest > last || rest == REST.after(u64::MAX));
             last = rest;
             tokio::time::advance(rest).await;
             let probe = admit(&all, "http://down/").await.unwrap();
             assert!(admit(&all, "http://down/").await.is_none(), "one probe is enough");
             probe.failed();
         }
-        tokio::time::advance(MAX_REST).await;
+        tokio::time::advance(REST.after(u64::MAX)).await;
         admit(&all, "http://down/").await.unwrap().answered();
         assert!(admit(&all, "http://down/").await.is_some() && admit(&all, "http://down/").await.is_some());
     }
@@ -219,11 +218,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn destinations_that_are_not_used_are_forgotten() {
         let all = Arc::new(Destinations::default());
-        for number in 0..MANY {
+        for number in 0..MIN_FORGETTING {
             admit(&all, &format!("http://host-{number}/")).await;
         }
         let _kept = admit(&all, "http://host-1/").await;
-        tokio::time::advance(FORGOTTEN_AFTER).await;
+        tokio::time::advance(UNUSED_TTL).await;
         admit(&all, "http://new/").await;
         assert_eq!(all.lock().len(), 2);
     }

@@ -1,6 +1,6 @@
-//! Which addresses a callback may be posted to: callers choose the URL, so without a guard they could reach whatever the worker can.
+//! Which addresses a callback may be posted to: callers choose the URL, so without a guard they could reach everything that the worker can.
 //!
-//! The address is judged that is dialled, not the name: a name that resolves to something else the next time gains nothing.
+//! The guard checks the dialled address, not the name, so a name that resolves differently the next time gains nothing.
 //! Without an allowance only global unicast addresses are dialled (the special-purpose registries of RFC 6890, as IANA keeps them).
 
 use std::{fmt, net::IpAddr, str::FromStr};

@@ -1,4 +1,4 @@
-//! Callbacks that stay inside: `skep://NAME` calls a function, `nats://SUBJECT` publishes; neither needs a hole in the guard.
+//! Callbacks that stay inside: `skep://NAME` calls a function, `nats://SUBJECT` publishes; neither needs an exception in the guard.
 
 use std::str::FromStr;
 
@@ -72,7 +72,7 @@ impl Worker {
         if found.policy.needs_token && !record.status.callback_authorized {
             let reason = format!(
                 "function {function} asks for a token ({AUTH}), and the caller showed none that may call it: \
-                 send the call again with such a token, or redrive this letter with one"
+                 send the call again with such a token, or redrive this dead letter with one"
             );
             return Err(Refusal::ForGood { reason });
         }
@@ -88,7 +88,7 @@ impl Worker {
         let mut fingerprint = Fingerprinting::begin(&function, &Method::POST, (&path, query.as_deref()), &headers);
         let body = self.as_request(&call_id, &record.body, &mut fingerprint).await?;
         let fingerprint = fingerprint.end();
-        let invocation = Call {
+        let call = Call {
             path,
             query,
             headers: self.bus.stored_headers(headers, None),
@@ -97,7 +97,7 @@ impl Worker {
             fingerprint: Some(fingerprint),
             ..Call::new(call_id, function, skep_bus::now())
         };
-        match self.bus.submit(&invocation).await {
+        match self.bus.submit(&call).await {
             Ok(_) => Ok(()),
             Err(error) => Err(refusal(&error)),
         }

@@ -1,8 +1,8 @@
 //! Delivers the results of calls that asked for it to their callback URL.
 //!
-//! A record with a callback is the entry of the outbox: it is delivered from the stream, one try per delivery, and a try that fails gives it back with a growing pause.
-//! So a callback that waits holds nothing in the worker, and survives it.
-//! [`guard`] says which addresses may be dialled, [`destinations`] keeps receivers apart, [`schedule`] decides what a failure means.
+//! A record with a callback is the outbox entry: each delivery from the stream is one try, and a failed try returns it with a growing delay.
+//! So a waiting callback holds nothing in the worker, and survives it.
+//! [`guard`] says which addresses may be dialled, [`destinations`] isolates receivers, [`schedule`] decides what a failure means.
 
 mod destinations;
 mod guard;
@@ -16,7 +16,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, header};
-use skep_bus::{DeadLetter, Delivery};
+use skep_bus::{Delivery, NewDeadLetter};
 use skep_dispatch::Registry;
 use skep_protocol::{CallBody, CallRecord, CallState, CallStatus, CallbackTarget, CallbackTry, DeadKind, headers};
 use tokio_util::task::TaskTracker;
@@ -29,14 +29,14 @@ use self::{
     guard::{Caller, Guard},
     own::Own,
     post::Post,
-    schedule::{Next, Refusal, next, pause},
+    schedule::{BACKOFF, Next, Refusal, next},
 };
 pub use self::{
     guard::{Allowance, AllowanceError},
     inward::{SubjectPattern, SubjectPatternError},
     signature::SigningKeys,
 };
-use crate::{Worker, WorkerConfig, bury::try_again, pull::Puller};
+use crate::{Worker, WorkerConfig, dead_lettering::try_again, pull::Puller};
 
 /// Callbacks under way at once.
 const WINDOW: usize = 128;
@@ -96,7 +96,7 @@ impl Worker {
     async fn deliver(&self, delivery: &Delivery<CallRecord>) {
         let record = match &delivery.content {
             Ok(record) => record,
-            Err(reason) => return self.bury_unreadable(delivery, reason).await,
+            Err(reason) => return self.dead_letter_unreadable(delivery, reason).await,
         };
         let Some(url) = &record.status.callback_url else {
             return delivery.ack().await;
@@ -115,7 +115,7 @@ impl Worker {
                 next(refusal, delivery.delivered, delivery.age(), limit, fastrand::f64())
             }
             Tried::Untried { after, limit, reason } if delivery.age() + after < limit => {
-                debug!(call_id = %record.status.call_id, reason, "a callback waits");
+                debug!(call_id = %record.status.call_id, reason, "callback waits for its receiver");
                 return delivery.again_after(after).await;
             }
             Tried::Untried { reason, .. } => Next::GiveUp { reason: reason.to_owned() },
@@ -157,7 +157,7 @@ impl Worker {
                 };
             }
             Admission::Busy => {
-                let after = pause(tries).min(MAX_TURN).mul_f64(jitter);
+                let after = BACKOFF.after(tries).min(MAX_TURN).mul_f64(jitter);
                 return Tried::Untried { after, limit: self.last_moment(record), reason: "the receiver is too slow" };
             }
         };
@@ -210,7 +210,7 @@ impl Worker {
         kept_for.unwrap_or(Duration::MAX).min(self.config.keep_records).mul_f64(0.75)
     }
 
-    /// Tells whoever looks at the call; nothing depends on it, and a callback that is taken at once costs no write.
+    /// Stores the try for the timeline of the call. Nothing depends on it, and a callback that is taken at once costs no write.
     async fn keep_try(
         &self,
         delivery: &Delivery<CallRecord>,
@@ -222,7 +222,7 @@ impl Worker {
         let next_at = again_after.map(|after| at + after);
         let one = CallbackTry { number: delivery.delivered, at, reason, next_at };
         if let Err(error) = self.bus.keep_callback_try(&record.status, &one).await {
-            debug!(error = error.chain(), call_id = %record.status.call_id, "a try of a callback is not kept");
+            debug!(error = error.chain(), call_id = %record.status.call_id, "a try of a callback could not be stored");
         }
     }
 
@@ -230,7 +230,7 @@ impl Worker {
     async fn give_up(&self, delivery: &Delivery<CallRecord>, record: &CallRecord, reason: &str) {
         self.keep_try(delivery, record, Some(reason.to_owned()), None).await;
         let reason = format!("the callback could not be delivered: {reason}");
-        let letter = DeadLetter {
+        let letter = NewDeadLetter {
             kind: DeadKind::Callback,
             function: &record.status.function,
             call_id: &record.status.call_id,
@@ -245,7 +245,7 @@ impl Worker {
             warn!(error = error.chain(), call_id = %record.status.call_id, "a dead letter cannot be stored; trying again");
             return delivery.again_after(try_again(&error)).await;
         }
-        warn!(call_id = %record.status.call_id, reason, "a callback is given up");
+        warn!(call_id = %record.status.call_id, reason, "callback became a dead letter");
         self.metrics.count_callback("dead");
         delivery.ack().await;
     }

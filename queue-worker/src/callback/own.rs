@@ -1,4 +1,4 @@
-//! Where skep itself listens: no callback goes there, whatever is allowed.
+//! The addresses on which skep itself listens. No callback goes there, whatever is allowed.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 

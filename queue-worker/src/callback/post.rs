@@ -1,4 +1,4 @@
-//! Posts callbacks over HTTP, to addresses that the guard lets pass and to no other.
+//! Posts callbacks over HTTP, and only to addresses that the guard allows.
 
 use std::{
     error::Error,
@@ -15,6 +15,7 @@ use reqwest::{
     dns::{Addrs, Name, Resolve, Resolving},
     redirect::Policy,
 };
+use skep_protocol::{causes, error_chain};
 use time::OffsetDateTime;
 use url::{Host, Url};
 
@@ -26,8 +27,8 @@ use super::{
 /// Looks a name up.
 type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
-/// A large body has a second more for so many bytes.
-const SLOWEST: u64 = 1024 * 1024;
+/// A large body gets one more second for this many bytes.
+const MIN_BYTES_PER_SECOND: u64 = 1024 * 1024;
 
 /// The clients of all callbacks: no redirects, no proxies of the environment.
 pub(crate) struct Post {
@@ -68,7 +69,7 @@ impl Post {
             return Err(Refusal::ForGood { reason: forbidden.to_string() });
         }
         let client = self.client(wish).map_err(|error| refusal(&error))?;
-        let timeout = self.timeout + Duration::from_secs(length / SLOWEST);
+        let timeout = self.timeout + Duration::from_secs(length / MIN_BYTES_PER_SECOND);
         match client.post(url.clone()).timeout(timeout).headers(headers).body(body).send().await {
             Ok(response) => judge(response.status(), response.headers(), OffsetDateTime::now_utc()),
             Err(error) => Err(refusal(&error.without_url())),
@@ -138,17 +139,11 @@ impl Resolve for GuardedResolver {
     }
 }
 
-fn refusal(error: &dyn Error) -> Refusal {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(forbidden) = cause.downcast_ref::<Forbidden>() {
-            return Refusal::ForGood { reason: forbidden.to_string() };
-        }
-        text = format!("{text}: {cause}");
-        source = cause.source();
+fn refusal(error: &(dyn Error + 'static)) -> Refusal {
+    match causes(error).find_map(|cause| cause.downcast_ref::<Forbidden>()) {
+        Some(forbidden) => Refusal::ForGood { reason: forbidden.to_string() },
+        None => Refusal::for_now(error_chain(error)),
     }
-    Refusal::for_now(text)
 }
 
 #[cfg(test)]

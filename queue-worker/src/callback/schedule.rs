@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, header};
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+use http::{HeaderMap, StatusCode};
+use skep_backoff::{Backoff, jittered};
+use skep_protocol::retry_after;
+use time::OffsetDateTime;
 
-/// Before the second try; then twice as long each time.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const MAX_WAIT: Duration = Duration::from_secs(300);
+/// Between two tries.
+pub(super) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(300));
 
 /// Why a callback was not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// It may be taken later, after so long if the receiver has said.
+    /// It may be taken later, after the time that the receiver named, if it named one.
     ForNow { reason: String, retry_after: Option<Duration> },
     /// It will never be taken.
     ForGood { reason: String },
@@ -60,32 +61,16 @@ pub(super) fn next(refusal: Refusal, tries: u64, age: Duration, give_up_at: Dura
         Refusal::ForNow { reason, retry_after } => (reason, retry_after),
         Refusal::ForGood { reason } => return Next::GiveUp { reason },
     };
-    let after = pause(tries).mul_f64(0.75 + jitter / 2.0).max(retry_after.unwrap_or_default());
+    let after = jittered(BACKOFF.after(tries), jitter).max(retry_after.unwrap_or_default());
     if age + after >= give_up_at {
         return Next::GiveUp { reason: format!("{reason} (try {tries}, for {} s)", age.as_secs()) };
     }
     Next::Again { after, reason }
 }
 
-/// How long a delivery that was handed out so often stays away.
-pub(super) fn pause(tries: u64) -> Duration {
-    let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
-    FIRST_WAIT.saturating_mul(1 << doublings).min(MAX_WAIT)
-}
-
-/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date.
-fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
-    (date - now).try_into().ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderValue, header};
     use proptest::prelude::*;
 
     use super::*;
@@ -110,15 +95,8 @@ mod tests {
 
     #[test]
     fn a_receiver_may_say_when() {
-        let asked = |text: &'static str| {
-            retry_after(&HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(text))]), NOW)
-        };
-        assert_eq!(asked("90"), Some(Duration::from_secs(90)));
-        assert_eq!(asked("Thu, 01 Jan 1970 00:01:00 GMT"), Some(Duration::from_secs(60)));
-        for nothing in ["soon", "-1", "Wed, 31 Dec 1969 00:01:00 GMT"] {
-            assert_eq!(asked(nothing), None, "{nothing}");
-        }
-        let refusal = Refusal::ForNow { reason: "x".into(), retry_after: Some(Duration::from_secs(90)) };
+        let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("90"))]);
+        let refusal = judge(status(503), &headers, NOW).unwrap_err();
         let Next::Again { after, .. } = next(refusal, 1, Duration::ZERO, Duration::from_secs(3600), 0.5) else {
             panic!("there is time left")
         };

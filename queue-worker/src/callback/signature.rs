@@ -1,4 +1,4 @@
-//! Signatures of callbacks, by [Standard Webhooks](https://www.standardwebhooks.com): a receiver can tell that a callback is ours, and that it has had it before.
+//! Signatures of callbacks, by [Standard Webhooks](https://www.standardwebhooks.com): a receiver can verify that a callback comes from this skep, and recognize one that it has received before.
 
 use std::{fmt, io, path::Path};
 

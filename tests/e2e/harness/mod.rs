@@ -14,6 +14,7 @@ pub(crate) mod raw;
 mod receiver;
 mod relay;
 mod site;
+mod source;
 mod swarm;
 mod wait;
 
@@ -26,11 +27,12 @@ pub(crate) use self::{
     platform::{Platform, Roles},
     proc::{Process, processes_with},
     program::Program,
-    programs::{SKEP, number, repository},
+    programs::{FWATCHDOG, NATS_SERVER, SKEP, number, repository},
     ran::Ran,
     receiver::{Callback, Receiver},
     relay::Relay,
     site::{Site, free_address, metrics_of},
+    source::{payload, signature},
     swarm::{EngineRelay, FUNCTION, Load, Others, Swarm, deployment},
     wait::{DEADLINE, wait_for, wait_until},
 };

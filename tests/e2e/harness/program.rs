@@ -22,12 +22,17 @@ pub(crate) struct Program {
 
 impl Program {
     /// Starts it; its output goes to files in the folder.
-    pub(crate) fn start(name: &str, mut command: Command, folder: &Path) -> Self {
+    pub(crate) fn start(name: &str, command: Command, folder: &Path) -> Self {
+        Self::start_reading(Stdio::null(), name, command, folder)
+    }
+
+    /// The same, with something on its STDIN.
+    pub(crate) fn start_reading(input: Stdio, name: &str, mut command: Command, folder: &Path) -> Self {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let stdout = folder.join(format!("{number}-{name}.stdout"));
         let stderr = folder.join(format!("{number}-{name}.stderr"));
         let child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(File::create(&stdout).unwrap())
             .stderr(File::create(&stderr).unwrap())
             .spawn()

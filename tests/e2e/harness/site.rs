@@ -255,11 +255,27 @@ impl Site {
 
     /// Runs a command that asks the gateway, as `skep ARGUMENTS`.
     pub(crate) async fn client(&self, arguments: &[&str]) -> Ran {
+        Ran::of(Program::start("skep", self.client_command(arguments), self.folder())).await
+    }
+
+    /// The same, with a text on STDIN.
+    pub(crate) async fn client_reading(&self, input: &str, arguments: &[&str]) -> Ran {
+        let file = self.path("input");
+        fs::write(&file, input).unwrap();
+        let (input, command) = (fs::File::open(file).unwrap().into(), self.client_command(arguments));
+        Ran::of(Program::start_reading(input, "skep", command, self.folder())).await
+    }
+
+    /// The command of [`Self::client`].
+    pub(crate) fn client_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(&SKEP);
         command.args(arguments).env("SKEP_GATEWAY", &self.gateway.url);
-        let mut program = Program::start("skep", command, self.folder());
-        let code = program.ended().await.code();
-        Ran { code, stdout: program.stdout(), stderr: program.stderr() }
+        command
+    }
+
+    /// A program of which nothing is said but the environment of this site.
+    pub(crate) fn bare_command(&self, program: &Path) -> Command {
+        self.command(program)
     }
 
     /// Runs `skep` to its end.
@@ -286,6 +302,8 @@ impl Site {
         let mut command = Command::new(program);
         command.env_clear().env("TMPDIR", self.path("tmp")).env("LC_SKEP_SITE", self.path("tmp"));
         command.current_dir(self.folder());
+        // The login of who runs the tests is none of theirs.
+        command.env("XDG_CONFIG_HOME", self.path("config"));
         // Tests of the password take this away.
         command.env("SKEP_BASIC_AUTH", "false");
         // What a test has scaled to 0 stays there, unless the test says otherwise.

@@ -101,6 +101,29 @@ async fn what_is_not_in_place_is_told_and_nothing_is_changed() {
 }
 
 #[tokio::test]
+async fn networks_are_encrypted_if_that_is_wanted_when_they_are_made() {
+    let swarm = Swarm::start(1).await;
+    swarm.make_images().await;
+    let up = ["swarm", "up", "--without-prometheus"];
+    let encrypted = [&up[..], &["--encrypt-networks"]].concat();
+    let (code, said) = skep(&swarm, &encrypted).await;
+    assert_eq!(code, Some(0), "{said}");
+    for network in ["skep_platform", "skep_functions"] {
+        let options = swarm.manager().docker(&["network", "inspect", "--format", "{{json .Options}}", network]).await;
+        assert!(options.contains("encrypted"), "{network}: {options}");
+    }
+    let (code, said) = skep(&swarm, &up).await;
+    assert!(code == Some(0) && said.contains("is an attachable encrypted overlay"), "they stay encrypted: {said}");
+
+    let (code, said) = skep(&swarm, &["swarm", "down"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = skep(&swarm, &up).await;
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = skep(&swarm, &encrypted).await;
+    assert!(code == Some(2) && said.contains("is not encrypted") && said.contains("skep swarm down"), "{said}");
+}
+
+#[tokio::test]
 async fn without_an_engine_it_says_how_to_get_one() {
     let folder = tempfile::tempdir().unwrap();
     let socket = format!("unix://{}/none.sock", folder.path().display());

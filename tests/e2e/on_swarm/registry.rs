@@ -73,3 +73,33 @@ async fn an_image_is_pulled_with_the_credentials_of_its_deployment() {
         .await;
     gateway.wait_for_replicas("cat", 1).await;
 }
+
+#[tokio::test]
+async fn an_image_that_is_pinned_by_its_digest_stays_although_its_tag_moves() {
+    let others = Others::fetch();
+    let swarm = Swarm::start(2).await;
+    swarm.make_images().await;
+    let folder = tempfile::tempdir().unwrap();
+    let _registry = start_registry(&others, folder.path()).await;
+    let manager = swarm.manager();
+    manager.docker(&["tag", FUNCTION, IMAGE]).await;
+    manager.docker(&["login", "--username", "bees", "--password", "honey", REGISTRY]).await;
+    manager.docker(&["push", "--quiet", IMAGE]).await;
+    // The command of docs/swarm.md.
+    let pinned = manager.docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", IMAGE]).await;
+    assert!(pinned.starts_with("10.200.0.254:5000/hive/function@sha256:"), "{pinned}");
+    // The tag is now something that is no function.
+    manager.docker(&["tag", "nats:2.15.1-alpine", IMAGE]).await;
+    manager.docker(&["push", "--quiet", IMAGE]).await;
+    let gateway = swarm.deploy_stack(&[("SKEP_GATEWAYS", "2")]).await;
+
+    let mut function = deployment("cat", "cat");
+    function["image"] = json!(pinned);
+    function["registryAuth"] = json!("YmVlczpob25leQ==");
+    function["constraints"] = json!(["node.hostname == node2"]);
+    let deployed = gateway.send(Method::POST, "/system/functions", &function).await;
+    assert_eq!(deployed.status, 202, "{deployed:?}");
+    gateway.wait_for_replicas("cat", 1).await;
+    assert_eq!(gateway.call("cat", "hello").await.text(), "hello");
+    assert_eq!(gateway.function("cat").await.unwrap()["image"], json!(pinned));
+}

@@ -19,7 +19,7 @@ use crate::{
 /// Between TERM and KILL when a call took too long.
 const TERM_GRACE: Duration = Duration::from_secs(1);
 /// How long a pipe that others hold open is still read after the process has ended.
-const HELD_OPEN: Duration = Duration::from_millis(500);
+const OPEN_PIPE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A process that has its request.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub(super) enum CallError {
 }
 
 impl Conversation {
-    /// To the end of the process, whichever way that comes. The output comes back because whoever reads it takes its end for success.
+    /// To the end of the process, whichever way that comes. The output comes back because its reader takes its end for success.
     pub(super) async fn hold(mut self) -> (Result<Finished, CallError>, Output) {
         let limit = self.limit;
         let talk = self.talk();
@@ -124,10 +124,10 @@ impl Conversation {
                 }
             }
         };
-        if !ended && !self.output.read_rest(HELD_OPEN).await? {
+        if !ended && !self.output.read_rest(OPEN_PIPE_TIMEOUT).await? {
             self.process.kill(Kill::Leftover).await;
             // Only what is in the pipe already.
-            self.output.read_rest(HELD_OPEN).await?;
+            self.output.read_rest(OPEN_PIPE_TIMEOUT).await?;
         }
         Ok(Finished { status, total: self.output.total(), output: self.output.whole() })
     }

@@ -17,7 +17,7 @@ use crate::fork::{marshal::by_name, variables::decode};
 
 /// The variable that names the file.
 pub(super) const REQUEST: &str = "SKEP_REQUEST";
-/// So much a pipe holds in any case.
+/// How much a pipe always holds.
 const PIPE: usize = 64 * 1024;
 
 /// The way to one process; the file is there as long as this is kept.
@@ -38,7 +38,7 @@ impl Facts {
         format!("/proc/{}/fd/{}", process::id(), self.reader.as_raw_fd())
     }
 
-    /// Tells the request; whoever reads the file comes to its end then.
+    /// Writes the request; then its reader comes to the end of the file.
     pub(super) fn tell(&mut self, parts: &Parts, limit: Option<Duration>) -> io::Result<()> {
         let Some(mut writer) = self.writer.take() else {
             return Ok(());

@@ -51,7 +51,7 @@ use crate::{
 
 pub(crate) use output::StreamedBody;
 
-/// A call without a limit of its own waits so long for a process to end.
+/// How long a call without a timeout of its own waits for a process to end.
 const MAX_TURN: Duration = Duration::from_secs(60);
 
 pub(crate) struct Fork {

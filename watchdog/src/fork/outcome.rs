@@ -1,4 +1,4 @@
-//! From what became of a process to the answer.
+//! Turns the outcome of a process into the answer.
 
 use std::{
     os::unix::process::ExitStatusExt,
@@ -23,7 +23,7 @@ use crate::{
     log::Log,
 };
 
-/// So much an output can be without being read meanwhile.
+/// The largest output that fits into a pipe, so that it need not be read meanwhile.
 const PIPE: u64 = 64 * 1024;
 
 impl Fork {

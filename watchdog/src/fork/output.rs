@@ -1,4 +1,4 @@
-//! The output of a process on its way to the answer: held back until it is whole, or passed on as it comes.
+//! The output of a process on its way to the answer: held back until it is complete, or streamed.
 
 use std::{
     io,
@@ -20,15 +20,15 @@ use crate::{
     fork::{cgi, conversation::CallError, pipes::Reader},
 };
 
-/// Between the process and the client at most so many pieces wait.
+/// The most pieces that wait between the process and the client.
 const PIECES: usize = 4;
-/// For so long an output may not be looked at: most are whole by then, and were not waited for piece by piece. What does not fit into the pipe waits as well.
-const UNTOUCHED: Duration = Duration::from_millis(10);
+/// How long an output is not read at first: most are whole by then, so they are not read piece by piece. Output that does not fit into the pipe waits as well.
+const READ_DELAY: Duration = Duration::from_millis(10);
 
 /// When an output is passed on before the process has ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Holding {
-    /// So many bytes are held back.
+    /// How many bytes are held back.
     pub(super) most: usize,
     /// What to do with more than that: pass it on, or refuse it, for a client that could not be told of a failure then.
     pub(super) passes_on: bool,
@@ -83,7 +83,7 @@ impl Output {
     /// Reads and passes on until the end.
     pub(super) async fn read_all(&mut self) -> Result<(), CallError> {
         if self.holding.waits {
-            sleep(UNTOUCHED).await;
+            sleep(READ_DELAY).await;
         }
         while self.read().await? {
             self.pass_on().await?;
@@ -152,7 +152,7 @@ impl Output {
     }
 }
 
-/// Whether an output of which so much is held back begins to be passed on.
+/// Whether an output begins to be passed on when this much is held back.
 fn goes_out(holding: Holding, held: &[u8]) -> Result<bool, CallError> {
     if held.len() <= holding.most {
         return Ok(false);

@@ -1,6 +1,6 @@
 //! The watchdog's ends of the pipes to a process.
 //!
-//! They are read and written at once, and watched by the runtime only from the moment on at which there is something to wait for: most calls never come to that, and each pipe that is watched costs them time.
+//! They are read and written at once, and registered with the runtime only when there is something to wait for. Most calls never wait, and each registered pipe costs time.
 
 use std::{
     io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write, pipe},

@@ -1,6 +1,6 @@
-//! Processes that were started beforehand and wait for a request on STDIN; each serves one.
+//! Prefork: processes that were started before their request and wait for it on STDIN; each serves one.
 //!
-//! How many there are follows the load: one at first, one more whenever a call found none that was there in time, fewer when some were not needed for a while.
+//! Their number follows the load: one at first, one more whenever a call found none in time, fewer when some were not needed for a while.
 
 use std::{
     collections::VecDeque,
@@ -20,15 +20,15 @@ use crate::fork::{
     start::{Started, Starter},
 };
 
-/// How often it is looked whether there are more than needed, and whether they are well.
-const LOOK: Duration = Duration::from_secs(10);
-/// Then it is replaced, so that a changed program is not called in its old form for long.
-const OLDEST: Duration = Duration::from_secs(60);
-/// Most programs wait on STDIN so long after their start; younger ones may still be loading.
-const LOADED: Duration = Duration::from_millis(50);
+/// How often to check whether there are more processes than needed, and whether they are well.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// An older process is replaced, so that a changed program is not called in its old form for long.
+const MAX_AGE: Duration = Duration::from_secs(60);
+/// Most programs wait on STDIN this long after their start; younger ones may still be loading.
+const LOAD_DELAY: Duration = Duration::from_millis(50);
 /// While there are some left, calls have the processor first.
-const PAUSE: Duration = Duration::from_millis(5);
-/// So many processes in a row that did not wait mean that the program is not one that waits.
+const START_DELAY: Duration = Duration::from_millis(5);
+/// After this many processes in a row that did not wait for input, prefork is given up for the program.
 const STRIKES: usize = 3;
 
 /// A handle; when it is dropped those that wait are killed.
@@ -108,18 +108,18 @@ impl Drop for Refill<'_> {
 impl Stock {
     /// Keeps the stock as large as it should be, until the program turns out not to wait.
     async fn keep(&self) {
-        let mut look = Instant::now() + LOOK;
+        let mut look = Instant::now() + CHECK_INTERVAL;
         loop {
             if let Err(error) = self.fill() {
                 return self.give_up(&format!("the program cannot be started: {error}"));
             }
             if timeout_at(look, self.wanted.notified()).await.is_ok() {
                 if !self.state().waiting.is_empty() {
-                    sleep(PAUSE).await;
+                    sleep(START_DELAY).await;
                 }
             } else {
                 self.state().look();
-                look = Instant::now() + LOOK;
+                look = Instant::now() + CHECK_INTERVAL;
             }
             if self.state().strikes >= STRIKES {
                 return self.give_up("the program writes or ends before it reads STDIN");
@@ -162,7 +162,7 @@ impl Stock {
 
 impl Waiting {
     fn is_loaded(&self) -> bool {
-        self.since.elapsed() >= LOADED
+        self.since.elapsed() >= LOAD_DELAY
     }
 }
 
@@ -191,7 +191,7 @@ impl State {
         let before = self.waiting.len();
         self.waiting.retain_mut(|waiting| waiting.started.is_waiting());
         self.strikes += before - self.waiting.len();
-        self.waiting.retain(|waiting| waiting.since.elapsed() < OLDEST);
+        self.waiting.retain(|waiting| waiting.since.elapsed() < MAX_AGE);
         self.target = self.target.saturating_sub(self.spare).max(1);
         while self.waiting.len() > self.target {
             self.waiting.pop_front();

@@ -24,7 +24,7 @@ const RESERVED: [&str; 7] = [
 /// Milliseconds that the process may run.
 const TIMEOUT: &str = "SKEP_TIMEOUT_MS";
 /// Longer ones cannot be given to a process (`MAX_ARG_STRLEN` of Linux is 128 KiB).
-const LONGEST: usize = 120 * 1024;
+const MAX_LENGTH: usize = 120 * 1024;
 
 /// The variables of a request whose body is `length` bytes long, if that is known; those in `own` are the function's and stay as they are.
 pub(super) fn of(parts: &Parts, length: Option<u64>, own: &HashSet<OsString>) -> Vec<(String, OsString)> {
@@ -33,7 +33,7 @@ pub(super) fn of(parts: &Parts, length: Option<u64>, own: &HashSet<OsString>) ->
         let (Some(variable), Some(value)) = (variable(name.as_str()), parts.headers.get(name)) else {
             continue;
         };
-        let fits = value.len() <= LONGEST;
+        let fits = value.len() <= MAX_LENGTH;
         if fits && !RESERVED.contains(&variable.as_str()) && !contains(own, &variable) {
             variables.push((variable, OsStr::from_bytes(value.as_bytes()).to_owned()));
         }
@@ -69,7 +69,7 @@ pub(super) fn of_watchdog(parts: &Parts, limit: Option<Duration>) -> Vec<(String
     }
     if let Some(parent) = parts.headers.get("traceparent") {
         for (variable, value) in [("TRACEPARENT", Some(parent)), ("TRACESTATE", parts.headers.get("tracestate"))] {
-            if let Some(value) = value.filter(|value| value.len() <= LONGEST) {
+            if let Some(value) = value.filter(|value| value.len() <= MAX_LENGTH) {
                 variables.push((variable.to_owned(), OsStr::from_bytes(value.as_bytes()).to_owned()));
             }
         }

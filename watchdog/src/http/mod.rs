@@ -33,7 +33,7 @@ use crate::{
 pub(crate) use proxied::ProxiedBody;
 pub(crate) use tunnel::Tunnel;
 
-const READY_LIMIT: Duration = Duration::from_secs(5);
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
 /// More headers of a program are refused; the gateway takes more, because some are added here.
 const MAX_HEADERS: usize = 100;
 
@@ -123,7 +123,7 @@ impl HttpMode {
         let Some(path) = &self.ready_path else {
             return text(StatusCode::OK, "OK");
         };
-        match timeout(READY_LIMIT, pool.probe(path)).await {
+        match timeout(READY_TIMEOUT, pool.probe(path)).await {
             Ok(Ok(status)) if status.is_success() => text(status, "OK"),
             Ok(Ok(status)) => {
                 let text = format!("the function answers {} at its ready_path\n", status.as_u16());

@@ -20,10 +20,10 @@ use tokio::{
 
 use crate::plan::Upstream;
 
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// Shorter than the idle time-out of any common server, so that a connection is not used just when it is closed.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Shorter than the idle timeout of any common server, so that a connection is not used just when it is closed.
 const MAX_IDLE: Duration = Duration::from_secs(1);
-const TEND_EVERY: Duration = Duration::from_secs(10);
+const TEND_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The connections to one start of the program.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Pool {
             host => host.trim_start_matches('[').trim_end_matches(']'),
         };
         let connecting = TcpStream::connect((host, authority.port_u16().unwrap_or(80)));
-        let stream = timeout(CONNECT_LIMIT, connecting).await??;
+        let stream = timeout(CONNECT_TIMEOUT, connecting).await??;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
@@ -105,7 +105,7 @@ impl Pool {
     /// Closes what nobody uses any more, for as long as it is polled.
     pub(super) async fn tend(&self) -> Infallible {
         loop {
-            sleep(TEND_EVERY).await;
+            sleep(TEND_INTERVAL).await;
             self.close_stale();
         }
     }

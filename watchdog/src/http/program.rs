@@ -10,6 +10,7 @@ use std::{
 };
 
 use http::uri::{Authority, PathAndQuery};
+use skep_backoff::Backoff;
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -24,14 +25,14 @@ use crate::{
     processes::{Processes, Spawned},
 };
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// A program that ran for so long is not one that cannot start.
-const RAN_WELL: Duration = Duration::from_secs(10);
+/// Between two starts of a program that ends.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+/// A program that ran this long counts as started.
+const MIN_GOOD_RUN: Duration = Duration::from_secs(10);
 /// A program that has ended this often and was never ready is given up.
 const MAX_ENDS_BEFORE_READY: u32 = 5;
-const PROBE_EVERY: Duration = Duration::from_millis(20);
-const PROBE_LIMIT: Duration = Duration::from_secs(5);
+const PROBE_INTERVAL: Duration = Duration::from_millis(20);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between TERM and KILL at the end.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
@@ -130,7 +131,7 @@ impl Program {
 
 impl Supervisor {
     async fn supervise(self) {
-        let (mut pause, mut ends) = (FIRST_PAUSE, 0);
+        let (mut delays, mut ends) = (BACKOFF.delays(), 0);
         while !self.stop.is_cancelled() {
             let begun = Instant::now();
             let end = self.run_once().await;
@@ -143,12 +144,12 @@ impl Supervisor {
                 self.beginning.send_replace(Beginning::Failed(end));
                 break;
             }
-            if begun.elapsed() >= RAN_WELL {
-                pause = FIRST_PAUSE;
+            if begun.elapsed() >= MIN_GOOD_RUN {
+                delays.reset();
             }
+            let pause = delays.next_delay();
             self.processes.log().say(&format!("Function {end}, is started again in {pause:?}"));
             let _ = timeout(pause, self.stop.cancelled()).await;
-            pause = MAX_PAUSE.min(pause * 2);
         }
         self.state.send_replace(State::Stopped);
     }
@@ -216,14 +217,14 @@ impl Supervisor {
             let ready = match &self.ready_path {
                 None => pool.open().await.is_ok(),
                 Some(path) => {
-                    let answer = timeout(PROBE_LIMIT, pool.probe(path)).await;
+                    let answer = timeout(PROBE_TIMEOUT, pool.probe(path)).await;
                     answer.is_ok_and(|result| result.is_ok_and(|status| status.is_success()))
                 }
             };
             if ready {
                 return;
             }
-            sleep(PROBE_EVERY).await;
+            sleep(PROBE_INTERVAL).await;
         }
     }
 }

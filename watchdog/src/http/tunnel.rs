@@ -18,7 +18,7 @@ use crate::answer::{Answer, AnswerBody};
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
 
 /// How long a client may take to go when the program has ended the connection.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A client that asks for another protocol on its connection.
 pub(super) struct Upgrade {
@@ -88,7 +88,7 @@ async fn copy_both(
         result = to_client.as_mut() => {
             result?;
             // To close with bytes of the client's unread would be a reset, and it could lose the end of what was sent.
-            timeout(LINGER, to_program).await?
+            timeout(LINGER_TIMEOUT, to_program).await?
         }
     }
 }

@@ -131,7 +131,7 @@ fn waiting_does_not_count_for_the_time_out_and_ends_with_the_watchdog() {
         noting("read line; echo $line; [ $line = stay ] && sleep 1000", &[PREFORK, ("exec_timeout", "500ms")]);
     wait_until("a process waits", || !noted(directory.path()).is_empty());
     let since = Instant::now();
-    wait_until("it has waited for longer than the time-out", || since.elapsed() > Duration::from_millis(700));
+    wait_until("it has waited for longer than the timeout", || since.elapsed() > Duration::from_millis(700));
     assert_eq!(watchdog.post(b"hello\n").text(), "exit status 1\nhello\n");
     assert_eq!(watchdog.post(b"stay\n").status, 408);
     wait_until("a process waits", || watchdog.functions() == 1);

@@ -11,10 +11,10 @@ use time::OffsetDateTime;
 
 use crate::audit::ledger::Note;
 
-/// The clocks of servers and roles may differ by so much, in seconds.
+/// How much the clocks of servers and roles may differ, in seconds.
 const MARGIN: i64 = 10;
 
-/// A call that does not seem to be in order, to be looked at again.
+/// A call that does not seem to be in order, to be checked again.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Doubt {
     pub(super) kind: AuditKind,
@@ -38,7 +38,7 @@ pub(super) struct Books {
     receipts: Vec<u64>,
     marks: Vec<Mark>,
     open: HashMap<u64, Open>,
-    letters: HashMap<u64, Letter>,
+    letters: HashMap<u64, DeadLetter>,
 }
 
 /// What is known of a receipt.
@@ -59,15 +59,15 @@ struct Open {
     has_ended: bool,
 }
 
-struct Letter {
+struct DeadLetter {
     function: usize,
     sequence: u64,
     dead_at: i64,
     has_record: bool,
 }
 
-/// A letter whose call has no record and should have one.
-pub(super) struct LoneLetter {
+/// A dead letter whose call has no record and should have one.
+pub(super) struct OrphanDeadLetter {
     pub(super) function: usize,
     pub(super) sequence: u64,
     pub(super) dead_at: i64,
@@ -123,9 +123,9 @@ impl Books {
         self.marks = vec![Mark::Unseen; self.receipts.len()];
     }
 
-    pub(super) fn letter(&mut self, call_id: &str, function: &str, sequence: u64, dead_at: OffsetDateTime) {
+    pub(super) fn dead_letter(&mut self, call_id: &str, function: &str, sequence: u64, dead_at: OffsetDateTime) {
         let function = self.number(function);
-        let letter = Letter { function, sequence, dead_at: dead_at.unix_timestamp(), has_record: false };
+        let letter = DeadLetter { function, sequence, dead_at: dead_at.unix_timestamp(), has_record: false };
         self.letters.insert(self.hashes.hash_one(call_id), letter);
     }
 
@@ -176,8 +176,8 @@ impl Books {
         ended_at.unix_timestamp() + self.gone_within < self.now
     }
 
-    /// All messages and records have been seen: counts the calls that have no record, and returns letters that should have one.
-    pub(super) fn close_messages(&mut self) -> Vec<LoneLetter> {
+    /// All messages and records have been seen: counts the calls that have no record, and returns dead letters that should have one.
+    pub(super) fn close_messages(&mut self) -> Vec<OrphanDeadLetter> {
         let open = std::mem::take(&mut self.open);
         for (hash, open) in open.iter().filter(|(_, open)| !open.has_ended) {
             self.seen(*hash, open.function, CallState::Queued);
@@ -187,10 +187,10 @@ impl Books {
             if letter.has_record || open.contains_key(&hash) {
                 continue;
             }
-            let Letter { function, sequence, dead_at, .. } = letter;
+            let DeadLetter { function, sequence, dead_at, .. } = letter;
             self.seen(hash, function, CallState::Dead);
             if !self.may_have_run_out(function, dead_at) {
-                lone.push(LoneLetter { function, sequence, dead_at });
+                lone.push(OrphanDeadLetter { function, sequence, dead_at });
             }
         }
         lone
@@ -301,7 +301,7 @@ mod tests {
             books.open("call-1", "f", false);
             books.open("call-1", "f", true);
             books.open("call-2", "f", true);
-            books.letter("call-3", "f", 1, at(NOW - 50));
+            books.dead_letter("call-3", "f", 1, at(NOW - 50));
             books.record("call-2", "f", CallState::Succeeded, at(NOW - 10));
             books.record("call-3", "f", CallState::Dead, at(NOW - 10));
             books.record("no-receipt", "f", CallState::Failed, at(NOW - 10));
@@ -328,11 +328,11 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_without_a_record_and_a_message_that_was_left_are_in_doubt() {
+    fn a_dead_letter_without_a_record_and_a_message_that_was_left_are_in_doubt() {
         let mut books = Books::new(at(NOW), Duration::from_secs(100_000), HOUR);
         books.close_receipts();
-        books.letter("dead", "f", 7, at(NOW - 50));
-        books.letter("running-again", "f", 8, at(NOW - 50));
+        books.dead_letter("dead", "f", 7, at(NOW - 50));
+        books.dead_letter("running-again", "f", 8, at(NOW - 50));
         books.open("running-again", "f", true);
         books.open("left", "f", true);
         books.open("waits-for-its-time", "f", false);

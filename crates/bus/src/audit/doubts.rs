@@ -1,4 +1,4 @@
-//! Looking again at calls that did not seem to be in order: they may only have moved on meanwhile, so what is wrong has to stay so.
+//! Checking suspects again: they may only have moved meanwhile, so a call is reported only if it stays wrong.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -9,10 +9,10 @@ use skep_protocol::{AuditKind, CallId, CallState, DeadKind, LANES};
 use super::books::Doubt;
 use crate::{Bus, Error, Result, calls::records, queue::lanes};
 
-/// A call has to be wrong at so many looks,
-const LOOKS: u32 = 3;
-/// with so much time in between.
-const PAUSE: Duration = Duration::from_secs(2);
+/// A call has to be wrong at this many checks,
+const MAX_CHECKS: u32 = 3;
+/// with this much time in between.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 32;
 
 /// What was seen at another look.
@@ -33,12 +33,12 @@ impl Bus {
     /// Looks at each several times; returns what was seen at last.
     pub(super) async fn look_again(&self, doubts: Vec<Doubt>) -> Result<Vec<(Doubt, Seen)>> {
         let (mut open, mut settled) = (doubts, Vec::new());
-        for look in 0..LOOKS {
+        for look in 0..MAX_CHECKS {
             if open.is_empty() {
                 break;
             }
             if look > 0 {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(CHECK_INTERVAL).await;
             }
             let floors = self.floors().await?;
             let looks = open.into_iter().map(|doubt| async {
@@ -59,7 +59,7 @@ impl Bus {
         let is_still = match doubt.kind {
             AuditKind::Missing => return self.find_anywhere(id, floors).await,
             AuditKind::LetterWithoutRecord => {
-                let letter = self.letter(id, DeadKind::Call).await?;
+                let letter = self.dead_letter(id, DeadKind::Call).await?;
                 letter.is_some() && self.record(id).await?.is_none() && !self.is_open(id, floors).await?
             }
             AuditKind::LeftOver => {
@@ -91,10 +91,10 @@ impl Bus {
         if let Some(record) = self.record(id).await? {
             return Ok(Seen::Is(record.status.state));
         }
-        if self.letter(id, DeadKind::Call).await?.is_some() {
+        if self.dead_letter(id, DeadKind::Call).await?.is_some() {
             return Ok(Seen::Is(CallState::Dead));
         }
-        let called_back = self.letter(id, DeadKind::Callback).await?;
+        let called_back = self.dead_letter(id, DeadKind::Callback).await?;
         Ok(if called_back.is_some() { Seen::Expired } else { Seen::Still })
     }
 

@@ -1,7 +1,7 @@
-//! Receipts of accepted calls, so that a call that is gone is missed.
+//! Receipts of accepted calls, so that the audit notices a call that vanished.
 //!
-//! Whoever stores a call notes its id, and writes what it has noted a few times a second: many ids in one message, so accepting a call waits for nothing more.
-//! A process that is killed takes at most the receipts of its last moment with it; their calls are known by their messages and records all the same.
+//! The process that stores a call notes its id. It writes its notes a few times a second, many ids in one message, so accepting a call waits for nothing more.
+//! A process that is killed loses at most the receipts of its last moment; the audit still knows those calls by their messages and records.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,20 +23,20 @@ use tracing::warn;
 use crate::{
     Result,
     client::clock,
-    client::connect::REQUEST_DEADLINE,
+    client::connect::REQUEST_TIMEOUT,
     publish::{Message, Publisher},
     wire,
 };
 
-/// So long receipts gather before they are written.
-const GATHER: Duration = Duration::from_millis(200);
-/// And about so many bytes of them at most go in one message, or half of what the server takes.
+/// How long receipts are gathered before they are written.
+const GATHER_INTERVAL: Duration = Duration::from_millis(200);
+/// The bytes of receipts in one message, unless half of what the server takes is less.
 const MAX_BYTES: usize = 256 * 1024;
 /// Receipts that may wait to be written; beyond it they are left out.
 const MAX_WAITING: usize = 65_536;
-const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// That a function's records are kept for less is noted anew after so long, for notes run out, too.
-const NOTED_FOR: Duration = Duration::from_secs(24 * 3600);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// The notice that a function's records are kept for less is repeated after this time, because notices expire, too.
+const BRIEF_NOTE_TTL: Duration = Duration::from_secs(24 * 3600);
 /// When the first call of a message with receipts could run.
 const SINCE: &str = "Skep-Since";
 
@@ -59,7 +59,7 @@ enum Entry {
 pub(crate) enum Note<'body> {
     /// A call was accepted, and could run from then on.
     Receipt { function: &'body str, call_id: &'body str, since: i64 },
-    /// Records of a function are kept for so many seconds only.
+    /// Records of a function are kept for this many seconds only.
     Brief { function: &'body str, seconds: i64 },
     /// Records from before this time may have been removed.
     Removed { before: i64 },
@@ -68,16 +68,17 @@ pub(crate) enum Note<'body> {
 impl Ledger {
     pub(crate) fn start(publisher: Publisher, subjects: Arc<Subjects>) -> Self {
         let (entries, receiver) = mpsc::channel(MAX_WAITING);
+        // Nobody awaits its end: `flush` waits for what was noted before it.
         tokio::spawn(run(publisher.clone(), subjects.receipts(), receiver));
         Self { publisher, subjects, entries, brief: Arc::default() }
     }
 
     /// Notes a call that was stored.
-    pub(crate) fn note(&self, invocation: &Call) {
-        let (function, call_id) = (invocation.function.to_string(), invocation.call_id.clone());
-        let entry = Entry::Receipt { function, call_id, run_at: invocation.run_at };
+    pub(crate) fn note(&self, call: &Call) {
+        let (function, call_id) = (call.function.to_string(), call.call_id.clone());
+        let entry = Entry::Receipt { function, call_id, run_at: call.run_at };
         if self.entries.try_send(entry).is_err() {
-            warn!(call_id = %invocation.call_id, "too many receipts wait to be written; a call has none");
+            warn!(call_id = %call.call_id, "too many receipts wait to be written; this call gets none");
         }
     }
 
@@ -90,13 +91,13 @@ impl Ledger {
             }
         };
         // Without receipts no call is lost.
-        let _ = timeout(REQUEST_DEADLINE, flushed).await;
+        let _ = timeout(REQUEST_TIMEOUT, flushed).await;
     }
 
     /// Notes that records of a function go after a time of their own, before the first such record is stored.
     pub(crate) async fn note_brief(&self, function: &str, ttl: Duration) -> Result<()> {
         let key = (function.to_owned(), ttl.as_secs());
-        let is_noted = |at: &Instant| at.elapsed() < NOTED_FOR;
+        let is_noted = |at: &Instant| at.elapsed() < BRIEF_NOTE_TTL;
         if self.brief.lock().unwrap_or_else(PoisonError::into_inner).get(&key).is_some_and(is_noted) {
             return Ok(());
         }
@@ -193,7 +194,7 @@ async fn run(publisher: Publisher, subject: String, mut entries: mpsc::Receiver<
     while let Some(first) = entries.recv().await {
         let mut gathered = Gathered::new();
         gathered.add(first);
-        let deadline = Instant::now() + GATHER;
+        let deadline = Instant::now() + GATHER_INTERVAL;
         let most = MAX_BYTES.min(publisher.client.max_payload() / 2);
         while gathered.waiting.is_empty() && gathered.bytes < most {
             match timeout_at(deadline, entries.recv()).await {
@@ -208,7 +209,7 @@ async fn run(publisher: Publisher, subject: String, mut entries: mpsc::Receiver<
                 return;
             }
             warn!(error = error.chain(), "receipts cannot be written; trying again");
-            sleep(TRY_AGAIN).await;
+            sleep(RETRY_DELAY).await;
         }
         for waiting in gathered.waiting {
             // It may have given up.

@@ -10,9 +10,9 @@ use tracing::warn;
 
 use crate::{Bus, Error, Result, calls::scan::Looking, publish::Message};
 
-/// An answer waits no longer for its entry.
-const STORED_WITHIN: Duration = Duration::from_secs(1);
-/// One page looks at so many entries at most.
+/// How long an answer waits for its entry.
+const STORE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most entries that one page scans.
 const BUDGET: usize = 20_000;
 /// The log is read in windows, from the newest entry backwards.
 const WINDOW: u64 = 500;
@@ -62,11 +62,11 @@ impl Bus {
         if !self.keeps_audit_log() {
             return true;
         }
-        let stored = timeout(STORED_WITHIN, self.store_entry(entry, once)).await;
+        let stored = timeout(STORE_TIMEOUT, self.store_entry(entry, once)).await;
         let error = match stored {
             Ok(Ok(())) => return true,
             Ok(Err(error)) => error.chain(),
-            Err(_) => format!("NATS did not answer within {STORED_WITHIN:?}"),
+            Err(_) => format!("NATS did not answer within {STORE_TIMEOUT:?}"),
         };
         warn_of_lost_entry(entry, &error);
         false

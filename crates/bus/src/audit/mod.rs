@@ -1,7 +1,7 @@
-//! The audit: every call that was accepted is in flight, has ended, or is named.
+//! The audit: every accepted call is in flight, has ended, or is reported.
 //!
-//! It goes through the receipts, then the messages, then the records, each in its order, and keeps a few bytes of each call.
-//! Calls go on meanwhile, so whoever seems to be missing is looked for again, by its id, before it is told.
+//! It scans the receipts, then the messages, then the records, each in order, and keeps a few bytes per call.
+//! Calls go on meanwhile, so a call that seems to be missing is looked up again by its id before it is reported.
 
 mod books;
 mod doubts;
@@ -26,13 +26,13 @@ use self::{
 };
 use crate::{Bus, Error, Result, audit::ledger::Note, calls::scan::Looking, client::clock, wire};
 
-/// A list is given up when nothing of it has come for so long.
-const LISTED_WITHIN: Duration = Duration::from_secs(60);
-/// So many calls are looked at again; what is beyond is only counted.
+/// A list ends with an error when no message arrives within this time.
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most calls that are looked up again; the rest is only counted.
 const MAX_DOUBTS: usize = 100_000;
-/// So many findings are told.
+/// The most findings that are reported.
 const MAX_FINDINGS: usize = 1000;
-/// It is told how far it has come each time after so many messages.
+/// Progress is reported after this many messages.
 const TOLD_AFTER: u64 = 1000;
 
 /// What counts of a record.
@@ -48,7 +48,7 @@ struct Walk<'bus> {
     bus: &'bus Bus,
     books: Books,
     doubts: Vec<Doubt>,
-    /// Calls that seem to be missing beyond those that are looked at again.
+    /// Calls that seem to be missing beyond those that are checked again.
     more: u64,
     progress: AuditProgress,
     told: &'bus watch::Sender<AuditProgress>,
@@ -115,7 +115,7 @@ impl Walk<'_> {
             self.progress.of += stream.get_info().await.map_err(Error::unavailable)?.state.messages;
         }
         let last = self.read_receipts().await?;
-        self.read_letters().await?;
+        self.read_dead_letters().await?;
         self.list_delayed().await?;
         self.read_lanes().await?;
         self.list_backlog().await?;
@@ -152,13 +152,13 @@ impl Walk<'_> {
         Ok(last)
     }
 
-    async fn read_letters(&mut self) -> Result<()> {
+    async fn read_dead_letters(&mut self) -> Result<()> {
         let mut looking = self.looking("DEAD", self.bus.subjects.dead_of(None)).await?;
         while let Some(seen) = looking.next().await? {
             // Of a callback that is dead, the call has ended in another way.
             let call = Some(&seen.subject).filter(|subject| !subject.ends_with(".callback"));
             if let Some((call_id, function)) = call.and_then(|subject| call_of(subject)) {
-                self.books.letter(call_id, &function, seen.sequence, seen.published);
+                self.books.dead_letter(call_id, &function, seen.sequence, seen.published);
             }
             self.looked_at_one();
         }
@@ -230,7 +230,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Reads the receipts once more, as far as they were read before, for the names of those that were not found.
+    /// Reads the same receipts once more, to name the calls that were not found.
     async fn settle_receipts(&mut self, last: u64) -> Result<()> {
         let mut looking = self.ledger_after(0).await?;
         while let Some(seen) = looking.next().await? {
@@ -273,7 +273,7 @@ impl Walk<'_> {
     async fn list(&mut self, stream: &Stream, all: String, each: impl Fn(&mut Books, &str, u64)) -> Result<()> {
         let mut listed = stream.info_with_subjects(all).await.map_err(Error::unavailable)?;
         loop {
-            let next = timeout(LISTED_WITHIN, listed.try_next()).await.map_err(Error::unavailable)?;
+            let next = timeout(PROGRESS_TIMEOUT, listed.try_next()).await.map_err(Error::unavailable)?;
             let Some((subject, count)) = next.map_err(Error::unavailable)? else { return Ok(()) };
             each(&mut self.books, &subject, count as u64);
             self.looked_at_one();

@@ -1,4 +1,4 @@
-//! Reading a large body, piece by piece, as fast as it is taken.
+//! Reading a large body chunk by chunk, as fast as its reader takes it.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Bus, Error, Result, bodies::PIECE_NUMBER, wire};
 
-/// A server that does not hand out a piece is asked again for so long.
-const TRY_FOR: Duration = Duration::from_secs(20);
-const PAUSE: Duration = Duration::from_millis(200);
+/// How long a server that does not hand out a chunk is asked again.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// What is left of a body.
 struct Rest {
@@ -27,7 +27,7 @@ struct Rest {
 }
 
 impl Bus {
-    /// All of a body that is wanted in memory, up to so many bytes.
+    /// A body as one piece in memory, up to this many bytes.
     pub async fn beginning_of(&self, body: &CallBody, most: usize) -> Result<Bytes> {
         let beginning = match body {
             CallBody::Whole(bytes) => bytes.clone(),
@@ -67,7 +67,7 @@ impl Rest {
 
     async fn fetch(&self) -> Result<StreamMessage> {
         let stream = self.bus.streams.bodies(self.body.key.kind);
-        let give_up = Instant::now() + TRY_FOR;
+        let give_up = Instant::now() + READ_TIMEOUT;
         loop {
             let subject = self.bus.subjects.body(&self.body.key);
             let error = match stream.direct_get_next_for_subject(subject, Some(self.next_sequence)).await {
@@ -79,7 +79,7 @@ impl Rest {
             if Instant::now() >= give_up || is_gone && self.bus.kept.replicas < 2 {
                 return Err(if is_gone { self.gone() } else { Error::unavailable(error) });
             }
-            sleep(PAUSE).await;
+            sleep(RETRY_DELAY).await;
         }
     }
 

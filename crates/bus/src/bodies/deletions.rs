@@ -1,4 +1,4 @@
-//! Removes large bodies that are over, beside whatever goes on.
+//! Deletes large bodies in the background.
 
 use std::sync::Arc;
 
@@ -7,22 +7,23 @@ use skep_protocol::{BodyKey, BodyKind, Subjects};
 use tokio::{sync::mpsc, time::timeout};
 use tracing::debug;
 
-use crate::{Error, Result, client::connect::REQUEST_DEADLINE, streams::Streams};
+use crate::{Error, Result, client::connect::REQUEST_TIMEOUT, streams::Streams};
 
-/// What may wait to be removed; what comes beyond is found by the housekeeping.
+/// Bodies that may wait to be deleted; the housekeeping finds any others.
 const MAX_WAITING: usize = 1024;
 
-/// The way to have a body removed. Its task ends with the last handle on it.
+/// A handle to have bodies deleted. Its task ends with the last handle.
 #[derive(Clone)]
 pub(crate) struct Discards(mpsc::Sender<BodyKey>);
 
 impl Discards {
     pub(crate) fn start(streams: Arc<Streams>, subjects: Arc<Subjects>) -> Self {
         let (sender, mut receiver) = mpsc::channel::<BodyKey>(MAX_WAITING);
+        // Nobody awaits its end: the housekeeping finds what is left.
         tokio::spawn(async move {
             while let Some(key) = receiver.recv().await {
                 if let Err(error) = remove(streams.bodies(key.kind), &subjects, &key).await {
-                    debug!(error = error.chain(), %key, "a body is not removed yet");
+                    debug!(error = error.chain(), %key, "a large body could not be deleted; housekeeping will delete it");
                 }
             }
         });
@@ -30,7 +31,7 @@ impl Discards {
     }
 
     pub(crate) fn discard(&self, key: BodyKey) {
-        // It is no loss if too much waits already.
+        // If too many wait already, the housekeeping finds this one.
         let _ = self.0.try_send(key);
     }
 }
@@ -38,7 +39,7 @@ impl Discards {
 /// Removes all pieces of a body.
 pub(crate) async fn remove(stream: &Stream, subjects: &Subjects, key: &BodyKey) -> Result<()> {
     let purge = stream.purge().filter(subjects.body(key));
-    timeout(REQUEST_DEADLINE, purge.into_future()).await.map_err(Error::unavailable)?.map_err(Error::unavailable)?;
+    timeout(REQUEST_TIMEOUT, purge.into_future()).await.map_err(Error::unavailable)?.map_err(Error::unavailable)?;
     Ok(())
 }
 

@@ -1,8 +1,8 @@
-//! Large bodies: kept in pieces in a stream of their own, while the message that they belong to only names them.
+//! Large bodies: stored in chunks in a stream of their own; the message that they belong to only references them.
 //!
-//! The pieces are stored before that message, and removed when what it stands for is over.
-//! Whatever dies in between leaves pieces that nothing names, see [`orphans`].
-//! This is no object store of NATS, because that leaves a mark of each object for good, and a part of one that was broken off.
+//! The chunks are stored before that message, and deleted when its call, record or dead letter is.
+//! A crash in between leaves orphaned chunks, see [`orphans`].
+//! This is not the object store of NATS, because that keeps a tombstone per deleted object, and partial uploads.
 
 pub(crate) mod chunks;
 pub(crate) mod deletions;
@@ -21,11 +21,11 @@ use crate::{Bus, Error, Result, publish::Message};
 const PIECE: usize = 512 * 1024;
 /// What is kept free of a message for headers: 1 MiB, or an eighth where that is less.
 const HEADER_RESERVE: usize = 1024 * 1024;
-/// Room is looked for once for so many pieces.
+/// The free space is checked once for this many chunks.
 const LOOK_FOR_ROOM: u64 = 32;
-/// A server that is there and does not take a piece is tried again for so long: a cluster looks for a leader, or NATS is started again.
-const TRY_FOR: Duration = Duration::from_secs(20);
-const PAUSE: Duration = Duration::from_millis(200);
+/// How long a server that does not store a chunk is tried again, because a cluster may elect a leader, or NATS may restart.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 /// Which piece of its body a message is, from 0.
 pub(crate) const PIECE_NUMBER: &str = "Skep-Piece";
 
@@ -132,7 +132,7 @@ impl Gathered {
     }
 }
 
-/// A body that is being stored. One that does not come to its end is let go.
+/// A body that is being stored. One that is not completed is discarded.
 struct Upload<'bus> {
     bus: &'bus Bus,
     key: BodyKey,
@@ -157,16 +157,16 @@ impl<'bus> Upload<'bus> {
         // A piece that was stored without our hearing of it is not stored again.
         headers.insert(NATS_MESSAGE_ID, format!("{} {}", self.key.id.simple(), self.pieces));
         let message = Message { subject: self.bus.subjects.body(&self.key), headers, body: piece };
-        let give_up = Instant::now() + TRY_FOR;
+        let give_up = Instant::now() + WRITE_TIMEOUT;
         let sequence = loop {
             match self.bus.publisher.publish(message.clone()).await {
                 Ok(stored) => break stored.unwrap_or_default(),
                 Err(error @ Error::Unavailable(_)) if Instant::now() < give_up && self.bus.is_reachable().await => {
-                    debug!(error = error.chain(), key = %self.key, "a piece of a body cannot be stored; trying again");
+                    debug!(error = error.chain(), key = %self.key, "a chunk of a body cannot be stored; trying again");
                 }
                 Err(error) => return Err(error),
             }
-            sleep(PAUSE).await;
+            sleep(RETRY_DELAY).await;
         };
         if sequence <= self.last_sequence {
             return Err(Error::unavailable("the stream of large bodies was made anew, and what came before is lost"));

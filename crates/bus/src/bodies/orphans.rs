@@ -1,7 +1,7 @@
-//! Large bodies that nothing names: whoever stored them was gone before the message, or before they were removed.
+//! Orphaned bodies: the process that stored them ended before it stored the message, or before it deleted them.
 //!
-//! A body is removed only if nothing that may still need it names it.
-//! A call goes to its next place before it leaves the last one, but one look at all places can miss it, so there are several, some time apart.
+//! A body is deleted only if nothing that may still need it references it.
+//! A call is written to its next place before it leaves the last one, but one check of all places can miss it, so there are several checks, some time apart.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::{Bus, Error, Result, bodies::deletions, calls::records, client::clock, wire};
 
-const LOOKS: usize = 3;
-const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
-/// A list is given up when it takes longer.
-const LISTED_WITHIN: Duration = Duration::from_secs(10);
+const MIN_CHECKS: usize = 3;
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// A list that takes longer ends with an error.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Bus {
-    /// Removes bodies that nothing names and to which nothing was added for so long; returns how many went.
+    /// Deletes bodies that nothing references and that have not grown for this long; returns how many.
     pub async fn remove_orphaned_bodies(&self, unchanged_for: Duration) -> Result<u64> {
         let mut removed = 0;
         for kind in BodyKind::ALL {
@@ -42,7 +42,7 @@ impl Bus {
         }
         let listed = stream.info_with_subjects(self.subjects.body_all(kind)).await.map_err(Error::unavailable)?;
         let subjects = listed.map_ok(|(subject, _)| subject).try_collect::<Vec<_>>();
-        let subjects = timeout(LISTED_WITHIN, subjects).await.map_err(Error::unavailable)?;
+        let subjects = timeout(LIST_TIMEOUT, subjects).await.map_err(Error::unavailable)?;
         let subjects = subjects.map_err(Error::unavailable)?;
         let mut keys: Vec<BodyKey> = subjects.iter().filter_map(|subject| self.subjects.body_key(subject)).collect();
         keys.sort_by_key(|key| key.id);
@@ -50,15 +50,15 @@ impl Bus {
     }
 
     async fn is_orphaned(&self, stream: &Stream, key: &BodyKey, unchanged_for: Duration) -> Result<bool> {
-        for look in 0..LOOKS {
+        for look in 0..MIN_CHECKS {
             if look > 0 {
-                sleep(BETWEEN_LOOKS).await;
+                sleep(CHECK_INTERVAL).await;
             }
             if self.is_needed(key).await? {
                 return Ok(false);
             }
         }
-        // Who still adds to it has not named it yet.
+        // A body that still grows is not referenced yet.
         let last = stream.direct_get_last_for_subject(self.subjects.body(key)).await.map_err(Error::unavailable)?;
         Ok(is_older(Some(last.time), unchanged_for))
     }
@@ -71,17 +71,20 @@ impl Bus {
         match key.kind {
             BodyKind::Request => {
                 let mut waits = waits;
-                Ok(waits.any(|message| names(&message.headers, key)) || self.letter_names(key, DeadKind::Call).await?)
+                Ok(waits.any(|message| names(&message.headers, key))
+                    || self.dead_letter_names(key, DeadKind::Call).await?)
             }
             BodyKind::Result => match record {
-                Some(record) => Ok(names(&record.headers, key) || self.letter_names(key, DeadKind::Callback).await?),
+                Some(record) => {
+                    Ok(names(&record.headers, key) || self.dead_letter_names(key, DeadKind::Callback).await?)
+                }
                 // It may be the answer of an attempt that is made at this moment.
-                None => Ok(waits.count() > 0 || self.letter_names(key, DeadKind::Callback).await?),
+                None => Ok(waits.count() > 0 || self.dead_letter_names(key, DeadKind::Callback).await?),
             },
         }
     }
 
-    pub(crate) async fn letter_names(&self, key: &BodyKey, kind: DeadKind) -> Result<bool> {
+    pub(crate) async fn dead_letter_names(&self, key: &BodyKey, kind: DeadKind) -> Result<bool> {
         let subject = match kind {
             DeadKind::Call => self.subjects.dead_by_id(&key.call_id),
             DeadKind::Callback => self.subjects.dead_callback_by_id(&key.call_id),

@@ -1,6 +1,6 @@
-//! Which functions are in use: told every second by whoever calls them, heard by the controller.
+//! Which functions are in use: their callers publish it every second, and the controller subscribes.
 //!
-//! Nothing of it is stored: what is lost is told again a second later.
+//! Nothing is stored: a lost message is sent again a second later.
 
 use futures_util::{Stream, StreamExt};
 use skep_protocol::FunctionName;
@@ -20,7 +20,7 @@ impl Bus {
         }
     }
 
-    /// Functions that are in use, as it is told from now on.
+    /// Functions that are in use, from now on.
     pub async fn hear_use(&self) -> Result<impl Stream<Item = Vec<FunctionName>> + use<>> {
         let told = self.client.subscribe(self.subjects.activity()).await.map_err(Error::unavailable)?;
         Ok(told.filter_map(|message| async move { serde_json::from_slice(&message.payload).ok() }))

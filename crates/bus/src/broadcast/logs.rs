@@ -1,4 +1,4 @@
-//! Log lines of functions as they come. Nobody has to listen; past lines are the controller's to give.
+//! Log lines of functions, live. Nobody has to subscribe; the controller has past lines.
 
 use futures_util::{Stream, StreamExt};
 use skep_protocol::{FunctionName, LogLine};
@@ -6,7 +6,7 @@ use skep_protocol::{FunctionName, LogLine};
 use crate::{Bus, Error, Result};
 
 impl Bus {
-    /// Publishes a line for whoever follows.
+    /// Publishes a line for followers.
     pub async fn publish_log(&self, function: &FunctionName, line: &LogLine) {
         let Ok(line) = serde_json::to_vec(line) else {
             return;

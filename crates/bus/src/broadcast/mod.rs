@@ -1,4 +1,4 @@
-//! What processes tell each other and nobody stores: heartbeats, who holds a call, functions in use, log lines.
+//! Messages between processes that nobody stores: heartbeats, who holds a call, functions in use, log lines.
 
 pub(crate) mod activity;
 pub(crate) mod logs;

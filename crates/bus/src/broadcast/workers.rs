@@ -1,4 +1,4 @@
-//! Which queue-workers there are, and which calls they hold. They tell each other; nothing of it is stored.
+//! Which queue-workers there are, and which calls they hold. They publish it to each other; nothing is stored.
 
 use async_nats::Subscriber;
 use futures_util::{Stream, StreamExt};

@@ -1,4 +1,4 @@
-//! Tries to deliver a callback, kept only for callbacks whose first one came to nothing.
+//! Tries to deliver a callback; they are kept only if the first one failed.
 
 use skep_protocol::{CallId, CallStatus, CallbackTry};
 

@@ -1,4 +1,4 @@
-//! Taking a call back: its record says so, and whoever holds it lets it go.
+//! Cancelling a call: its record says so, and its holder drops it.
 
 use futures_util::{Stream, StreamExt};
 use skep_protocol::{Call, CallBody, CallId, CallRecord, CallState, CallStatus};
@@ -23,8 +23,7 @@ impl Bus {
             return Ok(Cancelled::Ended(status.state));
         }
         let (delayed, queued) = tokio::try_join!(self.find_delayed(id), self.find_queued(id))?;
-        let invocation =
-            delayed.as_ref().or(queued.first().map(|queued| &queued.message)).map(parked::read).transpose()?;
+        let call = delayed.as_ref().or(queued.first().map(|queued| &queued.message)).map(parked::read).transpose()?;
         let record = CallRecord {
             status: CallStatus {
                 state: CallState::Cancelled,
@@ -35,7 +34,7 @@ impl Bus {
             },
             headers: http::HeaderMap::new(),
             body: CallBody::empty(),
-            returned: invocation.as_ref().map(Call::returned_headers).unwrap_or_default(),
+            returned: call.as_ref().map(Call::returned_headers).unwrap_or_default(),
         };
         if self.store_record(&record).await? == Submitted::Duplicate {
             let ended = self.record(id).await?.map_or(CallState::Cancelled, |record| record.status.state);
@@ -43,9 +42,9 @@ impl Bus {
         }
         // What is left of it would come to its end by the record; without it, it is not even begun.
         self.tell_cancelled(id).await?;
-        let body = invocation.as_ref().and_then(|invocation| invocation.body.stored().cloned());
-        if let Some(invocation) = invocation.filter(|_| delayed.is_some()) {
-            self.remove_delayed(self.subjects.delayed(&invocation.function, id)).await?;
+        let body = call.as_ref().and_then(|call| call.body.stored().cloned());
+        if let Some(call) = call.filter(|_| delayed.is_some()) {
+            self.remove_delayed(self.subjects.delayed(&call.function, id)).await?;
         }
         for queued in &queued {
             self.remove_queued(queued).await?;

@@ -1,4 +1,4 @@
-//! Hearing of calls as they go on: what is stored of them is published, so whoever listens hears it too, and nothing is stored for that.
+//! Events of calls as they happen. Stored messages are published too, so subscribers receive them, and nothing extra is stored.
 
 use async_nats::{Message, Subscriber};
 use bytes::Bytes;
@@ -18,7 +18,7 @@ impl Bus {
         Ok(self.hear(&subjects).await?.map(|_| ()))
     }
 
-    /// Steps of all calls, or of one function's, from now on. What is refused by a stream afterwards is told as well.
+    /// Events of all calls, or of one function's calls, from now on. They include messages that a stream refuses afterwards.
     pub async fn news(&self, function: Option<&FunctionName>) -> Result<impl Stream<Item = CallNews> + use<>> {
         let subjects = [
             self.subjects.invoke_of(function),
@@ -50,17 +50,16 @@ fn news_of(message: &Message) -> Option<CallNews> {
     let status = match tokens.next()? {
         "calls" => wire::read_record(headers, Bytes::new()).ok()?.status,
         "delayed" => {
-            let invocation = wire::read_call(headers, Bytes::new()).ok()?;
+            let call = wire::read_call(headers, Bytes::new()).ok()?;
             // A lease says nothing new of its call.
             let is_lease = wire::text(headers, wire::PARKED) == Some(Why::Lease.as_str());
-            (!is_lease).then(|| invocation.status())?
+            (!is_lease).then(|| call.status())?
         }
         "invoke" => {
-            let invocation = wire::read_call(headers, Bytes::new()).ok()?;
+            let call = wire::read_call(headers, Bytes::new()).ok()?;
             // One that has waited was told of when it began to, and one that comes back to its lane when it came there first.
-            let is_new =
-                invocation.last_attempt.is_none() && invocation.run_at.is_none() && invocation.interruptions == 0;
-            (is_new || !invocation.history.is_empty()).then(|| invocation.status())?
+            let is_new = call.last_attempt.is_none() && call.run_at.is_none() && call.interruptions == 0;
+            (is_new || !call.history.is_empty()).then(|| call.status())?
         }
         "tries" => {
             let one: CallbackTry = serde_json::from_slice(&message.payload).ok()?;

@@ -1,6 +1,6 @@
-//! Listing calls, wherever they are: those that wait, those in their lanes, those that were set aside, and those that have ended.
+//! Listing calls, wherever they are: those that wait, those in their lanes, those in a backlog, and those that have ended.
 //!
-//! A page costs a bounded number of looks, so one may hold fewer calls than were asked for and still say where to go on.
+//! A page costs a bounded number of reads, so it may hold fewer calls than requested and still have a token for the next page.
 
 use std::{fmt, str::FromStr};
 
@@ -20,9 +20,9 @@ use crate::{
 
 /// What one page may cost: a record that is seen costs 1.
 const BUDGET: usize = 20_000;
-/// A call that is looked up costs so much,
+/// The cost of a call that is looked up,
 const LOOK_UP: usize = 10;
-/// and 1 more for so many bytes of its body.
+/// and of this many bytes of its body: 1 more.
 const BYTES: usize = 4096;
 /// Queued calls that are looked up at once.
 const TOGETHER: usize = 64;
@@ -48,8 +48,8 @@ pub enum Position {
     Waiting(u64),
     /// Among those in their lanes, behind this message.
     Queued(u64),
-    /// Among those that were set aside, behind this message.
-    SetAside(u64),
+    /// Among those in a backlog, behind this message.
+    Backlogged(u64),
     /// Among those that have ended, before this message.
     Ended(u64),
 }
@@ -73,7 +73,7 @@ impl fmt::Display for Position {
         match self {
             Self::Waiting(sequence) => write!(formatter, "w{sequence}"),
             Self::Queued(sequence) => write!(formatter, "q{sequence}"),
-            Self::SetAside(sequence) => write!(formatter, "s{sequence}"),
+            Self::Backlogged(sequence) => write!(formatter, "s{sequence}"),
             Self::Ended(sequence) => write!(formatter, "e{sequence}"),
         }
     }
@@ -86,7 +86,7 @@ impl FromStr for Position {
         let position = match text.split_at_checked(1) {
             Some(("w", sequence)) => sequence.parse().map(Self::Waiting),
             Some(("q", sequence)) => sequence.parse().map(Self::Queued),
-            Some(("s", sequence)) => sequence.parse().map(Self::SetAside),
+            Some(("s", sequence)) => sequence.parse().map(Self::Backlogged),
             Some(("e", sequence)) => sequence.parse().map(Self::Ended),
             _ => return Err("it is not where a list has ended".to_owned()),
         };
@@ -143,7 +143,7 @@ impl Filling<'_> {
 }
 
 impl Bus {
-    /// Calls that the filter admits: first those that wait, those in their lanes and those that were set aside, each the oldest first, then those that have ended, the last one first.
+    /// Calls that the filter admits: first those that wait, those in their lanes and those in a backlog, each the oldest first, then those that have ended, the last one first.
     pub async fn calls(&self, filter: &CallFilter, limit: usize, from: Position) -> Result<Page> {
         let mut page = Filling { filter, calls: Vec::new(), limit: limit.max(1), budget: BUDGET };
         let mut position = Some(from);
@@ -151,14 +151,14 @@ impl Bus {
             position = match here {
                 Position::Waiting(after) => Some(self.list_waiting(&mut page, after).await?),
                 Position::Queued(after) => Some(self.list_queued(&mut page, after).await?),
-                Position::SetAside(after) => Some(self.list_set_aside(&mut page, after).await?),
+                Position::Backlogged(after) => Some(self.list_backlogs(&mut page, after).await?),
                 Position::Ended(before) => self.list_ended(&mut page, before).await?,
             };
         }
         Ok(Page { calls: page.calls, next: position })
     }
 
-    /// A work queue has one consumer a subject, so its messages are looked at one by one.
+    /// A work queue allows one consumer per subject, so its messages are read one by one.
     async fn list_waiting(&self, page: &mut Filling<'_>, mut after: u64) -> Result<Position> {
         if !page.filter.wants(|state| !state.is_final()) {
             return Ok(Position::Queued(0));
@@ -184,7 +184,7 @@ impl Bus {
 
     async fn list_queued(&self, page: &mut Filling<'_>, mut after: u64) -> Result<Position> {
         if !page.filter.wants(is_in_lane) {
-            return Ok(Position::SetAside(0));
+            return Ok(Position::Backlogged(0));
         }
         let subject = self.subjects.invoke_of(page.filter.function.as_ref());
         while !page.is_full() {
@@ -198,7 +198,7 @@ impl Bus {
                 together.extend(message.subject.rsplit('.').next().and_then(|id| id.parse::<CallId>().ok()));
             }
             if together.is_empty() {
-                return Ok(Position::SetAside(0));
+                return Ok(Position::Backlogged(0));
             }
             for status in try_join_all(together.iter().map(|id| self.call_status(id))).await?.into_iter().flatten() {
                 // What has ended is still in its lane for a while, and so is an attempt whose next one waits.
@@ -210,7 +210,7 @@ impl Bus {
         Ok(Position::Queued(after))
     }
 
-    async fn list_set_aside(&self, page: &mut Filling<'_>, mut after: u64) -> Result<Position> {
+    async fn list_backlogs(&self, page: &mut Filling<'_>, mut after: u64) -> Result<Position> {
         if !page.filter.wants(is_in_lane) {
             return Ok(Position::Ended(u64::MAX));
         }
@@ -234,7 +234,7 @@ impl Bus {
                 page.take(status);
             }
         }
-        Ok(Position::SetAside(after))
+        Ok(Position::Backlogged(after))
     }
 
     async fn list_ended(&self, page: &mut Filling<'_>, before: u64) -> Result<Option<Position>> {
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_place_is_read_as_it_is_written() {
-        for position in [Position::default(), Position::Queued(7), Position::SetAside(8), Position::Ended(u64::MAX)] {
+        for position in [Position::default(), Position::Queued(7), Position::Backlogged(8), Position::Ended(u64::MAX)] {
             assert_eq!(position.to_string().parse(), Ok(position));
         }
         for bad in ["", "w", "7", "x7", "w-1", "ü7", "e99999999999999999999"] {

@@ -1,21 +1,21 @@
-//! Whether calls have their records: those that are asked for at about the same time are looked up with one request.
+//! Whether calls have a message in a stream. Lookups at about the same time share one request.
 //!
-//! Deliveries come in groups, and a question each would cost the server as much as handing them out.
+//! Deliveries arrive in groups, and a request for each would cost the server as much as delivering them.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
 use async_nats::{Client, StatusCode, header::NATS_SUBJECT};
 use futures_util::StreamExt;
 use serde::Serialize;
-use skep_protocol::{CallId, Subjects};
+use skep_protocol::CallId;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
 
-use crate::{Error, Result, client::connect::REQUEST_DEADLINE};
+use crate::{Error, Result, client::connect::REQUEST_TIMEOUT};
 
-/// Calls of one request; the records that there are come with their bodies.
+/// Calls of one request; the messages that there are come with their bodies.
 const MAX_TOGETHER: usize = 64;
 /// Calls that may wait to be looked up; others wait for room.
 const MAX_WAITING: usize = 1024;
@@ -28,7 +28,15 @@ pub(crate) const LEFT: &str = "Nats-Num-Pending";
 
 /// The way to ask. Its task ends with the last handle on it.
 #[derive(Clone)]
-pub(crate) struct Ended(mpsc::Sender<Question>);
+pub(crate) struct Lookup(mpsc::Sender<Question>);
+
+/// Where the messages are.
+struct Place<Subject> {
+    client: Client,
+    stream: String,
+    /// The subject, or the subjects, of a call by its id, which is the last token.
+    subject: Subject,
+}
 
 struct Question {
     call_id: CallId,
@@ -41,14 +49,18 @@ struct LastOfEach {
     multi_last: Vec<String>,
 }
 
-impl Ended {
-    pub(crate) fn start(client: Client, subjects: Arc<Subjects>) -> Self {
+impl Lookup {
+    pub(crate) fn start<Subject>(client: Client, stream: String, subject: Subject) -> Self
+    where
+        Subject: Fn(&CallId) -> String + Send + Sync + 'static,
+    {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        tokio::spawn(run(client, subjects, receiver));
+        // Nobody awaits its end: it only answers callers who wait.
+        tokio::spawn(run(Place { client, stream, subject }, receiver));
         Self(sender)
     }
 
-    /// Whether a call has its record.
+    /// Whether a call has a message there.
     pub(crate) async fn has(&self, call_id: &CallId) -> Result<bool> {
         let (answer, answered) = oneshot::channel();
         let question = Question { call_id: call_id.clone(), answer };
@@ -58,67 +70,67 @@ impl Ended {
     }
 }
 
-async fn run(client: Client, subjects: Arc<Subjects>, mut questions: mpsc::Receiver<Question>) {
+async fn run<Subject>(place: Place<Subject>, mut questions: mpsc::Receiver<Question>)
+where
+    Subject: Fn(&CallId) -> String,
+{
     let mut asked = Vec::new();
     while questions.recv_many(&mut asked, MAX_TOGETHER).await > 0 {
-        let found = look(&client, &subjects, &asked).await.map_err(|error| error.chain());
+        let found = place.look(&asked).await.map_err(|error| error.chain());
         for Question { call_id, answer } in asked.drain(..) {
             let ended = found.as_ref().map(|found| found.contains(call_id.as_str()));
-            // Whoever asked may have gone.
+            // The caller may be gone.
             let _ = answer.send(ended.map_err(|reason| Error::unavailable(reason.clone())));
         }
     }
 }
 
-/// The ids of those that have records.
-async fn look(client: &Client, subjects: &Subjects, asked: &[Question]) -> Result<HashSet<String>> {
-    let mut found = HashSet::new();
-    loop {
-        let known = found.len();
-        let open = asked.iter().map(|question| &question.call_id).filter(|id| !found.contains(id.as_str()));
-        let open: Vec<_> = open.map(|id| subjects.record_by_id(id)).collect();
-        if open.is_empty() {
-            return Ok(found);
-        }
-        let look = look_once(client, subjects, open, &mut found);
-        if timeout(REQUEST_DEADLINE, look).await.map_err(Error::unavailable)?? {
-            return Ok(found);
-        }
-        if found.len() == known {
-            return Err(Error::unavailable("records cannot be looked up: the server tells none of those it has"));
+impl<Subject: Fn(&CallId) -> String> Place<Subject> {
+    /// The ids of those that have a message.
+    async fn look(&self, asked: &[Question]) -> Result<HashSet<String>> {
+        let mut found = HashSet::new();
+        loop {
+            let known = found.len();
+            let open = asked.iter().map(|question| &question.call_id).filter(|id| !found.contains(id.as_str()));
+            let open: Vec<_> = open.map(&self.subject).collect();
+            if open.is_empty() {
+                return Ok(found);
+            }
+            let look = self.look_once(open, &mut found);
+            if timeout(REQUEST_TIMEOUT, look).await.map_err(Error::unavailable)?? {
+                return Ok(found);
+            }
+            if found.len() == known {
+                return Err(Error::unavailable("calls cannot be looked up: the server tells none of those it has"));
+            }
         }
     }
-}
 
-/// Adds the ids of those that have records, and returns whether these are all.
-async fn look_once(
-    client: &Client,
-    subjects: &Subjects,
-    multi_last: Vec<String>,
-    found: &mut HashSet<String>,
-) -> Result<bool> {
-    let request = serde_json::to_vec(&LastOfEach { multi_last }).map_err(Error::unavailable)?;
-    let inbox = client.new_inbox();
-    let mut answers = client.subscribe(inbox.clone()).await.map_err(Error::unavailable)?;
-    let api = format!("$JS.API.DIRECT.GET.{}", subjects.stream("CALLS"));
-    client.publish_with_reply(api, inbox, request.into()).await.map_err(Error::unavailable)?;
-    while let Some(message) = answers.next().await {
-        match message.status.as_ref().map(StatusCode::as_u16) {
-            None => {
-                let subject = message.headers.as_ref().and_then(|headers| headers.get(NATS_SUBJECT));
-                found.extend(subject.and_then(|subject| subject.as_str().rsplit('.').next()).map(str::to_owned));
+    /// Adds the ids of those that have a message, and returns whether these are all.
+    async fn look_once(&self, multi_last: Vec<String>, found: &mut HashSet<String>) -> Result<bool> {
+        let request = serde_json::to_vec(&LastOfEach { multi_last }).map_err(Error::unavailable)?;
+        let inbox = self.client.new_inbox();
+        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(Error::unavailable)?;
+        let api = format!("$JS.API.DIRECT.GET.{}", self.stream);
+        self.client.publish_with_reply(api, inbox, request.into()).await.map_err(Error::unavailable)?;
+        while let Some(message) = answers.next().await {
+            match message.status.as_ref().map(StatusCode::as_u16) {
+                None => {
+                    let subject = message.headers.as_ref().and_then(|headers| headers.get(NATS_SUBJECT));
+                    found.extend(subject.and_then(|subject| subject.as_str().rsplit('.').next()).map(str::to_owned));
+                }
+                Some(NOT_FOUND) => return Ok(true),
+                Some(END) => {
+                    let left = message.headers.as_ref().and_then(|headers| headers.get(LEFT));
+                    return Ok(left.is_some_and(|left| left.as_str() == "0"));
+                }
+                Some(status) => return Err(refused(status, message.description.as_deref())),
             }
-            Some(NOT_FOUND) => return Ok(true),
-            Some(END) => {
-                let left = message.headers.as_ref().and_then(|headers| headers.get(LEFT));
-                return Ok(left.is_some_and(|left| left.as_str() == "0"));
-            }
-            Some(status) => return Err(refused(status, message.description.as_deref())),
         }
+        Err(Error::unavailable("the connection is closed"))
     }
-    Err(Error::unavailable("the connection is closed"))
 }
 
 fn refused(status: u16, description: Option<&str>) -> Error {
-    Error::unavailable(format!("records cannot be looked up: {status} {}", description.unwrap_or_default()))
+    Error::unavailable(format!("calls cannot be looked up: {status} {}", description.unwrap_or_default()))
 }

@@ -10,6 +10,7 @@ use async_nats::{
     },
 };
 use futures_util::StreamExt;
+use skep_backoff::Backoff;
 use skep_protocol::{CallId, CallRecord};
 use tokio::time::{Instant, timeout_at};
 
@@ -17,10 +18,8 @@ use crate::{Bus, Delivery, Error, Queue, Result, Submitted, client::clock, fit, 
 
 /// The consumer of records whose callback is to be delivered.
 pub(crate) const CALLBACKS: &str = "callbacks";
-/// How soon a record that was announced is looked for again; after that, each time twice as long.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
-/// A record is looked for this often, announced or not.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks for a record: soon after it was announced, and at least this often, announced or not.
+const LOOK_INTERVAL: Backoff = Backoff::new(Duration::from_millis(2), Duration::from_secs(1));
 
 impl Bus {
     /// Stores a record; the first one of a call stays, a later one is refused as [`Submitted::Duplicate`].
@@ -71,7 +70,7 @@ impl Bus {
         let subject = self.subjects.record_by_id(id);
         let mut announced = self.client.subscribe(subject).await.map_err(Error::unavailable)?;
         self.client.flush().await.map_err(Error::unavailable)?;
-        let mut pause = LOOK_EVERY;
+        let mut looks = u64::MAX;
         loop {
             if let Some(record) = self.record(id).await? {
                 return Ok(Some(record));
@@ -79,10 +78,10 @@ impl Bus {
             if Instant::now() >= deadline {
                 return self.latest_record(id).await;
             }
-            match timeout_at(deadline.min(Instant::now() + pause), announced.next()).await {
-                Ok(Some(_)) => pause = LOOK_AGAIN,
+            match timeout_at(deadline.min(Instant::now() + LOOK_INTERVAL.after(looks)), announced.next()).await {
+                Ok(Some(_)) => looks = 1,
                 Ok(None) => return Err(Error::unavailable("the connection is closed")),
-                Err(_) => pause = (pause * 2).min(LOOK_EVERY),
+                Err(_) => looks = looks.saturating_add(1),
             }
         }
     }

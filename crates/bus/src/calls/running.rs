@@ -1,4 +1,4 @@
-//! Which calls run now: the worker that runs a call listens on a subject of its own for it.
+//! Which calls run now: the worker that runs a call subscribes to a subject for it.
 //!
 //! Nobody listens for a call that does not run, so the server says so at once and the answer needs no store.
 
@@ -11,7 +11,7 @@ use tracing::debug;
 use crate::Bus;
 
 /// A worker on the same network answers far sooner; one that does not is treated as gone.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Answers for calls while they run.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ impl Bus {
     /// Asks the worker that runs a call, if one does.
     pub(crate) async fn ask_running(&self, id: &CallId) -> Option<CallStatus> {
         let subject = self.subjects.running(id);
-        let answer = tokio::time::timeout(ANSWER_WITHIN, self.client.request(subject, "".into())).await.ok()?.ok()?;
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.client.request(subject, "".into())).await.ok()?.ok()?;
         serde_json::from_slice(&answer.payload).ok()
     }
 }

@@ -1,4 +1,4 @@
-//! Looking through a stream, usually without the bodies of its messages.
+//! Scanning a stream, usually without the bodies of its messages.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::{Error, Result, calls::records};
 
-/// A look is given up when nothing of it has come for so long.
-const WITHIN: Duration = Duration::from_secs(5);
+/// A scan ends with an error when no message arrives within this time.
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(5);
 /// When nothing has come for this time, the messages that are left may have expired.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -81,7 +81,7 @@ impl Looking {
         if self.left == 0 {
             return Ok(None);
         }
-        let give_up = Instant::now() + WITHIN;
+        let give_up = Instant::now() + PROGRESS_TIMEOUT;
         let next = loop {
             match timeout(CHECK_INTERVAL, self.messages.next()).await {
                 Ok(next) => break next,

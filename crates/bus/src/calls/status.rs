@@ -7,13 +7,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     Bus, Error, Result,
-    calls::{records, submit::ELECTED_WITHIN},
-    client::connect::REQUEST_DEADLINE,
+    calls::{records, submit::ELECTION_TIMEOUT},
+    client::connect::REQUEST_TIMEOUT,
     queue::parked,
 };
 
-/// A stream without a leader is asked again after this.
-const ELECTION_PAUSE: Duration = Duration::from_millis(250);
+/// A stream without a leader is asked again after this time.
+const ELECTION_RETRY_DELAY: Duration = Duration::from_millis(250);
 
 impl Bus {
     /// Looks a call up: recorded, running, queued, waiting for its time, or unknown (`None`).
@@ -31,7 +31,7 @@ impl Bus {
 
     /// What is stored of a call: its record, or its message, be it queued, waiting or running.
     pub(crate) async fn stored_status(&self, id: &CallId) -> Result<Option<CallStatus>> {
-        // It may go from one place to the next between two looks, so what is found nowhere is looked for again.
+        // It may move between two reads, so a call that is found nowhere is looked up again.
         // Boxed, because calls of which nothing is looked up have to have room for it, too.
         let looks = Box::pin(async {
             match self.look(id).await? {
@@ -39,16 +39,16 @@ impl Bus {
                 None => self.look(id).await,
             }
         });
-        timeout(REQUEST_DEADLINE, looks).await.map_err(Error::unavailable)?
+        timeout(REQUEST_TIMEOUT, looks).await.map_err(Error::unavailable)?
     }
 
     /// Looks at the leaders, and waits while a stream has none because a server was lost.
     async fn look_at_new_leaders(&self, id: &CallId) -> Result<Option<CallStatus>> {
-        let give_up = Instant::now() + ELECTED_WITHIN;
+        let give_up = Instant::now() + ELECTION_TIMEOUT;
         loop {
-            let looked = timeout(REQUEST_DEADLINE, self.look_at_leaders(id)).await;
+            let looked = timeout(REQUEST_TIMEOUT, self.look_at_leaders(id)).await;
             match looked.map_err(Error::unavailable).flatten() {
-                Err(error) if error.may_pass() && Instant::now() < give_up => sleep(ELECTION_PAUSE).await,
+                Err(error) if error.may_pass() && Instant::now() < give_up => sleep(ELECTION_RETRY_DELAY).await,
                 looked => return looked,
             }
         }
@@ -56,7 +56,7 @@ impl Bus {
 
     async fn look_at_leaders(&self, id: &CallId) -> Result<Option<CallStatus>> {
         let (streams, subjects) = (&self.streams, &self.subjects);
-        let (record, delayed, set_aside, queued) = tokio::try_join!(
+        let (record, delayed, in_backlog, queued) = tokio::try_join!(
             records::find_at_leader(&streams.calls, subjects.record_by_id(id)),
             records::find_at_leader(&streams.delayed, subjects.delayed_by_id(id)),
             records::find_at_leader(&streams.backlog, subjects.backlog_by_id(id)),
@@ -68,8 +68,8 @@ impl Bus {
         if let Some(message) = delayed {
             return parked::status(&message).map(Some);
         }
-        let queued = set_aside.or(queued).map(|message| parked::read(&message));
-        queued.map(|invocation| invocation.map(|invocation| invocation.status())).transpose()
+        let queued = in_backlog.or(queued).map(|message| parked::read(&message));
+        queued.map(|call| call.map(|call| call.status())).transpose()
     }
 
     async fn look(&self, id: &CallId) -> Result<Option<CallStatus>> {
@@ -82,6 +82,6 @@ impl Bus {
             return parked::status(&message).map(Some);
         }
         let queued = queued.first().map(|queued| parked::read(&queued.message));
-        queued.map(|invocation| invocation.map(|invocation| invocation.status())).transpose()
+        queued.map(|call| call.map(|call| call.status())).transpose()
     }
 }

@@ -5,17 +5,17 @@ use std::time::Duration;
 use async_nats::HeaderMap as NatsHeaders;
 use bytes::Bytes;
 use http::{HeaderValue, header};
+use skep_backoff::Backoff;
 use skep_protocol::{Call, CallStatus, Subjects, headers, without_credentials};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 use url::Url;
 
-use crate::{Bus, Error, Result, client::clock, client::connect::REQUEST_DEADLINE, publish::Message, wire};
+use crate::{Bus, Error, Result, client::clock, client::connect::REQUEST_TIMEOUT, publish::Message, wire};
 
 /// A cluster that has lost a server takes some seconds to agree on who leads a stream.
-pub(crate) const ELECTED_WITHIN: Duration = Duration::from_secs(20);
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const MAX_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const ELECTION_TIMEOUT: Duration = Duration::from_secs(20);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
 
 /// What became of a submit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,55 +28,55 @@ pub enum Submitted {
 impl Bus {
     /// Stores a call and returns when the server has acknowledged it, and not before.
     ///
-    /// A server that is there and does not take it is tried again for a while: a stream is made anew, a cluster finds a new leader.
-    pub async fn submit(&self, invocation: &Call) -> Result<Submitted> {
-        if let Err(error) = invocation.check_headers() {
-            self.discard_own_body(invocation);
+    /// A server that is reachable and does not store it is tried again for a while, because a stream may be recreated or a cluster may elect a new leader.
+    pub async fn submit(&self, call: &Call) -> Result<Submitted> {
+        if let Err(error) = call.check_headers() {
+            self.discard_own_body(call);
             return Err(Error::HeadersTooLarge(error));
         }
         let Some(admitted) = self.stalled.admit() else {
-            self.discard_own_body(invocation);
+            self.discard_own_body(call);
             return Err(Error::unavailable("it has stopped storing messages, as when its disk is full"));
         };
-        let submitted = self.submit_patiently(invocation).await;
+        let submitted = self.submit_patiently(call).await;
         self.stalled.note(admitted, !matches!(submitted, Err(Error::Unavailable(_))));
         submitted
     }
 
-    async fn submit_patiently(&self, invocation: &Call) -> Result<Submitted> {
-        let patience = if self.kept.replicas > 1 { ELECTED_WITHIN } else { REQUEST_DEADLINE };
+    async fn submit_patiently(&self, call: &Call) -> Result<Submitted> {
+        let patience = if self.kept.replicas > 1 { ELECTION_TIMEOUT } else { REQUEST_TIMEOUT };
         let give_up = Instant::now() + patience;
         // Decided once: what is sent again must meet what may have been stored before.
-        let subject = self.lane_subject(invocation);
-        let mut pause = FIRST_PAUSE;
+        let subject = self.lane_subject(call);
+        let mut delays = BACKOFF.delays();
         let mut is_first = true;
         loop {
-            match self.try_submit(invocation, subject.clone()).await {
+            let delay = delays.next_delay();
+            match self.try_submit(call, subject.clone()).await {
                 Ok(Submitted::Accepted) => {
-                    self.ledger.note(invocation);
+                    self.ledger.note(call);
                     return Ok(Submitted::Accepted);
                 }
                 // It was stored before, although nobody heard of it.
-                Ok(Submitted::Duplicate) if !is_first && !invocation.has_callers_id => {
-                    self.ledger.note(invocation);
+                Ok(Submitted::Duplicate) if !is_first && !call.has_callers_id => {
+                    self.ledger.note(call);
                     return Ok(Submitted::Accepted);
                 }
                 Err(error @ Error::Unavailable(_)) => {
-                    if Instant::now() + pause >= give_up || !self.is_reachable().await {
+                    if Instant::now() + delay >= give_up || !self.is_reachable().await {
                         return Err(error);
                     }
-                    debug!(error = error.chain(), call_id = %invocation.call_id, "a call cannot be stored; trying again");
+                    debug!(error = error.chain(), call_id = %call.call_id, "a call cannot be stored; trying again");
                 }
                 ended => {
                     // The call that is there has a body of its own. What was tried before may be stored, and name this one.
                     if is_first {
-                        self.discard_own_body(invocation);
+                        self.discard_own_body(call);
                     }
                     return ended;
                 }
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(MAX_PAUSE);
+            sleep(delay).await;
             is_first = false;
         }
     }
@@ -86,9 +86,9 @@ impl Bus {
         (wire::call_headers(call), call.body.in_message().clone())
     }
 
-    /// Discards the large body of a call that is not stored: nobody will ask for it.
-    fn discard_own_body(&self, invocation: &Call) {
-        if let Some(body) = invocation.body.stored() {
+    /// Discards the large body of a call that is not stored, because nobody will read it.
+    fn discard_own_body(&self, call: &Call) {
+        if let Some(body) = call.body.stored() {
             self.discard_body(&body.key);
         }
     }
@@ -110,31 +110,31 @@ impl Bus {
     }
 
     /// Where a call waits to be taken.
-    fn lane_subject(&self, invocation: &Call) -> String {
+    fn lane_subject(&self, call: &Call) -> String {
         // An id that may come again has one place only, where the second call is refused.
-        let in_bulk = !invocation.has_callers_id && self.rates.is_often(&invocation.function);
+        let in_bulk = !call.has_callers_id && self.rates.is_often(&call.function);
         let subject = if in_bulk { Subjects::invoke_in_bulk } else { Subjects::invoke };
-        subject(&self.subjects, &invocation.function, &invocation.call_id)
+        subject(&self.subjects, &call.function, &call.call_id)
     }
 
-    async fn try_submit(&self, invocation: &Call, subject: String) -> Result<Submitted> {
-        if invocation.has_callers_id
-            && let Some(known) = self.stored_status(&invocation.call_id).await?
+    async fn try_submit(&self, call: &Call, subject: String) -> Result<Submitted> {
+        if call.has_callers_id
+            && let Some(known) = self.stored_status(&call.call_id).await?
         {
-            return same_call(invocation, known);
+            return same_call(call, known);
         }
-        let submitted = if invocation.run_at.is_some_and(|run_at| run_at > clock::now()) {
-            self.submit_delayed(invocation).await?
+        let submitted = if call.run_at.is_some_and(|run_at| run_at > clock::now()) {
+            self.submit_delayed(call).await?
         } else {
-            let body = invocation.body.in_message().clone();
-            self.invocations.store(subject, wire::call_headers(invocation), body).await?
+            let body = call.body.in_message().clone();
+            self.calls.store(subject, wire::call_headers(call), body).await?
         };
-        if submitted == Submitted::Accepted || !invocation.has_callers_id {
+        if submitted == Submitted::Accepted || !call.has_callers_id {
             return Ok(submitted);
         }
         // Another one with this id came at the same moment.
-        let known = self.stored_status(&invocation.call_id).await?;
-        same_call(invocation, known.ok_or_else(|| Error::unavailable("a call is there and cannot be read"))?)
+        let known = self.stored_status(&call.call_id).await?;
+        same_call(call, known.ok_or_else(|| Error::unavailable("a call is there and cannot be read"))?)
     }
 
     /// Publishes the only message of its subject.
@@ -160,11 +160,11 @@ impl Bus {
 }
 
 /// A known id may be submitted again with the same request only: another one would be another call.
-fn same_call(invocation: &Call, known: CallStatus) -> Result<Submitted> {
-    let is_other = match (&invocation.fingerprint, &known.fingerprint) {
+fn same_call(call: &Call, known: CallStatus) -> Result<Submitted> {
+    let is_other = match (&call.fingerprint, &known.fingerprint) {
         (Some(wanted), Some(known)) => wanted != known,
         // A call of an older version, or one whose id skep made, does not tell what it was asked for.
-        _ => known.function != invocation.function.to_string(),
+        _ => known.function != call.function.to_string(),
     };
     if is_other { Err(Error::IdInUse(known.call_id)) } else { Ok(Submitted::Duplicate) }
 }

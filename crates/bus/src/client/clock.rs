@@ -14,10 +14,10 @@ use tracing::{info, warn};
 
 use crate::{Bus, Error, Result};
 
-/// A difference that nobody notices is none.
-const UNNOTICED: Duration = Duration::milliseconds(250);
+/// A smaller difference counts as none.
+const MIN_DIFFERENCE: Duration = Duration::milliseconds(250);
 /// A larger one is logged.
-const TOLD: Duration = Duration::seconds(2);
+const MIN_LOGGED_DIFFERENCE: Duration = Duration::seconds(2);
 
 static SERVER: Clock = Clock(AtomicI64::new(0));
 
@@ -39,11 +39,11 @@ impl Clock {
         Duration::nanoseconds(self.0.load(Ordering::Relaxed))
     }
 
-    /// Notes what the other clock said to a question that took so long to be answered; returns what was known before.
+    /// Notes the other clock's answer, and how long the answer took; returns what was known before.
     fn said(&self, asked_at: OffsetDateTime, took: Duration, said: OffsetDateTime) -> Duration {
         let uncertain: Duration = took / 2;
         let ahead: Duration = said - (asked_at + uncertain);
-        let ahead = if ahead.abs() <= uncertain.max(UNNOTICED) { Duration::ZERO } else { ahead };
+        let ahead = if ahead.abs() <= uncertain.max(MIN_DIFFERENCE) { Duration::ZERO } else { ahead };
         let nanoseconds = i64::try_from(ahead.whole_nanoseconds()).unwrap_or(0);
         Duration::nanoseconds(self.0.swap(nanoseconds, Ordering::Relaxed))
     }
@@ -67,12 +67,12 @@ impl Bus {
         };
         let took = Duration::try_from(began.elapsed()).unwrap_or(Duration::MAX);
         let before = SERVER.said(asked_at, took, said);
-        match (before.abs() > TOLD, ahead().abs() > TOLD) {
+        match (before.abs() > MIN_LOGGED_DIFFERENCE, ahead().abs() > MIN_LOGGED_DIFFERENCE) {
             (false, true) => warn!(
                 server_is_ahead_by = %ahead(),
                 "the clock of this machine is not that of the NATS server, which is used for when calls are due; set one of them right"
             ),
-            (true, false) => info!("the clocks of this machine and of the NATS server are the same again"),
+            (true, false) => info!("the clocks of this machine and of the NATS server agree again"),
             (true, true) | (false, false) => {}
         }
         Ok(())

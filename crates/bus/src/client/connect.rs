@@ -10,7 +10,8 @@ use async_nats::{
     Client,
     jetstream::{self, context::ContextBuilder},
 };
-use skep_protocol::{DefaultNamespace, Subjects};
+use skep_backoff::Backoff;
+use skep_protocol::{CallId, DefaultNamespace, Subjects};
 use time::OffsetDateTime;
 use tokio::{
     sync::watch,
@@ -20,21 +21,24 @@ use tracing::{debug, info, warn};
 
 use crate::{
     Error, Kept, Login, Monitors, Result, ServerUrls, audit::ledger::Ledger, bodies::deletions::Discards,
-    calls::lookup::Ended, client::clock, client::durability::LastFound, client::servers, publish::Publisher,
+    calls::lookup::Lookup, client::clock, client::durability::LastFound, client::servers, publish::Publisher,
     publish::batch::Batcher, publish::rates::Rates, publish::stalled::Stalled, streams, streams::supervisor::Missed,
 };
 
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
 pub const OLDEST_SERVER: &str = "2.12.0";
 
-/// No answer of the bus is awaited longer than this.
-pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+/// How long an answer of the bus is awaited.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After this time the log says that the start waits for a server.
-const TOLD_AFTER: Duration = Duration::from_secs(3);
+/// When the log says that the start waits for a server.
+const LOG_DELAY: Duration = Duration::from_secs(3);
 
-/// A server that stands still is noticed after two of these.
-const PING_EVERY: Duration = Duration::from_secs(5);
+/// A server that hangs is noticed after two of these.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Between two attempts to reach a server again.
+const RECONNECT_DELAY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(1600));
 
 /// Publishes that may wait for their acknowledgement at once; beyond it the bus says that it is not available.
 const MAX_UNACKNOWLEDGED: usize = 8192;
@@ -74,13 +78,15 @@ pub struct Bus {
     pub(crate) missed: Missed,
     pub(crate) stalled: Stalled,
     pub(crate) publisher: Publisher,
-    /// The ways into the streams of accepted calls, of those set aside, and of finished ones.
-    pub(crate) invocations: Batcher,
-    pub(crate) set_aside: Batcher,
+    /// The ways into the streams of accepted calls, of backlogs, and of finished calls.
+    pub(crate) calls: Batcher,
+    pub(crate) backlogged: Batcher,
     pub(crate) finished: Batcher,
     /// The way into the stream of events.
     pub(crate) incoming_events: Batcher,
-    pub(crate) ended: Ended,
+    /// Which calls have their record, and which ones are parked or due.
+    pub(crate) recorded: Lookup,
+    pub(crate) parked: Lookup,
     pub(crate) rates: Rates,
     pub(crate) ledger: Ledger,
     pub(crate) discards: Discards,
@@ -99,12 +105,17 @@ impl Bus {
         let missed = Missed::default();
         let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone(), missed: missed.clone() };
         let subjects = Arc::new(config.subjects.clone());
+        let lookup = |stream, subject: fn(&Subjects, &CallId) -> String| {
+            let names = Arc::clone(&subjects);
+            Lookup::start(client.clone(), subjects.stream(stream), move |id| subject(&names, id))
+        };
         let bus = Self {
-            invocations: Batcher::start(publisher.clone()),
-            set_aside: Batcher::start(publisher.clone()),
+            calls: Batcher::start(publisher.clone()),
+            backlogged: Batcher::start(publisher.clone()),
             finished: Batcher::start(publisher.clone()),
             incoming_events: Batcher::start(publisher.clone()),
-            ended: Ended::start(client.clone(), Arc::clone(&subjects)),
+            recorded: lookup("CALLS", Subjects::record_by_id),
+            parked: lookup("DELAYED", Subjects::delayed_by_id),
             rates: Rates::default(),
             ledger: Ledger::start(publisher.clone(), Arc::clone(&subjects)),
             discards: Discards::start(Arc::clone(&streams), Arc::clone(&subjects)),
@@ -164,7 +175,7 @@ impl Bus {
                 let _ = timeout(Duration::from_millis(20), changes.changed()).await;
             }
         };
-        timeout(REQUEST_DEADLINE, connected).await.is_ok()
+        timeout(REQUEST_TIMEOUT, connected).await.is_ok()
     }
 
     /// How many connections were made so far. While this number stays the same, no message to this process was missed.
@@ -201,14 +212,14 @@ impl Bus {
             tokio::join!(client.flush(), deliveries.flush())
         };
         // At the end of a program there is nobody left to act on a failure.
-        let _ = timeout(REQUEST_DEADLINE, flushed).await;
+        let _ = timeout(REQUEST_TIMEOUT, flushed).await;
     }
 }
 
 /// Makes connections for subjects that other services may publish to, one for each reader.
 ///
 /// The NATS client closes a connection when it receives headers that are not UTF-8, and its task panics at a value with a bare CR.
-/// So what comes from outside gets a connection of its own, which can be lost and made anew without any harm to the rest.
+/// So messages from outside get a connection of their own, which can be lost and replaced without harm to the rest.
 #[derive(Clone)]
 pub(crate) struct Outside {
     config: Arc<BusConfig>,
@@ -267,7 +278,7 @@ async fn ensure_streams(config: &BusConfig, jetstream: &jetstream::Context) -> R
     loop {
         match Box::pin(streams::ensure(jetstream, &config.subjects, &config.kept)).await {
             Err(Error::Unavailable(error)) if began.elapsed() < config.patience => {
-                debug!(%error, "the streams cannot be made yet");
+                debug!(%error, "the streams cannot be created yet");
                 sleep(Duration::from_millis(250)).await;
             }
             ended => return ended,
@@ -277,8 +288,8 @@ async fn ensure_streams(config: &BusConfig, jetstream: &jetstream::Context) -> R
 
 fn context(client: Client) -> jetstream::Context {
     ContextBuilder::new()
-        .timeout(REQUEST_DEADLINE)
-        .ack_timeout(REQUEST_DEADLINE)
+        .timeout(REQUEST_TIMEOUT)
+        .ack_timeout(REQUEST_TIMEOUT)
         .max_ack_inflight(MAX_UNACKNOWLEDGED)
         .backpressure_on_inflight(false)
         .build(client)
@@ -294,10 +305,10 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, tells: bo
         let options = servers::options(&config.servers, config.login.as_ref()).map_err(Error::unavailable)?;
         let options = options
             .name(&config.name)
-            .request_timeout(Some(REQUEST_DEADLINE))
-            .connection_timeout(REQUEST_DEADLINE)
-            .ping_interval(PING_EVERY)
-            .reconnect_delay_callback(|attempts| Duration::from_millis(50 << attempts.min(5)))
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .connection_timeout(REQUEST_TIMEOUT)
+            .ping_interval(PING_INTERVAL)
+            .reconnect_delay_callback(|attempts| RECONNECT_DELAY.after(attempts as u64 + 1))
             .event_callback(move |event| {
                 if matches!(event, async_nats::Event::Connected) {
                     connected.is_now();
@@ -316,7 +327,7 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, tells: bo
                 source: error.into(),
             });
         }
-        if started.elapsed() > TOLD_AFTER && !std::mem::replace(&mut is_told, true) {
+        if started.elapsed() > LOG_DELAY && !std::mem::replace(&mut is_told, true) {
             warn!(%error, "NATS does not answer; waiting for it");
         }
         sleep(Duration::from_millis(100)).await;

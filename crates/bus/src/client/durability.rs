@@ -1,4 +1,4 @@
-//! What an acknowledgement of the server is worth: looked up, and never more promised than is known.
+//! What an acknowledgement of the server is worth. It is never overstated.
 
 use std::{
     collections::HashSet,
@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use crate::{Bus, Error, Result, client::monitor::Monitored};
 
-/// So many servers have a majority that outlasts the loss of one.
+/// The fewest servers whose majority survives the loss of one.
 const MIN_REPLICAS: usize = 3;
 
 /// What was found the last time.
@@ -78,8 +78,8 @@ impl Bus {
 fn tell(durability: &Durability) {
     let Durability { tier, replicas, reason } = durability;
     match tier {
-        Tier::Fsync | Tier::Replicated => info!(tier = tier.as_str(), replicas, reason, "what is accepted is durable"),
-        Tier::Memory => warn!(tier = tier.as_str(), replicas, reason, "what is accepted may be lost with a server"),
+        Tier::Fsync | Tier::Replicated => info!(tier = tier.as_str(), replicas, reason, "accepted calls are durable"),
+        Tier::Memory => warn!(tier = tier.as_str(), replicas, reason, "accepted calls may be lost with a server"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The connection to NATS, and what is known of its servers.
+//! The connection to NATS, and what is known about its servers.
 
 pub(crate) mod clock;
 pub(crate) mod connect;

@@ -1,4 +1,4 @@
-//! What NATS servers say of themselves; a connection of skep's own account does not tell whether they sync.
+//! What NATS servers report about themselves; a connection of skep's own account does not show whether they sync.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::client::system_account::SystemAccount;
 
-pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How they are asked.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ impl Monitors {
         match self {
             Self::At(addresses) => ask_ports(addresses).await,
             Self::Own(account) => {
-                let varz = timeout(ANSWER_WITHIN, account.ask::<Varz>("VARZ")).await;
+                let varz = timeout(ANSWER_TIMEOUT, account.ask::<Varz>("VARZ")).await;
                 Ok(vec![varz.map_err(|error| error.to_string())??.into()])
             }
         }
@@ -79,7 +79,7 @@ async fn ask_ports(addresses: &[Url]) -> Result<Vec<Monitored>, String> {
     if addresses.is_empty() {
         return Ok(Vec::new());
     }
-    let client = Client::builder().timeout(ANSWER_WITHIN).redirect(Policy::none()).no_proxy().build();
+    let client = Client::builder().timeout(ANSWER_TIMEOUT).redirect(Policy::none()).no_proxy().build();
     let client = client.map_err(|error| error.to_string())?;
     let mut servers = Vec::with_capacity(addresses.len());
     for address in addresses {

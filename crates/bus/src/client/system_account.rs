@@ -8,7 +8,7 @@ use async_nats::Client;
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{sync::OnceCell, time::timeout};
 
-use crate::{Login, ServerUrls, client::monitor::ANSWER_WITHIN, client::servers};
+use crate::{Login, ServerUrls, client::monitor::ANSWER_TIMEOUT, client::servers};
 
 /// A user of that account; it connects when something is asked for the first time.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ impl SystemAccount {
 
     /// What the server complains of; nothing if it is well, or away.
     pub async fn complaint(&self) -> Option<String> {
-        let health = timeout(ANSWER_WITHIN, self.ask::<Health>("HEALTHZ")).await.ok()?.ok()?;
+        let health = timeout(ANSWER_TIMEOUT, self.ask::<Health>("HEALTHZ")).await.ok()?.ok()?;
         (health.status_code != 200).then_some(health.error)
     }
 
@@ -52,7 +52,7 @@ impl SystemAccount {
 
     async fn connect(&self) -> Result<Client, String> {
         let options = servers::options(&self.servers, Some(&self.login)).map_err(|error| error.to_string())?;
-        let options = options.name("skep monitor").request_timeout(Some(ANSWER_WITHIN));
+        let options = options.name("skep monitor").request_timeout(Some(ANSWER_TIMEOUT));
         options.connect(self.servers.addresses()).await.map_err(|error| error.to_string())
     }
 }

@@ -1,4 +1,4 @@
-//! Looking at dead letters, and removing them.
+//! Listing, reading and deleting dead letters.
 
 use async_nats::{HeaderMap, jetstream::message::StreamMessage};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -8,33 +8,33 @@ use time::OffsetDateTime;
 
 use crate::{Bus, Error, Result, calls::records, calls::scan::Looking, wire};
 
-/// Which letters are meant.
+/// Which dead letters are meant.
 #[derive(Clone, Debug, Default)]
-pub struct LetterFilter {
+pub struct DeadLetterFilter {
     pub function: Option<FunctionName>,
     pub kind: Option<DeadKind>,
     /// A text that the reason holds.
     pub reason: String,
-    /// Only letters behind this place.
+    /// Only dead letters behind this place.
     pub after: u64,
 }
 
 /// A dead letter: the original message, and why it was given up.
 #[derive(Clone, Debug)]
-pub struct Letter {
+pub struct DeadLetter {
     pub info: DeadLetterInfo,
     pub body: Bytes,
     pub(crate) headers: HeaderMap,
 }
 
-impl LetterFilter {
+impl DeadLetterFilter {
     fn admits(&self, info: &DeadLetterInfo) -> bool {
         self.kind.is_none_or(|kind| kind == info.kind) && info.reason.contains(&self.reason)
     }
 }
 
-impl Letter {
-    /// The body, if it is too large for the letter.
+impl DeadLetter {
+    /// The body, if it is too large for the dead letter.
     pub fn stored_body(&self) -> Option<StoredBody> {
         wire::stored_body(&self.headers).ok().flatten()
     }
@@ -46,8 +46,8 @@ impl Letter {
 }
 
 impl Bus {
-    /// The oldest letters that the filter admits, at most `limit`.
-    pub async fn letters(&self, filter: &LetterFilter, limit: usize) -> Result<Vec<DeadLetterInfo>> {
+    /// The oldest dead letters that the filter admits, at most `limit`.
+    pub async fn dead_letters(&self, filter: &DeadLetterFilter, limit: usize) -> Result<Vec<DeadLetterInfo>> {
         let subject = self.subjects.dead_of(filter.function.as_ref());
         let mut looking = Looking::begin(&self.streams.dead, subject, filter.after).await?;
         let mut letters = Vec::new();
@@ -60,8 +60,8 @@ impl Bus {
         Ok(letters)
     }
 
-    /// A call's letter, or that of its callback.
-    pub async fn letter(&self, id: &CallId, kind: DeadKind) -> Result<Option<Letter>> {
+    /// A call's dead letter, or that of its callback.
+    pub async fn dead_letter(&self, id: &CallId, kind: DeadKind) -> Result<Option<DeadLetter>> {
         let subject = match kind {
             DeadKind::Call => self.subjects.dead_by_id(id),
             DeadKind::Callback => self.subjects.dead_callback_by_id(id),
@@ -71,25 +71,25 @@ impl Bus {
         let Some(info) = info_of(&subject, &headers, time, sequence) else {
             return Err(Error::Unreadable { subject: subject.to_string(), reason: "it names no call".to_owned() });
         };
-        Ok(Some(Letter { info, body: payload, headers }))
+        Ok(Some(DeadLetter { info, body: payload, headers }))
     }
 
-    /// Removes a letter and what belongs to it alone.
-    pub async fn drop_letter(&self, letter: &Letter) -> Result<()> {
-        self.remove_letter(letter.info.sequence).await?;
+    /// Removes a dead letter and what belongs to it alone.
+    pub async fn delete_dead_letter(&self, letter: &DeadLetter) -> Result<()> {
+        self.remove_dead_letter(letter.info.sequence).await?;
         self.discard_body_of(letter);
         Ok(())
     }
 
     /// Lets the body of a dead call go; that of a callback is the result, which has its own time.
-    pub(crate) fn discard_body_of(&self, letter: &Letter) {
+    pub(crate) fn discard_body_of(&self, letter: &DeadLetter) {
         if let (DeadKind::Call, Some(body)) = (letter.info.kind, letter.stored_body()) {
             self.discard_body(&body.key);
         }
     }
 
-    /// Removes a letter; no error if it is gone already.
-    pub async fn remove_letter(&self, sequence: u64) -> Result<()> {
+    /// Removes a dead letter; no error if it is gone already.
+    pub async fn remove_dead_letter(&self, sequence: u64) -> Result<()> {
         self.remove_message("DEAD", sequence).await
     }
 }

@@ -1,4 +1,4 @@
-//! What is given up: stored with its reason, listed, and sent on its way again.
+//! Dead letters: storing them with their reason, listing and redriving them.
 
 pub(crate) mod list;
 pub(crate) mod redrive;

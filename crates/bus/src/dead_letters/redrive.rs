@@ -1,6 +1,6 @@
-//! Sending what was given up on its way again, under its own id.
+//! Redriving a dead letter, with the same call id.
 //!
-//! The letter goes last, so whatever dies in between leaves it there, and doing it again makes one call.
+//! The dead letter is deleted last. A crash in between leaves it, and redriving it again still makes one call.
 
 use async_nats::{HeaderMap as NatsHeaders, jetstream::message::StreamMessage};
 use bytes::Bytes;
@@ -12,10 +12,11 @@ use time::OffsetDateTime;
 use url::Url;
 
 use crate::{
-    Bus, Error, Letter, Result, Submitted, calls::records, client::clock, fit, inbound::published, queue::parked, wire,
+    Bus, DeadLetter, Error, Result, Submitted, calls::records, client::clock, fit, inbound::published, queue::parked,
+    wire,
 };
 
-/// A call remembers so many of its ends.
+/// The number of earlier ends that a call remembers.
 const MAX_ENDS: usize = 10;
 
 /// What is changed of a request before it is sent again.
@@ -29,26 +30,26 @@ pub struct Edit {
     pub headers: Vec<(HeaderName, Option<HeaderValue>)>,
 }
 
-/// What became of a letter.
+/// What became of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redriven {
-    /// It is on its way, and the letter is gone.
+    /// The call is queued, and the dead letter is gone.
     Sent,
-    /// It was on its way already, as it was to be sent; the letter is gone now, too.
+    /// The call was queued before, exactly as asked for now; the dead letter is gone now, too.
     UnderWay,
-    /// An earlier redrive sent another request on its way, which is as it was or was changed otherwise; the letter stays.
+    /// An earlier redrive queued a different request; the dead letter stays.
     Otherwise,
-    /// The call has come to another end meanwhile; the letter stays.
+    /// The call has come to another end meanwhile; the dead letter stays.
     Ended(CallState),
-    /// It cannot be sent as it is; the letter stays.
+    /// It cannot be sent as it is; the dead letter stays.
     Impossible(String),
 }
 
 impl Bus {
-    /// Sends a letter on its way again. `may_call` says which functions the one who sends it may call.
+    /// Queues a dead letter again. `may_call` says which functions the caller may call.
     pub async fn redrive(
         &self,
-        letter: &Letter,
+        letter: &DeadLetter,
         edit: Edit,
         may_call: impl Fn(&FunctionName) -> bool,
     ) -> Result<Redriven> {
@@ -61,7 +62,7 @@ impl Bus {
             DeadKind::Callback => self.redrive_callback(letter, may_call_back).await?,
         };
         if matches!(sent, Redriven::Sent | Redriven::UnderWay) {
-            self.remove_letter(letter.info.sequence).await?;
+            self.remove_dead_letter(letter.info.sequence).await?;
             if has_other_body {
                 self.discard_body_of(letter);
             }
@@ -79,20 +80,20 @@ impl Bus {
 
     async fn redrive_call(
         &self,
-        letter: &Letter,
+        letter: &DeadLetter,
         edit: Edit,
         may_call_back: impl Fn(Option<&Url>) -> bool,
     ) -> Result<Redriven> {
-        let mut invocation = match self.invocation_of(letter) {
-            Ok(invocation) => edit.apply(invocation),
+        let mut call = match self.call_of(letter) {
+            Ok(call) => edit.apply(call),
             Err(reason) => return Ok(Redriven::Impossible(reason)),
         };
-        invocation.callback_authorized |= may_call_back(invocation.callback.as_ref());
-        let headers = wire::call_headers(&invocation);
+        call.callback_authorized |= may_call_back(call.callback.as_ref());
+        let headers = wire::call_headers(&call);
         // Before anything is taken away.
-        invocation.check_headers().map_err(Error::HeadersTooLarge)?;
-        fit::check(&headers, invocation.body.in_message(), self.largest_message())?;
-        let id = &invocation.call_id;
+        call.check_headers().map_err(Error::HeadersTooLarge)?;
+        fit::check(&headers, call.body.in_message(), self.largest_message())?;
+        let id = &call.call_id;
         let (record, queued, delayed) =
             tokio::try_join!(self.find_record(id), self.find_queued(id), self.find_delayed(id))?;
         if let Some(record) = record {
@@ -110,17 +111,17 @@ impl Bus {
                 }
             }
         } else if !queued.is_empty() || delayed.is_some() {
-            return under_way(&invocation, queued.first().map(|queued| &queued.message).or(delayed.as_ref()));
+            return under_way(&call, queued.first().map(|queued| &queued.message).or(delayed.as_ref()));
         }
-        let subject = self.subjects.invoke(&invocation.function, id);
-        match self.publish_once(subject, headers, invocation.body.in_message().clone()).await? {
+        let subject = self.subjects.invoke(&call.function, id);
+        match self.publish_once(subject, headers, call.body.in_message().clone()).await? {
             Submitted::Accepted => {
-                self.ledger.note(&invocation);
+                self.ledger.note(&call);
                 Ok(Redriven::Sent)
             }
             Submitted::Duplicate => {
                 let queued = self.find_queued(id).await?;
-                under_way(&invocation, queued.first().map(|queued| &queued.message))
+                under_way(&call, queued.first().map(|queued| &queued.message))
             }
         }
     }
@@ -128,7 +129,7 @@ impl Bus {
     /// The record is the entry of the outbox, so it is stored once more.
     async fn redrive_callback(
         &self,
-        letter: &Letter,
+        letter: &DeadLetter,
         may_call_back: impl Fn(Option<&Url>) -> bool,
     ) -> Result<Redriven> {
         let mut record: CallRecord = match wire::read_record(&letter.headers, letter.body.clone()) {
@@ -149,25 +150,25 @@ impl Bus {
         records::find(&self.streams.calls, self.subjects.record_by_id(id)).await
     }
 
-    /// The call that a letter holds, as if it was new, but for its history.
-    fn invocation_of(&self, letter: &Letter) -> Result<Call, String> {
+    /// The call that a dead letter holds, as if it was new, but for its history.
+    fn call_of(&self, letter: &DeadLetter) -> Result<Call, String> {
         if wire::text(&letter.headers, wire::LEFT_OUT).is_some() {
             return Err("its headers are not kept, because they did not fit into the letter".to_owned());
         }
         let now = clock::now();
-        let mut invocation = match wire::text(&letter.headers, wire::CALL_ID) {
+        let mut call = match wire::text(&letter.headers, wire::CALL_ID) {
             Some(_) => wire::read_call(&without_end(&letter.headers), letter.body.clone())?,
             None => self.published(letter, now)?,
         };
-        invocation.history.push(letter.info.past());
-        let too_many = invocation.history.len().saturating_sub(MAX_ENDS);
-        invocation.history.drain(..too_many);
+        call.history.push(letter.info.past());
+        let too_many = call.history.len().saturating_sub(MAX_ENDS);
+        call.history.drain(..too_many);
         // Its age counts from now on, and an id that comes again is looked up.
-        Ok(Call { run_at: Some(now), interruptions: 0, last_attempt: None, has_callers_id: true, ..invocation })
+        Ok(Call { run_at: Some(now), interruptions: 0, last_attempt: None, has_callers_id: true, ..call })
     }
 
     /// Published work that never became a call.
-    fn published(&self, letter: &Letter, now: OffsetDateTime) -> Result<Call, String> {
+    fn published(&self, letter: &DeadLetter, now: OffsetDateTime) -> Result<Call, String> {
         let function: FunctionName =
             self.default_namespace().function(&letter.info.function).map_err(|error| error.to_string())?;
         let headers = published::publishers_headers(Some(&without_end(&letter.headers)));
@@ -184,10 +185,9 @@ impl Bus {
         })
     }
 
-    /// The request of a call's letter, to be looked at.
-    pub fn request_of(&self, letter: &Letter) -> Result<Call> {
-        self.invocation_of(letter)
-            .map_err(|reason| Error::Unreadable { subject: letter.info.call_id.to_string(), reason })
+    /// The request of a call's dead letter, to be shown.
+    pub fn request_of(&self, letter: &DeadLetter) -> Result<Call> {
+        self.call_of(letter).map_err(|reason| Error::Unreadable { subject: letter.info.call_id.to_string(), reason })
     }
 }
 
@@ -200,18 +200,18 @@ fn under_way(wanted: &Call, message: Option<&StreamMessage>) -> Result<Redriven>
 }
 
 impl Edit {
-    fn apply(self, mut invocation: Call) -> Call {
+    fn apply(self, mut call: Call) -> Call {
         if let Some(body) = self.body {
-            invocation.body = body.into();
+            call.body = body.into();
         }
         if let Some(path) = self.path {
-            invocation.path = path;
+            call.path = path;
         }
         if let Some(query) = self.query {
-            invocation.query = Some(query).filter(|query| !query.is_empty());
+            call.query = Some(query).filter(|query| !query.is_empty());
         }
-        edit_headers(&mut invocation.headers, self.headers);
-        invocation
+        edit_headers(&mut call.headers, self.headers);
+        call
     }
 }
 
@@ -224,7 +224,7 @@ fn edit_headers(headers: &mut HeaderMap, edits: Vec<(HeaderName, Option<HeaderVa
     }
 }
 
-/// The original message: without what the letter says of its end.
+/// The original message: without what the dead letter says of its end.
 fn without_end(headers: &NatsHeaders) -> NatsHeaders {
     let of_the_end = [wire::REASON, wire::ATTEMPTS, wire::LAST_STATUS, wire::NEXT_AT, wire::LAST_ANSWER];
     fit::without(headers, |name| of_the_end.contains(&name))

@@ -7,11 +7,11 @@ use skep_protocol::{CallId, DeadKind};
 
 use crate::{Bus, Result, Submitted, fit, wire};
 
-/// So many bytes of the last answer are kept with a letter.
+/// The bytes of the last answer that are kept with a dead letter.
 pub const KEPT_OF_ANSWER: usize = 4096;
 
 /// A message that is given up.
-pub struct DeadLetter<'message> {
+pub struct NewDeadLetter<'message> {
     pub kind: DeadKind,
     /// The function as it was named; any single subject token.
     pub function: &'message str,
@@ -27,8 +27,8 @@ pub struct DeadLetter<'message> {
     pub payload: &'message Bytes,
 }
 
-impl DeadLetter<'_> {
-    /// The letter as it is stored. What does not fit is left out, and the reason says so.
+impl NewDeadLetter<'_> {
+    /// The dead letter as it is stored. What does not fit is left out, and the reason says so.
     pub(crate) fn message(&self, largest: usize) -> (HeaderMap, Bytes) {
         let mut headers = HeaderMap::new();
         for (name, values) in self.headers.iter() {
@@ -54,14 +54,14 @@ impl DeadLetter<'_> {
             headers.insert(wire::LAST_ANSWER, STANDARD.encode(beginning));
         }
         let mut payload = self.payload.clone();
-        fit::letter(&mut headers, &mut payload, largest);
+        fit::dead_letter(&mut headers, &mut payload, largest);
         (headers, payload)
     }
 }
 
 impl Bus {
     /// Stores a dead letter; one that is there already is left as it is.
-    pub async fn store_dead(&self, letter: DeadLetter<'_>) -> Result<Submitted> {
+    pub async fn store_dead(&self, letter: NewDeadLetter<'_>) -> Result<Submitted> {
         let subject = match letter.kind {
             DeadKind::Call => self.subjects.dead(letter.function, letter.call_id),
             DeadKind::Callback => self.subjects.dead_callback(letter.function, letter.call_id),

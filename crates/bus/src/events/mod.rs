@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use crate::{
-    Bus, Error, Queue, Result, Submitted, calls::submit::ELECTED_WITHIN, client::connect::REQUEST_DEADLINE, fit,
+    Bus, Error, Queue, Result, Submitted, calls::submit::ELECTION_TIMEOUT, client::connect::REQUEST_TIMEOUT, fit,
 };
 
 /// The consumer of events that are to be routed.
@@ -34,7 +34,7 @@ impl Bus {
         fit::check(&headers, &body, self.largest_message())?;
         let unavailable = || Error::unavailable("it has stopped storing messages, as when its disk is full");
         let admitted = self.stalled.admit().ok_or_else(unavailable)?;
-        let patience = if self.kept.replicas > 1 { ELECTED_WITHIN } else { REQUEST_DEADLINE };
+        let patience = if self.kept.replicas > 1 { ELECTION_TIMEOUT } else { REQUEST_TIMEOUT };
         let give_up = Instant::now() + patience;
         let (mut pause, mut is_first) = (FIRST_PAUSE, true);
         let stored = loop {

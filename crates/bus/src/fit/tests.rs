@@ -1,4 +1,4 @@
-//! Whatever callers and functions say within the limits of the doors, each message that a call can become fits.
+//! Each message that a call can become fits, whatever callers and functions send within the limits.
 
 use http::{HeaderName, HeaderValue, Method};
 use proptest::{collection::vec, option, prelude::*};
@@ -9,7 +9,7 @@ use skep_protocol::{
 use time::OffsetDateTime;
 
 use super::*;
-use crate::{DeadLetter, KEPT_OF_ANSWER, wire::Unreadable};
+use crate::{KEPT_OF_ANSWER, NewDeadLetter, wire::Unreadable};
 
 const LARGEST: usize = 1024 * 1024;
 /// Headers for the server that make a schedule or a batch: names, subjects, numbers.
@@ -115,18 +115,28 @@ fn record_of(call: &Call, headers: HeaderMap, body: usize, reason: Option<String
     CallRecord { status, headers, body: Bytes::from(vec![0; body]).into(), returned: call.returned_headers() }
 }
 
-fn letter_of(kind: DeadKind, headers: &NatsHeaders, payload: &Bytes, reason: &str) -> (NatsHeaders, Bytes) {
+fn dead_letter_of(kind: DeadKind, headers: &NatsHeaders, payload: &Bytes, reason: &str) -> (NatsHeaders, Bytes) {
     let call_id: CallId = "a".parse().unwrap();
     let last_answer: &[u8] = match kind {
         DeadKind::Call => &[b'x'; KEPT_OF_ANSWER],
         DeadKind::Callback => &[],
     };
     let (attempts, last_status) = (10, Some(503));
-    DeadLetter { kind, function: "f", call_id: &call_id, reason, attempts, last_status, last_answer, headers, payload }
-        .message(LARGEST)
+    NewDeadLetter {
+        kind,
+        function: "f",
+        call_id: &call_id,
+        reason,
+        attempts,
+        last_status,
+        last_answer,
+        headers,
+        payload,
+    }
+    .message(LARGEST)
 }
 
-fn read_letter(headers: &NatsHeaders, payload: &Bytes) -> Result<Call, Unreadable> {
+fn read_dead_letter(headers: &NatsHeaders, payload: &Bytes) -> Result<Call, Unreadable> {
     wire::read_call(&without(headers, |name| name == wire::ATTEMPTS), payload.clone())
 }
 
@@ -134,18 +144,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn a_call_that_a_door_lets_in_fits_wherever_it_waits_and_as_a_letter(call in any_call(), reason in any_reason()) {
+    fn a_call_that_an_entry_point_accepts_fits_wherever_it_waits_and_as_a_dead_letter(call in any_call(), reason in any_reason()) {
         prop_assert_eq!(call.check_headers(), Ok(()));
         let written = wire::call_headers(&call);
         prop_assert!(length(&written) + OF_THE_SERVER <= LARGEST_HEADERS, "{}", length(&written));
-        let (letter, payload) = letter_of(DeadKind::Call, &written, call.body.in_message(), &reason);
+        let (letter, payload) = dead_letter_of(DeadKind::Call, &written, call.body.in_message(), &reason);
         prop_assert!(is_fitting(&letter, &payload, 0, LARGEST));
-        let read = read_letter(&letter, &payload).unwrap();
+        let read = read_dead_letter(&letter, &payload).unwrap();
         prop_assert_eq!((read.headers, read.path, read.body), (call.headers, call.path, call.body));
     }
 
     #[test]
-    fn a_record_of_any_answer_fits_and_so_does_the_letter_of_its_callback(
+    fn a_record_of_any_answer_fits_and_so_does_the_dead_letter_of_its_callback(
         call in any_call(), answer in any_headers(), body in 0..LARGEST, reason in option::of(any_reason()), why in any_reason(),
     ) {
         let given = record_of(&call, answer, body, reason);
@@ -155,13 +165,13 @@ proptest! {
         prop_assert!(is_whole || fitting.status.reason.as_ref().is_some_and(|reason| reason.contains("left out")));
         let read = wire::read_record(&headers, fitting.body.in_message().clone()).unwrap();
         prop_assert_eq!((&read, read.status.state), (&*fitting, given.status.state));
-        let (letter, payload) = letter_of(DeadKind::Callback, &headers, fitting.body.in_message(), &why);
+        let (letter, payload) = dead_letter_of(DeadKind::Callback, &headers, fitting.body.in_message(), &why);
         prop_assert!(is_fitting(&letter, &payload, 0, LARGEST));
         prop_assert_eq!(&wire::read_record(&letter, payload).unwrap(), &*fitting);
     }
 
     #[test]
-    fn a_letter_of_anything_that_nats_takes_fits(all in any_headers(), body in 0..=LARGEST, reason in any_reason()) {
+    fn a_dead_letter_of_anything_that_nats_takes_fits(all in any_headers(), body in 0..=LARGEST, reason in any_reason()) {
         let mut headers = NatsHeaders::new();
         for (number, (_, value)) in all.iter().enumerate() {
             let prefix = ["Nats-", "Skep-", "Http-", ""][number % 4];
@@ -172,7 +182,7 @@ proptest! {
                 headers = before;
             }
         }
-        let (letter, payload) = letter_of(DeadKind::Call, &headers, &vec![0; body].into(), &reason);
+        let (letter, payload) = dead_letter_of(DeadKind::Call, &headers, &vec![0; body].into(), &reason);
         prop_assert!(is_fitting(&letter, &payload, 0, LARGEST));
         let told = wire::text(&letter, wire::REASON).unwrap();
         prop_assert!(payload.len() == body || told.contains("the body of the request"), "{}", told);

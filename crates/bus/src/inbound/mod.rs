@@ -1,4 +1,4 @@
-//! What other services send: published work, requests for a synchronous answer, and messages that cannot be read.
+//! Messages of other services: published work, synchronous calls, and messages that cannot be read.
 
 pub(crate) mod published;
 pub(crate) mod requests;

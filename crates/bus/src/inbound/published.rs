@@ -10,7 +10,7 @@ use crate::{Bus, Delivery, Queue, client::clock};
 /// The consumer that all workers share.
 pub(crate) const CONSUMER: &str = "ingest";
 
-/// The longest name of a function that a letter tells; the server takes a subject of 4 KiB.
+/// The longest name of a function that a dead letter tells; the server takes a subject of 4 KiB.
 const MAX_NAME: usize = 128;
 
 /// What a publisher sent, not yet judged.
@@ -34,7 +34,7 @@ impl Bus {
             let run_at = take_run_at(&mut headers, clock::now());
             let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             Ok(Published {
-                function: message.subject.rsplit('.').next().unwrap_or_default().chars().take(MAX_NAME).collect(),
+                function: function_in(&message.subject),
                 callers_id: text(&names::CALL_ID),
                 callback: text(&names::CALLBACK_URL),
                 run_at,
@@ -46,6 +46,11 @@ impl Bus {
 }
 
 impl Delivery<Published> {
+    /// The function that its subject names; not necessarily a valid name.
+    pub fn function(&self) -> String {
+        function_in(&self.subject)
+    }
+
     /// An id that is the same each time this message is delivered, so that taking it up twice makes one call.
     pub fn derived_id(&self) -> Option<CallId> {
         derived_id(self.source.stream_made, self.sequence)
@@ -76,9 +81,13 @@ impl Delivery<Published> {
     }
 }
 
+fn function_in(subject: &str) -> String {
+    subject.rsplit('.').next().unwrap_or_default().chars().take(MAX_NAME).collect()
+}
+
 /// The id of the call that a published message becomes, unless its publisher names one.
 pub(crate) fn derived_id(stream_made: OffsetDateTime, sequence: u64) -> Option<CallId> {
-    // A stream that was made anew, after a loss, begins at the same numbers again.
+    // A stream that was recreated after a loss begins at the same numbers again.
     let epoch = stream_made.unix_timestamp_nanos();
     format!("pub-{epoch:x}-{sequence}").parse().ok()
 }

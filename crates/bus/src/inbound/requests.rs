@@ -16,7 +16,7 @@ use crate::{Bus, Error, Result, inbound::published::publishers_headers, wire};
 
 /// All gateways share the requests.
 const QUEUE_GROUP: &str = "skep-gateway";
-const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(500);
+const SUBSCRIBE_RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// Requests as they come. Nothing of it is stored: a requester that hears nothing asks again.
 pub struct CallRequests {
@@ -97,7 +97,7 @@ impl CallRequests {
                 }
                 Err(error) => debug!(error = error.chain(), "requests on NATS cannot be taken yet; trying again"),
             }
-            sleep(SUBSCRIBE_AGAIN).await;
+            sleep(SUBSCRIBE_RETRY_DELAY).await;
         }
     }
 

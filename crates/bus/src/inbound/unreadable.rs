@@ -1,8 +1,8 @@
 //! Published messages whose headers the NATS client cannot read.
 //!
 //! The server stores whatever headers a publisher sends, also bytes that are not UTF-8 and bare CRs.
-//! The client loses its connection at them, so such a message is delivered again and again and never reaches anybody.
-//! Here it is read through the server's JSON API instead, which carries headers as Base64.
+//! The client loses its connection on them, so such a message is delivered again and again and never arrives.
+//! This module reads it through the server's JSON API instead, which carries headers as Base64.
 
 use std::str::FromStr;
 
@@ -52,7 +52,7 @@ struct Raw {
 }
 
 impl Bus {
-    /// Changes when a connection for what other services send was made anew: it may have met a message that it could not read.
+    /// Changes when the connection for messages of other services was replaced: it may have met a message that it could not read.
     pub fn outside_connections(&self) -> watch::Receiver<i64> {
         self.outside.connected.changes()
     }

@@ -1,4 +1,4 @@
-//! Publishing an answer to a subject that somebody else named.
+//! Publishing an answer to a subject that the caller named.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use http::HeaderMap;
 
 use crate::{Bus, Error, Result, wire};
 
-/// Whoever listens and does not answer has heard of a message after this.
-const HEARD_AFTER: Duration = Duration::from_millis(500);
+/// A subscriber that does not answer has received the message after this time.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Who took what was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Bus {
             Err(error) => return Err(Error::unavailable(error)),
         }
         // As a request, because the server tells at once if nobody listens.
-        let request = async_nats::Request::new().headers(headers).payload(body).timeout(Some(HEARD_AFTER));
+        let request = async_nats::Request::new().headers(headers).payload(body).timeout(Some(ANSWER_TIMEOUT));
         match self.client.send_request(subject, request).await {
             Ok(_) => Ok(Announced::Heard),
             Err(error) => match error.kind() {

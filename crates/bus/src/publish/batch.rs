@@ -1,7 +1,7 @@
-//! Group commit: what is to be stored in one stream at about the same time is committed together, so that many share one sync of the disk.
+//! Group commit: messages for one stream at about the same time are committed together, so that they share one disk sync.
 //!
-//! One alone is not held up: it is sent at once. Whether several go as a batch or one by one is decided by what both have taken lately ([`Costs`]).
-//! While something is on its way the next ones gather, and then wait a moment for as many as went last.
+//! A single message is sent at once. Several go as a batch or one by one, whichever was faster lately ([`Costs`]).
+//! While a batch is on its way the next messages gather; then they wait a moment for as many as were sent last.
 
 use std::{collections::HashSet, mem, pin::pin, time::Duration};
 
@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     Error, Result, Submitted,
-    client::connect::REQUEST_DEADLINE,
+    client::connect::REQUEST_TIMEOUT,
     publish::costs::Costs,
     publish::{Batch, Message, Publisher},
 };
@@ -27,9 +27,9 @@ const MAX_TOGETHER: usize = 500;
 /// Bytes of one flight; a message that is larger by itself goes alone.
 const MAX_BYTES: usize = 1024 * 1024;
 /// How long those that have gathered wait for more.
-const WINDOW: Duration = Duration::from_micros(1500);
+const GATHER_TIMEOUT: Duration = Duration::from_micros(1500);
 /// And how long at most, while more come.
-const MAX_WINDOW: Duration = Duration::from_millis(4);
+const MAX_GATHER_TIMEOUT: Duration = Duration::from_millis(4);
 
 /// The way into one stream. Its task ends with the last handle on it.
 #[derive(Clone)]
@@ -45,6 +45,7 @@ struct Entry {
 impl Batcher {
     pub(crate) fn start(publisher: Publisher) -> Self {
         let (entries, receiver) = mpsc::channel(MAX_WAITING);
+        // Nobody awaits its end: each entry has a caller who waits for its answer, so there is nothing left when the callers are done.
         tokio::spawn(run(publisher, receiver));
         Self { entries }
     }
@@ -55,7 +56,7 @@ impl Batcher {
         let entry = Entry { message: Message::only_one(subject, headers, body), stored };
         self.entries.try_send(entry).map_err(|_| Error::unavailable("too much waits to be stored"))?;
         // What waits behind others that are not answered is not awaited for longer than if it was alone.
-        match timeout(REQUEST_DEADLINE, answer).await {
+        match timeout(REQUEST_TIMEOUT, answer).await {
             Ok(answer) => answer.unwrap_or_else(|_| Err(Error::unavailable("the connection is closed"))),
             Err(error) => Err(Error::unavailable(error)),
         }
@@ -78,7 +79,7 @@ async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
         }
         gather(&mut entries, &mut came, &mut next, expected).await;
         expected = next.size();
-        // What the server has of a batch must be committed; what has grown beyond what was expected is decided anew.
+        // A batch that the server has begun to receive must be committed; one that grew beyond what was expected is decided again.
         let together = next.handed_over > 0 || (expected > 2 * planned && costs.prefer_together(expected));
         planned = expected;
         let flying = mem::replace(&mut next, Flight::new(&publisher, costs.are_less_together(expected)));
@@ -105,14 +106,14 @@ async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
 /// Waits a moment until as many have gathered as are expected, and a little longer while they still come.
 async fn gather(entries: &mut mpsc::Receiver<Entry>, came: &mut Vec<Entry>, flight: &mut Flight<'_>, expected: usize) {
     let began = Instant::now();
-    let mut deadline = began + WINDOW;
+    let mut deadline = began + GATHER_TIMEOUT;
     while flight.size() < expected && flight.room(came) > 0 {
         let room = flight.room(came);
         match timeout_at(deadline, entries.recv_many(came, room)).await {
             Ok(0) | Err(_) => return,
             Ok(_) => flight.add(came).await,
         }
-        deadline = deadline.max(Instant::now() + WINDOW / 2).min(began + MAX_WINDOW);
+        deadline = deadline.max(Instant::now() + GATHER_TIMEOUT / 2).min(began + MAX_GATHER_TIMEOUT);
     }
 }
 
@@ -234,7 +235,7 @@ impl Entry {
     }
 }
 
-/// How many of these have a place where so many bytes are already; those that go alone take none.
+/// How many of these fit behind this many bytes; messages that are sent alone take no space.
 fn fitting(mut bytes: usize, came: &[Entry]) -> usize {
     let fits = |entry: &&Entry| {
         let size = entry.message.size();
@@ -249,7 +250,7 @@ fn batch_id() -> String {
 }
 
 fn tell(stored: oneshot::Sender<Result<Submitted>>, what: Result<Submitted>) {
-    // Whoever asked may have gone; the message is stored all the same.
+    // The caller may be gone; the message is stored all the same.
     let _ = stored.send(what);
 }
 

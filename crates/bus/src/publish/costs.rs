@@ -1,10 +1,10 @@
-//! What storing takes, one by one and in a batch, as it was seen: a server that syncs each message is slow with single ones, and one that does not is slow with batches.
+//! The measured cost of storing, one by one and in a batch. A server that syncs each message is slow with single ones; one that does not is slow with batches.
 
 use std::time::Duration;
 
-/// So few always go one by one.
-const FEWEST: usize = 8;
-/// So often the other way is tried, because the server or the disk may have changed.
+/// Fewer messages are always sent one by one.
+const MIN_BATCH: usize = 8;
+/// The other way is tried once in this many times, because the server or the disk may have changed.
 const TRY_OTHER: u32 = 32;
 const EARLY: u32 = 8;
 /// What one message more adds to a batch, in seconds.
@@ -25,15 +25,15 @@ impl Default for Costs {
 }
 
 impl Costs {
-    /// Whether so many messages cost less together.
+    /// Whether this many messages cost less together.
     pub(crate) fn prefer_together(&self, count: usize) -> bool {
         let number = count as f64;
-        count >= FEWEST && self.batch + number * MORE_IN_BATCH < number * self.single
+        count >= MIN_BATCH && self.batch + number * MORE_IN_BATCH < number * self.single
     }
 
     /// The same for the next flight, and now and then the other way, to see what it takes.
     pub(crate) fn are_less_together(&mut self, count: usize) -> bool {
-        if count < FEWEST {
+        if count < MIN_BATCH {
             return false;
         }
         self.decided = self.decided.wrapping_add(1);
@@ -41,9 +41,9 @@ impl Costs {
         self.prefer_together(count) != tries_other
     }
 
-    /// What so many messages took.
+    /// The time that this many messages took.
     pub(crate) fn took(&mut self, count: usize, together: bool, elapsed: Duration) {
-        if count < FEWEST {
+        if count < MIN_BATCH {
             return;
         }
         let (number, elapsed) = (count as f64, elapsed.as_secs_f64());
@@ -78,6 +78,6 @@ mod tests {
         assert!(together(130, 3000, 64) > 90, "each message is synced");
         assert!(together(12, 2500, 64) < 10, "nothing is synced");
         assert!(together(130, 3000, 20) < 10, "too few for what a batch costs");
-        assert_eq!(together(1000, 10, FEWEST - 1), 0);
+        assert_eq!(together(1000, 10, MIN_BATCH - 1), 0);
     }
 }

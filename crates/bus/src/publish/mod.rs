@@ -19,7 +19,7 @@ use async_nats::{
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::{Error, Result, client::connect::REQUEST_DEADLINE, fit::LARGEST_HEADERS, streams::supervisor::Missed};
+use crate::{Error, Result, client::connect::REQUEST_TIMEOUT, fit::LARGEST_HEADERS, streams::supervisor::Missed};
 
 /// What the server says of a message that it takes at no time, as HTTP does.
 const BAD_REQUEST: usize = 400;
@@ -54,7 +54,7 @@ struct Committed {
 /// What became of a batch.
 pub(crate) enum Batch {
     Stored,
-    /// Nothing of it is stored, for one of its messages or the server's own state; alone they may be.
+    /// The server refused the whole batch because of one message or of its own state; it may take the messages one by one.
     Refused,
 }
 
@@ -87,7 +87,7 @@ impl Publisher {
     pub(crate) async fn commit_batch(&self, last: &Message, batch: &str, number: usize) -> Result<Batch> {
         let mut headers = in_batch(last, batch, number);
         headers.insert(BATCH_COMMIT, "1");
-        let commit = Request::new().headers(headers).payload(last.body.clone()).timeout(Some(REQUEST_DEADLINE));
+        let commit = Request::new().headers(headers).payload(last.body.clone()).timeout(Some(REQUEST_TIMEOUT));
         let answer = self.client.send_request(last.subject.clone(), commit).await.map_err(|error| {
             match error.kind() {
                 RequestErrorKind::MaxPayloadExceeded => return self.too_large(),

@@ -1,4 +1,4 @@
-//! Which functions are called so often that their calls should not stand before those of others.
+//! Hot functions: they are called so often that their calls get lanes of their own.
 
 use std::{
     collections::HashMap,
@@ -10,9 +10,9 @@ use std::{
 use skep_protocol::FunctionName;
 use tokio::time::Instant;
 
-/// A function with more calls in a second, through this process, has its calls in bulk.
-const OFTEN: u32 = 256;
-const WINDOW: Duration = Duration::from_secs(1);
+/// A function with more calls in a second, through this process, is hot.
+const MIN_HOT_RATE: u32 = 256;
+const RATE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Counts calls; cheap to clone.
 #[derive(Clone)]
@@ -36,9 +36,9 @@ impl Rates {
     pub(crate) fn is_often(&self, function: &FunctionName) -> bool {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let age = counts.since.elapsed();
-        if age >= WINDOW {
+        if age >= RATE_INTERVAL {
             let now = mem::take(&mut counts.now);
-            counts.before = if age < 2 * WINDOW { now } else { HashMap::new() };
+            counts.before = if age < 2 * RATE_INTERVAL { now } else { HashMap::new() };
             counts.since = Instant::now();
         }
         let count = match counts.now.get_mut(function) {
@@ -51,7 +51,7 @@ impl Rates {
                 1
             }
         };
-        count > OFTEN || counts.before.get(function).is_some_and(|count| *count > OFTEN)
+        count > MIN_HOT_RATE || counts.before.get(function).is_some_and(|count| *count > MIN_HOT_RATE)
     }
 }
 
@@ -62,12 +62,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn many_calls_are_told_from_few_for_as_long_as_they_come() {
         let (rates, busy, quiet) = (Rates::default(), "busy".parse().unwrap(), "quiet".parse().unwrap());
-        let is_often = |function| (0..OFTEN).map(|_| rates.is_often(function)).filter(|often| *often).count();
+        let is_often = |function| (0..MIN_HOT_RATE).map(|_| rates.is_often(function)).filter(|often| *often).count();
         assert_eq!(is_often(&busy), 0);
         assert!(rates.is_often(&busy) && !rates.is_often(&quiet));
-        tokio::time::advance(WINDOW).await;
+        tokio::time::advance(RATE_INTERVAL).await;
         assert!(rates.is_often(&busy), "there were many in the second before");
-        tokio::time::advance(WINDOW).await;
+        tokio::time::advance(RATE_INTERVAL).await;
         assert!(!rates.is_often(&busy));
     }
 }

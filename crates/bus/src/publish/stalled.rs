@@ -1,6 +1,6 @@
 //! Whether the server has stopped storing calls, as with a full disk, although the connection stands.
 //!
-//! While it has, one caller at a time tries, and all others are refused at once instead of waiting for a timeout each.
+//! Meanwhile one caller at a time tries, and all others are refused at once, so that each need not wait for a timeout.
 
 use std::sync::{
     Arc,

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use tracing::warn;
 
 use crate::{
-    client::clock, client::connect::LastConnected, queue::ACK_WAIT, queue::run_lease::RunLease, wire::Unreadable,
+    client::clock, client::connect::LastConnected, queue::ACK_TIMEOUT, queue::run_lease::RunLease, wire::Unreadable,
 };
 
 /// Where a delivery comes from.
@@ -69,7 +69,7 @@ impl<T> Delivery<T> {
         let info = message.info().ok()?;
         let (delivered, sequence) = (u64::try_from(info.delivered).unwrap_or(1), info.stream_sequence);
         let published = info.published;
-        // A consumer that was made anew knows nothing of what the one before has finished.
+        // A recreated consumer does not know what the one before has finished.
         let is_older = connected.is_after(published) || published < source.consumer_made;
         let may_be_repeated = delivered > 1 || is_older;
         let (message, acker) = message.split();
@@ -99,7 +99,7 @@ impl<T> Delivery<T> {
         (clock::now() - self.published).try_into().unwrap_or_default()
     }
 
-    /// Says that it is done for good. A lost ack means one more delivery, which finds the record.
+    /// Acknowledges it. A lost ack means one more delivery, which finds the record.
     pub async fn ack(&self) {
         match self.run_lease() {
             Some(lease) => Box::pin(lease.end()).await,
@@ -107,14 +107,14 @@ impl<T> Delivery<T> {
         }
     }
 
-    /// Gives it back, to be delivered again after a while.
+    /// Returns it, to be delivered again after a delay.
     pub async fn again_after(&self, delay: Duration) {
         self.tell(AckKind::Nak(Some(delay))).await;
     }
 
-    /// Runs a piece of work and keeps the delivery from being handed to anyone else meanwhile, however long it takes.
+    /// Runs some work, and keeps the delivery from going to another worker meanwhile, however long it takes.
     pub async fn hold<F: Future>(&self, work: F) -> F::Output {
-        let mut extend = tokio::time::interval(ACK_WAIT / 3);
+        let mut extend = tokio::time::interval(ACK_TIMEOUT / 3);
         extend.tick().await;
         tokio::pin!(work);
         loop {
@@ -136,7 +136,7 @@ impl<T> Delivery<T> {
 
     pub(crate) async fn tell(&self, kind: AckKind) {
         if let Err(error) = self.acker.ack_with(kind).await {
-            warn!(%error, subject = self.subject, "acknowledgement was not sent; the message will come again");
+            warn!(%error, subject = self.subject, "acknowledgement was not sent; the message will be delivered again");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How many calls wait for a function, and since when: in its lanes, and in its backlog.
 //!
-//! Where nothing waits in a lane, all of its functions are known by one request.
+//! If a lane is empty, one request answers for all of its functions.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -22,12 +22,12 @@ use crate::{
         lookup::{LEFT, NOT_FOUND},
         records,
     },
-    client::{clock, connect::REQUEST_DEADLINE},
+    client::{clock, connect::REQUEST_TIMEOUT},
     queue::{lanes, parked},
 };
 
-/// A consumer that was made to count goes after this, if it could not be removed.
-const UNREAD_FOR: Duration = Duration::from_secs(5);
+/// A consumer that was created to count expires after this time, if it could not be deleted.
+const COUNTER_TTL: Duration = Duration::from_secs(5);
 
 /// What waits in all.
 pub struct Queued {
@@ -96,7 +96,7 @@ impl Bus {
         // As a batch, even of one, the answer tells how many there are behind it (NATS ADR-31).
         let query = json!({ "seq": 1, "next_by_subj": self.subjects.delayed_or_due_of(function), "batch": 1 });
         let asked = self.client.request(api, query.to_string().into());
-        let first = timeout(REQUEST_DEADLINE, asked).await.map_err(Error::unavailable)?.map_err(Error::unavailable)?;
+        let first = timeout(REQUEST_TIMEOUT, asked).await.map_err(Error::unavailable)?.map_err(Error::unavailable)?;
         match first.status.as_ref().map(StatusCode::as_u16) {
             None => {
                 let left = first.headers.as_ref().and_then(|headers| headers.get(LEFT));
@@ -125,7 +125,7 @@ impl Bus {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after + 1 },
             ack_policy: AckPolicy::None,
             memory_storage: true,
-            inactive_threshold: UNREAD_FOR,
+            inactive_threshold: COUNTER_TTL,
             ..pull::Config::default()
         };
         let consumer = self.streams.invoke.create_consumer(config).await.map_err(Error::unavailable)?;
@@ -141,6 +141,6 @@ impl Bus {
         let message = records::find_after(stream, subject, after).await?;
         let now = clock::now();
         let first = message.and_then(|message| parked::read(&message).ok());
-        Ok(first.map(|invocation| (invocation.age(now), invocation.queued_bytes())).unwrap_or_default())
+        Ok(first.map(|call| (call.age(now), call.queued_bytes())).unwrap_or_default())
     }
 }

@@ -1,4 +1,4 @@
-//! Lanes: a fixed number of consumers over the invocation stream, each function hashed to one.
+//! Lanes: a fixed number of consumers over the stream of calls, each function hashed to one.
 
 use skep_protocol::{Call, is_bulk};
 

@@ -2,8 +2,8 @@
 //!
 //! The bus and the model in `tests/model` use the same functions, so the model checks what the code decides.
 //!
-//! A call is in one of these places: a shared lane, its function's own queue, or parked until a time; then it is finished.
-//! It moves by being written to its next place first, and leaving the last one then.
+//! A call is in one of these places: a shared lane, the backlog of its function, or parked until a time; then it is finished.
+//! To move, it is written to its next place first, and then removed from the last one.
 //! So it can be in two places for a moment, and a crash can leave it there; these functions tell which of the two counts.
 
 /// How far a call has come. Where two of its messages meet, the greater one counts.
@@ -20,8 +20,8 @@ pub struct Progress {
 pub enum Origin {
     /// A lane that many functions share.
     Shared,
-    /// The own queue of a function that cannot keep up.
-    Own,
+    /// The backlog of a function that cannot keep up.
+    Backlog,
 }
 
 /// What a worker has found out about a call that was delivered to it.
@@ -29,8 +29,8 @@ pub enum Origin {
 pub struct Found {
     /// The call has its record: it has ended.
     pub has_record: bool,
-    /// The message in its function's own queue.
-    pub own_queue: Option<Progress>,
+    /// The message in the backlog of its function.
+    pub backlog: Option<Progress>,
     /// The furthest of its other messages: in its lane, parked, or due.
     pub elsewhere: Option<Progress>,
 }
@@ -50,9 +50,9 @@ pub fn next_step(origin: Origin, delivered: Progress, found: &Found) -> NextStep
     if found.has_record {
         return NextStep::Finished;
     }
-    // What is in the own queue has left the lane, and only the ack for the lane was lost.
-    let has_left = origin == Origin::Shared && found.own_queue.is_some_and(|own| own >= delivered);
-    let is_further = found.own_queue.max(found.elsewhere).is_some_and(|other| other > delivered);
+    // What is in the backlog has left the lane, and only the ack for the lane was lost.
+    let has_left = origin == Origin::Shared && found.backlog.is_some_and(|own| own >= delivered);
+    let is_further = found.backlog.max(found.elsewhere).is_some_and(|other| other > delivered);
     if has_left || is_further { NextStep::Superseded } else { NextStep::Run }
 }
 
@@ -82,7 +82,7 @@ pub enum NextMove {
     Write { expected: u64 },
     /// Remove what an earlier attempt has left there, and look again.
     Remove { sequence: u64 },
-    /// The call is there, is further, or has ended: nothing is to be written.
+    /// The call is there already, is further along, or has ended: nothing is written.
     Done,
 }
 
@@ -113,11 +113,14 @@ mod tests {
         assert_eq!(step(Origin::Shared, Found::default()), NextStep::Run);
         assert_eq!(step(Origin::Shared, Found { has_record: true, ..Found::default() }), NextStep::Finished);
         for (elsewhere, expected) in [(0, NextStep::Run), (1, NextStep::Run), (2, NextStep::Superseded)] {
-            assert_eq!(step(Origin::Own, Found { elsewhere: Some(after(elsewhere)), ..Found::default() }), expected);
+            assert_eq!(
+                step(Origin::Backlog, Found { elsewhere: Some(after(elsewhere)), ..Found::default() }),
+                expected
+            );
         }
-        let moved = Found { own_queue: Some(after(1)), ..Found::default() };
+        let moved = Found { backlog: Some(after(1)), ..Found::default() };
         assert_eq!(step(Origin::Shared, moved), NextStep::Superseded, "it has left its lane");
-        assert_eq!(step(Origin::Own, moved), NextStep::Run, "this is its own message");
+        assert_eq!(step(Origin::Backlog, moved), NextStep::Run, "this is its own message");
         let leased = Found { elsewhere: Some(Progress { attempts: 1, interruptions: 1 }), ..Found::default() };
         assert_eq!(step(Origin::Shared, leased), NextStep::Superseded, "someone else has begun it");
     }

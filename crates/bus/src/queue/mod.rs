@@ -1,12 +1,12 @@
 //! A queue of deliveries: a durable consumer that any number of workers read.
 
+pub(crate) mod backlog;
 pub(crate) mod delivery;
 pub(crate) mod depth;
 pub(crate) mod lanes;
 pub mod life;
 pub(crate) mod next_step;
 pub(crate) mod overdue;
-pub(crate) mod own;
 pub(crate) mod parked;
 pub(crate) mod relocate;
 pub(crate) mod run_lease;
@@ -27,12 +27,12 @@ use crate::{
 
 /// A delivery that is neither finished nor extended for this long is given to another worker.
 ///
-/// A worker that only looks gone still says that it holds its calls when it is asked, so this may be short.
-pub(crate) const ACK_WAIT: Duration = Duration::from_secs(9);
+/// A worker that only seems to be gone still answers that it holds its calls, so this may be short.
+pub(crate) const ACK_TIMEOUT: Duration = Duration::from_secs(9);
 /// How long one pull waits for messages.
-const PULL_FOR: Duration = Duration::from_secs(5);
-/// A pull that has brought nothing for so long, not even word of its end, is given up.
-const ANSWER_WITHIN: Duration = PULL_FOR.saturating_add(Duration::from_secs(5));
+const PULL_TIMEOUT: Duration = Duration::from_secs(5);
+/// A pull that received nothing within this time, not even its end, is given up.
+const PULL_ANSWER_TIMEOUT: Duration = PULL_TIMEOUT.saturating_add(Duration::from_secs(5));
 
 /// Messages of one stream, each read as `T`, handed out to be finished.
 pub struct Queue<T> {
@@ -61,7 +61,7 @@ impl<T> Queue<T> {
 
     /// The next deliveries, at most `limit`; an empty answer means that none came for a while, or that `stop` is cancelled.
     ///
-    /// What was handed out is always returned, for nobody else gets it before its deadline.
+    /// What was handed out is always returned, because nobody else gets it before its deadline.
     /// After an error the consumer is looked up, or made, again.
     pub async fn next(&mut self, limit: usize, stop: &CancellationToken) -> Result<Vec<Delivery<T>>> {
         let (consumer, source) = match self.open.take() {
@@ -71,7 +71,7 @@ impl<T> Queue<T> {
         // What is there now, and if there is nothing, the first message that comes.
         let mut deliveries = self.drain(source, consumer.fetch().max_messages(limit).messages().await).await?;
         if deliveries.is_empty() {
-            let pull = consumer.batch().max_messages(1).expires(PULL_FOR);
+            let pull = consumer.batch().max_messages(1).expires(PULL_TIMEOUT);
             let first = async { self.drain(source, pull.messages().await).await };
             tokio::select! {
                 biased;
@@ -83,7 +83,7 @@ impl<T> Queue<T> {
         Ok(deliveries)
     }
 
-    /// Makes the consumer, so that what is stored from now on is read by whoever reads this queue.
+    /// Creates the consumer, so that the readers of this queue get what is stored from now on.
     pub async fn prepare(&mut self) -> Result<()> {
         if self.open.is_none() {
             self.open = Some(self.open().await?);
@@ -96,7 +96,7 @@ impl<T> Queue<T> {
         Self { place, ..self }
     }
 
-    /// Takes its deliveries over a connection of its own, which is made anew after an error.
+    /// Takes its deliveries over a connection of its own, which is replaced after an error.
     pub(crate) fn over_its_own_connection(self) -> Self {
         Self { is_from_outside: true, ..self }
     }
@@ -107,12 +107,12 @@ impl<T> Queue<T> {
     }
 
     async fn open(&self) -> Result<(PullConsumer, Source)> {
-        // How often a message may be tried is the worker's business, and so is how many it holds.
+        // The worker decides how often a message is tried, and how many messages it holds.
         let config = pull::Config {
             durable_name: Some(self.name.clone()),
             filter_subject: self.filter.clone(),
             ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
+            ack_wait: ACK_TIMEOUT,
             max_deliver: -1,
             max_ack_pending: -1,
             ..pull::Config::default()
@@ -144,10 +144,10 @@ impl<T> Queue<T> {
         let mut deliveries = Vec::new();
         let mut connections = self.connected().changes();
         loop {
-            // The answer to a pull is lost when the server dies; without expiry the client would wait for ever.
+            // The answer to a pull is lost when the server dies; without a timeout the client would wait for ever.
             let next = tokio::select! {
                 biased;
-                next = timeout(ANSWER_WITHIN, batch.next()) => next.ok().flatten(),
+                next = timeout(PULL_ANSWER_TIMEOUT, batch.next()) => next.ok().flatten(),
                 // Over another connection it does not come.
                 _ = connections.changed() => None,
             };

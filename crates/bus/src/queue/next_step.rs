@@ -1,4 +1,4 @@
-//! Finds out what is to become of a delivered call; [`next_step`] decides.
+//! Collects the facts about a delivered call; [`next_step`] decides.
 
 use futures_util::future::try_join_all;
 use skep_protocol::Call;
@@ -13,8 +13,8 @@ use crate::{
 
 impl Delivery<Call> {
     /// Whether another worker may have this call too: it may have been delivered before, or its lease has run out.
-    pub fn may_be_held_elsewhere(&self, invocation: &Call) -> bool {
-        self.may_be_repeated || invocation.interruptions > 0
+    pub fn may_be_held_elsewhere(&self, call: &Call) -> bool {
+        self.may_be_repeated || call.interruptions > 0
     }
 }
 
@@ -22,21 +22,22 @@ impl Bus {
     /// What is to become of a delivery. A first delivery of a new id is not looked up unless it is in doubt.
     ///
     /// No other worker may hold the call: it could store the record right after this look.
-    pub async fn next_step(&self, delivery: &Delivery<Call>, invocation: &Call, is_in_doubt: bool) -> Result<NextStep> {
-        let origin = if delivery.place == Place::Backlog { Origin::Own } else { Origin::Shared };
-        let was_moved = invocation.last_attempt.is_some() || invocation.run_at.is_some() || origin == Origin::Own;
-        if !is_in_doubt && !invocation.has_callers_id && !was_moved {
+    pub async fn next_step(&self, delivery: &Delivery<Call>, call: &Call, is_in_doubt: bool) -> Result<NextStep> {
+        let origin = if delivery.place == Place::Backlog { Origin::Backlog } else { Origin::Shared };
+        let was_moved = call.last_attempt.is_some() || call.run_at.is_some() || origin == Origin::Backlog;
+        if !is_in_doubt && !call.has_callers_id && !was_moved {
             return Ok(NextStep::Run);
         }
-        let mut found = Found { has_record: self.ended.has(&invocation.call_id).await?, ..Found::default() };
-        let was_delivered = delivery.delivered > 1 || invocation.interruptions > 0;
-        if was_delivered && !found.has_record {
-            (found.own_queue, found.elsewhere) = self.find_messages(invocation).await?;
+        let mut found = Found { has_record: self.recorded.has(&call.call_id).await?, ..Found::default() };
+        let was_delivered = delivery.delivered > 1 || call.interruptions > 0;
+        // The server may have forgotten the delivery of an attempt that failed, and not its successor.
+        if !found.has_record && (was_delivered || (is_in_doubt && self.parked.has(&call.call_id).await?)) {
+            (found.backlog, found.elsewhere) = self.find_messages(call).await?;
         }
-        Ok(next_step(origin, progress(invocation), &found))
+        Ok(next_step(origin, progress(call), &found))
     }
 
-    /// How far a call is in the own queue of its function, and how far anywhere else.
+    /// How far a call is in the backlog of its function, and how far anywhere else.
     async fn find_messages(&self, call: &Call) -> Result<(Option<Progress>, Option<Progress>)> {
         let (function, id) = (&call.function, &call.call_id);
         let places = [
@@ -50,7 +51,7 @@ impl Bus {
         let progress = |message: Option<_>| {
             message.map(|message: async_nats::jetstream::message::StreamMessage| wire::progress(&message.headers))
         };
-        let own_queue = progress(found.next().flatten());
-        Ok((own_queue, found.map(progress).max().flatten()))
+        let backlog = progress(found.next().flatten());
+        Ok((backlog, found.map(progress).max().flatten()))
     }
 }

@@ -1,6 +1,6 @@
-//! Calls whose time has come and that the server does not move on: a schedule that it has forgotten, or a due call that it counts as acknowledged.
+//! Overdue calls: the server has forgotten their schedule, or counts a due call as acknowledged.
 //!
-//! A server that is killed can come back with either. Such a call is sent on its way again.
+//! A server that was killed can come back with either. Such a call is moved to its lane.
 
 use std::time::Duration;
 
@@ -58,9 +58,9 @@ impl Bus {
             match sent_on {
                 Ok(sent_on) => found.sent_on += usize::from(sent_on),
                 Err(error) if error.may_pass() => return Err(error),
-                // It must not keep those behind it from being looked at.
+                // It must not keep those behind it from being checked.
                 Err(error) => {
-                    warn!(error = error.chain(), subject = %message.subject, "an overdue call cannot be sent on")
+                    warn!(error = error.chain(), subject = %message.subject, "an overdue call cannot be moved to its lane")
                 }
             }
         }
@@ -74,19 +74,19 @@ impl Bus {
     /// Writes a schedule again, due now; `false` if it has changed meanwhile.
     async fn schedule_again(&self, message: &StreamMessage) -> Result<bool> {
         // The worker makes a dead letter of what cannot be read, once it is due.
-        let Ok(invocation) = parked::read(message) else { return Ok(false) };
+        let Ok(call) = parked::read(message) else { return Ok(false) };
         let why = match wire::text(&message.headers, wire::PARKED) {
             Some(why) if why == Why::Lease.as_str() => Why::Lease,
-            _ if invocation.last_attempt.is_some() => Why::Retry,
+            _ if call.last_attempt.is_some() => Why::Retry,
             _ => Why::Delay,
         };
-        self.write(&invocation, Location::Parked { until: clock::now(), why }, message.sequence).await
+        self.write(&call, Location::Parked { until: clock::now(), why }, message.sequence).await
     }
 
     /// Moves a due call to its lane, as the worker does that is handed it; `false` if it cannot be read.
     async fn queue_again(&self, message: &StreamMessage) -> Result<bool> {
-        let Ok(invocation) = parked::read(message) else { return Ok(false) };
-        self.relocate(&invocation, Location::Shared { moved_since: message.time }).await?;
+        let Ok(call) = parked::read(message) else { return Ok(false) };
+        self.relocate(&call, Location::Shared { moved_since: message.time }).await?;
         self.remove_message("DELAYED", message.sequence).await?;
         Ok(true)
     }

@@ -19,8 +19,8 @@ pub(crate) struct Queued {
 
 impl Bus {
     /// Stores a new call that its caller wants later.
-    pub(crate) async fn submit_delayed(&self, invocation: &Call) -> Result<Submitted> {
-        let is_parked = self.write(invocation, Location::until_due(invocation), 0).await?;
+    pub(crate) async fn submit_delayed(&self, call: &Call) -> Result<Submitted> {
+        let is_parked = self.write(call, Location::until_due(call), 0).await?;
         Ok(if is_parked { Submitted::Accepted } else { Submitted::Duplicate })
     }
 
@@ -37,10 +37,10 @@ impl Bus {
         Ok(())
     }
 
-    /// A call in the backlog of its function, and in its lanes. There it also stays for a while after it was finished or set aside.
+    /// A call in the backlog of its function, and in its lanes. A finished or moved call stays in its lane for a while.
     pub(crate) async fn find_queued(&self, id: &CallId) -> Result<Vec<Queued>> {
         let in_lane = self.subjects.invoke_by_id(id);
-        let (set_aside, first) = tokio::try_join!(
+        let (in_backlog, first) = tokio::try_join!(
             records::find(&self.streams.backlog, self.subjects.backlog_by_id(id)),
             records::find(&self.streams.invoke, in_lane.clone()),
         )?;
@@ -48,7 +48,7 @@ impl Bus {
             Some(first) => records::find_after(&self.streams.invoke, in_lane, first.sequence).await?,
             None => None,
         };
-        let found = [("BACKLOG", set_aside), ("INVOKE", second), ("INVOKE", first)];
+        let found = [("BACKLOG", in_backlog), ("INVOKE", second), ("INVOKE", first)];
         let found = found.into_iter().filter_map(|(stream, message)| Some(Queued { stream, message: message? }));
         Ok(found.collect())
     }
@@ -64,11 +64,11 @@ impl Bus {
 
 /// What a message of the delayed stream says of its call: it waits, or its time has come and it is on its way.
 pub(crate) fn status(message: &StreamMessage) -> Result<CallStatus> {
-    let invocation = read(message)?;
+    let call = read(message)?;
     let why = wire::text(&message.headers, wire::PARKED);
     // A call whose lease is parked is with a worker, and one that is due waits no longer.
     let waits = message.headers.get(NATS_SCHEDULE).is_some() && why != Some(Why::Lease.as_str());
-    Ok(if waits { invocation.waiting_status() } else { invocation.status() })
+    Ok(if waits { call.waiting_status() } else { call.status() })
 }
 
 pub(crate) fn read(message: &StreamMessage) -> Result<Call> {

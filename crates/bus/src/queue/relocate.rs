@@ -1,6 +1,6 @@
-//! Moves a call to its next place: written there behind a fence first; then the caller leaves the last place.
+//! Moves a call to its next place: it is written there first, behind a fence; then the caller removes it from the last place.
 //!
-//! Doing it twice is doing it once, also if two processes do it. [`next_move`] decides what is written.
+//! A move is idempotent, even if two processes make it. [`next_move`] decides what is written.
 
 use async_nats::{
     header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_SCHEDULE, NATS_SCHEDULE_TARGET},
@@ -30,8 +30,8 @@ pub enum Location {
         /// When the message that moves was stored: what is older in the lane is not a copy of it.
         moved_since: OffsetDateTime,
     },
-    /// The own queue of its function.
-    Own,
+    /// The backlog of its function.
+    Backlog,
     /// Where it waits until it is due.
     Parked { until: OffsetDateTime, why: Why },
 }
@@ -56,11 +56,11 @@ pub enum Moved {
 }
 
 impl Bus {
-    /// Writes a call to its next place, unless it is there, is further, or has ended. The caller leaves the last place afterwards.
+    /// Writes a call to its next place, unless it is there already, is further along, or has ended. The caller leaves the last place afterwards.
     pub async fn relocate(&self, call: &Call, to: Location) -> Result<Moved> {
-        // A lane and an own queue refuse a second message, so the first write needs no look.
+        // A lane and a backlog refuse a second message, so the first write needs no look.
         let mut target = match to {
-            Location::Shared { .. } | Location::Own => Target::default(),
+            Location::Shared { .. } | Location::Backlog => Target::default(),
             Location::Parked { .. } => self.target(call, to).await?,
         };
         let replaces = matches!(to, Location::Parked { .. });
@@ -91,7 +91,7 @@ impl Bus {
                 let found = found.map(|message| (is_older(&message), message));
                 Ok(Target { there: found.map(|(is_older, message)| there(message, is_older)), ..Target::default() })
             }
-            Location::Own => {
+            Location::Backlog => {
                 let found = records::find(&self.streams.backlog, self.subjects.backlog(function, id)).await?;
                 Ok(Target { there: found.map(|message| there(message, false)), ..Target::default() })
             }
@@ -121,9 +121,9 @@ impl Bus {
                 let subject = self.subjects.invoke(&call.function, &call.call_id);
                 Ok(self.publish_once(subject, wire::call_headers(call), body).await? == Submitted::Accepted)
             }
-            Location::Own => {
+            Location::Backlog => {
                 let subject = self.subjects.backlog(&call.function, &call.call_id);
-                let stored = self.set_aside.store(subject, wire::call_headers(call), body).await?;
+                let stored = self.backlogged.store(subject, wire::call_headers(call), body).await?;
                 Ok(stored == Submitted::Accepted)
             }
             Location::Parked { until, why } => {
@@ -195,7 +195,7 @@ impl Why {
 const fn stream_of(to: Location) -> &'static str {
     match to {
         Location::Shared { .. } => "INVOKE",
-        Location::Own => "BACKLOG",
+        Location::Backlog => "BACKLOG",
         Location::Parked { .. } => "DELAYED",
     }
 }

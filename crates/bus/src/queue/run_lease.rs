@@ -1,6 +1,6 @@
 //! The lease of a call that runs long: the call leaves its lane, and a parked message is due when its worker no longer renews it.
 //!
-//! So nothing that runs pins its lane, and a worker that dies leaves its calls to others, as with a delivery.
+//! So a running call does not pin its lane, and the calls of a worker that dies go to others, as with a delivery.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use skep_protocol::Call;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
-use crate::{Bus, Delivery, Result, client::clock, queue::ACK_WAIT, queue::relocate::Why};
+use crate::{Bus, Delivery, Result, client::clock, queue::ACK_TIMEOUT, queue::relocate::Why};
 
-/// A lease outlives so many renewals that did not come.
+/// The number of missed renewals that a lease survives.
 const MISSED_RENEWALS: u32 = 3;
 /// A call that is given back more often leaves its lane, so that it does not pin it.
 const MAX_GIVEN_BACK: u64 = 20;
@@ -27,15 +27,15 @@ impl RunLease {
     /// The call has come to its end, or goes on as something else.
     pub(crate) async fn end(&self) {
         if let Err(error) = self.bus.remove_message("DELAYED", self.sequence).await {
-            warn!(error = error.chain(), "a lease was not ended; its call will be looked at again");
+            warn!(error = error.chain(), "a lease was not ended; its call is checked again when it expires");
         }
     }
 }
 
 impl Delivery<Call> {
     /// Runs a call and keeps it from being handed to anyone else meanwhile, for as long as it takes; after a while outside of its lane.
-    pub async fn hold_call<F: Future>(&self, bus: &Bus, invocation: &Call, long_after: Duration, work: F) -> F::Output {
-        let mut extend = interval(ACK_WAIT / 3);
+    pub async fn hold_call<F: Future>(&self, bus: &Bus, call: &Call, long_after: Duration, work: F) -> F::Output {
+        let mut extend = interval(ACK_TIMEOUT / 3);
         let mut renew = interval(long_after);
         for timer in [&mut extend, &mut renew] {
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -49,11 +49,11 @@ impl Delivery<Call> {
                 output = &mut work => return output,
                 _ = extend.tick(), if self.run_lease().is_none() => self.tell(AckKind::Progress).await,
                 _ = renew.tick(), if can_be_leased => {
-                    let renewed = self.lease(bus, invocation, invocation.interruptions + 1, long_after * MISSED_RENEWALS);
+                    let renewed = self.lease(bus, call, call.interruptions + 1, long_after * MISSED_RENEWALS);
                     if let Err(error) = renewed.await {
                         // Without a lease it stays in its lane.
                         can_be_leased = error.may_pass();
-                        warn!(error = error.chain(), call_id = %invocation.call_id, can_be_leased, "the lease of a long call was not renewed");
+                        warn!(error = error.chain(), call_id = %call.call_id, can_be_leased, "the lease of a long call was not renewed");
                     }
                 }
             }
@@ -61,15 +61,15 @@ impl Delivery<Call> {
     }
 
     /// Begins a lease, or lets it last longer.
-    async fn lease(&self, bus: &Bus, invocation: &Call, interruptions: u64, lasts: Duration) -> Result<()> {
+    async fn lease(&self, bus: &Bus, call: &Call, interruptions: u64, lasts: Duration) -> Result<()> {
         let known = self.run_lease().map(|lease| lease.sequence);
-        let leased = Call { interruptions, ..invocation.clone() };
+        let leased = Call { interruptions, ..call.clone() };
         let until = clock::now() + lasts;
         // A call that is due already must not be replaced by a lease of an earlier state: another worker is about to move it.
-        let fence = bus.subjects.delayed_or_due(&invocation.function, &invocation.call_id);
+        let fence = bus.subjects.delayed_or_due(&call.function, &call.call_id);
         let Some(sequence) = bus.park(&leased, until, Why::Lease, fence, known.unwrap_or(0)).await? else {
             // Someone else has the call now, or it was cancelled; its record decides.
-            debug!(call_id = %invocation.call_id, "the lease of a long call is lost");
+            debug!(call_id = %call.call_id, "the lease of a long call is lost");
             return Ok(());
         };
         self.set_run_lease(RunLease { bus: bus.clone(), sequence });
@@ -82,20 +82,20 @@ impl Delivery<Call> {
     }
 
     /// Gives a call back, to be delivered again after a while.
-    pub async fn give_back(&self, bus: &Bus, invocation: &Call, delay: Duration) {
+    pub async fn give_back(&self, bus: &Bus, call: &Call, delay: Duration) {
         if self.run_lease().is_none() && self.delivered < MAX_GIVEN_BACK {
             return self.again_after(delay).await;
         }
         // It counts as interrupted once, so the next worker does not take it for a new call.
-        let interruptions = invocation.interruptions.max(1);
-        if let Err(error) = self.lease(bus, invocation, interruptions, delay).await {
-            warn!(error = error.chain(), call_id = %invocation.call_id, "a call was not given back; it comes when its lease or its deadline is over");
+        let interruptions = call.interruptions.max(1);
+        if let Err(error) = self.lease(bus, call, interruptions, delay).await {
+            warn!(error = error.chain(), call_id = %call.call_id, "a call was not given back; it is delivered again when its lease or its deadline expires");
         }
     }
 
     /// How often in a row it was handed out and neither came to an end nor was given back.
-    pub fn interruptions(&self, invocation: &Call) -> u64 {
-        // A call that is given back so often leaves its lane, so what goes beyond was not given back.
-        invocation.interruptions + self.delivered.saturating_sub(MAX_GIVEN_BACK)
+    pub fn interruptions(&self, call: &Call) -> u64 {
+        // A call that is given back this often leaves its lane, so any further delivery was not given back.
+        call.interruptions + self.delivered.saturating_sub(MAX_GIVEN_BACK)
     }
 }

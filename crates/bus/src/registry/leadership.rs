@@ -1,7 +1,7 @@
-//! Who is the controller: one at a time, by a lease that runs out. Only whoever holds it writes the registry.
+//! Which process is the controller: one at a time, by a lease that expires. Only its holder writes the registry.
 //!
-//! Each new holder writes its name into the buckets of functions and sources, and every write there says which holder it is of.
-//! So the server refuses what a former holder writes, however late it comes.
+//! Each new holder writes its name into the buckets of functions and sources, and every write there names the holder that made it.
+//! So the server refuses the writes of a former holder, however late they arrive.
 
 use std::{
     sync::{
@@ -28,16 +28,16 @@ use tracing::{info, warn};
 
 use crate::{Bus, Error, Result};
 
-/// The lease runs out so long after it was renewed the last time; the server sees to that.
-pub(crate) const RUNS_OUT_AFTER: Duration = Duration::from_secs(8);
-/// By so much earlier its holder stops, for clocks and messages take their time.
-const MARGIN: Duration = Duration::from_secs(1);
-const RENEWED_EVERY: Duration = Duration::from_secs(2);
-/// Between two looks at somebody else's lease, and between two attempts to renew one's own.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// The server lets the lease expire this long after its last renewal.
+pub(crate) const LEASE_TTL: Duration = Duration::from_secs(8);
+/// The holder stops this much earlier, because clocks differ and messages take time.
+const LEASE_MARGIN: Duration = Duration::from_secs(1);
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(2);
+/// Between two checks of another process's lease, and between two attempts to renew one's own.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 const LEASE: &str = "controller";
-/// In each of the two buckets: who may write there. It is no function's and no source's name.
+/// The key in each of the two buckets that names its writer. No function and no source can have this name.
 pub(crate) const WRITER: &str = "_controller";
 
 const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
@@ -73,7 +73,7 @@ impl Place {
 impl Bus {
     /// Waits until no other controller holds the lease, and takes it; `waiting` is cancelled when there is one.
     ///
-    /// A holder's name is of one process; whoever has the name of a holder that has ended need not wait for its end.
+    /// A holder's name belongs to one process. A process with the name of a holder that has ended need not wait until its lease expires.
     pub async fn take_lease(&self, holder: &str, waiting: &CancellationToken) -> Result<Lease> {
         let (revision, begun) = loop {
             let begun = Instant::now();
@@ -86,7 +86,7 @@ impl Bus {
                 Ok(None) => {}
                 Err(error) => warn!(error = error.chain(), "the controller's lease cannot be taken now"),
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         };
         let functions = Place::take(&self.streams.functions, holder).await?;
         let sources = Place::take(&self.streams.sources, holder).await?;
@@ -96,7 +96,7 @@ impl Bus {
             revision: AtomicU64::new(revision),
             functions,
             sources,
-            held_until: Mutex::new(begun + RUNS_OUT_AFTER - MARGIN),
+            held_until: Mutex::new(begun + LEASE_TTL - LEASE_MARGIN),
             lost: CancellationToken::new(),
         })
     }
@@ -133,12 +133,12 @@ impl Lease {
             let begun = Instant::now();
             let pause = match self.renew().await {
                 Ok(true) => {
-                    *self.held_until.lock().unwrap_or_else(PoisonError::into_inner) = begun + RUNS_OUT_AFTER - MARGIN;
-                    RENEWED_EVERY
+                    *self.held_until.lock().unwrap_or_else(PoisonError::into_inner) = begun + LEASE_TTL - LEASE_MARGIN;
+                    RENEWAL_INTERVAL
                 }
                 Ok(false) => break,
                 // The server comes back, and nobody may have taken the lease by then.
-                Err(_) => LOOK_AGAIN,
+                Err(_) => RETRY_INTERVAL,
             };
             tokio::select! {
                 () = self.lost.cancelled() => {}

@@ -32,7 +32,7 @@ impl Reader for Merge {
             Ok(key) => key,
             Err(_) if [WRITER, IDENTITY].contains(&entry.key.as_str()) => return None,
             Err(error) => {
-                warn!(%error, key = entry.key, "a key of the registry names no function and is passed over");
+                warn!(%error, key = entry.key, "a key of the registry names no function and is skipped");
                 return None;
             }
         };
@@ -43,7 +43,7 @@ impl Reader for Merge {
         };
         let was_there = place.get().record().is_some();
         if let Err(error) = place.get_mut().set(&key, entry) {
-            warn!(%error, key = entry.key, "a function's record cannot be read and is passed over");
+            warn!(%error, key = entry.key, "a function's record cannot be read and is skipped");
         }
         let record = place.get().record();
         if place.get().is_empty() {

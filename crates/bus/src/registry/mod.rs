@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use self::merge::Merge;
 use crate::{Bus, Error, Result};
 
-/// In the registry: by what it is told from all others of its name. It is no function's name.
+/// The key in the registry that tells it apart from others of the same name. No function can have this name.
 const IDENTITY: &str = "_identity";
 
 /// A change of the registry, as a watcher sees it.
@@ -52,7 +52,7 @@ impl Bus {
         Ok(format!("{}.{id}", store.name))
     }
 
-    /// When the registry was made, by which one that was made anew is known.
+    /// When the registry was created; a recreated one has another time.
     pub async fn registry_made_at(&self) -> Result<OffsetDateTime> {
         let info = self.streams.functions.stream.get_info().await.map_err(Error::unavailable)?;
         Ok(info.created)

@@ -1,4 +1,4 @@
-//! The namespaces that were made: one key each, written and read only by the controller.
+//! The namespaces: one key each, written and read only by the controller.
 
 use futures_util::TryStreamExt;
 use skep_protocol::NamespaceInfo;
@@ -17,7 +17,7 @@ impl Bus {
             let Some(value) = store.get(&key).await.map_err(Error::unavailable)? else { continue };
             match serde_json::from_slice(&value) {
                 Ok(namespace) => found.push(namespace),
-                Err(error) => warn!(%error, key, "a namespace cannot be read and is passed over"),
+                Err(error) => warn!(%error, key, "a namespace cannot be read and is skipped"),
             }
         }
         Ok(found)

@@ -1,4 +1,4 @@
-//! The streams and buckets that skep keeps, and the check that the server keeps them as asked.
+//! The streams and buckets of skep, and the check that the server has them as configured.
 
 pub(crate) mod retention;
 pub(crate) mod supervisor;
@@ -13,11 +13,11 @@ use skep_protocol::{BodyKind, Subjects};
 
 use crate::{Error, Result, client::clock, registry::leadership};
 
-/// So many tries of a callback are kept, the last ones.
+/// The last tries of a callback are kept, at most this many.
 const MAX_TRIES: i64 = 32;
-/// Receipts are kept for so long at least, so that results that have run out are counted for a while.
-const RECEIPTS_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Bytes of receipts, the last ones: about 40 a call.
+/// The shortest time that receipts are kept, so that results that have expired are counted for a while.
+const MIN_RECEIPTS_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The bytes of receipts that are kept: about 40 per call.
 const MAX_OF_LEDGER: i64 = 256 * 1024 * 1024;
 /// An event is kept no longer than this, whatever its source says.
 const MAX_EVENT_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -85,7 +85,7 @@ pub struct Kept {
     pub published: Option<u64>,
     /// Bytes of large bodies of calls; what comes beyond is refused.
     pub bodies: u64,
-    /// A body that is larger than this is stored in pieces; without a wish, one that does not fit into a message.
+    /// A body that is larger than this is stored in chunks; if `None`, one that does not fit into a message.
     pub large_body: Option<u64>,
 }
 
@@ -109,6 +109,7 @@ pub(crate) fn names(subjects: &Subjects, kept: &Kept) -> Vec<String> {
     streams.into_iter().chain(audit_log).chain(buckets).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "one entry for each stream and bucket")]
 pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, kept: &Kept) -> Result<Streams> {
     let replicated = Config { num_replicas: kept.replicas, ..Config::default() };
     let one_per_subject = Config {
@@ -176,7 +177,7 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         description: Some("which calls were accepted".to_owned()),
         subjects: vec![subjects.ledger_all()],
         allow_direct: true,
-        max_age: kept.records.age.max(RECEIPTS_FOR),
+        max_age: kept.records.age.max(MIN_RECEIPTS_TTL),
         max_bytes: MAX_OF_LEDGER,
         ..replicated.clone()
     };
@@ -208,8 +209,7 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
     let functions = bucket("FUNCTIONS", "what is deployed and where it can be reached");
     let sources = bucket("SOURCES", "sources of events, and their sealed secrets");
     let namespaces = bucket("NAMESPACES", "the namespaces that were made");
-    let controller =
-        kv::Config { max_age: leadership::RUNS_OUT_AFTER, ..bucket("CONTROLLER", "who is the controller") };
+    let controller = kv::Config { max_age: leadership::LEASE_TTL, ..bucket("CONTROLLER", "who is the controller") };
     let ledger = ensure_stream(jetstream, ledger).await?;
     let kept_before = jetstream.get_stream(&calls.name).await.map(|stream| stream.cached_info().config.max_age);
     if kept_before.is_ok_and(|age| age < kept.records.age) {

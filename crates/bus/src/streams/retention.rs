@@ -1,6 +1,6 @@
-//! Removing what is over: finished calls from the invocation stream, and the oldest records and letters when there are more than their budgets have room for.
+//! Retention: purges finished calls from the stream of calls, and deletes the oldest records and dead letters beyond their budgets.
 //!
-//! An ack only moves a consumer's mark (deleting at each ack costs a sync each), so finished messages are purged together, up to the first message that any lane still has to finish.
+//! An ack only moves the consumer forward, because a delete per ack would cost a sync each. Finished messages are purged together, up to the first message that any lane still has to finish.
 
 use std::future::ready;
 
@@ -34,13 +34,13 @@ impl Bus {
         purge(&self.streams.invoke, first_unfinished).await
     }
 
-    /// Removes the oldest records, letters and events beyond their budgets; returns how many went. A record whose callback waits stays, and so does an event that is not routed; and all that are younger.
+    /// Removes the oldest records, dead letters and events beyond their budgets; returns how many went. A record whose callback waits stays, an event that is not routed stays, and all that are younger.
     pub async fn keep_to_budgets(&self) -> Result<u64> {
         let calls = &self.streams.calls;
         let first_waiting = first_unfinished_of(calls, records::CALLBACKS, self.subjects.record_callbacks(), u64::MAX);
         let mut removed = 0;
         if let Some(first) = first_within(calls, self.kept.records.bytes, first_waiting).await? {
-            // Whoever misses a record from before has to know why.
+            // An audit that misses an older record has to know why.
             if let Some(kept) = records::find_after(calls, self.subjects.record_all(), first - 1).await? {
                 self.ledger.note_removed(kept.time).await?;
             }
@@ -59,7 +59,7 @@ impl Bus {
         Ok(removed)
     }
 
-    /// Removes the oldest letters whose large bodies take more than the budget of letters; the bodies are found to be named by nothing then.
+    /// Removes the oldest dead letters whose large bodies take more than the budget of dead letters; the bodies are found to be named by nothing then.
     pub async fn keep_dead_bodies_to_budget(&self) -> Result<u64> {
         let budget = self.kept.letters.bytes;
         if self.streams.requests.get_info().await.map_err(Error::unavailable)?.state.bytes <= budget {
@@ -80,7 +80,7 @@ impl Bus {
             if bytes <= budget {
                 break;
             }
-            self.remove_letter(sequence).await?;
+            self.remove_dead_letter(sequence).await?;
             bytes -= length;
             removed += 1;
         }
@@ -98,10 +98,10 @@ impl Bus {
         let first_waiting = first_unfinished_of(&self.streams.calls, records::CALLBACKS, waiting, u64::MAX).await?;
         let mut removed = 0;
         for key in self.bodies_in(BodyKind::Result).await? {
-            // One that is being stored has no record, and that of an undelivered callback is kept with its letter.
+            // One that is being stored has no record, and that of an undelivered callback is kept with its dead letter.
             let record = self.find_record(&key.call_id).await?.filter(|record| orphans::names(&record.headers, &key));
             let Some(record) = record.filter(|record| record.sequence < first_waiting) else { continue };
-            if self.letter_names(&key, DeadKind::Callback).await? {
+            if self.dead_letter_names(&key, DeadKind::Callback).await? {
                 continue;
             }
             self.ledger.note_removed(record.time).await?;

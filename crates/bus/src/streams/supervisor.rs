@@ -1,4 +1,4 @@
-//! Looks after what skep keeps on the server while a program runs: streams that are gone are made anew, and what the server does with them is looked at.
+//! Supervises the streams while a program runs: missing ones are created again, and what the server does with them is checked.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,9 +9,9 @@ use tracing::warn;
 
 use crate::{Bus, Error, Result, streams};
 
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// So often at most, however many miss a stream.
-const NOT_BEFORE: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// The shortest time between two checks, however many callers miss a stream.
+const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Someone has missed a stream.
 #[derive(Clone, Default)]
@@ -36,14 +36,14 @@ impl Bus {
                 () = self.missed.0.notified() => {}
                 // Its sender lives as long as this handle.
                 _ = connections.changed() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(CHECK_INTERVAL) => {}
             }
             if let Err(error) = Box::pin(self.look_after_streams()).await
                 && self.is_connected()
             {
-                warn!(error = error.chain(), "the streams cannot be looked after; trying again");
+                warn!(error = error.chain(), "the streams cannot be checked; trying again");
             }
-            tokio::time::sleep(NOT_BEFORE).await;
+            tokio::time::sleep(MIN_CHECK_INTERVAL).await;
         }
     }
 
@@ -52,7 +52,7 @@ impl Bus {
         let found: Vec<String> = self.jetstream.stream_names().try_collect().await.map_err(Error::unavailable)?;
         let missing: Vec<&String> = wanted.iter().filter(|name| !found.contains(name)).collect();
         if !missing.is_empty() {
-            warn!(?missing, "streams are gone and are made anew");
+            warn!(?missing, "streams are missing; creating them again");
             Box::pin(streams::ensure(&self.jetstream, &self.subjects, &self.kept)).await?;
         }
         self.look_at_clock().await?;

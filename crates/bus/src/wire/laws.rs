@@ -11,7 +11,7 @@ use crate::inbound::published::publishers_headers;
 
 /// Panics if a call's headers, path or query differ after a way through NATS, or if they could say anything to the server.
 ///
-/// A path or a query with control characters comes in at no door; it is passed over.
+/// A path or a query with control characters comes in at no entry point; it is skipped.
 pub fn hold(headers: HeaderMap, path: &str, query: Option<&str>) {
     if path.contains(char::is_control) || query.is_some_and(|query| query.contains(char::is_control)) {
         return;

@@ -11,7 +11,7 @@ fn a_call_survives_the_bus() {
     headers.append("x-many", HeaderValue::from_static("2"));
     headers.append("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
     headers.append("nats-msg-id", HeaderValue::from_static("mine"));
-    let invocation = Call {
+    let call = Call {
         call_id: CallId::generate(),
         function: "figlet".parse().unwrap(),
         method: Method::PUT,
@@ -48,13 +48,13 @@ fn a_call_survives_the_bus() {
             last_status: None,
         }],
     };
-    let written = call_headers(&invocation);
+    let written = call_headers(&call);
     assert!(written.get("nats-msg-id").is_none(), "a caller must not set the server's headers");
-    let read = read_call(&written, invocation.body.in_message().clone()).unwrap();
-    assert_eq!(read.headers, invocation.headers);
+    let read = read_call(&written, call.body.in_message().clone()).unwrap();
+    assert_eq!(read.headers, call.headers);
     // What is left has one order only.
-    let rest = |invocation: Call| format!("{:?}", Call { headers: HeaderMap::new(), ..invocation });
-    assert_eq!(rest(read), rest(invocation));
+    let rest = |call: Call| format!("{:?}", Call { headers: HeaderMap::new(), ..call });
+    assert_eq!(rest(read), rest(call));
 }
 
 #[test]

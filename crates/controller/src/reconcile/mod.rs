@@ -1,4 +1,4 @@
-//! One task per function keeps its replicas and its record as they are wanted; this file has all of them, by name.
+//! One task per function keeps its replicas and its record as they are wanted; this file holds all tasks, by name.
 
 mod reconciler;
 mod request;
@@ -27,7 +27,7 @@ pub(crate) use self::request::Command;
 
 /// Requests that may wait for one function.
 const MAX_WAITING: usize = 16;
-/// Killed replicas must have ended after this time.
+/// How long killed replicas may take to end.
 const KILL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The tasks of all functions, and what they share.

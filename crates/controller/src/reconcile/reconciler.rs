@@ -215,7 +215,7 @@ impl Reconciler {
         let written = match &mut self.record {
             Some(record) if self.doubtful || record.endpoints != endpoints || record.problem != problem => {
                 if let Some(problem) = problem.as_ref().filter(|problem| record.problem.as_ref() != Some(problem)) {
-                    warn!(function = %self.name, problem, "the function is in trouble");
+                    warn!(function = %self.name, problem, "the function has a problem");
                 }
                 record.endpoints = endpoints;
                 record.problem = problem;

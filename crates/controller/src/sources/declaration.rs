@@ -21,6 +21,7 @@ impl Declaration {
             return Err(invalid(SourceError::new(reason)));
         }
         let source = Source::from_spec(spec).map_err(invalid)?;
+        source.check_supported().map_err(invalid)?;
         let defaults = Defaults { presets: Presets::embedded(), namespace, public_url: None };
         Receiver::compile(name.clone(), source, &defaults).map(Self).map_err(invalid)
     }

@@ -16,7 +16,7 @@ const MAX_TRAILERS: usize = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Chunked {
     Size,
-    /// So many bytes of a chunk.
+    /// The remaining bytes of a chunk.
     Data(u64),
     /// The end of the line after a chunk.
     DataEnd,

@@ -58,7 +58,7 @@ impl Connection {
                 match outgoing.poll_send(&mut writer, context) {
                     Poll::Pending => {}
                     Poll::Ready(Ok(())) => sent = Some(Ok(())),
-                    // Who does not read on may have answered.
+                    // A server that does not read on may have answered.
                     Poll::Ready(Err(Error::Io(error))) if outgoing.has_begun() => sent = Some(Err(error)),
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 }

@@ -11,7 +11,7 @@ use super::chunked::Chunked;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Decoder {
     Ended,
-    /// So many more bytes; never 0.
+    /// How many more bytes are to come; never 0.
     Length(u64),
     Chunked(Chunked),
     UntilClose,
@@ -75,7 +75,7 @@ impl Decoder {
     }
 }
 
-/// Up to so many bytes, if there are any.
+/// Up to this many bytes, if there are any.
 pub(crate) fn take(buffer: &mut BytesMut, most: u64) -> Option<Bytes> {
     let length = usize::try_from(most).unwrap_or(usize::MAX).min(buffer.len());
     (length > 0).then(|| buffer.split_to(length).freeze())

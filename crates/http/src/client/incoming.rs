@@ -28,7 +28,7 @@ pub struct Incoming {
     decoder: Decoder,
     upload: Upload,
     keep_alive: bool,
-    /// What is told at the next turn.
+    /// The error to return at the next poll.
     error: Option<Error>,
 }
 
@@ -86,7 +86,7 @@ impl Body for Incoming {
         }
         let polled = this.poll_decoded(context);
         if let Poll::Ready(Some(Err(error))) = polled {
-            // Whoever passes the answer on has this turn to pass on what came before the error.
+            // This poll lets the reader pass on what came before the error.
             this.error = Some(error);
             context.waker().wake_by_ref();
             return Poll::Pending;

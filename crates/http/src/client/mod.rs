@@ -3,9 +3,10 @@
 mod chunked;
 mod connection;
 mod decoder;
+mod get;
 mod head;
 mod incoming;
 mod outgoing;
 mod upload;
 
-pub use self::{connection::Connection, incoming::Incoming, outgoing::Outgoing};
+pub use self::{connection::Connection, get::get, incoming::Incoming, outgoing::Outgoing};

@@ -29,7 +29,7 @@ where
     B::Error: Into<BodyError>,
 {
     /// Of the URI only path and query are sent, always as HTTP/1.1, and the length as the body has it.
-    /// The other headers are the caller's, who must have removed those of another connection.
+    /// The caller must have removed the headers of another connection.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ where
         let mut has_waited = false;
         poll_fn(|context| {
             if outgoing.message.gather(context)? && !has_waited {
-                // Whoever receives the body while this runs has its first piece when it comes here again: one write instead of two.
+                // The body may arrive meanwhile, so that its first piece is here at the next poll: one write instead of two.
                 has_waited = true;
                 context.waker().wake_by_ref();
                 return Poll::Pending;

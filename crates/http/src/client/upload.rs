@@ -22,7 +22,7 @@ pub(crate) enum Upload {
 }
 
 impl Upload {
-    /// Goes on with it whether the answer is read or not, for a function may answer only what it has read.
+    /// Goes on with it whether the answer is read or not, because a function may answer only what it has read.
     pub(crate) fn under_way<B>(mut outgoing: Outgoing<B>, mut half: OwnedWriteHalf) -> Self
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -43,13 +43,13 @@ impl Upload {
         match ended {
             Ok(Ok(half)) => *self = Self::Sent(half),
             Ok(Err(error @ Error::Body(_))) => return Err(error),
-            // Who does not read on may still answer.
+            // A server that does not read on may still answer.
             Ok(Err(_)) | Err(_) => {}
         }
         Ok(())
     }
 
-    /// Goes on without whoever has the answer; it ends with the connection, if not before.
+    /// Goes on without the reader of the answer; it ends with the connection, if not before.
     pub(crate) fn leave(self) {
         if let Self::UnderWay(task) = self {
             task.detach();

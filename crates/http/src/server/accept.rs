@@ -18,11 +18,11 @@ use super::{
     places::{Place, Places},
 };
 
-/// After an error that will not pass by itself (no file descriptor is free), the next accept waits.
-const AGAIN: Duration = Duration::from_millis(100);
-/// A client's host of which nothing has come for so long is asked whether it is there, and then so often.
-const ASK_HOST_AFTER: Duration = Duration::from_secs(30);
-const ASK_HOST_EVERY: Duration = Duration::from_secs(10);
+/// How long the next accept waits after an error that does not pass by itself, such as no free file descriptor.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// How long a connection is silent before TCP keepalives begin, and how often they are sent.
+const KEEPALIVE_DELAY: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A connection, its peer, and the place that it takes.
 pub(super) type Accepted = (TcpStream, SocketAddr, Place);
@@ -51,7 +51,7 @@ impl Acceptor {
                     Err(error) if is_of_the_peer(&error) => {}
                     Err(error) => {
                         (self.observe)(&Event::AcceptFailed(&error));
-                        sleep(AGAIN).await;
+                        sleep(ACCEPT_RETRY_DELAY).await;
                     }
                 }
             }
@@ -117,8 +117,8 @@ fn failed(observe: &Observer, what: &'static str, error: io::Error, peer: Socket
 fn set_options(stream: &TcpStream, write_timeout: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     sockopt::set_tcp_user_timeout(stream, u32::try_from(write_timeout.as_millis()).unwrap_or(u32::MAX))?;
-    sockopt::set_tcp_keepidle(stream, ASK_HOST_AFTER)?;
-    sockopt::set_tcp_keepintvl(stream, ASK_HOST_EVERY)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_DELAY)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
     sockopt::set_socket_keepalive(stream, true)?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Where the servers are, and who logs in.
+//! The settings of a server: its limits, and how it drains.
 
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ pub struct HttpLimits {
     pub max_connections: usize,
     /// Those from one address; beyond it they are refused. Loopback and `ServeConfig::proxies` are not counted.
     pub max_connections_per_address: usize,
-    /// A client that takes nothing of an answer for so long, although there is something to take, is given up; 0 is no limit.
-    /// A connection of HTTP/2 on which nothing is asked for so long is closed.
+    /// A client that reads nothing of an answer for this long is given up; 0 means no limit.
+    /// An HTTP/2 connection without requests for this long is closed.
     pub write_timeout: Duration,
     /// Requests at once on one connection of HTTP/2.
     pub max_streams: u32,
@@ -49,7 +49,7 @@ impl Default for HttpLimits {
 #[cfg(feature = "serve")]
 #[derive(Clone, Copy, Debug)]
 pub struct Drain {
-    /// So long it still takes calls, and each answer closes its connection, so that its clients leave it.
+    /// How long the server still takes calls; each answer closes its connection, so that clients leave.
     pub linger: Duration,
     /// Then what is in flight has this long to end, and the rest is cut.
     pub grace: Duration,

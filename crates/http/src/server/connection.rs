@@ -5,6 +5,10 @@ use std::{
     future::{pending, poll_fn},
     net::SocketAddr,
     pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -26,6 +30,7 @@ use super::{
     peer::Peer,
     protocols::Protocols,
     shared::Shared,
+    strict_heads::StrictHeads,
 };
 
 impl<M, P, S, B> Shared<M, P>
@@ -50,7 +55,18 @@ where
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         service: S,
     ) -> Result<(), String> {
-        let service = service_fn(|request| self.answer(service.clone(), request));
+        let is_upgraded: Arc<AtomicBool> = Arc::default();
+        let stream = StrictHeads::new(stream, self.limits.max_header_bytes, Arc::clone(&is_upgraded));
+        let service = service_fn(|request| {
+            let (answering, is_upgraded) = (self.answer(service.clone(), request), &is_upgraded);
+            async move {
+                let response = answering.await?;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    is_upgraded.store(true, Ordering::Relaxed);
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
         let connection = self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades();
         until_end(connection, |connection| connection.graceful_shutdown(), self.connections.closing(), pending()).await
     }

@@ -1,4 +1,4 @@
-//! What happens to the connections of a server that somebody may want to know.
+//! Events of a server's connections, for its log and metrics.
 
 use std::{
     io,

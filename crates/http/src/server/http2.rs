@@ -26,9 +26,9 @@ use super::{
 
 /// What HTTP/2 begins with, and no request of HTTP/1 (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI ";
-/// A client that has sent a part of the preface is looked at again after this.
-const PREFACE_AGAIN: Duration = Duration::from_millis(5);
-/// On a connection that says nothing its client is asked so often whether it is there.
+/// How often a connection is checked on which a part of the preface has arrived.
+const PREFACE_CHECK_INTERVAL: Duration = Duration::from_millis(5);
+/// How often the client of a silent connection is pinged.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 impl<M, P, S, B> Shared<M, P>
@@ -75,7 +75,7 @@ pub(super) async fn begins_with_preface(stream: &TcpStream) -> io::Result<bool> 
         if length == PREFACE.len() {
             return Ok(true);
         }
-        sleep(PREFACE_AGAIN).await;
+        sleep(PREFACE_CHECK_INTERVAL).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! A server of HTTP/1.1 and HTTP/2: simple requests take the fast path, hyper reads all others.
 //!
-//! What answers is a [`tower::Service`], made anew for each connection, so the peer is known to all its layers without being part of each request.
+//! A [`tower::Service`] answers. Each connection gets its own, so all layers know the peer without reading it from each request.
 //! Every connection is accounted for, and a server that ends drains.
 
 mod accept;
@@ -19,6 +19,7 @@ mod serve;
 mod shared;
 #[cfg(feature = "serve")]
 mod streams;
+mod strict_heads;
 #[cfg(test)]
 #[cfg(all(feature = "admin", feature = "serve"))]
 mod tests;

@@ -17,10 +17,10 @@ use crate::{HttpLimits, Readiness, RoleReadiness};
 
 use super::event::{Event, Observer};
 
-/// The log does not say more often that none is free.
-const TELL_EVERY: Duration = Duration::from_secs(60);
-/// When none has become free for so long, this process should get no more work.
-const FULL_FOR: Duration = Duration::from_secs(30);
+/// How often the log says that none is free.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// When none was free for this long, this process should get no more work.
+const UNREADY_DELAY: Duration = Duration::from_secs(30);
 
 /// Connections that find none wait until they are accepted, and one address gets no more than its share.
 pub(super) struct Places {
@@ -68,7 +68,7 @@ impl Places {
             (self.observe)(&Event::ConnectionLimitReached);
         }
         let mut next = std::pin::pin!(Arc::clone(&self.free).acquire_owned());
-        if let Ok(place) = timeout(FULL_FOR, next.as_mut()).await {
+        if let Ok(place) = timeout(UNREADY_DELAY, next.as_mut()).await {
             return place.ok();
         }
         self.readiness.as_ref().inspect(|readiness| readiness.not_ready());
@@ -95,7 +95,7 @@ impl Places {
 }
 
 fn is_due(told: &mut Option<Instant>) -> bool {
-    let is_due = told.is_none_or(|told| told.elapsed() >= TELL_EVERY);
+    let is_due = told.is_none_or(|told| told.elapsed() >= LOG_INTERVAL);
     if is_due {
         *told = Some(Instant::now());
     }
@@ -194,12 +194,12 @@ mod tests {
         let mut places = places(1, 1, &[], Some(&readiness));
         let only = places.take().await.unwrap();
         assert!(readiness.is_ready());
-        assert!(timeout(FULL_FOR - Duration::from_secs(1), places.take()).await.is_err());
+        assert!(timeout(UNREADY_DELAY - Duration::from_secs(1), places.take()).await.is_err());
         assert!(readiness.is_ready());
-        assert!(timeout(FULL_FOR + Duration::from_secs(1), places.take()).await.is_err());
+        assert!(timeout(UNREADY_DELAY + Duration::from_secs(1), places.take()).await.is_err());
         assert_eq!(readiness.waiting_for(), ["connections"]);
         let free = async {
-            tokio::time::sleep(2 * FULL_FOR).await;
+            tokio::time::sleep(2 * UNREADY_DELAY).await;
             drop(only);
         };
         let (place, ()) = tokio::join!(places.take(), free);

@@ -41,7 +41,7 @@ impl Streams {
         Self { count: Arc::default(), taken_within }
     }
 
-    /// Returns when no stream has been open for so long: before the first one, and after another one.
+    /// Returns when no stream was open for this long: one time before the first stream, another after it.
     pub(super) async fn idle(&self, before_the_first: Duration, after: Duration) {
         let mut count = self.count.subscribe();
         loop {
@@ -58,6 +58,7 @@ impl Streams {
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
         let (open, taken_within) = (Open::begin(&self.count), self.taken_within);
+        // The drain waits for it by `count`.
         tokio::spawn(async move {
             let _open = open;
             let mut stream = pin!(stream);
@@ -98,7 +99,7 @@ thread_local! {
     static HEARD: Cell<Heard> = const { Cell::new(Heard::Nothing) };
 }
 
-/// The time-out of a stream that has something to send.
+/// The timeout of a stream that has something to send.
 struct Untaken {
     within: Duration,
     timer: Option<Pin<Box<Sleep>>>,

@@ -61,7 +61,7 @@ pub(super) fn variables(
 
     variables.entry("nice".to_owned()).or_insert_with(|| NICE.to_owned());
 
-    // A function that is cut off by its own time-out must still get its answer out.
+    // A function that is cut off by its own timeout must still get its answer out.
     let longer = surroundings.timeout + Duration::from_secs(1);
     for (setting, duration) in
         [("exec_timeout", surroundings.timeout), ("read_timeout", longer), ("write_timeout", longer)]

@@ -1,4 +1,4 @@
-//! What functions write: the last lines of each are kept, and all are published for whoever follows.
+//! Logs of functions: the last lines of each are kept, and all are published for followers.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -1,4 +1,4 @@
-//! One replica: keeps a watchdog running until it is told to stop.
+//! One replica: keeps a watchdog running until it is stopped.
 
 use std::{
     convert::Infallible,
@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use skep_protocol::{FunctionDeployment, FunctionName};
+use skep_backoff::Backoff;
+use skep_protocol::{FunctionDeployment, FunctionName, error_chain};
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
@@ -20,10 +21,14 @@ use crate::ready;
 
 use super::{ProviderContext, logs::Log, watchdog::Watchdog};
 
-/// A watchdog that does not say where it listens within this time is started anew.
+/// A watchdog that does not say where it listens within this time is started again.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(30);
-/// A watchdog that listens and is not ready within this time is started anew.
+/// A watchdog that listens and is not ready within this time is started again.
 const READY_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long it waits before it starts a watchdog again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
+/// After a watchdog that served this long, the delays begin again.
+const MIN_GOOD_SERVICE: Duration = Duration::from_secs(10);
 /// Where a watchdog says whether it and its program can take calls.
 const READY: &str = "/_/ready";
 /// How much longer than one call may take a replica gets to end.
@@ -48,7 +53,7 @@ enum Run {
 
 impl Replica {
     pub(super) async fn run(self) {
-        let mut backoff = Backoff::default();
+        let mut delays = BACKOFF.delays();
         loop {
             let (reason, served) = match self.run_once().await {
                 Run::Stopped => return,
@@ -57,7 +62,10 @@ impl Replica {
             if served.is_zero() {
                 self.address.set_problem(&reason);
             }
-            let pause = backoff.after(served);
+            if served >= MIN_GOOD_SERVICE {
+                delays.reset();
+            }
+            let pause = delays.next_delay();
             warn!(instance = self.instance, reason, ?pause, "replica failed and is started again");
             self.log.push(&self.instance, format!("skep: replica {reason}; it is started again in {pause:?}"));
             tokio::select! {
@@ -71,7 +79,7 @@ impl Replica {
         let started = Watchdog::start(&self.context, &self.name, &self.deployment, &self.log, &self.instance);
         let (mut watchdog, address) = match started {
             Ok(started) => started,
-            Err(error) => return failed(with_causes(&error), Duration::ZERO),
+            Err(error) => return failed(error_chain(&error), Duration::ZERO),
         };
         let outcome = tokio::select! {
             biased;
@@ -177,47 +185,6 @@ impl Address {
     }
 }
 
-/// The pause before a replica is started again: doubling, and short again after it has served well.
-#[derive(Default)]
-struct Backoff {
-    failures: u32,
-}
-
-impl Backoff {
-    const MIN: Duration = Duration::from_millis(100);
-    const MAX: Duration = Duration::from_secs(30);
-    const SERVED_WELL: Duration = Duration::from_secs(10);
-
-    fn after(&mut self, served: Duration) -> Duration {
-        if served >= Self::SERVED_WELL {
-            self.failures = 0;
-        }
-        let pause = Self::MIN.saturating_mul(1 << self.failures.min(20)).min(Self::MAX);
-        self.failures = self.failures.saturating_add(1);
-        pause
-    }
-}
-
 fn failed(reason: String, served: Duration) -> Run {
     Run::Failed { reason, served }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", with_causes(source)),
-        None => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_a_bound_and_start_over_after_good_service() {
-        let mut backoff = Backoff::default();
-        let pauses: Vec<u128> = (0..10).map(|_| backoff.after(Duration::from_secs(9)).as_millis()).collect();
-        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000]);
-        assert_eq!(backoff.after(Duration::from_secs(10)).as_millis(), 100);
-    }
 }

@@ -1,4 +1,4 @@
-//! The replicas of one function: how many run, which may be sent to, which are on their way out.
+//! The replicas of one function: how many run, which get calls, and which are about to stop.
 
 use std::{collections::HashMap, sync::Arc};
 

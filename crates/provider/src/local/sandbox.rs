@@ -1,4 +1,4 @@
-//! What a function may touch of the machine: the sandbox that its watchdog enters.
+//! What a function may access on the machine: the sandbox that its watchdog enters.
 
 use std::{
     ffi::OsString,

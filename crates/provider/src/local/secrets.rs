@@ -1,6 +1,6 @@
 //! Secrets: one file each, with a second name in the folder of each function that uses it.
 //!
-//! They are hard links, so a function in a sandbox can read its own folder and no other; a new value is another file, so the links are made anew.
+//! They are hard links, so a function in a sandbox can read its own folder and no other; a new value is another file, so the links are replaced.
 
 use std::{
     collections::HashMap,

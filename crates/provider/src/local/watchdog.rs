@@ -35,7 +35,7 @@ use super::{
 const LISTENING: &str = "Listening on ";
 /// A watchdog that was killed has to be gone by then.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Last lines are waited for so long, for whoever survives may hold the pipe open.
+/// How long to wait for last lines, because a surviving process may hold the pipe open.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) struct Watchdog {
@@ -139,7 +139,7 @@ fn limit_files(child: &Child, limit: Rlimit) {
     if let Some(pid) = pid_of(child)
         && let Err(error) = prlimit(Some(pid), Resource::Nofile, limit)
     {
-        warn!(%error, "a watchdog keeps the limit of open files that skep has");
+        warn!(%error, "the open file limit of a watchdog could not be raised");
     }
 }
 

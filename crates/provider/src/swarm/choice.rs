@@ -1,4 +1,4 @@
-//! Which tasks are sent to while an update goes on.
+//! Which tasks get calls during an update.
 
 use skep_protocol::Endpoint;
 

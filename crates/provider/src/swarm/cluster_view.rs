@@ -1,4 +1,4 @@
-//! What the engine shows of each function, for whoever looks after it.
+//! What the engine shows of each function.
 
 use std::{
     collections::HashMap,
@@ -38,7 +38,7 @@ pub(super) struct ServiceState {
     pub(super) is_rolled_back: bool,
 }
 
-/// How soon a function is looked at again.
+/// How soon a function is checked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Convergence {
     /// It is as it should be.
@@ -47,7 +47,7 @@ pub(super) enum Convergence {
     Converging,
 }
 
-/// What has been on its way for longer is in trouble, and is looked at less often.
+/// A function that has been changing for longer has a problem, and is checked less often.
 const FRESH_TTL: Duration = Duration::from_secs(15);
 
 #[derive(Default)]
@@ -167,7 +167,7 @@ impl ClusterView {
     }
 }
 
-/// Wakes whoever looks only if there is something new.
+/// Wakes subscribers only if there is something new.
 fn change(view: &watch::Sender<ServiceView>, change: impl FnOnce(&mut ServiceView)) {
     view.send_if_modified(|current| {
         let before = current.clone();

@@ -1,4 +1,4 @@
-//! Docker's multiplexed log stream: each piece is a header of eight bytes and so many bytes as it says.
+//! Docker's multiplexed log stream: each piece is a header of eight bytes, which says how many bytes follow.
 
 #[cfg(any(test, fuzzing))]
 pub mod laws;

@@ -1,4 +1,4 @@
-//! The labels by which skep finds its services, and their tasks, again.
+//! The labels by which skep finds its services and their tasks.
 
 use std::collections::{BTreeMap, HashMap};
 

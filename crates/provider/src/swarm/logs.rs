@@ -1,4 +1,4 @@
-//! What functions write, from the engine's own logs: past lines on request, and coming ones as long as somebody follows.
+//! Logs of functions, from the engine: past lines on request, and new ones while somebody follows.
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ const MAX_LINES: usize = 1000;
 const MAX_BYTES: usize = 1024 * 1024;
 /// The engine has to have given all past lines by then; what it gave is used.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// A function is followed so long after somebody asked for it the last time.
+/// How long a function is followed after the last request for it.
 const FOLLOW_TTL: Duration = Duration::from_secs(60);
 /// Lines a little older than the begin of following, so that none falls between past and coming ones.
 const OVERLAP: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 //! The Swarm provider: a function is a service of a Docker Swarm, and its tasks are its replicas.
 //!
 //! It speaks to the engine of a manager, and it knows neither the registry nor the bus's names.
-//! `spec.rs` says what a service looks like, `sync.rs` keeps it so, `watcher.rs` looks at all services and tasks, and `replicas.rs` brings the three together for one function.
+//! `spec.rs` says what a service looks like, `sync.rs` keeps it so, `watcher.rs` polls all services and tasks, and `replicas.rs` combines the three for one function.
 
 mod choice;
 mod cluster_view;
@@ -54,7 +54,7 @@ pub use self::{hardening::Hardening, socket::DockerHost};
 
 /// The most replicas of one function; a Swarm would take more, and one number too many takes it down.
 const MAX_REPLICAS: u64 = 1000;
-/// Docker takes a moment to let go of a service that is removed, and of its secrets.
+/// Docker takes a moment to free a removed service and its secrets.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(3);
 const REMOVE_RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// The label of the network that functions are on, unless a setting names one.

@@ -1,4 +1,4 @@
-//! Why a function has fewer replicas than it should, in words: what Swarm says of its tasks.
+//! Why a function has fewer replicas than it should: what Swarm reports about its tasks.
 
 use super::task::{Generation, Task};
 

@@ -27,9 +27,9 @@ use super::{
 /// What was refused is tried again after this long: a secret or a network may have been made meanwhile.
 const REFUSED_RETRY_INTERVAL: Duration = Duration::from_secs(15);
 const AWAY_RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// A service that is not seen so long after it was made is gone.
+/// A service that is not seen this long after it was created is gone.
 const SHOW_TIMEOUT: Duration = Duration::from_secs(3);
-/// A task that runs and does not answer for so long is in trouble.
+/// A task that runs and does not answer for this long has a problem.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct SwarmReplicas {
@@ -137,7 +137,7 @@ impl SwarmReplicas {
         self.again_at = pause.map(|pause| Instant::now() + pause);
         let trouble = Some(error.to_string());
         if self.trouble != trouble {
-            warn!(function = %self.name, %error, "the service is not as it should be");
+            warn!(function = %self.name, %error, "the service could not be updated");
             self.trouble = trouble;
         }
         Err(error)
@@ -156,7 +156,7 @@ impl SwarmReplicas {
         }
     }
 
-    /// Asks the watchdogs of new tasks whether they answer, and lets go of those that are gone.
+    /// Asks the watchdogs of new tasks whether they answer, and forgets tasks that are gone.
     fn probe(&mut self, view: &ServiceView) {
         let network = view.service.as_ref().map_or("", |service| service.network.as_str());
         let path = self.path();

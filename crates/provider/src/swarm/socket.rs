@@ -101,7 +101,7 @@ async fn send(
 ) -> Result<Answer> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(away)?;
     let connection = AbortOnDropHandle::new(tokio::spawn(async move {
-        // Whoever reads the body sees the failure there.
+        // The reader of the body sees the failure.
         let _ = connection.await;
     }));
     let (head, incoming) = sender.send_request(request).await.map_err(away)?.into_parts();

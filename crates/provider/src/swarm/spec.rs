@@ -170,11 +170,11 @@ fn container(
     })
 }
 
-/// What the function sets, and what only the provider knows. Without time-outs of its own those of the image stand.
+/// What the function sets, and what only the provider knows. Without timeouts of its own those of the image stand.
 fn environment(deployment: &FunctionDeployment, own_timeout: Option<Duration>, namespace: &str) -> Vec<String> {
     let mut variables = deployment.env_vars.clone();
     if let Some(timeout) = own_timeout {
-        // A function that is cut off by its own time-out must still get its answer out.
+        // A function that is cut off by its own timeout must still get its answer out.
         let longer = format_duration(timeout + Duration::from_secs(1));
         for setting in ["read_timeout", "write_timeout"] {
             variables.entry(setting.to_owned()).or_insert_with(|| longer.clone());

@@ -1,4 +1,4 @@
-//! Makes a function's service what is wanted: reads it, decides, and writes; once more if somebody else wrote in between.
+//! Brings a function's service to its desired state: reads it, decides, and writes; again if another writer came in between.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,6 +6,7 @@ use bollard::{
     auth::DockerCredentials,
     models::{Service, ServiceSpec},
 };
+use skep_backoff::Backoff;
 use skep_protocol::{FunctionDeployment, FunctionName};
 use thiserror::Error;
 use tracing::info;
@@ -21,7 +22,9 @@ use super::{
 };
 
 /// How often it is tried when somebody else writes the same service at the same time.
-const MAX_TRIES: u32 = 12;
+const MAX_TRIES: u64 = 12;
+/// The longest wait before each further try; the wait is random, so that two writers do not meet again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(640));
 /// Everything is given up that takes longer, and tried again later.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(25);
 
@@ -91,7 +94,7 @@ impl From<EngineError> for SyncError {
 enum Step {
     Nothing,
     Create,
-    /// Write the description, with so many forced updates.
+    /// Write the description, with this many forced updates.
     Update(u64),
     /// Only the number of replicas of what Swarm went back to.
     Scale,
@@ -105,7 +108,7 @@ pub(super) async fn sync(context: Arc<ProviderContext>, order: Order) -> Result<
 }
 
 async fn try_to_sync(context: &ProviderContext, order: &Order) -> Result<Synced, SyncError> {
-    for attempt in 0..MAX_TRIES {
+    for attempt in 1..=MAX_TRIES {
         let done = match &order.wanted {
             Some(wanted) => set(context, order, wanted).await,
             None => remove(context, &order.name).await,
@@ -113,8 +116,7 @@ async fn try_to_sync(context: &ProviderContext, order: &Order) -> Result<Synced,
         if !matches!(done, Err(SyncError::OutOfSequence)) {
             return done;
         }
-        let longest = 10_u64 << attempt.min(6);
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(0..longest))).await;
+        tokio::time::sleep(BACKOFF.after(attempt).mul_f64(fastrand::f64())).await;
     }
     Err(SyncError::OutOfSequence)
 }

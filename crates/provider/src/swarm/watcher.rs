@@ -1,4 +1,4 @@
-//! Looks at services and tasks, often while replicas are on their way and now and then otherwise, and clears up what is nobody's.
+//! Polls services and tasks, often while replicas change and seldom otherwise, and removes services that belong to no function.
 
 use std::{
     sync::{
@@ -31,7 +31,7 @@ const FAST_POLL_INTERVAL: Duration = Duration::from_millis(100);
 const SLOW_POLL_INTERVAL: Duration = Duration::from_millis(700);
 /// Between two looks at everything while all is well and the engine tells of no change.
 const IDLE_POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// So many functions on their way are asked for one by one.
+/// Up to this many changing functions are asked for one by one.
 const MAX_POLLED_ALONE: usize = 8;
 /// Between two attempts to listen to the engine's events.
 const LISTEN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -49,7 +49,7 @@ impl Watcher {
         Self { context, is_complete: AtomicBool::new(false), stale_secrets: AtomicBool::new(true) }
     }
 
-    /// Looks until it is told to end.
+    /// Polls until it is stopped.
     pub(super) async fn run(&self, ending: CancellationToken) {
         tokio::select! {
             () = ending.cancelled() => {}
@@ -69,7 +69,7 @@ impl Watcher {
             let looked = self.look(everything).await;
             match &looked {
                 Ok(()) if is_away => info!("the Docker engine answers again"),
-                Err(error) if !is_away => warn!(%error, "the Docker engine shows nothing; the last state is kept"),
+                Err(error) if !is_away => warn!(%error, "the Docker engine does not answer; the last state is kept"),
                 Ok(()) | Err(_) => {}
             }
             is_away = looked.is_err();
@@ -127,7 +127,7 @@ impl Watcher {
         for service in services {
             let (Some(id), Some(name)) = (&service.id, function_of(service)) else { continue };
             if !cluster.has(name) {
-                warn!(service = name, "a service that the registry knows nothing of is removed");
+                warn!(service = name, "a service that is not in the registry is removed");
                 engine.remove_service(id).await?;
             }
         }

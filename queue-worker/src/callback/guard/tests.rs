@@ -47,6 +47,7 @@ fn every_table_reads_whole() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of addresses")]
 fn what_is_not_public_is_refused() {
     let refused = [
         // this host, loopback, unspecified

@@ -1,4 +1,4 @@
-//! A time-out that is often begun anew, and seldom goes off.
+//! A timeout that often starts again, and seldom expires.
 
 use std::{
     pin::Pin,

@@ -1,4 +1,4 @@
-//! What a simple request is: one that has come whole, and that every reader of RFC 9112 understands in the same way.
+//! Simple requests: those that have arrived as a whole, and that every reader of RFC 9112 understands in the same way.
 
 use std::mem::MaybeUninit;
 

@@ -40,7 +40,7 @@ pub struct FastPath {
     pub max_headers: usize,
     /// Likewise, of the whole head.
     pub max_head_bytes: usize,
-    /// A connection on which nothing comes for so long is closed; `None` is for ever.
+    /// A connection that is silent for this long is closed; `None` means never.
     pub idle: Option<Duration>,
 }
 
@@ -103,7 +103,7 @@ impl FastPath {
 }
 
 impl<W: AsyncWrite + Unpin> Connection<W> {
-    /// Ready when there is something to be looked at.
+    /// Ready when there is something to read.
     fn poll_received(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         if self.reader.buffer.is_empty() && ready!(self.reader.poll_read(context))? == 0 {
             return Poll::Ready(Err(Error::Closed));

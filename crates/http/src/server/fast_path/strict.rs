@@ -1,6 +1,6 @@
-//! Requests that one reader may understand in another way than the next one: they are refused, and their connection closed.
+//! Ambiguous requests, which two readers may understand differently: they are refused, and their connection is closed.
 //!
-//! RFC 9112 lets a server guess in these cases. But a proxy in front of it may guess otherwise, and then requests can be smuggled in.
+//! RFC 9112 lets a server guess in these cases. But a proxy in front of it may guess differently, and then requests can be smuggled in.
 
 use std::mem::MaybeUninit;
 

@@ -144,6 +144,19 @@ fn labels_of_docker_and_of_skep_are_refused() {
 }
 
 #[test]
+fn an_image_with_a_digest_is_passed_on_as_it_is() {
+    let digest = "0123456789abcdef".repeat(4);
+    for image in [
+        format!("team/f@sha256:{digest}"),
+        format!("team/f:1@sha256:{digest}"),
+        format!("registry.example:5000/team/f:1@sha256:{digest}"),
+    ] {
+        let found = check(|asked| asked.image.clone_from(&image)).unwrap();
+        assert_eq!(container_of(found).image, Some(image));
+    }
+}
+
+#[test]
 fn a_read_only_function_can_write_to_tmp() {
     let found = container_of(check(|asked| asked.read_only_root_filesystem = true).unwrap());
     let mounts = found.mounts.unwrap();

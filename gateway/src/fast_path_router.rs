@@ -1,4 +1,4 @@
-//! Where requests come in: synchronous calls go their own straight way, for they are most of what a gateway does; all else goes by the routes.
+//! Where requests come in. Synchronous calls skip the router, because they are most of what a gateway does; all other requests go by the routes.
 
 use std::sync::Arc;
 

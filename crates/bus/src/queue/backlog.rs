@@ -10,8 +10,8 @@ use skep_protocol::{Call, FunctionName};
 
 use crate::{Bus, Error, Place, Queue, Result, wire};
 
-/// A list is given up when it takes longer.
-const LISTED_WITHIN: Duration = Duration::from_secs(10);
+/// A list that takes longer ends with an error.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What waits for one function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Bus {
             return Ok((Vec::new(), 0));
         }
         let listed = self.streams.backlog.consumers().try_collect::<Vec<_>>();
-        let listed = tokio::time::timeout(LISTED_WITHIN, listed).await.map_err(Error::unavailable)?;
+        let listed = tokio::time::timeout(LIST_TIMEOUT, listed).await.map_err(Error::unavailable)?;
         let backlogs: Vec<Backlog> = listed
             .map_err(Error::unavailable)?
             .into_iter()
@@ -65,7 +65,7 @@ impl Bus {
             }
             std::future::ready(Ok(()))
         });
-        let gathered = tokio::time::timeout(LISTED_WITHIN, gathered).await.map_err(Error::unavailable)?;
+        let gathered = tokio::time::timeout(LIST_TIMEOUT, gathered).await.map_err(Error::unavailable)?;
         gathered.map_err(Error::unavailable)?;
         functions.sort();
         functions.dedup();

@@ -1,4 +1,4 @@
-//! What the door does to the headers of a call on its way in and out (contract, 1.5).
+//! The headers of a call on its way in and out of an entry point (contract, 1.5).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,9 +8,9 @@ use skep_protocol::{CallId, headers, remove_forged};
 
 use crate::{Error, Result, forwarded::TrustedProxies, pages};
 
-/// What is told on the answer, whatever becomes of the call.
+/// What an answer carries, whatever becomes of the call.
 #[derive(Clone, Debug)]
-pub(crate) struct Stamp {
+pub(crate) struct RequestContext {
     pub(crate) call_id: HeaderValue,
     start_time: HeaderValue,
     /// The request's own, for an answer that has none.
@@ -19,8 +19,8 @@ pub(crate) struct Stamp {
     pub(crate) is_for_page: bool,
 }
 
-impl Stamp {
-    /// Marks a request that came over HTTP: first goes what its caller cannot say, then comes what skep says.
+impl RequestContext {
+    /// Prepares a request that came over HTTP: removes what a caller must not say, then adds what skep says.
     pub(crate) fn request(parts: &mut Parts, peer: &Peer, trusted: &TrustedProxies) -> Self {
         let found = remove_forged(&mut parts.headers);
         let host = parts.headers.get(header::HOST).cloned();
@@ -29,9 +29,9 @@ impl Stamp {
         Self { is_for_page, ..Self::headers(&mut parts.headers) }
     }
 
-    /// Marks a request wherever it came from: its id, its time and its sender's name.
+    /// Prepares a request from any entry point: sets its id, its time and its sender's name.
     pub(crate) fn headers(headers: &mut HeaderMap) -> Self {
-        // This door has answered it already.
+        // This entry point has answered it already.
         headers.remove(header::EXPECT);
         let call_id = match headers.get(headers::CALL_ID) {
             Some(given) if !given.is_empty() => given.clone(),
@@ -100,15 +100,15 @@ fn nanoseconds_now() -> u64 {
 mod tests {
     use super::*;
 
-    fn stamped(headers: &[(&'static str, &'static str)]) -> (HeaderMap, Stamp) {
+    fn stamped(headers: &[(&'static str, &'static str)]) -> (HeaderMap, RequestContext) {
         let mut request = Request::post("/function/a").body(()).unwrap();
         for (name, value) in headers {
             request.headers_mut().append(*name, HeaderValue::from_static(value));
         }
         let peer = Peer::new("[::ffff:10.0.0.7]:4711".parse().unwrap(), false);
         let (mut parts, ()) = request.into_parts();
-        let stamp = Stamp::request(&mut parts, &peer, &"private".parse().unwrap());
-        (parts.headers, stamp)
+        let context = RequestContext::request(&mut parts, &peer, &"private".parse().unwrap());
+        (parts.headers, context)
     }
 
     fn host_of(version: Version, uri: &str, hosts: &[&'static str]) -> Result<Option<HeaderValue>> {
@@ -155,14 +155,14 @@ mod tests {
 
     #[test]
     fn a_bare_request_gets_what_is_missing() {
-        let (headers, stamp) = stamped(&[("host", "example.com:8080")]);
+        let (headers, context) = stamped(&[("host", "example.com:8080")]);
         assert_eq!(values(&headers, "x-forwarded-host"), ["example.com:8080"]);
         assert_eq!(values(&headers, "x-forwarded-for"), ["10.0.0.7"]);
         assert_eq!(values(&headers, "x-forwarded-proto"), ["http"]);
         assert_eq!(values(&headers, "user-agent"), [SERVED_BY]);
         assert_eq!(values(&headers, "x-start-time").len(), 1);
         let mut answer = HeaderMap::new();
-        stamp.function_answer(&mut answer);
+        context.function_answer(&mut answer);
         assert_eq!(answer["x-call-id"], headers["x-call-id"]);
         assert_eq!(answer["x-start-time"], headers["x-start-time"]);
         assert_eq!(answer["content-type"], "text/plain");
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_the_caller_set_is_kept_and_lists_are_appended_to() {
-        let (headers, stamp) = stamped(&[
+        let (headers, context) = stamped(&[
             ("host", "inner"),
             ("x-call-id", "mine.1"),
             ("x-start-time", "1"),
@@ -196,9 +196,9 @@ mod tests {
         assert!(!headers.contains_key("x-secret") && !headers.contains_key("expect"));
         let mut answer = HeaderMap::new();
         answer.append("x-call-id", HeaderValue::from_static("the watchdog's echo"));
-        stamp.function_answer(&mut answer);
+        context.function_answer(&mut answer);
         assert_eq!(values(&answer, "x-call-id"), ["mine.1"]);
         assert_eq!(answer["content-type"], "application/json");
-        assert_ne!(answer["x-start-time"], "1", "the answer tells this door's time");
+        assert_ne!(answer["x-start-time"], "1", "the answer has this entry point's time");
     }
 }

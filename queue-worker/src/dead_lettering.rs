@@ -1,43 +1,43 @@
-//! Giving a call up: it is kept as a dead letter, and its record says why, before the delivery is acknowledged.
+//! Dead-letters a call: the dead letter is stored, then the record that says why, and then the delivery is acknowledged.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use skep_bus::{DeadLetter, Delivery, Error, KEPT_OF_ANSWER, NatsHeaders};
+use skep_bus::{Delivery, Error, KEPT_OF_ANSWER, NatsHeaders, NewDeadLetter};
 use skep_protocol::{Call, CallBody, CallId, CallRecord, CallState, CallStatus, DeadKind};
 use tracing::warn;
 
 use crate::Worker;
 
-/// A dead letter that cannot be stored is not lost: its message comes again.
-const TRY_AGAIN: Duration = Duration::from_secs(5);
-/// A letter always fits, so NATS refuses one only if its streams are not as they should be, and waits for someone to mend them.
-const TRY_AGAIN_WHEN_MENDED: Duration = Duration::from_secs(300);
+/// When a message is delivered again whose dead letter could not be stored.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+/// The same after an error that does not pass by itself. A dead letter always fits, so NATS refuses one only if an operator has changed its streams.
+const PERMANENT_ERROR_RETRY_DELAY: Duration = Duration::from_secs(300);
 
-/// The longest name of a function that a letter tells; the server takes a subject of 4 KiB.
+/// The longest function name in a dead letter; the server takes a subject of 4 KiB.
 const MAX_NAME: usize = 128;
 
 impl Worker {
-    /// Buries a call of which no attempt is made any more.
-    pub(crate) async fn bury_call(&self, delivery: &Delivery<Call>, invocation: &Call, reason: &str) {
-        let record = without_answer(invocation.status(), invocation.returned_headers());
-        Box::pin(self.bury(delivery, record, reason)).await;
+    /// Dead-letters a call that gets no further attempt.
+    pub(crate) async fn dead_letter_call(&self, delivery: &Delivery<Call>, call: &Call, reason: &str) {
+        let record = without_answer(call.status(), call.returned_headers());
+        Box::pin(self.dead_letter(delivery, record, reason)).await;
     }
 
-    /// Buries a message that is no invocation; its subject still names function and call.
-    pub(crate) async fn bury_unreadable<T>(&self, delivery: &Delivery<T>, reason: &str) {
+    /// Dead-letters a message that is not a call; its subject still names function and call.
+    pub(crate) async fn dead_letter_unreadable<T>(&self, delivery: &Delivery<T>, reason: &str) {
         let mut tokens = delivery.subject.rsplit('.');
         let call_id = tokens.next().and_then(|id| id.parse().ok()).unwrap_or_else(CallId::generate);
         let function: String = tokens.next().unwrap_or_default().chars().take(MAX_NAME).collect();
         let status = CallStatus::accepted(call_id, function, skep_bus::now());
-        Box::pin(self.bury(delivery, without_answer(status, HeaderMap::new()), reason)).await;
+        Box::pin(self.dead_letter(delivery, without_answer(status, HeaderMap::new()), reason)).await;
     }
 
     /// Stores the message and the record of its end, then acknowledges; a step that fails is done again on redelivery.
-    pub(crate) async fn bury<T>(&self, delivery: &Delivery<T>, record: CallRecord, reason: &str) {
+    pub(crate) async fn dead_letter<T>(&self, delivery: &Delivery<T>, record: CallRecord, reason: &str) {
         let call_id = record.status.call_id.clone();
-        if let Err(error) = self.keep_dead(record, reason, &delivery.headers, &delivery.payload).await {
+        if let Err(error) = self.store_dead_letter(record, reason, &delivery.headers, &delivery.payload).await {
             warn!(error = error.chain(), %call_id, "a dead letter cannot be stored; trying again");
             return delivery.again_after(try_again(&error)).await;
         }
@@ -45,7 +45,7 @@ impl Worker {
     }
 
     /// Stores a message as a dead letter, and then the record that says why.
-    pub(crate) async fn keep_dead(
+    pub(crate) async fn store_dead_letter(
         &self,
         mut record: CallRecord,
         reason: &str,
@@ -59,7 +59,7 @@ impl Worker {
         self.keep(&mut record);
         let status = &record.status;
         let last_answer = self.bus.beginning_of(&record.body, KEPT_OF_ANSWER).await.unwrap_or_default();
-        let letter = DeadLetter {
+        let letter = NewDeadLetter {
             kind: DeadKind::Call,
             function: &status.function,
             call_id: &status.call_id,
@@ -72,15 +72,15 @@ impl Worker {
         };
         self.bus.store_dead(letter).await?;
         self.bus.store_record(&record).await?;
-        warn!(call_id = %record.status.call_id, function = record.status.function, reason, "a call is dead");
+        warn!(call_id = %record.status.call_id, function = record.status.function, reason, "call became a dead letter");
         self.metrics.count_finished(&record.status);
         Ok(())
     }
 }
 
-/// When a letter or record that could not be stored is tried again.
+/// When a dead letter or record that could not be stored is tried again.
 pub(crate) fn try_again(error: &Error) -> Duration {
-    if error.may_pass() { TRY_AGAIN } else { TRY_AGAIN_WHEN_MENDED }
+    if error.may_pass() { RETRY_DELAY } else { PERMANENT_ERROR_RETRY_DELAY }
 }
 
 pub(crate) fn without_answer(status: CallStatus, returned: HeaderMap) -> CallRecord {

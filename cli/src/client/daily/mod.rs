@@ -1,0 +1,56 @@
+//! The commands of every day: deploying functions, calling them, looking at them, and what they need.
+
+pub(crate) mod args;
+mod colours;
+mod deploy;
+mod invoke;
+mod list;
+mod logs;
+mod namespace;
+mod plan;
+mod ready;
+mod remove;
+mod scale;
+mod secret;
+
+use reqwest::RequestBuilder;
+use skep_protocol::FunctionStatus;
+
+use self::args::DailyCommand;
+use super::api::Api;
+use crate::failure::Result;
+
+pub(crate) async fn run(command: DailyCommand) -> Result<()> {
+    match command {
+        DailyCommand::Deploy(args) => Box::pin(deploy::run(args)).await,
+        DailyCommand::List(args) => list::run(args).await,
+        DailyCommand::Invoke(args) => Box::pin(invoke::run(args)).await,
+        DailyCommand::Logs(args) => logs::run(args).await,
+        DailyCommand::Scale(args) => scale::run(args).await,
+        DailyCommand::Remove(args) => remove::run(args).await,
+        DailyCommand::Secret(command) => secret::run(command).await,
+        DailyCommand::Namespace(command) => namespace::run(command).await,
+    }
+}
+
+/// A function, with how many of its queued calls wait.
+async fn function(api: &Api, name: &str) -> Result<FunctionStatus> {
+    api.json(api.get(&["function", name])).await
+}
+
+/// The functions of a namespace.
+async fn functions(api: &Api, namespace: Option<&str>) -> Result<Vec<FunctionStatus>> {
+    api.json(in_namespace(api.get(&["functions"]), namespace)).await
+}
+
+fn in_namespace(request: RequestBuilder, namespace: Option<&str>) -> RequestBuilder {
+    match namespace.filter(|namespace| !namespace.is_empty()) {
+        Some(namespace) => request.query(&[("namespace", namespace)]),
+        None => request,
+    }
+}
+
+/// `NAME`, or `NAME.NAMESPACE`.
+fn full_name(name: &str, namespace: &str) -> String {
+    if namespace.is_empty() { name.to_owned() } else { format!("{name}.{namespace}") }
+}

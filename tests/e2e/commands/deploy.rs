@@ -1,0 +1,90 @@
+//! `skep deploy`: what changes is said first, and the end is awaited.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::harness::{Function, Platform, wait_until};
+
+fn stack(platform: &Platform, functions: &str) {
+    fs::write(platform.site.path("shop.yml"), format!("functions:\n{functions}")).unwrap();
+}
+
+#[tokio::test]
+async fn a_stack_is_compared_deployed_and_awaited() {
+    let platform = Platform::start([]).await;
+    let site = &platform.site;
+    let shop = |arguments: &[&str]| [&["deploy", "-f", "shop.yml"], arguments].concat().join(" ");
+    let deploy = async |arguments: &[&str]| {
+        let arguments = shop(arguments);
+        site.client(&arguments.split(' ').filter(|part| !part.is_empty()).collect::<Vec<_>>()).await
+    };
+    let both = "  up:\n    fprocess: tr a-z A-Z\n    environment: {LEVEL: one}\n  rot:\n    fprocess: tr a-z b-za\n";
+    stack(&platform, both);
+    let dry = deploy(&["--dry-run"]).await.said();
+    let plan = "up is new: tr a-z A-Z\nrot is new: tr a-z b-za\n";
+    assert_eq!(dry, format!("{plan}Nothing is done (--dry-run).\n"));
+    assert_eq!(site.client(&["list"]).await.said(), "No functions.\n");
+
+    let said = deploy(&[]).await.said();
+    assert!(said.starts_with(plan) && said.contains("up  1 of 1 ready, after "), "{said}");
+    assert_eq!(platform.gateway.call("rot", "hal").await.text(), "ibm");
+    let again = deploy(&[]).await.said();
+    assert!(again.starts_with("up stays as it is\nrot stays as it is\n"), "{again}");
+
+    stack(&platform, &both.replace("A-Z", "B-ZA").replace("one", "two-secret"));
+    let changed = deploy(&["--filter", "u*"]).await.said();
+    let plan = "up changes\n  command: tr a-z A-Z -> tr a-z B-ZA\n  environment LEVEL: *** -> ***\n";
+    assert!(changed.starts_with(plan) && changed.contains("1 of 1 ready"), "{changed}");
+    assert!(!changed.contains("rot") && !changed.contains("two-secret"), "{changed}");
+    // What is ready is the new version, and nothing else.
+    assert_eq!(platform.gateway.call("up", "hal").await.text(), "IBM");
+    deploy(&["--filter", "x*"]).await.failed(3, "x*");
+    let json: Value = serde_json::from_str(&deploy(&["--json"]).await.said()).unwrap();
+    assert_eq!((&json[0]["function"], &json[0]["change"]), (&"up".into(), &"same".into()));
+}
+
+#[tokio::test]
+async fn one_function_is_deployed_by_its_command() {
+    let platform = Platform::start([]).await;
+    let site = &platform.site;
+    fs::write(site.path("run.sh"), "#!/bin/sh\necho \"$GREETING $(cat)\"\n").unwrap();
+    fs::set_permissions(site.path("run.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let deploy = ["deploy", "hello", "--command", "./run.sh", "--env", "GREETING=good day"];
+    let said = site.client(&[&deploy[..], &["--label", "com.openfaas.scale.min=2"]].concat()).await.said();
+    assert!(said.contains("hello  2 of 2 ready"), "{said}");
+    assert_eq!(site.client_reading("anna", &["invoke", "hello"]).await.said(), "good day anna\n");
+
+    // Queued work that waits is told, and runs.
+    site.client(&["scale", "hello", "0"]).await.said();
+    let id = platform.gateway.queue("hello", "berta").await;
+    let waits = async || platform.gateway.function("hello").await.unwrap()["queueDepth"] == 1;
+    wait_until("the call waits", waits).await;
+    let dry = site.client(&["deploy", "hello", "--command", "./run.sh", "--dry-run"]).await.said();
+    assert!(dry.starts_with("hello changes; its queued call runs with the new settings\n"), "{dry}");
+    assert!(dry.contains("  environment GREETING: *** is removed\n"), "{dry}");
+    site.client(&["scale", "hello", "1"]).await.said();
+    assert_eq!(platform.gateway.finished(&id).await["state"], "succeeded");
+
+    for wrong in [&["deploy", "hello"][..], &["deploy", "--command", "x"], &["deploy", "a", "-f", "b", "--image", "c"]]
+    {
+        site.client(wrong).await.code_is(2);
+    }
+    site.client(&["deploy", "-f", "nowhere.yml"]).await.failed(2, "nowhere.yml");
+    site.client(&["deploy", "Upper", "--command", "x"]).await.failed(2, "Upper");
+    site.client(&["deploy", "hello", "--command", "no-such-program"]).await.failed(2, "no-such-program");
+    assert_eq!(site.client_reading("anna", &["invoke", "hello"]).await.said(), "good day anna\n");
+}
+
+#[tokio::test]
+async fn a_version_that_does_not_become_ready_is_told_in_words() {
+    let platform = Platform::start([Function::echo_http()]).await;
+    let site = &platform.site;
+    let broken = ["deploy", "echo", "--command", "sh -c 'echo no port >&2; exit 9'", "--env", "mode=http"];
+    let failed = site.client(&[&broken[..], &["--timeout", "2s"]].concat()).await;
+    assert!(failed.stdout.contains("echo changes\n") && failed.stdout.contains("0 of 1 ready"), "{failed:?}");
+    assert!(failed.stdout.contains("no port"), "the end of its log is shown: {failed:?}");
+    failed.failed(1, "echo is not ready after 2s: 0 of 1; the former version goes on serving");
+    assert_eq!(platform.gateway.call("echo", "x").await.status, 200);
+    assert!(site.client(&[&broken[..], &["--no-wait"]].concat()).await.said().contains("stays as it is"));
+}
