@@ -18,6 +18,8 @@ mod form;
 mod function_request;
 mod json;
 mod key;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 mod path;
 mod preset;
 mod probe;

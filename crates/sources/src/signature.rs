@@ -268,8 +268,7 @@ pub(crate) fn hex_encode(bytes: &[u8]) -> String {
 fn numbered(range: &str) -> Result<Vec<HeaderName>, ParseError> {
     let bad = || {
         ParseError(format!(
-            "headers:{} is no range: write headers:NAME-{{1..N}}, N at most {MAX_NUMBERED_HEADERS}",
-            range
+            "headers:{range} is no range: write headers:NAME-{{1..N}}, N at most {MAX_NUMBERED_HEADERS}"
         ))
     };
     let (prefix, numbers) = range.strip_suffix('}').and_then(|range| range.split_once('{')).ok_or_else(bad)?;

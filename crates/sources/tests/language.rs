@@ -1,5 +1,7 @@
 //! What is refused when a preset is read, and that what is read can be stored and read again.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test they are how it fails")]
+
 use skep_sources::{KeyError, Need, Preset, Presets, Reference, Scheme, Verify};
 
 /// A scheme that is right; the cases below are one change away from it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method, header};
 use serde_json::Value;
-use skep_protocol::{DefaultNamespace, SourceName};
+use skep_protocol::{DefaultNamespace, SourceName, validate};
 use url::Url;
 
 use super::Receiver;
@@ -52,6 +52,7 @@ impl Receiver {
         let preset = preset(&source, defaults.presets)?;
         let verify = verify(&source, preset)?;
         let needs_url = verify.needs_url() || preset.is_some_and(|preset| !preset.needs.is_empty());
+        check_secrets(&source)?;
         let url = url(&name, &source, defaults, needs_url)?;
         let keep = source.keep.unwrap_or(DEFAULT_KEEP);
         if !(MIN_KEEP..=MAX_KEEP).contains(&keep) {
@@ -156,6 +157,17 @@ fn url(
         }
         None => Ok(None),
     }
+}
+
+/// A secret's name becomes the name of a file.
+fn check_secrets(source: &Source) -> Result<(), SourceError> {
+    for (index, secret) in source.secrets.iter().enumerate() {
+        for name in secret.name.iter().chain([&secret.file]) {
+            validate::secret_name(name)
+                .map_err(|error| SourceError::new(error.to_string()).in_list(index).under("secrets"))?;
+        }
+    }
+    Ok(())
 }
 
 fn wait(source: &Source, preset: Option<&Preset>) -> Result<Duration, SourceError> {

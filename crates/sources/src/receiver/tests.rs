@@ -304,6 +304,8 @@ fn a_declaration_that_is_wrong_is_refused_with_the_key_and_what_is_allowed() {
         ("{preset: github, type: '{json:a'}", "type: "),
         ("{preset: github, redact: ['a b']}", "redact[0]: \"a b\" is no name of a header"),
         ("{preset: github, secrets: [{a: 1}]}", "secrets[0]: a secret is a name, or one named secret"),
+        ("{preset: github, secrets: [../../etc/passwd]}", "secrets[0]: secret name \"../../etc/passwd\" is not valid"),
+        ("{preset: github, secrets: [a, {'a b': c}]}", "secrets[1]: secret name \"a b\" is not valid"),
         ("{preset: github, routes: {to: f}}", "routes: invalid type: map, expected a sequence"),
         (
             "{preset: x, challenge: [{when: {method: GET}, need: none, answer: {body: '{hmac-sha256-hex:query:a}'}}]}",
