@@ -111,6 +111,7 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let process = Process::new();
     let auth = auth::read(&args.gateway)?;
+    seal::read(&args.gateway.seal)?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let listeners = sockets::doors(&args.listen, auth.is_some()).await?;
     process.serve_admin(admin);
@@ -153,6 +154,7 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
         }
         ProviderKind::Swarm => None,
     };
+    let seal_key = seal::read(&args.seal)?;
     let process = Process::new();
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
@@ -162,7 +164,7 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
             Some(data_dir) => controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?,
             None => controller::swarm(&args.swarm, &args.calls, args.bus.grace),
         };
-        let config = ControllerConfig { seal_key: seal::read(&args.seal)?, ..config };
+        let config = ControllerConfig { seal_key, ..config };
         let Some(controller) = start_controller(&process, config, bus).await? else { return Ok(()) };
         let controller = controller.run(process.shutdown.clone());
         Box::pin(process.while_ready("controller", controller)).await.map_err(Failure::internal)

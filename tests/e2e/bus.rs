@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     harness::{Program, Site, wait_until},
     nats,
+    source_registry::source_record,
 };
 
 pub(crate) const HOUR: Budget = Budget { age: Duration::from_secs(3600), bytes: 1 << 30 };
@@ -315,6 +316,11 @@ async fn what_a_former_controller_writes_is_refused() {
     }
     assert_eq!(bus.functions().await.unwrap().len(), 1);
     present.remove_function(&name).await.unwrap();
+    let source = source_record("github");
+    for refused in [former.put_source(&source).await, former.remove_source(&source.name).await] {
+        assert!(matches!(refused, Err(skep_bus::Error::NotController)), "{refused:?}");
+    }
+    assert!(bus.sources().await.unwrap().is_empty());
 
     // It is the same one that keeps it, whether or not the lease ran out while the server was away.
     let again = bus.take_lease("two", &CancellationToken::new()).await.unwrap();

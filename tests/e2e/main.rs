@@ -71,6 +71,7 @@ mod sandbox;
 mod scaling;
 mod secrets;
 mod settings;
+mod source_registry;
 mod sources;
 mod stack;
 mod standing;

@@ -24,6 +24,9 @@ pub struct SourceStatus {
     /// What keeps it from taking events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// What is likely not meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The declaration as it was given.
     pub spec: serde_json::Value,
 }

@@ -39,6 +39,8 @@ use crate::{
 pub use self::compile::Defaults;
 
 const MAX_TYPE: usize = 100;
+/// The preset whose first request brings the secret.
+const LEARNING: &str = "asana";
 
 /// A source that was checked, with its preset filled in.
 #[derive(Debug)]
@@ -85,7 +87,7 @@ impl Receiver {
         &self.source
     }
 
-    /// What is allowed and likely not meant, such as a preset without a secret.
+    /// What is allowed and likely not meant, such as a source without a route.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -124,6 +126,11 @@ impl Receiver {
         verify(&self.verify, request, secrets, self.url.as_deref(), self.source.tolerance)
     }
 
+    /// Whether no event can be verified until the source has a secret, which somebody must give it.
+    pub fn needs_secret(&self) -> bool {
+        !self.is_open() && self.source.preset.as_deref() != Some(LEARNING)
+    }
+
     /// A sentence for each change that makes a refused request fit; `previous` are secrets that the source had before.
     pub fn why(&self, request: &Request<'_>, secrets: &Secrets, previous: &[Secret]) -> Vec<String> {
         let (verify, url, tolerance) = (&self.verify, self.url.as_deref(), self.source.tolerance);
@@ -138,17 +145,6 @@ impl Receiver {
     /// Whether it checks nothing.
     pub fn is_open(&self) -> bool {
         self.verify == Verify::None
-    }
-
-    /// Whether a text can be a secret of this source; a secret with a name is for challenges.
-    ///
-    /// To be asked when it is stored: one that cannot be decoded verifies nothing.
-    pub fn check_secret(&self, name: Option<&str>, text: &str) -> Result<(), KeyError> {
-        match name {
-            None => self.verify.check_secret(text),
-            Some(_) if text.trim().is_empty() => Err(KeyError::Empty),
-            Some(_) => Ok(()),
-        }
     }
 
     /// The answer to an accepted event.

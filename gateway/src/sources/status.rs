@@ -10,7 +10,7 @@ pub(super) fn of(source: &Source, app: &App) -> SourceStatus {
     let receiver = hooks::compile(source, app);
     let open = receiver.as_ref().is_ok_and(skep_sources::Receiver::is_open);
     let problem = match &receiver {
-        Ok(_) if open => None,
+        Ok(receiver) if !receiver.needs_secret() => None,
         Ok(_) => problem_of_secrets(source, app),
         Err(reason) => Some(reason.clone()),
     };
@@ -23,6 +23,7 @@ pub(super) fn of(source: &Source, app: &App) -> SourceStatus {
         created_at: record.created_at,
         updated_at: record.updated_at,
         problem,
+        warnings: receiver.map(|receiver| receiver.warnings().to_vec()).unwrap_or_default(),
         spec: record.spec.clone(),
     }
 }

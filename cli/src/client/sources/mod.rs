@@ -113,6 +113,7 @@ fn print(api: &Api, source: &SourceStatus) -> Result<()> {
         ("preset", preset(source)),
         ("state", state(source).to_owned()),
         ("problem", told(source.problem.as_ref())),
+        ("note", source.warnings.join("; ")),
         ("created", table::at(source.created_at)),
         ("updated", table::at(source.updated_at)),
     ]);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use skep_protocol::{DefaultNamespace, SecretText, SourceName};
-use skep_sources::{Defaults, Presets, Receiver, SecretUse, Source, SourceError};
+use skep_sources::{Defaults, KeyError, Presets, Receiver, SecretUse, Source, SourceError};
 
 use crate::{Error, Result};
 
@@ -38,7 +38,11 @@ impl Declaration {
 
     /// Fails if a value is no key in the form that the source has them in.
     pub(super) fn check_key(&self, name: Option<&str>, value: &SecretText) -> Result<()> {
-        let checked = self.0.check_secret(name, value.reveal());
+        let checked = match name {
+            None => self.0.check_secret(value.reveal()),
+            Some(_) if value.reveal().trim().is_empty() => Err(KeyError::Empty),
+            Some(_) => Ok(()),
+        };
         checked.map_err(|error| Error::Invalid(format!("source {}: {error}", self.0.name())))
     }
 }

@@ -267,13 +267,8 @@ fn has_time(verify: &Verify) -> bool {
 
 fn warnings(source: &Source, verify: &Verify) -> Vec<String> {
     let mut warnings = Vec::new();
-    let learns = source.preset.as_deref() == Some("asana");
-    match verify {
-        Verify::None => warnings.push("the source is open: it checks nothing, so anybody can send events".to_owned()),
-        Verify::Schemes(_) if !source.secrets.iter().any(|secret| secret.name.is_none()) && !learns => {
-            warnings.push("the source has no secrets: until it has one, no event can be verified".to_owned());
-        }
-        Verify::Schemes(_) => {}
+    if *verify == Verify::None {
+        warnings.push("the source is open: it checks nothing, so anybody can send events".to_owned());
     }
     if verify.leaves_body_unsigned() {
         warnings.push("the body of these events is not protected: the provider signs some fields only".to_owned());
