@@ -131,6 +131,11 @@ impl Receiver {
         !self.is_open() && self.source.preset.as_deref() != Some(LEARNING)
     }
 
+    /// Whether a text can be a secret of this source; to be asked before it is stored.
+    pub fn check_secret(&self, text: &str) -> Result<(), KeyError> {
+        self.verify.check_secret(text)
+    }
+
     /// A sentence for each change that makes a refused request fit; `previous` are secrets that the source had before.
     pub fn why(&self, request: &Request<'_>, secrets: &Secrets, previous: &[Secret]) -> Vec<String> {
         let (verify, url, tolerance) = (&self.verify, self.url.as_deref(), self.source.tolerance);
