@@ -249,3 +249,22 @@ async fn a_challenge_is_answered_and_is_no_event() {
     let listed = answer_to(gateway.get("/system/sources/meta/events")).await.json();
     assert_eq!(listed["events"], json!([]));
 }
+
+#[tokio::test]
+async fn a_sender_gets_the_functions_own_answer_where_that_is_asked_for() {
+    let platform = Platform::start([Function::counted()]).await;
+    let gateway = &platform.gateway;
+    let mut spec = pushes(&["counted"]);
+    spec["answer"] = "function".into();
+    spec["wait"] = "20s".into();
+    gateway.declare("github", spec).await;
+    let body = payload("push");
+    for duplicate in ["", "true"] {
+        let answer = answer_to(gateway.webhook("github", "push", "one", &body)).await;
+        assert_eq!((answer.status, answer.text()), (200, body.clone()));
+        assert_eq!((answer.header("x-skep-duplicate"), answer.header("x-skep-event-id")), (duplicate, "one"));
+    }
+    // The router makes the same call, and so no other.
+    let call = gateway.event("github", "one").await["calls"][0]["callId"].as_str().unwrap().to_owned();
+    assert_eq!(platform.site.runs(), [call]);
+}

@@ -1,9 +1,11 @@
 //! Names on the bus. Everything starts with one prefix, so several skeps can share a NATS server.
 
+mod sources;
+
 use thiserror::Error;
 
 use crate::{
-    BodyKey, BodyKind, CallId, EventId, FunctionName, SourceName,
+    BodyKey, BodyKind, CallId, FunctionName,
     lane::{bulk_lane_of, lane_of},
 };
 
@@ -211,38 +213,6 @@ impl Subjects {
 
     pub fn dead_all(&self) -> String {
         format!("{}.dead.>", self.prefix)
-    }
-
-    /// Where one event of a source is stored.
-    pub fn event(&self, source: &SourceName, id: &EventId) -> String {
-        format!("{}.event.{source}.{id}", self.prefix)
-    }
-
-    /// The events of one source.
-    pub fn events_of(&self, source: &SourceName) -> String {
-        format!("{}.event.{source}.*", self.prefix)
-    }
-
-    pub fn event_all(&self) -> String {
-        format!("{}.event.*.*", self.prefix)
-    }
-
-    /// Where copies of requests are kept that a source has refused.
-    pub fn refused(&self, source: &SourceName) -> String {
-        format!("{}.refused.{source}", self.prefix)
-    }
-
-    pub fn refused_all(&self) -> String {
-        format!("{}.refused.*", self.prefix)
-    }
-
-    /// Where requests wait that a source could not verify.
-    pub fn held(&self, source: &SourceName) -> String {
-        format!("{}.held.{source}", self.prefix)
-    }
-
-    pub fn held_all(&self) -> String {
-        format!("{}.held.*", self.prefix)
     }
 
     /// Where it is noted which calls were accepted.

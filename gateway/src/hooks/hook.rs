@@ -45,14 +45,14 @@ pub(super) enum Judged {
 
 impl Hook {
     /// Compiles a source; what has been spent of its rate stays spent.
-    pub(super) fn new(source: Source, app: &App, before: Option<&Self>) -> Self {
+    pub(super) fn new(source: &Source, app: &App, before: Option<&Self>) -> Self {
         let name = source.record.name.clone();
-        let receiver = super::sources::compile(&source, app)
+        let receiver = super::sources::compile(source, app)
             .inspect_err(|error| warn!(source = %name, error, "the declaration of a source cannot be used"))
             .ok();
         let known = before.and_then(|before| before.limiter.as_ref());
         let limiter = receiver.as_ref().and_then(Receiver::rate).and_then(|rate| Limiter::new(rate, known));
-        Self { secrets: open(&source, app), is_paused: source.record.paused, name, receiver, limiter }
+        Self { secrets: open(source, app), is_paused: source.record.paused, name, receiver, limiter }
     }
 
     pub(super) fn name(&self) -> &SourceName {

@@ -38,7 +38,7 @@ impl Sources {
 /// Follows the sources until shutdown; a watch that breaks is begun again from the whole state.
 pub(crate) async fn follow(app: &App) {
     loop {
-        if app.shutdown.run_until_cancelled(follow_once(app)).await.is_none()
+        if app.shutdown.run_until_cancelled(Box::pin(follow_once(app))).await.is_none()
             || app.shutdown.run_until_cancelled(sleep(WATCH_AGAIN)).await.is_none()
         {
             return;
@@ -69,7 +69,7 @@ async fn follow_once(app: &App) {
                 Ok(SourceEvent::Put { source, .. }) => {
                     let name = source.record.name.clone();
                     let served = known.load();
-                    let hook = Hook::new(*source, app, next.get(&name).or(served.get(&name)).map(AsRef::as_ref));
+                    let hook = Hook::new(&source, app, next.get(&name).or(served.get(&name)).map(AsRef::as_ref));
                     next.insert(name, Arc::new(hook));
                 }
                 Ok(SourceEvent::Deleted { name, .. }) => {

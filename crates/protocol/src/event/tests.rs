@@ -78,7 +78,7 @@ fn a_route_has_its_own_path_headers_and_delay() {
 fn each_route_and_each_replay_has_one_call_and_no_other_event_shares_it() {
     let (event, deploy): (_, RouteName) = (event(), "deploy".parse().unwrap());
     let id = event.call_id(&deploy, None);
-    assert_eq!(id, event.clone().call_id(&deploy, None));
+    assert_eq!(id, event.call_id(&deploy, None));
     assert!(id.as_str().starts_with("ev-github-"), "{id}");
     assert_ne!(id, event.call_id(&deploy, Some("again")));
     assert_ne!(id, event.call_id(&"other".parse().unwrap(), None));

@@ -1,0 +1,38 @@
+//! Names of what sources receive.
+
+use super::Subjects;
+use crate::{EventId, SourceName};
+
+impl Subjects {
+    /// Where one event of a source is stored.
+    pub fn event(&self, source: &SourceName, id: &EventId) -> String {
+        format!("{}.event.{source}.{id}", self.prefix)
+    }
+
+    /// The events of one source.
+    pub fn events_of(&self, source: &SourceName) -> String {
+        format!("{}.event.{source}.*", self.prefix)
+    }
+
+    pub fn event_all(&self) -> String {
+        format!("{}.event.*.*", self.prefix)
+    }
+
+    /// Where copies of requests are kept that a source has refused.
+    pub fn refused(&self, source: &SourceName) -> String {
+        format!("{}.refused.{source}", self.prefix)
+    }
+
+    pub fn refused_all(&self) -> String {
+        format!("{}.refused.*", self.prefix)
+    }
+
+    /// Where requests wait that a source could not verify.
+    pub fn held(&self, source: &SourceName) -> String {
+        format!("{}.held.{source}", self.prefix)
+    }
+
+    pub fn held_all(&self) -> String {
+        format!("{}.held.*", self.prefix)
+    }
+}
