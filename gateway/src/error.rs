@@ -138,6 +138,7 @@ const MAX_RETRY_AFTER: u64 = 60;
 
 impl Error {
     /// The HTTP status, and the short code of `X-Skep-Error`.
+    #[expect(clippy::too_many_lines, reason = "a table with one line per error")]
     pub(crate) fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Name(NameError::Empty) => (StatusCode::NOT_FOUND, "no_function_name"),

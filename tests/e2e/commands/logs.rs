@@ -14,6 +14,9 @@ async fn lines_of_several_functions_are_told_with_whose_they_are() {
     let (site, gateway) = (&platform.site, &platform.gateway);
     for (name, word) in [("anna", "one"), ("berta", "two"), ("anna", "three")] {
         gateway.call(name, word).await;
+        // Lines are in the order in which they were read.
+        wait_until("its line", async || site.client(&["logs", name]).await.said().contains(&format!("said {word}\n")))
+            .await;
     }
     let grep = ["logs", "anna", "berta", "--grep", "said"];
     let said = wait_for("all lines", async || {

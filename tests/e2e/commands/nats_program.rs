@@ -11,7 +11,7 @@ use crate::harness::{FWATCHDOG, Function, NATS_SERVER, Program, Ran, SKEP, Site,
 
 /// A `skep up` that is told of no nats-server, with a PATH and a cache folder of its own.
 fn command(site: &Site, program: &Path, arguments: &[&str]) -> Command {
-    let mut command = site.bare_command(program);
+    let mut command = site.command(program);
     command.args(["up", "--listen", &site.listen.to_string(), "--admin-listen", &site.admin.to_string()]);
     command.args(["--nats-listen", &site.nats.to_string(), "--data-dir"]).arg(&site.data).args(arguments);
     command.env("PATH", site.path("bin")).env("XDG_CACHE_HOME", site.path("cache"));

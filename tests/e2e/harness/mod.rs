@@ -1,5 +1,6 @@
 //! What the tests are written with: real programs on ports and folders of their own, and clients that know nothing of our crates.
 
+mod address;
 mod browser;
 mod client;
 mod cluster;
@@ -19,6 +20,7 @@ mod swarm;
 mod wait;
 
 pub(crate) use self::{
+    address::free_address,
     browser::Attacker,
     client::{Answer, Gateway, answer_to, http_client},
     cluster::Cluster,
@@ -31,7 +33,7 @@ pub(crate) use self::{
     ran::Ran,
     receiver::{Callback, Receiver},
     relay::Relay,
-    site::{Site, free_address, metrics_of},
+    site::{Site, metrics_of},
     source::{payload, signature},
     swarm::{EngineRelay, FUNCTION, Load, Others, Swarm, deployment},
     wait::{DEADLINE, wait_for, wait_until},

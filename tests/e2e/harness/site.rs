@@ -2,10 +2,9 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicU16, Ordering},
 };
 
 use async_nats::ConnectOptions;
@@ -13,7 +12,7 @@ use serde_json::{Map, json};
 use tempfile::TempDir;
 
 use super::{
-    DEADLINE, Function, Gateway, Process, Program, Ran, answer_to, http_client, processes_with,
+    DEADLINE, Function, Gateway, Process, Program, Ran, answer_to, free_address, http_client, processes_with,
     programs::{FWATCHDOG, NATS_SERVER, SKEP, repository, variable},
     wait_until,
 };
@@ -273,11 +272,6 @@ impl Site {
         command
     }
 
-    /// A program of which nothing is said but the environment of this site.
-    pub(crate) fn bare_command(&self, program: &Path) -> Command {
-        self.command(program)
-    }
-
     /// Runs `skep` to its end.
     pub(crate) async fn run_to_the_end(&self, command: Command) -> (Option<i32>, String) {
         let mut program = Program::start("skep", command, self.folder());
@@ -298,7 +292,7 @@ impl Site {
     }
 
     /// A program with a small environment of its own; by LC_SKEP_SITE all that it starts can be found.
-    fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("TMPDIR", self.path("tmp")).env("LC_SKEP_SITE", self.path("tmp"));
         command.current_dir(self.folder());
@@ -339,20 +333,4 @@ async fn wait_until_ready(program: &mut Program, admin: SocketAddr) {
 /// The metrics that an admin port shows.
 pub(crate) async fn metrics_of(admin: SocketAddr) -> String {
     answer_to(http_client().get(format!("http://{admin}/metrics"))).await.text()
-}
-
-/// A port below those that the kernel gives to outgoing connections, so that none takes it before it is used.
-pub(crate) fn free_address() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    const FIRST: u16 = 18_000;
-    const COUNT: u16 = 14_000;
-    let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
-    loop {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = FIRST + (start + step % COUNT) % COUNT;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
 }

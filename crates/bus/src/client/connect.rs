@@ -27,7 +27,6 @@ use crate::{
 
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
 pub const OLDEST_SERVER: &str = "2.12.0";
-
 /// How long an answer of the bus is awaited.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
