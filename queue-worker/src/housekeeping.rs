@@ -21,10 +21,7 @@ const MIN_OVERDUE_AGE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(worker: Arc<Worker>) {
     loop {
-        tokio::select! {
-            () = worker.gone.cancelled() => return,
-            () = sleep(PURGE_INTERVAL) => {}
-        }
+        sleep(PURGE_INTERVAL).await;
         if !worker.slots.peers().goes_first() {
             continue;
         }
@@ -44,7 +41,8 @@ pub(crate) async fn run(worker: Arc<Worker>) {
 /// Looks for delayed calls that the server has forgotten, a part of them each time.
 pub(crate) async fn send_on_overdue(worker: Arc<Worker>) {
     let mut from = 0;
-    while worker.gone.run_until_cancelled(sleep(OVERDUE_INTERVAL)).await.is_some() {
+    loop {
+        sleep(OVERDUE_INTERVAL).await;
         if !worker.slots.peers().goes_first() {
             continue;
         }
@@ -62,7 +60,8 @@ pub(crate) async fn send_on_overdue(worker: Arc<Worker>) {
 
 /// Searches for large bodies that a process left behind when it ended.
 pub(crate) async fn remove_orphans(worker: Arc<Worker>) {
-    while worker.gone.run_until_cancelled(sleep(ORPHANS_INTERVAL)).await.is_some() {
+    loop {
+        sleep(ORPHANS_INTERVAL).await;
         if !worker.slots.peers().goes_first() {
             continue;
         }

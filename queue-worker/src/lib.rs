@@ -25,6 +25,7 @@ mod slots;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, future::BoxFuture};
 use skep_bus::{Bus, RunningCalls};
 use skep_dispatch::Dispatch;
 use skep_protocol::LANES;
@@ -124,9 +125,11 @@ pub async fn run(
     presence.spawn(peers::run(Arc::clone(&worker)));
     presence.spawn(holders::answer(Arc::clone(&worker)));
     presence.spawn(cancellation::run(Arc::clone(&worker)));
-    presence.spawn(housekeeping::run(Arc::clone(&worker)));
-    presence.spawn(housekeeping::remove_orphans(Arc::clone(&worker)));
-    presence.spawn(housekeeping::send_on_overdue(Arc::clone(&worker)));
+    // A job that is dropped in the middle is done again by the worker that goes first then.
+    let until_gone = |job: BoxFuture<'static, ()>| worker.gone.clone().run_until_cancelled_owned(job);
+    presence.spawn(until_gone(housekeeping::run(Arc::clone(&worker)).boxed()));
+    presence.spawn(until_gone(housekeeping::remove_orphans(Arc::clone(&worker)).boxed()));
+    presence.spawn(until_gone(housekeeping::send_on_overdue(Arc::clone(&worker)).boxed()));
     info!(lanes = LANES, "queue-worker is pulling");
 
     worker.shutdown.cancelled().await;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
-use skep_protocol::{CallId, EventId, RouteName, SourceName};
+use skep_protocol::EventId;
 use url::form_urlencoded;
 
 use crate::Request;
@@ -11,7 +11,6 @@ use crate::Request;
 /// The longest id of a sender that is taken as it is.
 const MAX_SENDERS_ID: usize = 64;
 const EVENT_DIGITS: usize = 40;
-const CALL_DIGITS: usize = 24;
 
 /// The id of an event from what the sender calls it: as it is if it can be, else a hash of it.
 pub(crate) fn of_sender(text: &[u8]) -> EventId {
@@ -40,21 +39,6 @@ pub(crate) fn of_parts(parts: &[&[u8]]) -> EventId {
 /// Makes an id one of its own, where a source takes repeated events.
 pub(crate) fn repeatable(id: &EventId) -> EventId {
     made(&format!("{id}-{}", EventId::generate()))
-}
-
-/// The id of the call that a route makes of an event; a replay makes another one.
-///
-/// It is the same each time it is asked for, so an event that is routed twice makes one call.
-pub fn call_id(source: &SourceName, event: &EventId, route: &RouteName, replay: Option<&str>) -> CallId {
-    let mut hash = Sha256::new();
-    hash.update(source.as_str());
-    for part in [Some(event.as_str()), Some(route.as_str()), replay].into_iter().flatten() {
-        hash.update([0]);
-        hash.update(part);
-    }
-    let id = format!("ev-{source}-{}", hex(&hash.finalize(), CALL_DIGITS));
-    // It has at most 91 letters, digits and hyphens.
-    id.parse().unwrap_or_else(|_| CallId::generate())
 }
 
 fn hashed(prefix: &str, parts: &[&[u8]]) -> EventId {
@@ -131,27 +115,5 @@ mod tests {
         let id = of_sender(&[b'x'; 64]);
         let (one, two) = (repeatable(&id), repeatable(&id));
         assert!(one.as_str().starts_with(&format!("{id}-")) && one != two, "{one} {two}");
-    }
-
-    #[test]
-    fn the_call_of_a_route_is_the_same_each_time_and_no_other_has_its_id() {
-        let of = |source: &str, event: &str, route: &str, replay| {
-            call_id(&source.parse().unwrap(), &event.parse().unwrap(), &route.parse().unwrap(), replay)
-        };
-        let usual = of("a-b", "c", "r", None);
-        assert!(usual.as_str().starts_with("ev-a-b-") && usual.as_str().len() == "ev-a-b-".len() + 24, "{usual}");
-        assert_eq!(usual, of("a-b", "c", "r", None));
-        for other in [
-            of("a", "b-c", "r", None),
-            of("a-b", "d", "r", None),
-            of("a-b", "c", "s", None),
-            of("a-b", "c", "r", Some("")),
-            of("a-b", "c", "r", Some("1")),
-            of("a-b", "cr", "r", None),
-        ] {
-            assert_ne!(usual, other);
-        }
-        let longest = of(&"x".repeat(63), &"y".repeat(128), &"z".repeat(63), Some("1"));
-        assert!(longest.as_str().starts_with("ev-xxx"), "{longest}");
     }
 }

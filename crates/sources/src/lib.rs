@@ -54,7 +54,6 @@ pub use challenge_rule::Challenge;
 pub use cloudevents::EventError;
 pub use error::{KeyStep, SourceError};
 pub use event::{Event, Verified, VerifiedError};
-pub use event_id::call_id;
 pub use filter::Filter;
 pub use function_request::FunctionRequest;
 pub use key::{KeyError, KeyForm, PublicForm};

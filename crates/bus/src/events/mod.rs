@@ -19,17 +19,19 @@ use crate::{
 
 /// The consumer of events that are to be routed.
 pub(crate) const ROUTE: &str = "route";
+/// An outage of all queue-workers this long loses no event, however short its `keep` is.
+const MIN_EVENT_TTL: Duration = Duration::from_secs(24 * 3600);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 impl Bus {
-    /// Stores an event for so long, and returns when the server has acknowledged it, and not before.
+    /// Stores an event for `keep`, and at least for a day, and returns when the server has acknowledged it, and not before.
     ///
     /// [`Submitted::Duplicate`] says that an event of this id is kept already.
     pub async fn store_event(&self, event: &Event, keep: Duration) -> Result<Submitted> {
         let subject = self.subjects.event(&event.source, &event.id);
         let mut headers = wire::event_headers(event);
-        headers.insert(NATS_MESSAGE_TTL, format!("{}s", keep.as_secs().max(1)));
+        headers.insert(NATS_MESSAGE_TTL, format!("{}s", keep.max(MIN_EVENT_TTL).as_secs()));
         let body = wire::event_body(event);
         fit::check(&headers, &body, self.largest_message())?;
         let unavailable = || Error::unavailable("it has stopped storing messages, as when its disk is full");
