@@ -121,15 +121,7 @@ pub async fn run(
     tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(holders::ask(Arc::clone(&worker), questions));
     tasks.spawn(slots::follow(Arc::clone(&worker)));
-    let presence = TaskTracker::new();
-    presence.spawn(peers::run(Arc::clone(&worker)));
-    presence.spawn(holders::answer(Arc::clone(&worker)));
-    presence.spawn(cancellation::run(Arc::clone(&worker)));
-    // A job that is dropped in the middle is done again by the worker that goes first then.
-    let until_gone = |job: BoxFuture<'static, ()>| worker.gone.clone().run_until_cancelled_owned(job);
-    presence.spawn(until_gone(housekeeping::run(Arc::clone(&worker)).boxed()));
-    presence.spawn(until_gone(housekeeping::remove_orphans(Arc::clone(&worker)).boxed()));
-    presence.spawn(until_gone(housekeeping::send_on_overdue(Arc::clone(&worker)).boxed()));
+    let presence = begin_presence(&worker);
     info!(lanes = LANES, "queue-worker is pulling");
 
     worker.shutdown.cancelled().await;
@@ -145,4 +137,18 @@ pub async fn run(
     }
     worker.bus.flush().await;
     Ok(())
+}
+
+/// Starts what goes on until the last call has ended: the answers to other workers, and housekeeping.
+fn begin_presence(worker: &Arc<Worker>) -> TaskTracker {
+    let presence = TaskTracker::new();
+    presence.spawn(peers::run(Arc::clone(worker)));
+    presence.spawn(holders::answer(Arc::clone(worker)));
+    presence.spawn(cancellation::run(Arc::clone(worker)));
+    // A job that is dropped in the middle is done again by the worker that goes first then.
+    let until_gone = |job: BoxFuture<'static, ()>| worker.gone.clone().run_until_cancelled_owned(job);
+    presence.spawn(until_gone(housekeeping::run(Arc::clone(worker)).boxed()));
+    presence.spawn(until_gone(housekeeping::remove_orphans(Arc::clone(worker)).boxed()));
+    presence.spawn(until_gone(housekeeping::send_on_overdue(Arc::clone(worker)).boxed()));
+    presence
 }
