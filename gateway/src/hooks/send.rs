@@ -76,7 +76,7 @@ pub(super) async fn send(
     let (parts, body) = response.into_parts();
     // An answer of the function may be longer; its end is not told.
     let body = to_bytes(body, MAX_TOLD_BYTES).await.unwrap_or_default();
-    let told = |name| parts.headers.get(name).map(|value| text_of(value));
+    let told = |name| parts.headers.get(name).map(text_of);
     Ok(Json(Answered {
         status: parts.status.as_u16(),
         event_id: told(headers::SKEP_EVENT_ID),

@@ -158,7 +158,7 @@ pub(super) async fn replay(args: ReplayArgs) -> Result<()> {
     }
     let (events, calls) = (counted(all.events, "event"), counted(all.calls.len() as u64, "call"));
     if args.dry_run {
-        output::line(format_args!("{events} would make {calls}"));
+        output::line(format_args!("{events} would make {calls}; with --replay {} they have these ids", all.replay));
     } else {
         output::line(format_args!("{events} made {calls}, replay {}", all.replay));
     }
