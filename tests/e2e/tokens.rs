@@ -43,7 +43,7 @@ impl Guarded {
 }
 
 /// What each role may do, by the letters of read, invoke, deploy and admin.
-const MATRIX: [(&str, &str, &str); 33] = [
+const MATRIX: [(&str, &str, &str); 34] = [
     ("GET", "/system/info", "rida"),
     ("GET", "/system/functions", "rda"),
     ("GET", "/system/function/cat", "rda"),
