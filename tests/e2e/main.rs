@@ -38,6 +38,7 @@ mod github;
 mod harness;
 mod headers;
 mod hooks;
+mod hooks_commands;
 mod hooks_faults;
 mod hooks_held;
 mod in_browser;

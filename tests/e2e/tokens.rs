@@ -43,7 +43,7 @@ impl Guarded {
 }
 
 /// What each role may do, by the letters of read, invoke, deploy and admin.
-const MATRIX: [(&str, &str, &str); 33] = [
+const MATRIX: [(&str, &str, &str); 34] = [
     ("GET", "/system/info", "rida"),
     ("GET", "/system/functions", "rda"),
     ("GET", "/system/function/cat", "rda"),
@@ -69,6 +69,7 @@ const MATRIX: [(&str, &str, &str); 33] = [
     ("GET", "/system/presets", "rda"),
     ("POST", "/system/sources", "da"),
     ("POST", "/system/sources/some/pause", "da"),
+    ("POST", "/system/sources/some/send", "da"),
     ("POST", "/system/sources/some/secrets", "da"),
     ("DELETE", "/system/dead?function=cat", "da"),
     ("POST", "/system/dead-redrive?function=cat", "da"),

@@ -273,8 +273,8 @@ pub(crate) struct AuditLogArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) actor: Option<String>,
     /// Only these actions, separated by commas: deploy, update, delete, scale, alert, secret-create, secret-update,
-    /// secret-delete, source-create, source-update, source-delete, source-pause, source-resume, source-secret-add,
-    /// source-secret-remove, namespace-create, namespace-update, namespace-delete, cancel, redrive, dead-delete, dead-purge,
+    /// secret-delete, source-create, source-update, source-delete, source-pause, source-resume, source-release,
+    /// source-replay, source-try, source-send, source-secret-add, source-secret-remove, namespace-create, namespace-update, namespace-delete, cancel, redrive, dead-delete, dead-purge,
     /// token-create, token-update, token-revoke, login (one that failed), invoke and read (refused ones), other
     #[arg(long)]
     pub(crate) action: Option<String>,

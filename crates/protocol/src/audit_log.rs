@@ -35,6 +35,7 @@ pub enum AuditAction {
     SourceRelease,
     SourceReplay,
     SourceTry,
+    SourceSend,
     SourceSecretAdd,
     SourceSecretRemove,
     Cancel,
@@ -55,7 +56,7 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Deploy,
         Self::Update,
         Self::Delete,
@@ -75,6 +76,7 @@ impl AuditAction {
         Self::SourceRelease,
         Self::SourceReplay,
         Self::SourceTry,
+        Self::SourceSend,
         Self::SourceSecretAdd,
         Self::SourceSecretRemove,
         Self::Cancel,
@@ -111,6 +113,7 @@ impl AuditAction {
             Self::SourceRelease => "source-release",
             Self::SourceReplay => "source-replay",
             Self::SourceTry => "source-try",
+            Self::SourceSend => "source-send",
             Self::SourceSecretAdd => "source-secret-add",
             Self::SourceSecretRemove => "source-secret-remove",
             Self::Cancel => "cancel",

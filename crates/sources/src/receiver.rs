@@ -248,6 +248,17 @@ impl Receiver {
         self.id_of(&self.facts(request))
     }
 
+    /// The header that would name the event, if the request has nothing that does.
+    pub fn absent_id_header(&self, request: &Request<'_>) -> Option<&HeaderName> {
+        let facts = self.facts(request);
+        let is_given =
+            |reference| facts.input.resolve(reference).is_ok_and(|text| text.is_some_and(|text| !text.is_empty()));
+        if self.id.iter().any(is_given) {
+            return None;
+        }
+        self.id.iter().find_map(Reference::header)
+    }
+
     /// What kind of event it is, if it says so.
     pub fn event_type(&self, request: &Request<'_>) -> Option<String> {
         self.type_of(&self.facts(request))

@@ -95,6 +95,15 @@ impl Reference {
         }
     }
 
+    /// The header that it reads.
+    pub(crate) fn header(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Header(name) => Some(name),
+            Self::Lower(inner) => inner.header(),
+            _ => None,
+        }
+    }
+
     /// Reads one that stands in `place`.
     pub(crate) fn parse(text: &str, place: Place) -> Result<Self, ParseError> {
         let reference: Self = text.parse()?;

@@ -34,7 +34,7 @@ enum By {
     Filter,
 }
 
-const ACTIONS: [(&str, &str, AuditAction, By); 28] = [
+const ACTIONS: [(&str, &str, AuditAction, By); 29] = [
     ("POST", "/system/functions", Deploy, By::Body),
     ("PUT", "/system/functions", Update, By::Body),
     ("DELETE", "/system/functions", Delete, By::Body),
@@ -50,6 +50,7 @@ const ACTIONS: [(&str, &str, AuditAction, By); 28] = [
     ("POST", "/system/sources/{name}/resume", SourceResume, By::Path),
     ("POST", "/system/sources/{name}/release", SourceRelease, By::Path),
     ("POST", "/system/sources/{name}/try", SourceTry, By::Path),
+    ("POST", "/system/sources/{name}/send", SourceSend, By::Path),
     ("POST", "/system/sources/{name}/replay", SourceReplay, By::Path),
     ("POST", "/system/sources/{name}/secrets", SourceSecretAdd, By::Path),
     ("DELETE", "/system/sources/{name}/secrets", SourceSecretRemove, By::Path),

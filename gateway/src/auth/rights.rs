@@ -17,7 +17,7 @@ pub(super) struct Right {
 /// What has no row here is for those who may do everything.
 const UNKNOWN: Right = Right { need: Admin, scope: Scope::Everything };
 
-const RIGHTS: [(&str, &str, Need, Scope); 53] = [
+const RIGHTS: [(&str, &str, Need, Scope); 54] = [
     ("GET", "/system/functions", Read, Scope::Namespace),
     ("POST", "/system/functions", Deploy, Scope::Deployment),
     ("PUT", "/system/functions", Deploy, Scope::Deployment),
@@ -42,6 +42,7 @@ const RIGHTS: [(&str, &str, Need, Scope); 53] = [
     ("GET", "/system/sources/{name}/held", Read, Scope::Everything),
     ("POST", "/system/sources/{name}/release", Deploy, Scope::Everything),
     ("POST", "/system/sources/{name}/try", Read, Scope::Everything),
+    ("POST", "/system/sources/{name}/send", Deploy, Scope::Everything),
     ("POST", "/system/sources/{name}/replay", Deploy, Scope::Everything),
     ("GET", "/system/sources/{name}/secrets", Read, Scope::Everything),
     ("POST", "/system/sources/{name}/secrets", Deploy, Scope::Everything),

@@ -13,10 +13,9 @@ use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, header};
 use serde::{Deserialize, Serialize};
 use skep_bus::{EventFilter, StoredEvent};
-use skep_protocol::{EventId, EventInfo, EventOutcome, SourceName, headers};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use skep_protocol::{EventId, EventInfo, EventOutcome, SourceName, headers, parse_past};
 
-use super::{release, replay, trial};
+use super::{release, replay, send, trial};
 use crate::{Error, Result, Routes, app::App, input::Queried, input::Segment, pages};
 
 /// In the place of a value that is not shown.
@@ -31,6 +30,7 @@ pub(crate) fn api_routes() -> Routes {
         ("/system/sources/{name}/events/{id}/body", get(body)),
         ("/system/sources/{name}/replay", post(replay::replay)),
         ("/system/sources/{name}/try", post(trial::try_out)),
+        ("/system/sources/{name}/send", post(send::send)),
         ("/system/sources/{name}/held", get(release::list)),
         ("/system/sources/{name}/release", post(release::release)),
     ];
@@ -72,11 +72,10 @@ struct Events {
 
 impl Wanted {
     pub(super) fn filter(self) -> Result<EventFilter> {
+        let now = skep_bus::now();
         let time = |key: &str, text: Option<String>| {
-            let read = |text: String| OffsetDateTime::parse(&text, &Rfc3339);
-            let bad =
-                |error| Error::InvalidRequest(format!("{key}: a time as 2026-01-31T12:00:00Z is expected: {error}"));
-            text.map(read).transpose().map_err(bad)
+            let read = |text: String| parse_past(&text, now);
+            text.map(read).transpose().map_err(|reason| Error::InvalidRequest(format!("{key}: {reason}")))
         };
         let (since, until) = (time("since", self.since)?, time("until", self.until)?);
         Ok(EventFilter { since, until, kind: self.kind, outcome: self.outcome, route: self.route })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock};
 use skep_bus::Source;
 use skep_protocol::SourceName;
-use skep_sources::{Rate, Receiver, Secret, Secrets};
+use skep_sources::{Rate, Receiver, Secret, Secrets, SignError};
 use time::OffsetDateTime;
 use tracing::warn;
 
@@ -82,6 +82,32 @@ impl Hook {
     /// Verifies a request that was held with the secrets that count now, at the time at which it came.
     pub(super) fn verify_again(&self, arrived: &Arrived) -> Result<skep_sources::Verdict> {
         Ok(self.receiver()?.verify(&arrived.as_request(), &self.secrets(skep_bus::now())))
+    }
+
+    /// Signs a request as the source's provider would, with the newest secret that counts.
+    pub(super) fn sign(&self, arrived: Arrived) -> Result<Arrived> {
+        let invalid = |reason: String| Error::InvalidRequest(reason);
+        let receiver = self.receiver()?;
+        if receiver.is_open() {
+            return Ok(arrived);
+        }
+        let counts = |open: &&OpenSecret| open.expires_at.is_none_or(|end| arrived.received_at < end);
+        let newest = self.secrets.iter().filter(counts).find(|open| open.name.is_none());
+        let Some(newest) = newest else {
+            let name = &self.name;
+            return Err(invalid(format!(
+                "source {name} has no secret that this gateway can sign with: skep sources secret add {name}"
+            )));
+        };
+        let signed = receiver.sign(&arrived.as_request(), &newest.secret).map_err(|error| match error {
+            SignError::OnlyTheProvider => invalid(
+                "only the provider can sign its requests, for its key is not known here: send a request as it came \
+                 from the provider with unsigned, or see with try which routes it would take"
+                    .to_owned(),
+            ),
+            error => invalid(format!("the request cannot be signed: {error}")),
+        })?;
+        Ok(Arrived { headers: signed.headers, query: signed.query, body: signed.body.into(), ..arrived })
     }
 
     /// Refuses an event beyond the source's rate.

@@ -12,6 +12,7 @@ mod refusals;
 mod release;
 mod replay;
 mod request;
+mod send;
 mod sources;
 mod trial;
 

@@ -30,17 +30,22 @@ const MAX_CHECKED_HERE: usize = 256 * 1024;
 const LIMIT: &str = "the max_body of this source";
 
 pub(super) async fn receive(app: &Arc<App>, peer: &Peer, request: Request) -> Result<Response> {
-    let started = Instant::now();
     let (parts, body) = request.into_parts();
     let (name, _) = split(&parts.uri);
     let hook = app.hooks.sources.get(name).ok_or(Error::UnknownSource)?;
-    let taken = take(app, &hook, peer, parts, body).await;
+    taken(app, &hook, peer, parts, body).await.map(|(_, response)| response)
+}
+
+/// Takes a request to a source, and counts it.
+pub(super) async fn taken(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body: Body) -> Result<Taken> {
+    let started = Instant::now();
+    let taken = take(app, hook, peer, parts, body).await;
     let metrics = &app.hooks.metrics;
     if let Some(outcome) = taken.as_ref().map_or_else(outcome_of, |(outcome, _)| *outcome) {
         metrics.count(hook.name(), outcome);
     }
     metrics.time(hook.name(), started);
-    taken.map(|(_, response)| response)
+    taken
 }
 
 /// How a request that was refused is counted.
@@ -57,7 +62,7 @@ fn outcome_of(error: &Error) -> Option<Outcome> {
 }
 
 /// What became of a request, if it is to be counted here, and its answer.
-type Taken = (Option<Outcome>, Response);
+pub(super) type Taken = (Option<Outcome>, Response);
 
 async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body: Body) -> Result<Taken> {
     let receiver = hook.receiver()?;

@@ -20,14 +20,14 @@ use crate::{
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Tried {
-    headers: BTreeMap<String, String>,
+    pub(super) headers: BTreeMap<String, String>,
     /// What follows the source's name.
-    path: String,
-    query: Option<String>,
+    pub(super) path: String,
+    pub(super) query: Option<String>,
     /// The body, if it is text.
-    text: Option<String>,
+    pub(super) text: Option<String>,
     /// The body in base64.
-    body: Option<String>,
+    pub(super) body: Option<String>,
 }
 
 /// The event that it would be, and its routes.
@@ -55,7 +55,7 @@ pub(super) async fn try_out(
     input::Json(tried): input::Json<Tried>,
 ) -> Result<Json<Vec<Would>>> {
     let hook = app.hooks.sources.get(&source).ok_or(Error::UnknownSource)?;
-    let arrived = arrived(tried)?;
+    let arrived = tried.arrived()?;
     let verified = Verified { by: Proof::Test, key: None };
     let events = accept::decide(&app, &hook, None, &arrived, &verified)?;
     let would = events.into_iter().map(|event| Would {
@@ -76,27 +76,32 @@ pub(super) async fn try_out(
     Ok(Json(would.collect()))
 }
 
-fn arrived(tried: Tried) -> Result<Arrived> {
-    let invalid = |reason: String| Error::InvalidRequest(reason);
-    let body = match (tried.text, tried.body) {
-        (Some(text), None) => Bytes::from(text),
-        (None, Some(body)) => STANDARD.decode(body).map_err(|error| invalid(format!("body: {error}")))?.into(),
-        (None, None) => Bytes::new(),
-        (Some(_), Some(_)) => return Err(invalid("body: give it as text or as body, not both".to_owned())),
-    };
-    let mut headers = HeaderMap::new();
-    for (name, value) in &tried.headers {
-        let header: HeaderName = name.parse().map_err(|error| invalid(format!("header {name:?}: {error}")))?;
-        headers
-            .append(header, HeaderValue::from_str(value).map_err(|error| invalid(format!("header {name}: {error}")))?);
+impl Tried {
+    /// The request, as if it had come now.
+    pub(super) fn arrived(self) -> Result<Arrived> {
+        let invalid = |reason: String| Error::InvalidRequest(reason);
+        let body = match (self.text, self.body) {
+            (Some(text), None) => Bytes::from(text),
+            (None, Some(body)) => STANDARD.decode(body).map_err(|error| invalid(format!("body: {error}")))?.into(),
+            (None, None) => Bytes::new(),
+            (Some(_), Some(_)) => return Err(invalid("body: give it as text or as body, not both".to_owned())),
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let header: HeaderName = name.parse().map_err(|error| invalid(format!("header {name:?}: {error}")))?;
+            headers.append(
+                header,
+                HeaderValue::from_str(value).map_err(|error| invalid(format!("header {name}: {error}")))?,
+            );
+        }
+        Ok(Arrived {
+            method: Method::POST,
+            path: self.path,
+            query: self.query,
+            headers,
+            body,
+            received_at: skep_bus::now(),
+            remote: None,
+        })
     }
-    Ok(Arrived {
-        method: Method::POST,
-        path: tried.path,
-        query: tried.query,
-        headers,
-        body,
-        received_at: skep_bus::now(),
-        remote: None,
-    })
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 
+use super::event_args::{EventArgs, EventsArgs, ReleaseArgs, ReplayArgs, SendArgs, TryArgs};
 use crate::client::args::ClientArgs;
 
 pub(crate) const SOURCES_EXAMPLES: &str = "Examples:
@@ -39,8 +40,25 @@ The file has the keys of one source, as they are below its name in a stack file,
     Remove(SourceNamesArgs),
     /// Store events of sources without calling functions, until they are resumed
     Pause(SourceNamesArgs),
-    /// Let the events of paused sources go on
+    /// Let the events of paused sources go on; those that came meanwhile wait for a replay
     Resume(SourceNamesArgs),
+    /// List the events that a source has accepted, and which routes took them
+    Events(EventsArgs),
+    /// Show an event: its headers, its calls with their states, and why other routes did not take it
+    Event(EventArgs),
+    /// List requests that could not be verified, and why: those that are held, and copies of those that were refused
+    #[command(after_help = "Examples:
+  skep sources held github
+  skep sources held github --json | jq -r '.[].reason' | sort | uniq -c")]
+    Held(SourceArgs),
+    /// Let in requests that could not be verified before
+    Release(ReleaseArgs),
+    /// Have events make calls once more
+    Replay(ReplayArgs),
+    /// Tell which routes would take a request, and why not the others
+    Try(TryArgs),
+    /// Send a request that the gateway signs as the provider would, to see that all works
+    Send(SendArgs),
     /// Add, list and remove the secrets that a source checks its events with
     #[command(subcommand)]
     Secret(SecretCommand),

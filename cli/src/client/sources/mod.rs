@@ -1,8 +1,12 @@
 //! `skep sources`: where events come from, and which functions they call.
 
 pub(crate) mod args;
+mod event_args;
+mod events;
+mod held;
 mod presets;
 mod secrets;
+mod send;
 
 use std::{
     fs,
@@ -34,6 +38,13 @@ pub(crate) async fn run(command: SourcesCommand) -> Result<()> {
         SourcesCommand::Remove(args) => remove(args).await,
         SourcesCommand::Pause(args) => set_paused(args, "pause").await,
         SourcesCommand::Resume(args) => set_paused(args, "resume").await,
+        SourcesCommand::Events(args) => events::list(args).await,
+        SourcesCommand::Event(args) => events::show(args).await,
+        SourcesCommand::Held(args) => held::list(args).await,
+        SourcesCommand::Release(args) => held::release(args).await,
+        SourcesCommand::Replay(args) => events::replay(args).await,
+        SourcesCommand::Try(args) => send::try_out(args).await,
+        SourcesCommand::Send(args) => send::send(args).await,
         SourcesCommand::Secret(command) => secrets::run(command).await,
         SourcesCommand::Presets(args) => presets::run(args).await,
     }
@@ -96,7 +107,12 @@ async fn set_paused(args: SourceNamesArgs, what: &str) -> Result<()> {
     let mut failures = Vec::new();
     for name in &args.names {
         match api.send(api.request(Method::POST, &["sources", name, what])).await {
-            Ok(_) => output::line(format_args!("{name} is {what}d")),
+            Ok(_) => {
+                output::line(format_args!("{name} is {what}d"));
+                if what == "resume" {
+                    failures.extend(events::tell_paused(&api, name).await.err());
+                }
+            }
             Err(failure) => failures.push(failure),
         }
     }

@@ -314,3 +314,13 @@ fn a_declaration_that_is_wrong_is_refused_with_the_key_and_what_is_allowed() {
         assert!(error.starts_with(expected), "{yaml}: {error}");
     }
 }
+
+#[test]
+fn the_header_that_would_name_an_event_is_told_if_nothing_names_it() {
+    let github = receiver(GITHUB);
+    assert_eq!(github.absent_id_header(&push("{}").request()), None);
+    let nameless = Sent::new("{}").header("x-github-event", "push");
+    assert_eq!(github.absent_id_header(&nameless.request()).unwrap(), "x-github-delivery");
+    let stripe = receiver("preset: stripe\nsecrets: [s]\nroutes: [{to: a}]");
+    assert_eq!(stripe.absent_id_header(&Sent::new("{}").request()), None, "its id is in the body");
+}

@@ -1,0 +1,167 @@
+//! What the commands about a source's events are told.
+
+use std::path::PathBuf;
+
+use clap::{Args, builder::PossibleValuesParser};
+
+use crate::client::args::{ClientArgs, header};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  skep sources events github --since 1h
+  skep sources events github --type push --outcome ignored     pushes that no route wanted
+  skep sources events github --limit 1000 --json
+
+The newest event comes first. VERIFIED says how it is known who sent it, and with which secret.")]
+pub(crate) struct EventsArgs {
+    /// The source
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) filter: EventFilterArgs,
+    /// The most events to list
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// Only those before this place, which the last list has named
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) before: Option<u64>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// Which events are meant.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct EventFilterArgs {
+    /// Only those that came then or later: a time (2026-01-31T08:00:00Z), or how long ago (15m)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only those that came before then
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Only those of this type, as push
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+    /// Only those that made calls, that no route wanted, or that came while the source was paused
+    #[arg(long, value_parser = PossibleValuesParser::new(["routed", "ignored", "paused"]))]
+    pub(crate) outcome: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  skep sources event github fe859c1e-70c7-14ff-b355-8436e9b294d0
+  skep sources event github fe859c1e-70c7-14ff-b355-8436e9b294d0 --body | jq .ref
+
+The exit code is 3 if there is no such event.")]
+pub(crate) struct EventArgs {
+    /// The source
+    pub(crate) name: String,
+    /// The event's id
+    pub(crate) id: String,
+    /// Print its body, byte by byte, and nothing else
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) body: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  skep sources release github held-7 held-8
+  skep sources release github --all          all that are held and can be verified now
+  skep sources release github refused-9 --force
+
+They are verified again, with the secrets of today and at the time at which they came. --force lets
+them in although they cannot be: look at them first. --all takes no copies of refused requests.
+The exit code is 1 if one of them is not let in.")]
+pub(crate) struct ReleaseArgs {
+    /// The source
+    pub(crate) name: String,
+    /// Requests, as skep sources held lists them
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) ids: Vec<String>,
+    /// All that are held
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Also those that cannot be verified
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  skep sources replay github --id fe859c1e-70c7-14ff-b355-8436e9b294d0
+  skep sources replay github --since 2h --type push --dry-run
+  skep sources replay github --outcome paused --replay after-the-upgrade
+
+Events make calls again, by the routes of today. A replay that was broken off goes on with its id
+in --replay: it makes no call twice.")]
+#[command(group = clap::ArgGroup::new("which").args(["id", "since", "until", "kind", "outcome"]).multiple(true).required(true))]
+pub(crate) struct ReplayArgs {
+    /// The source
+    pub(crate) name: String,
+    /// This event; may be given several times
+    #[arg(long, value_name = "ID", conflicts_with_all = ["since", "until", "kind", "outcome"])]
+    pub(crate) id: Vec<String>,
+    #[command(flatten)]
+    pub(crate) filter: EventFilterArgs,
+    /// By this route alone
+    #[arg(long, value_name = "ROUTE")]
+    pub(crate) route: Option<String>,
+    /// The replay's own id: up to 64 letters, digits, hyphens and underscores
+    #[arg(long, value_name = "ID")]
+    pub(crate) replay: Option<String>,
+    /// Only tell which calls would be made
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// A request as a sender would make it.
+#[derive(Debug, Args)]
+pub(crate) struct RequestArgs {
+    /// The source
+    pub(crate) name: String,
+    /// A file with the body; - is STDIN
+    #[arg(short, long)]
+    pub(crate) file: PathBuf,
+    /// A header, as 'X-GitHub-Event: push'; may be given several times
+    #[arg(short = 'H', long, value_name = "'NAME: VALUE'", value_parser = header)]
+    pub(crate) header: Vec<(String, String)>,
+    /// What follows the source's name in the URL
+    #[arg(long, default_value = "")]
+    pub(crate) path: String,
+    /// The query, without ?
+    #[arg(long)]
+    pub(crate) query: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  skep sources try github --file push.json --header 'X-GitHub-Event: push'
+
+Nothing is verified, stored or called. Each route that would not take the event says why.")]
+pub(crate) struct TryArgs {
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  skep sources send github --file push.json --header 'X-GitHub-Event: push'
+  skep sources send github --file push.json --header 'X-GitHub-Event: push' --unsigned     is it refused?
+
+The gateway signs the body as the provider would, with the source's newest secret, and takes it
+as if it had come to /hooks/NAME: it becomes an event, and its functions run. An id that the provider
+sends in a header is made up if it is not given. Some providers alone can sign, and that is told.
+The exit code is 0 if the request was accepted, and 1 if it was refused.")]
+pub(crate) struct SendArgs {
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+    /// Send the request without signing it
+    #[arg(long)]
+    pub(crate) unsigned: bool,
+}
