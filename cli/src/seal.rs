@@ -35,7 +35,7 @@ pub(crate) fn prepare(args: &SealArgs, data_dir: &Path) -> Result<SealArgs> {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             write_secret_file(&file, &new_key()?).map_err(|error| bad(&file, &error))?;
         }
-        // What is wrong with it is told where it is read.
+        // Its reader says what is wrong with it.
         Ok(_) | Err(_) => {}
     }
     let args = SealArgs { seal_key_file: Some(file) };

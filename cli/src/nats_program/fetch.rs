@@ -19,7 +19,7 @@ use super::{
 use crate::failure::{Failure, Result, bad_setting};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// Without a byte for so long the server is given up.
+/// A server that sends no byte for this long is given up.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_PAGE: usize = 16 * 1024 * 1024;
 const MAX_ARCHIVE: usize = 128 * 1024 * 1024;

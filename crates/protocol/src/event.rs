@@ -87,7 +87,7 @@ pub struct EventRoute {
     /// What the function gets as its body, if it is not that of the event.
     #[serde(skip)]
     pub body: Option<Bytes>,
-    /// Its call runs so many seconds after the event came.
+    /// Seconds after the event came at which its call runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_seconds: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// A source has so many secrets at most that verify its events.
+/// The most secrets of a source that verify its events.
 pub const MAX_SOURCE_SECRETS: usize = 4;
 
 /// All secrets of a source; written only by the controller.

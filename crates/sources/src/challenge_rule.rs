@@ -28,7 +28,7 @@ pub struct Challenge {
     pub(crate) deny: Option<StatusCode>,
 }
 
-/// How a challenge is told from an event. All must hold.
+/// What makes a request a challenge and not an event. All must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Condition {
     pub(crate) method: Option<Method>,

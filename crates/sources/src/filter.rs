@@ -244,7 +244,7 @@ fn value(found: &Found<'_>) -> String {
     }
 }
 
-/// At most so many characters, none of them a control character.
+/// Characters of a text, none of them a control character.
 fn shorten(text: &str, characters: usize) -> String {
     let mut short: String = text.chars().take(characters).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(characters).is_some() {

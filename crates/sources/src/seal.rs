@@ -1,4 +1,4 @@
-//! Secrets at rest: sealed with AES-256-GCM, so whoever reads the registry or a backup of it reads no secret.
+//! Secrets at rest: sealed with AES-256-GCM, so a reader of the registry or of a backup reads no secret.
 
 use std::fmt;
 

@@ -54,7 +54,7 @@ pub struct Source {
     #[serde(deserialize_with = "values::duration")]
     pub wait: Option<Duration>,
     pub ack: Option<Ack>,
-    /// A source with no event for so long is reported.
+    /// A source without an event for this long is reported.
     #[serde(deserialize_with = "values::duration")]
     pub expect_every: Option<Duration>,
     pub disabled: bool,

@@ -83,7 +83,7 @@ impl Reason {
         }
     }
 
-    /// How far the check came; of several schemes, the reason of the one that came farthest is told.
+    /// How far the check came; of several schemes, the one that came farthest gives the reason.
     pub(crate) fn progress(&self) -> u8 {
         match self {
             Self::Unsupported => 0,

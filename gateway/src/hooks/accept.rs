@@ -156,7 +156,7 @@ fn ignored(routes: Vec<(RouteName, String)>) -> Vec<IgnoredRoute> {
             room = rest;
             IgnoredRoute { route, reason }
         }
-        None => IgnoredRoute { route, reason: "the reason is left out, for there are too many".to_owned() },
+        None => IgnoredRoute { route, reason: "the reason is left out, because there are too many".to_owned() },
     });
     kept.collect()
 }

@@ -101,7 +101,7 @@ impl Hook {
         };
         let signed = receiver.sign(&arrived.as_request(), &newest.secret).map_err(|error| match error {
             SignError::OnlyTheProvider => invalid(
-                "only the provider can sign its requests, for its key is not known here: send a request as it came \
+                "only the provider can sign its requests: send a request as it came \
                  from the provider with unsigned, or see with try which routes it would take"
                     .to_owned(),
             ),

@@ -1,6 +1,6 @@
 //! `/hooks/NAME`: requests of senders that skep does not know. What is verified becomes an event, and is answered when that is stored.
 //!
-//! The steps come in this order: whatever costs something, or counts for a sender, comes behind the proof that it is the sender.
+//! The order of the steps matters: what costs something, or counts against a sender, comes after the proof that it is the sender.
 
 mod accept;
 mod events;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{Error, Result, app::App, body, body::BodyLimit, pages::NOSNIFF};
 
-/// A sender that sends nothing of its body for so long is given up.
+/// A sender that sends nothing of its body for this long is given up.
 const MAX_BODY_IDLE: Duration = Duration::from_secs(30);
 /// Kept free in a message for what stands beside the body.
 const ROOM_FOR_HEADERS: u64 = 64 * 1024;

@@ -13,7 +13,7 @@ use std::{
 use skep_http::network_of;
 use tokio::time::Instant;
 
-/// So many of one address are refused in a minute; after that nothing of it is looked at until the minute is over.
+/// Refused requests of one address in a minute; beyond them, requests of that address are not looked at until the minute is over.
 const MAX_REFUSED: u32 = 60;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses that are remembered; beyond, the oldest are forgotten.

@@ -20,7 +20,7 @@ use crate::{
     input::{self, Segment},
 };
 
-/// So much is told of an answer.
+/// The most of an answer that is shown.
 const MAX_TOLD_BYTES: usize = 256 * 1024;
 
 /// A request that the gateway is to make to itself.

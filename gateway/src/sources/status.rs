@@ -1,4 +1,4 @@
-//! What is told of a source.
+//! What the API shows of a source.
 
 use skep_bus::Source;
 use skep_protocol::{SourceSecretStatus, SourceStatus};

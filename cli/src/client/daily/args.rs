@@ -1,4 +1,4 @@
-//! What the daily commands are told.
+//! The arguments of the daily commands.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -94,7 +94,7 @@ pub(crate) struct InvokeArgs {
     /// Queue the call and print its id
     #[arg(long = "async")]
     pub(crate) is_async: bool,
-    /// Queue the call and wait so long for its result (30s); five minutes at most
+    /// Queue the call and wait this long for its result (30s); five minutes at most
     #[arg(long, value_name = "DURATION", value_parser = skep_protocol::parse_duration, conflicts_with = "is_async")]
     pub(crate) wait: Option<Duration>,
     /// Send the login even if it cannot be seen that the function asks for one; an open function would get to see it
@@ -168,7 +168,7 @@ pub(crate) struct LogsArgs {
     /// Only lines of then or later: a time (2026-01-31T08:00:00Z), or how long ago (15m)
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
-    /// Only the last so many lines of each function; all that are kept without it
+    /// Show only this many lines of each function, the last ones (default: all that are kept)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) tail: Option<u32>,
     /// Only lines with this text

@@ -17,7 +17,7 @@ use crate::{
 };
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// So many lines of its log are shown of a function that is not ready.
+/// Lines of the log that are shown of a function that is not ready.
 const LOG_LINES: u32 = 5;
 
 /// A function that is waited for.

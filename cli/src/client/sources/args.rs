@@ -1,4 +1,4 @@
-//! What `skep sources` is told.
+//! The arguments of `skep sources`.
 
 use std::path::PathBuf;
 

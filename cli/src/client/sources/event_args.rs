@@ -1,4 +1,4 @@
-//! What the commands about a source's events are told.
+//! The arguments of the commands about a source's events.
 
 use std::path::PathBuf;
 
@@ -156,7 +156,7 @@ pub(crate) struct TryArgs {
 
 The gateway signs the body as the provider would, with the source's newest secret, and takes it
 as if it had come to /hooks/NAME: it becomes an event, and its functions run. An id that the provider
-sends in a header is made up if it is not given. Some providers alone can sign, and that is told.
+sends in a header is made up if it is not given. Where only the provider can sign, the answer says so.
 The exit code is 0 if the request was accepted, and 1 if it was refused.")]
 pub(crate) struct SendArgs {
     #[command(flatten)]

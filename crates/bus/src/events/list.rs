@@ -12,7 +12,7 @@ use crate::{
     events::wire,
 };
 
-/// One page looks at so many events at most.
+/// The most events that one page looks at.
 const BUDGET: usize = 20_000;
 /// Events are listed in windows, from the newest backwards.
 const WINDOW: u64 = 1000;

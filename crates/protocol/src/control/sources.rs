@@ -46,7 +46,7 @@ pub struct AddSourceSecret {
     pub name: Option<String>,
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub expires_at: Option<OffsetDateTime>,
-    /// The other secrets of the same name expire after so long.
+    /// When the other secrets of the same name expire.
     #[serde(default)]
     pub retire_others: Option<Duration>,
 }
