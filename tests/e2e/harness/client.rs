@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use reqwest::{Body, Client, RequestBuilder};
+use reqwest::{Body, Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 
 use super::{wait_for, wait_until};
@@ -34,9 +34,14 @@ pub(crate) fn http_client() -> Client {
 
 /// Sends a request and takes the whole answer.
 pub(crate) async fn answer_to(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    Answer { status, headers, body: response.bytes().await.unwrap() }
+    Answer::read(request.send().await.unwrap()).await
+}
+
+impl Answer {
+    pub(crate) async fn read(response: Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self { status, headers, body: response.bytes().await.unwrap() }
+    }
 }
 
 impl Gateway {
