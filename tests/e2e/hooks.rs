@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Function, Gateway, Platform, answer_to, metrics_of, payload, signature, wait_until};
 
-/// Writes what it is told of the event, and then answers.
+/// Writes down the headers of the event, and then answers.
 fn route(name: &str) -> Function {
     let line = "$Http_X_Skep_Route $Http_X_Skep_Event_Id $Http_X_Skep_Event_Type $Http_X_Skep_Verified $Http_X_Topic";
     Function::new(name, &format!(r#"sh -c 'echo "{line}" >> runs; cat'"#))

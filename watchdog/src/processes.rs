@@ -312,7 +312,7 @@ impl Spawned {
         let leader = self.child.as_ref().map(|_| self.pid);
         let tag = self.tag.clone();
         let _ = spawn_blocking(move || kill_tree(leader, &tag)).await;
-        // The sweep ends any process that is not gone by then.
+        // The sweep ends any process that is still there.
         let _ = timeout(KILL_TIMEOUT, self.wait()).await;
     }
 }

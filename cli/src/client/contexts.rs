@@ -58,7 +58,7 @@ impl Contexts {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::empty(file)),
             Err(error) => return Err(bad(error.to_string())),
         };
-        // An error of the reader may quote the file, so only its place is told.
+        // The reader's error may quote the file, so only the line and column are shown.
         let read: Self = serde_json::from_str(&text)
             .map_err(|error| bad(format!("cannot be understood at line {}; mend or remove it", error.line())))?;
         if read.version != VERSION {

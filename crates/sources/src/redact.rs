@@ -11,7 +11,7 @@ const RESERVED: [&str; 3] = ["x-skep-", "nats-", "skep-"];
 /// Headers with which a caller tells skep what to do; a sender of events is no caller.
 const OF_CALLERS: [HeaderName; 5] =
     [headers::CALL_ID, headers::CALLBACK_URL, headers::TIMEOUT, headers::FUNCTION, headers::START_TIME];
-/// Headers of one request and its body, which a function is told anew.
+/// Headers of one request and its body, which skep sets anew for a function.
 const OF_REQUEST: [HeaderName; 2] = [header::CONTENT_LENGTH, header::EXPECT];
 
 /// The headers of a request as they are stored; the values of `redacted` ones are hidden.

@@ -55,7 +55,7 @@ async fn one_function_is_deployed_by_its_command() {
     assert!(said.contains("hello  2 of 2 ready"), "{said}");
     assert_eq!(site.client_reading("anna", &["invoke", "hello"]).await.said(), "good day anna\n");
 
-    // Queued work that waits is told, and runs.
+    // The plan counts the queued calls that wait, and they run.
     site.client(&["scale", "hello", "0"]).await.said();
     let id = platform.gateway.queue("hello", "berta").await;
     let waits = async || platform.gateway.function("hello").await.unwrap()["queueDepth"] == 1;

@@ -67,7 +67,7 @@ async fn a_password_goes_to_no_other_gateway() {
     let (site, _up) = started().await;
     let password = site.password();
     site.client_reading(&password, &["login", "--password-stdin", "--name", "home"]).await.said();
-    // Whatever listens elsewhere is told nothing.
+    // Other listeners get no credentials.
     let address = free_address();
     let listener = TcpListener::bind(address).await.unwrap();
     let heard = tokio::spawn(async move {

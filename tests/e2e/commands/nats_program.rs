@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::harness::{FWATCHDOG, Function, NATS_SERVER, Program, Ran, SKEP, Site, free_address, repository};
 
-/// A `skep up` that is told of no nats-server, with a PATH and a cache folder of its own.
+/// A `skep up` without --nats-server, with a PATH and a cache folder of its own.
 fn command(site: &Site, program: &Path, arguments: &[&str]) -> Command {
     let mut command = site.command(program);
     command.args(["up", "--listen", &site.listen.to_string(), "--admin-listen", &site.admin.to_string()]);

@@ -22,7 +22,7 @@ use crate::{
 
 /// The most pieces that wait between the process and the client.
 const PIECES: usize = 4;
-/// How long an output is not read at first: most are whole by then, so they are not read piece by piece. Output that does not fit into the pipe waits as well.
+/// How long an output is not read at first. Most outputs are complete after this time, so they are not read piece by piece. Output that does not fit into the pipe waits as well.
 const READ_DELAY: Duration = Duration::from_millis(10);
 
 /// When an output is passed on before the process has ended.
