@@ -1,4 +1,4 @@
-//! The handles on the bus, one for each subject that a program may deal with, and which of them each role has.
+//! The handles on the bus, one for each domain, and which of them each role has.
 //!
 //! A role has only what it may know, so that the compiler refuses the rest: the gateway has nothing to pull a queue with, and only the controller has [`Leadership`], without which nobody writes the registry.
 
