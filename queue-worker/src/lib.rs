@@ -11,6 +11,7 @@ mod callback;
 mod cancellation;
 mod dead_lettering;
 pub mod decision;
+mod discard;
 mod due;
 mod held;
 mod holders;
@@ -145,6 +146,7 @@ fn begin_presence(worker: &Arc<Worker>) -> TaskTracker {
     presence.spawn(peers::run(Arc::clone(worker)));
     presence.spawn(holders::answer(Arc::clone(worker)));
     presence.spawn(cancellation::run(Arc::clone(worker)));
+    presence.spawn(discard::run(Arc::clone(worker)));
     // A job that is dropped in the middle is done again by the worker that goes first then.
     let until_gone = |job: BoxFuture<'static, ()>| worker.gone.clone().run_until_cancelled_owned(job);
     presence.spawn(until_gone(housekeeping::run(Arc::clone(worker)).boxed()));

@@ -43,8 +43,8 @@ impl Bus {
         // What is left of it would come to its end by the record; without it, it is not even begun.
         self.tell_cancelled(id).await?;
         let body = call.as_ref().and_then(|call| call.body.stored().cloned());
-        if let Some(call) = call.filter(|_| delayed.is_some()) {
-            self.remove_delayed(self.subjects.delayed(&call.function, id)).await?;
+        if let Some(delayed) = delayed {
+            self.remove_message("DELAYED", delayed.sequence).await?;
         }
         for queued in &queued {
             self.remove_queued(queued).await?;

@@ -1,28 +1,33 @@
 //! The connection to NATS.
 
 use std::{
-    future,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use async_nats::{
-    Client,
-    jetstream::{self, context::ContextBuilder},
-};
-use skep_backoff::Backoff;
+use async_nats::{Client, jetstream};
 use skep_protocol::{CallId, DefaultNamespace, Subjects};
 use time::OffsetDateTime;
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::{
-    Error, Kept, Login, Monitors, Result, ServerUrls, audit::ledger::Ledger, bodies::deletions::Discards,
-    calls::lookup::Lookup, client::clock, client::durability::LastFound, client::servers, publish::Publisher,
-    publish::batch::Batcher, publish::rates::Rates, publish::stalled::Stalled, streams, streams::supervisor::Missed,
+    Error, Kept, Login, Monitors, Result, Role, ServerUrls,
+    audit::ledger::Ledger,
+    bodies::deletions::Discards,
+    calls::lookup::Lookup,
+    client::clock,
+    client::connection::{connect_client, context, require_version},
+    client::durability::LastFound,
+    publish::Publisher,
+    publish::batch::Batcher,
+    publish::rates::Rates,
+    publish::stalled::Stalled,
+    streams,
+    streams::supervisor::Missed,
 };
 
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
@@ -30,22 +35,14 @@ pub const OLDEST_SERVER: &str = "2.12.0";
 /// How long an answer of the bus is awaited.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// When the log says that the start waits for a server.
-const LOG_DELAY: Duration = Duration::from_secs(3);
-
-/// A server that hangs is noticed after two of these.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Between two attempts to reach a server again.
-const RECONNECT_DELAY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(1600));
-
-/// Publishes that may wait for their acknowledgement at once; beyond it the bus says that it is not available.
-const MAX_UNACKNOWLEDGED: usize = 8192;
-
 #[derive(Clone, Debug)]
 pub struct BusConfig {
     pub servers: ServerUrls,
     pub login: Option<Login>,
+    /// Whose connection it is; its user on the server needs no more than the role's [permissions](Role::permissions).
+    pub role: Role,
+    /// Whether the log says what becomes of the connection; of the buses of one process, one tells.
+    pub tells: bool,
     pub subjects: Subjects,
     pub default_namespace: DefaultNamespace,
     /// What the server's operators see in their connection list.
@@ -68,6 +65,8 @@ pub struct Bus {
     pub(crate) connected: LastConnected,
     /// How connections for what other services send are made, see [`Outside`].
     pub(crate) outside: Outside,
+    pub(crate) role: Role,
+    pub(crate) tells: bool,
     pub(crate) subjects: Arc<Subjects>,
     default_namespace: Arc<DefaultNamespace>,
     pub(crate) streams: Arc<streams::Streams>,
@@ -95,12 +94,14 @@ impl Bus {
     /// Connects, checks the server's version, makes or checks the streams, and looks at what the server does with them.
     pub async fn connect(config: &BusConfig) -> Result<Self> {
         let connected = LastConnected::default();
-        let client = connect_client(config, &connected, true).await?;
+        let client = connect_client(config, &connected, config.tells).await?;
         require_version(&client)?;
         let jetstream = context(client.clone());
         let deliveries = context(connect_client(config, &connected, false).await?);
         let streams = Arc::new(Box::pin(ensure_streams(config, &jetstream)).await?);
-        info!(server = client.server_info().version, "connected to NATS");
+        if config.tells {
+            info!(server = client.server_info().version, "connected to NATS");
+        }
         let missed = Missed::default();
         let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone(), missed: missed.clone() };
         let subjects = Arc::new(config.subjects.clone());
@@ -117,13 +118,15 @@ impl Bus {
             parked: lookup("DELAYED", Subjects::delayed_by_id),
             rates: Rates::default(),
             ledger: Ledger::start(publisher.clone(), Arc::clone(&subjects)),
-            discards: Discards::start(Arc::clone(&streams), Arc::clone(&subjects)),
+            discards: Discards::start(client.clone(), config.role, Arc::clone(&streams), Arc::clone(&subjects)),
             publisher,
             client,
             jetstream,
             deliveries,
             connected,
             outside: Outside { config: Arc::new(config.clone()), connected: LastConnected::default() },
+            role: config.role,
+            tells: config.tells,
             subjects,
             default_namespace: Arc::new(config.default_namespace.clone()),
             streams,
@@ -251,7 +254,7 @@ impl LastConnected {
     /// What the clocks of servers and workers may differ by, beside what is known.
     const MARGIN: i64 = 5;
 
-    fn is_now(&self) {
+    pub(crate) fn is_now(&self) {
         self.0.send_replace(OffsetDateTime::now_utc().unix_timestamp());
     }
 
@@ -275,76 +278,15 @@ impl LastConnected {
 async fn ensure_streams(config: &BusConfig, jetstream: &jetstream::Context) -> Result<streams::Streams> {
     let began = Instant::now();
     loop {
-        match Box::pin(streams::ensure(jetstream, &config.subjects, &config.kept)).await {
-            Err(Error::Unavailable(error)) if began.elapsed() < config.patience => {
-                debug!(%error, "the streams cannot be created yet");
+        match Box::pin(streams::ensure(jetstream, config.role, &config.subjects, &config.kept)).await {
+            // Streams of an older version are changed by the controller.
+            Err(error @ (Error::Unavailable(_) | Error::Differs { .. }))
+                if began.elapsed() < config.patience && (error.may_pass() || !config.role.changes_streams()) =>
+            {
+                debug!(error = error.chain(), "the streams cannot be used yet");
                 sleep(Duration::from_millis(250)).await;
             }
             ended => return ended,
         }
     }
-}
-
-fn context(client: Client) -> jetstream::Context {
-    ContextBuilder::new()
-        .timeout(REQUEST_TIMEOUT)
-        .ack_timeout(REQUEST_TIMEOUT)
-        .max_ack_inflight(MAX_UNACKNOWLEDGED)
-        .backpressure_on_inflight(false)
-        .build(client)
-}
-
-/// Connects. Of a process's two connections to the same servers, one tells what becomes of it.
-async fn connect_client(config: &BusConfig, connected: &LastConnected, tells: bool) -> Result<Client> {
-    let started = Instant::now();
-    let mut is_told = false;
-    loop {
-        let connected = connected.clone();
-        connected.is_now();
-        let options = servers::options(&config.servers, config.login.as_ref()).map_err(Error::unavailable)?;
-        let options = options
-            .name(&config.name)
-            .request_timeout(Some(REQUEST_TIMEOUT))
-            .connection_timeout(REQUEST_TIMEOUT)
-            .ping_interval(PING_INTERVAL)
-            .reconnect_delay_callback(|attempts| RECONNECT_DELAY.after(attempts as u64 + 1))
-            .event_callback(move |event| {
-                if matches!(event, async_nats::Event::Connected) {
-                    connected.is_now();
-                }
-                tell(&event, tells);
-                future::ready(())
-            });
-        let error = match options.connect(config.servers.addresses()).await {
-            Ok(client) => return Ok(client),
-            Err(error) => error,
-        };
-        if started.elapsed() >= config.patience {
-            return Err(Error::Connect {
-                url: config.servers.to_string(),
-                waited: config.patience,
-                source: error.into(),
-            });
-        }
-        if started.elapsed() > LOG_DELAY && !std::mem::replace(&mut is_told, true) {
-            warn!(%error, "NATS does not answer; waiting for it");
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-fn tell(event: &async_nats::Event, tells: bool) {
-    match event {
-        async_nats::Event::Connected | async_nats::Event::Disconnected if !tells => {}
-        async_nats::Event::Connected => info!("NATS connection is up"),
-        async_nats::Event::Draining | async_nats::Event::Closed => debug!("NATS connection is closing"),
-        other => warn!(event = %other, "NATS connection changed"),
-    }
-}
-
-fn require_version(client: &Client) -> Result<()> {
-    if client.is_server_compatible(2, 12, 0) {
-        return Ok(());
-    }
-    Err(Error::ServerTooOld { found: client.server_info().version, needed: OLDEST_SERVER })
 }
