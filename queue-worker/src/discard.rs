@@ -12,11 +12,11 @@ const RETRY_DELAY: Duration = Duration::from_millis(500);
 /// Goes on until the last call has ended. What nobody hears is found by housekeeping.
 pub(crate) async fn run(worker: Arc<Worker>) {
     while !worker.gone.is_cancelled() {
-        match worker.bus.discarded_bodies().await {
+        match worker.bus.housekeeping.discarded_bodies().await {
             Ok(discarded) => {
                 let mut discarded = pin!(discarded);
                 while let Some(Some(key)) = worker.gone.run_until_cancelled(discarded.next()).await {
-                    worker.bus.discard_body(&key);
+                    worker.bus.bodies.discard(&key);
                 }
             }
             Err(error) => {

@@ -8,7 +8,7 @@ use skep_protocol::{BodyKey, BodyKind, Subjects};
 use tokio::{sync::mpsc, time::timeout};
 use tracing::debug;
 
-use crate::{Bus, Error, Result, Role, client::connect::REQUEST_TIMEOUT, streams::Streams};
+use crate::{Error, Housekeeping, Result, Role, client::connect::REQUEST_TIMEOUT, streams::Streams};
 
 /// Bodies that may wait to be deleted; the housekeeping finds any others.
 const MAX_WAITING: usize = 1024;
@@ -47,10 +47,10 @@ impl Discards {
     }
 }
 
-impl Bus {
+impl Housekeeping {
     /// The bodies that other roles want to have deleted; each goes to one worker.
     pub async fn discarded_bodies(&self) -> Result<impl Stream<Item = BodyKey> + use<>> {
-        let subscribed = self.client.queue_subscribe(self.subjects.discard(), QUEUE_GROUP.to_owned()).await;
+        let subscribed = self.nats.client.queue_subscribe(self.nats.subjects.discard(), QUEUE_GROUP.to_owned()).await;
         let asked = subscribed.map_err(Error::unavailable)?;
         Ok(asked.filter_map(async |message| str::from_utf8(&message.payload).ok()?.parse().ok()))
     }
