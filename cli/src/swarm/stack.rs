@@ -28,6 +28,9 @@ const NATS: [&str; 3] = ["nats-gateway", "nats-queue-worker", "nats-controller"]
 const SEAL_KEY: &str = "skep-seal-key";
 pub(crate) const SECRETS: [&str; 6] = [USER_FILE, PASSWORD_FILE, NATS[0], NATS[1], NATS[2], SEAL_KEY];
 
+/// What all roles shared before each had a user of its own.
+pub(crate) const FORMER_SECRET: &str = "nats-user-password";
+
 /// Which of the secrets are not there yet.
 pub(crate) async fn missing_secrets() -> Result<Vec<&'static str>> {
     let there = docker(&["secret", "ls", "--format", "{{.Name}}"]).await.map_err(failed)?;

@@ -214,3 +214,25 @@ fn stream_of(name: &str, subjects: &Subjects) -> String {
         None => subjects.stream(name),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_controller_writes_buckets_and_nobody_may_more_than_named_streams() {
+        let subjects = Subjects::new("hive").unwrap();
+        for role in Role::ALL {
+            let Permissions { publish, subscribe } = role.permissions(&subjects);
+            let writes = publish.iter().filter(|subject| subject.starts_with("$KV.")).count();
+            assert_eq!(writes, if role == Role::Controller { BUCKETS.len() } else { 0 }, "{role:?}");
+            for subject in publish.iter().chain(&subscribe) {
+                assert!(!subject.contains("skep") && !subject.contains("STREAM.DELETE"), "{role:?}: {subject}");
+                let is_named = subject.to_lowercase().contains("hive");
+                let is_general = ["$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.FC.>", "$JS.ACK.>", "$SRV.>"];
+                let is_inbox = ["_INBOX.>", "_R_.>"].contains(&subject.as_str());
+                assert!(is_named || is_inbox || is_general.contains(&subject.as_str()), "{role:?}: {subject}");
+            }
+        }
+    }
+}
