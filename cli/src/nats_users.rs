@@ -13,9 +13,9 @@ pub(crate) fn print(args: &NatsUsersArgs) {
     output::line(printed(args));
 }
 
-/// The setting `users`. The passwords are variables, named after the roles.
+/// The setting `users`. The passwords are variables, named after the users.
 fn printed(args: &NatsUsersArgs) -> String {
-    let users = users(&args.subject_prefix, &args.callback_subjects, |role| format!("${}", role.as_str()));
+    let users = users(&args.subject_prefix, &args.callback_subjects, |role| format!("${}", role.user()));
     format!("users: [\n{users}]")
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn users(
         if role == Role::QueueWorker {
             publish.extend(callback_subjects.iter().map(SubjectPattern::to_string));
         }
-        let (name, password) = (role.as_str(), password(role));
+        let (name, password) = (role.user(), password(role));
         let (publish, subscribe) = (list(&publish), list(&subscribe));
         // Writing into a String cannot fail.
         let _ = write!(

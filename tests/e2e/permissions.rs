@@ -36,11 +36,11 @@ struct Intruder {
 }
 
 impl Intruder {
-    async fn connect(server: SocketAddr, user: &str, password: &str) -> Self {
+    async fn connect(server: SocketAddr, role: &str, password: &str) -> Self {
         let (sender, refusals) = mpsc::unbounded_channel();
-        let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+        let options = ConnectOptions::with_user_and_password(format!("skep-{role}"), password.to_owned())
             .request_timeout(Some(DEADLINE))
-            .custom_inbox_prefix(format!("_INBOX_skep_{user}"))
+            .custom_inbox_prefix(format!("_INBOX_skep_{role}"))
             .event_callback(move |event| {
                 if let Event::ServerError(ServerError::Other(refusal)) = event {
                     let _ = sender.send(refusal);
@@ -147,7 +147,7 @@ async fn the_roles_of_one_process_have_users_of_their_own() {
     let platform = Platform::start([Function::cat()]).await;
     let settings = fs::read_to_string(platform.site.data.join("nats.conf")).unwrap();
     let password = |role: &str| {
-        let (_, rest) = settings.split_once(&format!("user: {role}, password: \"")).unwrap();
+        let (_, rest) = settings.split_once(&format!("user: skep-{role}, password: \"")).unwrap();
         rest.split_once('"').unwrap().0.to_owned()
     };
     intrude(platform.site.nats, password).await;

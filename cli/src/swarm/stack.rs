@@ -46,7 +46,7 @@ pub(crate) async fn create_secrets(missing: &[&str]) -> Result<Option<String>> {
             // A password that begins with a digit could be a number to NATS.
             nats if NATS.contains(&nats) => {
                 let role = nats.trim_start_matches("nats-");
-                format!("{role}:s{}", password::random().map_err(Failure::internal)?)
+                format!("skep-{role}:s{}", password::random().map_err(Failure::internal)?)
             }
             SEAL_KEY => seal::new_key()?,
             _ => USER.to_owned(),

@@ -81,7 +81,7 @@ impl Users {
     /// In the order of [`Role::ALL`].
     pub(crate) fn logins(&self) -> [Login; 3] {
         Role::ALL
-            .map(|role| Login::Password { user: role.as_str().to_owned(), password: self.roles[role as usize].clone() })
+            .map(|role| Login::Password { user: role.user().to_owned(), password: self.roles[role as usize].clone() })
     }
 
     pub(crate) fn monitor(&self) -> Login {
@@ -138,7 +138,7 @@ mod tests {
         let settings = users.settings(&Subjects::new("hive").unwrap(), &["orders.>".parse().unwrap()]);
         let passwords = users.roles.iter().chain([&users.skep.password]).map(String::as_str);
         let told = ["\"hive.publish.*\"", "\"hive.call.*\"", "\"orders.>\"", "user: publisher", "system_account: SYS"];
-        for told in told.into_iter().chain(passwords).chain(Role::ALL.map(Role::as_str)) {
+        for told in told.into_iter().chain(passwords).chain(Role::ALL.map(Role::user)) {
             assert!(settings.contains(told), "{told}: {settings}");
         }
         assert!(!settings.contains("\"skep.") && !settings.contains("shop,"), "{settings}");

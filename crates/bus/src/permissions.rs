@@ -59,7 +59,15 @@ const STREAMS: [(&str, [&[Use]; 3]); 18] = [
 impl Role {
     pub const ALL: [Self; 3] = [Self::Gateway, Self::QueueWorker, Self::Controller];
 
-    /// Its name, which is that of its user, too.
+    /// The name of its user. Settings of a server may have a variable of this name, so it is none of the server's own.
+    pub const fn user(self) -> &'static str {
+        match self {
+            Self::Gateway => "skep-gateway",
+            Self::QueueWorker => "skep-queue-worker",
+            Self::Controller => "skep-controller",
+        }
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",

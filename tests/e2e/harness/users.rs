@@ -16,8 +16,8 @@ pub(crate) fn write_users(folder: &Path) {
     let (_, users) = stack.split_once("users: [").unwrap();
     let mut users = format!("no_auth_user: test\nauthorization {{\nusers: [\n{{ user: test, password: test }}{users}");
     for role in ["gateway", "queue-worker", "controller"] {
-        users = users.replace(&format!("${role}"), &format!("{role}-secret"));
-        fs::write(password_file(folder, role), format!("{role}:{role}-secret\n")).unwrap();
+        users = users.replace(&format!("$skep-{role}"), &format!("{role}-secret"));
+        fs::write(password_file(folder, role), format!("skep-{role}:{role}-secret\n")).unwrap();
     }
     fs::write(folder.join("nats.conf"), read("nats.conf") + &users).unwrap();
 }

@@ -23,7 +23,7 @@ pub const OLDEST_SERVER: &str = "2.12.0";
 /// How long an answer of the bus is awaited.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// When the log says that the start waits for a server.
+/// When the log says that the start waits.
 const LOG_DELAY: Duration = Duration::from_secs(3);
 
 /// A server that hangs is noticed after two of these.
@@ -140,13 +140,16 @@ impl Outside {
 /// Makes or checks the streams; a cluster may have no leader yet.
 async fn ensure_streams(config: &BusConfig, jetstream: &jetstream::Context) -> Result<streams::Streams> {
     let began = Instant::now();
+    let mut is_told = false;
     loop {
         match Box::pin(streams::ensure(jetstream, config.role, &config.subjects, &config.kept)).await {
             // Streams of an older version are changed by the controller.
             Err(error @ (Error::Unavailable(_) | Error::Differs { .. }))
                 if began.elapsed() < config.patience && (error.may_pass() || !config.role.changes_streams()) =>
             {
-                debug!(error = error.chain(), "the streams cannot be used yet");
+                if began.elapsed() > LOG_DELAY && !std::mem::replace(&mut is_told, true) {
+                    warn!(error = error.chain(), "the streams cannot be used yet; waiting for them");
+                }
                 sleep(Duration::from_millis(250)).await;
             }
             ended => return ended,

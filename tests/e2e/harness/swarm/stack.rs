@@ -41,9 +41,9 @@ impl Swarm {
         let secrets = [
             ("basic-auth-user", USER),
             ("basic-auth-password", PASSWORD),
-            ("nats-gateway", "gateway:sting7"),
-            ("nats-queue-worker", "queue-worker:sting8"),
-            ("nats-controller", "controller:sting9"),
+            ("nats-gateway", "skep-gateway:sting7"),
+            ("nats-queue-worker", "skep-queue-worker:sting8"),
+            ("nats-controller", "skep-controller:sting9"),
             ("skep-seal-key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
         ];
         for (secret, value) in secrets {
