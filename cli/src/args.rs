@@ -23,7 +23,7 @@ pub(crate) use self::{
     audit::PeriodicAuditArgs,
     gateway::{GatewayArgs, ListenArgs},
     limits::LimitArgs,
-    nats::{FetchArgs, NatsLoginArgs, NatsUrlArgs},
+    nats::{FetchArgs, NatsLoginArgs, NatsUrlArgs, NatsUsersArgs},
     seal::SealArgs,
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
     token::{TokenCommand, TokenCreateArgs, TokenFileArgs, TokenListArgs, TokenRevokeArgs, TokenRole},
@@ -92,6 +92,8 @@ pub(crate) enum Command {
     /// Create, list and revoke tokens: who else may use /system, and for what
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Print the users of a NATS server, one for each role with the permissions that it needs, for the server's settings
+    NatsUsers(NatsUsersArgs),
     /// Look at this machine and its Swarm, and say what is wrong and how to mend it
     Doctor(DoctorArgs),
     /// Write a completion script for a shell to STDOUT

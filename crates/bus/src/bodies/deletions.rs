@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use async_nats::jetstream::stream::Stream;
+use async_nats::{Client, jetstream};
+use futures_util::StreamExt;
 use skep_protocol::{BodyKey, BodyKind, Subjects};
 use tokio::{sync::mpsc, time::timeout};
 use tracing::debug;
 
-use crate::{Error, Result, client::connect::REQUEST_TIMEOUT, streams::Streams};
+use crate::{Error, Housekeeping, Result, Role, client::connect::REQUEST_TIMEOUT, streams::Streams};
 
 /// Bodies that may wait to be deleted; the housekeeping finds any others.
 const MAX_WAITING: usize = 1024;
@@ -17,12 +18,19 @@ const MAX_WAITING: usize = 1024;
 pub(crate) struct Discards(mpsc::Sender<BodyKey>);
 
 impl Discards {
-    pub(crate) fn start(streams: Arc<Streams>, subjects: Arc<Subjects>) -> Self {
+    /// Deletes them, or asks the controller to, where the role may not purge.
+    pub(crate) fn start(client: Client, role: Role, streams: Arc<Streams>, subjects: Arc<Subjects>) -> Self {
         let (sender, mut receiver) = mpsc::channel::<BodyKey>(MAX_WAITING);
         // Nobody awaits its end: the housekeeping finds what is left.
         tokio::spawn(async move {
             while let Some(key) = receiver.recv().await {
-                if let Err(error) = remove(streams.bodies(key.kind), &subjects, &key).await {
+                let deleted = if role.purges_bodies() {
+                    remove(streams.bodies(key.kind), &subjects, &key).await
+                } else {
+                    let asked = client.publish(subjects.discard(), key.to_string().into()).await;
+                    asked.map_err(Error::unavailable)
+                };
+                if let Err(error) = deleted {
                     debug!(error = error.chain(), %key, "a large body could not be deleted; housekeeping will delete it");
                 }
             }
@@ -36,15 +44,28 @@ impl Discards {
     }
 }
 
+impl Housekeeping {
+    /// Deletes the bodies that other roles want to have deleted, until the connection is closed.
+    pub async fn delete_discarded_bodies(&self) -> Result<()> {
+        let mut asked = self.nats.client.subscribe(self.nats.subjects.discard()).await.map_err(Error::unavailable)?;
+        while let Some(message) = asked.next().await {
+            if let Some(key) = str::from_utf8(&message.payload).ok().and_then(|key| key.parse().ok()) {
+                self.nats.discards.discard(key);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Removes all pieces of a body.
-pub(crate) async fn remove(stream: &Stream, subjects: &Subjects, key: &BodyKey) -> Result<()> {
+pub(crate) async fn remove(stream: &jetstream::stream::Stream, subjects: &Subjects, key: &BodyKey) -> Result<()> {
     let purge = stream.purge().filter(subjects.body(key));
     timeout(REQUEST_TIMEOUT, purge.into_future()).await.map_err(Error::unavailable)?.map_err(Error::unavailable)?;
     Ok(())
 }
 
 impl Streams {
-    pub(crate) fn bodies(&self, kind: BodyKind) -> &Stream {
+    pub(crate) fn bodies(&self, kind: BodyKind) -> &jetstream::stream::Stream {
         match kind {
             BodyKind::Request => &self.requests,
             BodyKind::Result => &self.results,

@@ -1,5 +1,6 @@
 //! The streams and buckets of skep, and the check that the server has them as configured.
 
+mod maker;
 pub(crate) mod retention;
 pub(crate) mod supervisor;
 
@@ -11,7 +12,8 @@ use async_nats::jetstream::{
 };
 use skep_protocol::{BodyKind, Subjects};
 
-use crate::{Error, Result, client::clock, registry::leadership};
+use self::maker::Maker;
+use crate::{Result, Role, permissions, registry::leadership};
 
 /// The last tries of a callback are kept, at most this many.
 const MAX_TRIES: i64 = 32;
@@ -98,19 +100,17 @@ pub struct Budget {
 
 /// The names of all streams, those of the buckets too.
 pub(crate) fn names(subjects: &Subjects, kept: &Kept) -> Vec<String> {
-    let streams = [
-        "INVOKE", "BACKLOG", "PUBLISH", "DELAYED", "CALLS", "TRIES", "DEAD", "LEDGER", "EVENTS", "REFUSED", "HELD",
-        "REQUESTS", "RESULTS",
-    ]
-    .map(|name| subjects.stream(name));
-    let buckets =
-        ["FUNCTIONS", "SOURCES", "NAMESPACES", "CONTROLLER"].map(|name| format!("KV_{}", subjects.stream(name)));
-    let audit_log = kept.audit_log.map(|_| subjects.stream(AUDIT_LOG));
-    streams.into_iter().chain(audit_log).chain(buckets).collect()
+    let audit_log = subjects.stream(AUDIT_LOG);
+    permissions::streams(subjects).filter(|name| kept.audit_log.is_some() || *name != audit_log).collect()
 }
 
 #[expect(clippy::too_many_lines, reason = "one entry for each stream and bucket")]
-pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, kept: &Kept) -> Result<Streams> {
+pub(crate) async fn ensure(
+    jetstream: &jetstream::Context,
+    role: Role,
+    subjects: &Subjects,
+    kept: &Kept,
+) -> Result<Streams> {
     let replicated = Config { num_replicas: kept.replicas, ..Config::default() };
     let one_per_subject = Config {
         max_messages_per_subject: 1,
@@ -210,36 +210,31 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
     let sources = bucket("SOURCES", "sources of events, and their sealed secrets");
     let namespaces = bucket("NAMESPACES", "the namespaces that were made");
     let controller = kv::Config { max_age: leadership::LEASE_TTL, ..bucket("CONTROLLER", "who is the controller") };
-    let ledger = ensure_stream(jetstream, ledger).await?;
-    let kept_before = jetstream.get_stream(&calls.name).await.map(|stream| stream.cached_info().config.max_age);
-    if kept_before.is_ok_and(|age| age < kept.records.age) {
-        // What has run out by now is not to be missed.
-        let removed = (clock::now().unix_timestamp() + 1).to_string();
-        let noted = jetstream.publish(subjects.removed_records(), removed.into()).await.map_err(Error::unavailable)?;
-        noted.await.map_err(Error::unavailable)?;
-    }
+    let maker = Maker { jetstream, role };
+    let ledger = maker.stream(ledger).await?;
+    maker.note_longer_age(&calls, subjects).await?;
     Ok(Streams {
-        invoke: ensure_stream(jetstream, invoke).await?,
-        backlog: ensure_stream(jetstream, backlog).await?,
-        publish: ensure_stream(jetstream, publish).await?,
-        delayed: ensure_stream(jetstream, delayed).await?,
-        calls: ensure_stream(jetstream, calls).await?,
-        tries: ensure_stream(jetstream, tries).await?,
-        dead: ensure_stream(jetstream, dead).await?,
+        invoke: maker.stream(invoke).await?,
+        backlog: maker.stream(backlog).await?,
+        publish: maker.stream(publish).await?,
+        delayed: maker.stream(delayed).await?,
+        calls: maker.stream(calls).await?,
+        tries: maker.stream(tries).await?,
+        dead: maker.stream(dead).await?,
         ledger,
-        events: ensure_stream(jetstream, events).await?,
-        refused: ensure_stream(jetstream, refused).await?,
-        held: ensure_stream(jetstream, held).await?,
+        events: maker.stream(events).await?,
+        refused: maker.stream(refused).await?,
+        held: maker.stream(held).await?,
         audit_log: match audit_log {
-            Some(wanted) => Some(ensure_stream(jetstream, wanted).await?),
+            Some(wanted) => Some(maker.stream(wanted).await?),
             None => None,
         },
-        requests: ensure_stream(jetstream, requests).await?,
-        results: ensure_stream(jetstream, results).await?,
-        functions: jetstream.create_or_update_key_value(functions).await.map_err(Error::unavailable)?,
-        sources: jetstream.create_or_update_key_value(sources).await.map_err(Error::unavailable)?,
-        namespaces: jetstream.create_or_update_key_value(namespaces).await.map_err(Error::unavailable)?,
-        controller: jetstream.create_or_update_key_value(controller).await.map_err(Error::unavailable)?,
+        requests: maker.stream(requests).await?,
+        results: maker.stream(results).await?,
+        functions: maker.bucket(functions).await?,
+        sources: maker.bucket(sources).await?,
+        namespaces: maker.bucket(namespaces).await?,
+        controller: maker.bucket(controller).await?,
     })
 }
 
@@ -291,25 +286,4 @@ fn audit_log(subjects: &Subjects, budget: Budget, replicated: &Config) -> Config
         allow_direct: true,
         ..replicated.clone()
     }
-}
-
-/// Makes or updates a stream. A server older than a feature drops its field silently, so what comes back is compared.
-async fn ensure_stream(jetstream: &jetstream::Context, wanted: Config) -> Result<Stream> {
-    let found = jetstream.create_or_update_stream(wanted.clone()).await.map_err(Error::unavailable)?.config;
-    let differs = |field: &'static str, found: String, wanted_value: String| {
-        if found == wanted_value {
-            return Ok(());
-        }
-        Err(Error::Differs { stream: wanted.name.clone(), field, found, wanted: wanted_value })
-    };
-    differs("retention", format!("{:?}", found.retention), format!("{:?}", wanted.retention))?;
-    differs("discard", format!("{:?}", found.discard), format!("{:?}", wanted.discard))?;
-    let per_subject = |config: &Config| format!("{} {}", config.discard_new_per_subject, config.allow_atomic_publish);
-    differs("discard_new_per_subject and allow_atomic", per_subject(&found), per_subject(&wanted))?;
-    let ttl = |config: &Config| config.allow_message_ttl.to_string();
-    differs("allow_msg_ttl", ttl(&found), ttl(&wanted))?;
-    let schedules = |config: &Config| config.allow_message_schedules.to_string();
-    differs("allow_msg_schedules", schedules(&found), schedules(&wanted))?;
-    differs("subjects", format!("{:?}", found.subjects), format!("{:?}", wanted.subjects))?;
-    jetstream.get_stream(&wanted.name).await.map_err(Error::unavailable)
 }
