@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use async_nats::{Client, jetstream};
-use futures_util::{Stream, StreamExt};
+use async_nats::{Client, jetstream::stream::Stream};
+use futures_util::StreamExt;
 use skep_protocol::{BodyKey, BodyKind, Subjects};
 use tokio::{sync::mpsc, time::timeout};
 use tracing::debug;
@@ -13,21 +13,18 @@ use crate::{Error, Housekeeping, Result, Role, client::connect::REQUEST_TIMEOUT,
 /// Bodies that may wait to be deleted; the housekeeping finds any others.
 const MAX_WAITING: usize = 1024;
 
-/// Queue-workers share what others ask them to delete.
-const QUEUE_GROUP: &str = "skep-queue-worker";
-
 /// A handle to have bodies deleted. Its task ends with the last handle.
 #[derive(Clone)]
 pub(crate) struct Discards(mpsc::Sender<BodyKey>);
 
 impl Discards {
-    /// Deletes them as a queue-worker, or asks queue-workers to.
+    /// Deletes them as the controller, or asks the controller to.
     pub(crate) fn start(client: Client, role: Role, streams: Arc<Streams>, subjects: Arc<Subjects>) -> Self {
         let (sender, mut receiver) = mpsc::channel::<BodyKey>(MAX_WAITING);
         // Nobody awaits its end: the housekeeping finds what is left.
         tokio::spawn(async move {
             while let Some(key) = receiver.recv().await {
-                let deleted = if role.purges_bodies() {
+                let deleted = if role.may_purge() {
                     remove(streams.bodies(key.kind), &subjects, &key).await
                 } else {
                     let asked = client.publish(subjects.discard(), key.to_string().into()).await;
@@ -48,23 +45,29 @@ impl Discards {
 }
 
 impl Housekeeping {
-    /// The bodies that other roles want to have deleted; each goes to one worker.
-    pub async fn discarded_bodies(&self) -> Result<impl Stream<Item = BodyKey> + use<>> {
-        let subscribed = self.nats.client.queue_subscribe(self.nats.subjects.discard(), QUEUE_GROUP.to_owned()).await;
-        let asked = subscribed.map_err(Error::unavailable)?;
-        Ok(asked.filter_map(async |message| str::from_utf8(&message.payload).ok()?.parse().ok()))
+    /// Deletes the bodies that other roles name, for as long as the connection lasts.
+    pub async fn delete_discarded(&self) -> Result<()> {
+        let subject = self.nats.subjects.discard();
+        let mut discarded = self.nats.client.subscribe(subject).await.map_err(Error::unavailable)?;
+        while let Some(message) = discarded.next().await {
+            // Whatever is no key names nothing.
+            if let Some(key) = str::from_utf8(&message.payload).ok().and_then(|key| key.parse().ok()) {
+                self.nats.discards.discard(key);
+            }
+        }
+        Ok(())
     }
 }
 
 /// Removes all pieces of a body.
-pub(crate) async fn remove(stream: &jetstream::stream::Stream, subjects: &Subjects, key: &BodyKey) -> Result<()> {
+pub(crate) async fn remove(stream: &Stream, subjects: &Subjects, key: &BodyKey) -> Result<()> {
     let purge = stream.purge().filter(subjects.body(key));
     timeout(REQUEST_TIMEOUT, purge.into_future()).await.map_err(Error::unavailable)?.map_err(Error::unavailable)?;
     Ok(())
 }
 
 impl Streams {
-    pub(crate) fn bodies(&self, kind: BodyKind) -> &jetstream::stream::Stream {
+    pub(crate) fn bodies(&self, kind: BodyKind) -> &Stream {
         match kind {
             BodyKind::Request => &self.requests,
             BodyKind::Result => &self.results,
