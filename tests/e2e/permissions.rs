@@ -118,7 +118,7 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
         controller.may_not_publish(subject, "{}").await;
     }
     controller.may_not_publish("$JS.API.DIRECT.GET.SKEP_AUDIT", "{}").await;
-    controller.may_not_publish("$JS.API.CONSUMER.CREATE.SKEP_INVOKE", "{}").await;
+    controller.may_not_publish("$JS.API.CONSUMER.CREATE.SKEP_EVENTS", "{}").await;
     for subject in ["skep.invoke.>", "skep.calls.>", "_INBOX_skep_gateway.>", "_INBOX_skep_queue-worker.>"] {
         controller.may_not_hear(subject).await;
     }

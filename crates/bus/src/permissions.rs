@@ -38,14 +38,14 @@ use Use::{Consume, Get, Look, Purge, Remove};
 
 /// What the gateway, the queue-worker and the controller do with each stream and bucket.
 const STREAMS: [(&str, [&[Use]; 3]); 18] = [
-    ("INVOKE", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Look, Remove, Purge]]),
+    ("INVOKE", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Consume, Remove, Purge]]),
     ("BACKLOG", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get]]),
     ("PUBLISH", [&[], &[Get, Consume, Remove], &[]]),
     ("DELAYED", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Look, Remove]]),
-    ("CALLS", [&[Get, Consume, Remove], &[Get, Consume], &[Get, Look, Remove, Purge]]),
+    ("CALLS", [&[Get, Consume, Remove], &[Get, Consume], &[Get, Consume, Remove, Purge]]),
     ("TRIES", [&[Get], &[], &[]]),
-    ("DEAD", [&[Get, Consume, Remove], &[], &[Get, Remove, Purge]]),
-    ("LEDGER", [&[Get, Consume], &[], &[]]),
+    ("DEAD", [&[Get, Consume, Remove], &[], &[Get, Consume, Remove, Purge]]),
+    ("LEDGER", [&[Get, Consume], &[], &[Get, Consume]]),
     ("EVENTS", [&[Get, Consume], &[Consume], &[Get, Look, Purge]]),
     ("REFUSED", [&[Get, Consume, Remove], &[], &[]]),
     ("HELD", [&[Get, Consume, Remove], &[], &[]]),
@@ -155,7 +155,7 @@ impl Role {
             Self::Controller => [
                 &BUCKETS.map(|bucket| format!("$KV.{}.>", subjects.stream(bucket)))[..],
                 &moved,
-                &[subjects.logs_all(), subjects.removed_records()],
+                &[subjects.logs_all(), subjects.removed_records(), subjects.running_all()],
                 &inboxes(&[Self::Gateway, Self::QueueWorker]),
                 &foreign_inboxes[..1],
             ]
