@@ -36,7 +36,7 @@ pub(crate) async fn connect_with(site: &Site, letters: Budget) -> Bus {
     let config = BusConfig {
         servers: site.nats_url.parse().unwrap(),
         login: site.nats_user_file().map(|file| Login::read_password(&file).unwrap()),
-        role: Role::QueueWorker,
+        role: Role::Controller,
         tells: true,
         subjects: Subjects::default(),
         default_namespace: DefaultNamespace::default(),

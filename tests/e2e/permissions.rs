@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::harness::{DEADLINE, Function, Platform, Program, Roles, Site, wait_until};
 
-const EVERYTHING_ABOUT_STREAMS: [&str; 18] = [
+const STREAMS: [&str; 18] = [
     "INVOKE",
     "BACKLOG",
     "PUBLISH",
@@ -95,13 +95,12 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
         intruder.may_not_publish("$KV.SKEP_NAMESPACES.dev", "{}").await;
         intruder.may_not_publish("skep.logs.cat", "{}").await;
         intruder.may_not_publish("$JS.API.CONSUMER.DURABLE.CREATE.SKEP_INVOKE.mine", "{}").await;
-        intruder.may_not_touch_streams(&EVERYTHING_ABOUT_STREAMS, &["DELETE", "UPDATE"]).await;
-        intruder.may_not_touch_streams(&["AUDIT", "FUNCTIONS", "SOURCES"], &["PURGE", "MSG.DELETE"]).await;
+        intruder.may_not_touch_streams(&STREAMS, &["DELETE", "UPDATE", "PURGE"]).await;
+        intruder.may_not_touch_streams(&["AUDIT", "FUNCTIONS", "SOURCES"], &["MSG.DELETE"]).await;
         for subject in [">", "_INBOX.>", "_INBOX_skep_controller.>", "skep.control.*", "skep.control.deploy", "$KV.>"] {
             intruder.may_not_hear(subject).await;
         }
     }
-    gateway.may_not_touch_streams(&EVERYTHING_ABOUT_STREAMS, &["PURGE"]).await;
     gateway.may_not_hear("_INBOX_skep_queue-worker.>").await;
     gateway.may_not_publish("_INBOX_skep_queue-worker.mine", "{}").await;
     gateway.may_not_publish("_INBOX_skep_controller.mine", "{}").await;
@@ -113,15 +112,13 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
     worker.may_not_publish("skep.audit-log", "{}").await;
     worker.may_not_publish("skep.event.mine.1", "{}").await;
 
-    worker.may_not_touch_streams(&["INVOKE", "BACKLOG", "DELAYED", "CALLS", "DEAD", "EVENTS"], &["PURGE"]).await;
-
-    controller.may_not_touch_streams(&EVERYTHING_ABOUT_STREAMS, &["DELETE"]).await;
-    controller.may_not_touch_streams(&["BACKLOG", "DELAYED", "LEDGER", "AUDIT", "HELD"], &["PURGE"]).await;
-    controller.may_not_touch_streams(&["INVOKE", "BACKLOG", "LEDGER", "AUDIT", "HELD"], &["MSG.DELETE"]).await;
-    for subject in ["skep.backlog.cat.mine", "skep.calls.done.mine", "skep.audit-log", "skep.cancel.mine"] {
+    controller.may_not_touch_streams(&STREAMS, &["DELETE"]).await;
+    controller.may_not_touch_streams(&["AUDIT", "LEDGER", "PUBLISH", "BACKLOG"], &["PURGE", "MSG.DELETE"]).await;
+    for subject in ["skep.calls.done.mine", "skep.dead.cat.mine", "skep.audit-log", "skep.cancel.mine"] {
         controller.may_not_publish(subject, "{}").await;
     }
-    controller.may_not_publish("$JS.ACK.SKEP_INVOKE.lane-1.1.1.1.1.0", "+ACK").await;
+    controller.may_not_publish("$JS.API.DIRECT.GET.SKEP_AUDIT", "{}").await;
+    controller.may_not_publish("$JS.API.CONSUMER.CREATE.SKEP_EVENTS", "{}").await;
     for subject in ["skep.invoke.>", "skep.calls.>", "_INBOX_skep_gateway.>", "_INBOX_skep_queue-worker.>"] {
         controller.may_not_hear(subject).await;
     }

@@ -125,7 +125,7 @@ async fn run_roles(
     let gateway_address = sockets::local_address(&sockets.gateway.public)?;
     let admin_api_address = sockets.gateway.admin_api.as_ref().map(sockets::local_address).transpose()?;
     let admin_address = sockets::local_address(&sockets.admin)?;
-    let buses = Buses::connect(args, process, data_dir, &sockets.nats).await?;
+    let buses = Box::pin(Buses::connect(args, process, data_dir, &sockets.nats)).await?;
     process.serve_admin(sockets.admin);
     let config = controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?;
     let (seal_key, audit) = (seal::read(&args.gateway.seal)?, args.audit.periodic(&process.metrics)?);

@@ -24,6 +24,8 @@ pub struct Permissions {
 enum Use {
     /// Gets single messages.
     Get,
+    /// Asks what consumers have finished.
+    Info,
     /// Reads with consumers.
     Consume,
     /// Removes single messages.
@@ -32,24 +34,24 @@ enum Use {
     Purge,
 }
 
-use Use::{Consume, Get, Purge, Remove};
+use Use::{Consume, Get, Info, Purge, Remove};
 
 /// What the gateway, the queue-worker and the controller do with each stream and bucket.
 const STREAMS: [(&str, [&[Use]; 3]); 18] = [
-    ("INVOKE", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Consume, Purge]]),
-    ("BACKLOG", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Consume]]),
+    ("INVOKE", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Consume, Remove, Purge]]),
+    ("BACKLOG", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get]]),
     ("PUBLISH", [&[], &[Get, Consume, Remove], &[]]),
-    ("DELAYED", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Consume, Remove]]),
-    ("CALLS", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Consume, Remove, Purge]]),
+    ("DELAYED", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Info, Remove]]),
+    ("CALLS", [&[Get, Consume, Remove], &[Get, Consume], &[Get, Consume, Remove, Purge]]),
     ("TRIES", [&[Get], &[], &[]]),
-    ("DEAD", [&[Get, Consume, Remove], &[Get, Remove], &[Get, Consume, Remove, Purge]]),
+    ("DEAD", [&[Get, Consume, Remove], &[], &[Get, Consume, Remove, Purge]]),
     ("LEDGER", [&[Get, Consume], &[], &[Get, Consume]]),
-    ("EVENTS", [&[Get, Consume], &[Get, Consume], &[Get, Consume, Purge]]),
+    ("EVENTS", [&[Get, Consume], &[Consume], &[Get, Info, Purge]]),
     ("REFUSED", [&[Get, Consume, Remove], &[], &[]]),
     ("HELD", [&[Get, Consume, Remove], &[], &[]]),
     ("AUDIT", [&[Get, Consume], &[], &[]]),
-    ("REQUESTS", [&[Get], &[Get, Purge], &[Get, Purge]]),
-    ("RESULTS", [&[Get], &[Get, Purge], &[Get, Purge]]),
+    ("REQUESTS", [&[Get], &[Get], &[Get, Purge]]),
+    ("RESULTS", [&[Get], &[Get], &[Get, Purge]]),
     ("KV_FUNCTIONS", [&[Get, Consume], &[Get, Consume], &[Get, Consume]]),
     ("KV_SOURCES", [&[Get, Consume], &[], &[Get, Consume]]),
     ("KV_NAMESPACES", [&[], &[], &[Get, Consume]]),
@@ -86,9 +88,9 @@ impl Role {
         matches!(self, Self::Controller)
     }
 
-    /// Whether it purges large bodies. The others ask for it, because a purge of one body cannot be told from one of the stream.
-    pub(crate) const fn purges_bodies(self) -> bool {
-        matches!(self, Self::QueueWorker | Self::Controller)
+    /// Whether it purges. The others ask for it, because a purge of one large body cannot be told from one of the stream.
+    pub(crate) const fn may_purge(self) -> bool {
+        matches!(self, Self::Controller)
     }
 
     pub fn permissions(self, subjects: &Subjects) -> Permissions {
@@ -121,37 +123,39 @@ impl Role {
         let inboxes = |roles: &[Self]| roles.iter().map(|role| all_below(&role.inbox(subjects))).collect::<Vec<_>>();
         // What others ask with an inbox of their client's making, or from another account.
         let foreign_inboxes = ["_INBOX.>".to_owned(), "_R_.>".to_owned()];
+        let moved = [subjects.invoke_all(), subjects.delayed_all()];
         let stored = [
-            subjects.invoke_all(),
             subjects.backlog_all(),
-            subjects.delayed_all(),
             subjects.record_all(),
             subjects.body_all(BodyKind::Request),
             subjects.receipts(),
             subjects.brief_records(),
             subjects.activity(),
             subjects.running_all(),
+            subjects.discard(),
         ];
         match self {
             Self::Gateway => [
-                &stored[..],
+                &moved[..],
+                &stored,
                 &[subjects.event_all(), subjects.refused_all(), subjects.held_all(), subjects.audit_log()],
-                &[subjects.cancel_all(), subjects.discard(), subjects.control("*")],
+                &[subjects.cancel_all(), subjects.control("*")],
                 &foreign_inboxes,
             ]
             .concat(),
             Self::QueueWorker => [
-                &stored[..],
+                &moved[..],
+                &stored,
                 &[subjects.body_all(BodyKind::Result), subjects.callback_try_all(), subjects.dead_all()],
-                &[subjects.removed_records(), subjects.workers(), subjects.holders()],
+                &[subjects.workers(), subjects.holders()],
                 &[subjects.control(Operation::Wake.as_str())],
                 &inboxes(&[Self::Gateway, Self::QueueWorker]),
             ]
             .concat(),
             Self::Controller => [
                 &BUCKETS.map(|bucket| format!("$KV.{}.>", subjects.stream(bucket)))[..],
-                &[subjects.logs_all(), subjects.removed_records()],
-                &[subjects.invoke_all(), subjects.delayed_all()],
+                &moved,
+                &[subjects.logs_all(), subjects.removed_records(), subjects.running_all()],
                 &inboxes(&[Self::Gateway, Self::QueueWorker]),
                 &foreign_inboxes[..1],
             ]
@@ -184,6 +188,7 @@ impl Use {
     fn of(self, stream: &str) -> Vec<String> {
         let verbs: &[&str] = match self {
             Self::Get => &["DIRECT.GET.*", "DIRECT.GET.*.>", "STREAM.MSG.GET.*"],
+            Self::Info => &["CONSUMER.INFO.*.>"],
             Self::Consume => &[
                 "CONSUMER.CREATE.*",
                 "CONSUMER.CREATE.*.>",

@@ -9,7 +9,6 @@ use tokio::{join, time::sleep};
 use tracing::{debug, info, warn};
 
 const PURGE_INTERVAL: Duration = Duration::from_secs(5);
-const SUBSCRIBE_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How often orphaned bodies are searched for, and how long they must not have grown before they are deleted.
 const ORPHANS_INTERVAL: Duration = Duration::from_secs(60);
 const MIN_ORPHAN_AGE: Duration = Duration::from_secs(600);
@@ -21,7 +20,7 @@ const MIN_OVERDUE_AGE: Duration = Duration::from_secs(60);
 
 /// Does all of it, until it is dropped.
 pub(crate) async fn run(bus: Housekeeping) {
-    join!(purge(&bus), delete_discarded_bodies(&bus), remove_orphans(&bus), send_on_overdue(&bus));
+    join!(purge(&bus), delete_discarded(&bus), remove_orphans(&bus), send_on_overdue(&bus));
 }
 
 async fn purge(bus: &Housekeeping) {
@@ -36,11 +35,13 @@ async fn purge(bus: &Housekeeping) {
     }
 }
 
-/// Deletes the large bodies that gateways discard, because these may not purge a stream.
-async fn delete_discarded_bodies(bus: &Housekeeping) {
-    while let Err(error) = bus.delete_discarded_bodies().await {
-        warn!(error = error.chain(), "cannot subscribe to discarded bodies; trying again");
-        sleep(SUBSCRIBE_RETRY_DELAY).await;
+/// Deletes the large bodies that other roles have no more use for.
+async fn delete_discarded(bus: &Housekeeping) {
+    loop {
+        if let Err(error) = bus.delete_discarded().await {
+            warn!(error = error.chain(), "discarded bodies cannot be heard of; trying again");
+        }
+        sleep(PURGE_INTERVAL).await;
     }
 }
 

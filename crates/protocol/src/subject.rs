@@ -263,7 +263,7 @@ impl Subjects {
         format!("{}.running.*", self.prefix)
     }
 
-    /// Where queue-workers are asked to delete a large body.
+    /// Where the controller is asked to delete a large body.
     pub fn discard(&self) -> String {
         format!("{}.discard", self.prefix)
     }

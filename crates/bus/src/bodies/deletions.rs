@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_nats::{Client, jetstream};
+use async_nats::{Client, jetstream::stream::Stream};
 use futures_util::StreamExt;
 use skep_protocol::{BodyKey, BodyKind, Subjects};
 use tokio::{sync::mpsc, time::timeout};
@@ -18,13 +18,13 @@ const MAX_WAITING: usize = 1024;
 pub(crate) struct Discards(mpsc::Sender<BodyKey>);
 
 impl Discards {
-    /// Deletes them, or asks the controller to, where the role may not purge.
+    /// Deletes them as the controller, or asks the controller to.
     pub(crate) fn start(client: Client, role: Role, streams: Arc<Streams>, subjects: Arc<Subjects>) -> Self {
         let (sender, mut receiver) = mpsc::channel::<BodyKey>(MAX_WAITING);
         // Nobody awaits its end: the housekeeping finds what is left.
         tokio::spawn(async move {
             while let Some(key) = receiver.recv().await {
-                let deleted = if role.purges_bodies() {
+                let deleted = if role.may_purge() {
                     remove(streams.bodies(key.kind), &subjects, &key).await
                 } else {
                     let asked = client.publish(subjects.discard(), key.to_string().into()).await;
@@ -45,10 +45,12 @@ impl Discards {
 }
 
 impl Housekeeping {
-    /// Deletes the bodies that other roles want to have deleted, until the connection is closed.
-    pub async fn delete_discarded_bodies(&self) -> Result<()> {
-        let mut asked = self.nats.client.subscribe(self.nats.subjects.discard()).await.map_err(Error::unavailable)?;
-        while let Some(message) = asked.next().await {
+    /// Deletes the bodies that other roles name, for as long as the connection lasts.
+    pub async fn delete_discarded(&self) -> Result<()> {
+        let subject = self.nats.subjects.discard();
+        let mut discarded = self.nats.client.subscribe(subject).await.map_err(Error::unavailable)?;
+        while let Some(message) = discarded.next().await {
+            // Whatever is no key names nothing.
             if let Some(key) = str::from_utf8(&message.payload).ok().and_then(|key| key.parse().ok()) {
                 self.nats.discards.discard(key);
             }
@@ -58,14 +60,14 @@ impl Housekeeping {
 }
 
 /// Removes all pieces of a body.
-pub(crate) async fn remove(stream: &jetstream::stream::Stream, subjects: &Subjects, key: &BodyKey) -> Result<()> {
+pub(crate) async fn remove(stream: &Stream, subjects: &Subjects, key: &BodyKey) -> Result<()> {
     let purge = stream.purge().filter(subjects.body(key));
     timeout(REQUEST_TIMEOUT, purge.into_future()).await.map_err(Error::unavailable)?.map_err(Error::unavailable)?;
     Ok(())
 }
 
 impl Streams {
-    pub(crate) fn bodies(&self, kind: BodyKind) -> &jetstream::stream::Stream {
+    pub(crate) fn bodies(&self, kind: BodyKind) -> &Stream {
         match kind {
             BodyKind::Request => &self.requests,
             BodyKind::Result => &self.results,
