@@ -100,10 +100,15 @@ async fn cancel(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Sta
 /// Takes a call back that has not ended; once more is no error.
 pub(crate) async fn cancel_by_id(app: &App, id: &str) -> Result<StatusCode> {
     let id: CallId = id.parse()?;
-    match app.require_bus().await?.calls.cancel(&id).await? {
+    let cancelled = app.require_bus().await?.calls.cancel(&id).await?;
+    answer_to_cancel(cancelled, id, |id| app.unknown_call(id))
+}
+
+fn answer_to_cancel(cancelled: Cancelled, id: CallId, unknown: impl FnOnce(CallId) -> Error) -> Result<StatusCode> {
+    match cancelled {
         Cancelled::Cancelled | Cancelled::Ended(CallState::Cancelled) => Ok(StatusCode::ACCEPTED),
         Cancelled::Ended(state) => Err(Error::CallEnded { id, state: state.as_str() }),
-        Cancelled::Unknown => Err(app.unknown_call(id)),
+        Cancelled::Unknown => Err(unknown(id)),
     }
 }
 
@@ -292,6 +297,20 @@ mod tests {
         };
         let body = if status.status.is_some() { Bytes::from_static(b"png").into() } else { CallBody::empty() };
         CallRecord { status, headers, body, returned: HeaderMap::new() }
+    }
+
+    #[test]
+    fn a_call_is_cancelled_once_or_twice_but_not_after_its_end() {
+        let answer = |cancelled| answer_to_cancel(cancelled, "a-1".parse().unwrap(), Error::UnknownCall);
+        for cancelled in [Cancelled::Cancelled, Cancelled::Ended(CallState::Cancelled)] {
+            assert_eq!(answer(cancelled).unwrap(), StatusCode::ACCEPTED);
+        }
+        for state in [CallState::Succeeded, CallState::Failed, CallState::Dead] {
+            let refused = answer(Cancelled::Ended(state)).unwrap_err();
+            assert!(refused.to_string().contains(state.as_str()), "{refused}");
+            assert_eq!(refused.into_response().status(), StatusCode::CONFLICT);
+        }
+        assert_eq!(answer(Cancelled::Unknown).unwrap_err().into_response().status(), StatusCode::NOT_FOUND);
     }
 
     #[test]
