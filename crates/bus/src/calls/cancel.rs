@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use crate::{Bodies, Calls, Error, Outcomes, Result, Submitted, Workers, client::clock, queue::parked};
 
 /// What became of taking a call back.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cancelled {
     /// It will not run, or not to its end.
     Cancelled,
