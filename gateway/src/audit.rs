@@ -54,7 +54,7 @@ impl Audits {
     }
 
     /// Shows the figures of a report and logs what does not add up.
-    fn tell(&self, app: &App, report: &AuditReport) {
+    fn publish(&self, app: &App, report: &AuditReport) {
         self.calls.reset();
         for ledger in &report.functions {
             // A name that is not deployed may come from outside and must not become a label.
@@ -84,7 +84,7 @@ async fn audit(State(app): State<Arc<App>>) -> Result<Response> {
     app.require_bus().await?;
     let (sender, receiver) = mpsc::channel(2);
     let tasks = app.tasks.clone();
-    tasks.spawn(Box::pin(tell(app, turn, sender)));
+    tasks.spawn(Box::pin(report(app, turn, sender)));
     let lines = stream::unfold(receiver, async |mut receiver| {
         let line: AuditLine = receiver.recv().await?;
         let written = serde_json::to_vec(&line).map(|mut line| {
@@ -97,7 +97,7 @@ async fn audit(State(app): State<Arc<App>>) -> Result<Response> {
 }
 
 /// Runs an audit and streams its progress, until the client disconnects.
-async fn tell(app: Arc<App>, _turn: OwnedSemaphorePermit, lines: mpsc::Sender<AuditLine>) {
+async fn report(app: Arc<App>, _turn: OwnedSemaphorePermit, lines: mpsc::Sender<AuditLine>) {
     let (told, progress) = watch::channel(AuditProgress::default());
     let mut audit = pin!(app.bus.audit.run(MIN_LEFTOVER_AGE, &told));
     let mut tick = interval(PROGRESS_INTERVAL);
@@ -105,7 +105,7 @@ async fn tell(app: Arc<App>, _turn: OwnedSemaphorePermit, lines: mpsc::Sender<Au
         tokio::select! {
             ended = &mut audit => match ended {
                 Ok(report) => {
-                    app.audits.tell(&app, &report);
+                    app.audits.publish(&app, &report);
                     break AuditLine::Report(report);
                 }
                 Err(error) => {
@@ -137,7 +137,7 @@ async fn again_and_again(app: &App, every: Duration) {
         let (told, _progress) = watch::channel(AuditProgress::default());
         let Ok(_turn) = app.audits.turn.acquire().await else { return };
         match app.bus.audit.run(MIN_LEFTOVER_AGE, &told).await {
-            Ok(report) => app.audits.tell(app, &report),
+            Ok(report) => app.audits.publish(app, &report),
             Err(error) => warn!(error = error.chain(), "the audit was interrupted; trying again later"),
         }
     }

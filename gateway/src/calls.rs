@@ -134,7 +134,7 @@ async fn status(
     Segment(id): Segment,
     Queried(wait): Queried<Wait>,
 ) -> Result<Json<CallDetails>> {
-    let status = match look(&app, &id, wait.duration()?).await? {
+    let status = match find(&app, &id, wait.duration()?).await? {
         Found::Finished(record) => record.status,
         Found::Open(status) => *status,
     };
@@ -155,7 +155,7 @@ async fn details(app: &App, mut status: CallStatus) -> Result<CallDetails> {
 }
 
 async fn result(State(app): State<Arc<App>>, Segment(id): Segment, Queried(wait): Queried<Wait>) -> Result<Response> {
-    match look(&app, &id, wait.duration()?).await? {
+    match find(&app, &id, wait.duration()?).await? {
         Found::Finished(record) => answer_of(&app.bus.bodies, *record).await,
         Found::Open(status) => {
             let again = (header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -184,14 +184,14 @@ enum Found {
 }
 
 /// Looks a call up, and if it has not finished waits for its end. However slow NATS is, the answer comes soon after the wait.
-async fn look(app: &App, id: &str, wait: Duration) -> Result<Found> {
+async fn find(app: &App, id: &str, wait: Duration) -> Result<Found> {
     let id: CallId = id.parse()?;
     let deadline = Instant::now() + wait;
-    let found = timeout_at(deadline + LAST_CHECK_TIMEOUT, Box::pin(look_until(app, id, deadline)));
+    let found = timeout_at(deadline + LAST_CHECK_TIMEOUT, Box::pin(find_until(app, id, deadline)));
     found.await.unwrap_or(Err(Error::SlowBus(wait + LAST_CHECK_TIMEOUT)))
 }
 
-async fn look_until(app: &App, id: CallId, deadline: Instant) -> Result<Found> {
+async fn find_until(app: &App, id: CallId, deadline: Instant) -> Result<Found> {
     let bus = app.require_bus().await?;
     let mut status = bus.calls.status(&id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
     if !status.state.is_final() && deadline > Instant::now() {

@@ -57,7 +57,9 @@ pub(super) enum CallError {
     TooManyProcesses(usize),
     #[error("took too long")]
     TimedOut,
-    #[error("the answer is larger than output_buffer_size, and an HTTP/1.0 client cannot be told how a stream ended")]
+    #[error(
+        "the answer is larger than output_buffer_size, and an HTTP/1.0 client cannot be told how a stream ended"
+    )]
     TooLarge,
     #[error("the output does not begin with the head of a CGI answer: {0}")]
     BadHead(&'static str),
@@ -98,8 +100,8 @@ impl Conversation {
         let (status, ended) = {
             let mut feeding = pin!(self.feed.finish(&mut self.body, self.idle));
             let mut reading = pin!(self.output.read_all());
-            let mut telling = pin!(async { self.facts.as_mut().map(|(facts, parts)| facts.tell(parts, self.limit)) });
-            let (mut fed, mut told, mut ended) = (false, false, false);
+            let mut writing = pin!(async { self.facts.as_mut().map(|(facts, parts)| facts.write(parts, self.limit)) });
+            let (mut fed, mut written, mut ended) = (false, false, false);
             loop {
                 tokio::select! {
                     // In this order: first what a process waits for.
@@ -112,8 +114,8 @@ impl Conversation {
                             return Err(NotCollected::Broken(reason).into());
                         }
                     }
-                    result = &mut telling, if !told => {
-                        told = true;
+                    result = &mut writing, if !written => {
+                        written = true;
                         result.transpose()?;
                     }
                     result = &mut reading, if !ended => {

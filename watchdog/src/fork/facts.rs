@@ -39,7 +39,7 @@ impl Facts {
     }
 
     /// Writes the request; then its reader comes to the end of the file.
-    pub(super) fn tell(&mut self, parts: &Parts, limit: Option<Duration>) -> io::Result<()> {
+    pub(super) fn write(&mut self, parts: &Parts, limit: Option<Duration>) -> io::Result<()> {
         let Some(mut writer) = self.writer.take() else {
             return Ok(());
         };
@@ -80,7 +80,7 @@ mod tests {
         let request = Request::post("/a%20b?c=d").header("x-call-id", "7").header("x-large", "x".repeat(200_000));
         let parts = request.body(()).unwrap().into_parts().0;
         let mut facts = Facts::new().unwrap();
-        facts.tell(&parts, Some(Duration::from_millis(1500))).unwrap();
+        facts.write(&parts, Some(Duration::from_millis(1500))).unwrap();
         let document: Value = serde_json::from_str(&fs::read_to_string(facts.path()).unwrap()).unwrap();
         assert_eq!(document["call_id"], "7");
         assert_eq!((&document["method"], &document["path"]), (&"POST".into(), &"/a b".into()));

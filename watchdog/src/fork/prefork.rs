@@ -118,7 +118,7 @@ impl Stock {
                     sleep(START_DELAY).await;
                 }
             } else {
-                self.state().look();
+                self.state().check();
                 look = Instant::now() + CHECK_INTERVAL;
             }
             if self.state().strikes >= STRIKES {
@@ -187,7 +187,7 @@ impl State {
     }
 
     /// Removes those that are ill, old, or were not needed since the last time.
-    fn look(&mut self) {
+    fn check(&mut self) {
         let before = self.waiting.len();
         self.waiting.retain_mut(|waiting| waiting.started.is_waiting());
         self.strikes += before - self.waiting.len();

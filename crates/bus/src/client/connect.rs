@@ -149,8 +149,8 @@ fn context(client: Client) -> jetstream::Context {
         .build(client)
 }
 
-/// Connects. Of a process's two connections to the same servers, one tells what becomes of it.
-async fn connect_client(config: &BusConfig, connected: &LastConnected, tells: bool) -> Result<Client> {
+/// Connects. Of a process's two connections to the same servers, only the first logs what becomes of it.
+async fn connect_client(config: &BusConfig, connected: &LastConnected, is_first: bool) -> Result<Client> {
     let started = Instant::now();
     let mut is_told = false;
     loop {
@@ -167,7 +167,7 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, tells: bo
                 if matches!(event, async_nats::Event::Connected) {
                     connected.is_now();
                 }
-                tell(&event, tells);
+                log_event(&event, is_first);
                 future::ready(())
             });
         let error = match options.connect(config.servers.addresses()).await {
@@ -188,9 +188,9 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, tells: bo
     }
 }
 
-fn tell(event: &async_nats::Event, tells: bool) {
+fn log_event(event: &async_nats::Event, is_first: bool) {
     match event {
-        async_nats::Event::Connected | async_nats::Event::Disconnected if !tells => {}
+        async_nats::Event::Connected | async_nats::Event::Disconnected if !is_first => {}
         async_nats::Event::Connected => info!("NATS connection is up"),
         async_nats::Event::Draining | async_nats::Event::Closed => debug!("NATS connection is closing"),
         other => warn!(event = %other, "NATS connection changed"),

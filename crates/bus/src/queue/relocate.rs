@@ -61,7 +61,7 @@ trait Destination {
     fn replaces(&self) -> bool;
 
     /// What a move finds.
-    async fn look(&self) -> Result<Target>;
+    async fn find(&self) -> Result<Target>;
 
     /// Writes the call, if the last message there still has this number; `false` if it has another one.
     async fn write(&self, expected: u64) -> Result<bool>;
@@ -73,7 +73,7 @@ trait Destination {
 async fn move_to(destination: &impl Destination, moved: Progress) -> Result<Option<Moved>> {
     let replaces = destination.replaces();
     // What refuses a second message needs no look before the first write.
-    let mut target = if replaces { destination.look().await? } else { Target::default() };
+    let mut target = if replaces { destination.find().await? } else { Target::default() };
     for _ in 0..MAX_TRIES {
         match next_move(moved, replaces, &target) {
             NextMove::Done => return Ok(Some(Moved::Superseded)),
@@ -81,7 +81,7 @@ async fn move_to(destination: &impl Destination, moved: Progress) -> Result<Opti
             NextMove::Write { expected } if destination.write(expected).await? => return Ok(Some(Moved::Written)),
             NextMove::Write { .. } => {}
         }
-        target = destination.look().await?;
+        target = destination.find().await?;
     }
     Ok(None)
 }
@@ -98,7 +98,7 @@ impl Destination for InStream<'_> {
         matches!(self.to, Location::Parked { .. })
     }
 
-    async fn look(&self) -> Result<Target> {
+    async fn find(&self) -> Result<Target> {
         self.queues.target(self.call, self.to).await
     }
 

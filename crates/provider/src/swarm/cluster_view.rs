@@ -153,7 +153,7 @@ impl ClusterView {
     }
 
     /// Asks for a look at everything.
-    pub(super) fn look(&self) {
+    pub(super) fn refresh(&self) {
         self.look.notify_one();
     }
 

@@ -160,7 +160,7 @@ impl Runtime for Swarm {
 
     fn adopted_all(&self) {
         self.watcher.is_complete.store(true, Ordering::Release);
-        self.context.cluster.look();
+        self.context.cluster.refresh();
     }
 
     fn forget(&self, name: &FunctionName) {

@@ -66,13 +66,13 @@ impl Watcher {
             if everything {
                 last_full = begun;
             }
-            let looked = self.look(everything).await;
-            match &looked {
+            let checked = self.check(everything).await;
+            match &checked {
                 Ok(()) if is_away => info!("the Docker engine answers again"),
                 Err(error) if !is_away => warn!(%error, "the Docker engine does not answer; the last state is kept"),
                 Ok(()) | Err(_) => {}
             }
-            is_away = looked.is_err();
+            is_away = checked.is_err();
             // At most half of the time is spent with looking.
             tokio::time::sleep(MIN_POLL_INTERVAL.max(begun.elapsed())).await;
             let is_converging = !cluster.converging().is_empty();
@@ -87,7 +87,7 @@ impl Watcher {
         }
     }
 
-    async fn look(&self, everything: bool) -> Result<()> {
+    async fn check(&self, everything: bool) -> Result<()> {
         let ProviderContext { engine, cluster, .. } = &*self.context;
         let label = self.context.registry_label();
         let converging = cluster.converging();
@@ -147,10 +147,10 @@ impl Watcher {
         loop {
             let mut events = std::pin::pin!(self.context.engine.events());
             // Something may have happened before.
-            self.context.cluster.look();
+            self.context.cluster.refresh();
             while let Some(Ok(event)) = events.next().await {
                 if self.concerns_us(&event) {
-                    self.context.cluster.look();
+                    self.context.cluster.refresh();
                 }
             }
             tokio::time::sleep(LISTEN_RETRY_INTERVAL).await;

@@ -43,7 +43,7 @@ impl Destination for Subject {
         self.replaces
     }
 
-    async fn look(&self) -> Result<Target> {
+    async fn find(&self) -> Result<Target> {
         let mut state = self.state.lock().unwrap();
         state.looks += 1;
         Ok(state.target)
