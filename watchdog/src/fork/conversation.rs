@@ -57,9 +57,7 @@ pub(super) enum CallError {
     TooManyProcesses(usize),
     #[error("took too long")]
     TimedOut,
-    #[error(
-        "the answer is larger than output_buffer_size, and an HTTP/1.0 client cannot be told how a stream ended"
-    )]
+    #[error("the answer is larger than output_buffer_size, and an HTTP/1.0 client cannot be told how a stream ended")]
     TooLarge,
     #[error("the output does not begin with the head of a CGI answer: {0}")]
     BadHead(&'static str),
