@@ -166,8 +166,8 @@ fn context(client: Client) -> jetstream::Context {
         .build(client)
 }
 
-/// Connects. Of a process's two connections to the same servers, one tells what becomes of it.
-async fn connect_client(config: &BusConfig, connected: &LastConnected, tells: bool) -> Result<Client> {
+/// Connects. Of a process's two connections to the same servers, only the first logs what becomes of it.
+async fn connect_client(config: &BusConfig, connected: &LastConnected, is_first: bool) -> Result<Client> {
     let (role, started) = (config.role, Instant::now());
     let mut is_told = false;
     loop {
@@ -185,7 +185,7 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, tells: bo
                 if matches!(event, Event::Connected) {
                     connected.is_now();
                 }
-                tell(&event, role, tells);
+                log_event(&event, role, is_first);
                 future::ready(())
             });
         let error = match options.connect(config.servers.addresses()).await {
@@ -206,9 +206,9 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, tells: bo
     }
 }
 
-fn tell(event: &Event, role: Role, tells: bool) {
+fn log_event(event: &Event, role: Role, is_first: bool) {
     match event {
-        Event::Connected | Event::Disconnected if !tells => {}
+        Event::Connected | Event::Disconnected if !is_first => {}
         Event::Connected => info!("NATS connection is up"),
         Event::Draining | Event::Closed => debug!("NATS connection is closing"),
         Event::ServerError(ServerError::Other(violation)) if violation.starts_with(VIOLATION) => error!(

@@ -18,7 +18,7 @@ const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) struct Missed(Arc<Notify>);
 
 impl Missed {
-    pub(crate) fn tell(&self) {
+    pub(crate) fn notify(&self) {
         self.0.notify_one();
     }
 }
