@@ -3,7 +3,7 @@
 mod gateway;
 mod limits;
 mod nats;
-mod seal;
+mod sources;
 mod swarm;
 mod token;
 mod values;
@@ -22,7 +22,7 @@ pub(crate) use self::{
     gateway::{GatewayArgs, ListenArgs},
     limits::LimitArgs,
     nats::{FetchArgs, NatsLoginArgs, NatsUrlArgs},
-    seal::SealArgs,
+    sources::SourcesArgs,
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
     token::{TokenCommand, TokenCreateArgs, TokenFileArgs, TokenListArgs, TokenRevokeArgs, TokenRole},
     worker::WorkerArgs,
@@ -196,7 +196,7 @@ pub(crate) struct ControllerRole {
     #[command(flatten)]
     pub(crate) swarm: SwarmArgs,
     #[command(flatten)]
-    pub(crate) seal: SealArgs,
+    pub(crate) sources: SourcesArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -62,6 +62,7 @@ pub(crate) fn local(
         holder,
         provider: ProviderConfig::Local(local),
         seal_key: None,
+        public_url: None,
     })
 }
 
@@ -74,7 +75,14 @@ pub(crate) fn swarm(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> Cont
     };
     let holder = format!("{} {}", host(), CallId::generate());
     let provider = ProviderConfig::Swarm(swarm);
-    ControllerConfig { version: VersionInfo::of_this_build(), grace, holder, provider, seal_key: None }
+    ControllerConfig {
+        version: VersionInfo::of_this_build(),
+        grace,
+        holder,
+        provider,
+        seal_key: None,
+        public_url: None,
+    }
 }
 
 fn host() -> String {

@@ -193,7 +193,7 @@ fn app(
         alerts: Arc::new(Semaphore::new(alert::MAX_AT_ONCE)),
         queues: Queues::register(registry)?,
         audits: Audits::register(registry)?,
-        hooks: Hooks::register(config.seal_key.clone(), registry)?,
+        hooks: Hooks::register(config, registry)?,
         auth: Arc::new(Auth::new(config.auth.clone(), Arc::clone(&audit_log), namespace, registry)?),
         audit_log,
         changes: Arc::new(Semaphore::new(MAX_CHANGES)),

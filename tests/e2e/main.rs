@@ -41,6 +41,7 @@ mod hooks;
 mod hooks_commands;
 mod hooks_faults;
 mod hooks_held;
+mod hooks_operations;
 mod in_browser;
 mod lanes;
 mod large_bodies;

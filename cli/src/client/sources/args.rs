@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::event_args::{EventArgs, EventsArgs, ReleaseArgs, ReplayArgs, SendArgs, TryArgs};
+use super::event_args::{EventArgs, EventsArgs, HeldArgs, ReleaseArgs, ReplayArgs, SendArgs, TryArgs};
 use crate::client::args::ClientArgs;
 
 pub(crate) const SOURCES_EXAMPLES: &str = "Examples:
@@ -49,8 +49,9 @@ The file has the keys of one source, as they are below its name in a stack file,
     /// List requests that could not be verified, and why: those that are held, and copies of those that were refused
     #[command(after_help = "Examples:
   skep sources held github
+  skep sources held github --why         what is probably wrong: the secret, the clock, a proxy, the provider …
   skep sources held github --json | jq -r '.[].reason' | sort | uniq -c")]
-    Held(SourceArgs),
+    Held(HeldArgs),
     /// Let in requests that could not be verified before
     Release(ReleaseArgs),
     /// Have events make calls once more

@@ -64,6 +64,20 @@ pub(crate) struct EventArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct HeldArgs {
+    /// The source
+    pub(crate) name: String,
+    /// Say of the newest 50 what makes them fit
+    #[arg(long)]
+    pub(crate) why: bool,
+    /// The most requests to list
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "Examples:
   skep sources release github held-7 held-8
   skep sources release github --all          all that are held and can be verified now
