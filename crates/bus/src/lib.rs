@@ -47,6 +47,7 @@ pub use dead_letters::store::{KEPT_OF_ANSWER, NewDeadLetter};
 pub use error::{Error, Result};
 pub use events::held::{HeldId, HeldKind, HeldRequest};
 pub use events::list::{EventFilter, EventPage, StoredEvent};
+pub use events::samples::Sample;
 pub use inbound::published::Published;
 pub use inbound::requests::{CallRequest, CallRequests};
 pub use inbound::unreadable::UnreadablePublish;

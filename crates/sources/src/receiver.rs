@@ -275,6 +275,11 @@ impl Receiver {
         self.id.iter().find_map(Reference::header)
     }
 
+    /// The headers that name events.
+    pub fn id_headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.id.iter().filter_map(Reference::header)
+    }
+
     /// What kind of event it is, if it says so.
     pub fn event_type(&self, request: &Request<'_>) -> Option<String> {
         self.type_of(&self.facts(request))

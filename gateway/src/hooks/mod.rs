@@ -4,6 +4,7 @@
 
 mod accept;
 mod events;
+mod follow;
 mod held;
 mod hook;
 mod metrics;
@@ -12,10 +13,12 @@ mod refusals;
 mod release;
 mod replay;
 mod request;
+mod samples;
 mod send;
 mod silence;
 mod sources;
 mod trial;
+mod wanted;
 
 use std::sync::Arc;
 

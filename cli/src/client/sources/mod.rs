@@ -3,8 +3,10 @@
 pub(crate) mod args;
 mod event_args;
 mod events;
+mod forward;
 mod held;
 mod presets;
+mod samples;
 mod secrets;
 mod send;
 
@@ -45,6 +47,9 @@ pub(crate) async fn run(command: SourcesCommand) -> Result<()> {
         SourcesCommand::Replay(args) => events::replay(args).await,
         SourcesCommand::Try(args) => send::try_out(args).await,
         SourcesCommand::Send(args) => send::send(args).await,
+        SourcesCommand::Forward(args) => forward::run(args).await,
+        SourcesCommand::Keep(args) => samples::keep(args).await,
+        SourcesCommand::Samples(args) => samples::run(args).await,
         SourcesCommand::Secret(command) => secrets::run(command).await,
         SourcesCommand::Presets(args) => presets::run(args).await,
     }

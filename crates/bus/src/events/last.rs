@@ -1,10 +1,17 @@
-//! The newest event of a source.
+//! The newest events of a source, and those that come.
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use futures_util::{Stream, StreamExt};
 use skep_protocol::SourceName;
 
-use super::list::{StoredEvent, read};
-use crate::{Bus, Result, calls::scan::Looking};
+use super::{
+    list::{StoredEvent, read},
+    wire,
+};
+use crate::{
+    Bus, Error, Result,
+    calls::{records, scan::Looking},
+};
 
 impl Bus {
     /// The event of a source that was stored last, without its body, as far as one is kept.
@@ -19,5 +26,26 @@ impl Bus {
         let last = looking.next().await?;
         looking.end().await;
         Ok(last.and_then(read))
+    }
+
+    /// The place of the last event of all sources.
+    pub async fn last_place(&self) -> Result<u64> {
+        Ok(self.streams.events.get_info().await.map_err(Error::unavailable)?.state.last_sequence)
+    }
+
+    /// The first event of a source behind a place, with its body.
+    pub async fn event_after(&self, source: &SourceName, after: u64) -> Result<Option<StoredEvent>> {
+        let found = records::find_after(&self.streams.events, self.subjects.events_of(source), after).await?;
+        let Some(message) = found else { return Ok(None) };
+        let event = wire::read_event(&message.subject, &message.headers, message.payload)
+            .map_err(|reason| Error::Unreadable { subject: message.subject.to_string(), reason })?;
+        Ok(Some(StoredEvent { event, sequence: message.sequence }))
+    }
+
+    /// Says each time that an event of a source may have been stored; it may also be a duplicate.
+    pub async fn hear_events(&self, source: &SourceName) -> Result<impl Stream<Item = ()> + Send + use<>> {
+        let heard = self.client.subscribe(self.subjects.events_of(source)).await.map_err(Error::unavailable)?;
+        self.client.flush().await.map_err(Error::unavailable)?;
+        Ok(heard.map(|_| ()))
     }
 }

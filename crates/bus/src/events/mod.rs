@@ -5,6 +5,7 @@
 pub(crate) mod held;
 mod last;
 pub(crate) mod list;
+pub(crate) mod samples;
 pub(crate) mod wire;
 
 use std::time::Duration;

@@ -11,7 +11,7 @@ use async_nats::jetstream::{
 };
 use skep_protocol::{BodyKind, Subjects};
 
-use crate::{Error, Result, client::clock, registry::leadership};
+use crate::{Error, Result, client::clock, events::samples, registry::leadership};
 
 /// The last tries of a callback are kept, at most this many.
 const MAX_TRIES: i64 = 32;
@@ -52,6 +52,8 @@ pub(crate) struct Streams {
     /// Copies of requests that sources have refused, and requests that wait until they can be verified.
     pub(crate) refused: Stream,
     pub(crate) held: Stream,
+    /// Events that are kept without an end.
+    pub(crate) samples: Stream,
     /// Who changed what, if that is kept.
     pub(crate) audit_log: Option<Stream>,
     /// Large bodies of calls, and of their results.
@@ -100,7 +102,7 @@ pub struct Budget {
 pub(crate) fn names(subjects: &Subjects, kept: &Kept) -> Vec<String> {
     let streams = [
         "INVOKE", "BACKLOG", "PUBLISH", "DELAYED", "CALLS", "TRIES", "DEAD", "LEDGER", "EVENTS", "REFUSED", "HELD",
-        "REQUESTS", "RESULTS",
+        "SAMPLES", "REQUESTS", "RESULTS",
     ]
     .map(|name| subjects.stream(name));
     let buckets =
@@ -189,6 +191,7 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         ..one_per_subject.clone()
     };
     let [events, refused, held] = of_sources(subjects, &one_per_subject, &replicated);
+    let samples = samples::stream(subjects.stream("SAMPLES"), subjects.sample_all(), &replicated);
     let audit_log = kept.audit_log.map(|budget| audit_log(subjects, budget, &replicated));
     let pieces = |name, kind, description: &str| Config {
         name: subjects.stream(name),
@@ -230,6 +233,7 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         events: ensure_stream(jetstream, events).await?,
         refused: ensure_stream(jetstream, refused).await?,
         held: ensure_stream(jetstream, held).await?,
+        samples: ensure_stream(jetstream, samples).await?,
         audit_log: match audit_log {
             Some(wanted) => Some(ensure_stream(jetstream, wanted).await?),
             None => None,
