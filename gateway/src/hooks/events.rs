@@ -84,14 +84,14 @@ async fn list(
         return follow::follow(&app, name, filter, after, last.min(MAX_LISTED)).await;
     }
     let limit = limit.unwrap_or(USUALLY_LISTED).clamp(1, MAX_LISTED);
-    let bus = app.require_bus().await?;
+    let stored = &app.require_bus().await?.events;
     if !wanted.wants_failed() {
-        let page = bus.events(&name, &filter, limit, before).await?;
+        let page = stored.list(&name, &filter, limit, before).await?;
         return Ok(Json(Events { events: page.events, next: page.next }).into_response());
     }
     let (mut events, mut next, mut looked_at) = (Vec::new(), before, 0);
     loop {
-        let page = bus.events(&name, &filter, limit.min(USUALLY_LISTED), next).await?;
+        let page = stored.list(&name, &filter, limit.min(USUALLY_LISTED), next).await?;
         looked_at += page.events.len();
         events.extend(wanted::failed_of(&app, page.events).await?);
         next = page.next;
@@ -106,7 +106,7 @@ async fn show(State(app): State<Arc<App>>, Path((source, id)): Path<(String, Str
     let StoredEvent { event, sequence } = find(&app, &source, &id).await?;
     let mut info = EventInfo::of(&event, sequence, Some(event.body.len() as u64));
     info.headers = event.headers.iter().map(|(name, value)| (name.to_string(), shown(name, value))).collect();
-    let states = join_all(info.calls.iter().map(|call| app.bus.call_status(&call.call_id))).await;
+    let states = join_all(info.calls.iter().map(|call| app.bus.calls.status(&call.call_id))).await;
     for (call, status) in info.calls.iter_mut().zip(states) {
         call.state = status?.map(|status| status.state);
     }
@@ -134,5 +134,5 @@ pub(super) fn name(source: &str) -> Result<SourceName> {
 pub(super) async fn find(app: &App, source: &str, id: &str) -> Result<StoredEvent> {
     let unknown = || Error::UnknownEvent(id.chars().take(128).collect());
     let event: EventId = id.parse().map_err(|_| unknown())?;
-    app.require_bus().await?.event(&name(source)?, &event).await?.ok_or_else(unknown)
+    app.require_bus().await?.events.get(&name(source)?, &event).await?.ok_or_else(unknown)
 }

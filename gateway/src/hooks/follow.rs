@@ -57,15 +57,15 @@ pub(super) async fn follow(
     last: usize,
 ) -> Result<Response> {
     let place = app.follower()?;
-    let bus = app.require_bus().await?;
-    let heard = Box::pin(bus.hear_events(&source).await?);
+    let events = &app.require_bus().await?.events;
+    let heard = Box::pin(events.hear(&source).await?);
     let after = match after {
         Some(after) => after,
-        None if last == 0 => bus.last_place().await?,
+        None if last == 0 => events.last_place().await?,
         None => {
-            let page = bus.events(&source, &filter, last, None).await?;
+            let page = events.list(&source, &filter, last, None).await?;
             let first = page.events.last().map(|event| event.sequence.saturating_sub(1));
-            first.map_or(bus.last_place().await?, |first| first)
+            first.map_or(events.last_place().await?, |first| first)
         }
     };
     let (app, told_at) = (Arc::clone(app), Instant::now());
@@ -83,7 +83,7 @@ impl Following {
     /// The next line.
     async fn next(&mut self) -> Result<Bytes> {
         loop {
-            match self.app.bus.event_after(&self.source, self.after).await {
+            match self.app.bus.events.next_after(&self.source, self.after).await {
                 Ok(Some(stored)) => {
                     self.after = stored.sequence;
                     if self.filter.admits(&stored.event) {

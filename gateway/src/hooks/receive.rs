@@ -81,7 +81,7 @@ async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body:
     if let Some(pause) = caller.and_then(|address| app.hooks.refusals.pause(address)) {
         return Err(Error::TooManyRefused(pause));
     }
-    let room = (app.bus.largest_message() as u64).saturating_sub(ROOM_FOR_HEADERS);
+    let room = (app.bus.connection.largest_message() as u64).saturating_sub(ROOM_FOR_HEADERS);
     let limit = BodyLimit { bytes: receiver.max_body().min(room), origin: LIMIT };
     let body = body::gathered(&parts.headers, body, limit, app.body_idle_timeout.min(MAX_BODY_IDLE)).await?;
     let arrived = Arc::new(Arrived::new(parts, body, Some(sender)));
@@ -140,8 +140,7 @@ async fn learn(app: &App, hook: &Hook, secret: &Secret) -> Result<()> {
     }
     let action = AuditAction::SourceSecretAdd;
     let entry = AuditLogEntry::new(skep_bus::now(), "the provider", action).about(hook.name().as_str());
-    // An entry that is lost is in the log of this process.
-    let _is_stored = app.bus.log_change(&entry, None).await;
+    app.audit_log.record(&entry).await;
     Ok(())
 }
 

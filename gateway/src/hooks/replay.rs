@@ -90,7 +90,7 @@ pub(super) async fn replay(
     let (give_up, limit) = (Instant::now() + MAX_REPLAY, asked.limit.unwrap_or(MAX_EVENTS).clamp(1, MAX_EVENTS));
     let mut after = asked.after;
     loop {
-        let (page, next) = app.require_bus().await?.events_after(&name, &filter, PAGE, after).await?;
+        let (page, next) = app.require_bus().await?.events.list_after(&name, &filter, PAGE, after).await?;
         for StoredEvent { event, sequence } in &page {
             if replayed.events as usize >= limit || Instant::now() >= give_up {
                 replayed.next = Some(after);
@@ -158,7 +158,7 @@ impl<'r> Run<'r> {
             let call = event.call(route, Some(&replayed.replay), skep_bus::now());
             if !asked.dry_run {
                 app.function(&call.function)?;
-                app.bus.submit(&call).await?;
+                app.bus.calls.submit(&call).await?;
             }
             let (function, call_id) = (call.function, call.call_id);
             replayed.calls.push(CallOfEvent { route: route.route.clone(), function, call_id, state: None });

@@ -34,7 +34,7 @@ pub(super) struct Asked {
 }
 
 pub(super) async fn list(State(app): State<Arc<App>>, Segment(source): Segment) -> Result<Json<Vec<Listed>>> {
-    let samples = app.require_bus().await?.samples(&events::name(&source)?).await?;
+    let samples = app.require_bus().await?.events.samples(&events::name(&source)?).await?;
     let listed = samples.into_iter().map(|Sample { label, event, sequence }| {
         let event = EventInfo::of(&event, sequence, None);
         Listed { label, event }
@@ -49,7 +49,7 @@ pub(super) async fn keep(
 ) -> Result<StatusCode> {
     let label = read(&label)?;
     let stored = events::find(&app, &source, asked.event.as_str()).await?;
-    app.bus.keep_sample(&stored.event, &label).await?;
+    app.bus.events.keep_sample(&stored.event, &label).await?;
     Ok(StatusCode::CREATED)
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn remove(
     Path((source, label)): Path<(String, String)>,
 ) -> Result<StatusCode> {
     let (source, label) = (events::name(&source)?, read(&label)?);
-    match app.require_bus().await?.remove_sample(&source, &label).await? {
+    match app.require_bus().await?.events.remove_sample(&source, &label).await? {
         true => Ok(StatusCode::OK),
         false => Err(Error::UnknownSample(label.to_string())),
     }
@@ -67,7 +67,7 @@ pub(super) async fn remove(
 /// A sample of a source with its body.
 pub(super) async fn find(app: &App, source: &str, label: &str) -> Result<Sample> {
     let label = read(label)?;
-    let found = app.require_bus().await?.sample(&events::name(source)?, &label).await?;
+    let found = app.require_bus().await?.events.sample(&events::name(source)?, &label).await?;
     found.ok_or_else(|| Error::UnknownSample(label.to_string()))
 }
 

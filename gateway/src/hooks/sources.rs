@@ -51,7 +51,7 @@ pub(super) async fn follow(app: &App) {
 }
 
 async fn follow_once(app: &App) {
-    let (made_at, events) = match (app.bus.sources_made_at().await, app.bus.watch_sources().await) {
+    let (made_at, events) = match (app.bus.sources.made_at().await, app.bus.sources.watch().await) {
         (Ok(made_at), Ok(events)) => (made_at, events),
         (Err(error), _) | (_, Err(error)) => {
             return warn!(error = error.chain(), "the sources cannot be watched; their last state is kept");
@@ -99,7 +99,7 @@ async fn follow_once(app: &App) {
 pub(crate) fn compile(source: &Source, app: &App) -> Result<Receiver, String> {
     let declared = Declaration::from_spec(&source.record.spec).map_err(|error| error.to_string())?;
     let public_url = app.hooks.public_url.as_ref();
-    let defaults = Defaults { public_url, ..Defaults::new(app.bus.default_namespace()) };
+    let defaults = Defaults { public_url, ..Defaults::new(app.bus.connection.default_namespace()) };
     Receiver::compile(source.record.name.clone(), declared, &defaults).map_err(|error| error.to_string())
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn compile(source: &Source, app: &App) -> Result<Receiver, String> {
 async fn replaced(app: &App, made_at: OffsetDateTime) {
     loop {
         sleep(LOOK_EVERY).await;
-        if app.bus.sources_made_at().await.is_ok_and(|now| now != made_at) {
+        if app.bus.sources.made_at().await.is_ok_and(|now| now != made_at) {
             return;
         }
     }

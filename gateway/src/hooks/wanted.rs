@@ -58,7 +58,7 @@ impl Wanted {
 
 /// Whether a call has failed, or is a dead letter.
 pub(super) async fn has_failed(app: &App, call: &CallId) -> Result<bool> {
-    let status = app.bus.call_status(call).await?;
+    let status = app.bus.calls.status(call).await?;
     Ok(status.is_some_and(|status| matches!(status.state, CallState::Failed | CallState::Dead)))
 }
 

@@ -19,7 +19,7 @@ const LOOKED_AT: usize = 1000;
 pub(super) async fn of_all(sources: &[Source], app: &App) -> Result<Vec<SourceStatus>> {
     let mut told = Vec::new();
     for sources in sources.chunks(AT_ONCE) {
-        let last = try_join_all(sources.iter().map(|source| app.bus.last_event(&source.record.name))).await?;
+        let last = try_join_all(sources.iter().map(|source| app.bus.events.last(&source.record.name))).await?;
         let known = sources.iter().zip(last);
         told.extend(known.map(|(source, last)| of(source, app, last.map(|stored| stored.event.received_at))));
     }
@@ -83,7 +83,7 @@ struct Uses {
 
 impl Uses {
     async fn of(source: &SourceName, app: &App) -> Result<Self> {
-        let page = app.bus.events(source, &EventFilter::default(), LOOKED_AT, None).await?;
+        let page = app.bus.events.list(source, &EventFilter::default(), LOOKED_AT, None).await?;
         let mut uses = Self::default();
         for event in &page.events {
             let at = event.received_at;

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use reqwest::{Client, Url, header::{HeaderMap, HeaderName}, redirect::Policy};
+use reqwest::{
+    Client, Url,
+    header::{HeaderMap, HeaderName},
+    redirect::Policy,
+};
 use serde::Deserialize;
 use skep_protocol::{EventInfo, causes, headers};
 use time::format_description::well_known::Rfc3339;

@@ -9,20 +9,20 @@ use super::{
     wire,
 };
 use crate::{
-    Bus, Error, Result,
+    Error, Events, Result,
     calls::{records, scan::Looking},
 };
 
-impl Bus {
+impl Events {
     /// The event of a source that was stored last, without its body, as far as one is kept.
-    pub async fn last_event(&self, source: &SourceName) -> Result<Option<StoredEvent>> {
+    pub async fn last(&self, source: &SourceName) -> Result<Option<StoredEvent>> {
         let config = pull::OrderedConfig {
-            filter_subject: self.subjects.events_of(source),
+            filter_subject: self.nats.subjects.events_of(source),
             deliver_policy: DeliverPolicy::Last,
             headers_only: true,
             ..pull::OrderedConfig::default()
         };
-        let mut looking = Looking::open(&self.streams.events, config, 0).await?;
+        let mut looking = Looking::open(&self.nats.streams.events, config, 0).await?;
         let last = looking.next().await?;
         looking.end().await;
         Ok(last.and_then(read))
@@ -30,12 +30,12 @@ impl Bus {
 
     /// The place of the last event of all sources.
     pub async fn last_place(&self) -> Result<u64> {
-        Ok(self.streams.events.get_info().await.map_err(Error::unavailable)?.state.last_sequence)
+        Ok(self.nats.streams.events.get_info().await.map_err(Error::unavailable)?.state.last_sequence)
     }
 
     /// The first event of a source behind a place, with its body.
-    pub async fn event_after(&self, source: &SourceName, after: u64) -> Result<Option<StoredEvent>> {
-        let found = records::find_after(&self.streams.events, self.subjects.events_of(source), after).await?;
+    pub async fn next_after(&self, source: &SourceName, after: u64) -> Result<Option<StoredEvent>> {
+        let found = records::find_after(&self.nats.streams.events, self.nats.subjects.events_of(source), after).await?;
         let Some(message) = found else { return Ok(None) };
         let event = wire::read_event(&message.subject, &message.headers, message.payload)
             .map_err(|reason| Error::Unreadable { subject: message.subject.to_string(), reason })?;
@@ -43,9 +43,10 @@ impl Bus {
     }
 
     /// Says each time that an event of a source may have been stored; it may also be a duplicate.
-    pub async fn hear_events(&self, source: &SourceName) -> Result<impl Stream<Item = ()> + Send + use<>> {
-        let heard = self.client.subscribe(self.subjects.events_of(source)).await.map_err(Error::unavailable)?;
-        self.client.flush().await.map_err(Error::unavailable)?;
+    pub async fn hear(&self, source: &SourceName) -> Result<impl Stream<Item = ()> + Send + use<>> {
+        let heard =
+            self.nats.client.subscribe(self.nats.subjects.events_of(source)).await.map_err(Error::unavailable)?;
+        self.nats.client.flush().await.map_err(Error::unavailable)?;
         Ok(heard.map(|_| ()))
     }
 }

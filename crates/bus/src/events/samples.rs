@@ -5,7 +5,7 @@ use skep_protocol::{Event, EventId, SourceName};
 
 use super::wire;
 use crate::{
-    Bus, Error, Result,
+    Error, Events, Result,
     calls::{
         records,
         scan::{Looking, Seen},
@@ -44,20 +44,20 @@ pub(crate) fn stream(name: String, subjects: String, replicated: &Config) -> Con
     }
 }
 
-impl Bus {
+impl Events {
     /// Keeps an event as a sample, in place of the one that had the label.
     pub async fn keep_sample(&self, event: &Event, label: &EventId) -> Result<()> {
         let mut headers = wire::event_headers(event);
         headers.insert(EVENT_ID, event.id.as_str());
         let body = wire::event_body(event);
-        fit::check(&headers, &body, self.largest_message())?;
-        let subject = self.subjects.sample(&event.source, label);
-        self.publisher.publish(Message { subject, headers, body }).await.map(|_| ())
+        fit::check(&headers, &body, self.nats.largest_message())?;
+        let subject = self.nats.subjects.sample(&event.source, label);
+        self.nats.publisher.publish(Message { subject, headers, body }).await.map(|_| ())
     }
 
     /// The samples of a source without their bodies, the oldest first.
     pub async fn samples(&self, source: &SourceName) -> Result<Vec<Sample>> {
-        let mut looking = Looking::begin(&self.streams.samples, self.subjects.samples_of(source), 0).await?;
+        let mut looking = Looking::begin(&self.nats.streams.samples, self.nats.subjects.samples_of(source), 0).await?;
         let mut samples = Vec::new();
         while let Some(seen) = looking.next().await? {
             samples.extend(read(seen).ok());
@@ -68,7 +68,7 @@ impl Bus {
 
     /// A sample with its body, if there is one of this label.
     pub async fn sample(&self, source: &SourceName, label: &EventId) -> Result<Option<Sample>> {
-        let found = records::find(&self.streams.samples, self.subjects.sample(source, label)).await?;
+        let found = records::find(&self.nats.streams.samples, self.nats.subjects.sample(source, label)).await?;
         let Some(message) = found else { return Ok(None) };
         let subject = message.subject.to_string();
         let seen = Seen {
@@ -84,7 +84,7 @@ impl Bus {
     /// Removes a sample; false if there is none of this label.
     pub async fn remove_sample(&self, source: &SourceName, label: &EventId) -> Result<bool> {
         let Some(sample) = self.sample(source, label).await? else { return Ok(false) };
-        self.remove_message("SAMPLES", sample.sequence).await?;
+        self.nats.remove_message("SAMPLES", sample.sequence).await?;
         Ok(true)
     }
 }
