@@ -20,8 +20,7 @@ fn calls(replayed: &Value) -> Vec<String> {
 
 /// Answers 500 until the gate is open, and is not tried again.
 fn failing() -> Function {
-    Function::new("failing", r#"sh -c 'echo "$Http_X_Call_Id" >> runs; test -e gate && cat'"#)
-        .annotation("skep.retry.attempts", "1")
+    Function::new("failing", r#"sh -c 'echo "$Http_X_Call_Id" >> runs; test -e gate && cat'"#).answers_once()
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use skep_protocol::DefaultNamespace;
 use time::OffsetDateTime;
 
-use crate::{Defaults, Event, Presets, Receiver, Request, Source, SourceError, Verified};
+use crate::{Defaults, Event, Receiver, Request, Source, SourceError, Verified};
 
 /// A request that owns its parts.
 pub(crate) struct Sent {

@@ -7,6 +7,7 @@ mod events;
 mod follow;
 mod held;
 mod hook;
+mod learn;
 mod metrics;
 mod receive;
 mod refusals;

@@ -9,14 +9,13 @@ use axum::{
 };
 use http::{StatusCode, header, request::Parts};
 use skep_http::Peer;
-use skep_protocol::{AuditAction, AuditLogEntry, SecretText, control::AddSourceSecret};
-use skep_sources::{Secret, Unverified};
+use skep_sources::Unverified;
 use tokio::time::Instant;
-use tracing::warn;
 
 use super::{
     accept, held,
     hook::{Hook, Judged},
+    learn,
     metrics::Outcome,
     request::{Arrived, split},
 };
@@ -94,9 +93,7 @@ async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body:
     }
     match judged {
         Judged::Challenge(answer) => {
-            if let Some(secret) = &answer.learned {
-                learn(app, hook, secret).await?;
-            }
+            learn::learn(app, hook, &answer).await?;
             Ok((Some(Outcome::Challenge), challenged(answer)))
         }
         Judged::WrongMethod => Err(Error::MethodNotAllowed),
@@ -118,30 +115,6 @@ async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body:
             Err(Error::UnverifiedEvent)
         }
     }
-}
-
-/// Gives the source the secret that its provider has sent. Of several that send one, the first counts.
-async fn learn(app: &App, hook: &Hook, secret: &Secret) -> Result<()> {
-    let asked = AddSourceSecret {
-        source: hook.name().clone(),
-        value: SecretText::new(secret.expose().to_owned()),
-        name: None,
-        expires_at: None,
-        retire_others: None,
-        learned: true,
-    };
-    match app.control(&asked).await {
-        Ok(_) => {}
-        Err(Error::Bus(skep_bus::Error::Refused { status, message })) if status < 500 => {
-            warn!(source = %hook.name(), message, "a secret that a request brought is not taken");
-            return Err(Error::UnverifiedEvent);
-        }
-        Err(error) => return Err(error),
-    }
-    let action = AuditAction::SourceSecretAdd;
-    let entry = AuditLogEntry::new(skep_bus::now(), "the provider", action).about(hook.name().as_str());
-    app.audit_log.record(&entry).await;
-    Ok(())
 }
 
 /// Runs what takes long for a large body where it holds up nobody else.

@@ -78,7 +78,7 @@ pub(crate) fn is_silent(
 pub(super) async fn follow(app: &App) {
     loop {
         for hook in app.hooks.sources.all() {
-            if app.shutdown.run_until_cancelled(check(app, &hook)).await.is_none() {
+            if app.shutdown.run_until_cancelled(Box::pin(check(app, &hook))).await.is_none() {
                 return;
             }
         }

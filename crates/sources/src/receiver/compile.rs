@@ -61,14 +61,7 @@ impl Receiver {
         let needs_url = verify.needs_url() || preset.is_some_and(|preset| !preset.needs.is_empty());
         check_secrets(&source)?;
         let url = url(&name, &source, defaults, needs_url)?;
-        let keep = source.keep.unwrap_or(DEFAULT_KEEP);
-        if !(MIN_KEEP..=MAX_KEEP).contains(&keep) {
-            return Err(SourceError::at_key("keep", "must be from 5m to 90d"));
-        }
-        if source.expect_every.is_some_and(|every| every.is_zero() || every > keep) {
-            let reason = "must be above 0 and at most keep: the time of the last event is known while that is kept";
-            return Err(SourceError::at_key("expect_every", reason));
-        }
+        let keep = keep(&source)?;
         if source.gone && !source.disabled {
             return Err(SourceError::at_key("gone", "needs disabled: true; a source that takes events is not gone"));
         }
@@ -169,6 +162,19 @@ fn url(
         )),
         None => Ok(None),
     }
+}
+
+/// How long events are kept, and with them the time of the last one.
+fn keep(source: &Source) -> Result<Duration, SourceError> {
+    let keep = source.keep.unwrap_or(DEFAULT_KEEP);
+    if !(MIN_KEEP..=MAX_KEEP).contains(&keep) {
+        return Err(SourceError::at_key("keep", "must be from 5m to 90d"));
+    }
+    if source.expect_every.is_some_and(|every| every.is_zero() || every > keep) {
+        let reason = "must be above 0 and at most keep: the time of the last event is known while that is kept";
+        return Err(SourceError::at_key("expect_every", reason));
+    }
+    Ok(keep)
 }
 
 /// A secret's name becomes the name of a file.
