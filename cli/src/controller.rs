@@ -61,6 +61,7 @@ pub(crate) fn local(
         grace,
         holder,
         provider: ProviderConfig::Local(local),
+        audit: None,
         seal_key: None,
         public_url: None,
     })
@@ -80,6 +81,7 @@ pub(crate) fn swarm(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> Cont
         grace,
         holder,
         provider,
+        audit: None,
         seal_key: None,
         public_url: None,
     }

@@ -129,7 +129,8 @@ async fn run_roles(
     let config = controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?;
     let sources = &args.gateway.sources;
     let (seal_key, public_url) = (seal::read(sources)?, sources.public_url.clone());
-    let config = skep_controller::Config { seal_key, public_url, ..config };
+    let audit = args.audit.periodic(&process.metrics)?;
+    let config = skep_controller::Config { seal_key, public_url, audit, ..config };
     // The controller goes on until the calls in flight have drained, because they need its replicas.
     let starting = Box::pin(Controller::start(config, bus.for_controller(), CancellationToken::new()));
     let controller = starting.await.map_err(Failure::internal)?;
