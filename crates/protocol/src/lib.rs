@@ -55,8 +55,8 @@ pub use deployment::{FunctionDeployment, FunctionStatus, Resources, WORKDIR};
 pub use durability::{Durability, Tier};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use event::{
-    CallOfEvent, Decision, Event, EventInfo, EventOutcome, EventRoute, HeldInfo, IgnoredRoute, InvalidVerdict, Proof,
-    Replayed, Verified,
+    BurstKey, BurstKeyError, CallOfEvent, Decision, Event, EventDebounce, EventInfo, EventOutcome, EventRoute,
+    HeldInfo, IgnoredRoute, InvalidVerdict, Proof, Replayed, Verified,
 };
 pub use event_id::{EventId, InvalidEventId, InvalidRouteName, RouteName};
 pub use fingerprint::{Fingerprint, Fingerprinting};

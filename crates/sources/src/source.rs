@@ -164,12 +164,6 @@ impl Source {
         if self.expect_every.is_some() {
             return Err(SourceError::new("expect_every: is not supported yet"));
         }
-        for (number, route) in self.routes.iter().enumerate() {
-            let keys = [("debounce", route.debounce.is_some()), ("retry", route.retry.is_some())];
-            if let Some((key, _)) = keys.iter().find(|(_, is_there)| *is_there) {
-                return Err(SourceError::new(format!("routes[{number}].{key}: is not supported yet")));
-            }
-        }
         Ok(())
     }
 

@@ -27,6 +27,8 @@ const MAX_REFUSED: i64 = 200;
 const MAX_HELD: i64 = 10_000;
 /// Bytes of either kind.
 const MAX_HELD_BYTES: i64 = 256 * 1024 * 1024;
+/// Longer than any call of a burst waits, with a week for an outage.
+const BURSTS_FOR: Duration = Duration::from_secs(9 * 24 * 3600);
 /// The name of the audit log's stream.
 const AUDIT_LOG: &str = "AUDIT";
 
@@ -49,6 +51,8 @@ pub(crate) struct Streams {
     pub(crate) ledger: Stream,
     /// Events of sources.
     pub(crate) events: Stream,
+    /// Which call is the latest of each burst of events.
+    pub(crate) bursts: Stream,
     /// Copies of requests that sources have refused, and requests that wait until they can be verified.
     pub(crate) refused: Stream,
     pub(crate) held: Stream,
@@ -99,8 +103,8 @@ pub struct Budget {
 /// The names of all streams, those of the buckets too.
 pub(crate) fn names(subjects: &Subjects, kept: &Kept) -> Vec<String> {
     let streams = [
-        "INVOKE", "BACKLOG", "PUBLISH", "DELAYED", "CALLS", "TRIES", "DEAD", "LEDGER", "EVENTS", "REFUSED", "HELD",
-        "REQUESTS", "RESULTS",
+        "INVOKE", "BACKLOG", "PUBLISH", "DELAYED", "CALLS", "TRIES", "DEAD", "LEDGER", "EVENTS", "BURSTS", "REFUSED",
+        "HELD", "REQUESTS", "RESULTS",
     ]
     .map(|name| subjects.stream(name));
     let buckets =
@@ -188,7 +192,7 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         max_age: kept.letters.age,
         ..one_per_subject.clone()
     };
-    let [events, refused, held] = of_sources(subjects, &one_per_subject, &replicated);
+    let [events, bursts, refused, held] = of_sources(subjects, &one_per_subject, &replicated);
     let audit_log = kept.audit_log.map(|budget| audit_log(subjects, budget, &replicated));
     let pieces = |name, kind, description: &str| Config {
         name: subjects.stream(name),
@@ -228,6 +232,7 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
         dead: ensure_stream(jetstream, dead).await?,
         ledger,
         events: ensure_stream(jetstream, events).await?,
+        bursts: ensure_stream(jetstream, bursts).await?,
         refused: ensure_stream(jetstream, refused).await?,
         held: ensure_stream(jetstream, held).await?,
         audit_log: match audit_log {
@@ -244,7 +249,7 @@ pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, 
 }
 
 /// The streams of events, and of requests that could not be verified.
-fn of_sources(subjects: &Subjects, one_per_subject: &Config, replicated: &Config) -> [Config; 3] {
+fn of_sources(subjects: &Subjects, one_per_subject: &Config, replicated: &Config) -> [Config; 4] {
     let events = Config {
         name: subjects.stream("EVENTS"),
         description: Some("events of sources".to_owned()),
@@ -253,6 +258,15 @@ fn of_sources(subjects: &Subjects, one_per_subject: &Config, replicated: &Config
         allow_message_ttl: true,
         max_age: MAX_EVENT_AGE,
         ..one_per_subject.clone()
+    };
+    let bursts = Config {
+        name: subjects.stream("BURSTS"),
+        description: Some("the latest calls of bursts of events".to_owned()),
+        subjects: vec![subjects.bursts_all()],
+        max_messages_per_subject: 1,
+        max_age: BURSTS_FOR,
+        allow_direct: true,
+        ..replicated.clone()
     };
     let refused = Config {
         name: subjects.stream("REFUSED"),
@@ -274,7 +288,7 @@ fn of_sources(subjects: &Subjects, one_per_subject: &Config, replicated: &Config
         max_messages_per_subject: MAX_HELD,
         ..refused.clone()
     };
-    [events, refused, held]
+    [events, bursts, refused, held]
 }
 
 /// The stream of the audit log. Nobody takes single entries out of it, not even with skep's own login.
