@@ -4,6 +4,7 @@
 mod accept;
 mod accounts;
 mod audit;
+mod audit_events;
 mod audit_log;
 mod audit_log_kept;
 mod batches;
@@ -80,6 +81,7 @@ mod sources;
 mod stack;
 mod standing;
 mod storm;
+mod storm_hooks;
 mod strangers;
 mod streaming;
 mod strict;

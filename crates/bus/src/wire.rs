@@ -85,9 +85,7 @@ pub(crate) fn call_headers(call: &Call) -> NatsHeaders {
     if let Some(callback) = &call.callback {
         headers.insert(CALLBACK, callback.as_str());
     }
-    if let Some(Ok(steps)) = call.steps.as_ref().map(serde_json::to_string) {
-        headers.insert(STEPS, steps);
-    }
+    add_what_a_route_says(&mut headers, call);
     if call.callback_authorized {
         headers.insert(CALLBACK_AUTHORIZED, "true");
     }
@@ -99,12 +97,6 @@ pub(crate) fn call_headers(call: &Call) -> NatsHeaders {
     }
     if let Some(run_at) = call.run_at {
         headers.insert(RUN_AT, timestamp(run_at));
-    }
-    if let Some(burst) = &call.burst {
-        headers.insert(BURST, burst.to_string());
-    }
-    if let (false, Ok(retry)) = (call.retry.is_empty(), serde_json::to_string(&call.retry)) {
-        headers.insert(RETRY, retry);
     }
     if call.interruptions > 0 {
         headers.insert(INTERRUPTIONS, call.interruptions.to_string());
@@ -121,6 +113,19 @@ pub(crate) fn call_headers(call: &Call) -> NatsHeaders {
         }
     }
     headers
+}
+
+/// What only calls of events have.
+fn add_what_a_route_says(headers: &mut NatsHeaders, call: &Call) {
+    if let Some(Ok(steps)) = call.steps.as_ref().map(serde_json::to_string) {
+        headers.insert(STEPS, steps);
+    }
+    if let Some(burst) = &call.burst {
+        headers.insert(BURST, burst.to_string());
+    }
+    if let (false, Ok(retry)) = (call.retry.is_empty(), serde_json::to_string(&call.retry)) {
+        headers.insert(RETRY, retry);
+    }
 }
 
 /// How far the call of a message has come.

@@ -43,7 +43,9 @@ mod system;
 mod timeline;
 pub mod validate;
 
-pub use audit::{AuditFinding, AuditKind, AuditLine, AuditProgress, AuditReport, FunctionLedger};
+pub use audit::{
+    AuditFinding, AuditKind, AuditLine, AuditProgress, AuditReport, AuditedEvent, FunctionLedger, SourceLedger,
+};
 pub use audit_log::{AuditAction, AuditLogEntry};
 pub use body::{BodyKey, BodyKind, CallBody, StoredBody};
 pub use call::{Call, LastAttempt, returned_headers};

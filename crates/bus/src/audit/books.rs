@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use skep_protocol::{AuditKind, CallId, CallState, FunctionLedger};
+use skep_protocol::{AuditKind, AuditedEvent, CallId, CallState, FunctionLedger};
 use time::OffsetDateTime;
 
 use crate::audit::ledger::Note;
@@ -21,6 +21,8 @@ pub(super) struct Doubt {
     pub(super) call_id: CallId,
     pub(super) function: usize,
     pub(super) since: i64,
+    /// The event whose call it is, where it is missed as that.
+    pub(super) event: Option<AuditedEvent>,
 }
 
 pub(super) struct Books {
@@ -112,7 +114,7 @@ impl Books {
         since: OffsetDateTime,
     ) -> Option<Doubt> {
         let function = self.number(function);
-        Some(Doubt { kind, call_id: call_id.parse().ok()?, function, since: since.unix_timestamp() })
+        Some(Doubt { kind, call_id: call_id.parse().ok()?, function, since: since.unix_timestamp(), event: None })
     }
 
     /// All receipts have been read once.
@@ -154,7 +156,7 @@ impl Books {
     ) -> Option<Doubt> {
         let (hash, function) = (self.hashes.hash_one(call_id), self.number(function));
         let since = stored_at.unix_timestamp();
-        let doubt = |kind| Some(Doubt { kind, call_id: call_id.parse().ok()?, function, since });
+        let doubt = |kind| Some(Doubt { kind, call_id: call_id.parse().ok()?, function, since, event: None });
         if let Some(mark) = self.mark(hash) {
             if *mark == Mark::Recorded {
                 return doubt(AuditKind::TwoRecords);
@@ -215,7 +217,15 @@ impl Books {
             return None;
         }
         *expired -= u64::from(before == Mark::Expired);
-        Some(Doubt { kind: AuditKind::Missing, call_id: call_id.parse().ok()?, function, since })
+        Some(Doubt { kind: AuditKind::Missing, call_id: call_id.parse().ok()?, function, since, event: None })
+    }
+
+    /// The call of a route of an event that was routed; in doubt if it has no receipt, for with one it is counted.
+    pub(super) fn call_of_event(&mut self, call_id: CallId, function: &str, since: OffsetDateTime) -> Option<Doubt> {
+        let (hash, function) = (self.hashes.hash_one(call_id.as_str()), self.number(function));
+        let since = since.unix_timestamp();
+        let is_known = self.mark(hash).is_some() || self.may_have_run_out(function, since);
+        (!is_known).then_some(Doubt { kind: AuditKind::NotRouted, call_id, function, since, event: None })
     }
 
     pub(super) fn ledger(&mut self, function: usize) -> Option<&mut FunctionLedger> {
@@ -230,7 +240,9 @@ impl Books {
     /// Whether what is missed may have run out meanwhile.
     pub(super) fn is_over(&self, doubt: &Doubt) -> bool {
         match doubt.kind {
-            AuditKind::Missing | AuditKind::LetterWithoutRecord => self.may_have_run_out(doubt.function, doubt.since),
+            AuditKind::Missing | AuditKind::LetterWithoutRecord | AuditKind::NotRouted => {
+                self.may_have_run_out(doubt.function, doubt.since)
+            }
             AuditKind::LeftOver | AuditKind::NotPurged | AuditKind::TwoRecords => false,
         }
     }

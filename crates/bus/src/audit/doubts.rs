@@ -57,7 +57,7 @@ impl Bus {
     async fn see(&self, doubt: &Doubt, floors: &Floors) -> Result<Seen> {
         let id = &doubt.call_id;
         let is_still = match doubt.kind {
-            AuditKind::Missing => return self.find_anywhere(id, floors).await,
+            AuditKind::Missing | AuditKind::NotRouted => return self.find_anywhere(id, floors).await,
             AuditKind::LetterWithoutRecord => {
                 let letter = self.dead_letter(id, DeadKind::Call).await?;
                 letter.is_some() && self.record(id).await?.is_none() && !self.is_open(id, floors).await?

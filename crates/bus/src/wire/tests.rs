@@ -7,8 +7,7 @@ use super::*;
 #[test]
 fn a_call_survives_the_bus() {
     let mut headers = HeaderMap::new();
-    headers.append("x-many", HeaderValue::from_static("1"));
-    headers.append("x-many", HeaderValue::from_static("2"));
+    headers.extend(["1", "2"].map(|one| (HeaderName::from_static("x-many"), HeaderValue::from_static(one))));
     headers.append("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
     headers.append("nats-msg-id", HeaderValue::from_static("mine"));
     let call = Call {
