@@ -41,12 +41,12 @@ impl Worker {
         let key = rule.burst_key(&event.source);
         let entered = {
             let _turn = self.bursts.take(&key).await;
-            self.bus.debounce(&key, &call.call_id, event.received_at, rule).await?
+            self.bus.queues.debounce(&key, &call.call_id, event.received_at, rule).await?
         };
         match entered {
             Debounced::WaitsUntil(due) => self.queue(Call { run_at: Some(due), burst: Some(key), ..call }).await,
             // What is known waits or was decided about already.
-            Debounced::ReplacedBy(_) if self.bus.call_status(&call.call_id).await?.is_some() => Ok(()),
+            Debounced::ReplacedBy(_) if self.bus.calls.status(&call.call_id).await?.is_some() => Ok(()),
             Debounced::ReplacedBy(by) => self.end_as_replaced(&call, &by).await,
         }
     }
@@ -58,7 +58,7 @@ impl Worker {
         call: &'call Call,
     ) -> Option<Cow<'call, Call>> {
         let Some(key) = &call.burst else { return Some(Cow::Borrowed(call)) };
-        let decided = match self.bus.end_of_burst(key, call).await {
+        let decided = match self.bus.queues.end_of_burst(key, call).await {
             Ok(EndOfBurst::Run) => return Some(Cow::Owned(Call { burst: None, ..call.clone() })),
             Ok(EndOfBurst::NotYet) => {
                 delivery.again_after(NOT_YET).await;
@@ -88,7 +88,7 @@ impl Worker {
         };
         let mut record = without_answer(status, HeaderMap::new());
         self.keep(&mut record);
-        self.bus.store_record(&record).await?;
+        self.bus.outcomes.store_record(&record).await?;
         debug!(call_id = %call.call_id, %by, "a debounced call was replaced");
         self.metrics.count_finished(&record.status);
         Ok(())

@@ -7,17 +7,17 @@ use time::OffsetDateTime;
 
 use super::Walk;
 use crate::{
-    Bus, Error, Result,
+    Audit, Error, Result,
     events::{ROUTE, wire},
 };
 
 /// The most calls of events that are looked up again because they have no receipt.
 const MAX_DOUBTS: usize = 10_000;
 
-impl Bus {
+impl Audit {
     /// Up to where all events are routed.
     pub(super) async fn routed_events(&self) -> Result<u64> {
-        match self.streams.events.consumer_info(ROUTE).await {
+        match self.nats.streams.events.consumer_info(ROUTE).await {
             Ok(info) => Ok(info.ack_floor.stream_sequence),
             // No worker has opened it yet.
             Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => Ok(0),
@@ -29,7 +29,7 @@ impl Bus {
 impl Walk<'_> {
     /// Counts the events, and notes the calls of routed ones that are not known. It comes last, when all calls have been seen.
     pub(super) async fn read_events(&mut self, routed: u64) -> Result<()> {
-        let mut looking = self.looking("EVENTS", self.bus.subjects.event_all()).await?;
+        let mut looking = self.looking("EVENTS", self.audit.nats.subjects.event_all()).await?;
         let mut doubts = 0;
         while let Some(seen) = looking.next().await? {
             self.looked_at_one();

@@ -20,7 +20,7 @@ use super::{
     ROUTE,
     burst::{Bursts, Due, Entered, Entry},
 };
-use crate::{Bus, Error, Result, calls::records, client::clock, queue::ACK_TIMEOUT};
+use crate::{Error, Queues, Result, calls::records, client::clock, queue::ACK_TIMEOUT};
 
 /// Other workers change the same burst at the same time; more often than this it is not by chance.
 const MAX_TRIES: usize = 20;
@@ -42,7 +42,7 @@ pub enum EndOfBurst {
     NotYet,
 }
 
-impl Bus {
+impl Queues {
     /// Notes that a call is of the burst that goes on, or begins one; `received_at` is when its event came.
     pub async fn debounce(
         &self,
@@ -91,9 +91,9 @@ impl Bus {
 
     /// What is known of the bursts of a key, and the number of the message that says so.
     async fn bursts(&self, key: &BurstKey) -> Result<(Bursts, u64)> {
-        let subject = self.subjects.bursts(key);
+        let subject = self.nats.subjects.bursts(key);
         // A replica that is behind would tell of an earlier call as the latest.
-        let found = records::find_at_leader(&self.streams.bursts, subject).await?;
+        let found = records::find_at_leader(&self.nats.streams.bursts, subject).await?;
         let Some(StreamMessage { payload, sequence, subject, .. }) = found else { return Ok((Bursts::default(), 0)) };
         let read = serde_json::from_slice(&payload);
         let bursts =
@@ -106,18 +106,18 @@ impl Bus {
         let mut headers = NatsHeaders::new();
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, sequence.to_string());
         let body = serde_json::to_vec(bursts).map_err(Error::unavailable)?;
-        Ok(self.publish(self.subjects.bursts(key), headers, body.into()).await?.is_some())
+        Ok(self.nats.publish(self.nats.subjects.bursts(key), headers, body.into()).await?.is_some())
     }
 
     /// Whether an event of this source that was stored by then may have made no calls yet.
     async fn may_have_unrouted(&self, key: &BurstKey, by: OffsetDateTime) -> Result<bool> {
-        let events = &self.streams.events;
+        let events = &self.nats.streams.events;
         let route = events.get_consumer::<pull::Config>(ROUTE).await.map_err(Error::unavailable)?;
         let route = route.cached_info();
         if route.num_pending == 0 && route.num_ack_pending == 0 {
             return Ok(false);
         }
-        let of_source = self.subjects.events_of(key.source());
+        let of_source = self.nats.subjects.events_of(key.source());
         let next = records::find_after(events, of_source, route.ack_floor.stream_sequence).await?;
         Ok(next.is_some_and(|event| event.time <= by))
     }
