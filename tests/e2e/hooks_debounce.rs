@@ -39,7 +39,7 @@ struct Ended {
 async fn ended(gateway: &Gateway, events: impl IntoIterator<Item = String>) -> Vec<Ended> {
     let mut all = Vec::new();
     for event in events {
-        let told = gateway.event("github", &event).await;
+        let told = gateway.routed_event("github", &event).await;
         let received_at = OffsetDateTime::parse(told["receivedAt"].as_str().unwrap(), &Rfc3339).unwrap();
         let status = gateway.finished(told["calls"][0]["callId"].as_str().unwrap()).await;
         all.push(Ended { event, received_at, status });

@@ -25,7 +25,7 @@ async fn a_route_has_its_own_retries() {
     ]);
     gateway.declare("github", json!({ "preset": "github", "routes": routes })).await;
     gateway.push("github", "delivery-1").await;
-    let calls = gateway.event("github", "delivery-1").await["calls"].clone();
+    let calls = gateway.routed_event("github", "delivery-1").await["calls"].clone();
     let mut ends = Vec::new();
     for call in calls.as_array().unwrap() {
         let status = gateway.finished(call["callId"].as_str().unwrap()).await;

@@ -43,6 +43,7 @@ mod hooks_commands;
 mod hooks_debounce;
 mod hooks_faults;
 mod hooks_held;
+mod hooks_outage;
 mod hooks_routes;
 mod in_browser;
 mod lanes;

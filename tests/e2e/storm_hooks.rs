@@ -88,7 +88,7 @@ pub(crate) async fn check(gateway: &Gateway, accepted: &BTreeSet<String>) -> Cal
     let mut ids = BTreeSet::new();
     let (mut replaced, mut ran) = (0, 0);
     for delivery in accepted {
-        let event = gateway.event(SOURCE, delivery).await;
+        let event = gateway.routed_event(SOURCE, delivery).await;
         let calls = event["calls"].as_array().unwrap();
         assert_eq!((&event["outcome"], calls.len()), (&json!("routed"), ROUTES), "{event}");
         for call in calls {
