@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::harness::{Function, Gateway, Platform, Roles, Site, answer_to, metrics_of};
+use crate::harness::{Function, Gateway, Platform, Roles, Site, answer_to, free_address, metrics_of, wait_until};
 
 /// Writes down which event it got.
 fn deploy() -> Function {
@@ -124,6 +124,8 @@ async fn a_burst_that_goes_on_is_cut_off_after_its_longest_time() {
 async fn a_burst_makes_one_call_although_workers_and_gateway_are_killed() {
     const EVENTS: usize = 150;
     let mut roles = Roles::start_at(Site::new([deploy()]).with_seal_key()).await;
+    // Two workers route and end the same burst.
+    let _other = roles.site.start_worker_with(free_address(), &[]).await;
     let gateway = roles.gateway.clone();
     gateway.declare("github", source(&json!({ "wait": "2s" }))).await;
     let events = || (0..EVENTS).map(|number| format!("delivery-{number}"));
@@ -134,7 +136,7 @@ async fn a_burst_makes_one_call_although_workers_and_gateway_are_killed() {
     });
     let mut kept = crate::nats::stream(&roles.site, "SKEP_EVENTS").await;
     for round in 1..=3 {
-        crate::harness::wait_until("some events are stored", async || {
+        wait_until("some events are stored", async || {
             kept.info().await.is_ok_and(|info| info.state.messages as usize > EVENTS * round / 4)
         })
         .await;
