@@ -12,6 +12,7 @@ mod refusals;
 mod release;
 mod replay;
 mod request;
+mod room;
 mod send;
 mod sources;
 mod trial;
@@ -33,7 +34,7 @@ pub(crate) use self::{
     events::api_routes,
     sources::{compile, follow},
 };
-use self::{metrics::HookMetrics, refusals::Refusals, sources::Sources};
+use self::{metrics::HookMetrics, refusals::Refusals, room::Room, sources::Sources};
 use crate::app::App;
 
 const ROUTE: &str = "/hooks/";
@@ -42,6 +43,8 @@ const ROUTE: &str = "/hooks/";
 pub(crate) struct Hooks {
     sources: Sources,
     refusals: Refusals,
+    /// For bodies that are not verified yet.
+    room: Room,
     /// How many copies of refused requests are stored in a second.
     copies: DefaultDirectRateLimiter,
     metrics: HookMetrics,
@@ -54,6 +57,7 @@ impl Hooks {
         Ok(Self {
             sources: Sources::default(),
             refusals: Refusals::default(),
+            room: Room::default(),
             copies: held::limiter(),
             metrics: HookMetrics::register(registry)?,
             seal_key,
