@@ -210,3 +210,37 @@ async fn a_thousand_events_outlive_a_wrong_secret() {
     assert_eq!(runs.iter().collect::<HashSet<_>>().len(), EVENTS, "each is a call of its own");
     assert_eq!(runs.len(), EVENTS, "and none has run twice");
 }
+
+#[tokio::test]
+async fn what_was_held_is_checked_at_the_time_at_which_it_came() {
+    let platform = Platform::start([seen()]).await;
+    let gateway = &platform.gateway;
+    let scheme = json!({
+        "hmac": "sha256",
+        "signature": { "from": "header:X-Signature", "pick": "sha256={sig}", "encoding": "hex" },
+        "timestamp": { "from": "header:X-Time", "unit": "s", "tolerance": "3s" },
+        "signed": "{timestamp}.{body}",
+    });
+    declare(gateway, "timed", json!({ "unverified": "hold", "verify": [scheme] }), Some("a wrong secret")).await;
+    let now = || time::OffsetDateTime::now_utc().unix_timestamp();
+    // Only one that came in time is held for its secret alone.
+    let (sent, id) = wait_for("it is held because of its secret", async || {
+        let sent = now();
+        let mac = signature("the secret", format!("{sent}.{{}}").as_bytes());
+        let request = gateway.post("/hooks/timed").header("X-Time", sent).header("X-Signature", mac).body("{}");
+        let answer = answer_to(request).await;
+        let held = answer_to(gateway.get("/system/sources/timed/held")).await;
+        let held = (answer.status == 202).then(|| held.json())?[0].clone();
+        let id = held["id"].as_str()?.to_owned();
+        held["reason"].as_str()?.contains("fits no secret").then_some((sent, id))
+    })
+    .await;
+    wait_until("its time is over", async || now() > sent + 4).await;
+    gateway.add_secret("timed", "the secret").await;
+    wait_until("it is let in", async || {
+        let release = gateway.send(Method::POST, "/system/sources/timed/release", &json!({ "ids": [&id] })).await;
+        release.json()["released"].as_array().is_some_and(|released| released.len() == 1)
+    })
+    .await;
+    platform.site.wait_for_runs(1).await;
+}
