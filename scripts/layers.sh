@@ -38,4 +38,9 @@ if grep -ln '^async-nats' crates/*/Cargo.toml gateway/Cargo.toml queue-worker/Ca
     echo "only crates/bus may use async-nats" >&2
     failed=1
 fi
+# Each role gets the handles of the bus that it may have; only the program that wires them has all.
+if grep -rlPz 'skep_bus::(\{[^}]*)?\bBus\b' gateway/src queue-worker/src crates/controller/src crates/dispatch/src crates/provider/src; then
+    echo "only cli may use skep_bus::Bus" >&2
+    failed=1
+fi
 exit $failed

@@ -102,7 +102,7 @@ impl Process {
             held_calls: wake.held_calls,
             scale_from_zero: wake.scale_from_zero,
         };
-        let dispatch = Dispatch::start(bus.clone(), &config, &self.metrics, &self.tasks, self.ending.clone());
+        let dispatch = Dispatch::start(bus.for_dispatch(), &config, &self.metrics, &self.tasks, self.ending.clone());
         Ok(dispatch.await?)
     }
 }
@@ -176,7 +176,7 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
 async fn start_controller(process: &Process, config: ControllerConfig, bus: Bus) -> Result<Option<Controller>> {
     let waiting = CancellationToken::new();
     let readiness = process.readiness.role("controller");
-    let mut starting = Box::pin(Controller::start(config, bus, waiting.clone()));
+    let mut starting = Box::pin(Controller::start(config, bus.for_controller(), waiting.clone()));
     let started = tokio::select! {
         started = &mut starting => started,
         () = waiting.cancelled() => {
@@ -225,7 +225,7 @@ pub(crate) async fn connect(process: &Process, role: &str, nats: &Nats, args: &B
         }
         other => Failure::internal(other),
     })?;
-    process.tasks.spawn(bus.clone().keep(process.ending.clone()));
+    process.tasks.spawn(bus.clone().supervise(process.ending.clone()));
     Ok(bus)
 }
 
@@ -269,7 +269,8 @@ pub(crate) async fn run_gateway(
     }
     let readiness = process.readiness.role("gateway");
     let (metrics, shutdown) = (process.metrics.clone(), process.shutdown.clone());
-    Ok(Box::pin(skep_gateway::run(config, bus, dispatch, listeners, metrics, readiness, shutdown)).await?)
+    Ok(Box::pin(skep_gateway::run(config, bus.for_gateway(), dispatch, listeners, metrics, readiness, shutdown))
+        .await?)
 }
 
 pub(crate) async fn run_worker(
@@ -297,7 +298,8 @@ pub(crate) async fn run_worker(
     if let Some(keys) = &args.callback_key_file {
         skep_secret_file::warn_if_others_can_read(keys);
     }
-    let worker = skep_queue_worker::run(config, bus, dispatch, &process.metrics, process.shutdown.clone());
+    let worker =
+        skep_queue_worker::run(config, bus.for_queue_worker(), dispatch, &process.metrics, process.shutdown.clone());
     Ok(process.while_ready("queue-worker", worker).await?)
 }
 

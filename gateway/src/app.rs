@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{HeaderMap, Request, Response};
-use skep_bus::Bus;
+use skep_bus::GatewayBus;
 use skep_dispatch::{Dispatch, Function};
 use skep_http::Peer;
 use skep_protocol::{
@@ -24,7 +24,7 @@ use crate::{
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) struct App {
-    pub(crate) bus: Bus,
+    pub(crate) bus: GatewayBus,
     pub(crate) dispatch: Dispatch,
     pub(crate) async_body_limit: u64,
     pub(crate) alexa_routing: bool,
@@ -52,7 +52,7 @@ pub(crate) struct App {
 impl App {
     /// Reads `NAME` or `NAME.NAMESPACE`, in a namespace that may have been given beside it.
     pub(crate) fn named(&self, name: &str, namespace: &str) -> Result<FunctionName> {
-        Ok(self.bus.default_namespace().function_in(name, namespace)?)
+        Ok(self.bus.connection.default_namespace().function_in(name, namespace)?)
     }
 
     /// All namespaces, the default one first.
@@ -66,7 +66,7 @@ impl App {
 
     /// Why nothing is known of a call: an id that skep made before results that are gone by now is of one of those.
     pub(crate) fn unknown_call(&self, id: CallId) -> Error {
-        let kept = self.bus.keep_records();
+        let kept = self.bus.connection.keep_records();
         let kept = self.dispatch.registry().shortest_result_ttl().map_or(kept, |ttl| ttl.min(kept));
         match id.made_at() {
             Some(made_at) if made_at + kept < OffsetDateTime::now_utc() => Error::CallExpired(id),
@@ -82,7 +82,7 @@ impl App {
         let asking = functions.iter().filter(|function| function.policy.needs_token);
         let names: Vec<_> = asking.map(|function| &function.name).collect();
         // Boxed, so that calls of functions that ask for nothing carry nothing of it.
-        Box::pin(self.auth.let_in(&names, self.bus.default_namespace(), headers, peer)).await
+        Box::pin(self.auth.let_in(&names, self.bus.connection.default_namespace(), headers, peer)).await
     }
 
     /// Calls a function and marks its answer.
@@ -128,13 +128,13 @@ impl App {
     }
 
     /// Fails at once while the bus is away, instead of waiting for its answer.
-    pub(crate) async fn require_bus(&self) -> Result<&Bus> {
-        if self.bus.is_reachable().await { Ok(&self.bus) } else { Err(Error::Disconnected) }
+    pub(crate) async fn require_bus(&self) -> Result<&GatewayBus> {
+        if self.bus.connection.is_reachable().await { Ok(&self.bus) } else { Err(Error::Disconnected) }
     }
 
     /// Sends a request to the controller.
     pub(crate) async fn control<R: ControlRequest>(&self, request: &R) -> Result<R::Reply> {
-        Ok(self.require_bus().await?.control(request).await?)
+        Ok(self.require_bus().await?.control.request(request).await?)
     }
 
     /// Asks the controller for a change of the registry, and waits until reads show it.

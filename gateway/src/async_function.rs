@@ -88,7 +88,7 @@ impl Accepted {
         };
         let mut response = answer.unwrap_or_else(|| (StatusCode::ACCEPTED, self.location()).into_response());
         let map = response.headers_mut();
-        map.insert(headers::SKEP_DURABILITY, HeaderValue::from_static(app.bus.durability().tier.as_str()));
+        map.insert(headers::SKEP_DURABILITY, HeaderValue::from_static(app.bus.connection.durability().tier.as_str()));
         match self.submitted {
             Submitted::Accepted => {}
             Submitted::Duplicate => {
@@ -120,10 +120,10 @@ async fn accept(
     given: Option<HeaderValue>,
     context: &RequestContext,
 ) -> Result<Accepted> {
-    let target = Target::parse(&parts.uri, ROUTE, app.bus.default_namespace())?;
+    let target = Target::parse(&parts.uri, ROUTE, app.bus.connection.default_namespace())?;
     let function = app.function(&target.function)?;
     let waiting = admit(app, &function)?;
-    let callback = callback_url(&parts.headers, app.bus.default_namespace())?;
+    let callback = callback_url(&parts.headers, app.bus.connection.default_namespace())?;
     let called_back = function_called_back(app, callback.as_ref());
     let called = [&*function, called_back.as_deref().unwrap_or(&function)];
     app.let_in(&called, &mut parts.headers, peer).await?;
@@ -139,12 +139,12 @@ async fn accept(
     let mut fingerprint =
         given.is_some().then(|| Fingerprinting::begin(&target.function, &parts.method, path, &parts.headers));
     let seen = |piece: &Bytes| fingerprint.iter_mut().for_each(|fingerprint| fingerprint.body(piece));
-    let body = body::kept(bus, &call_id, &parts.headers, body, limit(app), app.body_idle_timeout, seen).await?;
+    let body = body::kept(&bus.bodies, &call_id, &parts.headers, body, limit(app), app.body_idle_timeout, seen).await?;
     let call = Call {
         path: target.path.to_owned(),
         query: target.query.map(str::to_owned),
         method: parts.method,
-        headers: bus.stored_headers(parts.headers, callback.as_ref()),
+        headers: bus.calls.stored_headers(parts.headers, callback.as_ref()),
         body,
         callback,
         callback_authorized,
@@ -153,7 +153,7 @@ async fn accept(
         run_at,
         ..Call::new(call_id, target.function, accepted_at)
     };
-    let submitted = bus.submit(&call).await?;
+    let submitted = bus.calls.submit(&call).await?;
     if submitted == Submitted::Accepted {
         app.queues.add(&call.function, call.queued_bytes(), call.run_at.is_some());
     }
@@ -188,7 +188,7 @@ fn too_many_bytes(app: &App, function: &Function, bytes: u64) -> Option<String> 
 
 /// The function that a callback calls; its callers need what it asks of others, too.
 fn function_called_back(app: &App, callback: Option<&Url>) -> Option<Arc<Function>> {
-    match CallbackTarget::of(callback?, app.bus.default_namespace()) {
+    match CallbackTarget::of(callback?, app.bus.connection.default_namespace()) {
         Ok(CallbackTarget::Function { name, .. }) => app.dispatch.registry().get(&name),
         Ok(CallbackTarget::Web | CallbackTarget::Subject(_)) | Err(_) => None,
     }

@@ -99,7 +99,7 @@ async fn audit(State(app): State<Arc<App>>) -> Result<Response> {
 /// Runs an audit and streams its progress, until the client disconnects.
 async fn tell(app: Arc<App>, _turn: OwnedSemaphorePermit, lines: mpsc::Sender<AuditLine>) {
     let (told, progress) = watch::channel(AuditProgress::default());
-    let mut audit = pin!(app.bus.audit(MIN_LEFTOVER_AGE, &told));
+    let mut audit = pin!(app.bus.audit.run(MIN_LEFTOVER_AGE, &told));
     let mut tick = interval(PROGRESS_INTERVAL);
     let last = loop {
         tokio::select! {
@@ -136,7 +136,7 @@ async fn again_and_again(app: &App, every: Duration) {
         sleep(every).await;
         let (told, _progress) = watch::channel(AuditProgress::default());
         let Ok(_turn) = app.audits.turn.acquire().await else { return };
-        match app.bus.audit(MIN_LEFTOVER_AGE, &told).await {
+        match app.bus.audit.run(MIN_LEFTOVER_AGE, &told).await {
             Ok(report) => app.audits.tell(app, &report),
             Err(error) => warn!(error = error.chain(), "the audit was interrupted; trying again later"),
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt, stream};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
-use skep_bus::{Bus, NotKept};
+use skep_bus::{Bodies, NotKept};
 use skep_dispatch::{Awaited, Stalled};
 use skep_protocol::{BodyKind, CallBody, CallId, causes};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -79,7 +79,7 @@ pub(crate) async fn gathered(
 
 /// The body of a call that is queued: all of it, or stored as it comes if it is large; each piece goes to `seen` too.
 pub(crate) async fn kept(
-    bus: &Bus,
+    bodies: &Bodies,
     call_id: &CallId,
     headers: &HeaderMap,
     body: Body,
@@ -89,7 +89,7 @@ pub(crate) async fn kept(
 ) -> Result<CallBody> {
     let mut arriving = Arriving::begin(headers, body, limit, idle).await?;
     let kept =
-        bus.keep_body(BodyKind::Request, call_id, limit.bytes, arriving.data().inspect_ok(|data| seen(data))).await;
+        bodies.keep(BodyKind::Request, call_id, limit.bytes, arriving.data().inspect_ok(|data| seen(data))).await;
     match kept {
         Ok(kept) => Ok(kept),
         Err(NotKept::TooLarge) => Err(arriving.too_large().await),

@@ -12,7 +12,7 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use skep_bus::{Bus, CallFilter, Cancelled, Position};
+use skep_bus::{Bodies, CallFilter, Cancelled, Position};
 use skep_protocol::{
     CallDetails, CallId, CallRecord, CallState, CallStatus, Fingerprint, headers::SKEP_ERROR, parse_duration,
     parse_past, without_credentials,
@@ -87,7 +87,7 @@ impl Wanted {
 
 async fn list(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Response> {
     let limit = wanted.limit.unwrap_or(USUALLY_LISTED).min(MAX_LISTED);
-    let page = app.require_bus().await?.calls(&wanted.filter(&app)?, limit, wanted.position()?).await?;
+    let page = app.require_bus().await?.calls.list(&wanted.filter(&app)?, limit, wanted.position()?).await?;
     let next = page.next.and_then(|position| HeaderValue::try_from(position.to_string()).ok());
     let calls: Vec<CallStatus> = page.calls.into_iter().map(shown).collect();
     Ok((next.map(|next| [(NEXT, next)]), Json(calls)).into_response())
@@ -100,7 +100,7 @@ async fn cancel(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Sta
 /// Takes a call back that has not ended; once more is no error.
 pub(crate) async fn cancel_by_id(app: &App, id: &str) -> Result<StatusCode> {
     let id: CallId = id.parse()?;
-    match app.require_bus().await?.cancel(&id).await? {
+    match app.require_bus().await?.calls.cancel(&id).await? {
         Cancelled::Cancelled | Cancelled::Ended(CallState::Cancelled) => Ok(StatusCode::ACCEPTED),
         Cancelled::Ended(state) => Err(Error::CallEnded { id, state: state.as_str() }),
         Cancelled::Unknown => Err(app.unknown_call(id)),
@@ -138,20 +138,20 @@ async fn status(
 
 /// Where a call stands now, and what happened to it.
 pub(crate) async fn details_of(app: &App, id: &CallId) -> Result<CallDetails> {
-    let status = app.require_bus().await?.call_status(id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
+    let status = app.require_bus().await?.calls.status(id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
     details(app, status).await
 }
 
 async fn details(app: &App, mut status: CallStatus) -> Result<CallDetails> {
     let has_callback = status.state.is_final() && status.callback_url.is_some();
-    let tries = if has_callback { app.bus.callback_tries(&status.call_id).await? } else { Vec::new() };
+    let tries = if has_callback { app.bus.calls.callback_tries(&status.call_id).await? } else { Vec::new() };
     hide(&mut status);
     Ok(CallDetails::new(status, &tries))
 }
 
 async fn result(State(app): State<Arc<App>>, Segment(id): Segment, Queried(wait): Queried<Wait>) -> Result<Response> {
     match look(&app, &id, wait.duration()?).await? {
-        Found::Finished(record) => answer_of(&app.bus, *record).await,
+        Found::Finished(record) => answer_of(&app.bus.bodies, *record).await,
         Found::Open(status) => {
             let again = (header::RETRY_AFTER, HeaderValue::from_static("1"));
             Ok((StatusCode::ACCEPTED, [again], Json(shown(*status))).into_response())
@@ -188,17 +188,17 @@ async fn look(app: &App, id: &str, wait: Duration) -> Result<Found> {
 
 async fn look_until(app: &App, id: CallId, deadline: Instant) -> Result<Found> {
     let bus = app.require_bus().await?;
-    let mut status = bus.call_status(&id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
+    let mut status = bus.calls.status(&id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
     if !status.state.is_final() && deadline > Instant::now() {
         if let Some(record) = end_of(app, &id, deadline).await? {
             return Ok(Found::Finished(Box::new(record)));
         }
-        status = bus.call_status(&id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
+        status = bus.calls.status(&id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
     }
     if !status.state.is_final() {
         return Ok(Found::Open(Box::new(status)));
     }
-    let record = bus.latest_record(&id).await?.ok_or_else(|| app.unknown_call(id))?;
+    let record = bus.calls.latest_record(&id).await?.ok_or_else(|| app.unknown_call(id))?;
     Ok(Found::Finished(Box::new(record)))
 }
 
@@ -206,7 +206,7 @@ async fn look_until(app: &App, id: CallId, deadline: Instant) -> Result<Found> {
 async fn end_of(app: &App, id: &CallId, deadline: Instant) -> Result<Option<CallRecord>> {
     let _place = app.waiters.try_acquire().map_err(|_| Error::TooManyWaiters(app.limits.waiters))?;
     tokio::select! {
-        record = app.bus.wait_for_record(id, deadline) => Ok(record?),
+        record = app.bus.calls.wait_for_record(id, deadline) => Ok(record?),
         () = sleep_until(deadline + LAST_CHECK_TIMEOUT) => Ok(None),
         () = app.shutdown.cancelled() => Ok(None),
     }
@@ -233,16 +233,16 @@ pub(crate) async fn answer_within(
         return None;
     }
     let status = record.status.status.and_then(|status| StatusCode::from_u16(status).ok());
-    let mut response = answer_of(&app.bus, record).await.unwrap_or_else(IntoResponse::into_response);
+    let mut response = answer_of(&app.bus.bodies, record).await.unwrap_or_else(IntoResponse::into_response);
     if let Some(status) = status.filter(|_| response.status() == StatusCode::OK) {
         *response.status_mut() = status;
     }
     Some(response)
 }
 
-async fn answer_of(bus: &Bus, record: CallRecord) -> Result<Response> {
+async fn answer_of(bodies: &Bodies, record: CallRecord) -> Result<Response> {
     let Some(stored) = record.body.stored().cloned() else { return answer(record) };
-    let body = Body::from_stream(bus.open_body(&stored).await?);
+    let body = Body::from_stream(bodies.open(&stored).await?);
     let mut response = answer(record)?.map(|_| body);
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(stored.length));
     Ok(response)

@@ -89,7 +89,7 @@ impl Wanted {
 }
 
 async fn list(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Json<Vec<DeadLetterInfo>>> {
-    let letters = app.require_bus().await?.dead_letters(&wanted.filter(&app)?, wanted.limit()).await?;
+    let letters = app.require_bus().await?.dead_letters.list(&wanted.filter(&app)?, wanted.limit()).await?;
     Ok(Json(letters))
 }
 
@@ -145,7 +145,7 @@ async fn show(
     }
     let letter = find(&app, &id, shown.kind).await?;
     let request = match shown.kind {
-        DeadKind::Call => app.bus.request_of(&letter).ok(),
+        DeadKind::Call => app.bus.dead_letters.request_of(&letter).ok(),
         DeadKind::Callback => None,
     };
     let request = request.map(|call| DeadRequest {
@@ -171,7 +171,7 @@ async fn remove(
     Queried(Kind { kind }): Queried<Kind>,
 ) -> Result<StatusCode> {
     let letter = find(&app, &id, kind).await?;
-    app.bus.delete_dead_letter(&letter).await?;
+    app.bus.dead_letters.delete(&letter).await?;
     Ok(StatusCode::OK)
 }
 
@@ -184,9 +184,9 @@ fn counted(done: DeadDone) -> Counted {
 
 /// Removes the oldest dead letters that are meant, at most `limit`.
 async fn purge(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Counted> {
-    let letters = app.require_bus().await?.dead_letters(&wanted.filter(&app)?, wanted.limit()).await?;
+    let letters = app.require_bus().await?.dead_letters.list(&wanted.filter(&app)?, wanted.limit()).await?;
     for letter in &letters {
-        app.bus.remove_dead_letter(letter.sequence).await?;
+        app.bus.dead_letters.remove(letter.sequence).await?;
     }
     Ok(counted(DeadDone { done: letters.len(), refused: Vec::new() }))
 }
@@ -243,10 +243,10 @@ async fn redrive_many(
     let pause = wanted.pause()?;
     let mut next = Instant::now();
     let mut done = DeadDone::default();
-    for info in app.require_bus().await?.dead_letters(&wanted.filter(&app)?, wanted.limit()).await? {
+    for info in app.require_bus().await?.dead_letters.list(&wanted.filter(&app)?, wanted.limit()).await? {
         sleep_until(next).await;
         next += pause;
-        let Some(letter) = app.bus.dead_letter(&info.call_id, info.kind).await? else { continue };
+        let Some(letter) = app.bus.dead_letters.get(&info.call_id, info.kind).await? else { continue };
         match send_again(&app, &caller, &letter, Edit::default()).await {
             Ok(()) => done.done += 1,
             Err(error) if is_about_the_dead_letter(&error) => {
@@ -273,8 +273,9 @@ async fn send_again(app: &App, caller: &Caller, letter: &DeadLetter, edit: Edit)
         app.function(&app.named(&letter.info.function, "")?)?;
     }
     let not_redriven = |reason| Error::NotRedriven { id: letter.info.call_id.clone(), reason };
-    let may_call = |function: &FunctionName| app.auth.may_call(caller, function, app.bus.default_namespace());
-    match app.bus.redrive(letter, edit, may_call).await? {
+    let may_call =
+        |function: &FunctionName| app.auth.may_call(caller, function, app.bus.connection.default_namespace());
+    match app.bus.dead_letters.redrive(letter, edit, may_call).await? {
         Redriven::Sent | Redriven::UnderWay => Ok(()),
         Redriven::Otherwise => Err(not_redriven(
             "an earlier redrive has sent it on its way with another request; wait for its end, or take it back"
@@ -287,7 +288,7 @@ async fn send_again(app: &App, caller: &Caller, letter: &DeadLetter, edit: Edit)
 
 async fn find(app: &App, id: &str, kind: DeadKind) -> Result<DeadLetter> {
     let id: CallId = id.parse()?;
-    app.require_bus().await?.dead_letter(&id, kind).await?.ok_or(Error::UnknownDeadLetter(id))
+    app.require_bus().await?.dead_letters.get(&id, kind).await?.ok_or(Error::UnknownDeadLetter(id))
 }
 
 fn lossy(bytes: &[u8]) -> String {

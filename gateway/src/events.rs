@@ -57,7 +57,7 @@ struct Wanted {
 async fn all(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Response> {
     let function = wanted.function.as_deref().map(|name| app.named(name, "")).transpose()?;
     let place = app.follower()?;
-    let mut news = Box::pin(app.require_bus().await?.news(function.as_ref()).await?);
+    let mut news = Box::pin(app.require_bus().await?.calls.news(function.as_ref()).await?);
     let (sender, receiver) = mpsc::channel::<CallNews>(MAX_WAITING);
     let shutdown = app.shutdown.clone();
     // What is heard is taken at once, so that no bodies of calls pile up.
@@ -83,7 +83,7 @@ async fn all(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> R
 async fn of_call(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Response> {
     let id: CallId = id.parse()?;
     let place = app.follower()?;
-    let changes = Box::pin(app.require_bus().await?.changes_of(&id).await?);
+    let changes = Box::pin(app.require_bus().await?.calls.changes_of(&id).await?);
     let mut following = Following {
         app: Arc::clone(&app),
         id,

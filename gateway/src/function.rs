@@ -28,7 +28,7 @@ async fn call(app: &App, peer: &Peer, mut request: Request<Body>, context: &Requ
     if !METHODS.contains(request.method()) {
         return Err(Error::MethodNotAllowed);
     }
-    let target = Target::parse(request.uri(), ROUTE, app.bus.default_namespace())?;
+    let target = Target::parse(request.uri(), ROUTE, app.bus.connection.default_namespace())?;
     let function = app.function(&target.function)?;
     let uri = target.uri()?;
     app.let_in(&[&function], request.headers_mut(), peer).await?;

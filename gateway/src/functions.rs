@@ -36,7 +36,7 @@ async fn list(
     State(app): State<Arc<App>>,
     Queried(namespace): Queried<NamespaceQuery>,
 ) -> Result<AnswerJson<Vec<FunctionStatus>>> {
-    let wanted = app.bus.default_namespace().other(&namespace.namespace)?;
+    let wanted = app.bus.connection.default_namespace().other(&namespace.namespace)?;
     let functions = app.dispatch.registry().all();
     let inside =
         functions.iter().filter(|function| function.name.namespace() == wanted.as_ref().map(Namespace::as_str));
@@ -58,7 +58,7 @@ async fn read(
     let function = app.function(&app.named(&name, &namespace.namespace)?)?;
     let mut status = report(&function);
     // While the bus is away, the answer has everything else.
-    if let Ok(Ok(waiting)) = timeout(QUEUE_TIMEOUT, app.bus.waiting(slice::from_ref(&function.name))).await
+    if let Ok(Ok(waiting)) = timeout(QUEUE_TIMEOUT, app.bus.queue_depth.waiting(slice::from_ref(&function.name))).await
         && let Some(waiting) = waiting.functions.get(&function.name)
     {
         status.queue_depth = Some(waiting.depth);
@@ -103,7 +103,7 @@ async fn scale(
 ) -> Result<StatusCode> {
     namespace.fill(&mut wanted.namespace)?;
     let name = app.named(&name, &wanted.namespace)?;
-    wanted.namespace = app.bus.default_namespace().of(&name).to_owned();
+    wanted.namespace = app.bus.connection.default_namespace().of(&name).to_owned();
     if !wanted.service_name.is_empty() && app.named(&wanted.service_name, &wanted.namespace)? != name {
         let reason = format!("the path names {name} and serviceName another function");
         return Err(Error::InvalidRequest(reason));

@@ -47,7 +47,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::OptionFuture;
 use prometheus::Registry;
-use skep_bus::Bus;
+use skep_bus::GatewayBus;
 use skep_dispatch::Dispatch;
 use skep_http::Runtimes;
 use skep_http::{RoleReadiness, serve};
@@ -85,7 +85,7 @@ pub struct Listeners {
 /// Serves until `shutdown`, then drains: readiness drops first, then callers have a while to leave, and what is in flight has some time to end.
 pub async fn run(
     config: GatewayConfig,
-    bus: Bus,
+    bus: GatewayBus,
     dispatch: Dispatch,
     listeners: Listeners,
     registry: Registry,
@@ -93,7 +93,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let Listeners { public, admin_api } = listeners;
-    let requests = bus.call_requests().await?;
+    let requests = bus.requests.subscribe().await?;
     let (address, grace) = (public.local_addr()?, config.serve.drain.grace);
     let app = Arc::new(app(&config, bus, dispatch, &registry, shutdown.clone())?);
     let rates = Rates::register(config.limits.requests_per_address, &config.trusted_proxies, &registry)?.map(Arc::new);
@@ -137,7 +137,7 @@ pub async fn run(
     if let Err(error) = audit_log.await {
         warn!(%error, "the task of the audit log failed");
     }
-    app.bus.flush().await;
+    app.bus.connection.flush().await;
     runtimes.stop();
     Ok(())
 }
@@ -176,13 +176,13 @@ fn routers(
 
 fn app(
     config: &GatewayConfig,
-    bus: Bus,
+    bus: GatewayBus,
     dispatch: Dispatch,
     registry: &Registry,
     shutdown: CancellationToken,
 ) -> anyhow::Result<App> {
-    let audit_log = Arc::new(AuditLog::register(Some(bus.clone()), registry)?);
-    let namespace = bus.default_namespace().clone();
+    let audit_log = Arc::new(AuditLog::register(Some(bus.audit_log.clone()), registry)?);
+    let namespace = bus.connection.default_namespace().clone();
     Ok(App {
         bus,
         dispatch,

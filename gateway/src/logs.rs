@@ -37,11 +37,11 @@ struct LogParameters {
 }
 
 async fn logs(State(app): State<Arc<App>>, Queried(parameters): Queried<LogParameters>) -> Result<Response> {
-    let (name, query, follow) = parameters.read(app.bus.default_namespace())?;
+    let (name, query, follow) = parameters.read(app.bus.connection.default_namespace())?;
     app.function(&name)?;
     // A follower subscribes before it asks for past lines, so that no line is missed in between.
     let (place, coming) = match follow {
-        Follow::Yes => (Some(app.follower()?), Some(app.require_bus().await?.follow_logs(Some(&name)).await?)),
+        Follow::Yes => (Some(app.follower()?), Some(app.require_bus().await?.logs.follow(Some(&name)).await?)),
         Follow::No => (None, None),
     };
     let past = app.control(&query).await?;
@@ -50,7 +50,7 @@ async fn logs(State(app): State<Arc<App>>, Queried(parameters): Queried<LogParam
         let wanted = !seen.take(line) && is_wanted(line, &query);
         async move { wanted }
     });
-    let namespace = app.bus.default_namespace().of(&name).to_owned();
+    let namespace = app.bus.connection.default_namespace().of(&name).to_owned();
     let shutdown = app.shutdown.clone();
     let end = async move {
         let _place = place;

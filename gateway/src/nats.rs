@@ -100,7 +100,7 @@ async fn call(
     mut headers: HeaderMap,
     context: &RequestContext,
 ) -> Result<(Arc<Function>, Response<Bytes>)> {
-    let name = app.bus.default_namespace().function_of_token(&request.function)?;
+    let name = app.bus.connection.default_namespace().function_of_token(&request.function)?;
     let function = app.function(&name)?;
     check_headers(&headers, "", None, None).map_err(skep_bus::Error::HeadersTooLarge)?;
     // A publisher may have copied these from elsewhere; they belong to the HTTP request that is made here.
@@ -109,7 +109,7 @@ async fn call(
     let mut http = Request::new(skep_http::Body::from(request.body.clone()));
     *http.method_mut() = Method::POST;
     *http.headers_mut() = headers;
-    let limit = app.bus.largest_message();
+    let limit = app.bus.connection.largest_message();
     let (parts, body) = app.call(&function, http, context).await?.into_parts();
     let gathered = timeout(function.policy.timeout + ANSWER_GRACE, async {
         match Limited::new(Body::new(body), limit).collect().await {
@@ -137,7 +137,7 @@ async fn respond(app: &App, request: &CallRequest, function: &Function, response
     let status: StatusCode = parts.status;
     match request.answer(status, &headers, body).await {
         Err(skep_bus::Error::TooLarge { .. }) => {
-            Err(Error::AnswerTooLarge { function: function.name.clone(), limit: app.bus.largest_message() })
+            Err(Error::AnswerTooLarge { function: function.name.clone(), limit: app.bus.connection.largest_message() })
         }
         other => Ok(other?),
     }

@@ -32,11 +32,11 @@ async fn info(State(app): State<Arc<App>>) -> Json<GatewayInfo> {
         provider: asked.ok().and_then(Result::ok),
         version: VersionInfo::of_this_build(),
         arch: ARCH.to_owned(),
-        durability: app.bus.durability(),
+        durability: app.bus.connection.durability(),
     })
 }
 
 async fn healthz(State(app): State<Arc<App>>) -> Result<impl IntoResponse> {
-    let tier = app.require_bus().await?.durability().tier;
+    let tier = app.require_bus().await?.connection.durability().tier;
     Ok(([(headers::SKEP_DURABILITY, tier.as_str())], "OK"))
 }

@@ -175,14 +175,15 @@ pub(crate) async fn follow(app: &App) {
 }
 
 async fn look(app: &App) -> skep_bus::Result<()> {
-    let queued = app.bus.queued().await?;
+    let queued = app.bus.queue_depth.queued().await?;
     app.queues.bytes.store(queued.bytes, Ordering::Relaxed);
     let functions = app.queues.next();
     for function in app.queues.due_for_count(&functions) {
-        let (calls, first_bytes) = if queued.delayed == 0 { (0, 0) } else { app.bus.delayed_calls(&function).await? };
+        let (calls, first_bytes) =
+            if queued.delayed == 0 { (0, 0) } else { app.bus.queue_depth.delayed_calls(&function).await? };
         app.queues.see_delayed(&function, calls, first_bytes);
     }
-    app.queues.see(app.bus.waiting(&functions).await?, queued.delayed);
+    app.queues.see(app.bus.queue_depth.waiting(&functions).await?, queued.delayed);
     Ok(())
 }
 

@@ -153,7 +153,7 @@ impl Worker {
     }
 
     async fn call(&self, function: &Arc<Function>, call: &Call, attempt: &Attempt) -> Outcome {
-        let body = match body::streamed(&self.bus, &call.body).await {
+        let body = match body::streamed(&self.bus.bodies, &call.body).await {
             Ok(body) => body,
             Err(error) => return Outcome::Failed { reason: format!("its body cannot be read: {}", error.chain()) },
         };
@@ -179,7 +179,7 @@ impl Worker {
         // Boxed, because the compiler cannot show otherwise that a future over a boxed error is `Send`.
         let id = &call.call_id;
         let body = pin!(body::answered(body, function.longest_silence()));
-        match self.bus.keep_body(BodyKind::Result, id, limit, body).boxed().await {
+        match self.bus.bodies.keep(BodyKind::Result, id, limit, body).boxed().await {
             Ok(body) => Outcome::Answered(Answer { status: parts.status, headers: parts.headers, body, reason: None }),
             Err(NotKept::TooLarge) => {
                 let setting = "the limit --async-result-limit (SKEP_ASYNC_RESULT_LIMIT)";
@@ -197,7 +197,7 @@ impl Worker {
 
     async fn announce(&self, call: &Call, attempt: &Attempt) -> Infallible {
         sleep(ANNOUNCE_DELAY).await;
-        self.running.announce(&attempt.running(call)).await;
+        self.bus.workers.announce_running(&attempt.running(call)).await;
         future::pending().await
     }
 }

@@ -85,7 +85,7 @@ impl Worker {
             if !self.open_backlog(&call.function, reason).await? {
                 return Ok(false);
             }
-            self.bus.relocate(call, Location::Backlog).await?;
+            self.bus.queues.relocate(call, Location::Backlog).await?;
             // Its reader may have found the backlog empty meanwhile.
             self.open_backlog(&call.function, reason).await
         };
@@ -100,7 +100,7 @@ impl Worker {
                 warn!(error = error.chain(), call_id = %call.call_id, "a call cannot be moved to its backlog; it stays in its lane");
             }
         }
-        delivery.give_back(&self.bus, call, jittered(DEFERRAL.after(delivery.delivered), fastrand::f64())).await;
+        delivery.give_back(&self.bus.queues, call, jittered(DEFERRAL.after(delivery.delivered), fastrand::f64())).await;
     }
 
     /// Makes sure that the backlog of a function is read; `false` if too many functions have a backlog.
@@ -109,7 +109,7 @@ impl Worker {
             return Ok(false);
         }
         let known = self.begin_backlog(function);
-        known.is_open.get_or_try_init(|| async { self.bus.backlog(function).prepare().await }).await?;
+        known.is_open.get_or_try_init(|| async { self.bus.queues.backlog(function).prepare().await }).await?;
         known.is_deep.store(true, Ordering::Relaxed);
         known.is_stuck.fetch_or(reason == OverflowReason::NoSlot, Ordering::Relaxed);
         Ok(true)
@@ -130,7 +130,7 @@ impl Worker {
 
     /// Runs what waits for one function, until nothing does.
     async fn read_backlog(self: Arc<Self>, function: FunctionName, known: Arc<Known>) {
-        let mut queue = self.bus.backlog(&function);
+        let mut queue = self.bus.queues.backlog(&function);
         let mut held = JoinSet::new();
         while !self.shutdown.is_cancelled() {
             // As many again as run wait here, so that one that ends is followed at once.
@@ -167,7 +167,7 @@ impl Worker {
     }
 
     async fn close_backlog(&self, function: &FunctionName) {
-        if let Err(error) = self.bus.close_backlog(function).await {
+        if let Err(error) = self.bus.queues.close_backlog(function).await {
             debug!(error = error.chain(), %function, "an empty backlog was not closed");
         }
     }
@@ -196,7 +196,7 @@ struct Look {
 
 impl Look {
     async fn look(&mut self, worker: &Arc<Worker>) -> Result<()> {
-        let (backlogs, unread) = worker.bus.backlogs().await?;
+        let (backlogs, unread) = worker.bus.queues.backlogs().await?;
         let mut empty = HashSet::new();
         for Backlog { function, waiting, held } in backlogs {
             if waiting + held > 0 {
@@ -212,7 +212,7 @@ impl Look {
         self.unread = if unread > 0 { self.unread + 1 } else { 0 };
         if self.unread >= MIN_UNREAD_CHECKS {
             self.unread = 0;
-            for function in worker.bus.functions_with_backlog().await? {
+            for function in worker.bus.queues.functions_with_backlog().await? {
                 worker.begin_backlog(&function);
             }
         }

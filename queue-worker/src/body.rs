@@ -6,17 +6,17 @@ use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt, stream};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use skep_bus::{Bus, Result};
+use skep_bus::{Bodies, Result};
 use skep_dispatch::{Body, BodyError};
 use skep_protocol::CallBody;
 use tokio::time::timeout;
 
 /// Opens a body, of which the first piece must be there.
-pub(crate) async fn streamed(bus: &Bus, body: &CallBody) -> Result<Body> {
+pub(crate) async fn streamed(bodies: &Bodies, body: &CallBody) -> Result<Body> {
     match body {
         CallBody::Whole(bytes) => Ok(Body::from(bytes.clone())),
         CallBody::Stored(stored) => {
-            let pieces = bus.open_body(stored).await?;
+            let pieces = bodies.open(stored).await?;
             Ok(Body::new(StreamBody::new(pieces.map_ok(Frame::data))))
         }
     }

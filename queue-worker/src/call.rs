@@ -66,12 +66,12 @@ impl Worker {
         if delivery.place == Place::Backlog {
             delivery.hold(work).await;
         } else {
-            delivery.hold_call(&self.bus, call, self.config.long_after, work).await;
+            delivery.hold_call(&self.bus.queues, call, self.config.long_after, work).await;
         }
     }
 
     async fn run_call(self: &Arc<Self>, delivery: &Delivery<Call>, call: &Call, held: &mut HeldCall<'_>) {
-        let mut connections = self.bus.connections();
+        let mut connections = self.bus.connection.connections();
         let is_in_doubt = delivery.may_be_held_elsewhere(call);
         if !self.is_to_be_run(delivery, call, held, is_in_doubt).await {
             return;
@@ -79,10 +79,10 @@ impl Worker {
         let (number, mut busy) = (call.attempts() + 1, 0);
         loop {
             let Some((function, slot)) = self.slot(delivery, call).await else { return };
-            if self.bus.connections() != connections || !self.bus.is_connected() {
+            if self.bus.connection.connections() != connections || !self.bus.connection.is_connected() {
                 // It may have been given to another worker, ended or been cancelled while this one could not hear of it.
                 drop(slot);
-                connections = self.bus.connections();
+                connections = self.bus.connection.connections();
                 if !self.is_to_be_run(delivery, call, held, true).await {
                     return;
                 }
@@ -105,13 +105,13 @@ impl Worker {
                     Box::pin(self.retry(delivery, call, &attempt, &outcome, wait)).await;
                     // The next attempt has an answer of its own.
                     if let Some(body) = outcome.into_answer().as_ref().and_then(|answer| answer.body.stored()) {
-                        self.bus.discard_body(&body.key);
+                        self.bus.bodies.discard(&body.key);
                     }
                     return;
                 }
                 Decision::WaitFor(wait) => tokio::select! {
                     () = sleep(wait) => {}
-                    () = self.shutdown.cancelled() => return delivery.give_back(&self.bus, call, wait).await,
+                    () = self.shutdown.cancelled() => return delivery.give_back(&self.bus.queues, call, wait).await,
                 },
             }
         }
@@ -141,7 +141,7 @@ impl Worker {
             let slot = tokio::select! {
                 slot = self.slots.acquire(&function, self.dispatch.wake(&function, WAKE_TIMEOUT), patience) => slot,
                 () = self.shutdown.cancelled() => {
-                    delivery.give_back(&self.bus, call, Duration::ZERO).await;
+                    delivery.give_back(&self.bus.queues, call, Duration::ZERO).await;
                     return None;
                 }
             };
@@ -188,7 +188,7 @@ impl Worker {
             }
             Err(error) => {
                 warn!(error = error.chain(), call_id = %call.call_id, "the record of this call cannot be looked up; trying again");
-                delivery.give_back(&self.bus, call, BUS_RETRY_DELAY).await;
+                delivery.give_back(&self.bus.queues, call, BUS_RETRY_DELAY).await;
             }
         }
         false
@@ -203,12 +203,12 @@ impl Worker {
         is_in_doubt: bool,
     ) -> skep_bus::Result<Option<NextStep>> {
         if !is_in_doubt {
-            return self.bus.next_step(delivery, call, false).await.map(Some);
+            return self.bus.queues.next_step(delivery, call, false).await.map(Some);
         }
         if held.doubt() || self.holders.has_another(&call.call_id).await? {
             return Ok(None);
         }
-        let step = self.bus.next_step(delivery, call, true).await?;
+        let step = self.bus.queues.next_step(delivery, call, true).await?;
         Ok(Some(step).filter(|step| *step != NextStep::Run || held.settle()))
     }
 
@@ -225,7 +225,7 @@ impl Worker {
         let next = Call { last_attempt, interruptions: 0, ..call.clone() };
         let mut delays = STORE.delays();
         loop {
-            match self.bus.relocate(&next, Location::until_due(&next)).await {
+            match self.bus.queues.relocate(&next, Location::until_due(&next)).await {
                 Ok(_) => break,
                 Err(error) if !error.may_pass() => {
                     let record = attempt.record(call, CallState::Dead, None);
@@ -242,7 +242,7 @@ impl Worker {
         self.metrics.count_retry(&call.function);
         delivery.ack().await;
         // Until it is gone, the next attempt would find its subject in the lane taken; the move to the lane handles that, too.
-        if let Err(error) = delivery.leave_lane(&self.bus).await {
+        if let Err(error) = delivery.leave_lane(&self.bus.queues).await {
             info!(error = error.chain(), call_id = %call.call_id, "a finished attempt could not be removed from its lane yet");
         }
     }
@@ -258,13 +258,13 @@ impl Worker {
         delivery.ack().await;
         // The worker that recorded another end may have kept the body for a dead letter.
         if let (Submitted::Accepted, Some(body)) = (stored, call.body.stored()) {
-            self.bus.discard_body(&body.key);
+            self.bus.bodies.discard(&body.key);
         }
     }
 
     /// Sets how long a record is kept, if the function says so.
     pub(crate) fn keep(&self, record: &mut CallRecord) {
-        let name = self.bus.default_namespace().function(&record.status.function);
+        let name = self.bus.connection.default_namespace().function(&record.status.function);
         let ttl = name.ok().and_then(|name| self.dispatch.registry().get(&name)?.policy.result_ttl);
         record.status.kept_until = ttl.map(|ttl| skep_bus::now() + ttl);
     }
@@ -276,7 +276,7 @@ impl Worker {
         let mut record = Cow::Borrowed(record);
         let mut delays = STORE.delays();
         loop {
-            let error = match self.bus.store_record(&record).await {
+            let error = match self.bus.outcomes.store_record(&record).await {
                 Ok(stored) => {
                     if stored == Submitted::Duplicate {
                         info!(call_id = %record.status.call_id, "this call already has a record; the first one stays");

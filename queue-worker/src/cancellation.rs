@@ -12,7 +12,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(500);
 /// Listens for cancellations until the last call has ended.
 pub(crate) async fn run(worker: Arc<Worker>) {
     while !worker.gone.is_cancelled() {
-        match worker.bus.cancellations().await {
+        match worker.bus.workers.cancellations().await {
             Ok(cancelled) => {
                 let mut cancelled = pin!(cancelled);
                 while let Some(Some(id)) = worker.gone.run_until_cancelled(cancelled.next()).await {

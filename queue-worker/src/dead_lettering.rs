@@ -58,7 +58,7 @@ impl Worker {
         status.reason = Some(reason.to_owned());
         self.keep(&mut record);
         let status = &record.status;
-        let last_answer = self.bus.beginning_of(&record.body, KEPT_OF_ANSWER).await.unwrap_or_default();
+        let last_answer = self.bus.bodies.beginning_of(&record.body, KEPT_OF_ANSWER).await.unwrap_or_default();
         let letter = NewDeadLetter {
             kind: DeadKind::Call,
             function: &status.function,
@@ -70,8 +70,8 @@ impl Worker {
             headers,
             payload,
         };
-        self.bus.store_dead(letter).await?;
-        self.bus.store_record(&record).await?;
+        self.bus.outcomes.store_dead_letter(letter).await?;
+        self.bus.outcomes.store_record(&record).await?;
         warn!(call_id = %record.status.call_id, function = record.status.function, reason, "call became a dead letter");
         self.metrics.count_finished(&record.status);
         Ok(())

@@ -14,7 +14,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     let puller = Puller { queue: "due", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
-    let queue = worker.bus.due();
+    let queue = worker.bus.queues.due();
     puller
         .run(queue, |delivery| {
             let worker = Arc::clone(&worker);
@@ -33,7 +33,7 @@ impl Worker {
             }
         };
         let lane = Location::Shared { moved_since: delivery.stored_at() };
-        match self.bus.relocate(call, lane).await {
+        match self.bus.queues.relocate(call, lane).await {
             Ok(_) => delivery.ack().await,
             Err(error) if !error.may_pass() => self.dead_letter_call(delivery, call, &error.chain()).await,
             Err(error) => {

@@ -76,11 +76,11 @@ impl Worker {
         if silent.is_empty() {
             return Ok(held);
         }
-        let mut answers = self.bus.holders(&CallsOfWorker { worker: peers.id().to_owned(), calls }).await?;
+        let mut answers = self.bus.workers.holders(&CallsOfWorker { worker: peers.id().to_owned(), calls }).await?;
         let give_up = Instant::now() + ANSWER_TIMEOUT;
         while !silent.is_empty() {
             if Instant::now() >= give_up {
-                if self.bus.connected_for() < ANSWER_TIMEOUT {
+                if self.bus.connection.connected_for() < ANSWER_TIMEOUT {
                     return Err(Error::unavailable(format!("{} other queue-workers do not answer", silent.len())));
                 }
                 warn!(workers = ?silent, "other queue-workers do not answer and count as gone; their calls may run twice");
@@ -119,7 +119,7 @@ pub(crate) async fn answer(worker: Arc<Worker>) {
 impl Worker {
     async fn answer_questions(&self) -> Result<()> {
         let own_id = self.slots.peers().id();
-        let mut questions = pin!(self.bus.holders_questions().await?);
+        let mut questions = pin!(self.bus.workers.holders_questions().await?);
         while let Some(mut question) = questions.next().await {
             if question.asked.worker == own_id {
                 continue;
@@ -127,7 +127,7 @@ impl Worker {
             let other_goes_first = question.asked.worker.as_str() < own_id;
             let calls = self.held.held_of(std::mem::take(&mut question.asked.calls), other_goes_first);
             let held = CallsOfWorker { worker: own_id.to_owned(), calls };
-            if let Err(error) = self.bus.answer_holders(question, &held).await {
+            if let Err(error) = self.bus.workers.answer_holders(question, &held).await {
                 debug!(error = error.chain(), "a question of another queue-worker was not answered");
             }
         }

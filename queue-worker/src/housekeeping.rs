@@ -25,12 +25,12 @@ pub(crate) async fn run(worker: Arc<Worker>) {
         if !worker.slots.peers().goes_first() {
             continue;
         }
-        match worker.bus.purge_finished().await {
+        match worker.bus.housekeeping.purge_finished().await {
             Ok(0) => {}
             Ok(purged) => debug!(purged, "finished calls were purged"),
             Err(error) => warn!(error = error.chain(), "finished calls cannot be purged; trying again"),
         }
-        match worker.bus.keep_to_budgets().await {
+        match worker.bus.housekeeping.keep_to_budgets().await {
             Ok(0) => {}
             Ok(removed) => info!(removed, "the oldest results or dead letters were removed to keep to their budget"),
             Err(error) => warn!(error = error.chain(), "the oldest results cannot be removed; trying again"),
@@ -46,7 +46,7 @@ pub(crate) async fn send_on_overdue(worker: Arc<Worker>) {
         if !worker.slots.peers().goes_first() {
             continue;
         }
-        match worker.bus.send_on_overdue(from, MAX_OVERDUE_CHECKS, MIN_OVERDUE_AGE).await {
+        match worker.bus.housekeeping.send_on_overdue(from, MAX_OVERDUE_CHECKS, MIN_OVERDUE_AGE).await {
             Ok(found) => {
                 from = found.next;
                 if found.sent_on > 0 {
@@ -65,14 +65,14 @@ pub(crate) async fn remove_orphans(worker: Arc<Worker>) {
         if !worker.slots.peers().goes_first() {
             continue;
         }
-        match worker.bus.keep_dead_bodies_to_budget().await {
+        match worker.bus.housekeeping.keep_dead_bodies_to_budget().await {
             Ok(0) => {}
             Ok(removed) => {
                 info!(removed, "the oldest dead letters with large bodies were removed to keep to their budget")
             }
             Err(error) => warn!(error = error.chain(), "dead letters cannot be removed; trying again"),
         }
-        match worker.bus.remove_orphaned_bodies(MIN_ORPHAN_AGE).await {
+        match worker.bus.housekeeping.remove_orphaned_bodies(MIN_ORPHAN_AGE).await {
             Ok(0) => {}
             Ok(removed) => info!(removed, "orphaned bodies were deleted"),
             Err(error) => warn!(error = error.chain(), "orphaned bodies cannot be searched for; trying again"),

@@ -19,7 +19,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     let puller = Puller { queue: "publish", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
-    let queue = worker.bus.ingest();
+    let queue = worker.bus.inbound.published();
     puller
         .run(queue, |delivery| {
             let worker = Arc::clone(&worker);
@@ -30,7 +30,7 @@ pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
 
 /// Dead-letters published messages that never reach the loop above because the NATS client cannot read their headers.
 pub(crate) async fn dead_letter_unreadable(worker: Arc<Worker>) {
-    let mut connections = worker.bus.outside_connections();
+    let mut connections = worker.bus.inbound.outside_connections();
     loop {
         let reconnected = tokio::select! {
             () = worker.shutdown.cancelled() => return,
@@ -46,11 +46,11 @@ pub(crate) async fn dead_letter_unreadable(worker: Arc<Worker>) {
 
 impl Worker {
     async fn dead_letter_unreadable_publishes(&self, always: bool) -> skep_bus::Result<()> {
-        for message in self.bus.unreadable_publishes(always).await? {
+        for message in self.bus.inbound.unreadable(always).await? {
             let status = CallStatus::accepted(message.call_id.clone(), &message.function, skep_bus::now());
             let record = without_answer(status, HeaderMap::new());
             self.store_dead_letter(record, message.reason, &NatsHeaders::new(), &message.payload).await?;
-            self.bus.remove_unreadable(&message).await?;
+            self.bus.inbound.remove_unreadable(&message).await?;
         }
         Ok(())
     }
@@ -69,8 +69,8 @@ impl Worker {
             Ok(judged) => judged,
             Err(reason) => return self.reject(delivery, published, derived, &reason).await,
         };
-        let call = delivery.invocation(&self.bus, published, function, call_id, callback);
-        match self.bus.submit(&call).await {
+        let call = delivery.invocation(&self.bus.calls, published, function, call_id, callback);
+        match self.bus.calls.submit(&call).await {
             Ok(_) => delivery.ack().await,
             Err(error) if !error.may_pass() => {
                 self.reject(delivery, published, derived, &error.to_string()).await;
@@ -86,7 +86,7 @@ impl Worker {
     async fn reject(&self, delivery: &Delivery<Published>, published: &Published, derived: CallId, reason: &str) {
         match self.free_id(published, derived).await {
             Ok(call_id) => {
-                let namespace = self.bus.default_namespace();
+                let namespace = self.bus.connection.default_namespace();
                 let callback = published.callback.as_deref().and_then(|url| parse_callback(url, namespace).ok());
                 let returned = callback.as_ref().map(|_| returned_headers(&published.headers)).unwrap_or_default();
                 let status = CallStatus {
@@ -106,7 +106,7 @@ impl Worker {
     /// The publisher's own id unless a call has it: the record of that call must stay free for its result.
     async fn free_id(&self, published: &Published, derived: CallId) -> skep_bus::Result<CallId> {
         let Some(id) = published.callers_id.as_deref().and_then(|id| id.parse().ok()) else { return Ok(derived) };
-        let is_free = match self.bus.call_status(&id).await {
+        let is_free = match self.bus.calls.status(&id).await {
             Ok(known) => known.is_none(),
             Err(error) if error.may_pass() => return Err(error),
             Err(_) => false,
@@ -115,7 +115,7 @@ impl Worker {
     }
 
     fn judge(&self, published: &Published, derived: &CallId) -> Result<(FunctionName, CallId, Option<Url>), String> {
-        let namespace = self.bus.default_namespace();
+        let namespace = self.bus.connection.default_namespace();
         let function = namespace.function_of_token(&published.function);
         let function = function.map_err(|error| error.to_string())?;
         if self.dispatch.registry().get(&function).is_none() {

@@ -8,6 +8,6 @@ use crate::{Worker, pull::Puller};
 
 pub(crate) async fn run(worker: Arc<Worker>, lane: u32, tasks: TaskTracker) {
     let puller = Puller { queue: "lane", window: worker.config.lane_window, tasks, shutdown: worker.shutdown.clone() };
-    let queue = worker.bus.lane(lane);
+    let queue = worker.bus.queues.lane(lane);
     puller.run(queue, |delivery| Arc::clone(&worker).run_delivery(delivery)).await;
 }

@@ -26,7 +26,7 @@ mod slots;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use skep_bus::{Bus, RunningCalls};
+use skep_bus::QueueWorkerBus;
 use skep_dispatch::Dispatch;
 use skep_protocol::LANES;
 use tokio::time::timeout;
@@ -71,11 +71,10 @@ pub struct WorkerConfig {
 /// What every task of the worker needs.
 pub(crate) struct Worker {
     pub(crate) config: WorkerConfig,
-    pub(crate) bus: Bus,
+    pub(crate) bus: QueueWorkerBus,
     pub(crate) dispatch: Dispatch,
     pub(crate) slots: Slots,
     pub(crate) backlogs: Backlogs,
-    pub(crate) running: RunningCalls,
     pub(crate) held: HeldCalls,
     pub(crate) holders: Holders,
     pub(crate) metrics: Metrics,
@@ -89,7 +88,7 @@ pub(crate) struct Worker {
 /// Works until `shutdown`; then stops pulling, gives back what has not begun, and finishes what runs.
 pub async fn run(
     config: WorkerConfig,
-    bus: Bus,
+    bus: QueueWorkerBus,
     dispatch: Dispatch,
     metrics: &prometheus::Registry,
     shutdown: CancellationToken,
@@ -99,7 +98,6 @@ pub async fn run(
     let worker = Arc::new(Worker {
         slots: Slots::new(dispatch.registry().clone(), config.concurrency_per_replica),
         backlogs: Backlogs::new(tasks.clone()),
-        running: RunningCalls::new(bus.clone()),
         held: HeldCalls::default(),
         holders,
         metrics: Metrics::register(metrics)?,
@@ -135,7 +133,7 @@ pub async fn run(
     if timeout(PRESENCE_TIMEOUT, presence.wait()).await.is_err() {
         warn!(tasks = presence.len(), "housekeeping did not end in time");
     }
-    worker.bus.flush().await;
+    worker.bus.connection.flush().await;
     Ok(())
 }
 

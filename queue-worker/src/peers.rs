@@ -125,7 +125,7 @@ fn turn(function: &FunctionName, id: &str) -> (u64, String) {
 /// Tells the others of this worker and hears of them, until its last call has ended.
 pub(crate) async fn run(worker: Arc<Worker>) {
     while !worker.gone.is_cancelled() {
-        match worker.bus.hear_workers().await {
+        match worker.bus.workers.heartbeats().await {
             Ok(told) => follow(&worker, told).await,
             Err(error) => {
                 warn!(error = error.chain(), "cannot subscribe to heartbeats of queue-workers; trying again");
@@ -147,7 +147,7 @@ async fn follow(worker: &Worker, told: impl futures_util::Stream<Item = String>)
                     let is_new = peers.hear(id, Instant::now());
                     if is_new {
                         // The new worker does not know this one yet.
-                        let _ = worker.bus.tell_worker(&peers.id).await;
+                        let _ = worker.bus.workers.heartbeat(&peers.id).await;
                     }
                     is_new
                 }
@@ -155,7 +155,7 @@ async fn follow(worker: &Worker, told: impl futures_util::Stream<Item = String>)
             },
             _ = tell.tick() => {
                 // A worker that misses it gets the next one a second later.
-                let _ = worker.bus.tell_worker(&peers.id).await;
+                let _ = worker.bus.workers.heartbeat(&peers.id).await;
                 peers.forget_silent()
             }
         };

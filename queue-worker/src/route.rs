@@ -23,7 +23,7 @@ const UNREADABLE_RETRY_DELAY: Duration = Duration::from_secs(300);
 
 pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     let puller = Puller { queue: "route", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
-    let queue = worker.bus.events_to_route();
+    let queue = worker.bus.queues.events();
     puller
         .run(queue, |delivery| {
             let worker = Arc::clone(&worker);
@@ -64,7 +64,7 @@ impl Worker {
             let reason = format!("function {} is not deployed", call.function);
             return self.dead_letter_once(&call, &reason).await;
         }
-        match self.bus.submit(&call).await {
+        match self.bus.calls.submit(&call).await {
             Ok(_) => Ok(()),
             Err(error) if error.may_pass() => Err(error),
             Err(Error::IdInUse(id)) => {
@@ -78,11 +78,11 @@ impl Worker {
 
     /// Makes a dead letter of a call that was not queued before.
     async fn dead_letter_once(&self, call: &Call, reason: &str) -> skep_bus::Result<()> {
-        if self.bus.call_status(&call.call_id).await?.is_some() {
+        if self.bus.calls.status(&call.call_id).await?.is_some() {
             return Ok(());
         }
         let record = without_answer(call.status(), call.returned_headers());
-        let (headers, body) = self.bus.message_of(call);
+        let (headers, body) = self.bus.calls.message_of(call);
         self.store_dead_letter(record, reason, &headers, &body).await
     }
 }

@@ -226,15 +226,15 @@ async fn results_that_are_kept_for_less_are_expired_and_not_missing() {
     let (_site, _server, bus) = start().await;
     let (brief, usual) = (invocation("f", "brief"), invocation("g", "usual"));
     for call in [&brief, &usual] {
-        assert_eq!(bus.submit(call).await.unwrap(), Submitted::Accepted);
+        assert_eq!(bus.calls.submit(call).await.unwrap(), Submitted::Accepted);
     }
     let mut ended = record(&brief.call_id, "x");
     ended.status.kept_until = Some(OffsetDateTime::now_utc() + time::Duration::seconds(1));
-    bus.store_record(&ended).await.unwrap();
+    bus.outcomes.store_record(&ended).await.unwrap();
     take(&bus, "f", 1).await[0].ack().await;
     take(&bus, "g", 1).await[0].ack().await;
-    wait_until("the record is gone", async || bus.record(&brief.call_id).await.unwrap().is_none()).await;
-    let report = bus.audit(Duration::from_secs(3600), &watch::Sender::new(AuditProgress::default())).await.unwrap();
+    wait_until("the record is gone", async || bus.calls.record(&brief.call_id).await.unwrap().is_none()).await;
+    let report = bus.audit.run(Duration::from_secs(3600), &watch::Sender::new(AuditProgress::default())).await.unwrap();
     let [f, g] = &report.functions[..] else { panic!("{report:?}") };
     assert_eq!((f.accepted, f.expired, g.accepted, g.missing), (1, 1, 1, 1), "{report:?}");
     let missing: Vec<&str> = report.findings.iter().map(|finding| finding.call_id.as_str()).collect();
@@ -246,15 +246,15 @@ async fn what_has_ended_and_is_not_taken_away_is_named() {
     let (_site, _server, bus) = start().await;
     let (in_lane, backlogged, runs) = (invocation("f", "lane"), invocation("f", "backlog"), invocation("f", "runs"));
     for call in [&in_lane, &runs] {
-        assert_eq!(bus.submit(call).await.unwrap(), Submitted::Accepted);
+        assert_eq!(bus.calls.submit(call).await.unwrap(), Submitted::Accepted);
     }
-    bus.relocate(&backlogged, Location::Backlog).await.unwrap();
+    bus.queues.relocate(&backlogged, Location::Backlog).await.unwrap();
     for call in [&in_lane, &backlogged] {
-        bus.store_record(&record(&call.call_id, "x")).await.unwrap();
+        bus.outcomes.store_record(&record(&call.call_id, "x")).await.unwrap();
     }
     take(&bus, "f", 1).await[0].ack().await;
     let findings = async |gone_within| {
-        let report = bus.audit(gone_within, &watch::Sender::new(AuditProgress::default())).await.unwrap();
+        let report = bus.audit.run(gone_within, &watch::Sender::new(AuditProgress::default())).await.unwrap();
         report.findings.into_iter().map(|finding| (finding.kind, finding.call_id)).collect::<Vec<_>>()
     };
     assert_eq!(findings(Duration::from_secs(3600)).await, [], "a queue-worker has an hour for it");

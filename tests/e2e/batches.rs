@@ -10,7 +10,7 @@ use crate::{
 
 async fn submit_all(bus: &Bus, ids: impl IntoIterator<Item = String>) -> Vec<(String, skep_bus::Result<Submitted>)> {
     let submit = async |id: String| {
-        let submitted = bus.submit(&invocation("f", &id)).await;
+        let submitted = bus.calls.submit(&invocation("f", &id)).await;
         (id, submitted)
     };
     join_all(ids.into_iter().map(submit)).await
@@ -31,7 +31,7 @@ async fn batched(site: &Site) -> usize {
 #[tokio::test]
 async fn calls_at_the_same_time_are_committed_together_and_one_alone_is_not_held_up() {
     let (site, _server, bus) = start().await;
-    bus.submit(&invocation("f", "alone")).await.unwrap();
+    bus.calls.submit(&invocation("f", "alone")).await.unwrap();
     assert_eq!(batched(&site).await, 0);
     let submitted = submit_all(&bus, (0..1500).map(|number| format!("call-{number}"))).await;
     assert!(submitted.iter().all(|(_, submitted)| matches!(submitted, Ok(Submitted::Accepted))));
@@ -42,7 +42,7 @@ async fn calls_at_the_same_time_are_committed_together_and_one_alone_is_not_held
 #[tokio::test]
 async fn one_call_that_is_there_already_stands_in_no_others_way() {
     let (site, _server, bus) = start().await;
-    bus.submit(&invocation("f", "call-50")).await.unwrap();
+    bus.calls.submit(&invocation("f", "call-50")).await.unwrap();
     let ids = (0..100).map(|number| format!("call-{number}")).chain(["call-70".to_owned()]);
     let submitted = submit_all(&bus, ids).await;
     let duplicates: Vec<&str> = submitted
@@ -78,9 +78,9 @@ async fn what_was_acknowledged_is_there_after_the_server_was_killed() {
     };
     assert!(killed, "a server that is away accepts nothing");
     let _server = site.start_nats().await;
-    wait_until("the bus is back", async || bus.call_status(&"nobody".parse().unwrap()).await.is_ok()).await;
+    wait_until("the bus is back", async || bus.calls.status(&"nobody".parse().unwrap()).await.is_ok()).await;
     assert!(accepted.len() >= 800, "{}", accepted.len());
     for id in accepted {
-        assert!(bus.call_status(&id.parse().unwrap()).await.unwrap().is_some(), "{id} was acknowledged and is lost");
+        assert!(bus.calls.status(&id.parse().unwrap()).await.unwrap().is_some(), "{id} was acknowledged and is lost");
     }
 }

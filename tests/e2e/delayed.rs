@@ -17,11 +17,11 @@ fn after_attempt(id: &str, number: u64, wait: time::Duration) -> Call {
 }
 
 async fn park(bus: &Bus, call: &Call) -> Moved {
-    bus.relocate(call, Location::until_due(call)).await.unwrap()
+    bus.queues.relocate(call, Location::until_due(call)).await.unwrap()
 }
 
 async fn due(bus: &Bus) -> Delivery<Call> {
-    let mut queue = bus.due();
+    let mut queue = bus.queues.due();
     loop {
         if let Some(delivery) = queue.next(1, &CancellationToken::new()).await.unwrap().pop() {
             return delivery;
@@ -32,7 +32,7 @@ async fn due(bus: &Bus) -> Delivery<Call> {
 #[tokio::test]
 async fn a_call_that_is_moved_twice_is_in_its_lane_once() {
     let (site, _server, bus) = start().await;
-    bus.submit(&invocation("f", "a")).await.unwrap();
+    bus.calls.submit(&invocation("f", "a")).await.unwrap();
     let first = take(&bus, "f", 1).await.remove(0);
     let next = after_attempt("a", 1, time::Duration::milliseconds(100));
     assert_eq!(park(&bus, &next).await, Moved::Written);
@@ -42,7 +42,7 @@ async fn a_call_that_is_moved_twice_is_in_its_lane_once() {
     let again = moved.content.as_ref().unwrap();
     assert_eq!(again.attempts(), 1);
     for _ in 0..3 {
-        bus.relocate(again, Location::Shared { moved_since: moved.stored_at() }).await.unwrap();
+        bus.queues.relocate(again, Location::Shared { moved_since: moved.stored_at() }).await.unwrap();
     }
     assert_eq!(queued(&site).await, 1);
     moved.ack().await;
@@ -59,21 +59,21 @@ async fn an_attempt_that_is_behind_does_not_replace_a_later_one() {
     assert_eq!(park(&bus, &after_attempt("a", 3, time::Duration::HOUR)).await, Moved::Written);
     assert_eq!(park(&bus, &after_attempt("a", 2, time::Duration::HOUR)).await, Moved::Superseded);
     assert_eq!(park(&bus, &after_attempt("a", 4, time::Duration::HOUR)).await, Moved::Written);
-    let status = bus.call_status(&"a".parse().unwrap()).await.unwrap().unwrap();
+    let status = bus.calls.status(&"a".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!((status.state, status.attempts), (CallState::Retrying, 4));
 
     // Nor does one whose call has ended come back.
     let id = "b".parse().unwrap();
-    bus.store_record(&record(&id, "done")).await.unwrap();
+    bus.outcomes.store_record(&record(&id, "done")).await.unwrap();
     assert_eq!(park(&bus, &after_attempt("b", 1, time::Duration::HOUR)).await, Moved::Superseded);
-    assert_eq!(bus.call_status(&id).await.unwrap().unwrap().state, CallState::Succeeded);
+    assert_eq!(bus.calls.status(&id).await.unwrap().unwrap().state, CallState::Succeeded);
 }
 
 #[tokio::test]
 async fn a_run_that_takes_long_does_not_replace_a_later_attempt_that_is_due() {
     let (site, _server, bus) = start().await;
     let call = invocation("f", "a");
-    bus.submit(&call).await.unwrap();
+    bus.calls.submit(&call).await.unwrap();
     // Two workers have it, as when one of them stood still for too long.
     let stalled = take(&bus, "f", 1).await.remove(0);
     let next = after_attempt("a", 1, time::Duration::milliseconds(100));
@@ -81,10 +81,13 @@ async fn a_run_that_takes_long_does_not_replace_a_later_attempt_that_is_due() {
     let moved = due(&bus).await;
 
     let (long_after, lasts) = (Duration::from_millis(50), Duration::from_millis(200));
-    stalled.hold_call(&bus, &call, long_after, tokio::time::sleep(lasts)).await;
+    stalled.hold_call(&bus.queues, &call, long_after, tokio::time::sleep(lasts)).await;
     let waiting = messages_of(&site, "SKEP_DELAYED").await;
     assert_eq!(waiting, 1, "the one whose time has come, and no schedule of an earlier attempt");
-    bus.relocate(moved.content.as_ref().unwrap(), Location::Shared { moved_since: moved.stored_at() }).await.unwrap();
+    bus.queues
+        .relocate(moved.content.as_ref().unwrap(), Location::Shared { moved_since: moved.stored_at() })
+        .await
+        .unwrap();
     moved.ack().await;
     let second = take(&bus, "f", 1).await.remove(0);
     assert_eq!(second.content.as_ref().unwrap().attempts(), 1);

@@ -264,7 +264,7 @@ async fn a_message_that_is_too_large_stands_in_no_others_way() {
         if number % 50 == 49 {
             call.body = bytes::Bytes::from(vec![b'x'; 70_000]).into();
         }
-        (number, bus.submit(&call).await)
+        (number, bus.calls.submit(&call).await)
     };
     for (number, submitted) in join_all((0..400).map(submit)).await {
         match submitted {

@@ -32,16 +32,16 @@ async fn a_stream_that_would_take_a_second_message_gets_none() {
     let call = invocation("f", "twice");
     let record = record(&call.call_id, "first");
     for expected in [Submitted::Accepted, Submitted::Duplicate] {
-        assert_eq!(bus.submit(&call).await.unwrap(), expected);
-        assert_eq!(bus.store_record(&record).await.unwrap(), expected);
+        assert_eq!(bus.calls.submit(&call).await.unwrap(), expected);
+        assert_eq!(bus.outcomes.store_record(&record).await.unwrap(), expected);
     }
     // Also where many are stored with one commit, one of which is there already.
     let calls: Vec<_> = (0..40).map(|number| invocation("f", &format!("twice-{}", number / 2))).collect();
-    let submitted = join_all(calls.iter().map(|call| bus.submit(call))).await;
+    let submitted = join_all(calls.iter().map(|call| bus.calls.submit(call))).await;
     let accepted = submitted.into_iter().filter(|submitted| *submitted.as_ref().unwrap() == Submitted::Accepted);
     assert_eq!((accepted.count(), queued(&site).await), (20, 21));
     for expected in [Moved::Written, Moved::Superseded] {
-        assert_eq!(bus.relocate(&invocation("f", "own"), Location::Backlog).await.unwrap(), expected);
+        assert_eq!(bus.queues.relocate(&invocation("f", "own"), Location::Backlog).await.unwrap(), expected);
     }
     assert_eq!((messages_of(&site, "SKEP_CALLS").await, messages_of(&site, "SKEP_BACKLOG").await), (1, 1));
 }

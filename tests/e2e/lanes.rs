@@ -54,13 +54,13 @@ async fn stored(site: &Site) -> (usize, usize) {
 async fn a_function_that_is_called_very_often_makes_room_in_its_lane() {
     let (site, _server, bus) = start().await;
     let calls: Vec<Call> = (0..600).map(|number| invocation("busy", &format!("call-{number}"))).collect();
-    for submitted in join_all(calls.iter().map(|call| bus.submit(call))).await {
+    for submitted in join_all(calls.iter().map(|call| bus.calls.submit(call))).await {
         submitted.unwrap();
     }
     assert_eq!(stored(&site).await, (600 - 256, 256));
     // What may come again has one place, where the second one is refused.
     let mine = Call { has_callers_id: true, ..invocation("busy", "mine") };
-    bus.submit(&mine).await.unwrap();
-    bus.submit(&invocation("quiet", "first")).await.unwrap();
+    bus.calls.submit(&mine).await.unwrap();
+    bus.calls.submit(&invocation("quiet", "first")).await.unwrap();
     assert_eq!(stored(&site).await, (600 - 256, 256 + 2));
 }

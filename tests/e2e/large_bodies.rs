@@ -150,9 +150,13 @@ async fn what_a_gateway_leaves_that_dies_during_an_upload_is_removed_and_nothing
     roles.role_gateway.kill();
 
     let bus = bus::connect(&roles.site).await;
-    assert_eq!(bus.remove_orphaned_bodies(Duration::from_secs(3600)).await.unwrap(), 0, "it may still be on its way");
+    assert_eq!(
+        bus.housekeeping.remove_orphaned_bodies(Duration::from_secs(3600)).await.unwrap(),
+        0,
+        "it may still be on its way"
+    );
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(bus.remove_orphaned_bodies(Duration::from_secs(1)).await.unwrap(), 1);
+    assert_eq!(bus.housekeeping.remove_orphaned_bodies(Duration::from_secs(1)).await.unwrap(), 1);
     assert_eq!(messages(&roles.site, "SKEP_REQUESTS").await, needed);
 
     roles.role_gateway = roles.site.start_gateway(&[]).await;
@@ -270,13 +274,13 @@ async fn large_bodies_of_dead_calls_keep_to_the_budget_of_letters() {
         assert_eq!(gateway.finished(id).await["state"], "dead");
     }
     let bus = bus::connect_with(site, Budget { bytes: 25 * MIB as u64, ..bus::HOUR }).await;
-    assert_eq!(bus.keep_dead_bodies_to_budget().await.unwrap(), 1);
+    assert_eq!(bus.housekeeping.keep_dead_bodies_to_budget().await.unwrap(), 1);
     let letters = answer_to(gateway.get("/system/dead")).await.json();
     let ids: Vec<&str> = letters.as_array().unwrap().iter().map(|letter| letter["callId"].as_str().unwrap()).collect();
     assert_eq!(ids, ["second", "third"]);
     wait_until("their lanes are purged", async || messages(site, "SKEP_INVOKE").await == 0).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(bus.remove_orphaned_bodies(Duration::from_secs(1)).await.unwrap(), 1);
-    assert_eq!(bus.keep_dead_bodies_to_budget().await.unwrap(), 0);
+    assert_eq!(bus.housekeeping.remove_orphaned_bodies(Duration::from_secs(1)).await.unwrap(), 1);
+    assert_eq!(bus.housekeeping.keep_dead_bodies_to_budget().await.unwrap(), 0);
     assert_eq!(messages(site, "SKEP_REQUESTS").await, 60);
 }

@@ -78,13 +78,17 @@ async fn a_worker_that_dies_while_it_stores_a_result_leaves_one_result() {
     roles.site.open_gate();
     let bus = bus::connect(&roles.site).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(bus.remove_orphaned_bodies(Duration::from_secs(1)).await.unwrap(), 0, "the call may still run");
+    assert_eq!(
+        bus.housekeeping.remove_orphaned_bodies(Duration::from_secs(1)).await.unwrap(),
+        0,
+        "the call may still run"
+    );
     roles.worker = roles.site.start_worker().await;
     assert_eq!(roles.gateway.finished(&id).await["state"], "succeeded");
     assert!(roles.gateway.result(&id).await.body == body, "it was changed on its way");
     assert!(messages(&roles.site, "SKEP_RESULTS").await > 40);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(bus.remove_orphaned_bodies(Duration::from_secs(1)).await.unwrap(), 1);
+    assert_eq!(bus.housekeeping.remove_orphaned_bodies(Duration::from_secs(1)).await.unwrap(), 1);
     assert_eq!(messages(&roles.site, "SKEP_RESULTS").await, 40);
     assert!(roles.gateway.result(&id).await.body == body, "the one that counts is kept");
 }

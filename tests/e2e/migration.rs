@@ -55,7 +55,7 @@ async fn a_registry_of_the_version_before_is_read_and_migrated_by_the_controller
 #[tokio::test]
 async fn watchers_see_a_function_while_it_is_migrated() {
     let (site, _server, bus) = bus::start().await;
-    let lease = bus.take_lease("one", &CancellationToken::new()).await.unwrap();
+    let lease = bus.leadership.acquire("one", &CancellationToken::new()).await.unwrap();
     let (registry, record) = (registry(&site).await, bus::function_record("f"));
     let whole = serde_json::to_vec(&record).unwrap();
     for name in ["a", "b"] {
@@ -65,14 +65,14 @@ async fn watchers_see_a_function_while_it_is_migrated() {
     let newer = skep_protocol::FunctionRecord { replicas: 7, ..record.clone() };
     lease.put_function(&"b".parse().unwrap(), &newer).await.unwrap();
     let found = [("a".parse().unwrap(), record), ("b".parse().unwrap(), newer)];
-    assert_eq!(bus.functions().await.unwrap(), found);
+    assert_eq!(bus.registry.functions().await.unwrap(), found);
 
-    let mut events = std::pin::pin!(bus.watch_functions().await.unwrap());
+    let mut events = std::pin::pin!(bus.registry.watch().await.unwrap());
     // What is deleted before it was seen would be no loss.
     while !matches!(events.next().await.unwrap().unwrap(), RegistryEvent::Current) {}
     assert_eq!(lease.migrate_functions().await.unwrap(), 2);
     assert_eq!(lease.migrate_functions().await.unwrap(), 0);
-    assert_eq!((bus.functions().await.unwrap(), keys(&registry).await.len()), (found.into(), 4));
+    assert_eq!((bus.registry.functions().await.unwrap(), keys(&registry).await.len()), (found.into(), 4));
     lease.put_spec(&"end".parse().unwrap(), &bus::function_record("end")).await.unwrap();
     loop {
         match events.next().await.unwrap().unwrap() {

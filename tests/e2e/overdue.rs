@@ -25,7 +25,7 @@ async fn waits(site: &Site) -> u64 {
 }
 
 async fn send_on(bus: &Bus) -> usize {
-    bus.send_on_overdue(0, 100, Duration::ZERO).await.unwrap().sent_on
+    bus.housekeeping.send_on_overdue(0, 100, Duration::ZERO).await.unwrap().sent_on
 }
 
 /// Puts a call that waits an hour into the state in which the server has forgotten when it is due.
@@ -47,12 +47,12 @@ async fn a_schedule_that_the_server_has_forgotten_is_sent_on_its_way() {
     let (site, _server, bus) = start().await;
     for id in ["a", "b"] {
         let run_at = Some(time::OffsetDateTime::now_utc() + time::Duration::HOUR);
-        bus.submit(&skep_protocol::Call { run_at, ..invocation("f", id) }).await.unwrap();
+        bus.calls.submit(&skep_protocol::Call { run_at, ..invocation("f", id) }).await.unwrap();
     }
     assert_eq!(send_on(&bus).await, 0, "their time has not come");
     forget(&site, "b").await;
     assert_eq!(send_on(&bus).await, 1);
-    let mut due = bus.due();
+    let mut due = bus.queues.due();
     let mut moved = Vec::new();
     while moved.is_empty() {
         moved = due.next(1, &CancellationToken::new()).await.unwrap();
@@ -64,8 +64,8 @@ async fn a_schedule_that_the_server_has_forgotten_is_sent_on_its_way() {
 async fn a_due_call_that_comes_back_after_its_ack_is_in_its_lane_once() {
     let (site, mut server, bus) = start().await;
     let run_at = Some(time::OffsetDateTime::now_utc() + time::Duration::milliseconds(200));
-    bus.submit(&skep_protocol::Call { run_at, ..invocation("f", "a") }).await.unwrap();
-    let mut due = bus.due();
+    bus.calls.submit(&skep_protocol::Call { run_at, ..invocation("f", "a") }).await.unwrap();
+    let mut due = bus.queues.due();
     let mut moved = Vec::new();
     while moved.is_empty() {
         moved = due.next(1, &CancellationToken::new()).await.unwrap();
@@ -75,7 +75,7 @@ async fn a_due_call_that_comes_back_after_its_ack_is_in_its_lane_once() {
     let copy = site.path("msgs");
     copy_folder(&folder, &copy);
     let lane = Location::Shared { moved_since: moved[0].stored_at() };
-    bus.relocate(moved[0].content.as_ref().unwrap(), lane).await.unwrap();
+    bus.queues.relocate(moved[0].content.as_ref().unwrap(), lane).await.unwrap();
     moved[0].ack().await;
     wait_until("it is acknowledged", async || waits(&site).await == 0).await;
     server.signal(Signal::TERM);

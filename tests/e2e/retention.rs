@@ -34,16 +34,16 @@ async fn a_record_goes_when_its_time_is_over_also_one_that_was_stored_with_other
     let stored = ids.iter().map(async |id| {
         let mut record = record(id, "x");
         record.status.kept_until = Some(OffsetDateTime::now_utc() + time::Duration::seconds(1));
-        bus.store_record(&record).await.unwrap()
+        bus.outcomes.store_record(&record).await.unwrap()
     });
     assert!(join_all(stored).await.iter().all(|stored| *stored == Submitted::Accepted));
     let usual = CallId::generate();
-    bus.store_record(&record(&usual, "x")).await.unwrap();
+    bus.outcomes.store_record(&record(&usual, "x")).await.unwrap();
     for id in &ids {
-        wait_until("the record is gone", async || bus.record(id).await.unwrap().is_none()).await;
+        wait_until("the record is gone", async || bus.calls.record(id).await.unwrap().is_none()).await;
     }
-    assert!(bus.record(&usual).await.unwrap().is_some());
-    assert_eq!(bus.store_record(&record(&ids[0], "new")).await.unwrap(), Submitted::Accepted);
+    assert!(bus.calls.record(&usual).await.unwrap().is_some());
+    assert_eq!(bus.outcomes.store_record(&record(&ids[0], "new")).await.unwrap(), Submitted::Accepted);
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use crate::bus::start;
 #[tokio::test]
 async fn sources_are_read_whole_and_watched_with_their_secrets() {
     let (_site, _server, bus) = start().await;
-    assert!(bus.sources().await.unwrap().is_empty());
-    let lease = bus.take_lease("one", &CancellationToken::new()).await.unwrap();
+    assert!(bus.sources.list().await.unwrap().is_empty());
+    let lease = bus.leadership.acquire("one", &CancellationToken::new()).await.unwrap();
     let (name, secrets) = ("b".parse().unwrap(), SourceSecrets { secrets: Vec::new(), last_number: 7 });
     for name in ["a", "b", "c"] {
         lease.put_source(&source_record(name)).await.unwrap();
@@ -22,9 +22,9 @@ async fn sources_are_read_whole_and_watched_with_their_secrets() {
     // Without a source they do not count.
     lease.put_source_secrets(&"d".parse().unwrap(), &secrets).await.unwrap();
     let names = |found: Vec<Source>| found.into_iter().map(|source| source.record.name.into()).collect::<Vec<String>>();
-    assert_eq!(names(bus.sources().await.unwrap()), ["b", "c"]);
+    assert_eq!(names(bus.sources.list().await.unwrap()), ["b", "c"]);
 
-    let mut events = std::pin::pin!(bus.watch_sources().await.unwrap());
+    let mut events = std::pin::pin!(bus.sources.watch().await.unwrap());
     while !matches!(events.next().await.unwrap().unwrap(), SourceEvent::Current) {}
     // Each change is followed by the news that it was the last one.
     let mut next = async || loop {
@@ -40,11 +40,11 @@ async fn sources_are_read_whole_and_watched_with_their_secrets() {
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(bus.source(&name).await.unwrap().unwrap().secrets, secrets);
+    assert_eq!(bus.sources.get(&name).await.unwrap().unwrap().secrets, secrets);
     lease.remove_source(&name).await.unwrap();
     assert!(matches!(next().await, SourceEvent::Put { source, .. } if source.secrets == SourceSecrets::default()));
     assert!(matches!(next().await, SourceEvent::Deleted { name: gone, .. } if gone == name));
-    assert!(bus.source(&name).await.unwrap().is_none());
+    assert!(bus.sources.get(&name).await.unwrap().is_none());
 }
 
 pub(crate) fn source_record(name: &str) -> SourceRecord {

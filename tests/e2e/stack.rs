@@ -18,11 +18,11 @@ async fn a_function_that_somebody_else_deploys_meanwhile_becomes_what_the_stack_
     let bus = bus::connect(&site).await;
     let up = Program::start("up", site.up_command(&["--nats-url", &site.nats_url]), site.folder());
     // When the first one is there, the look at what is deployed is over.
-    let begun = async { while bus.functions().await.unwrap().is_empty() {} };
+    let begun = async { while bus.registry.functions().await.unwrap().is_empty() {} };
     timeout(DEADLINE, begun).await.expect("nothing is deployed");
     let mut other = asleep("f59").deployment(site.folder());
     other["labels"]["whose"] = json!("somebody else's");
-    let deployed = bus.control(&Deploy(serde_json::from_value(other).unwrap())).await;
+    let deployed = bus.control.request(&Deploy(serde_json::from_value(other).unwrap())).await;
     deployed.expect("the stack was faster");
 
     site.wait_for_functions().await;

@@ -14,7 +14,8 @@ use crate::{
 const MANY: usize = 200;
 
 async fn next_steps(bus: &Bus, deliveries: &[Delivery<Call>]) -> Vec<skep_bus::Result<NextStep>> {
-    join_all(deliveries.iter().map(|delivery| bus.next_step(delivery, delivery.content.as_ref().unwrap(), true))).await
+    join_all(deliveries.iter().map(|delivery| bus.queues.next_step(delivery, delivery.content.as_ref().unwrap(), true)))
+        .await
 }
 
 #[tokio::test]
@@ -24,10 +25,10 @@ async fn of_many_calls_with_large_results_each_is_known_to_have_ended() {
     let (_site, _server, bus) = start().await;
     for number in 0..40 {
         let call = invocation("f", &format!("call-{number}"));
-        bus.submit(&call).await.unwrap();
+        bus.calls.submit(&call).await.unwrap();
         let mut record = record(&call.call_id, "");
         record.body = Bytes::from(vec![0; LARGE]).into();
-        bus.store_record(&record).await.unwrap();
+        bus.outcomes.store_record(&record).await.unwrap();
     }
     let deliveries = take(&bus, "f", 40).await;
     for step in next_steps(&bus, &deliveries).await {
@@ -41,12 +42,12 @@ async fn of_many_calls_exactly_those_with_a_record_have_ended() {
     let ended = |number: usize| number.is_multiple_of(3);
     for number in 0..MANY {
         let call = invocation("f", &format!("call-{number}"));
-        bus.submit(&call).await.unwrap();
+        bus.calls.submit(&call).await.unwrap();
         if ended(number) {
             let mut record = record(&call.call_id, "x");
             // One with a callback is kept under another subject.
             record.status.callback_url = number.is_multiple_of(2).then(|| "https://example.com".parse().unwrap());
-            bus.store_record(&record).await.unwrap();
+            bus.outcomes.store_record(&record).await.unwrap();
         }
     }
     let deliveries = take(&bus, "f", MANY).await;

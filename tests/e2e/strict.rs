@@ -75,6 +75,9 @@ async fn check(listener: SocketAddr, start: &str, before: String, head: &str) {
         let answer = raw::rest_of(&mut stream).await;
         let what = format!("{listener} {request:?} after {before:?} in pieces: {is_in_pieces}: {answer}");
         assert_eq!(answer.matches("HTTP/1.1 200").count(), usize::from(!before.is_empty()), "{what}");
-        assert_eq!(answer.matches("HTTP/1.1 400").count(), 1, "{what}");
+        // An answer to a request whose body was not read is the last one.
+        let first = answer.split("HTTP/1.1 400").next().unwrap_or_default();
+        let was_last = first.contains("connection: close");
+        assert_eq!(answer.matches("HTTP/1.1 400").count(), usize::from(!was_last), "{what}");
     }
 }

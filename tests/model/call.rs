@@ -190,7 +190,7 @@ fn places(server: &Server) -> [(Place, &Option<Message>); 3] {
     [(Place::Lane, &server.lane), (Place::Backlog, &server.backlog), (Place::Due, &server.due)]
 }
 
-/// `Bus::submit`: a known id is looked up, then one message is published, then the caller hears of it.
+/// `Calls::submit`: a known id is looked up, then one message is published, then the caller hears of it.
 fn submit(state: &mut State) {
     let server = &mut state.server;
     state.submit = match state.submit {

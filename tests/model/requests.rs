@@ -22,7 +22,7 @@ pub(crate) fn becomes_due(server: &mut Server) {
     server.due = Some(Message { sequence, progress, is_out: false, is_acked: false, is_repeated });
 }
 
-/// `Bus::relocate` to where a call is parked, what it looks at before it writes.
+/// `Queues::relocate` to where a call is parked, what it looks at before it writes.
 pub(crate) fn look_before_parking(server: &Server, progress: Progress) -> Step {
     let elsewhere = [Place::Lane, Place::Backlog, Place::Due].map(|place| server.progress_in(place));
     let there = server.parked.map(|(sequence, progress)| There {
@@ -39,7 +39,7 @@ pub(crate) fn look_before_parking(server: &Server, progress: Progress) -> Step {
     }
 }
 
-/// `Bus::park`: refused if the subject has changed since the look.
+/// `Connection::park`: refused if the subject has changed since the look.
 pub(crate) fn park(server: &mut Server, expected: u8, progress: Progress) -> Step {
     if server.parked.map_or(0, |(sequence, _)| sequence) != expected {
         return Step::ParkLook;
@@ -49,7 +49,7 @@ pub(crate) fn park(server: &mut Server, expected: u8, progress: Progress) -> Ste
     Step::Ack
 }
 
-/// `Bus::relocate` to the backlog.
+/// `Queues::relocate` to the backlog.
 pub(crate) fn overflow(server: &mut Server, progress: Progress) -> Step {
     match next_move(progress.into(), false, &target(server.backlog.as_ref(), |_| false)) {
         NextMove::Done => Step::Ack,
@@ -62,7 +62,7 @@ pub(crate) fn overflow(server: &mut Server, progress: Progress) -> Step {
     }
 }
 
-/// `Bus::relocate` of a message that is due to its lane.
+/// `Queues::relocate` of a message that is due to its lane.
 pub(crate) fn return_to_lane(server: &mut Server, progress: Progress, moved_since: u8) -> Step {
     let target = target(server.lane.as_ref(), |message| message.sequence < moved_since);
     match next_move(progress.into(), false, &target) {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Call {
-    /// `Bus::cancel`.
+    /// `Calls::cancel`.
     pub(crate) fn cancel(&self, state: &mut State) {
         state.cancel = match state.cancel {
             Some(Cancel::Record) => {
@@ -35,7 +35,7 @@ impl Call {
         };
     }
 
-    /// `Bus::store_record`: the first one stays.
+    /// `Outcomes::store_record`: the first one stays.
     fn record(&self, server: &mut Server, end: End) -> bool {
         if server.record.is_some() && self.flaw != Flaw::RecordsAreReplaced {
             return false;
@@ -134,7 +134,7 @@ impl Call {
         });
     }
 
-    /// `Bus::next_step`.
+    /// `Queues::next_step`.
     fn look_up(&self, server: &Server, held: &Held) -> Step {
         if self.flaw == Flaw::NoLookUp {
             return Step::Begin;

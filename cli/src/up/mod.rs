@@ -128,7 +128,7 @@ async fn run_roles(
     let config = controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?;
     let config = skep_controller::Config { seal_key: seal::read(&args.gateway.seal)?, ..config };
     // The controller goes on until the calls in flight have drained, because they need its replicas.
-    let starting = Box::pin(Controller::start(config, bus.clone(), CancellationToken::new()));
+    let starting = Box::pin(Controller::start(config, bus.for_controller(), CancellationToken::new()));
     let controller = starting.await.map_err(Failure::internal)?;
     let controller = process.tasks.spawn(controller.run(process.ending.clone()));
     let defaults = PolicyDefaults {
@@ -181,7 +181,7 @@ async fn connect(args: &UpArgs, process: &Process, data_dir: &DataDir, nats: &Na
 
 /// Deploys the stack, says what runs, and shows the functions' log for as long as everything runs.
 async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, entry_points: &EntryPoints<'_>) -> Result<()> {
-    let mut lines = std::pin::pin!(bus.follow_logs(None).await.map_err(Failure::internal)?);
+    let mut lines = std::pin::pin!(bus.logs.follow(None).await.map_err(Failure::internal)?);
     let sources: Vec<_> = stack.iter().flat_map(|stack| &stack.sources).map(|(name, _)| name.clone()).collect();
     if let Some(stack) = stack {
         stack::apply(bus, &stack).await?;

@@ -30,12 +30,12 @@ pub(super) async fn apply(bus: &Bus, sources: &[(SourceName, Value)]) -> Result<
 }
 
 async fn put(bus: &Bus, name: &SourceName, spec: &Value) -> (AuditAction, Result<Change>) {
-    let known = match bus.source(name).await {
+    let known = match bus.sources.get(name).await {
         Ok(known) => known,
         Err(error) => return (AuditAction::SourceCreate, Err(error)),
     };
     if known.is_none() {
-        let created = bus.control(&CreateSource { name: name.clone(), spec: spec.clone() }).await;
+        let created = bus.control.request(&CreateSource { name: name.clone(), spec: spec.clone() }).await;
         if !matches!(created, Err(Error::Refused { status: CONFLICT, .. })) {
             return (AuditAction::SourceCreate, created);
         }
@@ -44,7 +44,7 @@ async fn put(bus: &Bus, name: &SourceName, spec: &Value) -> (AuditAction, Result
     if known.is_some_and(|known| is_same(&known, spec)) {
         return (AuditAction::SourceUpdate, Ok(Change::Unchanged));
     }
-    (AuditAction::SourceUpdate, bus.control(&UpdateSource { name: name.clone(), spec: spec.clone() }).await)
+    (AuditAction::SourceUpdate, bus.control.request(&UpdateSource { name: name.clone(), spec: spec.clone() }).await)
 }
 
 /// Whether nothing is to be done. A secret that is named may have changed while skep did not run.
@@ -58,5 +58,5 @@ async fn log_change(bus: &Bus, name: &SourceName, action: AuditAction, refusal: 
         (entry.status, entry.error) = (Some(*status), Some("refused".to_owned()));
     }
     // An entry that is lost is in the log of this process.
-    let _is_stored = bus.log_change(&entry, None).await;
+    let _is_stored = bus.audit_log.write(&entry, None).await;
 }

@@ -86,14 +86,14 @@ enum Outcome {
 /// Writes what the stack file has changed, or was to change, to the audit log.
 async fn log_change(bus: &Bus, wanted: &FunctionDeployment, outcome: &Outcome) {
     let (Outcome::Changed(action) | Outcome::Refused(action, _)) = outcome else { return };
-    let name = bus.default_namespace().function_in(&wanted.service, &wanted.namespace);
+    let name = bus.connection.default_namespace().function_in(&wanted.service, &wanted.namespace);
     let object = name.map_or_else(|_| wanted.service.clone(), |name| name.to_string());
     let mut entry = AuditLogEntry::new(skep_bus::now(), "stack file", *action).about(&object);
     if let Outcome::Refused(_, Error::Refused { status, .. }) = outcome {
         (entry.status, entry.error) = (Some(*status), Some("refused".to_owned()));
     }
     // An entry that is lost is in the log of this process.
-    let _is_stored = bus.log_change(&entry, None).await;
+    let _is_stored = bus.audit_log.write(&entry, None).await;
 }
 
 /// What the registry holds.
@@ -105,12 +105,13 @@ struct Deployed<'bus> {
 impl<'bus> Deployed<'bus> {
     async fn read(bus: &'bus Bus) -> Result<Self> {
         let functions = bus
+            .registry
             .functions()
             .await?
             .into_iter()
             .map(|(name, record)| (name, Arc::unwrap_or_clone(record.deployment)))
             .collect();
-        Ok(Self { functions, namespace: bus.default_namespace() })
+        Ok(Self { functions, namespace: bus.connection.default_namespace() })
     }
 
     /// The function of the same name; the controller refuses invalid names.
@@ -124,8 +125,8 @@ impl<'bus> Deployed<'bus> {
 async fn put(bus: &Bus, wanted: &FunctionDeployment, deployed: Option<&FunctionDeployment>) -> Result<Outcome> {
     let (action, written) = match difference(wanted, deployed) {
         Difference::Same => return Ok(Outcome::Unchanged),
-        Difference::New => (AuditAction::Deploy, bus.control(&Deploy(wanted.clone())).await),
-        Difference::Changed => (AuditAction::Update, bus.control(&Update(wanted.clone())).await),
+        Difference::New => (AuditAction::Deploy, bus.control.request(&Deploy(wanted.clone())).await),
+        Difference::Changed => (AuditAction::Update, bus.control.request(&Update(wanted.clone())).await),
     };
     match written {
         Ok(_) => Ok(Outcome::Changed(action)),

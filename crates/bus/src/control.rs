@@ -9,38 +9,42 @@ use async_nats::{
 use futures_util::{StreamExt, stream::SelectAll};
 use skep_protocol::control::{ControlRequest, Operation};
 
-use crate::{Bus, Error, Result};
+use crate::{Control, Error, Leadership, Result};
 
 /// A deploy may have to wait for Docker.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-impl Bus {
+impl Control {
     /// Sends a request to the controller; a refusal is [`Error::Refused`] with the status and text for the caller.
-    pub async fn control<R: ControlRequest>(&self, request: &R) -> Result<R::Reply> {
-        let subject = self.subjects.control(R::OPERATION.as_str());
+    pub async fn request<R: ControlRequest>(&self, request: &R) -> Result<R::Reply> {
+        let subject = self.nats.subjects.control(R::OPERATION.as_str());
         let unreadable = |error: serde_json::Error| Error::Unreadable {
-            subject: self.subjects.control(R::OPERATION.as_str()),
+            subject: self.nats.subjects.control(R::OPERATION.as_str()),
             reason: error.to_string(),
         };
         let body = serde_json::to_vec(request).map_err(unreadable)?;
         let request = async_nats::Request::new().payload(body.into()).timeout(Some(ANSWER_TIMEOUT));
-        let answer = self.client.send_request(subject.clone(), request).await.map_err(|error| match error.kind() {
-            RequestErrorKind::NoResponders | RequestErrorKind::TimedOut => Error::NoController,
-            _ => Error::unavailable(error),
-        })?;
+        let answer =
+            self.nats.client.send_request(subject.clone(), request).await.map_err(|error| match error.kind() {
+                RequestErrorKind::NoResponders | RequestErrorKind::TimedOut => Error::NoController,
+                _ => Error::unavailable(error),
+            })?;
         if let Some(refusal) = answer.headers.as_ref().and_then(refusal) {
             return Err(refusal);
         }
         serde_json::from_slice(&answer.payload).map_err(unreadable)
     }
+}
 
+impl Leadership {
     /// Offers the controller's operations. Stopping to serve is dropping it.
     pub async fn serve_control(&self, version: &str) -> Result<ControlServer> {
         let service = self
+            .nats
             .client
             .service_builder()
             .description("deploys and scales functions")
-            .start(self.subjects.controller(), version)
+            .start(self.nats.subjects.controller(), version)
             .await
             .map_err(Error::Unavailable)?;
         let mut requests = SelectAll::new();
@@ -48,7 +52,7 @@ impl Bus {
             let endpoint = service
                 .endpoint_builder()
                 .name(operation.as_str())
-                .add(self.subjects.control(operation.as_str()))
+                .add(self.nats.subjects.control(operation.as_str()))
                 .await
                 .map_err(Error::Unavailable)?;
             requests.push(endpoint.map(move |request| (operation, request)).boxed());

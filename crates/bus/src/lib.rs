@@ -1,7 +1,7 @@
 //! The event bus: everything that skep keeps or says lives on NATS JetStream, and only this crate knows how.
 //!
-//! It offers what the programs need in their own words (submit, deliver, record, dead-letter, registry, control, logs) and hides streams, consumers and headers.
-//! The directories are named after their contents: `calls` and `queue` have the life of a call, `streams` has what is kept and for how long.
+//! It offers what the programs need as small handles named by the domain, and hides streams, consumers and headers.
+//! `handles` lists them, and which of them each role gets; the directories have what the handles do: `calls` and `queue` the life of a call, `streams` what is kept and for how long.
 //! It does not know how a function is reached, what runs it, or what an HTTP caller sees.
 
 mod audit;
@@ -14,6 +14,7 @@ mod dead_letters;
 mod error;
 mod events;
 mod fit;
+mod handles;
 mod inbound;
 mod publish;
 mod queue;
@@ -33,10 +34,10 @@ pub use bodies::NotKept;
 pub use broadcast::workers::{CallsOfWorker, HoldersAnswers, HoldersQuestion};
 pub use calls::cancel::Cancelled;
 pub use calls::list::{CallFilter, Page, Position};
-pub use calls::running::RunningCalls;
 pub use calls::submit::Submitted;
 pub use client::clock::{ahead as server_clock_ahead, now};
-pub use client::connect::{Bus, BusConfig, OLDEST_SERVER};
+pub use client::connect::{BusConfig, OLDEST_SERVER};
+pub use client::connection::Connection;
 pub use client::monitor::Monitors;
 pub use client::servers::{Login, LoginError, ServerUrls, ServerUrlsError};
 pub use client::system_account::SystemAccount;
@@ -47,6 +48,11 @@ pub use dead_letters::store::{KEPT_OF_ANSWER, NewDeadLetter};
 pub use error::{Error, Result};
 pub use events::held::{HeldId, HeldKind, HeldRequest};
 pub use events::list::{EventFilter, EventPage, StoredEvent};
+pub use handles::{
+    Activity, Audit, AuditLog, Bodies, Bus, Calls, Control, ControllerBus, DeadLetters, DispatchBus, Events,
+    GatewayBus, Housekeeping, Inbound, Leadership, Logs, Namespaces, Outcomes, ProviderBus, QueueDepth, QueueWorkerBus,
+    Queues, Registry, Requests, Sources, Workers,
+};
 pub use inbound::published::Published;
 pub use inbound::requests::{CallRequest, CallRequests};
 pub use inbound::unreadable::UnreadablePublish;

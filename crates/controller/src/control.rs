@@ -130,7 +130,7 @@ impl Control {
             provider.logs.follow(&query.function);
         }
         let lines = provider.logs.past(&query).await?;
-        Ok(last_that_fit(lines, bus.largest_message()))
+        Ok(last_that_fit(lines, bus.connection.largest_message()))
     }
 
     async fn list_namespaces(&self, ListNamespaces: ListNamespaces) -> Result<Vec<NamespaceInfo>> {
@@ -148,7 +148,7 @@ impl Control {
     async fn delete_namespace(&self, asked: DeleteNamespace) -> Result<()> {
         let Reconcilers { bus, provider, .. } = &*self.reconcilers;
         let contents = async || {
-            let functions = bus.functions().await?;
+            let functions = bus.registry.functions().await?;
             let inside = functions.iter().filter(|(name, _)| name.namespace() == Some(&asked.name));
             let mut contents: Vec<String> = inside.map(|(name, _)| format!("function {}", name.name())).collect();
             let secrets = provider.secrets.list(&asked.name).await?;

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use skep_bus::{Bus, ControlServer};
+use skep_bus::{ControlServer, ControllerBus};
 use skep_protocol::VersionInfo;
 use skep_provider::{Provider, ProviderConfig};
 use skep_sources::SealKey;
@@ -36,7 +36,7 @@ pub struct Config {
 /// A controller that leads, has adopted the registry, and answers as soon as it runs.
 pub struct Controller {
     config: Config,
-    bus: Bus,
+    bus: ControllerBus,
     leadership: Leadership,
     reconcilers: Arc<Reconcilers>,
     control: Arc<Control>,
@@ -56,11 +56,11 @@ impl Controller {
     /// Waits until no other controller leads, and adopts the functions of the registry.
     ///
     /// `waiting` is cancelled if there is another one.
-    pub async fn start(config: Config, bus: Bus, waiting: CancellationToken) -> Result<Self> {
-        let leadership = Leadership::acquire(&bus, &config.holder, &waiting).await?;
-        let provider = Provider::start(config.provider.clone(), bus.clone(), leadership.lease()).await?;
+    pub async fn start(config: Config, bus: ControllerBus, waiting: CancellationToken) -> Result<Self> {
+        let leadership = Leadership::acquire(&bus.leadership, &config.holder, &waiting).await?;
+        let provider = Provider::start(config.provider.clone(), bus.for_provider(), leadership.lease()).await?;
         let namespaces = Namespaces::read(bus.clone()).await?;
-        let reports = bus.hear_use().await?;
+        let reports = bus.activity.reports().await?;
         let ending = CancellationToken::new();
         let abandoned = ending.clone().drop_guard();
         let reconcilers = Arc::new(Reconcilers::new(bus.clone(), leadership.lease(), provider, ending));
@@ -69,7 +69,7 @@ impl Controller {
             following.ending.run_until_cancelled(following.usage.follow(reports)).await;
         });
         leadership.lease().migrate_functions().await?;
-        for (name, record) in bus.functions().await? {
+        for (name, record) in bus.registry.functions().await? {
             reconcilers.adopt(name, record).await;
         }
         reconcilers.provider.runtime.adopted_all();
@@ -77,7 +77,7 @@ impl Controller {
         let sources = Sources::new(bus.clone(), leadership.lease(), files, config.seal_key.clone());
         let version = config.version.clone();
         let control = Control { reconcilers: Arc::clone(&reconcilers), namespaces, sources, version };
-        let server = bus.serve_control(env!("CARGO_PKG_VERSION")).await?;
+        let server = bus.leadership.serve_control(env!("CARGO_PKG_VERSION")).await?;
         info!("the controller is active");
         Ok(Self { config, bus, leadership, reconcilers, control: Arc::new(control), server, _abandoned: abandoned })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skep_bus::{Bus, Lease};
+use skep_bus::Lease;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::Result;
@@ -15,8 +15,12 @@ pub(crate) struct Leadership {
 
 impl Leadership {
     /// Waits until no other controller leads; `waiting` is cancelled if there is one.
-    pub(crate) async fn acquire(bus: &Bus, holder: &str, waiting: &CancellationToken) -> Result<Self> {
-        let lease = Arc::new(bus.take_lease(holder, waiting).await?);
+    pub(crate) async fn acquire(
+        leadership: &skep_bus::Leadership,
+        holder: &str,
+        waiting: &CancellationToken,
+    ) -> Result<Self> {
+        let lease = Arc::new(leadership.acquire(holder, waiting).await?);
         let renewed = Arc::clone(&lease);
         let renewal = tokio::spawn(async move { renewed.keep().await });
         Ok(Self { lease, renewal: AbortOnDropHandle::new(renewal) })

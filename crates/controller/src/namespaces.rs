@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use skep_bus::Bus;
+use skep_bus::ControllerBus;
 use skep_protocol::{DefaultNamespace, NamespaceInfo};
 use tokio::sync::{RwLock, RwLockReadGuard};
 use tracing::info;
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 type Known = BTreeMap<String, NamespaceInfo>;
 
 pub(crate) struct Namespaces {
-    bus: Bus,
+    bus: ControllerBus,
     /// Held over writes of the bus, so that what is known is what is stored.
     known: RwLock<Known>,
 }
@@ -21,10 +21,10 @@ pub(crate) struct Namespaces {
 pub(crate) type Inside<'namespaces> = RwLockReadGuard<'namespaces, Known>;
 
 impl Namespaces {
-    pub(crate) async fn read(bus: Bus) -> Result<Self> {
-        let stored = bus.namespaces().await?;
+    pub(crate) async fn read(bus: ControllerBus) -> Result<Self> {
+        let stored = bus.namespaces.list().await?;
         let mut known: Known = stored.into_iter().map(|namespace| (namespace.name.clone(), namespace)).collect();
-        let default = bus.default_namespace().as_str();
+        let default = bus.connection.default_namespace().as_str();
         known
             .entry(default.to_owned())
             .or_insert_with(|| NamespaceInfo { name: default.to_owned(), ..NamespaceInfo::default() });
@@ -82,21 +82,21 @@ impl Namespaces {
                 contents.join(", ")
             )));
         }
-        self.bus.remove_namespace(name).await?;
+        self.bus.namespaces.remove(name).await?;
         known.remove(name);
         info!(namespace = name, "namespace is deleted");
         Ok(())
     }
 
     async fn put(&self, known: &mut Known, namespace: NamespaceInfo) -> Result<()> {
-        self.bus.put_namespace(&namespace).await?;
+        self.bus.namespaces.put(&namespace).await?;
         info!(namespace = namespace.name, "namespace is set");
         known.insert(namespace.name.clone(), namespace);
         Ok(())
     }
 
     pub(crate) fn default(&self) -> &DefaultNamespace {
-        self.bus.default_namespace()
+        self.bus.connection.default_namespace()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
-use skep_bus::Bus;
+use skep_bus::DispatchBus;
 use skep_http::{Connection, Incoming, NotAnswered};
 use skep_protocol::{PolicyDefaults, headers};
 use tokio::{
@@ -56,22 +56,22 @@ pub struct Dispatch {
 impl Dispatch {
     /// Begins to follow the registry and returns when all of it has been seen. `tasks` owns what goes on beside calls until `shutdown`.
     pub async fn start(
-        bus: Bus,
+        bus: DispatchBus,
         config: &DispatchConfig,
         metrics: &prometheus::Registry,
         tasks: &TaskTracker,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::register(metrics)?);
-        let (follower, registry) = Follower::new(bus.clone(), Arc::clone(&metrics), config.defaults.clone());
+        let (follower, registry) = Follower::new(bus.registry, Arc::clone(&metrics), config.defaults.clone());
         let (first, seen) = oneshot::channel();
         tasks.spawn(follower.run(first, shutdown.clone()));
-        tasks.spawn(usage::tell(bus.clone(), registry.clone(), shutdown.clone()));
+        tasks.spawn(usage::announce(bus.activity, registry.clone(), shutdown.clone()));
         tasks.spawn(tend(registry.clone(), Arc::clone(&metrics), shutdown));
         timeout(REGISTRY_TIMEOUT, seen)
             .await
             .map_err(|_| anyhow::anyhow!("the registry was not readable in time"))??;
-        let wakes = Arc::new(Wakes::new(bus, registry.clone(), config));
+        let wakes = Arc::new(Wakes::new(bus.control, registry.clone(), config));
         Ok(Self { registry, metrics, wakes })
     }
 

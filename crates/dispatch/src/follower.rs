@@ -10,7 +10,7 @@ use std::{mem, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use futures_util::{Stream, StreamExt};
-use skep_bus::{Bus, RegistryEvent};
+use skep_bus::RegistryEvent;
 use skep_protocol::{FunctionName, PolicyDefaults};
 use time::OffsetDateTime;
 use tokio::{
@@ -31,14 +31,18 @@ const MAX_BATCH: usize = 1024;
 type Event = skep_bus::Result<RegistryEvent>;
 
 pub(crate) struct Follower {
-    bus: Bus,
+    functions: skep_bus::Registry,
     view: View,
 }
 
 impl Follower {
-    pub(crate) fn new(bus: Bus, metrics: Arc<Metrics>, defaults: PolicyDefaults) -> (Self, Registry) {
+    pub(crate) fn new(
+        functions: skep_bus::Registry,
+        metrics: Arc<Metrics>,
+        defaults: PolicyDefaults,
+    ) -> (Self, Registry) {
         let (view, registry) = View::new(metrics, defaults);
-        (Self { bus, view }, registry)
+        (Self { functions, view }, registry)
     }
 
     /// Follows for ever; a watch that breaks is begun again from the whole state.
@@ -61,14 +65,14 @@ impl Follower {
         loop {
             sleep(CHECK_INTERVAL).await;
             // A server that is away tells nothing; the last state is kept.
-            if self.bus.registry_made_at().await.is_ok_and(|now| now != made_at) {
+            if self.functions.made_at().await.is_ok_and(|now| now != made_at) {
                 return;
             }
         }
     }
 
     async fn follow(&self, first: &mut Option<oneshot::Sender<()>>) {
-        let made_at = match self.bus.registry_made_at().await {
+        let made_at = match self.functions.made_at().await {
             Ok(made_at) => made_at,
             Err(error) => {
                 warn!(%error, "the registry cannot be checked; its last state is kept");
@@ -76,7 +80,7 @@ impl Follower {
             }
         };
         let mut replaced = std::pin::pin!(self.replaced(made_at));
-        let mut batches = match self.bus.watch_functions().await {
+        let mut batches = match self.functions.watch().await {
             Ok(events) => std::pin::pin!(batches(events)),
             Err(error) => {
                 warn!(%error, "the registry cannot be watched; its last state is kept");

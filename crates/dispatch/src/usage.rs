@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use skep_bus::Bus;
+use skep_bus::Activity;
 use tokio_util::sync::CancellationToken;
 
 use crate::Registry;
@@ -62,14 +62,14 @@ impl Drop for Use<'_> {
 }
 
 /// Tells the controller of the functions that it may scale to zero, until shutdown.
-pub(crate) async fn tell(bus: Bus, registry: Registry, shutdown: CancellationToken) {
+pub(crate) async fn announce(activity: Activity, registry: Registry, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(REPORT_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         let functions = registry.snapshot();
         let used = functions.iter().filter(|function| function.may_rest() && function.usage.take());
         let names: Vec<_> = used.map(|function| function.name.clone()).collect();
-        shutdown.run_until_cancelled(bus.tell_use(&names)).await;
+        shutdown.run_until_cancelled(activity.announce(&names)).await;
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use skep_bus::Bus;
+use skep_bus::Control;
 use skep_protocol::{
     FunctionName,
     control::{Change, Wake},
@@ -26,7 +26,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 const REGISTRY_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Wakes {
-    bus: Bus,
+    control: Control,
     registry: Registry,
     wake_timeout: Duration,
     scale_from_zero: bool,
@@ -37,9 +37,9 @@ pub(crate) struct Wakes {
 }
 
 impl Wakes {
-    pub(crate) fn new(bus: Bus, registry: Registry, config: &DispatchConfig) -> Self {
+    pub(crate) fn new(control: Control, registry: Registry, config: &DispatchConfig) -> Self {
         Self {
-            bus,
+            control,
             registry,
             wake_timeout: config.wake_timeout,
             scale_from_zero: config.scale_from_zero,
@@ -93,7 +93,7 @@ impl Wakes {
         if !self.is_asleep(name) {
             return;
         }
-        match self.bus.control(&Wake(name.clone())).await {
+        match self.control.request(&Wake(name.clone())).await {
             Ok(Change::Written(revision)) => {
                 self.registry.wait_for_revision(revision, REGISTRY_TIMEOUT).await;
             }

@@ -3,6 +3,10 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -18,7 +22,11 @@ pub struct Body(Source);
 enum Source {
     Whole(Full<Bytes>),
     /// As hyper reads it from a connection.
-    Received(hyper::body::Incoming),
+    Received {
+        body: hyper::body::Incoming,
+        /// Becomes true once the body was read to its end.
+        is_read: Arc<AtomicBool>,
+    },
     Stream(UnsyncBoxBody<Bytes, BodyError>),
 }
 
@@ -34,6 +42,11 @@ impl Body {
         B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
     {
         Self(Source::Stream(body.map_err(Into::into).boxed_unsync()))
+    }
+
+    /// The body of a request, which sets `is_read` once it was read to its end.
+    pub(crate) fn received(body: hyper::body::Incoming, is_read: Arc<AtomicBool>) -> Self {
+        Self(Source::Received { body, is_read })
     }
 
     /// Whether all of it is here, so that reading it never waits.
@@ -54,17 +67,11 @@ impl From<Bytes> for Body {
     }
 }
 
-impl From<hyper::body::Incoming> for Body {
-    fn from(body: hyper::body::Incoming) -> Self {
-        Self(Source::Received(body))
-    }
-}
-
 impl fmt::Debug for Body {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = match &self.0 {
             Source::Whole(_) => "whole",
-            Source::Received(_) => "received",
+            Source::Received { .. } => "received",
             Source::Stream(_) => "stream",
         };
         formatter.debug_tuple("Body").field(&source).finish()
@@ -81,7 +88,13 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.0 {
             Source::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
-            Source::Received(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+            Source::Received { body, is_read } => {
+                let frame = Pin::new(&mut *body).poll_frame(context).map_err(Into::into);
+                if matches!(frame, Poll::Ready(None)) || body.is_end_stream() {
+                    is_read.store(true, Ordering::Relaxed);
+                }
+                frame
+            }
             Source::Stream(body) => Pin::new(body).poll_frame(context),
         }
     }
@@ -89,7 +102,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Source::Whole(body) => body.is_end_stream(),
-            Source::Received(body) => body.is_end_stream(),
+            Source::Received { body, .. } => body.is_end_stream(),
             Source::Stream(body) => body.is_end_stream(),
         }
     }
@@ -97,7 +110,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Source::Whole(body) => body.size_hint(),
-            Source::Received(body) => body.size_hint(),
+            Source::Received { body, .. } => body.size_hint(),
             Source::Stream(body) => body.size_hint(),
         }
     }

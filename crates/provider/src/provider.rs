@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use skep_bus::{Bus, Lease};
+use skep_bus::{Lease, ProviderBus};
 use skep_protocol::{Endpoint, FunctionDeployment, FunctionName, FunctionRecord, LogLine, LogQuery, Secret};
 
 use crate::{LocalConfig, Result, SwarmConfig, local::Local, swarm::Swarm};
@@ -25,7 +25,7 @@ pub struct Provider {
 
 impl Provider {
     /// Starts the provider; it changes nothing unless `lease` is held.
-    pub async fn start(config: ProviderConfig, bus: Bus, lease: Arc<Lease>) -> Result<Self> {
+    pub async fn start(config: ProviderConfig, bus: ProviderBus, lease: Arc<Lease>) -> Result<Self> {
         Ok(match config {
             ProviderConfig::Local(local) => Self::of(Local::new(local, bus)?),
             ProviderConfig::Swarm(swarm) => Self::of(Swarm::connect(swarm, bus, lease).await?),

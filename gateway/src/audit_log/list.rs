@@ -78,7 +78,7 @@ fn invalid(name: &str, reason: impl std::fmt::Display) -> Error {
 
 async fn list(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Response> {
     let (filter, limit, before) = (wanted.filter(skep_bus::now())?, wanted.limit()?, wanted.before()?);
-    let page = app.require_bus().await?.audit_log(&filter, limit, before).await?.ok_or(Error::NoAuditLog)?;
+    let page = app.require_bus().await?.audit_log.list(&filter, limit, before).await?.ok_or(Error::NoAuditLog)?;
     let next = page.next.and_then(|place| HeaderValue::try_from(place.to_string()).ok());
     Ok((next.map(|next| [(NEXT, next)]), Json(page.entries)).into_response())
 }

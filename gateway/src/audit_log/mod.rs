@@ -7,7 +7,6 @@ mod request;
 use std::{net::IpAddr, time::Duration};
 
 use prometheus::{IntCounter, Registry};
-use skep_bus::Bus;
 use skep_protocol::{AuditAction, AuditLogEntry};
 use tokio::{
     sync::{Mutex, mpsc},
@@ -38,7 +37,7 @@ const LOST: (&str, &str) = (
 
 pub(crate) struct AuditLog {
     /// `None` if no audit log is kept.
-    bus: Option<Bus>,
+    stored: Option<skep_bus::AuditLog>,
     repeated: Repeated,
     sender: mpsc::Sender<Waiting>,
     receiver: Mutex<mpsc::Receiver<Waiting>>,
@@ -51,12 +50,12 @@ struct Waiting {
 }
 
 impl AuditLog {
-    pub(crate) fn register(bus: Option<Bus>, registry: &Registry) -> prometheus::Result<Self> {
+    pub(crate) fn register(stored: Option<skep_bus::AuditLog>, registry: &Registry) -> prometheus::Result<Self> {
         let lost = IntCounter::new(LOST.0, LOST.1)?;
         registry.register(Box::new(lost.clone()))?;
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        let bus = bus.filter(Bus::keeps_audit_log);
-        Ok(Self { bus, repeated: Repeated::default(), sender, receiver: Mutex::new(receiver), lost })
+        let stored = stored.filter(skep_bus::AuditLog::is_kept);
+        Ok(Self { stored, repeated: Repeated::default(), sender, receiver: Mutex::new(receiver), lost })
     }
 
     /// Stores the entry of a change. The answer waits for it, but no longer than a second.
@@ -66,7 +65,7 @@ impl AuditLog {
 
     /// Stores an entry that nobody waits for; of several with the same `once`, also of other gateways, only one.
     pub(crate) fn record_soon(&self, entry: AuditLogEntry, once: Option<String>) {
-        if self.bus.is_none() {
+        if self.stored.is_none() {
             return;
         }
         if let Err(error) = self.sender.try_send(Waiting { entry, once }) {
@@ -124,8 +123,8 @@ impl AuditLog {
     }
 
     async fn store(&self, entry: &AuditLogEntry, once: Option<&str>) {
-        if let Some(bus) = &self.bus
-            && !bus.log_change(entry, once).await
+        if let Some(stored) = &self.stored
+            && !stored.write(entry, once).await
         {
             self.lost.inc();
         }

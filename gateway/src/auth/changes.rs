@@ -49,7 +49,7 @@ async fn change(app: &Arc<App>, caller: &Caller, request: Request, next: Next) -
         Ok(body) => body,
         Err(error) => return error.into_response(),
     };
-    let asked = Asked::read(caller, &mut parts, &body, app.bus.default_namespace()).await;
+    let asked = Asked::read(caller, &mut parts, &body, app.bus.connection.default_namespace()).await;
     let Ok(place) = Arc::clone(&app.changes).acquire_owned().await else {
         return Error::Disconnected.into_response();
     };

@@ -75,7 +75,7 @@ async fn checked(app: &App, caller: &Caller, request: Request) -> Result<Request
 
 fn require_touched(app: &App, caller: &Caller, touched: Option<FunctionName>) -> Result<()> {
     match touched {
-        Some(function) => caller.require_function(&function, app.bus.default_namespace()),
+        Some(function) => caller.require_function(&function, app.bus.connection.default_namespace()),
         None => Ok(()),
     }
 }
@@ -116,7 +116,7 @@ async fn in_head(app: &App, caller: &Caller, scope: Scope, parts: &mut Parts) ->
         Scope::DeadLetter => {
             let id: CallId = segment(parts).await?.parse()?;
             let Kind { kind } = query(parts).await?;
-            let letter = app.require_bus().await?.dead_letter(&id, kind).await?;
+            let letter = app.require_bus().await?.dead_letters.get(&id, kind).await?;
             letter.map(|letter| app.named(&letter.info.function, "")).transpose()?
         }
     })
@@ -173,7 +173,7 @@ struct Filter {
 
 /// A namespace as it was given, or the default one.
 fn require_namespace(app: &App, caller: &Caller, given: &str) -> Result<()> {
-    let default = app.bus.default_namespace();
+    let default = app.bus.connection.default_namespace();
     match default.other(given)? {
         Some(other) => caller.require_namespace(other.as_str()),
         None => caller.require_namespace(default.as_str()),
@@ -183,7 +183,7 @@ fn require_namespace(app: &App, caller: &Caller, given: &str) -> Result<()> {
 /// Of a call that nobody knows there is nothing to see.
 async fn function_of_call(app: &App, id: &str) -> Result<Option<FunctionName>> {
     let id: CallId = id.parse()?;
-    let status = app.require_bus().await?.call_status(&id).await?;
+    let status = app.require_bus().await?.calls.status(&id).await?;
     status.map(|status| app.named(&status.function, "")).transpose()
 }
 

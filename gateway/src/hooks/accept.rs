@@ -46,7 +46,7 @@ pub(super) async fn accept(
     };
     let mut response = own.unwrap_or_else(|| acknowledged(receiver));
     let map = response.headers_mut();
-    map.insert(headers::SKEP_DURABILITY, HeaderValue::from_static(app.bus.durability().tier.as_str()));
+    map.insert(headers::SKEP_DURABILITY, HeaderValue::from_static(app.bus.connection.durability().tier.as_str()));
     if let [event] = &events[..]
         && let Ok(id) = HeaderValue::from_str(event.id.as_str())
     {
@@ -73,7 +73,7 @@ pub(super) fn decide(
         let request = &event.request;
         let mut headers = receiver.stored_headers(request);
         tell_origin(&mut headers, peer, arrived.remote, &app.trusted_proxies);
-        let headers = app.bus.stored_headers(headers, None);
+        let headers = app.bus.calls.stored_headers(headers, None);
         let query = receiver.stored_query(request);
         let stored = skep_sources::Event {
             request: skep_sources::Request { headers: &headers, query: query.as_deref(), ..*request },
@@ -165,7 +165,7 @@ fn ignored(routes: Vec<(RouteName, String)>) -> Vec<IgnoredRoute> {
 pub(super) async fn store(app: &App, hook: &Hook, events: &[Event]) -> Result<Vec<Submitted>> {
     let keep = hook.receiver()?.keep();
     let bus = app.require_bus().await?;
-    let stored = try_join_all(events.iter().map(|event| bus.store_event(event, keep))).await?;
+    let stored = try_join_all(events.iter().map(|event| bus.events.store(event, keep))).await?;
     for (event, submitted) in events.iter().zip(&stored) {
         let outcome = match (submitted, event.decision.outcome()) {
             (Submitted::Duplicate, _) => Outcome::Duplicate,
@@ -195,7 +195,7 @@ pub(super) fn acknowledged(receiver: &Receiver) -> Response {
 async fn answer_of_function(app: &App, receiver: &Receiver, event: &Event, submitted: Submitted) -> Option<Response> {
     let first = match submitted {
         Submitted::Accepted => None,
-        Submitted::Duplicate => app.bus.event(&event.source, &event.id).await.ok()?.map(|stored| stored.event),
+        Submitted::Duplicate => app.bus.events.get(&event.source, &event.id).await.ok()?.map(|stored| stored.event),
     };
     let event = first.as_ref().unwrap_or(event);
     let [route] = &event.decision.routes[..] else { return None };
@@ -204,7 +204,7 @@ async fn answer_of_function(app: &App, receiver: &Receiver, event: &Event, submi
     }
     app.dispatch.registry().get(&route.function)?;
     let call = event.call(route, None, skep_bus::now());
-    app.bus.submit(&call).await.ok()?;
+    app.bus.calls.submit(&call).await.ok()?;
     calls::answer_within(app, &call.call_id, call.fingerprint.as_ref(), receiver.wait()).await
 }
 

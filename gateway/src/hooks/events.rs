@@ -91,7 +91,7 @@ async fn list(
     let Listed { since, until, kind, outcome, route, limit, before } = listed;
     let filter = Wanted { since, until, kind, outcome, route }.filter()?;
     let limit = limit.unwrap_or(USUALLY_LISTED).clamp(1, MAX_LISTED);
-    let page = app.require_bus().await?.events(&name(&source)?, &filter, limit, before).await?;
+    let page = app.require_bus().await?.events.list(&name(&source)?, &filter, limit, before).await?;
     Ok(Json(Events { events: page.events, next: page.next }).into_response())
 }
 
@@ -100,7 +100,7 @@ async fn show(State(app): State<Arc<App>>, Path((source, id)): Path<(String, Str
     let StoredEvent { event, sequence } = find(&app, &source, &id).await?;
     let mut info = EventInfo::of(&event, sequence, Some(event.body.len() as u64));
     info.headers = event.headers.iter().map(|(name, value)| (name.to_string(), shown(name, value))).collect();
-    let states = join_all(info.calls.iter().map(|call| app.bus.call_status(&call.call_id))).await;
+    let states = join_all(info.calls.iter().map(|call| app.bus.calls.status(&call.call_id))).await;
     for (call, status) in info.calls.iter_mut().zip(states) {
         call.state = status?.map(|status| status.state);
     }
@@ -128,5 +128,5 @@ pub(super) fn name(source: &str) -> Result<SourceName> {
 pub(super) async fn find(app: &App, source: &str, id: &str) -> Result<StoredEvent> {
     let unknown = || Error::UnknownEvent(id.chars().take(128).collect());
     let event: EventId = id.parse().map_err(|_| unknown())?;
-    app.require_bus().await?.event(&name(source)?, &event).await?.ok_or_else(unknown)
+    app.require_bus().await?.events.get(&name(source)?, &event).await?.ok_or_else(unknown)
 }

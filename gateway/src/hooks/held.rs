@@ -27,17 +27,17 @@ pub(super) fn limiter() -> DefaultDirectRateLimiter {
 /// Keeps a request whole; false if no more of its source are held.
 pub(super) async fn hold(app: &App, hook: &Hook, arrived: &Arrived, reason: &Reason) -> Result<bool> {
     let request = held(hook, arrived, reason, arrived.body.clone(), false)?;
-    Ok(app.require_bus().await?.hold(&request, HeldKind::Held).await?)
+    Ok(app.require_bus().await?.events.hold(&request, HeldKind::Held).await?)
 }
 
 /// Keeps a copy of a request that is refused, with the reason, which its sender does not learn.
 pub(super) async fn keep_copy(app: &App, hook: &Hook, arrived: &Arrived, reason: &Reason) {
-    if app.hooks.copies.check().is_err() || !app.bus.is_connected() {
+    if app.hooks.copies.check().is_err() || !app.bus.connection.is_connected() {
         return;
     }
     let body = arrived.body.slice(..arrived.body.len().min(MAX_KEPT));
     let Ok(request) = held(hook, arrived, reason, body, true) else { return };
-    let kept = timeout(COPY_TIMEOUT, app.bus.hold(&request, HeldKind::Refused)).await;
+    let kept = timeout(COPY_TIMEOUT, app.bus.events.hold(&request, HeldKind::Refused)).await;
     match kept {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => debug!(error = error.chain(), source = %hook.name(), "a refused request is not kept"),

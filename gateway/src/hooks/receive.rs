@@ -77,7 +77,7 @@ async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body:
     if let Some(pause) = remote.and_then(|address| app.hooks.refusals.pause(address)) {
         return Err(Error::TooManyRefused(pause));
     }
-    let room = (app.bus.largest_message() as u64).saturating_sub(ROOM_FOR_HEADERS);
+    let room = (app.bus.connection.largest_message() as u64).saturating_sub(ROOM_FOR_HEADERS);
     let limit = BodyLimit { bytes: receiver.max_body().min(room), origin: LIMIT };
     let (idle, mut place) = (app.body_idle_timeout.min(MAX_BODY_IDLE), app.hooks.room.place());
     let body = body::gathered(&parts.headers, body, limit, idle, |data| place.grow(data.len())).await?;

@@ -22,7 +22,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, Segment(source): Segment) 
     let name = events::name(&source)?;
     let mut listed = Vec::new();
     for kind in HeldKind::ALL {
-        let held = app.require_bus().await?.held(&name, kind, 0, MAX_LISTED).await?;
+        let held = app.require_bus().await?.events.held(&name, kind, 0, MAX_LISTED).await?;
         listed.extend(held.into_iter().map(|(id, request)| info(id, request)));
     }
     listed.sort_by_key(|info| std::cmp::Reverse(info.received_at));
@@ -86,7 +86,7 @@ pub(super) async fn release(
     let hook = app.hooks.sources.get(&source).ok_or(Error::UnknownSource)?;
     let mut ids = asked.ids.iter().map(|id| id.parse::<HeldId>()).collect::<Result<Vec<_>, _>>();
     if asked.all {
-        let held = app.require_bus().await?.held(&name, HeldKind::Held, 0, MAX_LISTED).await?;
+        let held = app.require_bus().await?.events.held(&name, HeldKind::Held, 0, MAX_LISTED).await?;
         ids = Ok(held.into_iter().map(|(id, _)| id).collect());
     } else if asked.ids.is_empty() {
         return Err(Error::InvalidRequest("say which: ids, as skep sources held lists them, or all".to_owned()));
@@ -109,7 +109,7 @@ async fn let_in(
     id: HeldId,
     force: bool,
 ) -> Result<std::result::Result<Released, String>> {
-    let Some(request) = app.require_bus().await?.held_request(source, id).await? else {
+    let Some(request) = app.require_bus().await?.events.held_request(source, id).await? else {
         return Ok(Err("it is not kept any more".to_owned()));
     };
     if !request.is_whole {
@@ -134,7 +134,7 @@ async fn let_in(
     let decided = accept::decide(app, hook, None, &arrived, &verified)?;
     let stored = accept::store(app, hook, &decided).await?;
     // It is stored as an event now; asked for again, that is found to be there.
-    app.bus.remove_held(id).await?;
+    app.bus.events.remove_held(id).await?;
     let duplicate = stored.iter().all(|submitted| *submitted == Submitted::Duplicate);
     Ok(Ok(Released { id: id.to_string(), events: decided.into_iter().map(|event| event.id).collect(), duplicate }))
 }

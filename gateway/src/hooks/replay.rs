@@ -79,7 +79,7 @@ pub(super) async fn replay(
     let mut after = asked.after;
     loop {
         let left = limit.saturating_sub(usize::try_from(replayed.events).unwrap_or(usize::MAX));
-        let (page, next) = app.require_bus().await?.events_after(&name, &filter, left.min(PAGE), after).await?;
+        let (page, next) = app.require_bus().await?.events.list_after(&name, &filter, left.min(PAGE), after).await?;
         for StoredEvent { event, sequence } in &page {
             again(&app, &hook, event, &asked, &mut replayed).await?;
             after = *sequence;
@@ -104,7 +104,7 @@ async fn again(app: &App, hook: &Hook, event: &Event, asked: &Asked, replayed: &
         let call = event.call(route, Some(&replayed.replay), skep_bus::now());
         if !asked.dry_run {
             app.function(&call.function)?;
-            app.bus.submit(&call).await?;
+            app.bus.calls.submit(&call).await?;
         }
         let (function, call_id) = (call.function, call.call_id);
         replayed.calls.push(CallOfEvent { route: route.route.clone(), function, call_id, state: None });

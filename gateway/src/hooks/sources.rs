@@ -47,7 +47,7 @@ pub(crate) async fn follow(app: &App) {
 }
 
 async fn follow_once(app: &App) {
-    let (made_at, events) = match (app.bus.sources_made_at().await, app.bus.watch_sources().await) {
+    let (made_at, events) = match (app.bus.sources.made_at().await, app.bus.sources.watch().await) {
         (Ok(made_at), Ok(events)) => (made_at, events),
         (Err(error), _) | (_, Err(error)) => {
             return warn!(error = error.chain(), "the sources cannot be watched; their last state is kept");
@@ -94,7 +94,8 @@ async fn follow_once(app: &App) {
 /// Checks a declaration, and says what is wrong with it.
 pub(crate) fn compile(source: &Source, app: &App) -> Result<Receiver, String> {
     let declared = Declaration::from_spec(&source.record.spec).map_err(|error| error.to_string())?;
-    let defaults = Defaults { presets: Presets::embedded(), namespace: app.bus.default_namespace(), public_url: None };
+    let defaults =
+        Defaults { presets: Presets::embedded(), namespace: app.bus.connection.default_namespace(), public_url: None };
     Receiver::compile(source.record.name.clone(), declared, &defaults).map_err(|error| error.to_string())
 }
 
@@ -102,7 +103,7 @@ pub(crate) fn compile(source: &Source, app: &App) -> Result<Receiver, String> {
 async fn replaced(app: &App, made_at: OffsetDateTime) {
     loop {
         sleep(LOOK_EVERY).await;
-        if app.bus.sources_made_at().await.is_ok_and(|now| now != made_at) {
+        if app.bus.sources.made_at().await.is_ok_and(|now| now != made_at) {
             return;
         }
     }

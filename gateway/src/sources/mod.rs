@@ -39,7 +39,7 @@ pub(crate) fn routes() -> Routes {
 }
 
 async fn list(State(app): State<Arc<App>>) -> Result<AnswerJson<Vec<SourceStatus>>> {
-    let sources = app.require_bus().await?.sources().await?;
+    let sources = app.require_bus().await?.sources.list().await?;
     Ok(AnswerJson(sources.iter().map(|source| status::of(source, &app)).collect()))
 }
 
@@ -121,6 +121,6 @@ async fn told(app: &App, name: &SourceName) -> Result<AnswerJson<SourceStatus>> 
 }
 
 async fn require(app: &App, name: &SourceName) -> Result<Source> {
-    let found = app.require_bus().await?.source(name).await?;
+    let found = app.require_bus().await?.sources.get(name).await?;
     found.ok_or(Error::UnknownSource)
 }

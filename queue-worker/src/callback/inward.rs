@@ -91,13 +91,13 @@ impl Worker {
         let call = Call {
             path,
             query,
-            headers: self.bus.stored_headers(headers, None),
+            headers: self.bus.calls.stored_headers(headers, None),
             body,
             has_callers_id: true,
             fingerprint: Some(fingerprint),
             ..Call::new(call_id, function, skep_bus::now())
         };
-        match self.bus.submit(&call).await {
+        match self.bus.calls.submit(&call).await {
             Ok(_) => Ok(()),
             Err(error) => Err(refusal(&error)),
         }
@@ -118,9 +118,9 @@ impl Worker {
             CallBody::Stored(stored) => stored,
         };
         let for_now = |error: skep_bus::Error| Refusal::for_now(error.chain());
-        let pieces = self.bus.open_body(stored).await.map_err(for_now)?;
+        let pieces = self.bus.bodies.open(stored).await.map_err(for_now)?;
         let pieces = pieces.inspect_ok(|piece| fingerprint.body(piece));
-        match self.bus.keep_body(BodyKind::Request, call_id, stored.length, pieces).await {
+        match self.bus.bodies.keep(BodyKind::Request, call_id, stored.length, pieces).await {
             Ok(kept) => Ok(kept),
             Err(NotKept::Bus(error) | NotKept::Broken(error)) => Err(for_now(error)),
             Err(NotKept::TooLarge) => Err(Refusal::for_now("the result has changed its length".to_owned())),
@@ -140,10 +140,10 @@ impl Worker {
             return Err(Refusal::ForGood { reason });
         }
         if record.body.stored().is_some() {
-            let error = skep_bus::Error::TooLarge { limit: self.bus.largest_message() };
+            let error = skep_bus::Error::TooLarge { limit: self.bus.connection.largest_message() };
             return Err(Refusal::ForGood { reason: error.to_string() });
         }
-        match self.bus.publish_answer(subject.clone(), headers, record.body.in_message().clone()).await {
+        match self.bus.outcomes.publish_answer(subject.clone(), headers, record.body.in_message().clone()).await {
             Ok(Announced::Stored | Announced::Heard) => Ok(()),
             Ok(Announced::Unheard) => {
                 Err(Refusal::for_now(format!("no stream stores {subject} and nobody listens to it")))

@@ -83,7 +83,7 @@ enum Tried {
 
 pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     let puller = Puller { queue: "callbacks", window: WINDOW, tasks, shutdown: worker.shutdown.clone() };
-    let queue = worker.bus.callbacks();
+    let queue = worker.bus.queues.callbacks();
     puller
         .run(queue, |delivery| {
             let worker = Arc::clone(&worker);
@@ -131,7 +131,7 @@ impl Worker {
     }
 
     async fn try_once(&self, tries: u64, record: &CallRecord, url: &Url) -> Tried {
-        let result = match CallbackTarget::of(url, self.bus.default_namespace()) {
+        let result = match CallbackTarget::of(url, self.bus.connection.default_namespace()) {
             Ok(CallbackTarget::Web) => return self.try_web(tries, record, url).await,
             Ok(CallbackTarget::Function { name, path, query }) => {
                 self.call_back_function(record, callback_headers(record), (name, path, query)).await
@@ -189,7 +189,7 @@ impl Worker {
             match &record.body {
                 CallBody::Whole(bytes) => signature.update(bytes),
                 CallBody::Stored(stored) => {
-                    let mut pieces = self.bus.open_body(stored).await?;
+                    let mut pieces = self.bus.bodies.open(stored).await?;
                     while let Some(piece) = pieces.try_next().await? {
                         signature.update(&piece);
                     }
@@ -199,7 +199,7 @@ impl Worker {
         }
         match &record.body {
             CallBody::Whole(bytes) => Ok(bytes.clone().into()),
-            CallBody::Stored(stored) => Ok(reqwest::Body::wrap_stream(self.bus.open_body(stored).await?)),
+            CallBody::Stored(stored) => Ok(reqwest::Body::wrap_stream(self.bus.bodies.open(stored).await?)),
         }
     }
 
@@ -221,7 +221,7 @@ impl Worker {
         let at = skep_bus::now();
         let next_at = again_after.map(|after| at + after);
         let one = CallbackTry { number: delivery.delivered, at, reason, next_at };
-        if let Err(error) = self.bus.keep_callback_try(&record.status, &one).await {
+        if let Err(error) = self.bus.outcomes.store_callback_try(&record.status, &one).await {
             debug!(error = error.chain(), call_id = %record.status.call_id, "a try of a callback could not be stored");
         }
     }
@@ -241,7 +241,7 @@ impl Worker {
             headers: &delivery.headers,
             payload: &delivery.payload,
         };
-        if let Err(error) = self.bus.store_dead(letter).await {
+        if let Err(error) = self.bus.outcomes.store_dead_letter(letter).await {
             warn!(error = error.chain(), call_id = %record.status.call_id, "a dead letter cannot be stored; trying again");
             return delivery.again_after(try_again(&error)).await;
         }

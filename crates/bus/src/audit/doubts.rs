@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use skep_protocol::{AuditKind, CallId, CallState, DeadKind, LANES};
 
 use super::books::Doubt;
-use crate::{Bus, Error, Result, calls::records, queue::lanes};
+use crate::{Audit, Calls, DeadLetters, Error, Result, calls::records, queue::lanes};
 
 /// A call has to be wrong at this many checks,
 const MAX_CHECKS: u32 = 3;
@@ -29,7 +29,7 @@ pub(super) enum Seen {
 /// Up to where each lane is finished.
 pub(super) type Floors = HashMap<u32, u64>;
 
-impl Bus {
+impl Audit {
     /// Looks at each several times; returns what was seen at last.
     pub(super) async fn look_again(&self, doubts: Vec<Doubt>) -> Result<Vec<(Doubt, Seen)>> {
         let (mut open, mut settled) = (doubts, Vec::new());
@@ -59,20 +59,23 @@ impl Bus {
         let is_still = match doubt.kind {
             AuditKind::Missing => return self.find_anywhere(id, floors).await,
             AuditKind::LetterWithoutRecord => {
-                let letter = self.dead_letter(id, DeadKind::Call).await?;
-                letter.is_some() && self.record(id).await?.is_none() && !self.is_open(id, floors).await?
+                let letter = DeadLetters::over(&self.nats).get(id, DeadKind::Call).await?;
+                letter.is_some()
+                    && Calls::over(&self.nats).record(id).await?.is_none()
+                    && !self.is_open(id, floors).await?
             }
             AuditKind::LeftOver => {
-                let queued = self.find_queued(id).await?;
-                let is_due = self.find_delayed(id).await?.is_some_and(|message| message.subject.contains(".due."));
-                self.record(id).await?.is_some() && (is_due || queued.iter().any(|queued| queued.stream == "BACKLOG"))
+                let queued = self.nats.find_queued(id).await?;
+                let is_due = self.nats.find_delayed(id).await?.is_some_and(|message| message.subject.contains(".due."));
+                Calls::over(&self.nats).record(id).await?.is_some()
+                    && (is_due || queued.iter().any(|queued| queued.stream == "BACKLOG"))
             }
             AuditKind::NotPurged => {
-                let queued = self.find_queued(id).await?;
+                let queued = self.nats.find_queued(id).await?;
                 queued.iter().any(|queued| queued.stream == "INVOKE")
             }
             AuditKind::TwoRecords => {
-                let (calls, subject) = (&self.streams.calls, self.subjects.record_by_id(id));
+                let (calls, subject) = (&self.nats.streams.calls, self.nats.subjects.record_by_id(id));
                 match records::find(calls, subject.clone()).await? {
                     Some(first) => records::find_after(calls, subject, first.sequence).await?.is_some(),
                     None => false,
@@ -88,19 +91,19 @@ impl Bus {
         if self.is_open(id, floors).await? {
             return Ok(Seen::Is(CallState::Queued));
         }
-        if let Some(record) = self.record(id).await? {
+        if let Some(record) = Calls::over(&self.nats).record(id).await? {
             return Ok(Seen::Is(record.status.state));
         }
-        if self.dead_letter(id, DeadKind::Call).await?.is_some() {
+        if DeadLetters::over(&self.nats).get(id, DeadKind::Call).await?.is_some() {
             return Ok(Seen::Is(CallState::Dead));
         }
-        let called_back = self.dead_letter(id, DeadKind::Callback).await?;
+        let called_back = DeadLetters::over(&self.nats).get(id, DeadKind::Callback).await?;
         Ok(if called_back.is_some() { Seen::Expired } else { Seen::Still })
     }
 
     /// Whether a call has a message that is to be finished yet.
     async fn is_open(&self, id: &CallId, floors: &Floors) -> Result<bool> {
-        let (delayed, queued) = tokio::try_join!(self.find_delayed(id), self.find_queued(id))?;
+        let (delayed, queued) = tokio::try_join!(self.nats.find_delayed(id), self.nats.find_queued(id))?;
         let mut queued = queued.iter().map(|queued| &queued.message);
         Ok(delayed.is_some() || queued.any(|message| !is_finished(&message.subject, message.sequence, floors)))
     }
@@ -108,7 +111,7 @@ impl Bus {
     pub(super) async fn floors(&self) -> Result<Floors> {
         let mut floors = Floors::new();
         for lane in 0..LANES {
-            match self.streams.invoke.consumer_info(lanes::lane_name(lane)).await {
+            match self.nats.streams.invoke.consumer_info(lanes::lane_name(lane)).await {
                 Ok(info) => drop(floors.insert(lane, info.ack_floor.stream_sequence)),
                 // No worker has opened it yet.
                 Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => {}

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::{Bus, Error, Result, calls::scan::Looking, publish::Message};
+use crate::{AuditLog, Error, Result, calls::scan::Looking, publish::Message};
 
 /// How long an answer waits for its entry.
 const STORE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -50,16 +50,16 @@ impl AuditLogFilter {
     }
 }
 
-impl Bus {
-    pub fn keeps_audit_log(&self) -> bool {
-        self.streams.audit_log.is_some()
+impl AuditLog {
+    pub fn is_kept(&self) -> bool {
+        self.nats.streams.audit_log.is_some()
     }
 
     /// Stores an entry within a second. Says whether it is stored; one that is not is in the process's own log.
     ///
     /// Of entries with the same `once` only the first one is stored, if they come soon after one another.
-    pub async fn log_change(&self, entry: &AuditLogEntry, once: Option<&str>) -> bool {
-        if !self.keeps_audit_log() {
+    pub async fn write(&self, entry: &AuditLogEntry, once: Option<&str>) -> bool {
+        if !self.is_kept() {
             return true;
         }
         let stored = timeout(STORE_TIMEOUT, self.store_entry(entry, once)).await;
@@ -73,10 +73,10 @@ impl Bus {
     }
 
     async fn store_entry(&self, entry: &AuditLogEntry, once: Option<&str>) -> Result<()> {
-        if !self.is_reachable().await {
+        if !self.nats.is_reachable().await {
             return Err(Error::unavailable("the connection to NATS is down"));
         }
-        let subject = self.subjects.audit_log();
+        let subject = self.nats.subjects.audit_log();
         let unreadable =
             |error: serde_json::Error| Error::Unreadable { subject: subject.clone(), reason: error.to_string() };
         let body = serde_json::to_vec(entry).map_err(unreadable)?.into();
@@ -84,25 +84,25 @@ impl Bus {
         if let Some(once) = once {
             headers.insert(NATS_MESSAGE_ID, once);
         }
-        self.publisher.publish(Message { subject, headers, body }).await?;
+        self.nats.publisher.publish(Message { subject, headers, body }).await?;
         Ok(())
     }
 
     /// Entries that the filter admits, the newest first; before a place in the log, if one is given. `None` if there is no log.
-    pub async fn audit_log(
+    pub async fn list(
         &self,
         filter: &AuditLogFilter,
         limit: usize,
         before: Option<u64>,
     ) -> Result<Option<AuditLogPage>> {
-        let Some(stream) = &self.streams.audit_log else { return Ok(None) };
+        let Some(stream) = &self.nats.streams.audit_log else { return Ok(None) };
         let state = stream.get_info().await.map_err(Error::unavailable)?.state;
         let mut page = AuditLogPage::default();
         let mut end = before.unwrap_or(u64::MAX).min(state.last_sequence.saturating_add(1));
         let mut budget = BUDGET;
         while end > state.first_sequence {
             let begin = end.saturating_sub(WINDOW).max(state.first_sequence);
-            let window = entries_between(stream, self.subjects.audit_log(), begin, end).await?;
+            let window = entries_between(stream, self.nats.subjects.audit_log(), begin, end).await?;
             budget = budget.saturating_sub(window.len() + 1);
             for entry in window.into_iter().rev() {
                 if filter.since.is_some_and(|since| entry.stored_at < since) {

@@ -24,7 +24,7 @@ use self::{
     books::{Books, Doubt},
     doubts::{Seen, is_finished},
 };
-use crate::{Bus, Error, Result, audit::ledger::Note, calls::scan::Looking, client::clock, wire};
+use crate::{Audit, Error, Result, audit::ledger::Note, calls::scan::Looking, client::clock, wire};
 
 /// A list ends with an error when no message arrives within this time.
 const PROGRESS_TIMEOUT: Duration = Duration::from_secs(60);
@@ -44,26 +44,27 @@ struct Record {
     state: CallState,
 }
 
-struct Walk<'bus> {
-    bus: &'bus Bus,
+struct Walk<'audit> {
+    audit: &'audit Audit,
     books: Books,
     doubts: Vec<Doubt>,
     /// Calls that seem to be missing beyond those that are checked again.
     more: u64,
     progress: AuditProgress,
-    told: &'bus watch::Sender<AuditProgress>,
+    told: &'audit watch::Sender<AuditProgress>,
 }
 
-impl Bus {
+impl Audit {
     /// Counts all calls that are known, and names those that do not add up.
     ///
     /// What ended longer ago than `gone_within` should have left all queues.
-    pub async fn audit(&self, gone_within: Duration, told: &watch::Sender<AuditProgress>) -> Result<AuditReport> {
+    pub async fn run(&self, gone_within: Duration, told: &watch::Sender<AuditProgress>) -> Result<AuditReport> {
         let (began, at) = (Instant::now(), clock::now());
         // What this process has accepted has its receipts by then.
-        self.ledger.flush().await;
-        let books = Books::new(at, self.kept.records.age, gone_within);
-        let mut walk = Walk { bus: self, books, doubts: Vec::new(), more: 0, progress: AuditProgress::default(), told };
+        self.nats.ledger.flush().await;
+        let books = Books::new(at, self.nats.kept.records.age, gone_within);
+        let mut walk =
+            Walk { audit: self, books, doubts: Vec::new(), more: 0, progress: AuditProgress::default(), told };
         let last = walk.walk().await?;
         let looked = self.look_again(std::mem::take(&mut walk.doubts)).await?;
         walk.read_later_notes(last).await?;
@@ -99,7 +100,7 @@ impl Bus {
 impl Walk<'_> {
     /// Goes through all there is, and returns the number of the last note of the ledger that was read.
     async fn walk(&mut self) -> Result<u64> {
-        let streams = &self.bus.streams;
+        let streams = &self.audit.nats.streams;
         let all = [
             // Receipts are read twice.
             &streams.ledger,
@@ -122,7 +123,7 @@ impl Walk<'_> {
         self.list_published().await?;
         self.read_records().await?;
         for letter in self.books.close_messages() {
-            let message = self.bus.streams.dead.direct_get(letter.sequence).await;
+            let message = self.audit.nats.streams.dead.direct_get(letter.sequence).await;
             // It may have been removed in this moment.
             let subject = message.ok().map(|message| message.subject.to_string());
             let call_id = subject.and_then(|subject| subject.rsplit('.').next()?.parse().ok());
@@ -153,7 +154,7 @@ impl Walk<'_> {
     }
 
     async fn read_dead_letters(&mut self) -> Result<()> {
-        let mut looking = self.looking("DEAD", self.bus.subjects.dead_of(None)).await?;
+        let mut looking = self.looking("DEAD", self.audit.nats.subjects.dead_of(None)).await?;
         while let Some(seen) = looking.next().await? {
             // Of a callback that is dead, the call has ended in another way.
             let call = Some(&seen.subject).filter(|subject| !subject.ends_with(".callback"));
@@ -167,8 +168,8 @@ impl Walk<'_> {
     }
 
     async fn read_lanes(&mut self) -> Result<()> {
-        let floors = self.bus.floors().await?;
-        let mut looking = self.looking("INVOKE", self.bus.subjects.invoke_all()).await?;
+        let floors = self.audit.floors().await?;
+        let mut looking = self.looking("INVOKE", self.audit.nats.subjects.invoke_all()).await?;
         let mut is_purged = true;
         while let Some(seen) = looking.next().await? {
             self.looked_at_one();
@@ -186,8 +187,8 @@ impl Walk<'_> {
     }
 
     async fn list_delayed(&mut self) -> Result<()> {
-        let stream = self.bus.streams.delayed.clone();
-        let all = self.bus.subjects.delayed_all();
+        let stream = self.audit.nats.streams.delayed.clone();
+        let all = self.audit.nats.subjects.delayed_all();
         self.list(&stream, all, |books, subject, _| {
             if let Some((call_id, function)) = call_of(subject) {
                 books.open(call_id, &function, subject.contains(".due."));
@@ -197,8 +198,8 @@ impl Walk<'_> {
     }
 
     async fn list_backlog(&mut self) -> Result<()> {
-        let stream = self.bus.streams.backlog.clone();
-        let all = self.bus.subjects.backlog_all();
+        let stream = self.audit.nats.streams.backlog.clone();
+        let all = self.audit.nats.subjects.backlog_all();
         self.list(&stream, all, |books, subject, _| {
             if let Some((call_id, function)) = call_of(subject) {
                 books.open(call_id, &function, true);
@@ -208,8 +209,8 @@ impl Walk<'_> {
     }
 
     async fn list_published(&mut self) -> Result<()> {
-        let stream = self.bus.streams.publish.clone();
-        let all = self.bus.subjects.publish_all();
+        let stream = self.audit.nats.streams.publish.clone();
+        let all = self.audit.nats.subjects.publish_all();
         self.list(&stream, all, |books, subject, count| {
             if let Some(function) = subject.rsplit('.').next() {
                 books.published(&name(function), count);
@@ -219,7 +220,7 @@ impl Walk<'_> {
     }
 
     async fn read_records(&mut self) -> Result<()> {
-        let mut looking = self.looking("CALLS", self.bus.subjects.record_all()).await?;
+        let mut looking = self.looking("CALLS", self.audit.nats.subjects.record_all()).await?;
         while let Some(seen) = looking.next().await? {
             self.looked_at_one();
             let record = wire::text(&seen.headers, wire::STATUS).map(serde_json::from_str::<Record>);
@@ -286,12 +287,12 @@ impl Walk<'_> {
     }
 
     async fn ledger_after(&self, after: u64) -> Result<Looking> {
-        Looking::with_bodies(&self.stream("LEDGER").await?, self.bus.subjects.ledger_all(), after).await
+        Looking::with_bodies(&self.stream("LEDGER").await?, self.audit.nats.subjects.ledger_all(), after).await
     }
 
     async fn stream(&self, name: &str) -> Result<Stream> {
-        let name = self.bus.subjects.stream(name);
-        self.bus.deliveries.get_stream(name).await.map_err(Error::unavailable)
+        let name = self.audit.nats.subjects.stream(name);
+        self.audit.nats.deliveries.get_stream(name).await.map_err(Error::unavailable)
     }
 
     fn looked_at_one(&mut self) {

@@ -15,7 +15,7 @@ use skep_protocol::{BodyKey, BodyKind, CallBody, CallId, StoredBody};
 use tokio::time::{Duration, Instant, sleep};
 use tracing::debug;
 
-use crate::{Bus, Error, Result, publish::Message};
+use crate::{Bodies, Error, Result, publish::Message};
 
 /// The length of a piece, unless the server takes only less.
 const PIECE: usize = 512 * 1024;
@@ -38,17 +38,17 @@ pub enum NotKept<E> {
     Bus(Error),
 }
 
-impl Bus {
+impl Bodies {
     /// The largest body that travels in a message: what leaves room for headers, or what was asked for.
-    pub fn largest_in_message(&self) -> usize {
-        let most = most_in_message(self.largest_message());
-        self.kept.large_body.map_or(most, |wanted| usize::try_from(wanted).unwrap_or(most).min(most))
+    fn largest_in_message(&self) -> usize {
+        let most = most_in_message(self.nats.largest_message());
+        self.nats.kept.large_body.map_or(most, |wanted| usize::try_from(wanted).unwrap_or(most).min(most))
     }
 
     /// Takes a body as it comes: whole if it fits into a message, and else stored piece by piece.
     ///
     /// Of one that is larger than `limit`, or breaks off, nothing is kept; neither is of one whose future is dropped.
-    pub async fn keep_body<E>(
+    pub async fn keep<E>(
         &self,
         kind: BodyKind,
         call_id: &CallId,
@@ -81,16 +81,17 @@ impl Bus {
     }
 
     /// Lets the pieces of a body go that nobody needs any more; what is missed here is found later.
-    pub fn discard_body(&self, key: &BodyKey) {
-        self.discards.discard(key.clone());
+    pub fn discard(&self, key: &BodyKey) {
+        self.nats.discards.discard(key.clone());
     }
 
     async fn look_for_room(&self) -> Result<()> {
-        let stored = self.streams.requests.get_info().await.map_err(Error::unavailable)?.state.bytes;
-        if stored < self.kept.bodies {
+        let stored = self.nats.streams.requests.get_info().await.map_err(Error::unavailable)?.state.bytes;
+        if stored < self.nats.kept.bodies {
             return Ok(());
         }
-        let reason = format!("{stored} bytes of large bodies are kept, and --body-bytes permits {}", self.kept.bodies);
+        let reason =
+            format!("{stored} bytes of large bodies are kept, and --body-bytes permits {}", self.nats.kept.bodies);
         Err(Error::Full(reason.into()))
     }
 }
@@ -133,8 +134,8 @@ impl Gathered {
 }
 
 /// A body that is being stored. One that is not completed is discarded.
-struct Upload<'bus> {
-    bus: &'bus Bus,
+struct Upload<'bodies> {
+    bodies: &'bodies Bodies,
     key: BodyKey,
     pieces: u64,
     length: u64,
@@ -142,26 +143,28 @@ struct Upload<'bus> {
     has_ended: bool,
 }
 
-impl<'bus> Upload<'bus> {
-    fn begin(bus: &'bus Bus, key: BodyKey) -> Self {
-        Self { bus, key, pieces: 0, length: 0, last_sequence: 0, has_ended: false }
+impl<'bodies> Upload<'bodies> {
+    fn begin(bodies: &'bodies Bodies, key: BodyKey) -> Self {
+        Self { bodies, key, pieces: 0, length: 0, last_sequence: 0, has_ended: false }
     }
 
     async fn store(&mut self, piece: Bytes) -> Result<()> {
         if self.key.kind == BodyKind::Request && self.pieces.is_multiple_of(LOOK_FOR_ROOM) {
-            self.bus.look_for_room().await?;
+            self.bodies.look_for_room().await?;
         }
         self.length += piece.len() as u64;
         let mut headers = HeaderMap::new();
         headers.insert(PIECE_NUMBER, self.pieces.to_string());
         // A piece that was stored without our hearing of it is not stored again.
         headers.insert(NATS_MESSAGE_ID, format!("{} {}", self.key.id.simple(), self.pieces));
-        let message = Message { subject: self.bus.subjects.body(&self.key), headers, body: piece };
+        let message = Message { subject: self.bodies.nats.subjects.body(&self.key), headers, body: piece };
         let give_up = Instant::now() + WRITE_TIMEOUT;
         let sequence = loop {
-            match self.bus.publisher.publish(message.clone()).await {
+            match self.bodies.nats.publisher.publish(message.clone()).await {
                 Ok(stored) => break stored.unwrap_or_default(),
-                Err(error @ Error::Unavailable(_)) if Instant::now() < give_up && self.bus.is_reachable().await => {
+                Err(error @ Error::Unavailable(_))
+                    if Instant::now() < give_up && self.bodies.nats.is_reachable().await =>
+                {
                     debug!(error = error.chain(), key = %self.key, "a chunk of a body cannot be stored; trying again");
                 }
                 Err(error) => return Err(error),
@@ -185,7 +188,7 @@ impl<'bus> Upload<'bus> {
 impl Drop for Upload<'_> {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.bus.discard_body(&self.key);
+            self.bodies.discard(&self.key);
         }
     }
 }

@@ -11,22 +11,22 @@ use skep_protocol::{BodyKey, BodyKind, DeadKind};
 use time::OffsetDateTime;
 use tokio::time::{sleep, timeout};
 
-use crate::{Bus, Error, Result, bodies::deletions, calls::records, client::clock, wire};
+use crate::{Error, Housekeeping, Result, bodies::deletions, calls::records, client::clock, wire};
 
 const MIN_CHECKS: usize = 3;
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// A list that takes longer ends with an error.
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
-impl Bus {
+impl Housekeeping {
     /// Deletes bodies that nothing references and that have not grown for this long; returns how many.
     pub async fn remove_orphaned_bodies(&self, unchanged_for: Duration) -> Result<u64> {
         let mut removed = 0;
         for kind in BodyKind::ALL {
-            let stream = self.streams.bodies(kind);
+            let stream = self.nats.streams.bodies(kind);
             for key in self.bodies_in(kind).await? {
                 if is_older(made_at(&key), unchanged_for) && self.is_orphaned(stream, &key, unchanged_for).await? {
-                    deletions::remove(stream, &self.subjects, &key).await?;
+                    deletions::remove(stream, &self.nats.subjects, &key).await?;
                     removed += 1;
                 }
             }
@@ -36,15 +36,16 @@ impl Bus {
 
     /// All bodies of a kind, the oldest first.
     pub(crate) async fn bodies_in(&self, kind: BodyKind) -> Result<Vec<BodyKey>> {
-        let stream = self.streams.bodies(kind);
+        let stream = self.nats.streams.bodies(kind);
         if stream.get_info().await.map_err(Error::unavailable)?.state.messages == 0 {
             return Ok(Vec::new());
         }
-        let listed = stream.info_with_subjects(self.subjects.body_all(kind)).await.map_err(Error::unavailable)?;
+        let listed = stream.info_with_subjects(self.nats.subjects.body_all(kind)).await.map_err(Error::unavailable)?;
         let subjects = listed.map_ok(|(subject, _)| subject).try_collect::<Vec<_>>();
         let subjects = timeout(LIST_TIMEOUT, subjects).await.map_err(Error::unavailable)?;
         let subjects = subjects.map_err(Error::unavailable)?;
-        let mut keys: Vec<BodyKey> = subjects.iter().filter_map(|subject| self.subjects.body_key(subject)).collect();
+        let mut keys: Vec<BodyKey> =
+            subjects.iter().filter_map(|subject| self.nats.subjects.body_key(subject)).collect();
         keys.sort_by_key(|key| key.id);
         Ok(keys)
     }
@@ -59,14 +60,15 @@ impl Bus {
             }
         }
         // A body that still grows is not referenced yet.
-        let last = stream.direct_get_last_for_subject(self.subjects.body(key)).await.map_err(Error::unavailable)?;
+        let last =
+            stream.direct_get_last_for_subject(self.nats.subjects.body(key)).await.map_err(Error::unavailable)?;
         Ok(is_older(Some(last.time), unchanged_for))
     }
 
     async fn is_needed(&self, key: &BodyKey) -> Result<bool> {
         let id = &key.call_id;
         let (queued, delayed, record) =
-            tokio::try_join!(self.find_queued(id), self.find_delayed(id), self.find_record(id))?;
+            tokio::try_join!(self.nats.find_queued(id), self.nats.find_delayed(id), self.nats.find_record(id))?;
         let waits = queued.iter().map(|queued| &queued.message).chain(delayed.as_ref());
         match key.kind {
             BodyKind::Request => {
@@ -86,10 +88,10 @@ impl Bus {
 
     pub(crate) async fn dead_letter_names(&self, key: &BodyKey, kind: DeadKind) -> Result<bool> {
         let subject = match kind {
-            DeadKind::Call => self.subjects.dead_by_id(&key.call_id),
-            DeadKind::Callback => self.subjects.dead_callback_by_id(&key.call_id),
+            DeadKind::Call => self.nats.subjects.dead_by_id(&key.call_id),
+            DeadKind::Callback => self.nats.subjects.dead_callback_by_id(&key.call_id),
         };
-        let letter = records::find(&self.streams.dead, subject).await?;
+        let letter = records::find(&self.nats.streams.dead, subject).await?;
         Ok(letter.is_some_and(|letter| names(&letter.headers, key)))
     }
 }

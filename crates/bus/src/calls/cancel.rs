@@ -3,7 +3,7 @@
 use futures_util::{Stream, StreamExt};
 use skep_protocol::{Call, CallBody, CallId, CallRecord, CallState, CallStatus};
 
-use crate::{Bus, Error, Result, Submitted, client::clock, queue::parked};
+use crate::{Bodies, Calls, Error, Outcomes, Result, Submitted, Workers, client::clock, queue::parked};
 
 /// What became of taking a call back.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,14 +15,14 @@ pub enum Cancelled {
     Unknown,
 }
 
-impl Bus {
+impl Calls {
     /// Cancels a call that waits or runs. Its record is what decides, so a call that ends at the same moment has one of the two ends.
     pub async fn cancel(&self, id: &CallId) -> Result<Cancelled> {
-        let Some(status) = self.call_status(id).await? else { return Ok(Cancelled::Unknown) };
+        let Some(status) = self.status(id).await? else { return Ok(Cancelled::Unknown) };
         if status.state.is_final() {
             return Ok(Cancelled::Ended(status.state));
         }
-        let (delayed, queued) = tokio::try_join!(self.find_delayed(id), self.find_queued(id))?;
+        let (delayed, queued) = tokio::try_join!(self.nats.find_delayed(id), self.nats.find_queued(id))?;
         let call = delayed.as_ref().or(queued.first().map(|queued| &queued.message)).map(parked::read).transpose()?;
         let record = CallRecord {
             status: CallStatus {
@@ -36,32 +36,34 @@ impl Bus {
             body: CallBody::empty(),
             returned: call.as_ref().map(Call::returned_headers).unwrap_or_default(),
         };
-        if self.store_record(&record).await? == Submitted::Duplicate {
+        if Outcomes::over(&self.nats).store_record(&record).await? == Submitted::Duplicate {
             let ended = self.record(id).await?.map_or(CallState::Cancelled, |record| record.status.state);
             return Ok(Cancelled::Ended(ended));
         }
         // What is left of it would come to its end by the record; without it, it is not even begun.
-        self.tell_cancelled(id).await?;
+        self.publish_cancelled(id).await?;
         let body = call.as_ref().and_then(|call| call.body.stored().cloned());
         if let Some(call) = call.filter(|_| delayed.is_some()) {
-            self.remove_delayed(self.subjects.delayed(&call.function, id)).await?;
+            self.nats.remove_delayed(self.nats.subjects.delayed(&call.function, id)).await?;
         }
         for queued in &queued {
-            self.remove_queued(queued).await?;
+            self.nats.remove_queued(queued).await?;
         }
         if let Some(body) = body {
-            self.discard_body(&body.key);
+            Bodies::over(&self.nats).discard(&body.key);
         }
         Ok(Cancelled::Cancelled)
     }
 
-    async fn tell_cancelled(&self, id: &CallId) -> Result<()> {
-        self.client.publish(self.subjects.cancel(id), "".into()).await.map_err(Error::unavailable)
+    async fn publish_cancelled(&self, id: &CallId) -> Result<()> {
+        self.nats.client.publish(self.nats.subjects.cancel(id), "".into()).await.map_err(Error::unavailable)
     }
+}
 
+impl Workers {
     /// The ids of calls as they are cancelled, by any gateway.
     pub async fn cancellations(&self) -> Result<impl Stream<Item = CallId> + use<>> {
-        let heard = self.client.subscribe(self.subjects.cancel_all()).await.map_err(Error::unavailable)?;
+        let heard = self.nats.client.subscribe(self.nats.subjects.cancel_all()).await.map_err(Error::unavailable)?;
         Ok(heard.filter_map(async |message| message.subject.rsplit('.').next().and_then(|id| id.parse().ok())))
     }
 }

@@ -8,38 +8,41 @@ use futures_util::{
 };
 use skep_protocol::{CallEvent, CallId, CallNews, CallStatus, CallbackTry, FunctionName, timeline};
 
-use crate::{Bus, Error, Result, queue::relocate::Why, wire};
+use crate::{Calls, Error, Result, queue::relocate::Why, wire};
 
-impl Bus {
+impl Calls {
     /// Something each time that a step of a call is about to be stored.
     pub async fn changes_of(&self, id: &CallId) -> Result<impl Stream<Item = ()> + use<>> {
-        let subjects =
-            [self.subjects.invoke_by_id(id), self.subjects.delayed_by_id(id), self.subjects.record_by_id(id)];
-        Ok(self.hear(&subjects).await?.map(|_| ()))
+        let subjects = [
+            self.nats.subjects.invoke_by_id(id),
+            self.nats.subjects.delayed_by_id(id),
+            self.nats.subjects.record_by_id(id),
+        ];
+        Ok(self.subscribe_all(&subjects).await?.map(|_| ()))
     }
 
     /// Events of all calls, or of one function's calls, from now on. They include messages that a stream refuses afterwards.
     pub async fn news(&self, function: Option<&FunctionName>) -> Result<impl Stream<Item = CallNews> + use<>> {
         let subjects = [
-            self.subjects.invoke_of(function),
-            self.subjects.delayed_of(function),
-            self.subjects.record_all(),
-            self.subjects.callback_try_all(),
+            self.nats.subjects.invoke_of(function),
+            self.nats.subjects.delayed_of(function),
+            self.nats.subjects.record_all(),
+            self.nats.subjects.callback_try_all(),
         ];
         let function = function.map(FunctionName::to_string);
-        let news = self.hear(&subjects).await?.filter_map(async |message| news_of(&message));
+        let news = self.subscribe_all(&subjects).await?.filter_map(async |message| news_of(&message));
         Ok(news.filter(move |news| {
             let is_wanted = function.as_ref().is_none_or(|function| *function == news.function);
             async move { is_wanted }
         }))
     }
 
-    async fn hear(&self, subjects: &[String]) -> Result<SelectAll<Subscriber>> {
+    async fn subscribe_all(&self, subjects: &[String]) -> Result<SelectAll<Subscriber>> {
         let mut heard = Vec::new();
         for subject in subjects {
-            heard.push(self.client.subscribe(subject.clone()).await.map_err(Error::unavailable)?);
+            heard.push(self.nats.client.subscribe(subject.clone()).await.map_err(Error::unavailable)?);
         }
-        self.client.flush().await.map_err(Error::unavailable)?;
+        self.nats.client.flush().await.map_err(Error::unavailable)?;
         Ok(select_all(heard))
     }
 }

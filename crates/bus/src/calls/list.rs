@@ -11,7 +11,7 @@ use skep_protocol::{CallId, CallState, CallStatus, FunctionName};
 use time::OffsetDateTime;
 
 use crate::{
-    Bus, Error, Result,
+    Calls, Error, Result,
     calls::records,
     calls::scan::{Looking, Seen},
     queue::parked,
@@ -142,9 +142,9 @@ impl Filling<'_> {
     }
 }
 
-impl Bus {
+impl Calls {
     /// Calls that the filter admits: first those that wait, those in their lanes and those in a backlog, each the oldest first, then those that have ended, the last one first.
-    pub async fn calls(&self, filter: &CallFilter, limit: usize, from: Position) -> Result<Page> {
+    pub async fn list(&self, filter: &CallFilter, limit: usize, from: Position) -> Result<Page> {
         let mut page = Filling { filter, calls: Vec::new(), limit: limit.max(1), budget: BUDGET };
         let mut position = Some(from);
         while let Some(here) = position.filter(|_| !page.is_full()) {
@@ -163,9 +163,9 @@ impl Bus {
         if !page.filter.wants(|state| !state.is_final()) {
             return Ok(Position::Queued(0));
         }
-        let subject = self.subjects.delayed_of(page.filter.function.as_ref());
+        let subject = self.nats.subjects.delayed_of(page.filter.function.as_ref());
         while !page.is_full() {
-            let Some(message) = records::find_after(&self.streams.delayed, subject.clone(), after).await? else {
+            let Some(message) = records::find_after(&self.nats.streams.delayed, subject.clone(), after).await? else {
                 return Ok(Position::Queued(0));
             };
             after = message.sequence;
@@ -174,7 +174,7 @@ impl Bus {
             let Ok(status) = parked::status(&message) else { continue };
             // A parked lease only stands for a call that a worker has, so the state of the call itself is looked up.
             let status =
-                if status.state == CallState::Queued { self.call_status(&status.call_id).await? } else { Some(status) };
+                if status.state == CallState::Queued { self.status(&status.call_id).await? } else { Some(status) };
             if let Some(status) = status.filter(|status| !status.state.is_final()) {
                 page.take(status);
             }
@@ -186,11 +186,12 @@ impl Bus {
         if !page.filter.wants(is_in_lane) {
             return Ok(Position::Backlogged(0));
         }
-        let subject = self.subjects.invoke_of(page.filter.function.as_ref());
+        let subject = self.nats.subjects.invoke_of(page.filter.function.as_ref());
         while !page.is_full() {
             let mut together = Vec::new();
             while together.len() < TOGETHER.min(page.room()) && page.budget > 0 {
-                let Some(message) = records::find_after(&self.streams.invoke, subject.clone(), after).await? else {
+                let Some(message) = records::find_after(&self.nats.streams.invoke, subject.clone(), after).await?
+                else {
                     break;
                 };
                 after = message.sequence;
@@ -200,7 +201,7 @@ impl Bus {
             if together.is_empty() {
                 return Ok(Position::Backlogged(0));
             }
-            for status in try_join_all(together.iter().map(|id| self.call_status(id))).await?.into_iter().flatten() {
+            for status in try_join_all(together.iter().map(|id| self.status(id))).await?.into_iter().flatten() {
                 // What has ended is still in its lane for a while, and so is an attempt whose next one waits.
                 if is_in_lane(status.state) {
                     page.take(status);
@@ -215,11 +216,11 @@ impl Bus {
             return Ok(Position::Ended(u64::MAX));
         }
         let subject = match &page.filter.function {
-            Some(function) => self.subjects.backlog_of(function),
-            None => self.subjects.backlog_all(),
+            Some(function) => self.nats.subjects.backlog_of(function),
+            None => self.nats.subjects.backlog_all(),
         };
         while !page.is_full() {
-            let Some(message) = records::find_after(&self.streams.backlog, subject.clone(), after).await? else {
+            let Some(message) = records::find_after(&self.nats.streams.backlog, subject.clone(), after).await? else {
                 return Ok(Position::Ended(u64::MAX));
             };
             after = message.sequence;
@@ -227,7 +228,7 @@ impl Bus {
             let Some(id) = message.subject.rsplit('.').next().and_then(|id| id.parse::<CallId>().ok()) else {
                 continue;
             };
-            let (queued, status) = tokio::try_join!(self.find_queued(&id), self.call_status(&id))?;
+            let (queued, status) = tokio::try_join!(self.nats.find_queued(&id), self.status(&id))?;
             // What is in its lane still was listed there.
             let is_in_a_lane = queued.iter().any(|queued| queued.stream == "INVOKE");
             if let Some(status) = status.filter(|status| !is_in_a_lane && is_in_lane(status.state)) {
@@ -241,7 +242,7 @@ impl Bus {
         if !page.filter.wants(CallState::is_final) {
             return Ok(None);
         }
-        let state = self.streams.calls.get_info().await.map_err(Error::unavailable)?.state;
+        let state = self.nats.streams.calls.get_info().await.map_err(Error::unavailable)?.state;
         let mut end = before.min(state.last_sequence.saturating_add(1));
         while end > state.first_sequence {
             let begin = end.saturating_sub(WINDOW).max(state.first_sequence);
@@ -268,8 +269,8 @@ impl Bus {
 
     /// Records without their bodies, from one position in their stream to before another one.
     async fn records_between(&self, begin: u64, end: u64) -> Result<Vec<Seen>> {
-        let subject = self.subjects.record_all();
-        let mut looking = Looking::begin(&self.streams.calls, subject, begin.saturating_sub(1)).await?;
+        let subject = self.nats.subjects.record_all();
+        let mut looking = Looking::begin(&self.nats.streams.calls, subject, begin.saturating_sub(1)).await?;
         let mut window = Vec::new();
         while let Some(seen) = looking.next().await? {
             let is_last = seen.sequence + 1 >= end;

@@ -14,14 +14,14 @@ use skep_backoff::Backoff;
 use skep_protocol::{CallId, CallRecord};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Bus, Delivery, Error, Queue, Result, Submitted, client::clock, fit, wire};
+use crate::{Calls, Delivery, Error, Outcomes, Queue, Queues, Result, Submitted, client::clock, fit, wire};
 
 /// The consumer of records whose callback is to be delivered.
 pub(crate) const CALLBACKS: &str = "callbacks";
 /// Between two looks for a record: soon after it was announced, and at least this often, announced or not.
 const LOOK_INTERVAL: Backoff = Backoff::new(Duration::from_millis(2), Duration::from_secs(1));
 
-impl Bus {
+impl Outcomes {
     /// Stores a record; the first one of a call stays, a later one is refused as [`Submitted::Duplicate`].
     ///
     /// What of it does not fit into a message is left out, and its reason says so.
@@ -35,41 +35,47 @@ impl Bus {
     }
 
     async fn store_record_as(&self, record: &CallRecord, is_redriven: bool) -> Result<Submitted> {
-        let subject = self.subjects.record(&record.status.call_id, record.status.callback_url.is_some());
-        let (record, mut headers) = fit::record(record, self.largest_message())
+        let subject = self.nats.subjects.record(&record.status.call_id, record.status.callback_url.is_some());
+        let (record, mut headers) = fit::record(record, self.nats.largest_message())
             .map_err(|error| Error::Unreadable { subject: subject.clone(), reason: error.to_string() })?;
         if let Some(kept_until) = record.status.kept_until {
             let seconds = (kept_until - clock::now()).as_seconds_f64().ceil().max(1.0);
-            self.ledger.note_brief(&record.status.function, Duration::from_secs(seconds as u64)).await?;
+            self.nats.ledger.note_brief(&record.status.function, Duration::from_secs(seconds as u64)).await?;
             headers.insert(NATS_MESSAGE_TTL, format!("{seconds}s"));
         }
         if is_redriven {
             headers.insert(wire::REDRIVEN, "true");
         }
-        self.finished.store(subject, headers, record.body.in_message().clone()).await
+        self.nats.finished.store(subject, headers, record.body.in_message().clone()).await
     }
+}
 
+impl Calls {
     /// The record of a call, if it has finished and is still kept.
     pub async fn record(&self, id: &CallId) -> Result<Option<CallRecord>> {
-        let subject = self.subjects.record_by_id(id);
-        find(&self.streams.calls, subject).await?.as_ref().map(read).transpose()
+        let subject = self.nats.subjects.record_by_id(id);
+        find(&self.nats.streams.calls, subject).await?.as_ref().map(read).transpose()
     }
 
     /// The record of a call as the leader of its stream has it; [`Self::record`] may be answered by a replica that is a moment behind.
     pub async fn latest_record(&self, id: &CallId) -> Result<Option<CallRecord>> {
-        if self.kept.replicas < 2 {
+        if self.nats.kept.replicas < 2 {
             return self.record(id).await;
         }
-        find_at_leader(&self.streams.calls, self.subjects.record_by_id(id)).await?.as_ref().map(read).transpose()
+        find_at_leader(&self.nats.streams.calls, self.nats.subjects.record_by_id(id))
+            .await?
+            .as_ref()
+            .map(read)
+            .transpose()
     }
 
     /// Waits until a call has its record, or until the deadline.
     ///
     /// An announcement only says when to look: it may have come before the subscription, or before the stream, or the replica that is asked, has the record.
     pub async fn wait_for_record(&self, id: &CallId, deadline: Instant) -> Result<Option<CallRecord>> {
-        let subject = self.subjects.record_by_id(id);
-        let mut announced = self.client.subscribe(subject).await.map_err(Error::unavailable)?;
-        self.client.flush().await.map_err(Error::unavailable)?;
+        let subject = self.nats.subjects.record_by_id(id);
+        let mut announced = self.nats.client.subscribe(subject).await.map_err(Error::unavailable)?;
+        self.nats.client.flush().await.map_err(Error::unavailable)?;
         let mut looks = u64::MAX;
         loop {
             if let Some(record) = self.record(id).await? {
@@ -85,11 +91,13 @@ impl Bus {
             }
         }
     }
+}
 
+impl Queues {
     /// The queue of records whose callback is to be delivered.
     pub fn callbacks(&self) -> Queue<CallRecord> {
-        let filter = self.subjects().record_callbacks();
-        Queue::new(self, "CALLS", CALLBACKS.to_owned(), filter, |message| {
+        let filter = self.nats.subjects.record_callbacks();
+        Queue::new(&self.nats, "CALLS", CALLBACKS.to_owned(), filter, |message| {
             wire::read_record(wire::headers(message), message.payload.clone())
         })
     }

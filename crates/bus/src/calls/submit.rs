@@ -11,7 +11,9 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 use url::Url;
 
-use crate::{Bus, Error, Result, client::clock, client::connect::REQUEST_TIMEOUT, publish::Message, wire};
+use crate::{
+    Bodies, Calls, Connection, Error, Result, client::clock, client::connect::REQUEST_TIMEOUT, publish::Message, wire,
+};
 
 /// A cluster that has lost a server takes some seconds to agree on who leads a stream.
 pub(crate) const ELECTION_TIMEOUT: Duration = Duration::from_secs(20);
@@ -25,7 +27,7 @@ pub enum Submitted {
     Duplicate,
 }
 
-impl Bus {
+impl Calls {
     /// Stores a call and returns when the server has acknowledged it, and not before.
     ///
     /// A server that is reachable and does not store it is tried again for a while, because a stream may be recreated or a cluster may elect a new leader.
@@ -34,17 +36,17 @@ impl Bus {
             self.discard_own_body(call);
             return Err(Error::HeadersTooLarge(error));
         }
-        let Some(admitted) = self.stalled.admit() else {
+        let Some(admitted) = self.nats.stalled.admit() else {
             self.discard_own_body(call);
             return Err(Error::unavailable("it has stopped storing messages, as when its disk is full"));
         };
         let submitted = self.submit_patiently(call).await;
-        self.stalled.note(admitted, !matches!(submitted, Err(Error::Unavailable(_))));
+        self.nats.stalled.note(admitted, !matches!(submitted, Err(Error::Unavailable(_))));
         submitted
     }
 
     async fn submit_patiently(&self, call: &Call) -> Result<Submitted> {
-        let patience = if self.kept.replicas > 1 { ELECTION_TIMEOUT } else { REQUEST_TIMEOUT };
+        let patience = if self.nats.kept.replicas > 1 { ELECTION_TIMEOUT } else { REQUEST_TIMEOUT };
         let give_up = Instant::now() + patience;
         // Decided once: what is sent again must meet what may have been stored before.
         let subject = self.lane_subject(call);
@@ -54,16 +56,16 @@ impl Bus {
             let delay = delays.next_delay();
             match self.try_submit(call, subject.clone()).await {
                 Ok(Submitted::Accepted) => {
-                    self.ledger.note(call);
+                    self.nats.ledger.note(call);
                     return Ok(Submitted::Accepted);
                 }
                 // It was stored before, although nobody heard of it.
                 Ok(Submitted::Duplicate) if !is_first && !call.has_callers_id => {
-                    self.ledger.note(call);
+                    self.nats.ledger.note(call);
                     return Ok(Submitted::Accepted);
                 }
                 Err(error @ Error::Unavailable(_)) => {
-                    if Instant::now() + delay >= give_up || !self.is_reachable().await {
+                    if Instant::now() + delay >= give_up || !self.nats.is_reachable().await {
                         return Err(error);
                     }
                     debug!(error = error.chain(), call_id = %call.call_id, "a call cannot be stored; trying again");
@@ -89,7 +91,7 @@ impl Bus {
     /// Discards the large body of a call that is not stored, because nobody will read it.
     fn discard_own_body(&self, call: &Call) {
         if let Some(body) = call.body.stored() {
-            self.discard_body(&body.key);
+            Bodies::over(&self.nats).discard(&body.key);
         }
     }
 
@@ -101,7 +103,7 @@ impl Bus {
         {
             headers.insert(headers::CALLBACK_URL, shown);
         }
-        if self.kept.strip_credentials {
+        if self.nats.kept.strip_credentials {
             for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
                 headers.remove(name);
             }
@@ -112,9 +114,9 @@ impl Bus {
     /// Where a call waits to be taken.
     fn lane_subject(&self, call: &Call) -> String {
         // An id that may come again has one place only, where the second call is refused.
-        let in_bulk = !call.has_callers_id && self.rates.is_often(&call.function);
+        let in_bulk = !call.has_callers_id && self.nats.rates.is_often(&call.function);
         let subject = if in_bulk { Subjects::invoke_in_bulk } else { Subjects::invoke };
-        subject(&self.subjects, &call.function, &call.call_id)
+        subject(&self.nats.subjects, &call.function, &call.call_id)
     }
 
     async fn try_submit(&self, call: &Call, subject: String) -> Result<Submitted> {
@@ -124,10 +126,10 @@ impl Bus {
             return same_call(call, known);
         }
         let submitted = if call.run_at.is_some_and(|run_at| run_at > clock::now()) {
-            self.submit_delayed(call).await?
+            self.nats.submit_delayed(call).await?
         } else {
             let body = call.body.in_message().clone();
-            self.calls.store(subject, wire::call_headers(call), body).await?
+            self.nats.calls.store(subject, wire::call_headers(call), body).await?
         };
         if submitted == Submitted::Accepted || !call.has_callers_id {
             return Ok(submitted);
@@ -136,7 +138,9 @@ impl Bus {
         let known = self.stored_status(&call.call_id).await?;
         same_call(call, known.ok_or_else(|| Error::unavailable("a call is there and cannot be read"))?)
     }
+}
 
+impl Connection {
     /// Publishes the only message of its subject.
     pub(crate) async fn publish_once(
         &self,

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use time::{Duration, OffsetDateTime};
 use tracing::{info, warn};
 
-use crate::{Bus, Error, Result};
+use crate::{Connection, Error, Result};
 
 /// A smaller difference counts as none.
 const MIN_DIFFERENCE: Duration = Duration::milliseconds(250);
@@ -56,9 +56,9 @@ struct Said {
     ts: OffsetDateTime,
 }
 
-impl Bus {
+impl Connection {
     /// Asks the server for its time: the one that leads the stream of calls that wait for theirs.
-    pub(crate) async fn look_at_clock(&self) -> Result<()> {
+    pub(crate) async fn check_clock(&self) -> Result<()> {
         let api = format!("STREAM.INFO.{}", self.subjects.stream("DELAYED"));
         let (asked_at, began) = (OffsetDateTime::now_utc(), Instant::now());
         let said = match self.jetstream.request(api, &serde_json::json!({})).await.map_err(Error::unavailable)? {

@@ -1,10 +1,6 @@
 //! The connection to NATS.
 
-use std::{
-    future,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{future, sync::Arc, time::Duration};
 
 use async_nats::{
     Client,
@@ -12,17 +8,14 @@ use async_nats::{
 };
 use skep_backoff::Backoff;
 use skep_protocol::{CallId, DefaultNamespace, Subjects};
-use time::OffsetDateTime;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use crate::{
-    Error, Kept, Login, Monitors, Result, ServerUrls, audit::ledger::Ledger, bodies::deletions::Discards,
-    calls::lookup::Lookup, client::clock, client::durability::LastFound, client::servers, publish::Publisher,
-    publish::batch::Batcher, publish::rates::Rates, publish::stalled::Stalled, streams, streams::supervisor::Missed,
+    Bus, Connection, Error, Kept, Login, Monitors, Result, ServerUrls, audit::ledger::Ledger,
+    bodies::deletions::Discards, calls::lookup::Lookup, client::connection::LastConnected,
+    client::durability::LastFound, client::servers, publish::Publisher, publish::batch::Batcher, publish::rates::Rates,
+    publish::stalled::Stalled, streams, streams::supervisor::Missed,
 };
 
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
@@ -58,39 +51,6 @@ pub struct BusConfig {
     pub monitors: Monitors,
 }
 
-/// A handle on the bus; cheap to clone.
-#[derive(Clone)]
-pub struct Bus {
-    pub(crate) client: Client,
-    pub(crate) jetstream: jetstream::Context,
-    /// A second connection, so that a burst of deliveries does not delay acknowledgements of submits.
-    pub(crate) deliveries: jetstream::Context,
-    pub(crate) connected: LastConnected,
-    /// How connections for what other services send are made, see [`Outside`].
-    pub(crate) outside: Outside,
-    pub(crate) subjects: Arc<Subjects>,
-    default_namespace: Arc<DefaultNamespace>,
-    pub(crate) streams: Arc<streams::Streams>,
-    pub(crate) kept: Arc<Kept>,
-    pub(crate) monitors: Arc<Monitors>,
-    pub(crate) found: LastFound,
-    pub(crate) missed: Missed,
-    pub(crate) stalled: Stalled,
-    pub(crate) publisher: Publisher,
-    /// The ways into the streams of accepted calls, of backlogs, and of finished calls.
-    pub(crate) calls: Batcher,
-    pub(crate) backlogged: Batcher,
-    pub(crate) finished: Batcher,
-    /// The way into the stream of events.
-    pub(crate) incoming_events: Batcher,
-    /// Which calls have their record, and which ones are parked or due.
-    pub(crate) recorded: Lookup,
-    pub(crate) parked: Lookup,
-    pub(crate) rates: Rates,
-    pub(crate) ledger: Ledger,
-    pub(crate) discards: Discards,
-}
-
 impl Bus {
     /// Connects, checks the server's version, makes or checks the streams, and looks at what the server does with them.
     pub async fn connect(config: &BusConfig) -> Result<Self> {
@@ -108,7 +68,7 @@ impl Bus {
             let names = Arc::clone(&subjects);
             Lookup::start(client.clone(), subjects.stream(stream), move |id| subject(&names, id))
         };
-        let bus = Self {
+        let connection = Connection {
             calls: Batcher::start(publisher.clone()),
             backlogged: Batcher::start(publisher.clone()),
             finished: Batcher::start(publisher.clone()),
@@ -123,95 +83,28 @@ impl Bus {
             jetstream,
             deliveries,
             connected,
-            outside: Outside { config: Arc::new(config.clone()), connected: LastConnected::default() },
+            outside: Outside { config: config.clone(), connected: LastConnected::default() },
             subjects,
-            default_namespace: Arc::new(config.default_namespace.clone()),
+            default_namespace: config.default_namespace.clone(),
             streams,
-            kept: Arc::new(config.kept.clone()),
-            monitors: Arc::new(config.monitors.clone()),
+            kept: config.kept.clone(),
+            monitors: config.monitors.clone(),
             found: LastFound::default(),
             missed,
             stalled: Stalled::default(),
         };
-        bus.look_at_clock().await?;
-        bus.look_at_durability().await?;
-        Ok(bus)
-    }
-
-    pub fn subjects(&self) -> &Subjects {
-        &self.subjects
-    }
-
-    /// How the names of functions are read, by everyone on this bus.
-    pub fn default_namespace(&self) -> &DefaultNamespace {
-        &self.default_namespace
-    }
-
-    /// How long records are kept at most.
-    pub fn keep_records(&self) -> Duration {
-        self.kept.records.age
-    }
-
-    /// The largest message that the server takes, headers included, in bytes.
-    pub fn largest_message(&self) -> usize {
-        self.client.max_payload()
-    }
-
-    /// Whether the connection stands at this moment.
-    pub fn is_connected(&self) -> bool {
-        self.client.connection_state() == async_nats::connection::State::Connected
-    }
-
-    /// Whether there is a connection. In a cluster another server is there soon, so it is waited for.
-    pub async fn is_reachable(&self) -> bool {
-        if self.is_connected() || self.kept.replicas < 2 {
-            return self.is_connected();
-        }
-        let mut changes = self.connected.changes();
-        let connected = async {
-            while !self.is_connected() {
-                // The event comes a little before the state.
-                let _ = timeout(Duration::from_millis(20), changes.changed()).await;
-            }
-        };
-        timeout(REQUEST_TIMEOUT, connected).await.is_ok()
-    }
-
-    /// How many connections were made so far. While this number stays the same, no message to this process was missed.
-    pub fn connections(&self) -> u64 {
-        self.clients().iter().map(|client| client.statistics().connects.load(Ordering::Relaxed)).sum()
-    }
-
-    /// How long ago the connection was made, or made again.
-    pub fn connected_for(&self) -> Duration {
-        self.connected.elapsed()
+        connection.check_clock().await?;
+        connection.check_durability().await?;
+        Ok(Self::over(Arc::new(connection)))
     }
 
     /// Ends both connections in order; no handle on this bus is of use afterwards.
     pub async fn close(&self) {
-        self.flush().await;
-        for client in self.clients() {
+        self.connection.flush().await;
+        for client in self.connection.clients() {
             // It is only refused by a connection that has ended already.
             let _ = client.drain().await;
         }
-    }
-
-    fn clients(&self) -> [Client; 2] {
-        [self.client.clone(), self.deliveries.client()]
-    }
-
-    /// Sends what is still buffered, for an orderly end; to a server that is away it cannot be sent.
-    pub async fn flush(&self) {
-        if !self.is_reachable().await {
-            return;
-        }
-        let (client, deliveries) = (&self.client, self.deliveries.client());
-        let flushed = async {
-            self.ledger.flush().await;
-            tokio::join!(client.flush(), deliveries.flush())
-        };
-        // At the end of a program there is nobody left to act on a failure.
-        let _ = timeout(REQUEST_TIMEOUT, flushed).await;
     }
 }
 
@@ -219,9 +112,8 @@ impl Bus {
 ///
 /// The NATS client closes a connection when it receives headers that are not UTF-8, and its task panics at a value with a bare CR.
 /// So messages from outside get a connection of their own, which can be lost and replaced without harm to the rest.
-#[derive(Clone)]
 pub(crate) struct Outside {
-    config: Arc<BusConfig>,
+    config: BusConfig,
     /// When one of them was made, or made again, last.
     pub(crate) connected: LastConnected,
 }
@@ -229,45 +121,8 @@ pub(crate) struct Outside {
 impl Outside {
     /// A new connection; it ends when its last handle is dropped.
     pub(crate) async fn connect(&self) -> Result<jetstream::Context> {
-        let once = BusConfig { patience: Duration::ZERO, ..BusConfig::clone(&self.config) };
+        let once = BusConfig { patience: Duration::ZERO, ..self.config.clone() };
         connect_client(&once, &self.connected, false).await.map(context)
-    }
-}
-
-/// When a connection was made last.
-///
-/// A server that is killed forgets its latest acks (only messages are synced one by one), and hands out again what was finished.
-/// So a message from before the connection may have been run, whatever its count of deliveries says.
-#[derive(Clone)]
-pub(crate) struct LastConnected(Arc<watch::Sender<i64>>);
-
-impl Default for LastConnected {
-    fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
-    }
-}
-
-impl LastConnected {
-    /// What the clocks of servers and workers may differ by, beside what is known.
-    const MARGIN: i64 = 5;
-
-    fn is_now(&self) {
-        self.0.send_replace(OffsetDateTime::now_utc().unix_timestamp());
-    }
-
-    fn elapsed(&self) -> Duration {
-        let seconds = OffsetDateTime::now_utc().unix_timestamp() - *self.0.borrow();
-        Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
-    }
-
-    /// Hears of each connection that is made.
-    pub(crate) fn changes(&self) -> watch::Receiver<i64> {
-        self.0.subscribe()
-    }
-
-    /// Whether something that was stored at this time may have been handed out before the connection was made.
-    pub(crate) fn is_after(&self, stored_at: OffsetDateTime) -> bool {
-        stored_at.unix_timestamp() < *self.0.borrow() + clock::ahead().whole_seconds() + Self::MARGIN
     }
 }
 

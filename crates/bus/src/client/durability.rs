@@ -9,7 +9,7 @@ use async_nats::jetstream::stream::{Info, PersistenceMode, StorageType};
 use skep_protocol::{Durability, Tier};
 use tracing::{info, warn};
 
-use crate::{Bus, Error, Result, client::monitor::Monitored};
+use crate::{Connection, Error, Result, client::monitor::Monitored};
 
 /// The fewest servers whose majority survives the loss of one.
 const MIN_REPLICAS: usize = 3;
@@ -42,7 +42,7 @@ struct Stored {
     servers: HashSet<String>,
 }
 
-impl Bus {
+impl Connection {
     /// What a call that is accepted now survives.
     pub fn durability(&self) -> Durability {
         let found = self.found.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -55,7 +55,7 @@ impl Bus {
     }
 
     /// Looks up what the server does with what it stores.
-    pub(crate) async fn look_at_durability(&self) -> Result<()> {
+    pub(crate) async fn check_durability(&self) -> Result<()> {
         let streams = [&self.streams.invoke, &self.streams.delayed, &self.streams.publish, &self.streams.requests];
         let mut infos = Vec::with_capacity(streams.len());
         for stream in streams {

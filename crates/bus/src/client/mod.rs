@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod connect;
+pub(crate) mod connection;
 pub(crate) mod durability;
 pub(crate) mod monitor;
 pub(crate) mod servers;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use skep_protocol::{CallId, DeadKind, DeadLetterInfo, FunctionName, StoredBody};
 use time::OffsetDateTime;
 
-use crate::{Bus, Error, Result, calls::records, calls::scan::Looking, wire};
+use crate::{Bodies, DeadLetters, Error, Result, calls::records, calls::scan::Looking, wire};
 
 /// Which dead letters are meant.
 #[derive(Clone, Debug, Default)]
@@ -45,11 +45,11 @@ impl DeadLetter {
     }
 }
 
-impl Bus {
+impl DeadLetters {
     /// The oldest dead letters that the filter admits, at most `limit`.
-    pub async fn dead_letters(&self, filter: &DeadLetterFilter, limit: usize) -> Result<Vec<DeadLetterInfo>> {
-        let subject = self.subjects.dead_of(filter.function.as_ref());
-        let mut looking = Looking::begin(&self.streams.dead, subject, filter.after).await?;
+    pub async fn list(&self, filter: &DeadLetterFilter, limit: usize) -> Result<Vec<DeadLetterInfo>> {
+        let subject = self.nats.subjects.dead_of(filter.function.as_ref());
+        let mut looking = Looking::begin(&self.nats.streams.dead, subject, filter.after).await?;
         let mut letters = Vec::new();
         while letters.len() < limit {
             let Some(seen) = looking.next().await? else { break };
@@ -61,12 +61,12 @@ impl Bus {
     }
 
     /// A call's dead letter, or that of its callback.
-    pub async fn dead_letter(&self, id: &CallId, kind: DeadKind) -> Result<Option<DeadLetter>> {
+    pub async fn get(&self, id: &CallId, kind: DeadKind) -> Result<Option<DeadLetter>> {
         let subject = match kind {
-            DeadKind::Call => self.subjects.dead_by_id(id),
-            DeadKind::Callback => self.subjects.dead_callback_by_id(id),
+            DeadKind::Call => self.nats.subjects.dead_by_id(id),
+            DeadKind::Callback => self.nats.subjects.dead_callback_by_id(id),
         };
-        let Some(message) = records::find(&self.streams.dead, subject).await? else { return Ok(None) };
+        let Some(message) = records::find(&self.nats.streams.dead, subject).await? else { return Ok(None) };
         let StreamMessage { subject, sequence, headers, payload, time, .. } = message;
         let Some(info) = info_of(&subject, &headers, time, sequence) else {
             return Err(Error::Unreadable { subject: subject.to_string(), reason: "it names no call".to_owned() });
@@ -75,8 +75,8 @@ impl Bus {
     }
 
     /// Removes a dead letter and what belongs to it alone.
-    pub async fn delete_dead_letter(&self, letter: &DeadLetter) -> Result<()> {
-        self.remove_dead_letter(letter.info.sequence).await?;
+    pub async fn delete(&self, letter: &DeadLetter) -> Result<()> {
+        self.remove(letter.info.sequence).await?;
         self.discard_body_of(letter);
         Ok(())
     }
@@ -84,13 +84,13 @@ impl Bus {
     /// Lets the body of a dead call go; that of a callback is the result, which has its own time.
     pub(crate) fn discard_body_of(&self, letter: &DeadLetter) {
         if let (DeadKind::Call, Some(body)) = (letter.info.kind, letter.stored_body()) {
-            self.discard_body(&body.key);
+            Bodies::over(&self.nats).discard(&body.key);
         }
     }
 
     /// Removes a dead letter; no error if it is gone already.
-    pub async fn remove_dead_letter(&self, sequence: u64) -> Result<()> {
-        self.remove_message("DEAD", sequence).await
+    pub async fn remove(&self, sequence: u64) -> Result<()> {
+        self.nats.remove_message("DEAD", sequence).await
     }
 }
 

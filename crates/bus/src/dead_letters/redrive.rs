@@ -12,8 +12,8 @@ use time::OffsetDateTime;
 use url::Url;
 
 use crate::{
-    Bus, DeadLetter, Error, Result, Submitted, calls::records, client::clock, fit, inbound::published, queue::parked,
-    wire,
+    Connection, DeadLetter, DeadLetters, Error, Outcomes, Result, Submitted, calls::records, client::clock, fit,
+    inbound::published, queue::parked, wire,
 };
 
 /// The number of earlier ends that a call remembers.
@@ -45,7 +45,7 @@ pub enum Redriven {
     Impossible(String),
 }
 
-impl Bus {
+impl DeadLetters {
     /// Queues a dead letter again. `may_call` says which functions the caller may call.
     pub async fn redrive(
         &self,
@@ -62,7 +62,7 @@ impl Bus {
             DeadKind::Callback => self.redrive_callback(letter, may_call_back).await?,
         };
         if matches!(sent, Redriven::Sent | Redriven::UnderWay) {
-            self.remove_dead_letter(letter.info.sequence).await?;
+            self.remove(letter.info.sequence).await?;
             if has_other_body {
                 self.discard_body_of(letter);
             }
@@ -72,7 +72,7 @@ impl Bus {
 
     /// The function that a callback calls.
     fn function_called_back(&self, callback: &Url) -> Option<FunctionName> {
-        match CallbackTarget::of(callback, self.default_namespace()) {
+        match CallbackTarget::of(callback, self.nats.default_namespace()) {
             Ok(CallbackTarget::Function { name, .. }) => Some(name),
             Ok(CallbackTarget::Web | CallbackTarget::Subject(_)) | Err(_) => None,
         }
@@ -92,10 +92,10 @@ impl Bus {
         let headers = wire::call_headers(&call);
         // Before anything is taken away.
         call.check_headers().map_err(Error::HeadersTooLarge)?;
-        fit::check(&headers, call.body.in_message(), self.largest_message())?;
+        fit::check(&headers, call.body.in_message(), self.nats.largest_message())?;
         let id = &call.call_id;
         let (record, queued, delayed) =
-            tokio::try_join!(self.find_record(id), self.find_queued(id), self.find_delayed(id))?;
+            tokio::try_join!(self.nats.find_record(id), self.nats.find_queued(id), self.nats.find_delayed(id))?;
         if let Some(record) = record {
             let state = records::read(&record)?.status.state;
             if state != CallState::Dead {
@@ -103,24 +103,24 @@ impl Bus {
             }
             // What is left of the call that died.
             for queued in &queued {
-                self.remove_queued(queued).await?;
+                self.nats.remove_queued(queued).await?;
             }
             for (stream, message) in [("DELAYED", delayed), ("CALLS", Some(record))] {
                 if let Some(message) = message {
-                    self.remove_message(stream, message.sequence).await?;
+                    self.nats.remove_message(stream, message.sequence).await?;
                 }
             }
         } else if !queued.is_empty() || delayed.is_some() {
             return under_way(&call, queued.first().map(|queued| &queued.message).or(delayed.as_ref()));
         }
-        let subject = self.subjects.invoke(&call.function, id);
-        match self.publish_once(subject, headers, call.body.in_message().clone()).await? {
+        let subject = self.nats.subjects.invoke(&call.function, id);
+        match self.nats.publish_once(subject, headers, call.body.in_message().clone()).await? {
             Submitted::Accepted => {
-                self.ledger.note(&call);
+                self.nats.ledger.note(&call);
                 Ok(Redriven::Sent)
             }
             Submitted::Duplicate => {
-                let queued = self.find_queued(id).await?;
+                let queued = self.nats.find_queued(id).await?;
                 under_way(&call, queued.first().map(|queued| &queued.message))
             }
         }
@@ -137,17 +137,13 @@ impl Bus {
             Err(reason) => return Ok(Redriven::Impossible(reason)),
         };
         record.status.callback_authorized |= may_call_back(record.status.callback_url.as_ref());
-        if let Some(old) = self.find_record(&record.status.call_id).await? {
-            self.remove_message("CALLS", old.sequence).await?;
+        if let Some(old) = self.nats.find_record(&record.status.call_id).await? {
+            self.nats.remove_message("CALLS", old.sequence).await?;
         }
-        Ok(match self.store_record_again(&record).await? {
+        Ok(match Outcomes::over(&self.nats).store_record_again(&record).await? {
             Submitted::Accepted => Redriven::Sent,
             Submitted::Duplicate => Redriven::UnderWay,
         })
-    }
-
-    pub(crate) async fn find_record(&self, id: &skep_protocol::CallId) -> Result<Option<StreamMessage>> {
-        records::find(&self.streams.calls, self.subjects.record_by_id(id)).await
     }
 
     /// The call that a dead letter holds, as if it was new, but for its history.
@@ -170,12 +166,12 @@ impl Bus {
     /// Published work that never became a call.
     fn published(&self, letter: &DeadLetter, now: OffsetDateTime) -> Result<Call, String> {
         let function: FunctionName =
-            self.default_namespace().function(&letter.info.function).map_err(|error| error.to_string())?;
+            self.nats.default_namespace().function(&letter.info.function).map_err(|error| error.to_string())?;
         let headers = published::publishers_headers(Some(&without_end(&letter.headers)));
         let callback = headers.get(names::CALLBACK_URL).and_then(|url| url.to_str().ok());
         let fingerprint = Some(published::fingerprint(&function, &headers, &letter.body));
         Ok(Call {
-            callback: callback.map(|url| parse_callback(url, self.default_namespace())).transpose()?,
+            callback: callback.map(|url| parse_callback(url, self.nats.default_namespace())).transpose()?,
             callback_authorized: true,
             headers,
             body: letter.body.clone().into(),
@@ -188,6 +184,12 @@ impl Bus {
     /// The request of a call's dead letter, to be shown.
     pub fn request_of(&self, letter: &DeadLetter) -> Result<Call> {
         self.call_of(letter).map_err(|reason| Error::Unreadable { subject: letter.info.call_id.to_string(), reason })
+    }
+}
+
+impl Connection {
+    pub(crate) async fn find_record(&self, id: &skep_protocol::CallId) -> Result<Option<StreamMessage>> {
+        records::find(&self.streams.calls, self.subjects.record_by_id(id)).await
     }
 }
 

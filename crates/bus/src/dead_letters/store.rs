@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use skep_protocol::{CallId, DeadKind};
 
-use crate::{Bus, Result, Submitted, fit, wire};
+use crate::{Outcomes, Result, Submitted, fit, wire};
 
 /// The bytes of the last answer that are kept with a dead letter.
 pub const KEPT_OF_ANSWER: usize = 4096;
@@ -59,14 +59,14 @@ impl NewDeadLetter<'_> {
     }
 }
 
-impl Bus {
+impl Outcomes {
     /// Stores a dead letter; one that is there already is left as it is.
-    pub async fn store_dead(&self, letter: NewDeadLetter<'_>) -> Result<Submitted> {
+    pub async fn store_dead_letter(&self, letter: NewDeadLetter<'_>) -> Result<Submitted> {
         let subject = match letter.kind {
-            DeadKind::Call => self.subjects.dead(letter.function, letter.call_id),
-            DeadKind::Callback => self.subjects.dead_callback(letter.function, letter.call_id),
+            DeadKind::Call => self.nats.subjects.dead(letter.function, letter.call_id),
+            DeadKind::Callback => self.nats.subjects.dead_callback(letter.function, letter.call_id),
         };
-        let (headers, payload) = letter.message(self.largest_message());
-        self.publish_once(subject, headers, payload).await
+        let (headers, payload) = letter.message(self.nats.largest_message());
+        self.nats.publish_once(subject, headers, payload).await
     }
 }

@@ -14,7 +14,7 @@ use skep_protocol::SourceName;
 use time::OffsetDateTime;
 
 use crate::{
-    Bus, Error, Result,
+    Error, Events, Result,
     calls::scan::{Looking, Seen},
     events::wire::RequestLine,
     fit,
@@ -132,14 +132,14 @@ impl HeldRequest {
     }
 }
 
-impl Bus {
+impl Events {
     /// Keeps a request that was not verified. False if no more of them are held of this source; copies of refused ones replace older ones.
     pub async fn hold(&self, request: &HeldRequest, kind: HeldKind) -> Result<bool> {
         let (_, subject) = self.held_stream(&request.source, kind);
         let headers = request.to_headers();
-        fit::check(&headers, &request.body, self.largest_message())?;
+        fit::check(&headers, &request.body, self.nats.largest_message())?;
         let message = Message { subject, headers, body: request.body.clone() };
-        match self.publisher.publish(message).await {
+        match self.nats.publisher.publish(message).await {
             Ok(stored) => Ok(stored.is_some()),
             Err(Error::Full(_)) => Ok(false),
             Err(error) => Err(error),
@@ -187,13 +187,13 @@ impl Bus {
             HeldKind::Refused => "REFUSED",
             HeldKind::Held => "HELD",
         };
-        self.remove_message(stream, id.sequence).await
+        self.nats.remove_message(stream, id.sequence).await
     }
 
     fn held_stream(&self, source: &SourceName, kind: HeldKind) -> (&Stream, String) {
         match kind {
-            HeldKind::Refused => (&self.streams.refused, self.subjects.refused(source)),
-            HeldKind::Held => (&self.streams.held, self.subjects.held(source)),
+            HeldKind::Refused => (&self.nats.streams.refused, self.nats.subjects.refused(source)),
+            HeldKind::Held => (&self.nats.streams.held, self.nats.subjects.held(source)),
         }
     }
 }

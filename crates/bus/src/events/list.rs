@@ -4,7 +4,7 @@ use skep_protocol::{Event, EventId, EventInfo, EventOutcome, SourceName};
 use time::OffsetDateTime;
 
 use crate::{
-    Bus, Error, Result,
+    Error, Events, Result,
     calls::{
         records,
         scan::{Looking, Seen},
@@ -58,10 +58,10 @@ impl EventFilter {
     }
 }
 
-impl Bus {
+impl Events {
     /// An event, if it is kept.
-    pub async fn event(&self, source: &SourceName, id: &EventId) -> Result<Option<StoredEvent>> {
-        let found = records::find(&self.streams.events, self.subjects.event(source, id)).await?;
+    pub async fn get(&self, source: &SourceName, id: &EventId) -> Result<Option<StoredEvent>> {
+        let found = records::find(&self.nats.streams.events, self.nats.subjects.event(source, id)).await?;
         let Some(message) = found else { return Ok(None) };
         let event = wire::read_event(&message.subject, &message.headers, message.payload)
             .map_err(|reason| Error::Unreadable { subject: message.subject.to_string(), reason })?;
@@ -69,14 +69,14 @@ impl Bus {
     }
 
     /// Events of a source that the filter admits, the newest first; before a place in the stream, if one is given.
-    pub async fn events(
+    pub async fn list(
         &self,
         source: &SourceName,
         filter: &EventFilter,
         limit: usize,
         before: Option<u64>,
     ) -> Result<EventPage> {
-        let state = self.streams.events.get_info().await.map_err(Error::unavailable)?.state;
+        let state = self.nats.streams.events.get_info().await.map_err(Error::unavailable)?.state;
         let mut page = EventPage::default();
         let mut end = before.unwrap_or(u64::MAX).min(state.last_sequence.saturating_add(1));
         let mut budget = BUDGET;
@@ -104,8 +104,8 @@ impl Bus {
 
     /// Events without their bodies, from one place to before another one. What cannot be read is passed over.
     async fn events_between(&self, source: &SourceName, begin: u64, end: u64) -> Result<Vec<StoredEvent>> {
-        let subject = self.subjects.events_of(source);
-        let mut looking = Looking::begin(&self.streams.events, subject, begin.saturating_sub(1)).await?;
+        let subject = self.nats.subjects.events_of(source);
+        let mut looking = Looking::begin(&self.nats.streams.events, subject, begin.saturating_sub(1)).await?;
         let mut events = Vec::new();
         while let Some(seen) = looking.next().await? {
             let sequence = seen.sequence;
@@ -121,15 +121,15 @@ impl Bus {
     }
 
     /// Events of a source behind a place, the oldest first and with their bodies, at most `limit`; and the place behind the last that was looked at, if there are more.
-    pub async fn events_after(
+    pub async fn list_after(
         &self,
         source: &SourceName,
         filter: &EventFilter,
         limit: usize,
         after: u64,
     ) -> Result<(Vec<StoredEvent>, Option<u64>)> {
-        let subject = self.subjects.events_of(source);
-        let mut looking = Looking::with_bodies(&self.streams.events, subject, after).await?;
+        let subject = self.nats.subjects.events_of(source);
+        let mut looking = Looking::with_bodies(&self.nats.streams.events, subject, after).await?;
         let (mut events, mut next) = (Vec::new(), None);
         while let Some(seen) = looking.next().await? {
             let sequence = seen.sequence;

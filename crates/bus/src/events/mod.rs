@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use crate::{
-    Bus, Error, Queue, Result, Submitted, calls::submit::ELECTION_TIMEOUT, client::connect::REQUEST_TIMEOUT, fit,
+    Error, Events, Queue, Queues, Result, Submitted, calls::submit::ELECTION_TIMEOUT, client::connect::REQUEST_TIMEOUT,
+    fit,
 };
 
 /// The consumer of events that are to be routed.
@@ -24,27 +25,27 @@ const MIN_EVENT_TTL: Duration = Duration::from_secs(24 * 3600);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
-impl Bus {
+impl Events {
     /// Stores an event for `keep`, and at least for a day, and returns when the server has acknowledged it, and not before.
     ///
     /// [`Submitted::Duplicate`] says that an event of this id is kept already.
-    pub async fn store_event(&self, event: &Event, keep: Duration) -> Result<Submitted> {
-        let subject = self.subjects.event(&event.source, &event.id);
+    pub async fn store(&self, event: &Event, keep: Duration) -> Result<Submitted> {
+        let subject = self.nats.subjects.event(&event.source, &event.id);
         let mut headers = wire::event_headers(event);
         headers.insert(NATS_MESSAGE_TTL, format!("{}s", keep.max(MIN_EVENT_TTL).as_secs()));
         let body = wire::event_body(event);
-        fit::check(&headers, &body, self.largest_message())?;
+        fit::check(&headers, &body, self.nats.largest_message())?;
         let unavailable = || Error::unavailable("it has stopped storing messages, as when its disk is full");
-        let admitted = self.stalled.admit().ok_or_else(unavailable)?;
-        let patience = if self.kept.replicas > 1 { ELECTION_TIMEOUT } else { REQUEST_TIMEOUT };
+        let admitted = self.nats.stalled.admit().ok_or_else(unavailable)?;
+        let patience = if self.nats.kept.replicas > 1 { ELECTION_TIMEOUT } else { REQUEST_TIMEOUT };
         let give_up = Instant::now() + patience;
         let (mut pause, mut is_first) = (FIRST_PAUSE, true);
         let stored = loop {
-            match self.incoming_events.store(subject.clone(), headers.clone(), body.clone()).await {
+            match self.nats.incoming_events.store(subject.clone(), headers.clone(), body.clone()).await {
                 // It was stored before, although nobody heard of it.
                 Ok(Submitted::Duplicate) if !is_first && self.is_stored(event).await => break Ok(Submitted::Accepted),
                 Err(error @ Error::Unavailable(_)) => {
-                    if Instant::now() + pause >= give_up || !self.is_reachable().await {
+                    if Instant::now() + pause >= give_up || !self.nats.is_reachable().await {
                         break Err(error);
                     }
                     debug!(error = error.chain(), source = %event.source, "an event cannot be stored; trying again");
@@ -55,20 +56,22 @@ impl Bus {
             pause = (pause * 2).min(MAX_PAUSE);
             is_first = false;
         };
-        self.stalled.note(admitted, !matches!(stored, Err(Error::Unavailable(_))));
+        self.nats.stalled.note(admitted, !matches!(stored, Err(Error::Unavailable(_))));
         stored
     }
 
     /// Whether this very event is stored, and not another one with its id.
     async fn is_stored(&self, event: &Event) -> bool {
-        let known = self.event(&event.source, &event.id).await;
+        let known = self.get(&event.source, &event.id).await;
         known.is_ok_and(|known| known.is_some_and(|known| known.event.received_at == event.received_at))
     }
+}
 
+impl Queues {
     /// The queue of events that are to be routed.
-    pub fn events_to_route(&self) -> Queue<Event> {
-        let filter = self.subjects().event_all();
-        Queue::new(self, "EVENTS", ROUTE.to_owned(), filter, |message| {
+    pub fn events(&self) -> Queue<Event> {
+        let filter = self.nats.subjects.event_all();
+        Queue::new(&self.nats, "EVENTS", ROUTE.to_owned(), filter, |message| {
             wire::read_event(&message.subject, wire::headers(message), message.payload.clone())
         })
     }

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use skep_protocol::{Call, CallId, Fingerprint, FunctionName, headers as names, remove_forged, take_run_at};
 use time::OffsetDateTime;
 
-use crate::{Bus, Delivery, Queue, client::clock};
+use crate::{Calls, Delivery, Inbound, Queue, client::clock};
 
 /// The consumer that all workers share.
 pub(crate) const CONSUMER: &str = "ingest";
@@ -26,21 +26,23 @@ pub struct Published {
     pub headers: HeaderMap,
 }
 
-impl Bus {
+impl Inbound {
     /// The queue of published work.
-    pub fn ingest(&self) -> Queue<Published> {
-        let queue = Queue::new(self, "PUBLISH", CONSUMER.to_owned(), self.subjects().publish_all(), |message| {
-            let mut headers = publishers_headers(message.headers.as_ref());
-            let run_at = take_run_at(&mut headers, clock::now());
-            let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-            Ok(Published {
-                function: function_in(&message.subject),
-                callers_id: text(&names::CALL_ID),
-                callback: text(&names::CALLBACK_URL),
-                run_at,
-                headers,
-            })
-        });
+    pub fn published(&self) -> Queue<Published> {
+        let queue =
+            Queue::new(&self.nats, "PUBLISH", CONSUMER.to_owned(), self.nats.subjects.publish_all(), |message| {
+                let mut headers = publishers_headers(message.headers.as_ref());
+                let run_at = take_run_at(&mut headers, clock::now());
+                let text =
+                    |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+                Ok(Published {
+                    function: function_in(&message.subject),
+                    callers_id: text(&names::CALL_ID),
+                    callback: text(&names::CALLBACK_URL),
+                    run_at,
+                    headers,
+                })
+            });
         queue.over_its_own_connection()
     }
 }
@@ -59,7 +61,7 @@ impl Delivery<Published> {
     /// The call that this message asks for.
     pub fn invocation(
         &self,
-        bus: &Bus,
+        calls: &Calls,
         published: &Published,
         function: FunctionName,
         call_id: CallId,
@@ -67,7 +69,7 @@ impl Delivery<Published> {
     ) -> Call {
         let fingerprint = fingerprint(&function, &published.headers, &self.payload);
         Call {
-            headers: bus.stored_headers(published.headers.clone(), callback.as_ref()),
+            headers: calls.stored_headers(published.headers.clone(), callback.as_ref()),
             body: self.payload.clone().into(),
             callback,
             // A publisher needs a login of NATS, and may publish calls of any function.

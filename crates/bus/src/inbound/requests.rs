@@ -1,6 +1,6 @@
 //! Synchronous calls of other services over core NATS: `nats request skep.call.<function>`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_nats::{
     HeaderMap as NatsHeaders, PublishErrorKind, Subject, Subscriber,
@@ -12,7 +12,7 @@ use http::{HeaderMap, StatusCode};
 use tokio::time::sleep;
 use tracing::debug;
 
-use crate::{Bus, Error, Result, inbound::published::publishers_headers, wire};
+use crate::{Connection, Error, Requests, Result, inbound::published::publishers_headers, wire};
 
 /// All gateways share the requests.
 const QUEUE_GROUP: &str = "skep-gateway";
@@ -20,7 +20,7 @@ const SUBSCRIBE_RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// Requests as they come. Nothing of it is stored: a requester that hears nothing asks again.
 pub struct CallRequests {
-    bus: Bus,
+    nats: Arc<Connection>,
     subscriber: Subscriber,
     is_stopped: bool,
 }
@@ -32,21 +32,21 @@ pub struct CallRequest {
     /// The requester's headers; those of NATS itself stay behind.
     pub headers: HeaderMap,
     pub body: Bytes,
-    bus: Bus,
+    nats: Arc<Connection>,
     reply: Subject,
 }
 
-impl Bus {
+impl Requests {
     /// Begins to take requests; each goes to one of all gateways that do.
-    pub async fn call_requests(&self) -> Result<CallRequests> {
-        Ok(CallRequests { bus: self.clone(), subscriber: subscribe(self).await?, is_stopped: false })
+    pub async fn subscribe(&self) -> Result<CallRequests> {
+        Ok(CallRequests { nats: Arc::clone(&self.nats), subscriber: subscribe(&self.nats).await?, is_stopped: false })
     }
 }
 
 /// Over a connection of its own, because anybody may send anything here.
-async fn subscribe(bus: &Bus) -> Result<Subscriber> {
-    let client = bus.outside.connect().await?.client();
-    let subscriber = client.queue_subscribe(bus.subjects().call_all(), QUEUE_GROUP.to_owned()).await;
+async fn subscribe(nats: &Connection) -> Result<Subscriber> {
+    let client = nats.outside.connect().await?.client();
+    let subscriber = client.queue_subscribe(nats.subjects.call_all(), QUEUE_GROUP.to_owned()).await;
     let subscriber = subscriber.map_err(Error::unavailable)?;
     client.flush().await.map_err(Error::unavailable)?;
     Ok(subscriber)
@@ -81,7 +81,7 @@ impl CallRequests {
                 function: message.subject.rsplit('.').next().unwrap_or_default().to_owned(),
                 headers: publishers_headers(message.headers.as_ref()),
                 body: message.payload,
-                bus: self.bus.clone(),
+                nats: Arc::clone(&self.nats),
                 reply,
             });
         }
@@ -90,7 +90,7 @@ impl CallRequests {
     /// The connection is gone for good; another one is made, however long that takes.
     async fn subscribe_again(&mut self) {
         loop {
-            match subscribe(&self.bus).await {
+            match subscribe(&self.nats).await {
                 Ok(subscriber) => {
                     self.subscriber = subscriber;
                     return;
@@ -125,9 +125,9 @@ impl CallRequest {
     }
 
     async fn publish(&self, headers: NatsHeaders, body: Bytes) -> Result<()> {
-        let published = self.bus.client.publish_with_headers(self.reply.clone(), headers, body).await;
+        let published = self.nats.client.publish_with_headers(self.reply.clone(), headers, body).await;
         published.map_err(|error| match error.kind() {
-            PublishErrorKind::MaxPayloadExceeded => Error::TooLarge { limit: self.bus.largest_message() },
+            PublishErrorKind::MaxPayloadExceeded => Error::TooLarge { limit: self.nats.largest_message() },
             _ => Error::unavailable(error),
         })
     }

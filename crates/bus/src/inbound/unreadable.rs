@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use crate::{
-    Bus, Error, Result,
+    Error, Inbound, Result,
     inbound::published::{CONSUMER, derived_id},
 };
 
@@ -51,17 +51,17 @@ struct Raw {
     data: String,
 }
 
-impl Bus {
+impl Inbound {
     /// Changes when the connection for messages of other services was replaced: it may have met a message that it could not read.
     pub fn outside_connections(&self) -> watch::Receiver<i64> {
-        self.outside.connected.changes()
+        self.nats.outside.connected.changes()
     }
 
     /// Looks for messages that cannot be read among those that were delivered and not acknowledged.
     ///
     /// Unless `always`, it looks only if some were delivered more than once.
-    pub async fn unreadable_publishes(&self, always: bool) -> Result<Vec<UnreadablePublish>> {
-        let mut stream = self.streams.publish.clone();
+    pub async fn unreadable(&self, always: bool) -> Result<Vec<UnreadablePublish>> {
+        let mut stream = self.nats.streams.publish.clone();
         let made = stream.info().await.map_err(Error::unavailable)?.created;
         let consumer: PullConsumer = stream.get_consumer(CONSUMER).await.map_err(Error::unavailable)?;
         let info = consumer.cached_info();
@@ -84,14 +84,14 @@ impl Bus {
     /// Removes one that is kept as a dead letter.
     pub async fn remove_unreadable(&self, message: &UnreadablePublish) -> Result<()> {
         // False says that another worker has removed it.
-        self.streams.publish.delete_message(message.sequence).await.map(drop).map_err(Error::unavailable)
+        self.nats.streams.publish.delete_message(message.sequence).await.map(drop).map_err(Error::unavailable)
     }
 
     /// The first published message with this number or a later one.
     async fn published_from(&self, sequence: u64) -> Result<Option<Raw>> {
-        let api = format!("STREAM.MSG.GET.{}", self.subjects().stream("PUBLISH"));
-        let query = json!({ "seq": sequence, "next_by_subj": self.subjects().publish_all() });
-        let answer: Answer = self.jetstream.request(api, &query).await.map_err(Error::unavailable)?;
+        let api = format!("STREAM.MSG.GET.{}", self.nats.subjects.stream("PUBLISH"));
+        let query = json!({ "seq": sequence, "next_by_subj": self.nats.subjects.publish_all() });
+        let answer: Answer = self.nats.jetstream.request(api, &query).await.map_err(Error::unavailable)?;
         Ok(answer.message)
     }
 }

@@ -6,7 +6,7 @@ use async_nats::{RequestErrorKind, jetstream::context::GetStreamByNameErrorKind}
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::{Bus, Error, Result, wire};
+use crate::{Error, Outcomes, Result, wire};
 
 /// A subscriber that does not answer has received the message after this time.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
@@ -21,14 +21,14 @@ pub enum Announced {
     Unheard,
 }
 
-impl Bus {
+impl Outcomes {
     /// Publishes with HTTP headers as plain ones; returns when it is stored, heard, or known to be neither.
     pub async fn publish_answer(&self, subject: String, headers: &HeaderMap, body: Bytes) -> Result<Announced> {
         let headers = wire::plain_headers(headers);
-        match self.jetstream.stream_by_subject(subject.clone()).await {
+        match self.nats.jetstream.stream_by_subject(subject.clone()).await {
             Ok(_) => {
                 // The stream may refuse it on a condition of its own, as one that holds one message per subject.
-                let stored = self.publish(subject, headers, body).await?;
+                let stored = self.nats.publish(subject, headers, body).await?;
                 return stored
                     .map(|_| Announced::Stored)
                     .ok_or_else(|| Error::unavailable("the stream takes no further message on this subject"));
@@ -38,12 +38,12 @@ impl Bus {
         }
         // As a request, because the server tells at once if nobody listens.
         let request = async_nats::Request::new().headers(headers).payload(body).timeout(Some(ANSWER_TIMEOUT));
-        match self.client.send_request(subject, request).await {
+        match self.nats.client.send_request(subject, request).await {
             Ok(_) => Ok(Announced::Heard),
             Err(error) => match error.kind() {
                 RequestErrorKind::TimedOut => Ok(Announced::Heard),
                 RequestErrorKind::NoResponders => Ok(Announced::Unheard),
-                RequestErrorKind::MaxPayloadExceeded => Err(Error::TooLarge { limit: self.largest_message() }),
+                RequestErrorKind::MaxPayloadExceeded => Err(Error::TooLarge { limit: self.nats.largest_message() }),
                 _ => Err(Error::unavailable(error)),
             },
         }

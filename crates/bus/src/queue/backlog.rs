@@ -8,7 +8,7 @@ use async_nats::jetstream::consumer::pull;
 use futures_util::TryStreamExt;
 use skep_protocol::{Call, FunctionName};
 
-use crate::{Bus, Error, Place, Queue, Result, wire};
+use crate::{Error, Place, Queue, Queues, Result, wire};
 
 /// A list that takes longer ends with an error.
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,11 +23,11 @@ pub struct Backlog {
     pub held: u64,
 }
 
-impl Bus {
+impl Queues {
     /// The queue of calls that a function could not take.
     pub fn backlog(&self, function: &FunctionName) -> Queue<Call> {
-        let filter = self.subjects.backlog_of(function);
-        let queue = Queue::new(self, "BACKLOG", function.as_str().to_owned(), filter, |message| {
+        let filter = self.nats.subjects.backlog_of(function);
+        let queue = Queue::new(&self.nats, "BACKLOG", function.as_str().to_owned(), filter, |message| {
             wire::read_call(wire::headers(message), message.payload.clone())
         });
         queue.at(Place::Backlog)
@@ -35,11 +35,11 @@ impl Bus {
 
     /// All functions that have a backlog, and how many calls wait in none that anybody reads.
     pub async fn backlogs(&self) -> Result<(Vec<Backlog>, u64)> {
-        let stored = self.streams.backlog.get_info().await.map_err(Error::unavailable)?.state;
+        let stored = self.nats.streams.backlog.get_info().await.map_err(Error::unavailable)?.state;
         if stored.messages == 0 && stored.consumer_count == 0 {
             return Ok((Vec::new(), 0));
         }
-        let listed = self.streams.backlog.consumers().try_collect::<Vec<_>>();
+        let listed = self.nats.streams.backlog.consumers().try_collect::<Vec<_>>();
         let listed = tokio::time::timeout(LIST_TIMEOUT, listed).await.map_err(Error::unavailable)?;
         let backlogs: Vec<Backlog> = listed
             .map_err(Error::unavailable)?
@@ -55,7 +55,7 @@ impl Bus {
 
     /// The functions that calls wait for, whether or not anybody reads them; costs the more the more wait.
     pub async fn functions_with_backlog(&self) -> Result<Vec<FunctionName>> {
-        let listed = self.streams.backlog.info_with_subjects(self.subjects.backlog_all());
+        let listed = self.nats.streams.backlog.info_with_subjects(self.nats.subjects.backlog_all());
         let subjects = listed.await.map_err(Error::unavailable)?.map_ok(|(subject, _)| subject);
         let mut functions: Vec<FunctionName> = Vec::new();
         let gathered = subjects.try_for_each(|subject| {
@@ -74,12 +74,12 @@ impl Bus {
 
     /// Ends the queue of a function for which nothing waits.
     pub async fn close_backlog(&self, function: &FunctionName) -> Result<()> {
-        let consumer = self.streams.backlog.get_consumer::<pull::Config>(function.as_str()).await;
+        let consumer = self.nats.streams.backlog.get_consumer::<pull::Config>(function.as_str()).await;
         // It is no error that it is gone.
         let Ok(consumer) = consumer else { return Ok(()) };
         let info = consumer.cached_info();
         if info.num_pending == 0 && info.num_ack_pending == 0 {
-            self.streams.backlog.delete_consumer(function.as_str()).await.map_err(Error::unavailable)?;
+            self.nats.streams.backlog.delete_consumer(function.as_str()).await.map_err(Error::unavailable)?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use tracing::warn;
 
 use crate::{
-    client::clock, client::connect::LastConnected, queue::ACK_TIMEOUT, queue::run_lease::RunLease, wire::Unreadable,
+    client::clock, client::connection::LastConnected, queue::ACK_TIMEOUT, queue::run_lease::RunLease, wire::Unreadable,
 };
 
 /// Where a delivery comes from.

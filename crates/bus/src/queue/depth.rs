@@ -17,7 +17,7 @@ use skep_protocol::{FunctionName, Waiting, lanes_of};
 use tokio::time::timeout;
 
 use crate::{
-    Bus, Error, Result,
+    Error, QueueDepth, Queues, Result,
     calls::{
         lookup::{LEFT, NOT_FOUND},
         records,
@@ -43,10 +43,10 @@ pub struct Waits {
     pub others: Vec<FunctionName>,
 }
 
-impl Bus {
+impl QueueDepth {
     /// What waits for these functions.
     pub async fn waiting(&self, functions: &[FunctionName]) -> Result<Waits> {
-        let (backlogs, _) = self.backlogs().await?;
+        let (backlogs, _) = Queues::over(&self.nats).backlogs().await?;
         let mut backlogs: HashMap<FunctionName, u64> =
             backlogs.into_iter().map(|backlog| (backlog.function, backlog.waiting + backlog.held)).collect();
         let mut lanes = HashMap::new();
@@ -55,8 +55,8 @@ impl Bus {
             let mut waiting = Waiting::default();
             let depth = backlogs.remove(function).unwrap_or(0);
             if depth > 0 {
-                let subject = self.subjects.backlog_of(function);
-                let (age, bytes) = self.first_waits(&self.streams.backlog, subject, 0).await?;
+                let subject = self.nats.subjects.backlog_of(function);
+                let (age, bytes) = self.first_waits(&self.nats.streams.backlog, subject, 0).await?;
                 waiting = waiting.and(depth, age, bytes);
             }
             for lane in lanes_of(function) {
@@ -65,10 +65,10 @@ impl Bus {
                     None => *lanes.entry(lane).or_insert(self.handed_out(lane).await?),
                 };
                 let Some(handed_out) = handed_out else { continue };
-                let subject = self.subjects.invoke_of_lane(lane, function);
+                let subject = self.nats.subjects.invoke_of_lane(lane, function);
                 let depth = self.count_behind(subject.clone(), handed_out).await?;
                 if depth > 0 {
-                    let (age, bytes) = self.first_waits(&self.streams.invoke, subject, handed_out).await?;
+                    let (age, bytes) = self.first_waits(&self.nats.streams.invoke, subject, handed_out).await?;
                     waiting = waiting.and(depth, age, bytes);
                 }
             }
@@ -81,7 +81,7 @@ impl Bus {
     /// What waits in lanes, in backlogs, or for its time; bodies that are stored apart not counted.
     pub async fn queued(&self) -> Result<Queued> {
         let mut queued = Queued { bytes: 0, delayed: 0 };
-        for stream in [&self.streams.invoke, &self.streams.backlog, &self.streams.delayed] {
+        for stream in [&self.nats.streams.invoke, &self.nats.streams.backlog, &self.nats.streams.delayed] {
             let state = stream.get_info().await.map_err(Error::unavailable)?.state;
             queued.bytes += state.bytes;
             // Of the last one.
@@ -92,10 +92,10 @@ impl Bus {
 
     /// The calls of a function that wait for their time, or for another attempt: their number, and about what the first of them takes.
     pub async fn delayed_calls(&self, function: &FunctionName) -> Result<(u64, u64)> {
-        let api = format!("$JS.API.DIRECT.GET.{}", self.subjects.stream("DELAYED"));
+        let api = format!("$JS.API.DIRECT.GET.{}", self.nats.subjects.stream("DELAYED"));
         // As a batch, even of one, the answer tells how many there are behind it (NATS ADR-31).
-        let query = json!({ "seq": 1, "next_by_subj": self.subjects.delayed_or_due_of(function), "batch": 1 });
-        let asked = self.client.request(api, query.to_string().into());
+        let query = json!({ "seq": 1, "next_by_subj": self.nats.subjects.delayed_or_due_of(function), "batch": 1 });
+        let asked = self.nats.client.request(api, query.to_string().into());
         let first = timeout(REQUEST_TIMEOUT, asked).await.map_err(Error::unavailable)?.map_err(Error::unavailable)?;
         match first.status.as_ref().map(StatusCode::as_u16) {
             None => {
@@ -110,7 +110,7 @@ impl Bus {
 
     /// Up to where a lane has been handed out; `None` if that is all.
     async fn handed_out(&self, lane: u32) -> Result<Option<u64>> {
-        match self.streams.invoke.consumer_info(lanes::lane_name(lane)).await {
+        match self.nats.streams.invoke.consumer_info(lanes::lane_name(lane)).await {
             Ok(info) => Ok((info.num_pending > 0).then_some(info.delivered.stream_sequence)),
             // No worker has opened it yet.
             Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => Ok(Some(0)),
@@ -128,11 +128,11 @@ impl Bus {
             inactive_threshold: COUNTER_TTL,
             ..pull::Config::default()
         };
-        let consumer = self.streams.invoke.create_consumer(config).await.map_err(Error::unavailable)?;
+        let consumer = self.nats.streams.invoke.create_consumer(config).await.map_err(Error::unavailable)?;
         let info = consumer.cached_info();
         let count = info.num_pending;
         // If it stays, it goes by itself soon.
-        let _ = self.streams.invoke.delete_consumer(&info.name).await;
+        let _ = self.nats.streams.invoke.delete_consumer(&info.name).await;
         Ok(count)
     }
 

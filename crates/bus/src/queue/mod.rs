@@ -11,7 +11,7 @@ pub(crate) mod parked;
 pub(crate) mod relocate;
 pub(crate) mod run_lease;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_nats::jetstream::{
     self,
@@ -22,7 +22,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Bus, Delivery, Error, Place, Result, client::connect::LastConnected, queue::delivery::Source, wire::Unreadable,
+    Connection, Delivery, Error, Place, Result, client::connection::LastConnected, queue::delivery::Source,
+    wire::Unreadable,
 };
 
 /// A delivery that is neither finished nor extended for this long is given to another worker.
@@ -36,7 +37,7 @@ const PULL_ANSWER_TIMEOUT: Duration = PULL_TIMEOUT.saturating_add(Duration::from
 
 /// Messages of one stream, each read as `T`, handed out to be finished.
 pub struct Queue<T> {
-    bus: Bus,
+    nats: Arc<Connection>,
     stream: String,
     name: String,
     filter: String,
@@ -49,14 +50,14 @@ pub struct Queue<T> {
 
 impl<T> Queue<T> {
     pub(crate) fn new(
-        bus: &Bus,
+        nats: &Arc<Connection>,
         stream: &str,
         name: String,
         filter: String,
         read: fn(&async_nats::Message) -> Result<T, Unreadable>,
     ) -> Self {
-        let (bus, stream) = (bus.clone(), bus.subjects().stream(stream));
-        Self { bus, stream, name, filter, read, place: Place::Elsewhere, is_from_outside: false, open: None }
+        let (nats, stream) = (Arc::clone(nats), nats.subjects.stream(stream));
+        Self { nats, stream, name, filter, read, place: Place::Elsewhere, is_from_outside: false, open: None }
     }
 
     /// The next deliveries, at most `limit`; an empty answer means that none came for a while, or that `stop` is cancelled.
@@ -103,7 +104,7 @@ impl<T> Queue<T> {
 
     /// When the connection was made that deliveries come over.
     fn connected(&self) -> &LastConnected {
-        if self.is_from_outside { &self.bus.outside.connected } else { &self.bus.connected }
+        if self.is_from_outside { &self.nats.outside.connected } else { &self.nats.connected }
     }
 
     async fn open(&self) -> Result<(PullConsumer, Source)> {
@@ -118,12 +119,12 @@ impl<T> Queue<T> {
             ..pull::Config::default()
         };
         let jetstream = if self.is_from_outside {
-            Box::pin(self.bus.outside.connect()).await?
+            Box::pin(self.nats.outside.connect()).await?
         } else {
-            self.bus.deliveries.clone()
+            self.nats.deliveries.clone()
         };
         let stream = jetstream.get_stream(&self.stream).await.map_err(|error| {
-            self.bus.missed.tell();
+            self.nats.missed.tell();
             Error::unavailable(error)
         })?;
         let consumer = stream.create_consumer(config).await.map_err(Error::unavailable)?;

@@ -4,7 +4,7 @@ use futures_util::future::try_join_all;
 use skep_protocol::Call;
 
 use crate::{
-    Bus, Delivery, Place, Result,
+    Delivery, Place, Queues, Result,
     calls::records,
     queue::life::{Found, NextStep, Origin, Progress, next_step},
     queue::relocate::progress,
@@ -18,7 +18,7 @@ impl Delivery<Call> {
     }
 }
 
-impl Bus {
+impl Queues {
     /// What is to become of a delivery. A first delivery of a new id is not looked up unless it is in doubt.
     ///
     /// No other worker may hold the call: it could store the record right after this look.
@@ -28,10 +28,10 @@ impl Bus {
         if !is_in_doubt && !call.has_callers_id && !was_moved {
             return Ok(NextStep::Run);
         }
-        let mut found = Found { has_record: self.recorded.has(&call.call_id).await?, ..Found::default() };
+        let mut found = Found { has_record: self.nats.recorded.has(&call.call_id).await?, ..Found::default() };
         let was_delivered = delivery.delivered > 1 || call.interruptions > 0;
         // The server may have forgotten the delivery of an attempt that failed, and not its successor.
-        if !found.has_record && (was_delivered || (is_in_doubt && self.parked.has(&call.call_id).await?)) {
+        if !found.has_record && (was_delivered || (is_in_doubt && self.nats.parked.has(&call.call_id).await?)) {
             (found.backlog, found.elsewhere) = self.find_messages(call).await?;
         }
         Ok(next_step(origin, progress(call), &found))
@@ -41,10 +41,10 @@ impl Bus {
     async fn find_messages(&self, call: &Call) -> Result<(Option<Progress>, Option<Progress>)> {
         let (function, id) = (&call.function, &call.call_id);
         let places = [
-            (&self.streams.backlog, self.subjects.backlog(function, id)),
-            (&self.streams.delayed, self.subjects.delayed(function, id)),
-            (&self.streams.delayed, self.subjects.due(function, id)),
-            (&self.streams.invoke, self.subjects.invoke(function, id)),
+            (&self.nats.streams.backlog, self.nats.subjects.backlog(function, id)),
+            (&self.nats.streams.delayed, self.nats.subjects.delayed(function, id)),
+            (&self.nats.streams.delayed, self.nats.subjects.due(function, id)),
+            (&self.nats.streams.invoke, self.nats.subjects.invoke(function, id)),
         ];
         let looks = places.map(|(stream, subject)| records::find(stream, subject));
         let mut found = try_join_all(looks).await?.into_iter();

@@ -12,7 +12,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::warn;
 
 use crate::{
-    Bus, Result,
+    Housekeeping, Queues, Result,
     calls::records,
     client::clock,
     queue::parked,
@@ -31,19 +31,19 @@ pub struct Overdue {
     pub sent_on: usize,
 }
 
-impl Bus {
+impl Housekeeping {
     /// Looks at the delayed calls from a place on, at most `limit` of them, and sends on their way those that should have moved more than `overdue_after` ago.
     pub async fn send_on_overdue(&self, from: u64, limit: usize, overdue_after: Duration) -> Result<Overdue> {
         let mut found = Overdue { next: from, sent_on: 0 };
-        let floor = match self.streams.delayed.get_consumer::<pull::Config>(DUE).await {
+        let floor = match self.nats.streams.delayed.get_consumer::<pull::Config>(DUE).await {
             Ok(consumer) => consumer.cached_info().ack_floor.stream_sequence,
             // No worker has opened it yet, so nothing was acknowledged.
             Err(_) => 0,
         };
         let before = clock::now() - overdue_after;
         for _ in 0..limit {
-            let all = self.subjects.delayed_all();
-            let Some(message) = records::find_after(&self.streams.delayed, all, found.next).await? else {
+            let all = self.nats.subjects.delayed_all();
+            let Some(message) = records::find_after(&self.nats.streams.delayed, all, found.next).await? else {
                 found.next = 0;
                 break;
             };
@@ -68,7 +68,7 @@ impl Bus {
     }
 
     fn is_waiting(&self, message: &StreamMessage) -> bool {
-        message.subject.starts_with(&format!("{}.delayed.wait.", self.subjects.prefix()))
+        message.subject.starts_with(&format!("{}.delayed.wait.", self.nats.subjects.prefix()))
     }
 
     /// Writes a schedule again, due now; `false` if it has changed meanwhile.
@@ -80,14 +80,14 @@ impl Bus {
             _ if call.last_attempt.is_some() => Why::Retry,
             _ => Why::Delay,
         };
-        self.write(&call, Location::Parked { until: clock::now(), why }, message.sequence).await
+        self.nats.write(&call, Location::Parked { until: clock::now(), why }, message.sequence).await
     }
 
     /// Moves a due call to its lane, as the worker does that is handed it; `false` if it cannot be read.
     async fn queue_again(&self, message: &StreamMessage) -> Result<bool> {
         let Ok(call) = parked::read(message) else { return Ok(false) };
-        self.relocate(&call, Location::Shared { moved_since: message.time }).await?;
-        self.remove_message("DELAYED", message.sequence).await?;
+        Queues::over(&self.nats).relocate(&call, Location::Shared { moved_since: message.time }).await?;
+        self.nats.remove_message("DELAYED", message.sequence).await?;
         Ok(true)
     }
 }

@@ -4,7 +4,7 @@ use async_nats::{header::NATS_SCHEDULE, jetstream::message::StreamMessage};
 use skep_protocol::{Call, CallId, CallStatus};
 
 use crate::{
-    Bus, Error, Queue, Result, Submitted,
+    Connection, Error, Queue, Queues, Result, Submitted,
     calls::records,
     queue::overdue,
     queue::relocate::{Location, Why},
@@ -17,18 +17,11 @@ pub(crate) struct Queued {
     pub(crate) message: StreamMessage,
 }
 
-impl Bus {
+impl Connection {
     /// Stores a new call that its caller wants later.
     pub(crate) async fn submit_delayed(&self, call: &Call) -> Result<Submitted> {
         let is_parked = self.write(call, Location::until_due(call), 0).await?;
         Ok(if is_parked { Submitted::Accepted } else { Submitted::Duplicate })
-    }
-
-    /// The queue of calls whose time has come.
-    pub fn due(&self) -> Queue<Call> {
-        Queue::new(self, "DELAYED", overdue::DUE.to_owned(), self.subjects().due_all(), |message| {
-            wire::read_call(wire::headers(message), message.payload.clone())
-        })
     }
 
     /// Takes a call away from where it waits.
@@ -59,6 +52,15 @@ impl Bus {
 
     pub(crate) async fn find_delayed(&self, id: &CallId) -> Result<Option<StreamMessage>> {
         records::find(&self.streams.delayed, self.subjects.delayed_by_id(id)).await
+    }
+}
+
+impl Queues {
+    /// The queue of calls whose time has come.
+    pub fn due(&self) -> Queue<Call> {
+        Queue::new(&self.nats, "DELAYED", overdue::DUE.to_owned(), self.nats.subjects.due_all(), |message| {
+            wire::read_call(wire::headers(message), message.payload.clone())
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use skep_protocol::Call;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    Bus, Delivery, Error, Place, Result, Submitted,
+    Calls, Connection, Delivery, Error, Place, Queues, Result, Submitted,
     calls::records,
     client::clock,
     queue::life::{NextMove, Progress, Target, There, next_move},
@@ -55,7 +55,7 @@ pub enum Moved {
     Superseded,
 }
 
-impl Bus {
+impl Queues {
     /// Writes a call to its next place, unless it is there already, is further along, or has ended. The caller leaves the last place afterwards.
     pub async fn relocate(&self, call: &Call, to: Location) -> Result<Moved> {
         // A lane and a backlog refuse a second message, so the first write needs no look.
@@ -67,8 +67,10 @@ impl Bus {
         for _ in 0..MAX_TRIES {
             match next_move(progress(call), replaces, &target) {
                 NextMove::Done => return Ok(Moved::Superseded),
-                NextMove::Remove { sequence } => self.remove_message(stream_of(to), sequence).await?,
-                NextMove::Write { expected } if self.write(call, to, expected).await? => return Ok(Moved::Written),
+                NextMove::Remove { sequence } => self.nats.remove_message(stream_of(to), sequence).await?,
+                NextMove::Write { expected } if self.nats.write(call, to, expected).await? => {
+                    return Ok(Moved::Written);
+                }
                 NextMove::Write { .. } => {}
             }
             target = self.target(call, to).await?;
@@ -86,19 +88,20 @@ impl Bus {
         };
         match to {
             Location::Shared { moved_since } => {
-                let found = records::find(&self.streams.invoke, self.subjects.invoke(function, id)).await?;
+                let found = records::find(&self.nats.streams.invoke, self.nats.subjects.invoke(function, id)).await?;
                 let is_older = |message: &StreamMessage| message.time < moved_since;
                 let found = found.map(|message| (is_older(&message), message));
                 Ok(Target { there: found.map(|(is_older, message)| there(message, is_older)), ..Target::default() })
             }
             Location::Backlog => {
-                let found = records::find(&self.streams.backlog, self.subjects.backlog(function, id)).await?;
+                let found = records::find(&self.nats.streams.backlog, self.nats.subjects.backlog(function, id)).await?;
                 Ok(Target { there: found.map(|message| there(message, false)), ..Target::default() })
             }
             Location::Parked { .. } => {
+                let calls = Calls::over(&self.nats);
                 let (record, queued, parked) =
-                    tokio::try_join!(self.record(id), self.find_queued(id), self.find_delayed(id))?;
-                let waits = self.subjects.delayed(function, id);
+                    tokio::try_join!(calls.record(id), self.nats.find_queued(id), self.nats.find_delayed(id))?;
+                let waits = self.nats.subjects.delayed(function, id);
                 let (parked, due) = match parked {
                     Some(message) if message.subject.as_str() == waits => (Some(message), None),
                     due => (None, due),
@@ -112,7 +115,9 @@ impl Bus {
             }
         }
     }
+}
 
+impl Connection {
     /// Writes a call to a place whose last message has this number; `false` if it has another one.
     pub(crate) async fn write(&self, call: &Call, to: Location, expected: u64) -> Result<bool> {
         let body = call.body.in_message().clone();
@@ -165,9 +170,9 @@ impl Bus {
 
 impl Delivery<Call> {
     /// Takes a call that goes on elsewhere out of its lane, so that the way back is free.
-    pub async fn leave_lane(&self, bus: &Bus) -> Result<()> {
+    pub async fn leave_lane(&self, queues: &Queues) -> Result<()> {
         match self.place {
-            Place::Lane | Place::BulkLane => bus.remove_message("INVOKE", self.sequence).await,
+            Place::Lane | Place::BulkLane => queues.nats.remove_message("INVOKE", self.sequence).await,
             // It has gone with its ack.
             Place::Backlog | Place::Elsewhere => Ok(()),
         }

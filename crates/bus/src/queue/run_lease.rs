@@ -2,14 +2,14 @@
 //!
 //! So a running call does not pin its lane, and the calls of a worker that dies go to others, as with a delivery.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_nats::jetstream::AckKind;
 use skep_protocol::Call;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
-use crate::{Bus, Delivery, Result, client::clock, queue::ACK_TIMEOUT, queue::relocate::Why};
+use crate::{Connection, Delivery, Queues, Result, client::clock, queue::ACK_TIMEOUT, queue::relocate::Why};
 
 /// The number of missed renewals that a lease survives.
 const MISSED_RENEWALS: u32 = 3;
@@ -18,7 +18,7 @@ const MAX_GIVEN_BACK: u64 = 20;
 
 /// The parked message that stands for a call while a worker has it.
 pub(crate) struct RunLease {
-    bus: Bus,
+    nats: Arc<Connection>,
     /// Its number in the stream; only the worker that knows it may change the lease.
     sequence: u64,
 }
@@ -26,7 +26,7 @@ pub(crate) struct RunLease {
 impl RunLease {
     /// The call has come to its end, or goes on as something else.
     pub(crate) async fn end(&self) {
-        if let Err(error) = self.bus.remove_message("DELAYED", self.sequence).await {
+        if let Err(error) = self.nats.remove_message("DELAYED", self.sequence).await {
             warn!(error = error.chain(), "a lease was not ended; its call is checked again when it expires");
         }
     }
@@ -34,7 +34,7 @@ impl RunLease {
 
 impl Delivery<Call> {
     /// Runs a call and keeps it from being handed to anyone else meanwhile, for as long as it takes; after a while outside of its lane.
-    pub async fn hold_call<F: Future>(&self, bus: &Bus, call: &Call, long_after: Duration, work: F) -> F::Output {
+    pub async fn hold_call<F: Future>(&self, queues: &Queues, call: &Call, long_after: Duration, work: F) -> F::Output {
         let mut extend = interval(ACK_TIMEOUT / 3);
         let mut renew = interval(long_after);
         for timer in [&mut extend, &mut renew] {
@@ -49,7 +49,7 @@ impl Delivery<Call> {
                 output = &mut work => return output,
                 _ = extend.tick(), if self.run_lease().is_none() => self.tell(AckKind::Progress).await,
                 _ = renew.tick(), if can_be_leased => {
-                    let renewed = self.lease(bus, call, call.interruptions + 1, long_after * MISSED_RENEWALS);
+                    let renewed = self.lease(queues, call, call.interruptions + 1, long_after * MISSED_RENEWALS);
                     if let Err(error) = renewed.await {
                         // Without a lease it stays in its lane.
                         can_be_leased = error.may_pass();
@@ -61,34 +61,34 @@ impl Delivery<Call> {
     }
 
     /// Begins a lease, or lets it last longer.
-    async fn lease(&self, bus: &Bus, call: &Call, interruptions: u64, lasts: Duration) -> Result<()> {
+    async fn lease(&self, queues: &Queues, call: &Call, interruptions: u64, lasts: Duration) -> Result<()> {
         let known = self.run_lease().map(|lease| lease.sequence);
         let leased = Call { interruptions, ..call.clone() };
         let until = clock::now() + lasts;
         // A call that is due already must not be replaced by a lease of an earlier state: another worker is about to move it.
-        let fence = bus.subjects.delayed_or_due(&call.function, &call.call_id);
-        let Some(sequence) = bus.park(&leased, until, Why::Lease, fence, known.unwrap_or(0)).await? else {
+        let fence = queues.nats.subjects.delayed_or_due(&call.function, &call.call_id);
+        let Some(sequence) = queues.nats.park(&leased, until, Why::Lease, fence, known.unwrap_or(0)).await? else {
             // Someone else has the call now, or it was cancelled; its record decides.
             debug!(call_id = %call.call_id, "the lease of a long call is lost");
             return Ok(());
         };
-        self.set_run_lease(RunLease { bus: bus.clone(), sequence });
+        self.set_run_lease(RunLease { nats: Arc::clone(&queues.nats), sequence });
         if known.is_none() {
             // Not the ack first: what is acknowledged and still there would stand in the way back, as if the call was in its lane.
-            self.leave_lane(bus).await?;
+            self.leave_lane(queues).await?;
             self.tell(AckKind::Ack).await;
         }
         Ok(())
     }
 
     /// Gives a call back, to be delivered again after a while.
-    pub async fn give_back(&self, bus: &Bus, call: &Call, delay: Duration) {
+    pub async fn give_back(&self, queues: &Queues, call: &Call, delay: Duration) {
         if self.run_lease().is_none() && self.delivered < MAX_GIVEN_BACK {
             return self.again_after(delay).await;
         }
         // It counts as interrupted once, so the next worker does not take it for a new call.
         let interruptions = call.interruptions.max(1);
-        if let Err(error) = self.lease(bus, call, interruptions, delay).await {
+        if let Err(error) = self.lease(queues, call, interruptions, delay).await {
             warn!(error = error.chain(), call_id = %call.call_id, "a call was not given back; it is delivered again when its lease or its deadline expires");
         }
     }

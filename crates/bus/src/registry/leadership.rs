@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{Bus, Error, Result};
+use crate::{Connection, Error, Leadership, Result};
 
 /// The server lets the lease expire this long after its last renewal.
 pub(crate) const LEASE_TTL: Duration = Duration::from_secs(8);
@@ -44,7 +44,7 @@ const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 
 /// The right to be the controller.
 pub struct Lease {
-    bus: Bus,
+    leadership: Leadership,
     holder: String,
     /// The lease's own revision.
     revision: AtomicU64,
@@ -70,11 +70,11 @@ impl Place {
     }
 }
 
-impl Bus {
+impl Leadership {
     /// Waits until no other controller holds the lease, and takes it; `waiting` is cancelled when there is one.
     ///
     /// A holder's name belongs to one process. A process with the name of a holder that has ended need not wait until its lease expires.
-    pub async fn take_lease(&self, holder: &str, waiting: &CancellationToken) -> Result<Lease> {
+    pub async fn acquire(&self, holder: &str, waiting: &CancellationToken) -> Result<Lease> {
         let (revision, begun) = loop {
             let begun = Instant::now();
             match self.try_lease(holder).await {
@@ -88,10 +88,10 @@ impl Bus {
             }
             tokio::time::sleep(RETRY_INTERVAL).await;
         };
-        let functions = Place::take(&self.streams.functions, holder).await?;
-        let sources = Place::take(&self.streams.sources, holder).await?;
+        let functions = Place::take(&self.nats.streams.functions, holder).await?;
+        let sources = Place::take(&self.nats.streams.sources, holder).await?;
         Ok(Lease {
-            bus: self.clone(),
+            leadership: self.clone(),
             holder: holder.to_owned(),
             revision: AtomicU64::new(revision),
             functions,
@@ -102,7 +102,7 @@ impl Bus {
     }
 
     async fn try_lease(&self, holder: &str) -> Result<Option<u64>> {
-        let (store, value) = (&self.streams.controller, Bytes::copy_from_slice(holder.as_bytes()));
+        let (store, value) = (&self.nats.streams.controller, Bytes::copy_from_slice(holder.as_bytes()));
         let entry = store.entry(LEASE).await.map_err(Error::unavailable)?;
         let entry = entry.filter(|entry| entry.operation == Operation::Put);
         match entry {
@@ -155,14 +155,14 @@ impl Lease {
 
     /// Whether it is ours for another while.
     async fn renew(&self) -> Result<bool> {
-        let store = &self.bus.streams.controller;
+        let store = &self.leadership.nats.streams.controller;
         let value = Bytes::copy_from_slice(self.holder.as_bytes());
         let revision = match store.update(LEASE, value, self.revision.load(Ordering::Relaxed)).await {
             Ok(revision) => revision,
             Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {
                 // It has run out while the server was away, or the answer to a renewal was lost.
-                let Some(revision) = self.bus.try_lease(&self.holder).await? else { return Ok(false) };
-                let writer = self.bus.streams.functions.entry(WRITER).await.map_err(Error::unavailable)?;
+                let Some(revision) = self.leadership.try_lease(&self.holder).await? else { return Ok(false) };
+                let writer = self.leadership.nats.streams.functions.entry(WRITER).await.map_err(Error::unavailable)?;
                 if writer.is_none_or(|writer| writer.revision != self.functions.writer) {
                     return Ok(false);
                 }
@@ -178,7 +178,7 @@ impl Lease {
     pub async fn release(&self) {
         if self.is_held() {
             // It runs out all the same.
-            let _ = self.bus.streams.controller.delete(LEASE).await;
+            let _ = self.leadership.nats.streams.controller.delete(LEASE).await;
         }
         self.lost.cancel();
     }
@@ -206,8 +206,8 @@ impl Lease {
         self.purge(&RegistryKey::Spec(name.clone())).await
     }
 
-    pub(crate) fn bus(&self) -> &Bus {
-        &self.bus
+    pub(crate) fn nats(&self) -> &Connection {
+        &self.leadership.nats
     }
 
     async fn put<T: Serialize>(&self, key: &RegistryKey, value: &T) -> Result<u64> {
@@ -242,7 +242,8 @@ impl Lease {
         headers.insert(EXPECTED_SUBJECT, format!("$KV.{bucket}.{WRITER}"));
         headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, writer.to_string());
         let subject = format!("$KV.{bucket}.{key}");
-        let published = async { self.bus.jetstream.publish_with_headers(subject, headers, value).await?.await };
+        let published =
+            async { self.leadership.nats.jetstream.publish_with_headers(subject, headers, value).await?.await };
         match published.await {
             Ok(stored) => Ok(stored.sequence),
             Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {

@@ -12,7 +12,7 @@ impl Lease {
     ///
     /// Watchers see the function all the time. After a crash the next controller continues.
     pub async fn migrate_functions(&self) -> Result<usize> {
-        let store = &self.bus().streams.functions;
+        let store = &self.nats().streams.functions;
         // The lease wrote its key, so there is always a last entry.
         let mut watch = store.watch_with_history("*").await.map_err(Error::unavailable)?;
         let mut migrated = 0;
@@ -40,7 +40,7 @@ impl Lease {
 
     /// The status goes first, because the spec makes it count.
     async fn split(&self, key: &RegistryKey, record: &FunctionRecord) -> Result<()> {
-        let (name, store) = (key.name(), &self.bus().streams.functions);
+        let (name, store) = (key.name(), &self.nats().streams.functions);
         let spec = RegistryKey::Spec(name.clone()).to_string();
         let known = store.entry(spec).await.map_err(Error::unavailable)?;
         if known.is_none_or(|spec| spec.operation != Operation::Put) {

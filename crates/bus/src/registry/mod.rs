@@ -14,7 +14,7 @@ use skep_protocol::{CallId, FunctionName, FunctionRecord};
 use time::OffsetDateTime;
 
 use self::merge::Merge;
-use crate::{Bus, Error, Result};
+use crate::{Error, Registry, Result};
 
 /// The key in the registry that tells it apart from others of the same name. No function can have this name.
 const IDENTITY: &str = "_identity";
@@ -35,10 +35,10 @@ pub enum RegistryEvent {
     Current,
 }
 
-impl Bus {
+impl Registry {
     /// A name that no other registry has, also not one of the same name on other servers; it stays as long as the registry does.
-    pub async fn registry_identity(&self) -> Result<String> {
-        let store = &self.streams.functions;
+    pub async fn identity(&self) -> Result<String> {
+        let store = &self.nats.streams.functions;
         let new = CallId::generate().to_string();
         let id = match store.create(IDENTITY, new.clone().into()).await {
             Ok(_) => new,
@@ -53,15 +53,15 @@ impl Bus {
     }
 
     /// When the registry was created; a recreated one has another time.
-    pub async fn registry_made_at(&self) -> Result<OffsetDateTime> {
-        let info = self.streams.functions.stream.get_info().await.map_err(Error::unavailable)?;
+    pub async fn made_at(&self) -> Result<OffsetDateTime> {
+        let info = self.nats.streams.functions.stream.get_info().await.map_err(Error::unavailable)?;
         Ok(info.created)
     }
 
     /// All functions at this moment, by name.
     pub async fn functions(&self) -> Result<Vec<(FunctionName, FunctionRecord)>> {
         let mut found = BTreeMap::new();
-        let mut events = std::pin::pin!(self.watch_functions().await?);
+        let mut events = std::pin::pin!(self.watch().await?);
         while let Some(event) = events.next().await {
             match event? {
                 RegistryEvent::Put { name, record, .. } => drop(found.insert(name, *record)),
@@ -73,7 +73,7 @@ impl Bus {
     }
 
     /// First all functions, then [`RegistryEvent::Current`], then each change. It ends when the connection is lost.
-    pub async fn watch_functions(&self) -> Result<impl Stream<Item = Result<RegistryEvent>> + use<>> {
-        watch::watch::<Merge>(&self.streams.functions).await
+    pub async fn watch(&self) -> Result<impl Stream<Item = Result<RegistryEvent>> + use<>> {
+        watch::watch::<Merge>(&self.nats.streams.functions).await
     }
 }

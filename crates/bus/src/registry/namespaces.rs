@@ -4,12 +4,12 @@ use futures_util::TryStreamExt;
 use skep_protocol::NamespaceInfo;
 use tracing::warn;
 
-use crate::{Bus, Error, Result};
+use crate::{Error, Namespaces, Result};
 
-impl Bus {
+impl Namespaces {
     /// All namespaces at this moment; the default one only if something was noted of it.
-    pub async fn namespaces(&self) -> Result<Vec<NamespaceInfo>> {
-        let store = &self.streams.namespaces;
+    pub async fn list(&self) -> Result<Vec<NamespaceInfo>> {
+        let store = &self.nats.streams.namespaces;
         let keys: Vec<String> =
             store.keys().await.map_err(Error::unavailable)?.try_collect().await.map_err(Error::unavailable)?;
         let mut found = Vec::with_capacity(keys.len());
@@ -23,14 +23,14 @@ impl Bus {
         Ok(found)
     }
 
-    pub async fn put_namespace(&self, namespace: &NamespaceInfo) -> Result<()> {
+    pub async fn put(&self, namespace: &NamespaceInfo) -> Result<()> {
         let value = serde_json::to_vec(namespace)
             .map_err(|error| Error::Unreadable { subject: namespace.name.clone(), reason: error.to_string() })?;
-        self.streams.namespaces.put(&namespace.name, value.into()).await.map_err(Error::unavailable)?;
+        self.nats.streams.namespaces.put(&namespace.name, value.into()).await.map_err(Error::unavailable)?;
         Ok(())
     }
 
-    pub async fn remove_namespace(&self, name: &str) -> Result<()> {
-        self.streams.namespaces.purge(name).await.map_err(Error::unavailable)
+    pub async fn remove(&self, name: &str) -> Result<()> {
+        self.nats.streams.namespaces.purge(name).await.map_err(Error::unavailable)
     }
 }

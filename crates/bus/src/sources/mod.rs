@@ -11,7 +11,7 @@ use skep_protocol::{SourceName, SourceRecord, SourceSecrets};
 use time::OffsetDateTime;
 
 use self::merge::{Key, Merge};
-use crate::{Bus, Error, Lease, Result, registry::watch};
+use crate::{Error, Lease, Result, Sources, registry::watch};
 
 /// A source with its secrets.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,17 +36,17 @@ pub enum SourceEvent {
     Current,
 }
 
-impl Bus {
+impl Sources {
     /// When the bucket of sources was made, by which one that was made anew is known.
-    pub async fn sources_made_at(&self) -> Result<OffsetDateTime> {
-        let info = self.streams.sources.stream.get_info().await.map_err(Error::unavailable)?;
+    pub async fn made_at(&self) -> Result<OffsetDateTime> {
+        let info = self.nats.streams.sources.stream.get_info().await.map_err(Error::unavailable)?;
         Ok(info.created)
     }
 
     /// All sources at this moment, by name.
-    pub async fn sources(&self) -> Result<Vec<Source>> {
+    pub async fn list(&self) -> Result<Vec<Source>> {
         let mut found = BTreeMap::new();
-        let mut events = std::pin::pin!(self.watch_sources().await?);
+        let mut events = std::pin::pin!(self.watch().await?);
         while let Some(event) = events.next().await {
             match event? {
                 SourceEvent::Put { source, .. } => drop(found.insert(source.record.name.clone(), *source)),
@@ -58,22 +58,22 @@ impl Bus {
     }
 
     /// A source at this moment.
-    pub async fn source(&self, name: &SourceName) -> Result<Option<Source>> {
+    pub async fn get(&self, name: &SourceName) -> Result<Option<Source>> {
         let Some(record) = self.read_source(&Key::Spec(name.clone())).await? else { return Ok(None) };
         let secrets = self.read_source(&Key::Secrets(name.clone())).await?.unwrap_or_default();
         Ok(Some(Source { record, secrets }))
     }
 
     async fn read_source<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
-        let entry = self.streams.sources.entry(key.to_string()).await.map_err(Error::unavailable)?;
+        let entry = self.nats.streams.sources.entry(key.to_string()).await.map_err(Error::unavailable)?;
         let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else { return Ok(None) };
         let value = serde_json::from_slice(&entry.value);
         value.map(Some).map_err(|error| Error::Unreadable { subject: key.to_string(), reason: error.to_string() })
     }
 
     /// First all sources, then [`SourceEvent::Current`], then each change. It ends when the connection is lost.
-    pub async fn watch_sources(&self) -> Result<impl Stream<Item = Result<SourceEvent>> + use<>> {
-        watch::watch::<Merge>(&self.streams.sources).await
+    pub async fn watch(&self) -> Result<impl Stream<Item = Result<SourceEvent>> + use<>> {
+        watch::watch::<Merge>(&self.nats.streams.sources).await
     }
 }
 

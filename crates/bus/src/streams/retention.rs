@@ -8,52 +8,54 @@ use async_nats::jetstream::{consumer::pull, stream::Stream};
 use skep_protocol::{BodyKind, DeadKind, LANES};
 
 use crate::{
-    Bus, Error, Result, bodies::deletions, bodies::orphans, calls::records, events::ROUTE, queue::lanes, wire,
+    DeadLetters, Error, Housekeeping, Result, bodies::deletions, bodies::orphans, calls::records, events::ROUTE,
+    queue::lanes, wire,
 };
 
 /// A stream that has outgrown its budget is cut back to this share, so that it is not cut at every look.
 const CUT_TO: f64 = 0.9;
 
-impl Bus {
+impl Housekeeping {
     /// Purges what all lanes have finished; returns how many messages went.
     pub async fn purge_finished(&self) -> Result<u64> {
-        let state = self.streams.invoke.get_info().await.map_err(Error::unavailable)?.state;
+        let state = self.nats.streams.invoke.get_info().await.map_err(Error::unavailable)?.state;
         if state.messages == 0 {
             return Ok(0);
         }
         let mut first_unfinished = state.last_sequence + 1;
         for lane in 0..LANES {
-            let (consumer, subject) = (lanes::lane_name(lane), self.subjects.invoke_lane(lane));
-            let of_lane = first_unfinished_of(&self.streams.invoke, &consumer, subject, state.last_sequence + 1);
+            let (consumer, subject) = (lanes::lane_name(lane), self.nats.subjects.invoke_lane(lane));
+            let of_lane = first_unfinished_of(&self.nats.streams.invoke, &consumer, subject, state.last_sequence + 1);
             first_unfinished = first_unfinished.min(of_lane.await?);
         }
         if first_unfinished <= state.first_sequence {
             return Ok(0);
         }
         // The server removes what is below this sequence and keeps the sequence itself.
-        purge(&self.streams.invoke, first_unfinished).await
+        purge(&self.nats.streams.invoke, first_unfinished).await
     }
 
     /// Removes the oldest records, dead letters and events beyond their budgets; returns how many went. A record whose callback waits stays, an event that is not routed stays, and all that are younger.
     pub async fn keep_to_budgets(&self) -> Result<u64> {
-        let calls = &self.streams.calls;
-        let first_waiting = first_unfinished_of(calls, records::CALLBACKS, self.subjects.record_callbacks(), u64::MAX);
+        let calls = &self.nats.streams.calls;
+        let first_waiting =
+            first_unfinished_of(calls, records::CALLBACKS, self.nats.subjects.record_callbacks(), u64::MAX);
         let mut removed = 0;
-        if let Some(first) = first_within(calls, self.kept.records.bytes, first_waiting).await? {
+        if let Some(first) = first_within(calls, self.nats.kept.records.bytes, first_waiting).await? {
             // An audit that misses an older record has to know why.
-            if let Some(kept) = records::find_after(calls, self.subjects.record_all(), first - 1).await? {
-                self.ledger.note_removed(kept.time).await?;
+            if let Some(kept) = records::find_after(calls, self.nats.subjects.record_all(), first - 1).await? {
+                self.nats.ledger.note_removed(kept.time).await?;
             }
             removed += purge(calls, first).await?;
         }
         removed += self.cut_back_large_results().await?;
-        let letters = &self.streams.dead;
-        if let Some(first) = first_within(letters, self.kept.letters.bytes, ready(Ok(u64::MAX))).await? {
+        let letters = &self.nats.streams.dead;
+        if let Some(first) = first_within(letters, self.nats.kept.letters.bytes, ready(Ok(u64::MAX))).await? {
             removed += purge(letters, first).await?;
         }
-        let events = &self.streams.events;
-        let first_waiting = first_unfinished_of(events, ROUTE, self.subjects.event_all(), u64::MAX);
-        if let Some(first) = first_within(events, self.kept.event_bytes, first_waiting).await? {
+        let events = &self.nats.streams.events;
+        let first_waiting = first_unfinished_of(events, ROUTE, self.nats.subjects.event_all(), u64::MAX);
+        if let Some(first) = first_within(events, self.nats.kept.event_bytes, first_waiting).await? {
             removed += purge(events, first).await?;
         }
         Ok(removed)
@@ -61,13 +63,13 @@ impl Bus {
 
     /// Removes the oldest dead letters whose large bodies take more than the budget of dead letters; the bodies are found to be named by nothing then.
     pub async fn keep_dead_bodies_to_budget(&self) -> Result<u64> {
-        let budget = self.kept.letters.bytes;
-        if self.streams.requests.get_info().await.map_err(Error::unavailable)?.state.bytes <= budget {
+        let budget = self.nats.kept.letters.bytes;
+        if self.nats.streams.requests.get_info().await.map_err(Error::unavailable)?.state.bytes <= budget {
             return Ok(0);
         }
         let mut letters = Vec::new();
         for key in self.bodies_in(BodyKind::Request).await? {
-            let letter = records::find(&self.streams.dead, self.subjects.dead_by_id(&key.call_id)).await?;
+            let letter = records::find(&self.nats.streams.dead, self.nats.subjects.dead_by_id(&key.call_id)).await?;
             let stored = letter.as_ref().and_then(|letter| wire::stored_body(&letter.headers).ok().flatten());
             if let (Some(letter), Some(stored)) = (letter, stored.filter(|stored| stored.key == key)) {
                 letters.push((letter.sequence, stored.length));
@@ -80,7 +82,7 @@ impl Bus {
             if bytes <= budget {
                 break;
             }
-            self.remove_dead_letter(sequence).await?;
+            DeadLetters::over(&self.nats).remove(sequence).await?;
             bytes -= length;
             removed += 1;
         }
@@ -90,25 +92,27 @@ impl Bus {
     /// Removes the oldest records that have a large result, while these take what other records have left of the budget.
     async fn cut_back_large_results(&self) -> Result<u64> {
         let bytes = async |stream: &Stream| Ok(stream.get_info().await.map_err(Error::unavailable)?.state.bytes);
-        let room = self.kept.records.bytes.saturating_sub(bytes(&self.streams.calls).await?);
-        if bytes(&self.streams.results).await? <= room {
+        let room = self.nats.kept.records.bytes.saturating_sub(bytes(&self.nats.streams.calls).await?);
+        if bytes(&self.nats.streams.results).await? <= room {
             return Ok(0);
         }
-        let waiting = self.subjects.record_callbacks();
-        let first_waiting = first_unfinished_of(&self.streams.calls, records::CALLBACKS, waiting, u64::MAX).await?;
+        let waiting = self.nats.subjects.record_callbacks();
+        let first_waiting =
+            first_unfinished_of(&self.nats.streams.calls, records::CALLBACKS, waiting, u64::MAX).await?;
         let mut removed = 0;
         for key in self.bodies_in(BodyKind::Result).await? {
             // One that is being stored has no record, and that of an undelivered callback is kept with its dead letter.
-            let record = self.find_record(&key.call_id).await?.filter(|record| orphans::names(&record.headers, &key));
+            let record =
+                self.nats.find_record(&key.call_id).await?.filter(|record| orphans::names(&record.headers, &key));
             let Some(record) = record.filter(|record| record.sequence < first_waiting) else { continue };
             if self.dead_letter_names(&key, DeadKind::Callback).await? {
                 continue;
             }
-            self.ledger.note_removed(record.time).await?;
-            self.remove_message("CALLS", record.sequence).await?;
-            deletions::remove(&self.streams.results, &self.subjects, &key).await?;
+            self.nats.ledger.note_removed(record.time).await?;
+            self.nats.remove_message("CALLS", record.sequence).await?;
+            deletions::remove(&self.nats.streams.results, &self.nats.subjects, &key).await?;
             removed += 1;
-            if bytes(&self.streams.results).await? <= room {
+            if bytes(&self.nats.streams.results).await? <= room {
                 break;
             }
         }

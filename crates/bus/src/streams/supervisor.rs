@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::{Bus, Error, Result, streams};
+use crate::{Bus, Connection, Error, Result, streams};
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The shortest time between two checks, however many callers miss a stream.
@@ -25,11 +25,13 @@ impl Missed {
 
 impl Bus {
     /// Looks after the streams until `stop`.
-    pub async fn keep(self, stop: CancellationToken) {
-        stop.run_until_cancelled(self.keep_on()).await;
+    pub async fn supervise(self, stop: CancellationToken) {
+        stop.run_until_cancelled(self.connection.supervise()).await;
     }
+}
 
-    async fn keep_on(&self) {
+impl Connection {
+    async fn supervise(&self) {
         let mut connections = self.connected.changes();
         loop {
             tokio::select! {
@@ -38,7 +40,7 @@ impl Bus {
                 _ = connections.changed() => {}
                 () = tokio::time::sleep(CHECK_INTERVAL) => {}
             }
-            if let Err(error) = Box::pin(self.look_after_streams()).await
+            if let Err(error) = Box::pin(self.check_streams()).await
                 && self.is_connected()
             {
                 warn!(error = error.chain(), "the streams cannot be checked; trying again");
@@ -47,7 +49,7 @@ impl Bus {
         }
     }
 
-    async fn look_after_streams(&self) -> Result<()> {
+    async fn check_streams(&self) -> Result<()> {
         let wanted = streams::names(&self.subjects, &self.kept);
         let found: Vec<String> = self.jetstream.stream_names().try_collect().await.map_err(Error::unavailable)?;
         let missing: Vec<&String> = wanted.iter().filter(|name| !found.contains(name)).collect();
@@ -55,7 +57,7 @@ impl Bus {
             warn!(?missing, "streams are missing; creating them again");
             Box::pin(streams::ensure(&self.jetstream, &self.subjects, &self.kept)).await?;
         }
-        self.look_at_clock().await?;
-        self.look_at_durability().await
+        self.check_clock().await?;
+        self.check_durability().await
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use skep_bus::{Bus, Lease};
+use skep_bus::{ControllerBus, Lease};
 use skep_protocol::{FunctionName, FunctionRecord, control::Change};
 use skep_provider::Provider;
 use tokio::sync::{mpsc, oneshot};
@@ -32,7 +32,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The tasks of all functions, and what they share.
 pub(crate) struct Reconcilers {
-    pub(crate) bus: Bus,
+    pub(crate) bus: ControllerBus,
     pub(crate) lease: Arc<Lease>,
     pub(crate) provider: Provider,
     pub(crate) ending: CancellationToken,
@@ -42,7 +42,7 @@ pub(crate) struct Reconcilers {
 }
 
 impl Reconcilers {
-    pub(crate) fn new(bus: Bus, lease: Arc<Lease>, provider: Provider, ending: CancellationToken) -> Self {
+    pub(crate) fn new(bus: ControllerBus, lease: Arc<Lease>, provider: Provider, ending: CancellationToken) -> Self {
         let (usage, running, tasks) = (Usage::default(), Mutex::default(), TaskTracker::new());
         Self { bus, lease, provider, ending, usage, running, tasks }
     }

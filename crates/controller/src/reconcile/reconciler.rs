@@ -147,7 +147,7 @@ impl Reconciler {
         self.touched = Instant::now();
         let Some(record) = self.record.clone() else { return };
         let bus = &self.shared.bus;
-        if !bus.is_connected() || bus.connected_for() < USAGE_TIMEOUT {
+        if !bus.connection.is_connected() || bus.connection.connected_for() < USAGE_TIMEOUT {
             return;
         }
         match self.scale(record, 0).await {

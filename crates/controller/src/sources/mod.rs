@@ -6,7 +6,7 @@ mod keys;
 use std::sync::Arc;
 
 use serde_json::Value;
-use skep_bus::{Bus, Lease, Source};
+use skep_bus::{ControllerBus, Lease, Source};
 use skep_protocol::{
     SourceName, SourceRecord, SourceSecrets,
     control::{AddSourceSecret, AddedSourceSecret, Change, PauseSource, RemoveSourceSecret, Revision},
@@ -21,7 +21,7 @@ use self::{declaration::Declaration, keys::Keys};
 use crate::{Error, Result};
 
 pub(crate) struct Sources {
-    bus: Bus,
+    bus: ControllerBus,
     lease: Arc<Lease>,
     /// What `secrets` of a declaration names.
     files: Arc<dyn SecretFiles>,
@@ -32,7 +32,7 @@ pub(crate) struct Sources {
 
 impl Sources {
     pub(crate) fn new(
-        bus: Bus,
+        bus: ControllerBus,
         lease: Arc<Lease>,
         files: Arc<dyn SecretFiles>,
         seal_key: Option<Arc<SealKey>>,
@@ -43,7 +43,7 @@ impl Sources {
     pub(crate) async fn create(&self, name: SourceName, spec: Value) -> Result<Change> {
         let declaration = self.read(&name, &spec)?;
         let _alone = self.alone().await;
-        if self.bus.source(&name).await?.is_some() {
+        if self.bus.sources.get(&name).await?.is_some() {
             return Err(Error::Conflict(format!("source {name} already exists: use PUT to update it")));
         }
         let now = skep_bus::now();
@@ -118,7 +118,7 @@ impl Sources {
     /// Has the sources that name a secret take its new value.
     pub(crate) async fn secret_changed(&self, secret: &str) -> Result<()> {
         let _alone = self.alone().await;
-        for source in self.bus.sources().await? {
+        for source in self.bus.sources.list().await? {
             let Ok(declaration) = self.read(&source.record.name, &source.record.spec) else { continue };
             if declaration.files().iter().any(|used| used.file == secret) {
                 self.refresh(&source, &declaration).await?;
@@ -129,7 +129,7 @@ impl Sources {
 
     /// Fails if a source names the secret.
     pub(crate) async fn refuse_if_used(&self, secret: &str) -> Result<()> {
-        for source in self.bus.sources().await? {
+        for source in self.bus.sources.list().await? {
             let name = &source.record.name;
             if let Ok(declaration) = self.read(name, &source.record.spec)
                 && declaration.files().iter().any(|used| used.file == secret)
@@ -178,7 +178,7 @@ impl Sources {
     }
 
     fn read(&self, name: &SourceName, spec: &Value) -> Result<Declaration> {
-        Declaration::read(name, spec, self.bus.default_namespace())
+        Declaration::read(name, spec, self.bus.connection.default_namespace())
     }
 
     fn keys<'source>(&'source self, source: &'source Source) -> Result<Keys<'source>> {
@@ -197,7 +197,7 @@ impl Sources {
     }
 
     async fn require(&self, name: &SourceName) -> Result<Source> {
-        let found = self.bus.source(name).await?;
+        let found = self.bus.sources.get(name).await?;
         found.ok_or_else(|| Error::NotFound(format!("source {name} not found")))
     }
 

@@ -13,6 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
 use http_body_util::{Either, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -82,8 +83,10 @@ where
             return Ok(ambiguous().map(Either::Right));
         }
         poll_fn(|context| service.poll_ready(context)).await?;
-        let mut response = service.call(request.map(Body::from)).await?;
-        if is_http1 && self.connections.leaving().is_cancelled() {
+        let is_read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
+        let mut response = service.call(request.map(|body| Body::received(body, Arc::clone(&is_read)))).await?;
+        // hyper closes the connection unless it can drop the rest of the body at once; the client must not send another request on it.
+        if is_http1 && (!is_read.load(Ordering::Relaxed) || self.connections.leaving().is_cancelled()) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response.map(Either::Left))

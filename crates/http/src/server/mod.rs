@@ -7,6 +7,7 @@ mod accept;
 mod config;
 mod connection;
 mod connections;
+mod discard;
 mod event;
 pub(crate) mod fast_path;
 #[cfg(feature = "serve")]

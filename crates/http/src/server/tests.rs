@@ -91,6 +91,27 @@ async fn the_peer_is_known_and_bad_heads_are_refused() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_answered_early_can_be_sent_to_its_end() {
+    let router = Router::new().route("/", get(async || "no").post(async || "no"));
+    let fixture = start(router, HttpLimits::default(), Duration::ZERO).await;
+    let length = "Host: a\r\nContent-Length: 300000";
+    let ambiguous = format!("POST / HTTP/1.1\r\n{length}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    let large = format!("POST / HTTP/1.1\r\n{length}\r\nLarge: {}\r\n\r\n", "a".repeat(100_000));
+    for (status, head) in [(200, format!("POST / HTTP/1.1\r\n{length}\r\n\r\n")), (400, ambiguous), (431, large)] {
+        let mut stream = send(&fixture, &head).await;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
+        for _ in 0..3 {
+            stream.write_all(&[b'a'; 100_000]).await.unwrap();
+            // The reset of a connection that is closed already comes after the first write.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn shutdown_lets_what_is_in_flight_end() {
     let (router, running, go) = held();
     let fixture = start(router, HttpLimits::default(), Duration::from_secs(5)).await;

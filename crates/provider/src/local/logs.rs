@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use skep_bus::Bus;
 use skep_protocol::{FunctionName, LogLine, LogQuery};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
@@ -30,11 +29,11 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    pub(super) fn new(bus: Bus) -> Self {
+    pub(super) fn new(followers: skep_bus::Logs) -> Self {
         let (publish, lines) = mpsc::channel(MAX_UNPUBLISHED);
         let publisher = TaskTracker::new();
         let ending = CancellationToken::new();
-        publisher.spawn(publish_all(bus, lines, ending.clone()));
+        publisher.spawn(publish_all(followers, lines, ending.clone()));
         publisher.close();
         Self { functions: Mutex::default(), publish, publisher, ending }
     }
@@ -64,13 +63,17 @@ impl Logs {
     }
 }
 
-async fn publish_all(bus: Bus, mut lines: mpsc::Receiver<(FunctionName, LogLine)>, ending: CancellationToken) {
+async fn publish_all(
+    followers: skep_bus::Logs,
+    mut lines: mpsc::Receiver<(FunctionName, LogLine)>,
+    ending: CancellationToken,
+) {
     while let Some(Some((function, line))) = ending.run_until_cancelled(lines.recv()).await {
-        bus.publish_log(&function, &line).await;
+        followers.publish(&function, &line).await;
     }
     lines.close();
     while let Some((function, line)) = lines.recv().await {
-        bus.publish_log(&function, &line).await;
+        followers.publish(&function, &line).await;
     }
 }
 

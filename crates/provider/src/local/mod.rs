@@ -24,7 +24,7 @@ use std::{
 
 use async_trait::async_trait;
 use rustix::process::Rlimit;
-use skep_bus::Bus;
+use skep_bus::ProviderBus;
 use skep_process::ProcessTag;
 use skep_protocol::{
     DefaultNamespace, FunctionDeployment, FunctionName, FunctionPolicy, LogLine, LogQuery, PolicyDefaults, Secret,
@@ -72,16 +72,16 @@ pub(crate) struct Local {
 
 impl Local {
     /// Checks the watchdog and makes the folders.
-    pub(crate) fn new(mut config: LocalConfig, bus: Bus) -> Result<Self> {
+    pub(crate) fn new(mut config: LocalConfig, bus: ProviderBus) -> Result<Self> {
         make_folder(&config.data_dir)?;
         config.data_dir = config.data_dir.canonicalize().map_err(Error::io("open", &config.data_dir))?;
         config.watchdog = config.watchdog.canonicalize().map_err(Error::io("find", &config.watchdog))?;
         let secrets = Secrets::new(&config.data_dir)?;
-        let namespace = bus.default_namespace().clone();
+        let namespace = bus.connection.default_namespace().clone();
         let kill = CancellationToken::new();
         let abandoned = kill.clone().drop_guard();
         let context = Arc::new(ProviderContext { config, namespace, secrets, kill });
-        Ok(Self { context, logs: Logs::new(bus), _abandoned: abandoned })
+        Ok(Self { context, logs: Logs::new(bus.logs), _abandoned: abandoned })
     }
 
     /// Reads or changes a secret on a thread that may wait for the disk.

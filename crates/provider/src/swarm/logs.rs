@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use skep_bus::Bus;
+use skep_bus::Logs;
 use skep_protocol::{FunctionName, LogLine, LogQuery};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::Instant;
@@ -158,15 +158,15 @@ impl Kept {
 /// Publishes the lines of functions that somebody follows.
 pub(super) struct Followers {
     engine: Arc<Engine>,
-    bus: Bus,
+    followers: Logs,
     until: Arc<Mutex<HashMap<FunctionName, Instant>>>,
     tasks: TaskTracker,
     ending: CancellationToken,
 }
 
 impl Followers {
-    pub(super) fn new(engine: Arc<Engine>, bus: Bus) -> Self {
-        Self { engine, bus, until: Arc::default(), tasks: TaskTracker::new(), ending: CancellationToken::new() }
+    pub(super) fn new(engine: Arc<Engine>, followers: Logs) -> Self {
+        Self { engine, followers, until: Arc::default(), tasks: TaskTracker::new(), ending: CancellationToken::new() }
     }
 
     /// Follows a function for a while from now on; who follows longer asks again.
@@ -178,7 +178,7 @@ impl Followers {
         }
         let follower = Follower {
             engine: Arc::clone(&self.engine),
-            bus: self.bus.clone(),
+            followers: self.followers.clone(),
             name: name.clone(),
             until: Arc::clone(&self.until),
         };
@@ -193,7 +193,7 @@ impl Followers {
 
 struct Follower {
     engine: Arc<Engine>,
-    bus: Bus,
+    followers: Logs,
     name: FunctionName,
     until: Arc<Mutex<HashMap<FunctionName, Instant>>>,
 }
@@ -225,7 +225,7 @@ impl Follower {
         while let Some(bytes) = answer.next().await {
             lines.push(&bytes, |line| found.push(line));
             for line in found.drain(..).filter(|line| line.timestamp >= since) {
-                self.bus.publish_log(&self.name, &line).await;
+                self.followers.publish(&self.name, &line).await;
             }
         }
     }

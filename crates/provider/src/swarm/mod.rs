@@ -30,7 +30,7 @@ use std::{
 
 use async_trait::async_trait;
 use bollard::models::Network;
-use skep_bus::{Bus, Lease};
+use skep_bus::{Lease, ProviderBus};
 use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, LogLine, LogQuery, Secret};
 use tokio::{
     sync::Mutex,
@@ -97,15 +97,15 @@ struct ProviderContext {
 }
 
 impl Swarm {
-    pub(crate) async fn connect(config: SwarmConfig, bus: Bus, lease: Arc<Lease>) -> Result<Self> {
+    pub(crate) async fn connect(config: SwarmConfig, bus: ProviderBus, lease: Arc<Lease>) -> Result<Self> {
         let engine = Arc::new(Engine::connect(&config.docker_host).await?);
         let context = Arc::new(ProviderContext {
             engine: Arc::clone(&engine),
             cluster: ClusterView::default(),
-            registry: bus.registry_identity().await?,
+            registry: bus.registry.identity().await?,
             function_network: config.function_network,
             hardening: config.hardening,
-            namespace: bus.default_namespace().clone(),
+            namespace: bus.connection.default_namespace().clone(),
             default_timeout: config.default_timeout,
             lease,
         });
@@ -119,7 +119,7 @@ impl Swarm {
         Ok(Self {
             context,
             watcher,
-            followers: Followers::new(engine, bus),
+            followers: Followers::new(engine, bus.logs),
             secrets: Mutex::default(),
             _watching: AbortOnDropHandle::new(watching),
             ending,

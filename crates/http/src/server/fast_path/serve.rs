@@ -20,6 +20,7 @@ use tower::Service;
 use crate::{
     Body, BodyError, Error, Result,
     reader::{Reader, Upgraded},
+    server::discard::Discard,
 };
 
 use super::{
@@ -140,7 +141,7 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
     }
 
     /// Answers an ambiguous request, the last one on its connection.
-    async fn refuse(&mut self) {
+    async fn refuse(mut self) {
         let answer = format!(
             "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\
              x-skep-error: ambiguous_request\r\n\r\n{AMBIGUOUS}",
@@ -149,6 +150,8 @@ impl<W: AsyncWrite + Unpin> Connection<W> {
         // A client that is gone needs no answer.
         let _ = self.writer.write_all(answer.as_bytes()).await;
         let _ = self.writer.shutdown().await;
+        let (mut discard, mut rest) = (Discard::new(), pin!(self.reader.into_rest()));
+        while !poll_fn(|context| discard.poll_next(rest.as_mut(), context).map(|bytes| bytes.is_empty())).await {}
     }
 
     /// Ready when the caller has closed the connection; what it sends already is kept for later.
