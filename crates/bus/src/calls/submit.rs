@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use async_nats::HeaderMap as NatsHeaders;
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use http::{HeaderValue, header};
 use skep_backoff::Backoff;
-use skep_protocol::{Call, CallStatus, Subjects, headers, without_credentials};
+use skep_protocol::{Call, CallId, CallStatus, Subjects, headers, without_credentials};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 use url::Url;
@@ -32,6 +33,25 @@ impl Calls {
     ///
     /// A server that is reachable and does not store it is tried again for a while, because a stream may be recreated or a cluster may elect a new leader.
     pub async fn submit(&self, call: &Call) -> Result<Submitted> {
+        self.submit_call(call, false).await
+    }
+
+    /// The same of a call whose id follows from what it is for and from its function, as that of an event's route does. Most are new, and are looked up together.
+    pub async fn submit_derived(&self, call: &Call) -> Result<Submitted> {
+        let is_new = call.run_at.is_none() && !self.may_be_known(&call.call_id).await?;
+        self.submit_call(call, is_new).await
+    }
+
+    /// Whether a call has ended, or waits somewhere; one that is in its lane is found when it is stored there.
+    ///
+    /// What happens meanwhile does no harm: each delivery of a call with a caller's id is looked up before it runs.
+    async fn may_be_known(&self, id: &CallId) -> Result<bool> {
+        let places = [&self.nats.recorded, &self.nats.parked, &self.nats.in_backlog];
+        let found = try_join_all(places.map(|place| place.has(id))).await?;
+        Ok(found.contains(&true))
+    }
+
+    async fn submit_call(&self, call: &Call, is_new: bool) -> Result<Submitted> {
         if let Err(error) = call.check_headers() {
             self.discard_own_body(call);
             return Err(Error::HeadersTooLarge(error));
@@ -40,12 +60,12 @@ impl Calls {
             self.discard_own_body(call);
             return Err(Error::unavailable("it has stopped storing messages, as when its disk is full"));
         };
-        let submitted = self.submit_patiently(call).await;
+        let submitted = self.submit_patiently(call, is_new).await;
         self.nats.stalled.note(admitted, !matches!(submitted, Err(Error::Unavailable(_))));
         submitted
     }
 
-    async fn submit_patiently(&self, call: &Call) -> Result<Submitted> {
+    async fn submit_patiently(&self, call: &Call, is_new: bool) -> Result<Submitted> {
         let patience = if self.nats.kept.replicas > 1 { ELECTION_TIMEOUT } else { REQUEST_TIMEOUT };
         let give_up = Instant::now() + patience;
         // Decided once: what is sent again must meet what may have been stored before.
@@ -54,7 +74,7 @@ impl Calls {
         let mut is_first = true;
         loop {
             let delay = delays.next_delay();
-            match self.try_submit(call, subject.clone()).await {
+            match self.try_submit(call, subject.clone(), is_new && is_first).await {
                 Ok(Submitted::Accepted) => {
                     self.nats.ledger.note(call);
                     return Ok(Submitted::Accepted);
@@ -119,8 +139,9 @@ impl Calls {
         subject(&self.nats.subjects, &call.function, &call.call_id)
     }
 
-    async fn try_submit(&self, call: &Call, subject: String) -> Result<Submitted> {
+    async fn try_submit(&self, call: &Call, subject: String, is_new: bool) -> Result<Submitted> {
         if call.has_callers_id
+            && !is_new
             && let Some(known) = self.stored_status(&call.call_id).await?
         {
             return same_call(call, known);
