@@ -14,7 +14,6 @@ pub mod decision;
 mod due;
 mod held;
 mod holders;
-mod housekeeping;
 mod ingest;
 mod lane;
 mod metrics;
@@ -25,7 +24,6 @@ mod slots;
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, future::BoxFuture};
 use skep_bus::QueueWorkerBus;
 use skep_dispatch::Dispatch;
 use skep_protocol::LANES;
@@ -39,7 +37,7 @@ use crate::{
 
 pub use crate::callback::{Allowance, AllowanceError, CallbackRules, SigningKeys, SubjectPattern, SubjectPatternError};
 
-/// Housekeeping that waits for NATS ends within this time.
+/// An answer that waits for NATS ends within this time.
 const PRESENCE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
@@ -131,22 +129,17 @@ pub async fn run(
     worker.gone.cancel();
     presence.close();
     if timeout(PRESENCE_TIMEOUT, presence.wait()).await.is_err() {
-        warn!(tasks = presence.len(), "housekeeping did not end in time");
+        warn!(tasks = presence.len(), "the answers to other workers did not end in time");
     }
     worker.bus.connection.flush().await;
     Ok(())
 }
 
-/// Starts what goes on until the last call has ended: the answers to other workers, and housekeeping.
+/// Starts what goes on until the last call has ended: the answers to other workers.
 fn begin_presence(worker: &Arc<Worker>) -> TaskTracker {
     let presence = TaskTracker::new();
     presence.spawn(peers::run(Arc::clone(worker)));
     presence.spawn(holders::answer(Arc::clone(worker)));
     presence.spawn(cancellation::run(Arc::clone(worker)));
-    // A job that is dropped in the middle is done again by the worker that goes first then.
-    let until_gone = |job: BoxFuture<'static, ()>| worker.gone.clone().run_until_cancelled_owned(job);
-    presence.spawn(until_gone(housekeeping::run(Arc::clone(worker)).boxed()));
-    presence.spawn(until_gone(housekeeping::remove_orphans(Arc::clone(worker)).boxed()));
-    presence.spawn(until_gone(housekeeping::send_on_overdue(Arc::clone(worker)).boxed()));
     presence
 }

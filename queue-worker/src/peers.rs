@@ -67,11 +67,6 @@ impl Peers {
         self.heard().others.contains_key(id)
     }
 
-    /// Whether this worker does what one worker is enough for. Two may think so for a moment.
-    pub(crate) fn goes_first(&self) -> bool {
-        self.heard().others.keys().all(|other| self.id < *other)
-    }
-
     /// Waits until the other workers are known.
     pub(crate) async fn introduced(&self) {
         sleep_until(*self.began.wait().await + INTRODUCTION_TIMEOUT).await;
@@ -201,29 +196,7 @@ mod tests {
                 assert_eq!(shares.iter().sum::<usize>(), capacity, "{shares:?}");
                 assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1, "{shares:?}");
             }
-            assert!(all.iter().all(|one| one.share(&function, 1) == 1), "whoever has the call can run it");
+            assert!(all.iter().all(|one| one.share(&function, 1) == 1), "each worker can run a call that it has");
         }
-    }
-    #[test]
-    fn one_worker_of_all_does_the_housekeeping_and_another_takes_over_when_it_is_gone() {
-        let all: Vec<Peers> = (0..3).map(|_| Peers::default()).collect();
-        assert!(all[0].goes_first(), "a worker that is alone");
-        let began = Instant::now();
-        for one in &all {
-            for other in &all {
-                one.hear(other.id.clone(), began);
-            }
-        }
-        let (first, others): (Vec<_>, Vec<_>) = all.iter().partition(|one| one.goes_first());
-        assert_eq!(first.len(), 1);
-        for second in 1..=MISSED_HEARTBEATS {
-            for one in &others {
-                for other in &others {
-                    one.hear(other.id.clone(), began + Duration::from_secs(second));
-                }
-                one.forget_silent();
-            }
-        }
-        assert_eq!(others.iter().filter(|one| one.goes_first()).count(), 1);
     }
 }

@@ -126,7 +126,6 @@ roles! {
         inbound: Inbound,
         bodies: Bodies,
         workers: Workers,
-        housekeeping: Housekeeping,
     }
 
     /// What the controller may do.
@@ -137,6 +136,7 @@ roles! {
         sources: Sources,
         activity: Activity,
         logs: Logs,
+        housekeeping: Housekeeping,
     }
 
     /// What the way to a function needs.

@@ -14,7 +14,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 use crate::{
-    Result, control::Control, leadership::Leadership, namespaces::Namespaces, reconcile::Reconcilers, sources::Sources,
+    Result, control::Control, housekeeping, leadership::Leadership, namespaces::Namespaces, reconcile::Reconcilers,
+    sources::Sources,
 };
 
 /// Requests that are answered at the same time; more wait on the bus.
@@ -67,6 +68,11 @@ impl Controller {
         let following = Arc::clone(&reconcilers);
         reconcilers.tasks.spawn(async move {
             following.ending.run_until_cancelled(following.usage.follow(reports)).await;
+        });
+        let (housekeeping, ending) =
+            (Box::pin(housekeeping::run(bus.housekeeping.clone())), reconcilers.ending.clone());
+        reconcilers.tasks.spawn(async move {
+            ending.run_until_cancelled(housekeeping).await;
         });
         leadership.lease().migrate_functions().await?;
         for (name, record) in bus.registry.functions().await? {

@@ -11,6 +11,7 @@
 
 mod control;
 mod controller;
+mod housekeeping;
 mod leadership;
 mod namespaces;
 mod reconcile;
