@@ -1,5 +1,6 @@
 //! Every setting: a flag, a variable `SKEP_…`, a default, and a line that says what it is for.
 
+mod audit;
 mod gateway;
 mod limits;
 mod nats;
@@ -19,6 +20,7 @@ use url::Url;
 
 use self::values::{at_least_one, default_namespace, duration, replicas, subjects};
 pub(crate) use self::{
+    audit::PeriodicAuditArgs,
     gateway::{GatewayArgs, ListenArgs},
     limits::LimitArgs,
     nats::{FetchArgs, NatsLoginArgs, NatsUrlArgs},
@@ -139,6 +141,8 @@ pub(crate) struct UpArgs {
     pub(crate) worker: WorkerArgs,
     #[command(flatten)]
     pub(crate) provider: ProviderArgs,
+    #[command(flatten)]
+    pub(crate) audit: PeriodicAuditArgs,
 }
 
 #[derive(Debug, Args)]
@@ -197,6 +201,8 @@ pub(crate) struct ControllerRole {
     pub(crate) swarm: SwarmArgs,
     #[command(flatten)]
     pub(crate) seal: SealArgs,
+    #[command(flatten)]
+    pub(crate) audit: PeriodicAuditArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

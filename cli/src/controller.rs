@@ -61,6 +61,7 @@ pub(crate) fn local(
         grace,
         holder,
         provider: ProviderConfig::Local(local),
+        audit: None,
         seal_key: None,
     })
 }
@@ -74,7 +75,7 @@ pub(crate) fn swarm(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> Cont
     };
     let holder = format!("{} {}", host(), CallId::generate());
     let provider = ProviderConfig::Swarm(swarm);
-    ControllerConfig { version: VersionInfo::of_this_build(), grace, holder, provider, seal_key: None }
+    ControllerConfig { version: VersionInfo::of_this_build(), grace, holder, provider, audit: None, seal_key: None }
 }
 
 fn host() -> String {

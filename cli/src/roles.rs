@@ -164,7 +164,7 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
             Some(data_dir) => controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?,
             None => controller::swarm(&args.swarm, &args.calls, args.bus.grace),
         };
-        let config = ControllerConfig { seal_key, ..config };
+        let config = ControllerConfig { seal_key, audit: args.audit.periodic(&process.metrics)?, ..config };
         let Some(controller) = start_controller(&process, config, bus).await? else { return Ok(()) };
         let controller = controller.run(process.shutdown.clone());
         Box::pin(process.while_ready("controller", controller)).await.map_err(Failure::internal)
@@ -253,7 +253,6 @@ pub(crate) async fn run_gateway(
         async_body_limit: args.async_body_limit,
         alexa_routing: args.alexa_routing,
         limits: args.limits.of_gateway(),
-        audit_every: args.audit_every,
         seal_key: seal::read(&args.seal)?,
         serve: ServeConfig {
             limits,

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Error, Result, audit::Audits, audit_log::AuditLog, auth::Auth, body, call_headers::RequestContext, config::Limits,
+    Error, Result, audit_log::AuditLog, auth::Auth, body, call_headers::RequestContext, config::Limits,
     forwarded::TrustedProxies, hooks::Hooks, pages, queues::Queues,
 };
 
@@ -33,7 +33,8 @@ pub(crate) struct App {
     /// Places for alerts.
     pub(crate) alerts: Arc<Semaphore>,
     pub(crate) queues: Queues,
-    pub(crate) audits: Audits,
+    /// The place for an audit.
+    pub(crate) audits: Arc<Semaphore>,
     pub(crate) hooks: Hooks,
     pub(crate) auth: Arc<Auth>,
     pub(crate) audit_log: Arc<AuditLog>,

@@ -23,8 +23,6 @@ pub struct GatewayConfig {
     pub body_idle_timeout: Duration,
     /// How much is taken on at once.
     pub limits: Limits,
-    /// How often all calls are counted; never if it is zero.
-    pub audit_every: Duration,
     /// What secrets of sources are opened with; without it none of them counts.
     pub seal_key: Option<Arc<SealKey>>,
     /// Whether `/metrics` is also on the gateway's own port.
@@ -75,7 +73,6 @@ impl Default for GatewayConfig {
             alexa_routing: false,
             body_idle_timeout: Duration::from_secs(30),
             limits: Limits::default(),
-            audit_every: Duration::ZERO,
             seal_key: None,
             serve_metrics: false,
             serve: ServeConfig {

@@ -56,8 +56,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    app::App, audit::Audits, audit_log::AuditLog, auth::Auth, browsers::Guard, fast_path_router::FastPathRouter,
-    hooks::Hooks, metrics::HttpMetrics, queues::Queues, rates::Rates,
+    app::App, audit_log::AuditLog, auth::Auth, browsers::Guard, fast_path_router::FastPathRouter, hooks::Hooks,
+    metrics::HttpMetrics, queues::Queues, rates::Rates,
 };
 pub use crate::{
     auth::{AuthConfig, Credentials, NewToken, Role, Token, TokenFile},
@@ -121,7 +121,6 @@ pub async fn run(
         )))),
         Box::pin(queues::follow(&app)),
         Box::pin(hooks::follow(&app)),
-        audit::follow(&app, config.audit_every),
         app.auth.follow(&app.shutdown),
         OptionFuture::from(rates.as_ref().map(|rates| rates.follow(&app.shutdown))),
         nats::answer_requests(Arc::clone(&app), requests, draining.clone(), grace),
@@ -192,7 +191,7 @@ fn app(
         trusted_proxies: config.trusted_proxies.clone(),
         alerts: Arc::new(Semaphore::new(alert::MAX_AT_ONCE)),
         queues: Queues::register(registry)?,
-        audits: Audits::register(registry)?,
+        audits: Arc::new(Semaphore::new(1)),
         hooks: Hooks::register(config.seal_key.clone(), registry)?,
         auth: Arc::new(Auth::new(config.auth.clone(), Arc::clone(&audit_log), namespace, registry)?),
         audit_log,

@@ -305,9 +305,9 @@ async fn the_figures_are_in_the_metrics_and_one_audit_runs_at_a_time() {
     platform.gateway.finished(&id).await;
     wait_until("it is counted by itself", async || {
         let metrics = metrics_of(platform.site.admin).await;
-        metrics.contains(r#"gateway_audit_calls{function_name="cat",state="succeeded"} 1"#)
-            && metrics.contains("gateway_audit_findings 0")
-            && metrics.contains("gateway_audit_timestamp_seconds 1")
+        metrics.contains(r#"controller_audit_calls{function_name="cat",state="succeeded"} 1"#)
+            && metrics.contains("controller_audit_findings 0")
+            && metrics.contains("controller_audit_timestamp_seconds 1")
     })
     .await;
     let many = (0..20).map(|_| answer_to(platform.gateway.get("/system/audit").timeout(Duration::from_secs(60))));

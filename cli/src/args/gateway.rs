@@ -1,6 +1,6 @@
 //! The settings of the gateway.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use skep_gateway::TrustedProxies;
@@ -63,9 +63,6 @@ pub(crate) struct GatewayArgs {
     /// The private key of the certificate, in PEM
     #[arg(long, env = "SKEP_TLS_KEY", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
-    /// How often all queued calls are counted, for the metrics and the log (skep audit does it at once); 0 for never
-    #[arg(long, env = "SKEP_AUDIT_EVERY", default_value = "1h", value_parser = skep_protocol::parse_duration)]
-    pub(crate) audit_every: Duration,
     /// Route POST / with an Alexa request to the function of its intent
     #[arg(long, env = "SKEP_ALEXA_ROUTING", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
     pub(crate) alexa_routing: bool,

@@ -126,7 +126,8 @@ async fn run_roles(
     let bus = connect(args, process, data_dir, &sockets.nats).await?;
     process.serve_admin(sockets.admin);
     let config = controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?;
-    let config = skep_controller::Config { seal_key: seal::read(&args.gateway.seal)?, ..config };
+    let (seal_key, audit) = (seal::read(&args.gateway.seal)?, args.audit.periodic(&process.metrics)?);
+    let config = skep_controller::Config { seal_key, audit, ..config };
     // The controller goes on until the calls in flight have drained, because they need its replicas.
     let starting = Box::pin(Controller::start(config, bus.for_controller(), CancellationToken::new()));
     let controller = starting.await.map_err(Failure::internal)?;

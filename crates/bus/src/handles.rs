@@ -137,6 +137,7 @@ roles! {
         activity: Activity,
         logs: Logs,
         housekeeping: Housekeeping,
+        audit: Audit,
     }
 
     /// What the way to a function needs.

@@ -29,6 +29,7 @@ pub use async_nats::HeaderMap as NatsHeaders;
 #[doc(hidden)]
 pub use wire::laws as headers_on_the_wire;
 
+pub use audit::MIN_LEFTOVER_AGE;
 pub use audit::log::{AuditLogFilter, AuditLogPage, warn_of_lost_entry};
 pub use bodies::NotKept;
 pub use broadcast::workers::{CallsOfWorker, HoldersAnswers, HoldersQuestion};

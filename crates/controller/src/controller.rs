@@ -14,8 +14,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 use crate::{
-    Result, control::Control, housekeeping, leadership::Leadership, namespaces::Namespaces, reconcile::Reconcilers,
-    sources::Sources,
+    PeriodicAudit, Result, control::Control, housekeeping, leadership::Leadership, namespaces::Namespaces,
+    reconcile::Reconcilers, sources::Sources,
 };
 
 /// Requests that are answered at the same time; more wait on the bus.
@@ -30,6 +30,8 @@ pub struct Config {
     /// A name that no other controller has; one with the name of a controller that has ended need not wait for its lease.
     pub holder: String,
     pub provider: ProviderConfig,
+    /// The audit that is run again and again, if it is.
+    pub audit: Option<PeriodicAudit>,
     /// What secrets of sources are sealed with; without it there are none.
     pub seal_key: Option<Arc<SealKey>>,
 }
@@ -66,14 +68,11 @@ impl Controller {
         let abandoned = ending.clone().drop_guard();
         let reconcilers = Arc::new(Reconcilers::new(bus.clone(), leadership.lease(), provider, ending));
         let following = Arc::clone(&reconcilers);
-        reconcilers.tasks.spawn(async move {
-            following.ending.run_until_cancelled(following.usage.follow(reports)).await;
-        });
-        let (housekeeping, ending) =
-            (Box::pin(housekeeping::run(bus.housekeeping.clone())), reconcilers.ending.clone());
-        reconcilers.tasks.spawn(async move {
-            ending.run_until_cancelled(housekeeping).await;
-        });
+        reconcilers.spawn(async move { following.usage.follow(reports).await });
+        reconcilers.spawn(Box::pin(housekeeping::run(bus.housekeeping.clone())));
+        if let Some(audit) = config.audit.clone() {
+            reconcilers.spawn(Box::pin(audit.run(bus.audit.clone(), Arc::clone(&reconcilers))));
+        }
         leadership.lease().migrate_functions().await?;
         for (name, record) in bus.registry.functions().await? {
             reconcilers.adopt(name, record).await;

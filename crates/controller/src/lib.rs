@@ -5,10 +5,12 @@
 //! - `reconcile/` has one task per function, which keeps its replicas and its record as they are wanted.
 //! - `scaling/` decides how many replicas a function has: wake, alerts, scale to zero.
 //! - `sources/` checks and writes the sources of events, and seals their secrets.
+//! - `housekeeping.rs` removes what is finished or left behind, and `audit.rs` counts all calls.
 //! - `namespaces.rs` knows the namespaces, and keeps one while something is put into it.
 //!
 //! It does not know how a replica runs; that is the provider's part.
 
+mod audit;
 mod control;
 mod controller;
 mod housekeeping;
@@ -19,5 +21,6 @@ mod refusal;
 mod scaling;
 mod sources;
 
+pub use audit::{AuditMetrics, PeriodicAudit};
 pub use controller::{Config, Controller};
 pub use skep_provider::{Error, Result};

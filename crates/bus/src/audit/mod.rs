@@ -54,6 +54,9 @@ struct Walk<'audit> {
     told: &'audit watch::Sender<AuditProgress>,
 }
 
+/// A call that ended longer ago should have left all queues.
+pub const MIN_LEFTOVER_AGE: Duration = Duration::from_secs(3600);
+
 impl Audit {
     /// Counts all calls that are known, and names those that do not add up.
     ///

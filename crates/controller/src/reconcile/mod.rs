@@ -48,6 +48,14 @@ impl Reconcilers {
     }
 
     /// Changes a function, or deploys a new one.
+    /// Spawns what goes on until the end of the term.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let ending = self.ending.clone();
+        self.tasks.spawn(async move {
+            ending.run_until_cancelled(task).await;
+        });
+    }
+
     pub(crate) async fn apply(self: &Arc<Self>, name: FunctionName, command: Command) -> Result<Change> {
         self.ask(name, |reply| Request::Apply(Box::new(command), reply)).await
     }
