@@ -16,6 +16,7 @@ mod events;
 mod fit;
 mod handles;
 mod inbound;
+mod permissions;
 mod publish;
 mod queue;
 mod registry;
@@ -49,6 +50,7 @@ pub use dead_letters::store::{KEPT_OF_ANSWER, NewDeadLetter};
 pub use error::{Error, Result};
 pub use events::held::{HeldId, HeldKind, HeldRequest};
 pub use events::list::{EventFilter, EventPage, StoredEvent};
+pub use events::samples::Sample;
 pub use handles::{
     Activity, Audit, AuditLog, Bodies, Bus, Calls, Control, ControllerBus, DeadLetters, DispatchBus, Events,
     GatewayBus, Housekeeping, Inbound, Leadership, Logs, Namespaces, Outcomes, ProviderBus, QueueDepth, QueueWorkerBus,
@@ -57,6 +59,7 @@ pub use handles::{
 pub use inbound::published::Published;
 pub use inbound::requests::{CallRequest, CallRequests};
 pub use inbound::unreadable::UnreadablePublish;
+pub use permissions::{Permissions, Role};
 pub use publish::answer::Announced;
 pub use queue::backlog::Backlog;
 pub use queue::delivery::{Delivery, Place};
