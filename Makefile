@@ -127,7 +127,7 @@ bench-compare:
 
 # What a fuzzer needs of the compiler, without an unstable flag.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= request fast_path stack filter template signature_header headers cgi frames
+FUZZ_TARGETS ?= request fast_path stack filter template reference signature_header headers cgi frames
 FUZZ_FLAGS = --cfg fuzzing -Cdebug-assertions -Ccodegen-units=1 -Cpasses=sancov-module \
 	-Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares

@@ -6,7 +6,7 @@ use std::{
     slice,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     vec,
 };
@@ -14,10 +14,10 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    Method, Request, StatusCode, Uri,
+    HeaderMap, Method, Request, StatusCode, Uri,
     body::Bytes,
     client::conn::http1::{SendRequest, handshake},
-    header,
+    header::{self, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -25,6 +25,8 @@ use tokio::net::TcpStream;
 use crate::load::BODY;
 
 static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
+/// Requests with a header of which no two have the same value.
+static SENT: AtomicU64 = AtomicU64::new(0);
 const FAR_APART: usize = 7919;
 
 /// Where a request goes, and what its answer must be.
@@ -37,6 +39,10 @@ pub(crate) struct Target {
     pub(crate) expected: StatusCode,
     /// What a request carries.
     pub(crate) body: Bytes,
+    /// Headers of its own.
+    pub(crate) headers: Arc<HeaderMap>,
+    /// One that has another value in each request.
+    pub(crate) unique: Option<HeaderName>,
 }
 
 impl Target {
@@ -47,6 +53,8 @@ impl Target {
             paths: Arc::default(),
             expected: StatusCode::OK,
             body: Bytes::from_static(&BODY),
+            headers: Arc::default(),
+            unique: None,
         }
     }
 
@@ -71,7 +79,8 @@ impl Target {
 pub(crate) struct Requests {
     sender: SendRequest<Full<Bytes>>,
     uris: Cycle<vec::IntoIter<Uri>>,
-    host: header::HeaderValue,
+    headers: HeaderMap,
+    unique: Option<HeaderName>,
     expected: StatusCode,
 }
 
@@ -98,17 +107,17 @@ impl Requests {
         if status == self.expected {
             return Ok(body);
         }
-        Err(anyhow!("answer {status} from {:?}: {}", self.host, String::from_utf8_lossy(&body).trim()))
+        let host = self.headers.get(header::HOST);
+        Err(anyhow!("answer {status} from {host:?}: {}", String::from_utf8_lossy(&body).trim()))
     }
 
     async fn exchange(&mut self, method: Method, body: Bytes) -> Result<(StatusCode, Bytes)> {
         let uri = self.uris.next().context("no path")?;
-        let request = Request::builder()
-            .method(method)
-            .uri(uri)
-            .header(header::HOST, self.host.clone())
-            .header(header::CONTENT_TYPE, "application/octet-stream")
-            .body(Full::new(body))?;
+        let mut request = Request::builder().method(method).uri(uri).body(Full::new(body))?;
+        *request.headers_mut() = self.headers.clone();
+        if let Some(name) = &self.unique {
+            request.headers_mut().insert(name, SENT.fetch_add(1, Ordering::Relaxed).into());
+        }
         let response = self.sender.send_request(request).await?;
         let status = response.status();
         Ok((status, response.into_body().collect().await?.to_bytes()))
@@ -121,13 +130,17 @@ pub(crate) async fn with_requests<T>(target: &Target, work: impl AsyncFnOnce(&mu
     let stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
     stream.set_nodelay(true)?;
     let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    let host = header::HeaderValue::from_str(&address.to_string())?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::HOST, HeaderValue::from_str(&address.to_string())?);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.extend((*target.headers).clone());
     let paths = if target.paths.is_empty() { slice::from_ref(&target.path) } else { &target.paths };
     let mut uris = paths.iter().map(|path| path.parse()).collect::<Result<Vec<Uri>, _>>()?;
     // Each connection begins with another one.
     let first = CONNECTIONS.fetch_add(1, Ordering::Relaxed) * FAR_APART % uris.len();
     uris.rotate_left(first);
-    let mut requests = Requests { sender, uris: uris.into_iter().cycle(), host, expected: target.expected };
+    let (uris, unique) = (uris.into_iter().cycle(), target.unique.clone());
+    let mut requests = Requests { sender, uris, headers, unique, expected: target.expected };
     tokio::select! {
         worked = work(&mut requests) => worked,
         ended = connection => {

@@ -144,7 +144,7 @@ pub(crate) async fn send(target: &Target, connections: usize, number: usize) -> 
         tasks.spawn(async move {
             with_requests(&target, async |requests: &mut Requests| {
                 for _ in 0..share {
-                    requests.send(Method::POST, Bytes::from_static(&BODY)).await?;
+                    requests.send(Method::POST, target.body.clone()).await?;
                 }
                 Ok(())
             })

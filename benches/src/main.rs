@@ -18,6 +18,7 @@ mod platform;
 mod process;
 mod program;
 mod publisher;
+mod push;
 mod relay;
 mod report;
 mod spawn;

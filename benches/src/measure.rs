@@ -84,22 +84,33 @@ pub(crate) async fn alternate(
         load::run(target, connections, window / 2).await?;
     }
     for run in 1..=runs {
-        let mut all = targets.iter().map(|_| Answered::nothing()).collect::<Result<Vec<_>>>()?;
-        for _ in 0..SLICES {
-            for (answered, (_, target)) in all.iter_mut().zip(targets) {
-                answered.add(&load::run(target, connections, window / SLICES).await?)?;
-            }
-        }
-        for (side, answered) in sides.iter_mut().zip(all) {
-            side.values.push(match reading {
-                Reading::PerSecond => answered.per_second(),
-                Reading::P50Micros => answered.quantile_us(0.5),
-                Reading::P99Micros => answered.quantile_us(0.99),
-            });
-        }
+        one_run(&mut sides, targets, (connections, window), reading).await?;
         tell(name, run, runs, &sides);
     }
     Ok(sides)
+}
+
+/// One run of each target, slice by slice in turn.
+pub(crate) async fn one_run(
+    sides: &mut [Side],
+    targets: &[(&'static str, Target)],
+    (connections, window): (usize, Duration),
+    reading: Reading,
+) -> Result<()> {
+    let mut all = targets.iter().map(|_| Answered::nothing()).collect::<Result<Vec<_>>>()?;
+    for _ in 0..SLICES {
+        for (answered, (_, target)) in all.iter_mut().zip(targets) {
+            answered.add(&load::run(target, connections, window / SLICES).await?)?;
+        }
+    }
+    for (side, answered) in sides.iter_mut().zip(all) {
+        side.values.push(match reading {
+            Reading::PerSecond => answered.per_second(),
+            Reading::P50Micros => answered.quantile_us(0.5),
+            Reading::P99Micros => answered.quantile_us(0.99),
+        });
+    }
+    Ok(())
 }
 
 /// Says what the last run gave.

@@ -2,12 +2,13 @@
 //!
 //! Normally there is no controller: the registry is written here, so that a function can be any address.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fs::OpenOptions, io::Write, net::SocketAddr, os::unix::fs::OpenOptionsExt, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use async_nats::jetstream::{self, context::ContextBuilder, kv, stream::Stream};
 use futures_util::future::try_join_all;
 use skep_protocol::{Endpoint, FunctionDeployment, FunctionRecord, Subjects};
+use skep_sources::SealKey;
 use time::OffsetDateTime;
 
 use crate::{
@@ -37,7 +38,9 @@ pub(crate) struct Platform {
     pub(crate) jetstream: jetstream::Context,
     functions: kv::Store,
     nats_url: String,
-    gateway: SocketAddr,
+    pub(crate) gateway: SocketAddr,
+    /// What the gateway opens secrets of sources with.
+    pub(crate) seal_key: SealKey,
     // The gateway ends before its server does.
     gateway_process: Process,
     nats: Process,
@@ -47,11 +50,15 @@ impl Platform {
     pub(crate) async fn start(bench: &Bench, disk: Disk) -> Result<Self> {
         let (nats, nats_url, jetstream) = start_nats(bench, disk).await?;
         let (gateway, admin) = (free_address()?, free_address()?);
-        let launch = role(bench, "gateway", &nats_url, &["--listen".to_owned(), gateway.to_string()], admin);
+        let (seal_key, seal_file) = (SealKey::generate()?, bench.new_folder("seal")?.join("seal.key"));
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&seal_file)?.write_all(seal_key.as_bytes())?;
+        let mut launch = role(bench, "gateway", &nats_url, &["--listen".to_owned(), gateway.to_string()], admin);
+        launch.arguments.extend(["--seal-key-file".into(), seal_file.into()]);
         let mut process = Process::start(bench, launch)?;
         until_ready(&mut process, admin).await?;
         let functions = jetstream.get_key_value(Subjects::default().stream("FUNCTIONS")).await?;
-        Ok(Self { jetstream, functions, nats_url, gateway, gateway_process: process, nats })
+        let seal_key = SealKey::parse(&seal_key)?;
+        Ok(Self { jetstream, functions, nats_url, gateway, seal_key, gateway_process: process, nats })
     }
 
     /// Writes the function's record, as the controller would, and waits until the gateway knows it.

@@ -155,7 +155,7 @@ impl App {
         body: Body,
         limit: body::BodyLimit,
     ) -> Result<bytes::Bytes> {
-        body::gathered(headers, body, limit, self.body_idle_timeout).await
+        body::gathered(headers, body, limit, self.body_idle_timeout, |_| Ok(())).await
     }
 
     fn judged(&self, error: skep_dispatch::Error) -> Error {

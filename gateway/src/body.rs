@@ -46,8 +46,14 @@ pub(crate) fn passed_on(body: skep_http::Body, idle: Duration) -> skep_http::Bod
     if body.is_whole() { body } else { streamed(body, idle) }
 }
 
-/// All of the body; of one that is too large no more than the limit is ever held.
-pub(crate) async fn gathered(headers: &HeaderMap, body: Body, limit: BodyLimit, idle: Duration) -> Result<Bytes> {
+/// All of the body; of one that is too large no more than the limit is ever held. `take` may refuse it when more of it comes.
+pub(crate) async fn gathered(
+    headers: &HeaderMap,
+    body: Body,
+    limit: BodyLimit,
+    idle: Duration,
+    mut take: impl FnMut(&Bytes) -> Result<()>,
+) -> Result<Bytes> {
     let mut arriving = Arriving::begin(headers, body, limit, idle).await?;
     let mut gathered = Vec::new();
     let mut left = limit.bytes;
@@ -58,6 +64,11 @@ pub(crate) async fn gathered(headers: &HeaderMap, body: Body, limit: BodyLimit, 
             return Err(arriving.too_large().await);
         };
         left = rest;
+        if let Err(refused) = take(&frame) {
+            drop(data);
+            arriving.discard().await;
+            return Err(refused);
+        }
         gathered.push(frame);
     }
     Ok(match gathered.len() {
@@ -170,7 +181,7 @@ mod tests {
     const LIMIT: BodyLimit = BodyLimit { bytes: 4, origin: "a test" };
 
     async fn gather(body: Body) -> Result<Bytes> {
-        gathered(&HeaderMap::new(), body, LIMIT, Duration::from_millis(20)).await
+        gathered(&HeaderMap::new(), body, LIMIT, Duration::from_millis(20), |_| Ok(())).await
     }
 
     #[tokio::test]
@@ -180,8 +191,13 @@ mod tests {
         assert_eq!(error.to_string(), "body is larger than 4 bytes, a test");
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_LENGTH, 5.into());
-        let early =
-            gathered(&headers, Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()), LIMIT, Duration::MAX);
+        let early = gathered(
+            &headers,
+            Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()),
+            LIMIT,
+            Duration::MAX,
+            |_| Ok(()),
+        );
         assert!(matches!(early.await, Err(Error::BodyTooLarge { .. })));
     }
 

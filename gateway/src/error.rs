@@ -121,6 +121,8 @@ pub(crate) enum Error {
     AddressNotAllowed,
     #[error("too many requests from this address could not be verified")]
     TooManyRefused(Duration),
+    #[error("too many large requests wait to be verified")]
+    TooManyUnverified,
     #[error("the event could not be verified")]
     UnverifiedEvent,
     #[error("source {source_name} takes no more events now (its rate)")]
@@ -193,6 +195,7 @@ impl Error {
             Self::SourceUnusable(_) => (StatusCode::SERVICE_UNAVAILABLE, "source_unusable"),
             Self::AddressNotAllowed => (StatusCode::FORBIDDEN, "address_not_allowed"),
             Self::TooManyRefused(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_refused"),
+            Self::TooManyUnverified => (StatusCode::SERVICE_UNAVAILABLE, "too_many_unverified"),
             Self::UnverifiedEvent => (StatusCode::UNAUTHORIZED, "unverified_event"),
             Self::TooManyEvents { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_events"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "not_found"),

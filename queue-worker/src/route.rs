@@ -71,7 +71,7 @@ impl Worker {
             let reason = format!("function {} is not deployed", call.function);
             return self.dead_letter_once(&call, &reason).await;
         }
-        match self.bus.calls.submit(&call).await {
+        match self.bus.calls.submit_derived(&call).await {
             Ok(_) => Ok(()),
             Err(error) if error.may_pass() => Err(error),
             Err(Error::IdInUse(id)) => {

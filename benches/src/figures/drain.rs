@@ -29,7 +29,10 @@ pub(super) struct Drain<'bench> {
     bench: &'bench Bench,
     platform: &'bench Platform,
     target: Target,
-    queue: Stream,
+    /// How many results a request has.
+    results_each: u64,
+    /// What is emptied before each run.
+    queues: Vec<Stream>,
     results: Stream,
 }
 
@@ -58,7 +61,21 @@ impl<'bench> Drain<'bench> {
     /// Drains a few calls at first.
     pub(super) async fn of(bench: &'bench Bench, platform: &'bench Platform, target: Target) -> Result<Self> {
         let (queue, results) = (platform.stream("INVOKE").await?, platform.stream("CALLS").await?);
-        let drain = Self { bench, platform, target, queue, results };
+        let drain = Self { bench, platform, target, results_each: 1, queues: vec![queue], results };
+        drain.run(WARM_UP).await?;
+        Ok(drain)
+    }
+
+    /// The same of events with so many routes each.
+    pub(super) async fn of_events(
+        bench: &'bench Bench,
+        platform: &'bench Platform,
+        target: Target,
+        routes: u64,
+    ) -> Result<Self> {
+        let (queue, results) = (platform.stream("INVOKE").await?, platform.stream("CALLS").await?);
+        let queues = vec![platform.stream("EVENTS").await?, queue];
+        let drain = Self { bench, platform, target, results_each: routes, queues, results };
         drain.run(WARM_UP).await?;
         Ok(drain)
     }
@@ -68,11 +85,15 @@ impl<'bench> Drain<'bench> {
         self.run(CALLS).await
     }
 
-    /// Queues calls while there is no queue-worker, then starts one.
+    /// Queues calls while there is no queue-worker, or events that have as many, then starts one.
     async fn run(&self, calls: u64) -> Result<f64> {
-        self.queue.purge().await?;
+        for queue in &self.queues {
+            queue.purge().await?;
+        }
         self.results.purge().await?;
-        load::send(&self.target, CONNECTIONS, usize::try_from(calls)?).await?;
+        let requests = calls / self.results_each;
+        let calls = requests * self.results_each;
+        load::send(&self.target, CONNECTIONS, usize::try_from(requests)?).await?;
         let drained = self.drained(calls);
         let worker = self.platform.start_worker(self.bench);
         let (_worker, rate) = tokio::try_join!(worker, drained)?;

@@ -9,6 +9,7 @@ mod drain;
 mod fair;
 mod fork;
 mod growth;
+mod hook;
 mod http;
 mod idle;
 mod many;
@@ -44,6 +45,10 @@ pub(crate) enum Figure {
     DrainRate,
     DrainSyncedRate,
     ManyFunctions,
+    HookLatency,
+    HookRate,
+    HookFanout,
+    HookVerify,
     QueuedLatency,
     CostForked,
     CostHttp,
@@ -57,7 +62,7 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::SyncLatency,
         Self::SyncRate,
         Self::SyncTail,
@@ -77,6 +82,10 @@ impl Figure {
         Self::DrainRate,
         Self::DrainSyncedRate,
         Self::ManyFunctions,
+        Self::HookLatency,
+        Self::HookRate,
+        Self::HookFanout,
+        Self::HookVerify,
         Self::QueuedLatency,
         Self::CostForked,
         Self::CostHttp,
@@ -110,6 +119,10 @@ impl Figure {
             Self::DrainRate => "drain_rps",
             Self::DrainSyncedRate => "drain_fsync_rps",
             Self::ManyFunctions => "accept_10k_functions_rps",
+            Self::HookLatency => "hook_accept_c1_p50_us",
+            Self::HookRate => "hook_accept_c64_rps",
+            Self::HookFanout => "hook_fanout_3_rps",
+            Self::HookVerify => "hook_verify_10k_us",
             Self::QueuedLatency => "async_started_p50_us",
             Self::CostForked => "cost_per_million_of_10k",
             Self::CostHttp => "cost_per_million_http_of_10k",
@@ -150,6 +163,10 @@ impl Figure {
             Self::DrainRate => Box::pin(drain::rate(bench, name, Disk::Cached)).await,
             Self::DrainSyncedRate => Box::pin(drain::rate(bench, name, Disk::Synced)).await,
             Self::ManyFunctions => Box::pin(many::functions(bench, name)).await,
+            Self::HookLatency => Box::pin(hook::latency(bench, name)).await,
+            Self::HookRate => Box::pin(hook::rate(bench, name)).await,
+            Self::HookFanout => Box::pin(hook::fanout(bench, name)).await,
+            Self::HookVerify => Box::pin(hook::verification(bench, name)).await,
             Self::QueuedLatency => Box::pin(queued::latency(bench)).await,
             Self::CostForked => Box::pin(cost::forked(bench, name)).await,
             Self::CostHttp => Box::pin(cost::http(bench, name)).await,

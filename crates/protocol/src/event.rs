@@ -16,7 +16,9 @@ use url::Url;
 
 pub use self::debounce::{BurstKey, BurstKeyError, EventDebounce};
 pub use self::info::{CallOfEvent, EventInfo, EventOutcome, HeldInfo, Replayed};
-use crate::{Call, CallId, EventId, Fingerprint, FunctionName, HeadersTooLarge, RouteName, SourceName, headers};
+use crate::{
+    Call, CallId, EventId, Fingerprint, FunctionName, HeadersTooLarge, RouteName, SourceName, check_headers, headers,
+};
 
 /// An event that was accepted.
 #[derive(Clone, Debug, PartialEq)]
@@ -183,9 +185,7 @@ impl Event {
         let call_id = self.call_id(&route.route, replay);
         let (path, method) = (route.path.as_ref().unwrap_or(&self.path).clone(), Method::POST);
         let body = route.body.as_ref().unwrap_or(&self.body).clone();
-        let mut headers = self.headers.clone();
-        headers.insert(headers::CALL_ID, value(call_id.as_str()));
-        self.tell(&mut headers, route, replay);
+        let headers = self.call_headers(route, &call_id, replay);
         let seen = (path.as_str(), self.query.as_deref());
         let fingerprint = Fingerprint::of(&route.function, &method, seen, &headers, &body);
         Call {
@@ -209,8 +209,19 @@ impl Event {
 
     /// Checks that the calls of all its routes can be stored.
     pub fn check_calls(&self) -> Result<(), HeadersTooLarge> {
-        let check = |route| self.call(route, None, self.received_at).check_headers();
+        let check = |route: &EventRoute| {
+            let headers = self.call_headers(route, &self.call_id(&route.route, None), None);
+            let path = route.path.as_ref().unwrap_or(&self.path);
+            check_headers(&headers, path, self.query.as_deref(), route.callback.as_ref())
+        };
         self.decision.routes.iter().try_for_each(check)
+    }
+
+    fn call_headers(&self, route: &EventRoute, call_id: &CallId, replay: Option<&str>) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.insert(headers::CALL_ID, value(call_id.as_str()));
+        self.tell(&mut headers, route, replay);
+        headers
     }
 
     fn tell(&self, headers: &mut HeaderMap, route: &EventRoute, replay: Option<&str>) {

@@ -1,6 +1,6 @@
 //! An event that was let in, and what filters and templates read of it.
 
-use std::{borrow::Cow, cell::OnceCell, fmt, str::FromStr};
+use std::{borrow::Cow, cell::OnceCell, collections::HashMap, fmt, str::FromStr};
 
 use http::{HeaderMap, HeaderName, header::CONTENT_TYPE};
 use serde_json::{Value, value::RawValue};
@@ -94,6 +94,14 @@ pub(crate) struct Facts<'a> {
     /// Attributes of CloudEvents count as headers, whatever the mode.
     cloudevents: bool,
     json: OnceCell<Option<Value>>,
+    /// Of a JSON object, what stands under its keys; most of that nobody asks for.
+    members: OnceCell<HashMap<String, Member>>,
+}
+
+/// A part of the JSON, as it is written there, and as it is read when somebody asks for it.
+struct Member {
+    written: Box<RawValue>,
+    value: OnceCell<Option<Value>>,
 }
 
 /// What a path found in one place.
@@ -117,7 +125,7 @@ impl Found<'_> {
 impl<'a> Facts<'a> {
     /// `json_field` is the field of a form that holds the JSON.
     pub(crate) fn new(request: &Request<'a>, json_field: Option<&'a str>, cloudevents: bool) -> Self {
-        Self { input: Input::new(request, json_field), cloudevents, json: OnceCell::new() }
+        Self { input: Input::new(request, json_field), cloudevents, json: OnceCell::new(), members: OnceCell::new() }
     }
 
     pub(crate) fn request(&self) -> &Request<'a> {
@@ -127,6 +135,18 @@ impl<'a> Facts<'a> {
     /// The JSON of the body, or of the form's field; `None` if there is none.
     pub(crate) fn json(&self) -> Option<&Value> {
         self.json.get_or_init(|| serde_json::from_slice(self.input.json()?).ok()).as_ref()
+    }
+
+    /// What stands under a key of the JSON; the rest of it is not built, which costs far less.
+    fn member(&self, key: &str) -> Option<&Value> {
+        let members = self.members.get_or_init(|| {
+            let written: Option<HashMap<String, Box<RawValue>>> =
+                self.input.json().and_then(|json| serde_json::from_slice(json).ok());
+            let unread = |(key, written)| (key, Member { written, value: OnceCell::new() });
+            written.unwrap_or_default().into_iter().map(unread).collect()
+        });
+        let member = members.get(key)?;
+        member.value.get_or_init(|| serde_json::from_str(member.written.get()).ok()).as_ref()
     }
 
     /// Why a path into the body finds nothing at all.
@@ -189,7 +209,10 @@ impl<'a> Facts<'a> {
             Field::Form(_) => vec![None],
             Field::Body(steps) => {
                 let mut found = Vec::new();
-                walk(self.json(), steps, &mut found);
+                match steps.as_slice() {
+                    [Step::Key(key), rest @ ..] => walk(self.member(key), rest, &mut found),
+                    steps => walk(self.json(), steps, &mut found),
+                }
                 if found.is_empty() { vec![None] } else { found }
             }
         }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::{
@@ -49,6 +50,40 @@ pub fn language(text: &str) {
     }
     _ = serde_json::from_value::<Pick>(text.into());
     _ = Pattern::parse(text);
+}
+
+/// Any text as a reference, and what it reads of any request: the same each time, and of JSON what a parser that builds all of it finds there.
+pub fn reference(text: &str, query: &str, body: &[u8]) {
+    let Ok(reference) = text.parse::<Reference>() else { return };
+    assert_eq!(reference.to_string().parse(), Ok(reference.clone()));
+    let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+    let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, kind)]);
+    let request = Request {
+        method: &Method::POST,
+        path: "/x",
+        query: Some(query),
+        headers: &headers,
+        body,
+        received_at: OffsetDateTime::UNIX_EPOCH,
+    };
+    let input = Input::new(&request, None);
+    let read = input.resolve(&reference);
+    assert_eq!(input.resolve(&reference), read);
+    let Reference::Json(path) = &reference else { return };
+    let Ok(whole) = serde_json::from_slice::<Value>(body) else { return };
+    let value = path.segments().iter().try_fold(&whole, |value, segment| match value {
+        Value::Array(values) => values.get(segment.parse::<usize>().ok()?),
+        value => value.get(segment),
+    });
+    // A number is read as it is written there, which this parser does not keep.
+    let is_right = match (read, value) {
+        (Err(_), _) | (Ok(None), None | Some(Value::Null)) => true,
+        (Ok(Some(text)), Some(Value::String(value))) => *text == *value.as_bytes(),
+        (Ok(Some(text)), Some(Value::Bool(value))) => *text == *value.to_string().as_bytes(),
+        (Ok(Some(text)), Some(Value::Number(value))) => serde_json::from_slice(&text).ok().as_ref() == Some(value),
+        _ => false,
+    };
+    assert!(is_right, "{reference} of {whole}");
 }
 
 /// Any request to any preset: it is refused, because nobody who made it up has the secret.

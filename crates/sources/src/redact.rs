@@ -1,5 +1,7 @@
 //! What of a request is stored: nothing that only skep says, nothing of one connection, and no secret.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use skep_protocol::{headers, remove_forged};
 use url::form_urlencoded;
@@ -35,7 +37,8 @@ pub(crate) fn stored_headers(given: &HeaderMap, redacted: &[HeaderName]) -> Head
 }
 
 fn is_refused(name: &HeaderName) -> bool {
-    let text = name.as_str().replace('_', "-");
+    let text = name.as_str();
+    let text = if text.contains('_') { Cow::Owned(text.replace('_', "-")) } else { Cow::Borrowed(text) };
     RESERVED.iter().any(|reserved| text.starts_with(reserved))
         || OF_CALLERS.iter().chain(&OF_REQUEST).any(|refused| *refused == *text)
 }

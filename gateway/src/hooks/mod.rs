@@ -14,6 +14,7 @@ mod refusals;
 mod release;
 mod replay;
 mod request;
+mod room;
 mod samples;
 mod send;
 mod silence;
@@ -36,7 +37,7 @@ use skep_sources::SealKey;
 use url::Url;
 
 pub(crate) use self::{events::api_routes, silence::is_silent, sources::compile};
-use self::{metrics::HookMetrics, refusals::Refusals, sources::Sources};
+use self::{metrics::HookMetrics, refusals::Refusals, room::Room, sources::Sources};
 use crate::{GatewayConfig, app::App};
 
 const ROUTE: &str = "/hooks/";
@@ -45,6 +46,8 @@ const ROUTE: &str = "/hooks/";
 pub(crate) struct Hooks {
     sources: Sources,
     refusals: Refusals,
+    /// For bodies that are not verified yet.
+    room: Room,
     /// How many copies of refused requests are stored in a second.
     copies: DefaultDirectRateLimiter,
     metrics: HookMetrics,
@@ -58,6 +61,7 @@ impl Hooks {
         Ok(Self {
             sources: Sources::default(),
             refusals: Refusals::default(),
+            room: Room::default(),
             copies: held::limiter(),
             metrics: HookMetrics::register(registry)?,
             seal_key: config.seal_key.clone(),

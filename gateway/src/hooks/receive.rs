@@ -54,7 +54,7 @@ fn outcome_of(error: &Error) -> Option<Outcome> {
     match error {
         Error::UnknownSource | Error::SourceGone => None,
         Error::AddressNotAllowed => Some(Outcome::Address),
-        Error::TooManyRefused(_) | Error::TooManyEvents { .. } => Some(Outcome::Limited),
+        Error::TooManyRefused(_) | Error::TooManyUnverified | Error::TooManyEvents { .. } => Some(Outcome::Limited),
         Error::BodyTooLarge { .. } => Some(Outcome::TooLarge),
         Error::Bus(skep_bus::Error::TooLarge { .. } | skep_bus::Error::HeadersTooLarge(_)) => Some(Outcome::TooLarge),
         Error::UnverifiedEvent => Some(Outcome::Unverified),
@@ -82,7 +82,8 @@ async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body:
     }
     let room = (app.bus.connection.largest_message() as u64).saturating_sub(ROOM_FOR_HEADERS);
     let limit = BodyLimit { bytes: receiver.max_body().min(room), origin: LIMIT };
-    let body = body::gathered(&parts.headers, body, limit, app.body_idle_timeout.min(MAX_BODY_IDLE)).await?;
+    let (idle, mut place) = (app.body_idle_timeout.min(MAX_BODY_IDLE), app.hooks.room.place());
+    let body = body::gathered(&parts.headers, body, limit, idle, |data| place.grow(data.len())).await?;
     let arrived = Arc::new(Arrived::new(parts, body, Some(sender)));
     let judged = {
         let (hook, arrived) = (Arc::clone(hook), Arc::clone(&arrived));
@@ -98,6 +99,7 @@ async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body:
         }
         Judged::WrongMethod => Err(Error::MethodNotAllowed),
         Judged::Verified(verdict) => {
+            drop(place);
             hook.admit()?;
             verdict.key().into_iter().for_each(|key| app.hooks.metrics.note_use(hook.name(), key, arrived.received_at));
             let (app, hook, peer) = (Arc::clone(app), Arc::clone(hook), peer.clone());

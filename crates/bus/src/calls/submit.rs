@@ -1,12 +1,16 @@
 //! Accepting a call: one durable message.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use async_nats::HeaderMap as NatsHeaders;
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use http::{HeaderValue, header};
 use skep_backoff::Backoff;
-use skep_protocol::{Call, CallStatus, Subjects, headers, without_credentials};
+use skep_protocol::{Call, CallId, CallStatus, Subjects, headers, without_credentials};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 use url::Url;
@@ -32,6 +36,25 @@ impl Calls {
     ///
     /// A server that is reachable and does not store it is tried again for a while, because a stream may be recreated or a cluster may elect a new leader.
     pub async fn submit(&self, call: &Call) -> Result<Submitted> {
+        self.submit_call(call, false).await
+    }
+
+    /// The same of a call whose id follows from what it is for and from its function, as that of an event's route does. Most are new, and are looked up together.
+    pub async fn submit_derived(&self, call: &Call) -> Result<Submitted> {
+        let is_new = call.run_at.is_none() && !self.may_be_known(&call.call_id).await?;
+        self.submit_call(call, is_new).await
+    }
+
+    /// Whether a call has ended, or waits somewhere; one that is in its lane is found when it is stored there.
+    ///
+    /// What happens meanwhile does no harm: each delivery of a call with a caller's id is looked up before it runs.
+    async fn may_be_known(&self, id: &CallId) -> Result<bool> {
+        let places = [&self.nats.recorded, &self.nats.parked, &self.nats.in_backlog];
+        let found = try_join_all(places.map(|place| place.has(id))).await?;
+        Ok(found.contains(&true))
+    }
+
+    async fn submit_call(&self, call: &Call, is_new: bool) -> Result<Submitted> {
         if let Err(error) = call.check_headers() {
             self.discard_own_body(call);
             return Err(Error::HeadersTooLarge(error));
@@ -40,16 +63,16 @@ impl Calls {
             self.discard_own_body(call);
             return Err(Error::unavailable("it has stopped storing messages, as when its disk is full"));
         };
-        let submitted = self.submit_patiently(call).await;
+        let submitted = self.submit_patiently(call, is_new).await;
         self.nats.stalled.note(admitted, !matches!(submitted, Err(Error::Unavailable(_))));
         submitted
     }
 
-    async fn submit_patiently(&self, call: &Call) -> Result<Submitted> {
+    async fn submit_patiently(&self, call: &Call, is_new: bool) -> Result<Submitted> {
         let patience = if self.nats.kept.replicas > 1 { ELECTION_TIMEOUT } else { REQUEST_TIMEOUT };
         // Decided once: what is sent again must meet what may have been stored before.
         let subject = self.lane_subject(call);
-        let queue = InLane { calls: self, call, subject };
+        let queue = InLane { calls: self, call, subject, is_new: AtomicBool::new(is_new) };
         let (submitted, tries) = patiently(call, patience, &queue).await;
         if matches!(submitted, Ok(Submitted::Accepted)) {
             self.nats.ledger.note(call);
@@ -85,8 +108,9 @@ impl Calls {
         subject(&self.nats.subjects, &call.function, &call.call_id)
     }
 
-    async fn try_submit(&self, call: &Call, subject: String) -> Result<Submitted> {
+    async fn try_submit(&self, call: &Call, subject: String, is_new: bool) -> Result<Submitted> {
         if call.has_callers_id
+            && !is_new
             && let Some(known) = self.stored_status(&call.call_id).await?
         {
             return same_call(call, known);
@@ -158,11 +182,13 @@ struct InLane<'call> {
     calls: &'call Calls,
     call: &'call Call,
     subject: String,
+    /// Until it was tried once.
+    is_new: AtomicBool,
 }
 
 impl Queue for InLane<'_> {
     async fn store(&self) -> Result<Submitted> {
-        self.calls.try_submit(self.call, self.subject.clone()).await
+        self.calls.try_submit(self.call, self.subject.clone(), self.is_new.swap(false, Ordering::Relaxed)).await
     }
 
     async fn is_reachable(&self) -> bool {

@@ -55,6 +55,8 @@ pub struct Connection {
     /// Which calls have their record, and which ones are parked or due.
     pub(crate) recorded: Lookup,
     pub(crate) parked: Lookup,
+    /// Which calls their function cannot take now.
+    pub(crate) in_backlog: Lookup,
     pub(crate) rates: Rates,
     pub(crate) ledger: Ledger,
     pub(crate) discards: Discards,

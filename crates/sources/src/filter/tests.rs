@@ -274,6 +274,20 @@ fn what_is_told_is_short_on_one_line_and_no_secret() {
 }
 
 #[test]
+fn a_part_that_cannot_be_read_hides_no_other_and_no_json_hides_all() {
+    let matches = |yaml: &str, body: &str| miss_of(yaml, &Sent::new(body).event(None)).is_none();
+    let deep = format!(r#"{{"deep": {}1{}, "a": 1}}"#, "[".repeat(500), "]".repeat(500));
+    assert!(matches("body.a: 1", &deep) && !matches("body.deep: {exists: true}", &deep));
+    // Of a key that is there twice the last one counts, whoever reads it.
+    assert!(matches("body.a: 2", r#"{"a": 1, "a": 2}"#) && !matches("body.a: 1", r#"{"a": 1, "a": 2}"#));
+    assert!(matches("body.a.b[1]: 2", r#" {"a": {"b": [1, 2]}} "#));
+    assert!(matches("body[0].a: 1", r#"[{"a": 1}]"#) && !matches("body.a: 1", r#"[{"a": 1}]"#));
+    for body in [r#"{"a": 1"#, r#"{"a": 1, "b": }"#, r#"{"a": 1} x"#, "", "1"] {
+        assert!(!matches("body.a: 1", body), "{body}");
+    }
+}
+
+#[test]
 fn a_form_in_the_place_of_json_is_told() {
     let form = |body: &str| Sent::new(body).header("content-type", "application/x-www-form-urlencoded");
     let told = |sent: &Sent, field| {

@@ -66,6 +66,23 @@ fn a_signature_must_be_written_as_the_provider_does() {
 }
 
 #[test]
+fn a_signature_of_several_is_taken_from_an_item_of_its_form() {
+    let preset = own(r#"
+verify:
+  - hmac: sha256
+    signature: { from: "header:X-Sig", split: "&", pick: "{any}={sig}", encoding: hex }
+    signed: "{body}"
+"#);
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"s");
+    let hex: String = ring::hmac::sign(&key, BODY).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let verdict = |text: String| check(&preset, &keys(&["s"]), &headers(&[("X-Sig", &text)]), BODY);
+    assert!(verdict(format!("old=00&new={hex}")).is_accepted());
+    for bad in [hex.clone(), format!("a|b={hex}"), format!("a={hex}0")] {
+        assert_eq!(verdict(bad.clone()).label(), "malformed", "{bad}");
+    }
+}
+
+#[test]
 fn a_time_that_cannot_be_read_is_no_time() {
     let slack = preset("slack");
     for time in ["-1790000000", "+1790000000", "1790000000 ", "1.79e9", "", "99999999999999999999999999999999999999999"]
@@ -184,6 +201,10 @@ verify:
         assert!(check(&preset, &keys(&["s"]), &tag(number.as_bytes()), body.as_bytes()).is_accepted(), "{number}");
     }
     assert!(check(&preset, &keys(&["s"]), &tag("é\n".as_bytes()), br#"{"n":"\u00e9\n"}"#).is_accepted());
+    // Two parsers may read different ones.
+    for read in [b"1", b"2"] {
+        assert!(!check(&preset, &keys(&["s"]), &tag(read), br#"{"n":1,"n":2}"#).is_accepted());
+    }
     for body in ["{}", "{\"n\":null}", "{\"n\":[]}", "{\"n\":\"\\ud800\"}", "{\"n\":1}x", "[1]", "1", ""] {
         assert!(!check(&preset, &keys(&["s"]), &tag(b""), body.as_bytes()).is_accepted(), "{body}");
     }
