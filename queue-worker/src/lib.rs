@@ -21,6 +21,7 @@ mod peers;
 mod pull;
 mod route;
 mod slots;
+mod verdict;
 
 use std::{sync::Arc, time::Duration};
 

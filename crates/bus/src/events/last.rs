@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Error, Events, Result,
-    calls::{records, scan::Looking},
+    calls::{records, scan::Scan},
 };
 
 impl Events {
@@ -22,9 +22,9 @@ impl Events {
             headers_only: true,
             ..pull::OrderedConfig::default()
         };
-        let mut looking = Looking::open(&self.nats.streams.events, config, 0).await?;
-        let last = looking.next().await?;
-        looking.end().await;
+        let mut scan = Scan::open(&self.nats.streams.events, config, 0).await?;
+        let last = scan.next().await?;
+        scan.end().await;
         Ok(last.and_then(read))
     }
 

@@ -1,6 +1,5 @@
 //! Samples: events of a source that are kept without an end, each with a label.
 
-use async_nats::jetstream::stream::Config;
 use skep_protocol::{Event, EventId, SourceName};
 
 use super::wire;
@@ -8,7 +7,7 @@ use crate::{
     Error, Events, Result,
     calls::{
         records,
-        scan::{Looking, Seen},
+        scan::{Scan, Seen},
     },
     fit,
     publish::Message,
@@ -17,31 +16,12 @@ use crate::{
 
 /// The event that a sample was.
 const EVENT_ID: &str = "Skep-Event-Id";
-/// Samples of all sources, and their bytes; one more is refused.
-const MAX_SAMPLES: i64 = 1000;
-const MAX_BYTES: i64 = 256 * 1024 * 1024;
-
 /// An event that is kept, and its label.
 #[derive(Clone, Debug)]
 pub struct Sample {
     pub label: EventId,
     pub event: Event,
     pub sequence: u64,
-}
-
-/// The stream of samples: one per label, and a newer one replaces it.
-pub(crate) fn stream(name: String, subjects: String, replicated: &Config) -> Config {
-    Config {
-        name,
-        description: Some("samples of events".to_owned()),
-        subjects: vec![subjects],
-        discard: async_nats::jetstream::stream::DiscardPolicy::New,
-        max_messages_per_subject: 1,
-        max_messages: MAX_SAMPLES,
-        max_bytes: MAX_BYTES,
-        allow_direct: true,
-        ..replicated.clone()
-    }
 }
 
 impl Events {
@@ -57,12 +37,12 @@ impl Events {
 
     /// The samples of a source without their bodies, the oldest first.
     pub async fn samples(&self, source: &SourceName) -> Result<Vec<Sample>> {
-        let mut looking = Looking::begin(&self.nats.streams.samples, self.nats.subjects.samples_of(source), 0).await?;
+        let mut scan = Scan::begin(&self.nats.streams.samples, self.nats.subjects.samples_of(source), 0).await?;
         let mut samples = Vec::new();
-        while let Some(seen) = looking.next().await? {
+        while let Some(seen) = scan.next().await? {
             samples.extend(read(seen).ok());
         }
-        looking.end().await;
+        scan.end().await;
         Ok(samples)
     }
 
