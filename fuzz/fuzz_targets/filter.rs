@@ -5,8 +5,8 @@
 use http::{HeaderMap, Method};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
-use skep_protocol::DefaultNamespace;
-use skep_sources::{Defaults, Presets, Receiver, Request, Source, Verified};
+use skep_protocol::{DefaultNamespace, Proof};
+use skep_sources::{Defaults, Presets, Receiver, Request, Source};
 use time::OffsetDateTime;
 
 fuzz_target!(|input: &str| {
@@ -30,7 +30,7 @@ fuzz_target!(|input: &str| {
         body: body.as_bytes(),
         received_at: OffsetDateTime::UNIX_EPOCH,
     };
-    let events = receiver.events(&request, Verified::None).expect("no format is refused");
+    let events = receiver.events(&request, Proof::None).expect("no format is refused");
     for event in &events {
         let decision = receiver.decide(event);
         assert_eq!(receiver.decide(event), decision);

@@ -203,7 +203,7 @@ async fn a_source_takes_no_more_than_its_rate_and_forgeries_do_not_count() {
 
 #[tokio::test]
 async fn a_token_is_not_stored_and_no_function_sees_it() {
-    let function = Function::new("deploy", "env").annotation("skep.retry.attempts", "1");
+    let function = Function::new("deploy", "env").annotation("com.openfaas.retry.attempts", "1");
     let platform = Platform::start([function]).await;
     let (gateway, site) = (&platform.gateway, &platform.site);
     let token = "a-token-of-gitlab-4711";

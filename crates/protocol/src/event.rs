@@ -119,7 +119,7 @@ pub struct IgnoredRoute {
 pub struct InvalidVerdict(String);
 
 impl Proof {
-    const ALL: [Self; 6] = [Self::Signature, Self::Token, Self::None, Self::Released, Self::Forced, Self::Test];
+    pub const ALL: [Self; 6] = [Self::Signature, Self::Token, Self::None, Self::Released, Self::Forced, Self::Test];
 
     pub fn as_str(self) -> &'static str {
         match self {

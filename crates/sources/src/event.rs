@@ -1,18 +1,16 @@
 //! An event that was let in, and what filters and templates read of it.
 
-use std::{borrow::Cow, cell::OnceCell, collections::HashMap, fmt, str::FromStr};
+use std::{borrow::Cow, cell::OnceCell, collections::HashMap};
 
 use http::{HeaderMap, HeaderName, header::CONTENT_TYPE};
 use serde_json::{Value, value::RawValue};
-use skep_protocol::EventId;
-use thiserror::Error;
+use skep_protocol::{EventId, Proof};
 
 use crate::{
     Request, cloudevents, form, json,
     path::{Field, Path, Step},
     reference::JsonPath,
     resolve::Input,
-    verdict::Verdict,
 };
 
 /// An event that was let in, as it came or as it was stored.
@@ -22,70 +20,8 @@ pub struct Event<'a> {
     pub id: EventId,
     /// What kind of event it is, if it says so.
     pub event_type: Option<String>,
-    pub verified: Verified,
-}
-
-/// Why an event was let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verified {
-    /// Its signature is good.
-    Signature,
-    /// It has the token.
-    Token,
-    /// Its source is open.
-    None,
-    /// It was held, and verified later.
-    Released,
-    /// It was held, and somebody let it in unverified.
-    Forced,
-    /// An administrator made it.
-    Test,
-}
-
-/// All words for why an event was let in.
-pub(crate) const VERIFIED: [Verified; 6] =
-    [Verified::Signature, Verified::Token, Verified::None, Verified::Released, Verified::Forced, Verified::Test];
-
-/// Why a text is no [`Verified`].
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error("not one of signature, token, none, released, forced and test")]
-pub struct VerifiedError;
-
-impl Verified {
-    /// What a check says; nothing if the request was refused.
-    pub fn of(verdict: &Verdict) -> Option<Self> {
-        match verdict {
-            Verdict::Signature { .. } => Some(Self::Signature),
-            Verdict::Token { .. } => Some(Self::Token),
-            Verdict::None => Some(Self::None),
-            Verdict::Refused(_) => None,
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Signature => "signature",
-            Self::Token => "token",
-            Self::None => "none",
-            Self::Released => "released",
-            Self::Forced => "forced",
-            Self::Test => "test",
-        }
-    }
-}
-
-impl fmt::Display for Verified {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Verified {
-    type Err = VerifiedError;
-
-    fn from_str(text: &str) -> Result<Self, VerifiedError> {
-        VERIFIED.into_iter().find(|verified| verified.as_str() == text).ok_or(VerifiedError)
-    }
+    /// Why it was let in.
+    pub verified: Proof,
 }
 
 /// What one request says; its body is parsed when somebody asks for it first, and once.

@@ -53,7 +53,7 @@ pub use challenge::{Answer, Challenged, challenge};
 pub use challenge_rule::Challenge;
 pub use cloudevents::EventError;
 pub use error::{KeyStep, SourceError};
-pub use event::{Event, Verified, VerifiedError};
+pub use event::Event;
 pub use filter::Filter;
 pub use function_request::FunctionRequest;
 pub use key::{KeyError, KeyForm, PublicForm};

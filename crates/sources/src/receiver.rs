@@ -8,7 +8,7 @@ use std::{net::IpAddr, time::Duration};
 
 use http::{HeaderMap, HeaderName, Method};
 use ipnet::IpNet;
-use skep_protocol::{EventId, RouteName, SourceName};
+use skep_protocol::{EventId, Proof, RouteName, SourceName};
 use time::OffsetDateTime;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     challenge::{self, Answer, Challenged},
     challenge_rule::Challenge,
     cloudevents::{self, EventError},
-    event::{Event, Facts, Verified},
+    event::{Event, Facts},
     event_id,
     filter::Filter,
     function_request::{self, FunctionRequest},
@@ -195,7 +195,7 @@ impl Receiver {
     /// The events of a request that was let in: one, or those of a batch of CloudEvents.
     ///
     /// All of them are to be stored, or none. No two have the same id.
-    pub fn events<'a>(&self, request: &Request<'a>, verified: Verified) -> Result<Vec<Event<'a>>, EventError> {
+    pub fn events<'a>(&self, request: &Request<'a>, verified: Proof) -> Result<Vec<Event<'a>>, EventError> {
         if !self.cloudevents {
             let facts = self.facts(request);
             let (id, event_type) = (self.id_of(&facts), self.type_of(&facts));

@@ -1,10 +1,10 @@
 //! Requests for tests.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use skep_protocol::DefaultNamespace;
+use skep_protocol::{DefaultNamespace, Proof};
 use time::OffsetDateTime;
 
-use crate::{Defaults, Event, Receiver, Request, Source, SourceError, Verified};
+use crate::{Defaults, Event, Receiver, Request, Source, SourceError};
 
 /// A request that owns its parts.
 pub(crate) struct Sent {
@@ -52,7 +52,7 @@ impl Sent {
             request: self.request(),
             id: "evt_1".parse().unwrap(),
             event_type: event_type.map(str::to_owned),
-            verified: Verified::Signature,
+            verified: Proof::Signature,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use skep_protocol::Proof;
+
 use crate::resolve::ResolveError;
 
 /// Whether a request is the provider's.
@@ -53,6 +55,16 @@ impl Verdict {
         match self {
             Self::Signature { key } | Self::Token { key } => Some(key),
             Self::None | Self::Refused(_) => None,
+        }
+    }
+
+    /// Why the request is let in; none if it is refused.
+    pub fn proof(&self) -> Option<Proof> {
+        match self {
+            Self::Signature { .. } => Some(Proof::Signature),
+            Self::Token { .. } => Some(Proof::Token),
+            Self::None => Some(Proof::None),
+            Self::Refused(_) => None,
         }
     }
 

@@ -69,7 +69,7 @@ pub(super) fn decide(
     verified: &Verified,
 ) -> Result<Vec<Event>> {
     let receiver = hook.receiver()?;
-    let events = receiver.events(&arrived.as_request(), word_for(verified.by));
+    let events = receiver.events(&arrived.as_request(), verified.by);
     let events = events.map_err(|error| Error::InvalidRequest(error.to_string()))?;
     let decided = events.iter().map(|event| {
         let request = &event.request;
@@ -156,7 +156,7 @@ pub(super) fn as_stored(event: &Event) -> skep_sources::Event<'_> {
         },
         id: event.id.clone(),
         event_type: Some(event.kind.clone()).filter(|kind| !kind.is_empty()),
-        verified: word_for(event.verified.by),
+        verified: event.verified.by,
     }
 }
 
@@ -225,21 +225,5 @@ async fn answer_of_function(app: &App, receiver: &Receiver, event: &Event, submi
 }
 
 pub(super) fn verified(verdict: &Verdict) -> Verified {
-    let by = match verdict {
-        Verdict::Signature { .. } => Proof::Signature,
-        Verdict::Token { .. } => Proof::Token,
-        Verdict::None | Verdict::Refused(_) => Proof::None,
-    };
-    Verified { by, key: verdict.key().map(str::to_owned) }
-}
-
-fn word_for(proof: Proof) -> skep_sources::Verified {
-    match proof {
-        Proof::Signature => skep_sources::Verified::Signature,
-        Proof::Token => skep_sources::Verified::Token,
-        Proof::None => skep_sources::Verified::None,
-        Proof::Released => skep_sources::Verified::Released,
-        Proof::Forced => skep_sources::Verified::Forced,
-        Proof::Test => skep_sources::Verified::Test,
-    }
+    Verified { by: verdict.proof().unwrap_or(Proof::None), key: verdict.key().map(str::to_owned) }
 }

@@ -1,9 +1,10 @@
 //! CloudEvents as they come and as they are sent.
 
 use http::HeaderMap;
+use skep_protocol::Proof;
 
 use crate::{
-    Decision, EventError, FunctionRequest, Receiver, Verified,
+    Decision, EventError, FunctionRequest, Receiver,
     testing::{Sent, receiver, value},
 };
 
@@ -31,7 +32,7 @@ const STRUCTURED: &str =
 fn the_identity_is_source_and_id_together_in_each_mode() {
     let receiver = cloudevents("[]");
     let one = |sent: &Sent| {
-        let events = receiver.events(&sent.request(), Verified::Token).unwrap();
+        let events = receiver.events(&sent.request(), Proof::Token).unwrap();
         assert_eq!((events.len(), events[0].event_type.as_deref()), (1, Some("order.made")));
         events[0].id.clone()
     };
@@ -48,7 +49,7 @@ fn a_batch_is_several_events_and_one_that_is_wrong_refuses_all() {
     let batch = |body: &str| Sent::new(body).header("content-type", "application/cloudevents-batch+json");
     let other = STRUCTURED.replace("\"id\":\"1\"", "\"id\":\"2\"");
     let sent = batch(&format!("[{STRUCTURED}, {other} ,{STRUCTURED}]"));
-    let events = receiver.events(&sent.request(), Verified::Token).unwrap();
+    let events = receiver.events(&sent.request(), Proof::Token).unwrap();
     // The third is the first again.
     assert_eq!(
         events.iter().map(|event| event.request.body).collect::<Vec<_>>(),
@@ -60,7 +61,7 @@ fn a_batch_is_several_events_and_one_that_is_wrong_refuses_all() {
     assert_eq!(receiver.decide(&events[0]).routes.len(), 1);
     for bad in ["[]", "{}", "[1]", &format!("[{STRUCTURED}, {{}}]"), &format!("[{}]", vec!["{}"; 1001].join(","))] {
         let sent = batch(bad);
-        let found = receiver.events(&sent.request(), Verified::Token);
+        let found = receiver.events(&sent.request(), Proof::Token);
         assert!(matches!(found, Err(EventError::Malformed(_))), "{bad}");
     }
 }
@@ -68,7 +69,7 @@ fn a_batch_is_several_events_and_one_that_is_wrong_refuses_all() {
 #[test]
 fn what_is_no_cloudevent_is_refused() {
     let receiver = cloudevents("[]");
-    let error = |sent: &Sent| receiver.events(&sent.request(), Verified::Token).unwrap_err();
+    let error = |sent: &Sent| receiver.events(&sent.request(), Proof::Token).unwrap_err();
     let format = |kind: &str| error(&binary().header("content-type", kind));
     for kind in ["application/cloudevents+avro", "application/cloudevents-batch+protobuf", "Application/CloudEvents"] {
         assert!(matches!(format(kind), EventError::UnsupportedFormat(_)), "{kind}");
@@ -95,7 +96,7 @@ fn what_is_no_cloudevent_is_refused() {
 fn filters_read_attributes_in_each_mode() {
     let receiver =
         cloudevents("[{to: f, filter: {header.ce-subject: 'café', header.ce-type: Order.Made, type: order.made}}]");
-    let decide = |sent: &Sent| receiver.decide(&receiver.events(&sent.request(), Verified::Token).unwrap()[0]);
+    let decide = |sent: &Sent| receiver.decide(&receiver.events(&sent.request(), Proof::Token).unwrap()[0]);
     let matched = Decision { routes: vec!["f".parse().unwrap()], ignored: vec![] };
     assert_eq!(decide(&structured(STRUCTURED)), matched);
     assert_eq!(decide(&binary().header("ce-subject", "caf%C3%A9")), matched);
@@ -121,7 +122,7 @@ fn both_places_of_the_token_are_taken_and_none_is_stored() {
 }
 
 fn sent_to_function<'e>(receiver: &Receiver, sent: &'e Sent) -> FunctionRequest<'e> {
-    let events = receiver.events(&sent.request(), Verified::Token).unwrap();
+    let events = receiver.events(&sent.request(), Proof::Token).unwrap();
     receiver.function_request(&receiver.routes()[0], &events[0], None)
 }
 

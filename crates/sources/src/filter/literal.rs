@@ -3,11 +3,12 @@
 use std::cmp::Ordering;
 
 use serde_json::{Number, Value};
+use skep_protocol::Proof;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     error::SourceError,
-    event::{Found, VERIFIED},
+    event::Found,
     path::{Field, Path},
     values::cut,
 };
@@ -68,8 +69,8 @@ impl Literal {
                 never("methods have upper-case letters, such as POST")
             }
             Field::Path if !text.starts_with('/') => never("paths begin with /"),
-            Field::Verified if VERIFIED.iter().all(|verified| verified.as_str() != text) => {
-                let words: Vec<&str> = VERIFIED.iter().map(|verified| verified.as_str()).collect();
+            Field::Verified if Proof::ALL.iter().all(|verified| verified.as_str() != text) => {
+                let words: Vec<&str> = Proof::ALL.iter().map(|verified| verified.as_str()).collect();
                 never(&format!("verified is one of {}", words.join(", ")))
             }
             _ => Ok(()),

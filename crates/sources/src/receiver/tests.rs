@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use http::Method;
 use ring::hmac;
+use skep_protocol::Proof;
 
 use crate::{
-    AnswerBy, Decision, EventError, Secret, Secrets, Unverified, Verdict, Verified,
+    AnswerBy, Decision, EventError, Secret, Secrets, Unverified, Verdict,
     testing::{Sent, receiver, try_receiver},
 };
 
@@ -44,17 +45,17 @@ fn a_request_becomes_an_event_with_a_decision_for_each_route() {
     let sent = push("{\"ref\":\"refs/heads/main\"}");
     let verdict = github.verify(&sent.request(), &secrets());
     assert_eq!(verdict, Verdict::Signature { key: "1".to_owned() });
-    let events = github.events(&sent.request(), Verified::of(&verdict).unwrap()).unwrap();
+    let events = github.events(&sent.request(), verdict.proof().unwrap()).unwrap();
     let [event] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!(event.id.as_str(), "72d3162e-cc78-11e3-81ab-4c9367dc0958");
-    assert_eq!((event.event_type.as_deref(), event.verified), (Some("push"), Verified::Signature));
+    assert_eq!((event.event_type.as_deref(), event.verified), (Some("push"), Proof::Signature));
     let expected = Decision {
         routes: vec!["deploy".parse().unwrap(), "everything".parse().unwrap()],
         ignored: vec![("audit.ops".parse().unwrap(), "body.ref is \"refs/heads/main\"".to_owned())],
     };
     assert_eq!(github.decide(event), expected);
     let forged = Sent { body: b"{\"ref\":\"refs/heads/main\" }".to_vec(), ..sent };
-    assert_eq!(Verified::of(&github.verify(&forged.request(), &secrets())), None);
+    assert_eq!(github.verify(&forged.request(), &secrets()).proof(), None);
 }
 
 #[test]
@@ -89,7 +90,7 @@ routes: [{ to: acme }]
     let signed = acme.sign(&unsigned.request(), &Secret::new("1", "hush")).unwrap();
     let sent = Sent { headers: signed.headers, ..unsigned };
     assert!(acme.verify(&sent.request(), &secrets()).is_accepted());
-    let event = &acme.events(&sent.request(), Verified::Signature).unwrap()[0];
+    let event = &acme.events(&sent.request(), Proof::Signature).unwrap()[0];
     assert_eq!((event.id.as_str(), event.event_type.as_deref()), ("e-1", Some("made")));
     assert_eq!(acme.warnings(), [] as [String; 0]);
 }
@@ -182,7 +183,7 @@ fn the_json_of_a_form_is_read_where_the_preset_says() {
     let github = receiver(GITHUB);
     let form = push("payload=%7B%22ref%22%3A%22refs%2Fheads%2Fdev%22%2C%22action%22%3A%22x%22%7D")
         .header("content-type", "application/x-www-form-urlencoded");
-    let events = github.events(&form.request(), Verified::Signature).unwrap();
+    let events = github.events(&form.request(), Proof::Signature).unwrap();
     assert_eq!(events[0].event_type.as_deref(), Some("push.x"));
     assert_eq!(github.decide(&events[0]).routes[0].as_str(), "audit.ops");
 }
@@ -243,8 +244,8 @@ fn a_challenge_is_answered_and_only_a_proved_one() {
 #[test]
 fn events_that_are_no_cloudevents_need_not_be_any() {
     let sent = Sent::new("").header("content-type", "application/cloudevents+avro");
-    assert_eq!(receiver("verify: none").events(&sent.request(), Verified::None).unwrap().len(), 1);
-    let refused = receiver("{preset: cloudevents, verify: none}").events(&sent.request(), Verified::None);
+    assert_eq!(receiver("verify: none").events(&sent.request(), Proof::None).unwrap().len(), 1);
+    let refused = receiver("{preset: cloudevents, verify: none}").events(&sent.request(), Proof::None);
     assert_eq!(refused.unwrap_err(), EventError::UnsupportedFormat("application/cloudevents+avro".to_owned()));
 }
 
