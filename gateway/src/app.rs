@@ -69,10 +69,7 @@ impl App {
     pub(crate) fn unknown_call(&self, id: CallId) -> Error {
         let kept = self.bus.connection.keep_records();
         let kept = self.dispatch.registry().shortest_result_ttl().map_or(kept, |ttl| ttl.min(kept));
-        match id.made_at() {
-            Some(made_at) if made_at + kept < OffsetDateTime::now_utc() => Error::CallExpired(id),
-            Some(_) | None => Error::UnknownCall(id),
-        }
+        unknown_call(id, kept, OffsetDateTime::now_utc())
     }
 
     /// Refuses a caller who has no token where one of these functions asks for it; the token goes no further.
@@ -168,5 +165,28 @@ impl App {
             }
             other => other.into(),
         }
+    }
+}
+
+fn unknown_call(id: CallId, kept: Duration, now: OffsetDateTime) -> Error {
+    match id.made_at() {
+        Some(made_at) if made_at + kept < now => Error::CallExpired(id),
+        Some(_) | None => Error::UnknownCall(id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_skep_made_tells_whether_its_result_is_gone() {
+        let kept = Duration::from_secs(3600);
+        let id = CallId::generate();
+        let made_at = id.made_at().unwrap();
+        assert!(matches!(unknown_call(id.clone(), kept, made_at + kept), Error::UnknownCall(_)));
+        assert!(matches!(unknown_call(id, kept, made_at + 2 * kept), Error::CallExpired(_)));
+        let callers: CallId = "order-17".parse().unwrap();
+        assert!(matches!(unknown_call(callers, kept, made_at + 2 * kept), Error::UnknownCall(_)));
     }
 }

@@ -168,7 +168,7 @@ fn admit(app: &App, function: &Function) -> Result<Option<Waiting>> {
     }
     let Queue { waiting, bytes } = app.queues.of(&function.name);
     let reached = waiting.and_then(|waiting| function.policy.queue.reached(waiting));
-    match reached.or_else(|| too_many_bytes(app, function, bytes)) {
+    match reached.or_else(|| too_many_bytes(function.policy.queue.bytes, app.limits.queue_bytes_per_function, bytes)) {
         None => Ok(waiting),
         Some(reason) => {
             let age = waiting.unwrap_or_default().age;
@@ -177,11 +177,11 @@ fn admit(app: &App, function: &Function) -> Result<Option<Waiting>> {
     }
 }
 
-/// Says that no more bytes may wait for a function.
-fn too_many_bytes(app: &App, function: &Function, bytes: u64) -> Option<String> {
-    let (limit, setting) = match function.policy.queue.bytes {
+/// Says that no more bytes may wait for a function, by its own limit or the usual one.
+fn too_many_bytes(own: Option<u64>, usual: u64, bytes: u64) -> Option<String> {
+    let (limit, setting) = match own {
         Some(limit) => (limit, QUEUE_MAX_BYTES),
-        None => (app.limits.queue_bytes_per_function, "--queue-bytes-per-function"),
+        None => (usual, "--queue-bytes-per-function"),
     };
     (bytes >= limit).then(|| format!("about {bytes} bytes wait, and {setting} is {limit}"))
 }
@@ -211,6 +211,23 @@ fn callback_url(headers: &HeaderMap, namespace: &DefaultNamespace) -> Result<Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_more_is_accepted_than_the_limit_that_its_refusal_names() {
+        assert_eq!((too_many_bytes(None, 100, 99), too_many_bytes(Some(200), 100, 150)), (None, None));
+        let usual = too_many_bytes(None, 100, 100).unwrap();
+        assert!(usual.contains("--queue-bytes-per-function is 100"), "{usual}");
+        let own = too_many_bytes(Some(50), 100, 60).unwrap();
+        assert!(own.contains(&format!("{QUEUE_MAX_BYTES} is 50")), "{own}");
+    }
+
+    #[test]
+    fn an_id_that_is_none_is_refused() {
+        assert_eq!(call_id(&HeaderValue::from_static("order-17")).unwrap().as_str(), "order-17");
+        for bad in ["", "a.b", "a b"] {
+            assert!(call_id(&HeaderValue::from_static(bad)).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn an_empty_callback_is_none_and_a_bad_one_is_refused() {

@@ -31,7 +31,7 @@ async fn audit(State(app): State<Arc<App>>) -> Result<Response> {
     app.require_bus().await?;
     let (sender, receiver) = mpsc::channel(2);
     let tasks = app.tasks.clone();
-    tasks.spawn(Box::pin(tell(app, turn, sender)));
+    tasks.spawn(Box::pin(report(app, turn, sender)));
     let lines = stream::unfold(receiver, async |mut receiver| {
         let line: AuditLine = receiver.recv().await?;
         let written = serde_json::to_vec(&line).map(|mut line| {
@@ -44,7 +44,7 @@ async fn audit(State(app): State<Arc<App>>) -> Result<Response> {
 }
 
 /// Runs an audit and streams its progress, until the client disconnects.
-async fn tell(app: Arc<App>, _turn: OwnedSemaphorePermit, lines: mpsc::Sender<AuditLine>) {
+async fn report(app: Arc<App>, _turn: OwnedSemaphorePermit, lines: mpsc::Sender<AuditLine>) {
     let (told, progress) = watch::channel(AuditProgress::default());
     let mut audit = pin!(app.bus.audit.run(MIN_LEFTOVER_AGE, &told));
     let mut tick = interval(PROGRESS_INTERVAL);

@@ -100,10 +100,15 @@ async fn cancel(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Sta
 /// Takes a call back that has not ended; once more is no error.
 pub(crate) async fn cancel_by_id(app: &App, id: &str) -> Result<StatusCode> {
     let id: CallId = id.parse()?;
-    match app.require_bus().await?.calls.cancel(&id).await? {
+    let cancelled = app.require_bus().await?.calls.cancel(&id).await?;
+    answer_to_cancel(cancelled, id, |id| app.unknown_call(id))
+}
+
+fn answer_to_cancel(cancelled: Cancelled, id: CallId, unknown: impl FnOnce(CallId) -> Error) -> Result<StatusCode> {
+    match cancelled {
         Cancelled::Cancelled | Cancelled::Ended(CallState::Cancelled) => Ok(StatusCode::ACCEPTED),
         Cancelled::Ended(state) => Err(Error::CallEnded { id, state: state.as_str() }),
-        Cancelled::Unknown => Err(app.unknown_call(id)),
+        Cancelled::Unknown => Err(unknown(id)),
     }
 }
 
@@ -129,7 +134,7 @@ async fn status(
     Segment(id): Segment,
     Queried(wait): Queried<Wait>,
 ) -> Result<Json<CallDetails>> {
-    let status = match look(&app, &id, wait.duration()?).await? {
+    let status = match find(&app, &id, wait.duration()?).await? {
         Found::Finished(record) => record.status,
         Found::Open(status) => *status,
     };
@@ -150,7 +155,7 @@ async fn details(app: &App, mut status: CallStatus) -> Result<CallDetails> {
 }
 
 async fn result(State(app): State<Arc<App>>, Segment(id): Segment, Queried(wait): Queried<Wait>) -> Result<Response> {
-    match look(&app, &id, wait.duration()?).await? {
+    match find(&app, &id, wait.duration()?).await? {
         Found::Finished(record) => answer_of(&app.bus.bodies, *record).await,
         Found::Open(status) => {
             let again = (header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -179,14 +184,14 @@ enum Found {
 }
 
 /// Looks a call up, and if it has not finished waits for its end. However slow NATS is, the answer comes soon after the wait.
-async fn look(app: &App, id: &str, wait: Duration) -> Result<Found> {
+async fn find(app: &App, id: &str, wait: Duration) -> Result<Found> {
     let id: CallId = id.parse()?;
     let deadline = Instant::now() + wait;
-    let found = timeout_at(deadline + LAST_CHECK_TIMEOUT, Box::pin(look_until(app, id, deadline)));
+    let found = timeout_at(deadline + LAST_CHECK_TIMEOUT, Box::pin(find_until(app, id, deadline)));
     found.await.unwrap_or(Err(Error::SlowBus(wait + LAST_CHECK_TIMEOUT)))
 }
 
-async fn look_until(app: &App, id: CallId, deadline: Instant) -> Result<Found> {
+async fn find_until(app: &App, id: CallId, deadline: Instant) -> Result<Found> {
     let bus = app.require_bus().await?;
     let mut status = bus.calls.status(&id).await?.ok_or_else(|| app.unknown_call(id.clone()))?;
     if !status.state.is_final() && deadline > Instant::now() {
@@ -292,6 +297,20 @@ mod tests {
         };
         let body = if status.status.is_some() { Bytes::from_static(b"png").into() } else { CallBody::empty() };
         CallRecord { status, headers, body, returned: HeaderMap::new() }
+    }
+
+    #[test]
+    fn a_call_is_cancelled_once_or_twice_but_not_after_its_end() {
+        let answer = |cancelled| answer_to_cancel(cancelled, "a-1".parse().unwrap(), Error::UnknownCall);
+        for cancelled in [Cancelled::Cancelled, Cancelled::Ended(CallState::Cancelled)] {
+            assert_eq!(answer(cancelled).unwrap(), StatusCode::ACCEPTED);
+        }
+        for state in [CallState::Succeeded, CallState::Failed, CallState::Dead] {
+            let refused = answer(Cancelled::Ended(state)).unwrap_err();
+            assert!(refused.to_string().contains(state.as_str()), "{refused}");
+            assert_eq!(refused.into_response().status(), StatusCode::CONFLICT);
+        }
+        assert_eq!(answer(Cancelled::Unknown).unwrap_err().into_response().status(), StatusCode::NOT_FOUND);
     }
 
     #[test]

@@ -272,10 +272,14 @@ async fn send_again(app: &App, caller: &Caller, letter: &DeadLetter, edit: Edit)
         // It would only die again.
         app.function(&app.named(&letter.info.function, "")?)?;
     }
-    let not_redriven = |reason| Error::NotRedriven { id: letter.info.call_id.clone(), reason };
     let may_call =
         |function: &FunctionName| app.auth.may_call(caller, function, app.bus.connection.default_namespace());
-    match app.bus.dead_letters.redrive(letter, edit, may_call).await? {
+    answer_to_redrive(app.bus.dead_letters.redrive(letter, edit, may_call).await?, &letter.info.call_id)
+}
+
+fn answer_to_redrive(redriven: Redriven, id: &CallId) -> Result<()> {
+    let not_redriven = |reason| Error::NotRedriven { id: id.clone(), reason };
+    match redriven {
         Redriven::Sent | Redriven::UnderWay => Ok(()),
         Redriven::Otherwise => Err(not_redriven(
             "an earlier redrive has sent it on its way with another request; wait for its end, or take it back"
@@ -294,3 +298,6 @@ async fn find(app: &App, id: &str, kind: DeadKind) -> Result<DeadLetter> {
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+#[cfg(test)]
+mod tests;

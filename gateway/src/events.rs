@@ -93,7 +93,7 @@ async fn of_call(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Re
         has_ended: false,
         _place: place,
     };
-    following.look().await?;
+    following.check().await?;
     let events = stream::unfold(following, async |mut following| Some((following.next().await?, following)));
     Ok(answer(&app, events.map(|event| written(event.event, &event))))
 }
@@ -122,7 +122,7 @@ impl Following {
                 Some(()) = self.changes.next() => sleep(STORE_DELAY).await,
                 () = sleep(CHECK_INTERVAL) => {}
             }
-            match self.look().await {
+            match self.check().await {
                 // While the bus is away there is nothing to tell.
                 Ok(()) | Err(Error::Bus(_) | Error::Disconnected) => {}
                 Err(_) => return None,
@@ -130,7 +130,7 @@ impl Following {
         }
     }
 
-    async fn look(&mut self) -> Result<()> {
+    async fn check(&mut self) -> Result<()> {
         let details = calls::details_of(&self.app, &self.id).await?;
         self.has_ended = details.status.state.is_final();
         let told = &mut self.told;

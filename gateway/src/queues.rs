@@ -171,10 +171,10 @@ impl Queues {
 
 /// Looks at the functions that are called, until shutdown.
 pub(crate) async fn follow(app: &App) {
-    app.shutdown.run_until_cancelled(look_again_and_again(app)).await;
+    app.shutdown.run_until_cancelled(keep_checking(app)).await;
 }
 
-async fn look(app: &App) -> skep_bus::Result<()> {
+async fn check(app: &App) -> skep_bus::Result<()> {
     let queued = app.bus.queue_depth.queued().await?;
     app.queues.bytes.store(queued.bytes, Ordering::Relaxed);
     let functions = app.queues.next();
@@ -187,9 +187,9 @@ async fn look(app: &App) -> skep_bus::Result<()> {
     Ok(())
 }
 
-async fn look_again_and_again(app: &App) {
+async fn keep_checking(app: &App) {
     loop {
-        match look(app).await {
+        match check(app).await {
             Ok(()) => {}
             Err(error) => debug!(error = error.chain(), "queue depths are unavailable; trying again"),
         }

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts}
 use skep_bus::NotKept;
 use skep_dispatch::{Body, Error, Function, Taker};
 use skep_protocol::{
-    BodyKind, Call, CallBody, CallRecord, CallState, CallStatus, LastAttempt, PastAttempt, error_chain, headers,
-    retry_after, without_credentials,
+    BodyKind, Call, CallBody, CallRecord, CallState, CallStatus, FunctionName, LastAttempt, PastAttempt, error_chain,
+    headers, retry_after, without_credentials,
 };
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
@@ -172,7 +172,7 @@ impl Worker {
             Err(error) => return Outcome::Failed { reason: error_chain(&error) },
         };
         let (parts, body) = response.into_parts();
-        if let Some(outcome) = of_platform(function, &parts) {
+        if let Some(outcome) = of_platform(&function.name, &parts) {
             return outcome;
         }
         let limit = self.config.result_limit;
@@ -203,7 +203,7 @@ impl Worker {
 }
 
 /// What the watchdog says in the function's place: busy, or a failure that is not the function's own answer. A timeout counts as an answer.
-fn of_platform(function: &Function, parts: &Parts) -> Option<Outcome> {
+fn of_platform(function: &FunctionName, parts: &Parts) -> Option<Outcome> {
     if !parts.headers.contains_key(headers::OPENFAAS_INTERNAL) {
         return None;
     }
@@ -212,7 +212,7 @@ fn of_platform(function: &Function, parts: &Parts) -> Option<Outcome> {
         StatusCode::GATEWAY_TIMEOUT => None,
         status if status.is_server_error() => {
             let code = parts.headers.get(headers::SKEP_ERROR).and_then(|code| code.to_str().ok()).unwrap_or("no code");
-            Some(Outcome::Failed { reason: format!("function {} failed in its watchdog: {code}", function.name) })
+            Some(Outcome::Failed { reason: format!("function {function} failed in its watchdog: {code}") })
         }
         _ => None,
     }
@@ -246,3 +246,6 @@ fn request(call: &Call, attempt: &Attempt, body: Body) -> http::Result<Request<B
     request.extensions_mut().insert(attempt.taker.clone());
     Ok(request)
 }
+
+#[cfg(test)]
+mod tests;

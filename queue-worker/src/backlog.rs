@@ -177,7 +177,7 @@ impl Worker {
 pub(crate) async fn run(worker: Arc<Worker>) {
     let mut look = Look::default();
     loop {
-        if let Err(error) = look.look(&worker).await {
+        if let Err(error) = look.check(&worker).await {
             warn!(error = error.chain(), "backlogs cannot be listed; trying again");
         }
         tokio::select! {
@@ -195,7 +195,7 @@ struct Look {
 }
 
 impl Look {
-    async fn look(&mut self, worker: &Arc<Worker>) -> Result<()> {
+    async fn check(&mut self, worker: &Arc<Worker>) -> Result<()> {
         let (backlogs, unread) = worker.bus.queues.backlogs().await?;
         let mut empty = HashSet::new();
         for Backlog { function, waiting, held } in backlogs {

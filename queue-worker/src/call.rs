@@ -14,12 +14,13 @@ use tracing::{info, warn};
 
 use crate::{
     Worker,
-    attempt::{Attempt, Outcome},
+    attempt::{Answer, Attempt, Outcome},
     backlog::OverflowReason,
     dead_lettering::without_answer,
     decision::{Circumstances, Decision, decide, is_too_old},
     held::HeldCall,
     slots::Slot,
+    verdict::{Verdict, verdict},
 };
 
 /// How long to wait for a function at zero to wake, before waiting for a slot.
@@ -28,14 +29,8 @@ const WAKE_TIMEOUT: Duration = Duration::from_secs(1);
 const LANE_SLOT_TIMEOUT: Duration = Duration::from_millis(250);
 /// A call in a backlog waits as long as it takes, and is checked again after this.
 const BACKLOG_SLOT_TIMEOUT: Duration = Duration::from_secs(10);
-/// When a delivery that could not be looked up is delivered again.
-const BUS_RETRY_DELAY: Duration = Duration::from_secs(2);
-/// When a call that another delivery holds is delivered again.
-const HELD_ELSEWHERE: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(64));
 /// When what exists nowhere else is stored again.
 const STORE: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-/// A call that was interrupted this often in a row is given up, because it may be what ends its workers.
-const MAX_INTERRUPTIONS: u64 = 10;
 
 impl Worker {
     /// Handles a delivery. It ends in exactly one ack, or is given back.
@@ -171,25 +166,16 @@ impl Worker {
         held: &mut HeldCall<'_>,
         is_in_doubt: bool,
     ) -> bool {
-        match self.next_step(delivery, call, held, is_in_doubt).await {
-            // It stays where it is: the worker that has it may be about to acknowledge it there.
-            Ok(None) => delivery.again_after(HELD_ELSEWHERE.after(delivery.delivered)).await,
-            Ok(Some(NextStep::Run)) if delivery.interruptions(call) >= MAX_INTERRUPTIONS => {
-                let reason = format!(
-                    "{MAX_INTERRUPTIONS} times in a row the queue-worker that had it was gone, or cut off from NATS, before it ended"
-                );
-                self.dead_letter_call(delivery, call, &reason).await;
-            }
-            Ok(Some(NextStep::Run)) => return true,
-            Ok(Some(NextStep::Finished | NextStep::Superseded)) => delivery.ack().await,
-            Err(error) if !error.may_pass() => {
-                let reason = format!("it cannot be looked up whether it has ended: {}", error.chain());
-                self.dead_letter_call(delivery, call, &reason).await;
-            }
-            Err(error) => {
-                warn!(error = error.chain(), call_id = %call.call_id, "the record of this call cannot be looked up; trying again");
-                delivery.give_back(&self.bus.queues, call, BUS_RETRY_DELAY).await;
-            }
+        let found = self.next_step(delivery, call, held, is_in_doubt).await;
+        if let Err(error) = &found {
+            warn!(error = error.chain(), call_id = %call.call_id, "the record of this call cannot be looked up");
+        }
+        match verdict(&found, delivery.delivered, delivery.interruptions(call)) {
+            Verdict::Run => return true,
+            Verdict::Acknowledge => delivery.ack().await,
+            Verdict::Again(delay) => delivery.again_after(delay).await,
+            Verdict::GiveBack(delay) => delivery.give_back(&self.bus.queues, call, delay).await,
+            Verdict::Dead(reason) => self.dead_letter_call(delivery, call, &reason).await,
         }
         false
     }
@@ -249,9 +235,7 @@ impl Worker {
 
     async fn finish(&self, delivery: &Delivery<Call>, call: &Call, attempt: &Attempt, outcome: Outcome) {
         let answer = outcome.into_answer();
-        let is_good = answer.as_ref().is_some_and(|answer| answer.status.as_u16() < 400 && answer.reason.is_none());
-        let state = if is_good { CallState::Succeeded } else { CallState::Failed };
-        let mut record = attempt.record(call, state, answer);
+        let mut record = attempt.record(call, end_of(answer.as_ref()), answer);
         self.keep(&mut record);
         let stored = self.store_record(&record).await;
         self.metrics.count_finished(&record.status);
@@ -300,10 +284,54 @@ fn retry_policy<'policy>(function: &'policy Function, call: &Call) -> Cow<'polic
     if call.retry.is_empty() { Cow::Borrowed(of_function) } else { Cow::Owned(of_function.with(&call.retry)) }
 }
 
+/// How a call ends that gets no further attempt after this answer.
+fn end_of(answer: Option<&Answer>) -> CallState {
+    let is_good = answer.is_some_and(|answer| answer.status.as_u16() < 400 && answer.reason.is_none());
+    if is_good { CallState::Succeeded } else { CallState::Failed }
+}
+
 /// The end of a call without its result.
 fn bare(record: &CallRecord, refused: &Error) -> CallRecord {
     let reason = Some(format!("its result cannot be stored: {}", refused.chain()));
     let (past_attempts, history) = (Vec::new(), Vec::new());
     let status = CallStatus { reason, kept_until: None, past_attempts, history, ..record.status.clone() };
     without_answer(status, HeaderMap::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use skep_protocol::CallBody;
+
+    use super::*;
+
+    fn answer(status: u16, reason: Option<&str>) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            body: CallBody::empty(),
+            reason: reason.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_call_succeeds_by_a_good_answer_that_is_the_functions_own() {
+        assert_eq!(end_of(Some(&answer(204, None))), CallState::Succeeded);
+        assert_eq!(end_of(Some(&answer(302, None))), CallState::Succeeded);
+        assert_eq!(end_of(Some(&answer(404, None))), CallState::Failed);
+        assert_eq!(end_of(Some(&answer(200, Some("the answer is too large")))), CallState::Failed);
+        assert_eq!(end_of(None), CallState::Failed);
+    }
+
+    #[test]
+    fn a_record_that_nats_refuses_is_stored_without_its_result() {
+        let call = Call::new("order-17".parse().unwrap(), "resize".parse().unwrap(), skep_bus::now());
+        let good = Answer { body: bytes::Bytes::from_static(b"large").into(), ..answer(200, None) };
+        let record = Attempt::begin(2, 3).record(&call, CallState::Succeeded, Some(good));
+        let bare = bare(&record, &Error::TooLarge { limit: 7 });
+        assert_eq!((bare.status.state, bare.status.attempts), (CallState::Succeeded, 2));
+        assert_eq!(bare.body, CallBody::empty());
+        let reason = bare.status.reason.unwrap();
+        assert!(reason.contains("cannot be stored") && reason.contains('7'), "{reason}");
+    }
 }

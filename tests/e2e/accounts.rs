@@ -70,7 +70,7 @@ async fn a_publisher_hears_of_nothing_and_reaches_nothing_else() {
         "skep.running.mine",
     ] {
         let answer = shop.request(subject.to_owned(), r#"{"function":"cat"}"#.into()).await;
-        // Nobody is there who would answer, or the server itself refuses: there is no JetStream for him.
+        // Nothing answers there, or the server itself refuses: this login has no JetStream.
         let is_refused =
             |answer: &async_nats::Message| String::from_utf8_lossy(&answer.payload).contains(r#""error":{"code":"#);
         assert!(answer.as_ref().ok().is_none_or(is_refused), "{subject}: {answer:?}");
@@ -86,7 +86,7 @@ async fn a_publisher_hears_of_nothing_and_reaches_nothing_else() {
     assert!(heard.next().now_or_never().is_none(), "nothing of skep's own reaches him");
     drop(heard);
 
-    // An answer goes to nobody but the publisher, whatever he says where it should go.
+    // An answer goes only to the publisher, whatever reply subject it names.
     let mut control = skep.subscribe("skep.control.>").await.unwrap();
     let mut own = shop.subscribe("skep.control.delete").await.unwrap();
     for client in [&shop, &skep] {

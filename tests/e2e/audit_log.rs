@@ -167,7 +167,7 @@ async fn failed_logins_are_an_entry_and_say_nothing_of_what_was_tried() {
     let Watched { mut up, mut site } = watched;
     up.signal(rustix::process::Signal::TERM);
     up.ended().await;
-    // At the end what was counted is told.
+    // At the end, the counted entries are reported.
     let up = site.up_with_password(&[]).await;
     let counted = Watched { up, site }.entries("action=login").await;
     assert_eq!((counted.len(), &counted[0]["count"]), (2, &json!(4)), "{counted:?}");

@@ -14,7 +14,7 @@ async fn messages(site: &Site, stream: &str) -> u64 {
     nats::stream(site, stream).await.get_info().await.unwrap().state.messages
 }
 
-/// Takes the one call of a lane so often and gives it back each time, as a worker does that has no place for it.
+/// Takes the one call of a lane this many times and gives it back each time, like a worker that has no room for it.
 ///
 /// For the server it is the same whether a worker gives a call back or dies: it hands it out once more.
 async fn hand_out(site: &Site, function: &str, times: usize) {
@@ -53,7 +53,7 @@ async fn a_call_that_is_given_back_often_leaves_its_lane() {
 #[tokio::test]
 async fn a_call_whose_worker_is_always_gone_becomes_a_dead_letter() {
     let (mut roles, id) = queued().await;
-    // So often is nobody given back.
+    // No call is given back this often.
     hand_out(&roles.site, "gated", 30).await;
     roles.worker = roles.site.start_worker().await;
     let status = roles.gateway.finished(&id).await;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::harness::{Function, Platform, answer_to, raw};
 
-/// What changes or tells something, and takes no more than a request.
+/// Requests that change or reveal something and need no more than the request itself.
 const CLOSED: [(&str, &str); 8] = [
     ("POST", "/system/functions"),
     ("PUT", "/system/functions"),

@@ -1,4 +1,4 @@
-//! What a call id gives away: the call of the caller who sent the same request, and of nobody else.
+//! What a call id gives access to: only a call with the same request.
 
 use async_nats::{HeaderMap, jetstream};
 use http::Method;
@@ -8,7 +8,7 @@ use crate::{
     nats,
 };
 
-/// Sends a request under the id `order-7` and waits for its result, as anybody may who reaches the gateway.
+/// Sends a request under the id `order-7` and waits for its result, as anyone who reaches the gateway may.
 async fn ask(gateway: &Gateway, path: &str, kind: &str, body: &'static str) -> Answer {
     let request = gateway.post(path).header("X-Call-Id", "order-7").header("Prefer", "wait=30");
     answer_to(request.header("Content-Type", kind).body(body)).await
@@ -45,7 +45,7 @@ async fn nobody_gets_the_result_of_a_call_by_its_id_alone() {
     ] {
         assert_is_in_use(&ask(&stranger, path, kind, body).await);
     }
-    // The caller who did not see the answer sends the same again.
+    // The caller did not see the answer and sends the same request again.
     let again = ask(&stranger, path, kind, card).await;
     assert_eq!((again.status, again.text().as_str()), (200, card));
     assert_eq!(again.header("x-skep-duplicate"), "true");

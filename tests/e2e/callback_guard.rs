@@ -59,7 +59,7 @@ async fn a_caller_behind_a_proxy_reaches_no_service_of_this_machine() {
         let reason = refusal(&platform.site, answer.header("x-call-id")).await;
         assert!(reason.contains("--callback-allow"), "{name}: {reason}");
     }
-    // Neither does one who says that he is somebody else.
+    // Neither does one that claims to be someone else.
     let request = platform.gateway.post("/async-function/cat").header("X-Callback-Url", &receiver.url);
     let request = request.header("X-Forwarded-For", "203.0.113.9").header("X-Skep-Local-Caller", "true");
     let answer = answer_to(request.header("X-Skep-Callback-Headers", "X-Skep-Local-Caller").body("x")).await;

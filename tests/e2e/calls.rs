@@ -1,4 +1,4 @@
-//! What becomes of queued calls, as the calls API tells it.
+//! What becomes of queued calls, as the calls API reports it.
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -21,7 +21,7 @@ async fn a_call_goes_from_queued_over_running_to_succeeded() {
     let running = gateway.state(&id, "running").await;
     assert_eq!(running["attempts"], 1);
     assert!(running["startedAt"].is_string(), "{running}");
-    // A wait that is over before the call is tells how far it is.
+    // A wait that ends before the call reports the call's state.
     let waited = answer_to(gateway.get(&format!("/system/calls/{id}?wait=100ms"))).await;
     assert_eq!(waited.json()["state"], "running");
 

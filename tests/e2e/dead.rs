@@ -1,4 +1,4 @@
-//! Dead letters, as someone who looks after the platform sees them: listed, shown, sent again, removed.
+//! Dead letters, as an operator sees them: listed, shown, redriven, removed.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};

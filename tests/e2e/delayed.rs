@@ -1,4 +1,4 @@
-//! Waiting and moving on the bus: a step that is done twice, by whoever, makes one call.
+//! Waiting and moving on the bus: a step that is done twice, even by two workers, makes one call.
 
 use std::time::Duration;
 

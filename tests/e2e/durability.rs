@@ -1,4 +1,4 @@
-//! What a 202 is worth is found out and told, and no more is told than is known.
+//! What a 202 is worth is checked and reported, and no more is promised than is known.
 
 use crate::harness::{Function, Platform, Roles, Site, answer_to, wait_until};
 

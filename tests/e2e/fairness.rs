@@ -102,7 +102,7 @@ async fn a_backlog_outlives_its_workers_and_its_queue() {
     let ids = queue_many(&roles.gateway, MANY).await;
     wait_until("some are set aside", async || messages(&roles.site, "SKEP_BACKLOG").await > 0).await;
     roles.worker.kill();
-    // Nobody is left who knows of it, not even the server.
+    // Nothing knows about it any more, not even the server.
     nats::stream(&roles.site, "SKEP_BACKLOG").await.delete_consumer("gated").await.unwrap();
     roles.worker = roles.site.start_worker().await;
     wait_for_backlog(&roles.site, MANY).await;

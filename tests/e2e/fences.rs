@@ -18,7 +18,7 @@ use crate::{
 async fn a_stream_that_would_take_a_second_message_gets_none() {
     let (site, _server, bus) = start().await;
     let jetstream = jetstream::new(nats::client(&site).await);
-    // As if somebody had made the streams without the settings that skep asks for.
+    // As if the streams had been created without the settings that skep asks for.
     for name in ["SKEP_INVOKE", "SKEP_CALLS", "SKEP_DEAD", "SKEP_BACKLOG"] {
         let config = jetstream.get_stream(name).await.unwrap().cached_info().config.clone();
         let config = stream::Config {

@@ -84,7 +84,7 @@ async fn garbage_does_no_harm() {
     for _ in 0..ROUNDS {
         let mut stream = raw::send(platform.site.listen, request(&mut random)).await;
         if random.bool() {
-            // Whoever says no more gets an answer or the end; some do not even wait for it.
+            // A client that sends nothing more gets an answer or the end; some do not even wait for it.
             tokio::io::AsyncWriteExt::shutdown(&mut stream).await.ok();
             raw::rest_of(&mut stream).await;
         }

@@ -61,7 +61,7 @@ async fn a_large_body_reaches_its_function_whole_and_is_not_kept_for_longer() {
         let id = platform.gateway.queue("sum", body.clone()).await;
         is_summed((&platform.gateway, &platform.site), &id, &body).await;
     }
-    // Of a length that nobody was told.
+    // A body of unknown length.
     let pieces: Vec<Bytes> = large(20 * MIB).chunks(100_001).map(Bytes::copy_from_slice).collect();
     let body = Body::wrap_stream(stream::iter(pieces.into_iter().map(Ok::<_, Infallible>)));
     let id = platform.gateway.queue("sum", body).await;
@@ -233,7 +233,7 @@ async fn what_is_refused_or_breaks_off_leaves_nothing() {
     let platform = Platform::start_with(&arguments, [sum()]).await;
     let (gateway, site) = (&platform.gateway, &platform.site);
     let queue = async |length: usize| -> Answer {
-        // Of a length that nobody was told.
+        // A body of unknown length.
         let pieces: Vec<Bytes> = large(length).chunks(100_001).map(Bytes::copy_from_slice).collect();
         let body = Body::wrap_stream(stream::iter(pieces.into_iter().map(Ok::<_, Infallible>)));
         answer_to(gateway.post("/async-function/sum").header("X-Skep-Delay", "1h").body(body)).await

@@ -67,7 +67,7 @@ async fn a_large_result_is_called_back_signed_and_becomes_the_body_of_another_ca
 async fn a_worker_that_dies_while_it_stores_a_result_leaves_one_result() {
     let script = r#"cat > got-$$; head -c 10000000 got-$$; echo "$Http_X_Call_Id" >> runs;
         while [ ! -e gate ]; do sleep 0.1; done; tail -c +10000001 got-$$"#;
-    // The watchdog holds back what may still be told with the status of a failure.
+    // The watchdog holds back what it may still replace with the status of a failure.
     let function = Function::new("slow", &format!("sh -c '{script}'")).env("output_buffer_size", "1000000");
     let mut roles = Roles::start([function]).await;
     let body = large(20 * MIB);

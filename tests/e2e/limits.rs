@@ -170,7 +170,7 @@ async fn a_request_that_can_be_read_in_two_ways_is_400_and_its_connection_closed
         assert_eq!((status_of(&answer), answer.matches("HTTP/1.1").count()), ("400", 1), "{head}: {answer}");
         assert!(answer.contains("ambiguous_request"), "{head}: {answer}");
     }
-    // The same behind a request that hyper has answered, as far as it tells.
+    // The same behind a request that hyper has answered, as far as it shows.
     let first = "POST /function/cat HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     let second = "POST /function/cat HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
     let answer = raw::exchange(platform.site.listen, format!("{first}{second}{smuggled}")).await;

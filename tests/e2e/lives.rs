@@ -98,7 +98,7 @@ async fn any_call_that_is_accepted_comes_to_an_end() {
         let status = platform.gateway.finished(id).await;
         assert!(["succeeded", "failed", "dead"].contains(&status["state"].as_str().unwrap()), "{status}");
         if *has_callback {
-            // A receiver may refuse what is too much for it; then the callback is dead.
+            // A receiver may refuse what is too large for it; then the callback becomes a dead letter.
             let letter = format!("skep.dead.upstream.{id}.callback");
             let ended = async || {
                 let came = receiver.callbacks().iter().any(|callback| callback.header("x-call-id") == id);

@@ -25,7 +25,7 @@ pub(crate) async fn lane(site: &Site, function: &str) -> Option<PullConsumer> {
     stream(site, "SKEP_INVOKE").await.get_consumer(&lane).await.ok()
 }
 
-/// Kills the worker and returns the lane of a function, once it is open and the server knows that nobody asks there.
+/// Kills the worker and returns the lane of a function, once it is open and the server knows that no one pulls from it.
 pub(crate) async fn lane_without_worker(roles: &mut Roles, function: &str) -> PullConsumer {
     let mut lane = wait_for("its lane is open", async || lane(&roles.site, function).await).await;
     roles.worker.kill();

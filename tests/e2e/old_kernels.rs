@@ -1,4 +1,4 @@
-//! A kernel without seccomp: functions run all the same, and what their sandbox lacks is told.
+//! A kernel without seccomp: functions run all the same, and skep says what their sandbox lacks.
 #![cfg(target_os = "linux")]
 
 use std::{collections::BTreeMap, env::consts::ARCH, process::Command, thread};

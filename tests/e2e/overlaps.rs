@@ -1,4 +1,4 @@
-//! NATS forgets who has which call when it is killed, and delivers calls again that a worker still has: they are not run twice at a time.
+//! When NATS is killed, it forgets which worker has which call, and delivers them again: they do not run twice at the same time.
 
 use std::{collections::HashMap, fs, time::Duration};
 

@@ -111,7 +111,7 @@ async fn a_publisher_gives_work_and_reaches_nothing_else_and_keeps_its_password(
     platform.gateway.state("jar-1", "succeeded").await;
     for subject in ["$JS.API.INFO", "$JS.API.STREAM.MSG.GET.SKEP_CALLS", "skep.control.list", "skep.running.jar-1"] {
         let answer = shop.request(subject, "{}".into()).await;
-        // Nobody is there who would answer, or the server itself refuses: there is no JetStream for it.
+        // Nothing answers there, or the server itself refuses: this login has no JetStream.
         let is_refused = |answer: &async_nats::Message| {
             serde_json::from_slice::<Value>(&answer.payload).is_ok_and(|answer| answer["error"].is_object())
         };

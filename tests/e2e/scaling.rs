@@ -1,4 +1,4 @@
-//! Functions that sleep when nobody needs them, and replicas that follow alerts.
+//! Functions that sleep when they are not needed, and replicas that follow alerts.
 
 use std::time::Duration;
 

@@ -57,7 +57,7 @@ async fn of_many_calls_exactly_those_with_a_record_have_ended() {
         assert_eq!(step.unwrap(), expected, "call-{number}");
     }
 
-    // Where nobody can tell, nothing is run.
+    // If nothing can answer, nothing is run.
     let stream = nats::stream(&site, "SKEP_CALLS").await;
     async_nats::jetstream::new(nats::client(&site).await)
         .delete_stream(&stream.cached_info().config.name)

@@ -30,7 +30,7 @@ const CALLERS: usize = 6;
 const SHORT: Duration = Duration::from_secs(12);
 /// The receiver is not well at first: enough to be left alone for a while, and each further probe that fails doubles that.
 const REFUSALS: usize = 7;
-/// One in so many calls waits for its time.
+/// One in this many calls is delayed.
 const ONE_LATER_IN: u64 = 5;
 const LATER: Duration = Duration::from_secs(4);
 /// By how much the clocks of two roles may differ that reckon by the server's.

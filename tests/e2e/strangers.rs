@@ -1,4 +1,4 @@
-//! Strangers who send what they like for as long as a storm lasts: requests that are nearly right, HTTP/2 frames, and NATS messages.
+//! Clients that send garbage for as long as a storm lasts: requests that are nearly right, HTTP/2 frames, and NATS messages.
 
 use std::{
     net::SocketAddr,
@@ -64,7 +64,7 @@ impl Strangers {
     }
 }
 
-/// Sends it, and leaves at once or after what comes back. Where nobody listens now there will be somebody soon.
+/// Sends it, and disconnects at once or after the answer. A port where nothing listens now is open again soon.
 async fn send(address: SocketAddr, bytes: &[u8], reads: bool) {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;

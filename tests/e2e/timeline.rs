@@ -19,7 +19,7 @@ fn steps(timeline: &Value) -> Vec<&str> {
     timeline.as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect()
 }
 
-/// The steps that a stream of events told.
+/// The steps that a stream of events reported.
 fn told(answer: &Answer) -> Vec<Value> {
     assert!(answer.header("content-type").starts_with("text/event-stream"), "{answer:?}");
     let text = answer.text();

@@ -16,7 +16,7 @@ async fn curl(arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
 }
 
-/// Writes a new certificate for this machine and its key, and a copy of the certificate for whoever trusts it.
+/// Writes a new certificate for this machine and its key, and a copy of the certificate for its clients.
 fn certify(site: &Site, trusted: &str) {
     let made = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     fs::write(site.path(trusted), made.cert.pem()).unwrap();

@@ -215,7 +215,7 @@ async fn a_function_asks_its_callers_for_a_token_if_it_says_so() {
     assert!(!answer.text().contains(&caller) && !answer.text().contains("Authorization"), "{}", answer.text());
     let queued = answer_to(nobody.post("/async-function/shy").bearer_auth(&caller)).await;
     assert_eq!(queued.status, 202);
-    // Where nobody asks for it, it is the function's own business.
+    // If the platform does not ask for a token, the header is the function's own business.
     let own = answer_to(nobody.post("/function/cat").bearer_auth("anything").body("x")).await;
     assert_eq!(own.text(), "x");
 }

@@ -93,7 +93,7 @@ async fn requests_with_headers_that_cannot_be_read_stop_neither_other_requests_n
         raw.publish("skep.call.cat", "_INBOX.nobody", headers, "x").await;
         let queued = platform.gateway.queue("cat", "from the door").await;
         assert_eq!(platform.gateway.finished(&queued).await["state"], "succeeded");
-        // A request that came over the connection that is gone is lost, and so is one that finds nobody.
+        // A request over the connection that is gone is lost, and so is one without a subscriber.
         wait_until("requests are answered", async || {
             let answer = timeout(Duration::from_secs(1), client.request("skep.call.cat", "hello".into())).await;
             answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.payload == "hello"))

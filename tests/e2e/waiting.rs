@@ -1,4 +1,4 @@
-//! What waits for a function: told, counted, and limited.
+//! What waits for a function: reported, counted, and limited.
 
 use http::Method;
 

@@ -117,7 +117,7 @@ impl Dispatch {
         let taker = request.extensions_mut().remove::<Taker>();
         let sent = self.send_when_ready(function, request, taker.as_ref()).await.and_then(|mut sent| {
             mark::take_off(sent.0.headers_mut());
-            match told_by_watchdog(function, sent.0.headers()) {
+            match error_of_watchdog(function, sent.0.headers()) {
                 Some(error) => Err(error),
                 None => Ok(sent),
             }
@@ -275,7 +275,7 @@ fn failed(function: &Function, error: skep_http::Error) -> Error {
 }
 
 /// The watchdog's own report that a call failed, in an answer whose mark was checked. All callers see the same error for the same cause.
-fn told_by_watchdog(function: &Function, headers: &HeaderMap) -> Option<Error> {
+fn error_of_watchdog(function: &Function, headers: &HeaderMap) -> Option<Error> {
     if !headers.contains_key(headers::OPENFAAS_INTERNAL) {
         return None;
     }

@@ -87,7 +87,7 @@ impl Asked {
     }
 
     /// A look at something, which leaves an entry only if it is refused.
-    pub(crate) fn look(caller: &Caller, parts: &Parts) -> Self {
+    pub(crate) fn of(caller: &Caller, parts: &Parts) -> Self {
         Self::by(caller, parts.extensions.get(), Read, parts.uri.path(), &parts.headers)
     }
 

@@ -21,20 +21,20 @@ use crate::{
 };
 
 /// The layer that tells; inside of the one that knows the caller.
-pub(super) async fn tell(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(super) async fn log(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     // The layer around this one has put it there.
     let Some(caller) = request.extensions().get::<Caller>().cloned() else { return next.run(request).await };
     match *request.method() {
         Method::OPTIONS => next.run(request).await,
-        Method::GET | Method::HEAD => look(&app, &caller, request, next).await,
+        Method::GET | Method::HEAD => read(&app, &caller, request, next).await,
         _ => Box::pin(change(&app, &caller, request, next)).await,
     }
 }
 
 /// A look leaves an entry only if the caller may not have it.
-async fn look(app: &App, caller: &Caller, request: Request, next: Next) -> Response {
+async fn read(app: &App, caller: &Caller, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let asked = Asked::look(caller, &parts);
+    let asked = Asked::of(caller, &parts);
     let response = next.run(Request::from_parts(parts, body)).await;
     if response.status() == StatusCode::FORBIDDEN {
         app.audit_log.refused(caller, entry_of(asked, &response));

@@ -158,7 +158,7 @@ impl Auth {
         let route = parts.extensions.get().map(MatchedPath::as_str);
         if let Err(error) = caller.require(rights::of(&parts.method, route).need) {
             let asked = match parts.method {
-                Method::GET | Method::HEAD | Method::OPTIONS => Asked::look(&caller, parts),
+                Method::GET | Method::HEAD | Method::OPTIONS => Asked::of(&caller, parts),
                 // The body is not read for somebody who may not do this.
                 _ => Asked::read(&caller, parts, &[], &self.default_namespace).await,
             };
@@ -168,7 +168,7 @@ impl Auth {
         Ok(caller)
     }
 
-    /// Has a login told that has failed.
+    /// Logs a login that has failed.
     fn login_failed(&self, address: IpAddr, error: Error) -> Error {
         let (status, code) = error.status();
         self.audit_log.login_failed(address, status.as_u16(), code);
@@ -208,7 +208,7 @@ pub(crate) fn protect<S: Clone + Send + Sync + 'static>(router: Router<S>, auth:
 /// Keeps callers that are limited to namespaces within them, and tells what is changed; inside of [`protect`].
 pub(crate) fn confine<S: Clone + Send + Sync + 'static>(router: Router<S>, app: &Arc<App>) -> Router<S> {
     let confined = router.layer(middleware::from_fn_with_state(Arc::clone(app), scope::confine));
-    confined.layer(middleware::from_fn_with_state(Arc::clone(app), changes::tell))
+    confined.layer(middleware::from_fn_with_state(Arc::clone(app), changes::log))
 }
 
 /// Closes single verbs of a path whose others are open.
@@ -217,8 +217,8 @@ pub(crate) fn protect_methods<S: Clone + Send + Sync + 'static>(
     app: &Arc<App>,
 ) -> MethodRouter<S> {
     let confined = methods.route_layer(middleware::from_fn_with_state(Arc::clone(app), scope::confine));
-    let told = confined.route_layer(middleware::from_fn_with_state(Arc::clone(app), changes::tell));
-    told.route_layer(middleware::from_fn_with_state(Arc::clone(&app.auth), require))
+    let logged = confined.route_layer(middleware::from_fn_with_state(Arc::clone(app), changes::log));
+    logged.route_layer(middleware::from_fn_with_state(Arc::clone(&app.auth), require))
 }
 
 async fn require(State(auth): State<Arc<Auth>>, request: Request, next: Next) -> Response {

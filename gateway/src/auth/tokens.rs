@@ -119,7 +119,7 @@ impl Tokens {
                 Ok(file) => {
                     info!(tokens = file.tokens.len(), file = %self.path.display(), "the tokens were read again");
                     let by_id = entries(file, &known);
-                    tell_changes(&known.by_id, &by_id, audit_log);
+                    log_changes(&known.by_id, &by_id, audit_log);
                     self.known.store(Arc::new(Known { by_id, text }));
                     refused = None;
                 }
@@ -134,8 +134,8 @@ impl Tokens {
 }
 
 /// Has told which tokens have come and gone. All gateways that read the file tell it, and one entry of each stays.
-fn tell_changes(before: &HashMap<String, Arc<Entry>>, now: &HashMap<String, Arc<Entry>>, audit_log: &AuditLog) {
-    let tell = |action: AuditAction, token: &Token| {
+fn log_changes(before: &HashMap<String, Arc<Entry>>, now: &HashMap<String, Arc<Entry>>, audit_log: &AuditLog) {
+    let log = |action: AuditAction, token: &Token| {
         let entry = AuditLogEntry::new(skep_bus::now(), "tokens file", action).about(&token.name);
         let namespaces = if token.namespaces.is_empty() { "all".to_owned() } else { token.namespaces.join(", ") };
         let entry = entry.with_details(format_args!("role {}, namespaces {namespaces}", token.role.as_str()));
@@ -145,13 +145,13 @@ fn tell_changes(before: &HashMap<String, Arc<Entry>>, now: &HashMap<String, Arc<
     };
     for (id, entry) in now {
         match before.get(id) {
-            None => tell(AuditAction::TokenCreate, &entry.token),
-            Some(old) if old.token != entry.token => tell(AuditAction::TokenUpdate, &entry.token),
+            None => log(AuditAction::TokenCreate, &entry.token),
+            Some(old) if old.token != entry.token => log(AuditAction::TokenUpdate, &entry.token),
             Some(_) => {}
         }
     }
     for entry in before.iter().filter(|(id, _)| !now.contains_key(*id)).map(|(_, entry)| entry) {
-        tell(AuditAction::TokenRevoke, &entry.token);
+        log(AuditAction::TokenRevoke, &entry.token);
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) struct Ticket {
 impl Destinations {
     pub(super) async fn admit(self: &Arc<Self>, url: &Url) -> Admission {
         let key = url.origin().ascii_serialization();
-        let (turns, is_probe) = match self.look_at(&key) {
+        let (turns, is_probe) = match self.admission(&key) {
             Ok(open) => open,
             Err(refused) => return refused,
         };
@@ -84,7 +84,7 @@ impl Destinations {
     }
 
     /// Its turns, and whether the next one is the probe of a destination that was down.
-    fn look_at(&self, key: &Key) -> Result<(Arc<Semaphore>, bool), Admission> {
+    fn admission(&self, key: &Key) -> Result<(Arc<Semaphore>, bool), Admission> {
         let now = Instant::now();
         let mut known = self.lock();
         if known.len() >= MIN_FORGETTING {

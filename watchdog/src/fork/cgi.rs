@@ -7,7 +7,7 @@ use skep_protocol::headers::{remove_hop_by_hop, remove_platform_words};
 pub(super) const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 
-/// What a process said of its answer.
+/// What a process said about its answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) status: StatusCode,
@@ -29,7 +29,7 @@ pub(super) fn head_end(output: &[u8]) -> Option<usize> {
     }
 }
 
-/// `Status` is 200 if it is missing, or 302 with a `Location`. What belongs to one connection or tells the length is left out: the watchdog says that itself.
+/// `Status` defaults to 200, or to 302 with a `Location`. Headers about the connection or the length are left out, because the watchdog sets them itself.
 pub(super) fn parse(output: &[u8]) -> Result<Head, &'static str> {
     let length = head_end(output).ok_or("there is no empty line")?;
     let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
@@ -63,7 +63,7 @@ fn parse_status(value: &[u8]) -> Option<StatusCode> {
     StatusCode::from_bytes(code).ok().filter(|status| (200..600).contains(&status.as_u16()))
 }
 
-/// What holds for every output, whatever its bytes: for the fuzzer.
+/// What holds for every output, whatever its bytes; used by the fuzzer.
 #[cfg(any(test, fuzzing))]
 pub mod laws {
     use super::*;

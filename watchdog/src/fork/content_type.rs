@@ -1,4 +1,4 @@
-//! What kind of content an output is, by its first bytes, as Go's `http.DetectContentType` tells the common ones.
+//! The content type of an output by its first bytes, the same as Go's `http.DetectContentType` for the common types.
 
 const LOOK: usize = 512;
 const TEXT: &str = "text/plain; charset=utf-8";

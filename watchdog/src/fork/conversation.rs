@@ -16,18 +16,18 @@ use crate::{
     processes::Spawned,
 };
 
-/// Between TERM and KILL when a call took too long.
+/// Between TERM and KILL after a call took too long.
 const TERM_GRACE: Duration = Duration::from_secs(1);
-/// How long a pipe that others hold open is still read after the process has ended.
+/// How long a pipe is read after the process has ended, if others hold it open.
 const OPEN_PIPE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A process that has its request.
+/// A process that serves a request.
 #[derive(Debug)]
 pub(super) struct Conversation {
     pub(super) process: Spawned,
     pub(super) feed: Feed,
     pub(super) body: Body,
-    /// How to tell the request, and the request.
+    /// The file for the facts of the request, and the request.
     pub(super) facts: Option<(Facts, Parts)>,
     pub(super) output: Output,
     /// How long the client may take for the next piece of its body.
@@ -43,7 +43,7 @@ pub(super) struct Finished {
     pub(super) status: ExitStatus,
     /// How many bytes it wrote.
     pub(super) total: u64,
-    /// What it wrote, if that was not passed on meanwhile.
+    /// Its output, if it was not streamed.
     pub(super) output: Option<Bytes>,
 }
 
@@ -68,7 +68,7 @@ pub(super) enum CallError {
 }
 
 impl Conversation {
-    /// To the end of the process, whichever way that comes. The output comes back because its reader takes its end for success.
+    /// Runs until the process ends, for whatever reason. The output is returned because its reader takes its end as success.
     pub(super) async fn hold(mut self) -> (Result<Finished, CallError>, Output) {
         let limit = self.limit;
         let talk = self.talk();
@@ -77,7 +77,7 @@ impl Conversation {
             None => talk.await,
         };
         match &result {
-            // A broken body has killed it before.
+            // A broken body has already killed it.
             Ok(_) | Err(CallError::Body(_)) => {}
             Err(CallError::TimedOut) => self.process.end(TERM_GRACE, Kill::Timeout).await,
             Err(CallError::Gone) => self.process.kill(Kill::CallerGone).await,
@@ -87,33 +87,33 @@ impl Conversation {
             }
         }
         if !self.body.is_end_stream() {
-            // A client that still sends would not see an answer on a connection that is closed to it.
+            // A client that is still sending would not see the answer if the connection was closed.
             self.process.processes().tasks().spawn(discard(self.body));
         }
         (result, self.output)
     }
 
-    /// Feeds and reads at the same time, so that neither side waits for the other for ever.
+    /// Feeds and reads at the same time, so that neither side blocks the other for ever.
     async fn talk(&mut self) -> Result<Finished, CallError> {
         let (status, ended) = {
             let mut feeding = pin!(self.feed.finish(&mut self.body, self.idle));
             let mut reading = pin!(self.output.read_all());
-            let mut telling = pin!(async { self.facts.as_mut().map(|(facts, parts)| facts.tell(parts, self.limit)) });
-            let (mut fed, mut told, mut ended) = (false, false, false);
+            let mut writing = pin!(async { self.facts.as_mut().map(|(facts, parts)| facts.write(parts, self.limit)) });
+            let (mut fed, mut written, mut ended) = (false, false, false);
             loop {
                 tokio::select! {
-                    // In this order: first what a process waits for.
+                    // The order matters: what the process waits for comes first.
                     biased;
                     result = &mut feeding, if !fed => {
                         fed = true;
                         if let Err(reason) = result {
-                            // While STDIN is open: an early end of it would look like a whole body.
+                            // While STDIN is open, because an early end of it would look like a complete body.
                             self.process.kill(Kill::BrokenBody).await;
                             return Err(NotCollected::Broken(reason).into());
                         }
                     }
-                    result = &mut telling, if !told => {
-                        told = true;
+                    result = &mut writing, if !written => {
+                        written = true;
                         result.transpose()?;
                     }
                     result = &mut reading, if !ended => {
@@ -126,7 +126,7 @@ impl Conversation {
         };
         if !ended && !self.output.read_rest(OPEN_PIPE_TIMEOUT).await? {
             self.process.kill(Kill::Leftover).await;
-            // Only what is in the pipe already.
+            // Only what is already in the pipe.
             self.output.read_rest(OPEN_PIPE_TIMEOUT).await?;
         }
         Ok(Finished { status, total: self.output.total(), output: self.output.whole() })

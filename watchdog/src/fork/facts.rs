@@ -1,6 +1,6 @@
-//! The facts of a request for a process that was started before there was one: a JSON document in the file that `SKEP_REQUEST` names.
+//! The facts of a request, for a process that was started before the request came: a JSON document in the file that `SKEP_REQUEST` names.
 //!
-//! The file is a pipe of the watchdog's own, opened by way of `/proc`: a process that reads it too early waits for its request, as it does on STDIN.
+//! The file is one of the watchdog's own pipes, opened through `/proc`: a process that reads it too early waits for its request, as it does on STDIN.
 
 use std::{
     io::{self, PipeReader, PipeWriter, Write, pipe},
@@ -17,10 +17,10 @@ use crate::fork::{marshal::by_name, variables::decode};
 
 /// The variable that names the file.
 pub(super) const REQUEST: &str = "SKEP_REQUEST";
-/// How much a pipe always holds.
+/// What a pipe can always hold.
 const PIPE: usize = 64 * 1024;
 
-/// The way to one process; the file is there as long as this is kept.
+/// The file of one process; it exists as long as this value.
 #[derive(Debug)]
 pub(super) struct Facts {
     reader: PipeReader,
@@ -33,19 +33,19 @@ impl Facts {
         Ok(Self { reader, writer: Some(writer) })
     }
 
-    /// What `SKEP_REQUEST` is.
+    /// The value of `SKEP_REQUEST`.
     pub(super) fn path(&self) -> String {
         format!("/proc/{}/fd/{}", process::id(), self.reader.as_raw_fd())
     }
 
-    /// Writes the request; then its reader comes to the end of the file.
-    pub(super) fn tell(&mut self, parts: &Parts, limit: Option<Duration>) -> io::Result<()> {
+    /// Writes the request and ends the file.
+    pub(super) fn write(&mut self, parts: &Parts, limit: Option<Duration>) -> io::Result<()> {
         let Some(mut writer) = self.writer.take() else {
             return Ok(());
         };
         let document = document(parts, limit).to_string();
         if document.len() > PIPE {
-            // Without it writing would wait for a reader.
+            // Otherwise writing a large document would block until there is a reader.
             #[cfg(target_os = "linux")]
             rustix::pipe::fcntl_setpipe_size(&writer, document.len())?;
         }
@@ -55,7 +55,7 @@ impl Facts {
 
 fn document(parts: &Parts, limit: Option<Duration>) -> Value {
     let mut headers = by_name(&parts.headers);
-    // Libraries take it for a proxy's address.
+    // Libraries would use it as a proxy's address.
     headers.remove("Proxy");
     json!({
         "call_id": parts.headers.get(CALL_ID).map(|id| String::from_utf8_lossy(id.as_bytes())),
@@ -80,7 +80,7 @@ mod tests {
         let request = Request::post("/a%20b?c=d").header("x-call-id", "7").header("x-large", "x".repeat(200_000));
         let parts = request.body(()).unwrap().into_parts().0;
         let mut facts = Facts::new().unwrap();
-        facts.tell(&parts, Some(Duration::from_millis(1500))).unwrap();
+        facts.write(&parts, Some(Duration::from_millis(1500))).unwrap();
         let document: Value = serde_json::from_str(&fs::read_to_string(facts.path()).unwrap()).unwrap();
         assert_eq!(document["call_id"], "7");
         assert_eq!((&document["method"], &document["path"]), (&"POST".into(), &"/a b".into()));

@@ -8,7 +8,7 @@ use skep_http::Body;
 
 use crate::{body::next_piece, fork::pipes::Writer};
 
-/// Writes a body as it comes and as fast as it is read, then closes STDIN. A process that does not want it all is fine.
+/// Writes a body as it arrives and as fast as the process reads, then closes STDIN. A process need not read all of it.
 #[derive(Debug)]
 pub(super) struct Feed {
     stdin: Option<Writer>,
@@ -18,7 +18,7 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Writes without a wait what is there already. Before there is a process, so that it finds its STDIN filled: it often has the processor first.
+    /// Writes what has already arrived, without waiting. This happens before the process starts, so that it finds its input on STDIN.
     pub(super) async fn begin(stdin: Writer, body: &mut Body) -> Self {
         let mut feed = Self { stdin: Some(stdin), unsent: Bytes::new(), broken: None };
         while let Some(stdin) = &mut feed.stdin {
@@ -42,7 +42,7 @@ impl Feed {
         feed
     }
 
-    /// Writes the rest. Where that fails because of the client STDIN stays open.
+    /// Writes the rest. If that fails because of the client, STDIN stays open.
     pub(super) async fn finish(&mut self, body: &mut Body, idle: Duration) -> Result<(), String> {
         if let Some(reason) = self.broken.take() {
             return Err(reason);

@@ -1,4 +1,4 @@
-//! What holds for every request, whatever its bytes: for the property tests and the fuzzer.
+//! What holds for every request, whatever its bytes; used by the property tests and the fuzzer.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,7 +19,7 @@ use crate::{
     redact::shown,
 };
 
-/// Panics if one of them is broken; `own` are the function's own variables.
+/// Panics if one of these rules is broken; `own` holds the function's own variables.
 pub fn hold(parts: &Parts, body: &[u8], own: &HashSet<OsString>) {
     variables_are_those_of_the_request(parts, own);
     document_is_the_request(&parts.headers, body);
@@ -58,7 +58,7 @@ fn variables_are_those_of_the_request(parts: &Parts, own: &HashSet<OsString>) {
     assert!(path.map_or_else(|| contains(own, "Http_Path"), |path| !path.is_empty()));
     left.remove("Http_Host");
     for (name, value) in left {
-        // Lower case and dashes: the one header that it can come from.
+        // Lower case with dashes: the only header that it can come from.
         let header = name.strip_prefix("Http_").unwrap_or_default().replace('_', "-").to_lowercase();
         let first = parts.headers.get(&header).map(HeaderValue::as_bytes);
         assert_eq!(Some(value.as_bytes()), first, "{name} is the first value of {header}");

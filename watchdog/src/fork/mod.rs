@@ -1,4 +1,4 @@
-//! Fork mode: one process per request, its STDIN the request's body, its STDOUT the answer.
+//! Fork mode: one process per request, with the request's body on STDIN and the answer on STDOUT.
 
 pub(crate) mod cgi;
 mod content_type;
@@ -62,12 +62,12 @@ pub(crate) struct Fork {
     starter: Arc<Starter>,
     places: Limit,
     prefork: Option<Prefork>,
-    /// The last whole answer did not fit into a pipe.
+    /// The last buffered answer did not fit into a pipe.
     is_large: AtomicBool,
 }
 
 impl Fork {
-    /// Needs to run inside of the runtime.
+    /// Must be called inside the runtime.
     pub(crate) fn new(plan: &Plan, fork: ForkPlan, processes: &Arc<Processes>) -> Self {
         let starter = Arc::new(Starter::new(plan, &fork, Arc::clone(processes)));
         let prefork = (fork.prefork > 0).then(|| Prefork::begin(Arc::clone(&starter), fork.prefork));
@@ -124,7 +124,7 @@ impl Fork {
         Ok(marshal::document(&parts.headers, &whole).into())
     }
 
-    /// Gives the request to a process that waits, or to a new one.
+    /// Gives the request to a waiting process, or to a new one.
     async fn begin(
         &self,
         parts: &Parts,
@@ -153,7 +153,7 @@ impl Fork {
         Ok((Conversation { process, feed, body, facts, output, idle: self.read_timeout, limit, _place: place }, stream))
     }
 
-    /// None where processes wait for requests: all of them are told the same way.
+    /// None if processes wait for requests, because all processes must get the facts in the same way.
     fn variables(&self, parts: &Parts, length: Option<u64>, limit: Option<Duration>) -> Vec<Variable> {
         if self.prefork.is_some() {
             return Vec::new();
@@ -167,7 +167,7 @@ impl Fork {
 
     fn holding(&self, parts: &Parts) -> Holding {
         let passes_on = parts.version >= Version::HTTP_11;
-        // An asynchronous call's answer is kept as a whole, and HEAD asks for its length: both can have a status that says how the process ended.
+        // The answer to an asynchronous call is stored whole, and HEAD asks for its length, so for both the status can say how the process ended.
         let is_whole = parts.headers.contains_key(SKEP_ATTEMPT) || parts.method == Method::HEAD;
         let streams = self.plan.streaming && passes_on && !is_whole;
         let most = if streams { 0 } else { self.plan.output_buffer };

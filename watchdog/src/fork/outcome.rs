@@ -23,11 +23,11 @@ use crate::{
     log::Log,
 };
 
-/// The largest output that fits into a pipe, so that it need not be read meanwhile.
+/// The largest output that fits into a pipe, so that nobody has to read it while the process runs.
 const PIPE: u64 = 64 * 1024;
 
 impl Fork {
-    /// The answer to a call of which nothing was sent before its end.
+    /// The answer to a call if nothing was sent before the process ended.
     pub(super) fn whole(&self, parts: &Parts, begun: Instant, result: Result<Finished, CallError>) -> Answer {
         let took = begun.elapsed();
         let finished = match result {
@@ -44,7 +44,7 @@ impl Fork {
         answer.map_or_else(|error| self.failure(&error), |answer| with_duration(answer, took))
     }
 
-    /// The answer to a call that goes on; how it ends is told by how the body ends.
+    /// The answer to a call that is still running; the end of the body tells how the call ended.
     pub(super) fn streamed<C>(&self, parts: &Parts, begun: Instant, stream: Stream, conversation: C) -> Answer
     where
         C: Future<Output = (Result<Finished, CallError>, Output)> + Send + 'static,
@@ -88,7 +88,7 @@ impl Fork {
         Ok(answer)
     }
 
-    /// Status and headers of an answer, and at which byte of the output its body begins.
+    /// Status and headers of an answer, and the byte of the output at which its body begins.
     fn head(&self, parts: &Parts, output: &[u8]) -> Result<(Answer, usize), CallError> {
         let mut answer = Response::new(AnswerBody::whole(Bytes::new()));
         let mut skipped = 0;
@@ -169,7 +169,7 @@ fn log_failure(log: &Log, status: ExitStatus, took: Duration) {
     log.say(&format!("Function failed: {} - Duration: {:.6}s", describe(status), took.as_secs_f64()));
 }
 
-/// As Go's `ExitError` says it.
+/// In the words of Go's `ExitError`.
 fn describe(status: ExitStatus) -> String {
     let Some(signal) = status.signal() else {
         return format!("exit status {}", status.code().unwrap_or(-1));

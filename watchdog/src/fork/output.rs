@@ -1,4 +1,4 @@
-//! The output of a process on its way to the answer: held back until it is complete, or streamed.
+//! Passes the output of a process to the answer: buffered until it is complete, or streamed.
 
 use std::{
     io,
@@ -20,25 +20,25 @@ use crate::{
     fork::{cgi, conversation::CallError, pipes::Reader},
 };
 
-/// The most pieces that wait between the process and the client.
+/// The most chunks that wait between the process and the client.
 const PIECES: usize = 4;
-/// How long an output is not read at first. Most outputs are complete after this time, so they are not read piece by piece. Output that does not fit into the pipe waits as well.
+/// How long an output is left unread at first. Most outputs are complete after this time, so they can be read in one piece. Output that does not fit into the pipe waits too.
 const READ_DELAY: Duration = Duration::from_millis(10);
 
-/// When an output is passed on before the process has ended.
+/// When an output is streamed before the process has ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Holding {
-    /// How many bytes are held back.
+    /// How many bytes are buffered.
     pub(super) most: usize,
-    /// What to do with more than that: pass it on, or refuse it, for a client that could not be told of a failure then.
+    /// What to do with more than that: stream it, or refuse it if the client could not be told about a later failure.
     pub(super) passes_on: bool,
-    /// It begins with the head of a CGI answer, which is held back until it is whole.
+    /// It begins with the head of a CGI answer, which is buffered until it is complete.
     pub(super) has_head: bool,
-    /// It is not looked at at first.
+    /// It is not read at first.
     pub(super) waits: bool,
 }
 
-/// Reads the output; whatever is dropped in the middle of a wait, no byte is lost.
+/// Reads the output; no byte is lost if a future is dropped while it waits.
 #[derive(Debug)]
 pub(super) struct Output {
     pipe: Reader,
@@ -56,7 +56,7 @@ enum State {
 
 type Piece = Result<Bytes, BoxError>;
 
-/// An output from the moment on at which it is passed on.
+/// An output that is streamed.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) first: Bytes,
@@ -68,19 +68,19 @@ pub(crate) struct StreamedBody {
     first: Bytes,
     pieces: mpsc::Receiver<Piece>,
     error: Option<BoxError>,
-    /// Tells the conversation that nobody reads any more.
+    /// Tells the conversation that nobody reads the output any more.
     _gone: DropGuard,
 }
 
 impl Output {
-    /// The second one is told when the output begins to be passed on.
+    /// The second one is notified when streaming begins.
     pub(super) fn new(pipe: Reader, holding: Holding) -> (Self, oneshot::Receiver<Stream>) {
         let (sender, stream) = oneshot::channel();
         let state = State::Held(Some(sender));
         (Self { pipe, unsent: BytesMut::new(), total: 0, state, holding }, stream)
     }
 
-    /// Reads and passes on until the end.
+    /// Reads and streams until the end.
     pub(super) async fn read_all(&mut self) -> Result<(), CallError> {
         if self.holding.waits {
             sleep(READ_DELAY).await;
@@ -91,7 +91,7 @@ impl Output {
         Ok(())
     }
 
-    /// The same for what the pipe still holds; `false` if that did not come to its end within `patience`. The time that the client takes does not count.
+    /// The same for what is still in the pipe; `false` if that did not end within `patience`. Time spent waiting for the client does not count.
     pub(super) async fn read_rest(&mut self, patience: Duration) -> Result<bool, CallError> {
         let mut left = patience;
         loop {
@@ -110,7 +110,7 @@ impl Output {
         self.total
     }
 
-    /// The output as a whole, if nothing of it was passed on.
+    /// The whole output, if none of it was streamed.
     pub(super) fn whole(&mut self) -> Option<Bytes> {
         match self.state {
             State::Held(_) => Some(self.unsent.split().freeze()),
@@ -118,7 +118,7 @@ impl Output {
         }
     }
 
-    /// Makes sure that the client does not take a part for the whole.
+    /// Makes sure that the client does not take a partial output for the whole.
     pub(super) async fn break_off(self, reason: String) {
         if let State::Passed(pieces) = &self.state {
             // Without a reader there is nobody to tell.
@@ -133,7 +133,7 @@ impl Output {
         Ok(length > 0)
     }
 
-    /// Waits for the client where it is slower than the process.
+    /// Waits for the client if it is slower than the process.
     async fn pass_on(&mut self) -> Result<(), CallError> {
         if let State::Held(sender) = &mut self.state {
             if !goes_out(self.holding, &self.unsent)? {
@@ -142,7 +142,7 @@ impl Output {
             let (sender, first) = (sender.take(), self.unsent.split().freeze());
             let (pieces, receiver) = mpsc::channel(PIECES);
             self.state = State::Passed(pieces);
-            // A caller who is gone ends the conversation.
+            // The conversation ends when its caller is gone.
             let _ = sender.map(|sender| sender.send(Stream { first, pieces: receiver }));
         } else if let (State::Passed(pieces), false) = (&self.state, self.unsent.is_empty()) {
             let place = pieces.reserve().await.map_err(|_| CallError::Gone)?;
@@ -152,7 +152,7 @@ impl Output {
     }
 }
 
-/// Whether an output begins to be passed on when this much is held back.
+/// Whether streaming begins when this much is buffered.
 fn goes_out(holding: Holding, held: &[u8]) -> Result<bool, CallError> {
     if held.len() <= holding.most {
         return Ok(false);
@@ -167,7 +167,7 @@ fn goes_out(holding: Holding, held: &[u8]) -> Result<bool, CallError> {
 }
 
 impl Stream {
-    /// The body after its first `skipped` bytes, and what is cancelled when nobody reads it any more.
+    /// The body after its first `skipped` bytes, and the token that is cancelled when nobody reads it any more.
     pub(super) fn into_body(mut self, skipped: usize) -> (StreamedBody, CancellationToken) {
         let gone = CancellationToken::new();
         let first = self.first.split_off(skipped.min(self.first.len()));
@@ -190,7 +190,7 @@ impl Body for StreamedBody {
         match ready!(this.pieces.poll_recv(context)) {
             Some(Ok(piece)) => Poll::Ready(Some(Ok(Frame::data(piece)))),
             Some(Err(error)) => {
-                // At an error the server forgets what it has not sent yet; while it waits it sends.
+                // On an error the server discards what it has not sent yet, so it gets time to send it first.
                 this.error = Some(error);
                 context.waker().wake_by_ref();
                 Poll::Pending

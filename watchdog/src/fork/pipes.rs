@@ -1,6 +1,6 @@
 //! The watchdog's ends of the pipes to a process.
 //!
-//! They are read and written at once, and registered with the runtime only when there is something to wait for. Most calls never wait, and each registered pipe costs time.
+//! They are read and written directly, and registered with the runtime only if they have to wait. Most calls never wait, and each registration costs time.
 
 use std::{
     io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write, pipe},
@@ -19,12 +19,12 @@ use tokio::{
 
 const FIRST_PIECE: usize = 4096;
 const PIECE: usize = 128 * 1024;
-/// What a pipe holds by itself (pipe(7)).
+/// The default capacity of a pipe (pipe(7)).
 const USUAL_SIZE: usize = 64 * 1024;
-/// What it holds when more than that goes through it, so that both sides wait less often. All pipes of a user share a limit, by default 64 MiB, so it is not more.
+/// The capacity of a pipe that carries more than that, so that both sides wait less often. It is no larger because all pipes of a user share a limit of 64 MiB by default.
 const STREAM_SIZE: usize = 256 * 1024;
 
-/// What a process writes.
+/// The pipe that a process writes to.
 #[derive(Debug)]
 pub(super) struct Reader {
     unwatched: Option<PipeReader>,
@@ -33,7 +33,7 @@ pub(super) struct Reader {
     passed: usize,
 }
 
-/// What a process reads.
+/// The pipe that a process reads from.
 #[derive(Debug)]
 pub(super) struct Writer {
     unwatched: Option<PipeWriter>,
@@ -41,14 +41,14 @@ pub(super) struct Writer {
 }
 
 impl Reader {
-    /// With the end that is the process's.
+    /// Returns it with the process's end.
     pub(super) fn new() -> io::Result<(Self, PipeWriter)> {
         let (reader, writer) = pipe()?;
         do_not_block(&reader)?;
         Ok((Self { unwatched: Some(reader), watched: None, passed: 0 }, writer))
     }
 
-    /// Appends what there is, and waits where there is nothing; 0 is the end. No byte is lost if this is dropped.
+    /// Appends what is there, and waits if there is nothing; 0 means the end. No byte is lost if this future is dropped.
     pub(super) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
         if let Some(pipe) = &mut self.unwatched {
             let mut piece = [0; FIRST_PIECE];
@@ -72,7 +72,7 @@ impl Reader {
         Ok(length)
     }
 
-    /// Whether nothing was written so far, and the other end is open.
+    /// Whether nothing has been written so far and the other end is open.
     pub(super) fn is_silent(&mut self) -> bool {
         let Some(pipe) = &mut self.unwatched else { return false };
         matches!(pipe.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
@@ -87,14 +87,14 @@ impl Reader {
 }
 
 impl Writer {
-    /// With the end that is the process's.
+    /// Returns it with the process's end.
     pub(super) fn new() -> io::Result<(Self, PipeReader)> {
         let (reader, writer) = pipe()?;
         do_not_block(&writer)?;
         Ok((Self { unwatched: Some(writer), watched: None }, reader))
     }
 
-    /// Writes what is taken at once.
+    /// Writes what fits without waiting.
     pub(super) fn write(&mut self, data: &mut Bytes) -> io::Result<()> {
         while let Some(pipe) = self.unwatched.as_mut().filter(|_| !data.is_empty()) {
             match pipe.write(data) {
@@ -120,7 +120,7 @@ impl Writer {
     }
 }
 
-/// Where that is refused it stays as it is.
+/// If that is refused, the capacity stays the same.
 fn widen(pipe: impl AsFd) {
     let _ = fcntl_setpipe_size(pipe, STREAM_SIZE);
 }

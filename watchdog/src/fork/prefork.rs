@@ -1,6 +1,6 @@
 //! Prefork: processes that were started before their request and wait for it on STDIN; each serves one.
 //!
-//! Their number follows the load: one at first, one more whenever a call found none in time, fewer when some were not needed for a while.
+//! Their number follows the load: one at first, one more whenever a call found none, and fewer when some were not needed for a while.
 
 use std::{
     collections::VecDeque,
@@ -22,23 +22,23 @@ use crate::fork::{
 
 /// How often to check whether there are more processes than needed, and whether they are well.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// An older process is replaced, so that a changed program is not called in its old form for long.
+/// An older process is replaced, so that a changed program does not run in its old version for long.
 const MAX_AGE: Duration = Duration::from_secs(60);
-/// Most programs wait on STDIN this long after their start; younger ones may still be loading.
+/// Most programs wait on STDIN this long after their start; younger processes may still be loading.
 const LOAD_DELAY: Duration = Duration::from_millis(50);
-/// While there are some left, calls have the processor first.
+/// The delay before another process is started while some still wait, so that calls get the processor first.
 const START_DELAY: Duration = Duration::from_millis(5);
-/// After this many processes in a row that did not wait for input, prefork is given up for the program.
+/// Prefork is given up for a program after this many processes in a row that did not wait for input.
 const STRIKES: usize = 3;
 
-/// A handle; when it is dropped those that wait are killed.
+/// A handle; when it is dropped, the waiting processes are killed.
 #[derive(Debug)]
 pub(super) struct Prefork {
     stock: Arc<Stock>,
     _end: DropGuard,
 }
 
-/// When it is dropped there may be too few.
+/// When it is dropped, there may be too few processes.
 pub(super) struct Refill<'a>(&'a Stock);
 
 #[derive(Debug)]
@@ -52,13 +52,13 @@ struct Stock {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The oldest one is the first to go.
+    /// The oldest one is taken first.
     waiting: VecDeque<Waiting>,
     /// How many should wait.
     target: usize,
-    /// The fewest that waited since the last look.
+    /// The fewest that waited since the last check.
     spare: usize,
-    /// How many did not wait for a request, one after the other.
+    /// How many in a row did not wait for a request.
     strikes: usize,
 }
 
@@ -70,7 +70,7 @@ struct Waiting {
 }
 
 impl Prefork {
-    /// Begins with one process; needs to run inside of the runtime.
+    /// Starts with one process; must be called inside the runtime.
     pub(super) fn begin(starter: Arc<Starter>, most: usize) -> Self {
         let state = Mutex::new(State { target: 1, ..State::default() });
         let stock = Arc::new(Stock { starter, state, wanted: Notify::new(), most });
@@ -81,7 +81,7 @@ impl Prefork {
         Self { stock, _end: end.drop_guard() }
     }
 
-    /// A process that waits for a request, if there is one.
+    /// Takes a waiting process, if there is one.
     pub(super) fn take(&self) -> Option<(Started, Writer)> {
         let mut state = self.stock.state();
         let found = state.take();
@@ -93,7 +93,7 @@ impl Prefork {
         found
     }
 
-    /// For a call to keep: another process is started in the place of the one that it took when it has ended, because until then it has the processor first.
+    /// The call keeps this: a process is started in place of the one that it took when the call has ended, because until then the call gets the processor first.
     pub(super) fn refill(&self) -> Refill<'_> {
         Refill(&self.stock)
     }
@@ -106,7 +106,7 @@ impl Drop for Refill<'_> {
 }
 
 impl Stock {
-    /// Keeps the stock as large as it should be, until the program turns out not to wait.
+    /// Keeps the right number of processes, until the program turns out not to wait.
     async fn keep(&self) {
         let mut look = Instant::now() + CHECK_INTERVAL;
         loop {
@@ -118,7 +118,7 @@ impl Stock {
                     sleep(START_DELAY).await;
                 }
             } else {
-                self.state().look();
+                self.state().check();
                 look = Instant::now() + CHECK_INTERVAL;
             }
             if self.state().strikes >= STRIKES {
@@ -127,7 +127,7 @@ impl Stock {
         }
     }
 
-    /// One after the other: calls start processes as well, and come first.
+    /// One at a time, because calls start processes too and come first.
     fn fill(&self) -> io::Result<()> {
         loop {
             let state = self.state();
@@ -180,14 +180,14 @@ impl State {
             self.strikes += 1;
         };
         let in_time = found.as_ref().is_some_and(Waiting::is_loaded);
-        // Programs that do not wait do not get more processes.
+        // Programs that do not wait get no more processes.
         self.target += usize::from(!in_time && self.strikes == 0 && self.target > 0);
         self.spare = self.spare.min(self.waiting.iter().filter(|waiting| waiting.is_loaded()).count());
         found.map(|waiting| (waiting.started, waiting.stdin))
     }
 
-    /// Removes those that are ill, old, or were not needed since the last time.
-    fn look(&mut self) {
+    /// Removes processes that no longer wait for a request or are old, and those that were not needed since the last check.
+    fn check(&mut self) {
         let before = self.waiting.len();
         self.waiting.retain_mut(|waiting| waiting.started.is_waiting());
         self.strikes += before - self.waiting.len();

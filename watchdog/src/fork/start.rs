@@ -1,4 +1,4 @@
-//! Starts processes of the function.
+//! Starts the function's processes.
 
 use std::{
     ffi::OsString,
@@ -26,7 +26,7 @@ pub(super) struct Starter {
     command: Vec<String>,
     found: Option<PathBuf>,
     combine_output: bool,
-    /// Facts of the request come in a file.
+    /// The facts of the request come in a file.
     tells_facts: bool,
     processes: Arc<Processes>,
 }
@@ -58,7 +58,7 @@ impl Starter {
         &self.processes
     }
 
-    /// Starts a process with its output connected: merged in one pipe, so in the order in which it was written, or apart.
+    /// Starts a process with its output connected: STDOUT and STDERR in one pipe, which keeps their order, or in two.
     pub(super) fn start(&self, stdin: PipeReader, variables: Vec<Variable>) -> io::Result<Started> {
         let [program, arguments @ ..] = self.command.as_slice() else {
             return Err(io::Error::other("no program"));
@@ -83,7 +83,7 @@ impl Starter {
 }
 
 impl Started {
-    /// It runs, and has written nothing: so far it looks like a process that waits for its request.
+    /// It runs and has written nothing, so it seems to wait for its request.
     pub(super) fn is_waiting(&mut self) -> bool {
         self.output.is_silent() && self.process.is_alive()
     }

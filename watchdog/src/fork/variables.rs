@@ -11,7 +11,7 @@ use http::{header, request::Parts};
 
 use crate::config::contains;
 
-/// Names that facts of the request have: no header takes them.
+/// Names of facts of the request; no header can take them.
 const RESERVED: [&str; 7] = [
     "Http_Method",
     "Http_ContentLength",
@@ -21,12 +21,12 @@ const RESERVED: [&str; 7] = [
     "Http_Path",
     "Http_Host",
 ];
-/// Milliseconds that the process may run.
+/// How many milliseconds the process may run.
 const TIMEOUT: &str = "SKEP_TIMEOUT_MS";
-/// Longer ones cannot be given to a process (`MAX_ARG_STRLEN` of Linux is 128 KiB).
+/// Longer values cannot be passed to a process (`MAX_ARG_STRLEN` of Linux is 128 KiB).
 const MAX_LENGTH: usize = 120 * 1024;
 
-/// The variables of a request whose body is `length` bytes long, if that is known; those in `own` are the function's and stay as they are.
+/// The variables of a request whose body has `length` bytes, if that is known; those in `own` belong to the function and do not change.
 pub(super) fn of(parts: &Parts, length: Option<u64>, own: &HashSet<OsString>) -> Vec<(String, OsString)> {
     let mut variables = Vec::with_capacity(parts.headers.len() + RESERVED.len());
     for name in parts.headers.keys() {
@@ -61,7 +61,7 @@ pub(super) fn of(parts: &Parts, length: Option<u64>, own: &HashSet<OsString>) ->
     variables
 }
 
-/// What a process is told in any case: how long it may run, and the trace that it belongs to, under the names that OpenTelemetry gives such variables.
+/// The variables that every process gets: how long it may run, and the trace that it belongs to, under OpenTelemetry's names.
 pub(super) fn of_watchdog(parts: &Parts, limit: Option<Duration>) -> Vec<(String, OsString)> {
     let mut variables = Vec::new();
     if let Some(limit) = limit {
@@ -77,7 +77,7 @@ pub(super) fn of_watchdog(parts: &Parts, limit: Option<Duration>) -> Vec<(String
     variables
 }
 
-/// `x-call-id` as Go writes it: `X-Call-Id`.
+/// `x-call-id` in Go's spelling: `X-Call-Id`.
 pub(super) fn canonical(name: &str) -> String {
     let mut upper = true;
     name.chars()
@@ -89,7 +89,7 @@ pub(super) fn canonical(name: &str) -> String {
         .collect()
 }
 
-/// The variable of a header. `None` for `Proxy`, which libraries would take for a proxy's address (httpoxy), and for names with more than letters, digits and dashes, of which two could be the same variable.
+/// The variable of a header. `None` for `Proxy`, which libraries would use as a proxy's address (httpoxy), and for names with characters other than letters, digits and dashes, because two of them could become the same variable.
 fn variable(header: &str) -> Option<String> {
     if header == "proxy" || !header.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         return None;
@@ -97,7 +97,7 @@ fn variable(header: &str) -> Option<String> {
     Some(format!("Http_{}", canonical(header).replace('-', "_")))
 }
 
-/// Percent-decoded, except for what is not an encoding and for the zero byte, which no variable can hold.
+/// Decodes percent-encoding, except for invalid sequences and for the zero byte, which no variable can hold.
 pub(super) fn decode(path: &str) -> OsString {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -192,7 +192,7 @@ mod tests {
         assert!(variables.iter().all(|(name, _)| name != "Http_Path"), "{variables:?}");
     }
 
-    /// Names of which several could be taken for the same, or for what they are not.
+    /// Names that could be mistaken for one another, or for something else.
     const TRICKY: &str = concat!(
         "(?i)(x[-_.]?own|x-a[-_]b|proxy|http[-_]proxy|method|path|query|host",
         "|content-?length|transfer[-_]encoding)",

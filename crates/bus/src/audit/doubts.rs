@@ -31,7 +31,7 @@ pub(super) type Floors = HashMap<u32, u64>;
 
 impl Audit {
     /// Looks at each several times; returns what was seen at last.
-    pub(super) async fn look_again(&self, doubts: Vec<Doubt>) -> Result<Vec<(Doubt, Seen)>> {
+    pub(super) async fn check_again(&self, doubts: Vec<Doubt>) -> Result<Vec<(Doubt, Seen)>> {
         let (mut open, mut settled) = (doubts, Vec::new());
         for look in 0..MAX_CHECKS {
             if open.is_empty() {
@@ -41,11 +41,11 @@ impl Audit {
                 tokio::time::sleep(CHECK_INTERVAL).await;
             }
             let floors = self.floors().await?;
-            let looks = open.into_iter().map(|doubt| async {
+            let checks = open.into_iter().map(|doubt| async {
                 let seen = self.see(&doubt, &floors).await?;
                 Ok::<_, Error>((doubt, seen))
             });
-            let seen: Vec<_> = stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await?;
+            let seen: Vec<_> = stream::iter(checks).buffer_unordered(AT_ONCE).try_collect().await?;
             let (still, changed): (Vec<_>, Vec<_>) = seen.into_iter().partition(|(_, seen)| *seen == Seen::Still);
             open = still.into_iter().map(|(doubt, _)| doubt).collect();
             settled.extend(changed);

@@ -29,10 +29,10 @@ impl Audit {
 impl Walk<'_> {
     /// Counts the events, and notes the calls of routed ones that are not known. It comes last, when all calls have been seen.
     pub(super) async fn read_events(&mut self, routed: u64) -> Result<()> {
-        let mut looking = self.looking("EVENTS", self.audit.nats.subjects.event_all()).await?;
+        let mut scan = self.scan("EVENTS", self.audit.nats.subjects.event_all()).await?;
         let mut doubts = 0;
-        while let Some(seen) = looking.next().await? {
-            self.looked_at_one();
+        while let Some(seen) = scan.next().await? {
+            self.count_message();
             // The worker that meets one that cannot be read says so.
             let Ok(event) = wire::read_event(&seen.subject, &seen.headers, Bytes::new()) else { continue };
             let is_routed = seen.sequence <= routed;
@@ -41,7 +41,7 @@ impl Walk<'_> {
                 doubts += self.doubt_calls(&event, seen.published, MAX_DOUBTS - doubts);
             }
         }
-        looking.end().await;
+        scan.end().await;
         self.sources.sort_by(|one, other| one.source.cmp(&other.source));
         Ok(())
     }

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::{AuditLog, Error, Result, calls::scan::Looking, publish::Message};
+use crate::{AuditLog, Error, Result, calls::scan::Scan, publish::Message};
 
 /// How long an answer waits for its entry.
 const STORE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -134,9 +134,9 @@ struct Stored {
 
 /// Entries from one place in the log to before another one. What cannot be read is passed over.
 async fn entries_between(stream: &Stream, subject: String, begin: u64, end: u64) -> Result<Vec<Stored>> {
-    let mut looking = Looking::with_bodies(stream, subject, begin.saturating_sub(1)).await?;
+    let mut scan = Scan::with_bodies(stream, subject, begin.saturating_sub(1)).await?;
     let mut entries = Vec::new();
-    while let Some(seen) = looking.next().await? {
+    while let Some(seen) = scan.next().await? {
         if seen.sequence < end
             && let Ok(entry) = serde_json::from_slice::<AuditLogEntry>(&seen.body)
         {
@@ -147,7 +147,7 @@ async fn entries_between(stream: &Stream, subject: String, begin: u64, end: u64)
             break;
         }
     }
-    looking.end().await;
+    scan.end().await;
     Ok(entries)
 }
 

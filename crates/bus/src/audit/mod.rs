@@ -27,7 +27,7 @@ use self::{
     books::{Books, Doubt},
     doubts::{Seen, is_finished},
 };
-use crate::{Audit, Error, Result, audit::ledger::Note, calls::scan::Looking, client::clock, wire};
+use crate::{Audit, Error, Result, audit::ledger::Note, calls::scan::Scan, client::clock, wire};
 
 /// A list ends with an error when no message arrives within this time.
 const PROGRESS_TIMEOUT: Duration = Duration::from_secs(60);
@@ -74,11 +74,11 @@ impl Audit {
         let (doubts, sources, progress) = (Vec::new(), Vec::new(), AuditProgress::default());
         let mut walk = Walk { audit: self, books, doubts, more: 0, sources, progress, told };
         let last = walk.walk().await?;
-        let looked = self.look_again(std::mem::take(&mut walk.doubts)).await?;
+        let checked = self.check_again(std::mem::take(&mut walk.doubts)).await?;
         walk.read_later_notes(last).await?;
         let Walk { mut books, more, mut sources, .. } = walk;
         let mut findings = Vec::new();
-        for (doubt, seen) in looked {
+        for (doubt, seen) in checked {
             let seen = if seen == Seen::Still && books.is_over(&doubt) { Seen::Expired } else { seen };
             let Some(ledger) = books.ledger(doubt.function) else { continue };
             if doubt.kind == AuditKind::Missing {
@@ -156,38 +156,38 @@ impl Walk<'_> {
 
     /// Reads what is noted in the ledger, and returns the number of the last note.
     async fn read_receipts(&mut self) -> Result<u64> {
-        let mut looking = self.ledger_after(0).await?;
+        let mut scan = self.ledger_after(0).await?;
         let mut last = 0;
-        while let Some(seen) = looking.next().await? {
+        while let Some(seen) = scan.next().await? {
             ledger::read(&seen.subject, &seen.headers, &seen.body, |note| self.books.note(&note));
             last = seen.sequence;
-            self.looked_at_one();
+            self.count_message();
         }
-        looking.end().await;
+        scan.end().await;
         self.books.close_receipts();
         Ok(last)
     }
 
     async fn read_dead_letters(&mut self) -> Result<()> {
-        let mut looking = self.looking("DEAD", self.audit.nats.subjects.dead_of(None)).await?;
-        while let Some(seen) = looking.next().await? {
+        let mut scan = self.scan("DEAD", self.audit.nats.subjects.dead_of(None)).await?;
+        while let Some(seen) = scan.next().await? {
             // Of a callback that is dead, the call has ended in another way.
             let call = Some(&seen.subject).filter(|subject| !subject.ends_with(".callback"));
             if let Some((call_id, function)) = call.and_then(|subject| call_of(subject)) {
                 self.books.dead_letter(call_id, &function, seen.sequence, seen.published);
             }
-            self.looked_at_one();
+            self.count_message();
         }
-        looking.end().await;
+        scan.end().await;
         Ok(())
     }
 
     async fn read_lanes(&mut self) -> Result<()> {
         let floors = self.audit.floors().await?;
-        let mut looking = self.looking("INVOKE", self.audit.nats.subjects.invoke_all()).await?;
+        let mut scan = self.scan("INVOKE", self.audit.nats.subjects.invoke_all()).await?;
         let mut is_purged = true;
-        while let Some(seen) = looking.next().await? {
-            self.looked_at_one();
+        while let Some(seen) = scan.next().await? {
+            self.count_message();
             let Some((call_id, function)) = call_of(&seen.subject) else { continue };
             if !is_finished(&seen.subject, seen.sequence, &floors) {
                 self.books.open(call_id, &function, false);
@@ -197,7 +197,7 @@ impl Walk<'_> {
                 self.doubts.extend(doubt);
             }
         }
-        looking.end().await;
+        scan.end().await;
         Ok(())
     }
 
@@ -235,25 +235,25 @@ impl Walk<'_> {
     }
 
     async fn read_records(&mut self) -> Result<()> {
-        let mut looking = self.looking("CALLS", self.audit.nats.subjects.record_all()).await?;
-        while let Some(seen) = looking.next().await? {
-            self.looked_at_one();
+        let mut scan = self.scan("CALLS", self.audit.nats.subjects.record_all()).await?;
+        while let Some(seen) = scan.next().await? {
+            self.count_message();
             let record = wire::text(&seen.headers, wire::STATUS).map(serde_json::from_str::<Record>);
             let Some(Ok(Record { call_id, function, state })) = record else { continue };
             self.doubts.extend(self.books.record(&call_id, &function, state, seen.published));
         }
-        looking.end().await;
+        scan.end().await;
         Ok(())
     }
 
     /// Reads the same receipts once more, to name the calls that were not found.
     async fn settle_receipts(&mut self, last: u64) -> Result<()> {
-        let mut looking = self.ledger_after(0).await?;
-        while let Some(seen) = looking.next().await? {
+        let mut scan = self.ledger_after(0).await?;
+        while let Some(seen) = scan.next().await? {
             if seen.sequence > last {
                 break;
             }
-            self.looked_at_one();
+            self.count_message();
             let (books, doubts, more) = (&mut self.books, &mut self.doubts, &mut self.more);
             ledger::read(&seen.subject, &seen.headers, &seen.body, |note| {
                 let Some(doubt) = books.settle(&note) else { return };
@@ -266,21 +266,21 @@ impl Walk<'_> {
                 }
             });
         }
-        looking.end().await;
+        scan.end().await;
         Ok(())
     }
 
     /// Reads why records may have gone meanwhile.
     async fn read_later_notes(&mut self, last: u64) -> Result<()> {
-        let mut looking = self.ledger_after(last).await?;
-        while let Some(seen) = looking.next().await? {
+        let mut scan = self.ledger_after(last).await?;
+        while let Some(seen) = scan.next().await? {
             ledger::read(&seen.subject, &seen.headers, &seen.body, |note| match note {
                 // These calls are younger than the audit.
                 Note::Receipt { .. } => {}
                 Note::Brief { .. } | Note::Removed { .. } => self.books.note(&note),
             });
         }
-        looking.end().await;
+        scan.end().await;
         self.books.go_on_until(clock::now());
         Ok(())
     }
@@ -292,17 +292,17 @@ impl Walk<'_> {
             let next = timeout(PROGRESS_TIMEOUT, listed.try_next()).await.map_err(Error::unavailable)?;
             let Some((subject, count)) = next.map_err(Error::unavailable)? else { return Ok(()) };
             each(&mut self.books, &subject, count as u64);
-            self.looked_at_one();
+            self.count_message();
         }
     }
 
     /// Over the connection for deliveries, so that accepting calls is not held up.
-    async fn looking(&self, stream: &str, subject: String) -> Result<Looking> {
-        Looking::begin(&self.stream(stream).await?, subject, 0).await
+    async fn scan(&self, stream: &str, subject: String) -> Result<Scan> {
+        Scan::begin(&self.stream(stream).await?, subject, 0).await
     }
 
-    async fn ledger_after(&self, after: u64) -> Result<Looking> {
-        Looking::with_bodies(&self.stream("LEDGER").await?, self.audit.nats.subjects.ledger_all(), after).await
+    async fn ledger_after(&self, after: u64) -> Result<Scan> {
+        Scan::with_bodies(&self.stream("LEDGER").await?, self.audit.nats.subjects.ledger_all(), after).await
     }
 
     async fn stream(&self, name: &str) -> Result<Stream> {
@@ -310,7 +310,7 @@ impl Walk<'_> {
         self.audit.nats.deliveries.get_stream(name).await.map_err(Error::unavailable)
     }
 
-    fn looked_at_one(&mut self) {
+    fn count_message(&mut self) {
         self.progress.looked += 1;
         if self.progress.looked.is_multiple_of(TOLD_AFTER) {
             self.told.send_replace(self.progress);

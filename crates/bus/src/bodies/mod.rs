@@ -22,7 +22,7 @@ const PIECE: usize = 512 * 1024;
 /// What is kept free of a message for headers: 1 MiB, or an eighth where that is less.
 const HEADER_RESERVE: usize = 1024 * 1024;
 /// The free space is checked once for this many chunks.
-const LOOK_FOR_ROOM: u64 = 32;
+const CHUNKS_PER_CHECK: u64 = 32;
 /// How long a server that does not store a chunk is tried again, because a cluster may elect a leader, or NATS may restart.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 const RETRY_DELAY: Duration = Duration::from_millis(200);
@@ -85,7 +85,7 @@ impl Bodies {
         self.nats.discards.discard(key.clone());
     }
 
-    async fn look_for_room(&self) -> Result<()> {
+    async fn check_room(&self) -> Result<()> {
         let stored = self.nats.streams.requests.get_info().await.map_err(Error::unavailable)?.state.bytes;
         if stored < self.nats.kept.bodies {
             return Ok(());
@@ -149,8 +149,8 @@ impl<'bodies> Upload<'bodies> {
     }
 
     async fn store(&mut self, piece: Bytes) -> Result<()> {
-        if self.key.kind == BodyKind::Request && self.pieces.is_multiple_of(LOOK_FOR_ROOM) {
-            self.bodies.look_for_room().await?;
+        if self.key.kind == BodyKind::Request && self.pieces.is_multiple_of(CHUNKS_PER_CHECK) {
+            self.bodies.check_room().await?;
         }
         self.length += piece.len() as u64;
         let mut headers = HeaderMap::new();

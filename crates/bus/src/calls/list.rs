@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use crate::{
     Calls, Error, Result,
     calls::records,
-    calls::scan::{Looking, Seen},
+    calls::scan::{Scan, Seen},
     queue::parked,
     wire,
 };
@@ -270,16 +270,16 @@ impl Calls {
     /// Records without their bodies, from one position in their stream to before another one.
     async fn records_between(&self, begin: u64, end: u64) -> Result<Vec<Seen>> {
         let subject = self.nats.subjects.record_all();
-        let mut looking = Looking::begin(&self.nats.streams.calls, subject, begin.saturating_sub(1)).await?;
+        let mut scan = Scan::begin(&self.nats.streams.calls, subject, begin.saturating_sub(1)).await?;
         let mut window = Vec::new();
-        while let Some(seen) = looking.next().await? {
+        while let Some(seen) = scan.next().await? {
             let is_last = seen.sequence + 1 >= end;
             window.extend(Some(seen).filter(|seen| seen.sequence < end));
             if is_last {
                 break;
             }
         }
-        looking.end().await;
+        scan.end().await;
         Ok(window)
     }
 }

@@ -76,7 +76,7 @@ where
 {
     let mut asked = Vec::new();
     while questions.recv_many(&mut asked, MAX_TOGETHER).await > 0 {
-        let found = place.look(&asked).await.map_err(|error| error.chain());
+        let found = place.find(&asked).await.map_err(|error| error.chain());
         for Question { call_id, answer } in asked.drain(..) {
             let ended = found.as_ref().map(|found| found.contains(call_id.as_str()));
             // The caller may be gone.
@@ -87,7 +87,7 @@ where
 
 impl<Subject: Fn(&CallId) -> String> Place<Subject> {
     /// The ids of those that have a message.
-    async fn look(&self, asked: &[Question]) -> Result<HashSet<String>> {
+    async fn find(&self, asked: &[Question]) -> Result<HashSet<String>> {
         let mut found = HashSet::new();
         loop {
             let known = found.len();
@@ -96,8 +96,8 @@ impl<Subject: Fn(&CallId) -> String> Place<Subject> {
             if open.is_empty() {
                 return Ok(found);
             }
-            let look = self.look_once(open, &mut found);
-            if timeout(REQUEST_TIMEOUT, look).await.map_err(Error::unavailable)?? {
+            let finding = self.find_once(open, &mut found);
+            if timeout(REQUEST_TIMEOUT, finding).await.map_err(Error::unavailable)?? {
                 return Ok(found);
             }
             if found.len() == known {
@@ -107,7 +107,7 @@ impl<Subject: Fn(&CallId) -> String> Place<Subject> {
     }
 
     /// Adds the ids of those that have a message, and returns whether these are all.
-    async fn look_once(&self, multi_last: Vec<String>, found: &mut HashSet<String>) -> Result<bool> {
+    async fn find_once(&self, multi_last: Vec<String>, found: &mut HashSet<String>) -> Result<bool> {
         let request = serde_json::to_vec(&LastOfEach { multi_last }).map_err(Error::unavailable)?;
         let inbox = self.client.new_inbox();
         let mut answers = self.client.subscribe(inbox.clone()).await.map_err(Error::unavailable)?;

@@ -22,7 +22,7 @@ const PROGRESS_TIMEOUT: Duration = Duration::from_secs(5);
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Messages of a subject in their order, as far as they were there when the look began.
-pub(crate) struct Looking {
+pub(crate) struct Scan {
     messages: pull::Ordered,
     left: u64,
     /// The place of the last message that was seen.
@@ -41,7 +41,7 @@ pub(crate) struct Seen {
     pub(crate) sequence: u64,
 }
 
-impl Looking {
+impl Scan {
     /// Begins behind a place in the stream.
     pub(crate) async fn begin(stream: &Stream, subject: String, after: u64) -> Result<Self> {
         let config = pull::OrderedConfig { headers_only: true, ..Self::config(subject, after) };

@@ -47,40 +47,17 @@ impl Calls {
 
     async fn submit_patiently(&self, call: &Call) -> Result<Submitted> {
         let patience = if self.nats.kept.replicas > 1 { ELECTION_TIMEOUT } else { REQUEST_TIMEOUT };
-        let give_up = Instant::now() + patience;
         // Decided once: what is sent again must meet what may have been stored before.
         let subject = self.lane_subject(call);
-        let mut delays = BACKOFF.delays();
-        let mut is_first = true;
-        loop {
-            let delay = delays.next_delay();
-            match self.try_submit(call, subject.clone()).await {
-                Ok(Submitted::Accepted) => {
-                    self.nats.ledger.note(call);
-                    return Ok(Submitted::Accepted);
-                }
-                // It was stored before, although nobody heard of it.
-                Ok(Submitted::Duplicate) if !is_first && !call.has_callers_id => {
-                    self.nats.ledger.note(call);
-                    return Ok(Submitted::Accepted);
-                }
-                Err(error @ Error::Unavailable(_)) => {
-                    if Instant::now() + delay >= give_up || !self.nats.is_reachable().await {
-                        return Err(error);
-                    }
-                    debug!(error = error.chain(), call_id = %call.call_id, "a call cannot be stored; trying again");
-                }
-                ended => {
-                    // The call that is there has a body of its own. What was tried before may be stored, and name this one.
-                    if is_first {
-                        self.discard_own_body(call);
-                    }
-                    return ended;
-                }
-            }
-            sleep(delay).await;
-            is_first = false;
+        let queue = InLane { calls: self, call, subject };
+        let (submitted, tries) = patiently(call, patience, &queue).await;
+        if matches!(submitted, Ok(Submitted::Accepted)) {
+            self.nats.ledger.note(call);
+        } else if tries == 1 && !matches!(submitted, Err(Error::Unavailable(_))) {
+            // The call that is there has a body of its own. What was tried before may be stored, and name this one.
+            self.discard_own_body(call);
         }
+        submitted
     }
 
     /// A call as the message that it is in the queue.
@@ -96,19 +73,8 @@ impl Calls {
     }
 
     /// A request's headers as they are stored with its call: without its length, which is that of the stored body, without the credentials of the callback's URL, which is stored beside them, and without the caller's own where so set.
-    pub fn stored_headers(&self, mut headers: http::HeaderMap, callback: Option<&Url>) -> http::HeaderMap {
-        headers.remove(header::CONTENT_LENGTH);
-        if let Some(callback) = callback.filter(|url| !url.username().is_empty() || url.password().is_some())
-            && let Ok(shown) = HeaderValue::try_from(String::from(without_credentials(callback.clone())))
-        {
-            headers.insert(headers::CALLBACK_URL, shown);
-        }
-        if self.nats.kept.strip_credentials {
-            for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
-                headers.remove(name);
-            }
-        }
-        headers
+    pub fn stored_headers(&self, headers: http::HeaderMap, callback: Option<&Url>) -> http::HeaderMap {
+        to_store(headers, callback, self.nats.kept.strip_credentials)
     }
 
     /// Where a call waits to be taken.
@@ -165,6 +131,68 @@ impl Connection {
     }
 }
 
+fn to_store(mut headers: http::HeaderMap, callback: Option<&Url>, strip_credentials: bool) -> http::HeaderMap {
+    headers.remove(header::CONTENT_LENGTH);
+    if let Some(callback) = callback.filter(|url| !url.username().is_empty() || url.password().is_some())
+        && let Ok(shown) = HeaderValue::try_from(String::from(without_credentials(callback.clone())))
+    {
+        headers.insert(headers::CALLBACK_URL, shown);
+    }
+    if strip_credentials {
+        for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
+            headers.remove(name);
+        }
+    }
+    headers
+}
+
+/// Where a call is stored.
+trait Queue {
+    async fn store(&self) -> Result<Submitted>;
+
+    /// Whether it is of use to try again.
+    async fn is_reachable(&self) -> bool;
+}
+
+struct InLane<'call> {
+    calls: &'call Calls,
+    call: &'call Call,
+    subject: String,
+}
+
+impl Queue for InLane<'_> {
+    async fn store(&self) -> Result<Submitted> {
+        self.calls.try_submit(self.call, self.subject.clone()).await
+    }
+
+    async fn is_reachable(&self) -> bool {
+        self.calls.nats.is_reachable().await
+    }
+}
+
+/// Tries to store a call until the server answers, at most for this long; returns the answer, and how often it was tried.
+async fn patiently(call: &Call, patience: Duration, queue: &impl Queue) -> (Result<Submitted>, u32) {
+    let give_up = Instant::now() + patience;
+    let mut delays = BACKOFF.delays();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let delay = delays.next_delay();
+        match queue.store().await {
+            // It was stored before, although nobody heard of it.
+            Ok(Submitted::Duplicate) if tries > 1 && !call.has_callers_id => return (Ok(Submitted::Accepted), tries),
+            Err(error @ Error::Unavailable(_)) => {
+                if Instant::now() + delay >= give_up || !queue.is_reachable().await {
+                    return (Err(error), tries);
+                }
+                debug!(error = error.chain(), call_id = %call.call_id, "a call cannot be stored; trying again");
+            }
+            answer => return (answer, tries),
+        }
+        sleep(delay).await;
+    }
+}
+
 /// A known id may be submitted again with the same request only: another one would be another call.
 fn same_call(call: &Call, known: CallStatus) -> Result<Submitted> {
     let is_other = match (&call.fingerprint, &known.fingerprint) {
@@ -174,3 +202,6 @@ fn same_call(call: &Call, known: CallStatus) -> Result<Submitted> {
     };
     if is_other { Err(Error::IdInUse(known.call_id)) } else { Ok(Submitted::Duplicate) }
 }
+
+#[cfg(test)]
+mod tests;

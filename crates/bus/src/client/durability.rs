@@ -68,14 +68,14 @@ impl Connection {
         let durability = Durability { tier, replicas, reason };
         let found = Found { durability: durability.clone(), syncing: syncing.map(|server| server.id).collect() };
         let before = std::mem::replace(&mut *self.found.0.lock().unwrap_or_else(PoisonError::into_inner), found);
-        if before.durability != durability {
-            tell(&durability);
+        if self.tells && before.durability != durability {
+            log(&durability);
         }
         Ok(())
     }
 }
 
-fn tell(durability: &Durability) {
+fn log(durability: &Durability) {
     let Durability { tier, replicas, reason } = durability;
     match tier {
         Tier::Fsync | Tier::Replicated => info!(tier = tier.as_str(), replicas, reason, "accepted calls are durable"),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use skep_protocol::{CallId, DeadKind, DeadLetterInfo, FunctionName, StoredBody};
 use time::OffsetDateTime;
 
-use crate::{Bodies, DeadLetters, Error, Result, calls::records, calls::scan::Looking, wire};
+use crate::{Bodies, DeadLetters, Error, Result, calls::records, calls::scan::Scan, wire};
 
 /// Which dead letters are meant.
 #[derive(Clone, Debug, Default)]
@@ -49,14 +49,14 @@ impl DeadLetters {
     /// The oldest dead letters that the filter admits, at most `limit`.
     pub async fn list(&self, filter: &DeadLetterFilter, limit: usize) -> Result<Vec<DeadLetterInfo>> {
         let subject = self.nats.subjects.dead_of(filter.function.as_ref());
-        let mut looking = Looking::begin(&self.nats.streams.dead, subject, filter.after).await?;
+        let mut scan = Scan::begin(&self.nats.streams.dead, subject, filter.after).await?;
         let mut letters = Vec::new();
         while letters.len() < limit {
-            let Some(seen) = looking.next().await? else { break };
+            let Some(seen) = scan.next().await? else { break };
             let info = info_of(&seen.subject, &seen.headers, seen.published, seen.sequence);
             letters.extend(info.filter(|info| filter.admits(info)));
         }
-        looking.end().await;
+        scan.end().await;
         Ok(letters)
     }
 

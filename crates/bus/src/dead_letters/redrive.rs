@@ -6,7 +6,8 @@ use async_nats::{HeaderMap as NatsHeaders, jetstream::message::StreamMessage};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use skep_protocol::{
-    Call, CallRecord, CallState, CallbackTarget, DeadKind, FunctionName, headers as names, parse_callback,
+    Call, CallRecord, CallState, CallbackTarget, DeadKind, DefaultNamespace, FunctionName, headers as names,
+    parse_callback,
 };
 use time::OffsetDateTime;
 use url::Url;
@@ -84,7 +85,7 @@ impl DeadLetters {
         edit: Edit,
         may_call_back: impl Fn(Option<&Url>) -> bool,
     ) -> Result<Redriven> {
-        let mut call = match self.call_of(letter) {
+        let mut call = match call_of(letter, self.nats.default_namespace()) {
             Ok(call) => edit.apply(call),
             Err(reason) => return Ok(Redriven::Impossible(reason)),
         };
@@ -96,22 +97,22 @@ impl DeadLetters {
         let id = &call.call_id;
         let (record, queued, delayed) =
             tokio::try_join!(self.nats.find_record(id), self.nats.find_queued(id), self.nats.find_delayed(id))?;
-        if let Some(record) = record {
-            let state = records::read(&record)?.status.state;
-            if state != CallState::Dead {
-                return Ok(Redriven::Ended(state));
+        let state = record.as_ref().map(records::read).transpose()?.map(|record| record.status.state);
+        match plan(state, !queued.is_empty() || delayed.is_some()) {
+            Plan::Leave(state) => return Ok(Redriven::Ended(state)),
+            Plan::Compare => {
+                return under_way(&call, queued.first().map(|queued| &queued.message).or(delayed.as_ref()));
             }
-            // What is left of the call that died.
-            for queued in &queued {
-                self.nats.remove_queued(queued).await?;
+            Plan::Send => {}
+        }
+        // What is left of the call that died; its record goes last, because it decides.
+        for queued in &queued {
+            self.nats.remove_queued(queued).await?;
+        }
+        for (stream, message) in [("DELAYED", delayed), ("CALLS", record)] {
+            if let Some(message) = message {
+                self.nats.remove_message(stream, message.sequence).await?;
             }
-            for (stream, message) in [("DELAYED", delayed), ("CALLS", Some(record))] {
-                if let Some(message) = message {
-                    self.nats.remove_message(stream, message.sequence).await?;
-                }
-            }
-        } else if !queued.is_empty() || delayed.is_some() {
-            return under_way(&call, queued.first().map(|queued| &queued.message).or(delayed.as_ref()));
         }
         let subject = self.nats.subjects.invoke(&call.function, id);
         match self.nats.publish_once(subject, headers, call.body.in_message().clone()).await? {
@@ -146,50 +147,71 @@ impl DeadLetters {
         })
     }
 
-    /// The call that a dead letter holds, as if it was new, but for its history.
-    fn call_of(&self, letter: &DeadLetter) -> Result<Call, String> {
-        if wire::text(&letter.headers, wire::LEFT_OUT).is_some() {
-            return Err("its headers are not kept, because they did not fit into the letter".to_owned());
-        }
-        let now = clock::now();
-        let mut call = match wire::text(&letter.headers, wire::CALL_ID) {
-            Some(_) => wire::read_call(&without_end(&letter.headers), letter.body.clone())?,
-            None => self.published(letter, now)?,
-        };
-        call.history.push(letter.info.past());
-        let too_many = call.history.len().saturating_sub(MAX_ENDS);
-        call.history.drain(..too_many);
-        // Its age counts from now on, and an id that comes again is looked up.
-        Ok(Call { run_at: Some(now), interruptions: 0, last_attempt: None, burst: None, has_callers_id: true, ..call })
-    }
-
-    /// Published work that never became a call.
-    fn published(&self, letter: &DeadLetter, now: OffsetDateTime) -> Result<Call, String> {
-        let function: FunctionName =
-            self.nats.default_namespace().function(&letter.info.function).map_err(|error| error.to_string())?;
-        let headers = published::publishers_headers(Some(&without_end(&letter.headers)));
-        let callback = headers.get(names::CALLBACK_URL).and_then(|url| url.to_str().ok());
-        let fingerprint = Some(published::fingerprint(&function, &headers, &letter.body));
-        Ok(Call {
-            callback: callback.map(|url| parse_callback(url, self.nats.default_namespace())).transpose()?,
-            callback_authorized: true,
-            headers,
-            body: letter.body.clone().into(),
-            has_callers_id: true,
-            fingerprint,
-            ..Call::new(letter.info.call_id.clone(), function, now)
-        })
-    }
-
     /// The request of a call's dead letter, to be shown.
     pub fn request_of(&self, letter: &DeadLetter) -> Result<Call> {
-        self.call_of(letter).map_err(|reason| Error::Unreadable { subject: letter.info.call_id.to_string(), reason })
+        call_of(letter, self.nats.default_namespace())
+            .map_err(|reason| Error::Unreadable { subject: letter.info.call_id.to_string(), reason })
     }
 }
 
 impl Connection {
     pub(crate) async fn find_record(&self, id: &skep_protocol::CallId) -> Result<Option<StreamMessage>> {
         records::find(&self.streams.calls, self.subjects.record_by_id(id)).await
+    }
+}
+
+/// The call that a dead letter holds, as if it was new, but for its history.
+fn call_of(letter: &DeadLetter, namespace: &DefaultNamespace) -> Result<Call, String> {
+    if wire::text(&letter.headers, wire::LEFT_OUT).is_some() {
+        return Err("its headers are not kept, because they did not fit into the letter".to_owned());
+    }
+    let now = clock::now();
+    let mut call = match wire::text(&letter.headers, wire::CALL_ID) {
+        Some(_) => wire::read_call(&without_end(&letter.headers), letter.body.clone())?,
+        None => published_call(letter, namespace, now)?,
+    };
+    call.history.push(letter.info.past());
+    let too_many = call.history.len().saturating_sub(MAX_ENDS);
+    call.history.drain(..too_many);
+    // Its age counts from now on, and an id that comes again is looked up.
+    Ok(Call { run_at: Some(now), interruptions: 0, last_attempt: None, burst: None, has_callers_id: true, ..call })
+}
+
+/// Published work that never became a call.
+fn published_call(letter: &DeadLetter, namespace: &DefaultNamespace, now: OffsetDateTime) -> Result<Call, String> {
+    let function: FunctionName = namespace.function(&letter.info.function).map_err(|error| error.to_string())?;
+    let headers = published::publishers_headers(Some(&without_end(&letter.headers)));
+    let callback = headers.get(names::CALLBACK_URL).and_then(|url| url.to_str().ok());
+    let fingerprint = Some(published::fingerprint(&function, &headers, &letter.body));
+    Ok(Call {
+        callback: callback.map(|url| parse_callback(url, namespace)).transpose()?,
+        callback_authorized: true,
+        headers,
+        body: letter.body.clone().into(),
+        has_callers_id: true,
+        fingerprint,
+        ..Call::new(letter.info.call_id.clone(), function, now)
+    })
+}
+
+/// What a redrive does about the call that it finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    /// It has another end than the dead letter.
+    Leave(CallState),
+    /// It is under way, perhaps by an earlier redrive.
+    Compare,
+    /// What is left of the call that died is removed, and the call is queued.
+    Send,
+}
+
+/// `waits` says whether a message of the call waits to be run.
+fn plan(record: Option<CallState>, waits: bool) -> Plan {
+    match record {
+        Some(CallState::Dead) => Plan::Send,
+        Some(state) => Plan::Leave(state),
+        None if waits => Plan::Compare,
+        None => Plan::Send,
     }
 }
 
@@ -231,3 +253,6 @@ fn without_end(headers: &NatsHeaders) -> NatsHeaders {
     let of_the_end = [wire::REASON, wire::ATTEMPTS, wire::LAST_STATUS, wire::NEXT_AT, wire::LAST_ANSWER];
     fit::without(headers, |name| of_the_end.contains(&name))
 }
+
+#[cfg(test)]
+mod tests;

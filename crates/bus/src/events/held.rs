@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Error, Events, Result,
-    calls::scan::{Looking, Seen},
+    calls::scan::{Scan, Seen},
     events::wire::RequestLine,
     fit,
     publish::Message,
@@ -155,14 +155,14 @@ impl Events {
         limit: usize,
     ) -> Result<Vec<(HeldId, HeldRequest)>> {
         let (stream, subject) = self.held_stream(source, kind);
-        let mut looking = Looking::begin(stream, subject, after).await?;
+        let mut scan = Scan::begin(stream, subject, after).await?;
         let mut held = Vec::new();
         while held.len() < limit {
-            let Some(Seen { subject, headers, body, sequence, .. }) = looking.next().await? else { break };
+            let Some(Seen { subject, headers, body, sequence, .. }) = scan.next().await? else { break };
             let read = HeldRequest::read(&subject, &headers, body).ok();
             held.extend(read.map(|request| (HeldId { kind, sequence }, request)));
         }
-        looking.end().await;
+        scan.end().await;
         Ok(held)
     }
 

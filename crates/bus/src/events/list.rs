@@ -7,7 +7,7 @@ use crate::{
     Error, Events, Result,
     calls::{
         records,
-        scan::{Looking, Seen},
+        scan::{Scan, Seen},
     },
     events::wire,
 };
@@ -105,9 +105,9 @@ impl Events {
     /// Events without their bodies, from one place to before another one. What cannot be read is passed over.
     async fn events_between(&self, source: &SourceName, begin: u64, end: u64) -> Result<Vec<StoredEvent>> {
         let subject = self.nats.subjects.events_of(source);
-        let mut looking = Looking::begin(&self.nats.streams.events, subject, begin.saturating_sub(1)).await?;
+        let mut scan = Scan::begin(&self.nats.streams.events, subject, begin.saturating_sub(1)).await?;
         let mut events = Vec::new();
-        while let Some(seen) = looking.next().await? {
+        while let Some(seen) = scan.next().await? {
             let sequence = seen.sequence;
             if sequence < end {
                 events.extend(read(seen));
@@ -116,7 +116,7 @@ impl Events {
                 break;
             }
         }
-        looking.end().await;
+        scan.end().await;
         Ok(events)
     }
 
@@ -129,9 +129,9 @@ impl Events {
         after: u64,
     ) -> Result<(Vec<StoredEvent>, Option<u64>)> {
         let subject = self.nats.subjects.events_of(source);
-        let mut looking = Looking::with_bodies(&self.nats.streams.events, subject, after).await?;
+        let mut scan = Scan::with_bodies(&self.nats.streams.events, subject, after).await?;
         let (mut events, mut next) = (Vec::new(), None);
-        while let Some(seen) = looking.next().await? {
+        while let Some(seen) = scan.next().await? {
             let sequence = seen.sequence;
             events.extend(read(seen).filter(|stored| filter.admits(&stored.event)));
             if events.len() >= limit {
@@ -139,7 +139,7 @@ impl Events {
                 break;
             }
         }
-        looking.end().await;
+        scan.end().await;
         Ok((events, next))
     }
 }

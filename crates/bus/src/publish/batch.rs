@@ -187,7 +187,7 @@ impl<'publisher> Flight<'publisher> {
     /// Stores it all, and tells each what became of it.
     async fn fly(mut self, as_batch: bool) {
         let (publisher, mut alone) = (self.publisher, mem::take(&mut self.alone));
-        // Nobody waits any more for what was not sent in time, and was told so.
+        // Nobody waits any more for what was not sent in time, and was submitted so.
         alone.retain(Entry::is_awaited);
         if self.handed_over == 0 {
             self.together.retain(Entry::is_awaited);
@@ -196,7 +196,7 @@ impl<'publisher> Flight<'publisher> {
             let stored = if as_batch { self.commit().await } else { Ok(Batch::Refused) };
             match stored {
                 Ok(Batch::Stored) => {
-                    self.together.into_iter().for_each(|entry| tell(entry.stored, Ok(Submitted::Accepted)))
+                    self.together.into_iter().for_each(|entry| answer(entry.stored, Ok(Submitted::Accepted)))
                 }
                 // One that cannot be stored stands in the way of all.
                 Ok(Batch::Refused) => one_by_one(publisher, self.together).await,
@@ -204,7 +204,7 @@ impl<'publisher> Flight<'publisher> {
                     let reason = error.chain();
                     self.together
                         .into_iter()
-                        .for_each(|entry| tell(entry.stored, Err(Error::unavailable(reason.clone()))));
+                        .for_each(|entry| answer(entry.stored, Err(Error::unavailable(reason.clone()))));
                 }
             }
         };
@@ -249,7 +249,7 @@ fn batch_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }
 
-fn tell(stored: oneshot::Sender<Result<Submitted>>, what: Result<Submitted>) {
+fn answer(stored: oneshot::Sender<Result<Submitted>>, what: Result<Submitted>) {
     // The caller may be gone; the message is stored all the same.
     let _ = stored.send(what);
 }
@@ -257,8 +257,8 @@ fn tell(stored: oneshot::Sender<Result<Submitted>>, what: Result<Submitted>) {
 async fn one_by_one(publisher: &Publisher, entries: Vec<Entry>) {
     let publish = |Entry { message, stored }: Entry| async {
         let published = publisher.publish(message).await;
-        let told = |number: Option<u64>| if number.is_some() { Submitted::Accepted } else { Submitted::Duplicate };
-        tell(stored, published.map(told));
+        let submitted = |number: Option<u64>| if number.is_some() { Submitted::Accepted } else { Submitted::Duplicate };
+        answer(stored, published.map(submitted));
     };
     join_all(entries.into_iter().map(publish)).await;
 }

@@ -91,7 +91,7 @@ impl Publisher {
         let answer = self.client.send_request(last.subject.clone(), commit).await.map_err(|error| {
             match error.kind() {
                 RequestErrorKind::MaxPayloadExceeded => return self.too_large(),
-                RequestErrorKind::NoResponders => self.missed.tell(),
+                RequestErrorKind::NoResponders => self.missed.notify(),
                 _ => {}
             }
             Error::unavailable(error)
@@ -112,7 +112,7 @@ impl Publisher {
             return Err(self.too_large());
         }
         if error.kind() == PublishErrorKind::StreamNotFound {
-            self.missed.tell();
+            self.missed.notify();
         }
         let cause = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<jetstream::Error>());
         let Some(cause) = cause else {

@@ -103,13 +103,13 @@ impl<T> Delivery<T> {
     pub async fn ack(&self) {
         match self.run_lease() {
             Some(lease) => Box::pin(lease.end()).await,
-            None => self.tell(AckKind::Ack).await,
+            None => self.acknowledge(AckKind::Ack).await,
         }
     }
 
     /// Returns it, to be delivered again after a delay.
     pub async fn again_after(&self, delay: Duration) {
-        self.tell(AckKind::Nak(Some(delay))).await;
+        self.acknowledge(AckKind::Nak(Some(delay))).await;
     }
 
     /// Runs some work, and keeps the delivery from going to another worker meanwhile, however long it takes.
@@ -121,7 +121,7 @@ impl<T> Delivery<T> {
             tokio::select! {
                 biased;
                 output = &mut work => return output,
-                _ = extend.tick() => self.tell(AckKind::Progress).await,
+                _ = extend.tick() => self.acknowledge(AckKind::Progress).await,
             }
         }
     }
@@ -134,7 +134,7 @@ impl<T> Delivery<T> {
         *self.run_lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(lease));
     }
 
-    pub(crate) async fn tell(&self, kind: AckKind) {
+    pub(crate) async fn acknowledge(&self, kind: AckKind) {
         if let Err(error) = self.acker.ack_with(kind).await {
             warn!(%error, subject = self.subject, "acknowledgement was not sent; the message will be delivered again");
         }

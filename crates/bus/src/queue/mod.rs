@@ -124,7 +124,7 @@ impl<T> Queue<T> {
             self.nats.deliveries.clone()
         };
         let stream = jetstream.get_stream(&self.stream).await.map_err(|error| {
-            self.nats.missed.tell();
+            self.nats.missed.notify();
             Error::unavailable(error)
         })?;
         let consumer = stream.create_consumer(config).await.map_err(Error::unavailable)?;

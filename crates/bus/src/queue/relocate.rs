@@ -55,27 +55,67 @@ pub enum Moved {
     Superseded,
 }
 
+/// Where a call is moved to, and what a move needs to know and to change there.
+trait Destination {
+    /// Whether a write replaces what is there. A lane and a backlog refuse a second message instead.
+    fn replaces(&self) -> bool;
+
+    /// What a move finds.
+    async fn find(&self) -> Result<Target>;
+
+    /// Writes the call, if the last message there still has this number; `false` if it has another one.
+    async fn write(&self, expected: u64) -> Result<bool>;
+
+    async fn remove(&self, sequence: u64) -> Result<()>;
+}
+
+/// Moves a call that has come this far; `None` if others change it all the time.
+async fn move_to(destination: &impl Destination, moved: Progress) -> Result<Option<Moved>> {
+    let replaces = destination.replaces();
+    // What refuses a second message needs no look before the first write.
+    let mut target = if replaces { destination.find().await? } else { Target::default() };
+    for _ in 0..MAX_TRIES {
+        match next_move(moved, replaces, &target) {
+            NextMove::Done => return Ok(Some(Moved::Superseded)),
+            NextMove::Remove { sequence } => destination.remove(sequence).await?,
+            NextMove::Write { expected } if destination.write(expected).await? => return Ok(Some(Moved::Written)),
+            NextMove::Write { .. } => {}
+        }
+        target = destination.find().await?;
+    }
+    Ok(None)
+}
+
+/// A place in a stream.
+struct InStream<'call> {
+    queues: &'call Queues,
+    call: &'call Call,
+    to: Location,
+}
+
+impl Destination for InStream<'_> {
+    fn replaces(&self) -> bool {
+        matches!(self.to, Location::Parked { .. })
+    }
+
+    async fn find(&self) -> Result<Target> {
+        self.queues.target(self.call, self.to).await
+    }
+
+    async fn write(&self, expected: u64) -> Result<bool> {
+        self.queues.nats.write(self.call, self.to, expected).await
+    }
+
+    async fn remove(&self, sequence: u64) -> Result<()> {
+        self.queues.nats.remove_message(stream_of(self.to), sequence).await
+    }
+}
+
 impl Queues {
     /// Writes a call to its next place, unless it is there already, is further along, or has ended. The caller leaves the last place afterwards.
     pub async fn relocate(&self, call: &Call, to: Location) -> Result<Moved> {
-        // A lane and a backlog refuse a second message, so the first write needs no look.
-        let mut target = match to {
-            Location::Shared { .. } | Location::Backlog => Target::default(),
-            Location::Parked { .. } => self.target(call, to).await?,
-        };
-        let replaces = matches!(to, Location::Parked { .. });
-        for _ in 0..MAX_TRIES {
-            match next_move(progress(call), replaces, &target) {
-                NextMove::Done => return Ok(Moved::Superseded),
-                NextMove::Remove { sequence } => self.nats.remove_message(stream_of(to), sequence).await?,
-                NextMove::Write { expected } if self.nats.write(call, to, expected).await? => {
-                    return Ok(Moved::Written);
-                }
-                NextMove::Write { .. } => {}
-            }
-            target = self.target(call, to).await?;
-        }
-        Err(Error::unavailable(format!("call {} is changed by others all the time", call.call_id)))
+        let moved = move_to(&InStream { queues: self, call, to }, progress(call)).await?;
+        moved.ok_or_else(|| Error::unavailable(format!("call {} is changed by others all the time", call.call_id)))
     }
 
     /// What a move of this call finds.
@@ -208,3 +248,6 @@ const fn stream_of(to: Location) -> &'static str {
 pub(crate) fn progress(call: &Call) -> Progress {
     Progress { attempts: call.attempts(), interruptions: call.interruptions }
 }
+
+#[cfg(test)]
+mod tests;

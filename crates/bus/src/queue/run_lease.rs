@@ -47,7 +47,7 @@ impl Delivery<Call> {
             tokio::select! {
                 biased;
                 output = &mut work => return output,
-                _ = extend.tick(), if self.run_lease().is_none() => self.tell(AckKind::Progress).await,
+                _ = extend.tick(), if self.run_lease().is_none() => self.acknowledge(AckKind::Progress).await,
                 _ = renew.tick(), if can_be_leased => {
                     let renewed = self.lease(queues, call, call.interruptions + 1, long_after * MISSED_RENEWALS);
                     if let Err(error) = renewed.await {
@@ -76,7 +76,7 @@ impl Delivery<Call> {
         if known.is_none() {
             // Not the ack first: what is acknowledged and still there would stand in the way back, as if the call was in its lane.
             self.leave_lane(queues).await?;
-            self.tell(AckKind::Ack).await;
+            self.acknowledge(AckKind::Ack).await;
         }
         Ok(())
     }

@@ -75,18 +75,11 @@ impl Housekeeping {
                 letters.push((letter.sequence, stored.length));
             }
         }
-        letters.sort_unstable();
-        let mut bytes: u64 = letters.iter().map(|(_, length)| length).sum();
-        let mut removed = 0;
-        for (sequence, length) in letters {
-            if bytes <= budget {
-                break;
-            }
-            DeadLetters::over(&self.nats).remove(sequence).await?;
-            bytes -= length;
-            removed += 1;
+        let beyond = oldest_beyond(budget, letters);
+        for sequence in &beyond {
+            DeadLetters::over(&self.nats).remove(*sequence).await?;
         }
-        Ok(removed)
+        Ok(beyond.len() as u64)
     }
 
     /// Removes the oldest records that have a large result, while these take what other records have left of the budget.
@@ -127,14 +120,34 @@ async fn first_within(
     first_kept: impl Future<Output = Result<u64>>,
 ) -> Result<Option<u64>> {
     let state = stream.get_info().await.map_err(Error::unavailable)?.state;
-    if state.bytes <= budget || state.messages == 0 {
-        return Ok(None);
-    }
-    // As if all were of one size; what is still too much goes with the next look.
-    let share = 1.0 - budget as f64 * CUT_TO / state.bytes as f64;
-    let count = (state.messages as f64 * share).ceil() as u64;
+    let Some(count) = count_beyond(budget, state.bytes, state.messages) else { return Ok(None) };
     let first = (state.first_sequence + count).min(first_kept.await?);
     Ok((first > state.first_sequence).then_some(first))
+}
+
+/// How many of the oldest messages go so that the rest keeps well to its budget; `None` if all fit.
+fn count_beyond(budget: u64, bytes: u64, messages: u64) -> Option<u64> {
+    if bytes <= budget || messages == 0 {
+        return None;
+    }
+    // As if all were of one size; what is still too much goes with the next look.
+    let share = 1.0 - budget as f64 * CUT_TO / bytes as f64;
+    Some((messages as f64 * share).ceil() as u64)
+}
+
+/// Of dead letters with the lengths of their large bodies, the oldest that go so that the bodies of the rest keep to the budget.
+fn oldest_beyond(budget: u64, mut letters: Vec<(u64, u64)>) -> Vec<u64> {
+    letters.sort_unstable();
+    let mut bytes: u64 = letters.iter().map(|(_, length)| length).sum();
+    let mut beyond = Vec::new();
+    for (sequence, length) in letters {
+        if bytes <= budget {
+            break;
+        }
+        bytes -= length;
+        beyond.push(sequence);
+    }
+    beyond
 }
 
 /// Removes what is before a message.
@@ -154,4 +167,31 @@ async fn first_unfinished_of(stream: &Stream, consumer: &str, subject: String, e
     }
     let message = records::find_after(stream, subject, info.ack_floor.stream_sequence).await?;
     Ok(message.map_or(end, |message| message.sequence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_within_its_budget_keeps_all() {
+        assert_eq!([count_beyond(100, 100, 10), count_beyond(0, 0, 0), count_beyond(0, 10, 0)], [None; 3]);
+    }
+
+    #[test]
+    fn a_stream_beyond_its_budget_is_cut_below_it_so_that_it_is_not_cut_at_every_look() {
+        // 1000 messages of one size, 20 % too many of them.
+        assert_eq!(count_beyond(100_000, 120_000, 1000), Some(250));
+        assert_eq!(count_beyond(0, 120_000, 1000), Some(1000), "nothing may be kept");
+        assert_eq!(count_beyond(119_999, 120_000, 1), Some(1), "one message that does not fit goes");
+    }
+
+    #[test]
+    fn the_oldest_dead_letters_go_first_and_no_more_than_must() {
+        let letters = vec![(9, 50), (3, 10), (7, 40)];
+        assert_eq!(oldest_beyond(100, letters.clone()), [0; 0]);
+        assert_eq!(oldest_beyond(90, letters.clone()), [3]);
+        assert_eq!(oldest_beyond(89, letters.clone()), [3, 7]);
+        assert_eq!(oldest_beyond(0, letters), [3, 7, 9]);
+    }
 }

@@ -69,7 +69,7 @@ impl LocalReplicas {
         self.members.insert(id, Member { number, deployment, address, retiring: false, stop });
     }
 
-    fn look_at(&self, id: Id, member: &Member) -> ReplicaView {
+    fn view(&self, id: Id, member: &Member) -> ReplicaView {
         ReplicaView {
             id,
             number: member.number,
@@ -110,7 +110,7 @@ impl Replicas for LocalReplicas {
     }
 
     fn converge(&mut self) {
-        let seen: Vec<ReplicaView> = self.members.iter().map(|(id, member)| self.look_at(*id, member)).collect();
+        let seen: Vec<ReplicaView> = self.members.iter().map(|(id, member)| self.view(*id, member)).collect();
         let plan = plan(&seen, self.wanted.as_ref().map_or(0, |wanted| wanted.replicas));
         for id in plan.retire {
             if let Some(member) = self.members.get_mut(&id) {

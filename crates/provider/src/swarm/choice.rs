@@ -1,17 +1,17 @@
-//! Which tasks get calls during an update.
+//! Decides which tasks get calls during an update.
 
 use skep_protocol::Endpoint;
 
 /// A task whose watchdog answers.
 pub(super) struct Candidate {
     pub(super) endpoint: Endpoint,
-    /// It was made from the service as it is now.
+    /// It has the service's current spec.
     pub(super) is_current: bool,
 }
 
-/// The tasks of the present description if they are as many as wanted, and else the former ones as well.
+/// The tasks with the current spec if there are enough of them, and otherwise the previous ones too.
 ///
-/// Swarm ends the former ones after that, so they get no calls any more by then.
+/// Swarm stops the previous tasks after that, so by then they get no more calls.
 pub(super) fn endpoints(candidates: impl Iterator<Item = Candidate>, wanted: u64) -> Vec<Endpoint> {
     if wanted == 0 {
         return Vec::new();
@@ -28,7 +28,7 @@ pub(super) fn endpoints(candidates: impl Iterator<Item = Candidate>, wanted: u64
 mod tests {
     use super::*;
 
-    /// Tasks by their ids; upper case is of the present description.
+    /// Tasks by their ids; upper case means the current spec.
     fn check(tasks: &str, wanted: u64) -> String {
         let candidate = |id: char| Candidate {
             endpoint: Endpoint { instance: id.to_string(), address: "10.0.0.1:8080".parse().unwrap() },

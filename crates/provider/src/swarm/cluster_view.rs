@@ -1,4 +1,4 @@
-//! What the engine shows of each function.
+//! What the engine last reported about each function.
 
 use std::{
     collections::HashMap,
@@ -14,14 +14,14 @@ use tokio::{
 
 use super::task::{Generation, Task, by_function};
 
-/// One function as it was seen last.
+/// One function as it was last seen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ServiceView {
-    /// Whether anybody has looked yet.
+    /// Whether it has been polled yet.
     pub(super) is_seen: bool,
     pub(super) service: Option<ServiceState>,
     pub(super) tasks: Vec<Task>,
-    /// Counts changes of secrets, whether or not the function names them.
+    /// Counts changes to secrets, whether or not the function uses them.
     pub(super) secrets_changed: u64,
 }
 
@@ -32,9 +32,9 @@ pub(super) struct ServiceState {
     pub(super) version: u64,
     pub(super) generation: Generation,
     pub(super) replicas: u64,
-    /// The network that its tasks are reached on.
+    /// The network on which its tasks are reached.
     pub(super) network: String,
-    /// The last update did not go well, and the service is as it was before.
+    /// The last update failed, and Swarm has rolled the service back.
     pub(super) is_rolled_back: bool,
 }
 
@@ -43,11 +43,11 @@ pub(super) struct ServiceState {
 pub(super) enum Convergence {
     /// It is as it should be.
     Settled,
-    /// Replicas are on their way.
+    /// Replicas are starting.
     Converging,
 }
 
-/// A function that has been changing for longer has a problem, and is checked less often.
+/// A function that takes longer to change has a problem, and is checked less often.
 const FRESH_TTL: Duration = Duration::from_secs(15);
 
 #[derive(Default)]
@@ -63,7 +63,7 @@ struct Entry {
 }
 
 impl ClusterView {
-    /// Shows a function from now on.
+    /// Tracks a function from now on.
     pub(super) fn join(&self, name: &FunctionName) -> watch::Receiver<ServiceView> {
         let (view, receiver) = watch::channel(ServiceView::default());
         self.functions()
@@ -90,7 +90,7 @@ impl ClusterView {
         }
     }
 
-    /// Looks at a function often from now on.
+    /// Checks a function often from now on.
     pub(super) fn hurry(&self, name: &FunctionName) {
         if let Some(entry) = self.functions().get_mut(name) {
             (entry.convergence, entry.since) = (Convergence::Converging, Instant::now());
@@ -104,14 +104,14 @@ impl ClusterView {
         converging.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Whether replicas are expected any moment.
+    /// Whether replicas are expected at any moment.
     pub(super) fn is_fresh(&self) -> bool {
         let is_fresh =
             |entry: &Entry| entry.convergence == Convergence::Converging && entry.since.elapsed() < FRESH_TTL;
         self.functions().values().any(is_fresh)
     }
 
-    /// Shows all functions anew, but of those that move not the tasks: [`Self::show_tasks`] knows more of these.
+    /// Updates all functions, but not the tasks of those that are changing: [`Self::show_tasks`] knows more about these.
     pub(super) fn show_all(&self, mut services: HashMap<String, ServiceState>, tasks: Vec<Task>) {
         let mut of_function = by_function(tasks);
         for (name, entry) in self.functions().iter() {
@@ -128,14 +128,14 @@ impl ClusterView {
         }
     }
 
-    /// Shows the service of one function anew.
+    /// Updates the service of one function.
     pub(super) fn show_service(&self, name: &FunctionName, service: Option<ServiceState>) {
         if let Some(entry) = self.functions().get(name) {
             change(&entry.view, |view| view.service = service);
         }
     }
 
-    /// Shows all tasks of one function anew, after its service.
+    /// Updates all tasks of one function, after its service.
     pub(super) fn show_tasks(&self, name: &FunctionName, mut tasks: Vec<Task>) {
         tasks.sort_by(|one, other| one.id.cmp(&other.id));
         if let Some(entry) = self.functions().get(name) {
@@ -152,12 +152,12 @@ impl ClusterView {
         }
     }
 
-    /// Asks for a look at everything.
-    pub(super) fn look(&self) {
+    /// Asks for a poll of everything.
+    pub(super) fn refresh(&self) {
         self.look.notify_one();
     }
 
-    /// Returns when a look is due before its time.
+    /// Returns when a poll is needed early.
     pub(super) async fn asked(&self) {
         self.look.notified().await;
     }
@@ -167,7 +167,7 @@ impl ClusterView {
     }
 }
 
-/// Wakes subscribers only if there is something new.
+/// Wakes subscribers only if something has changed.
 fn change(view: &watch::Sender<ServiceView>, change: impl FnOnce(&mut ServiceView)) {
     view.send_if_modified(|current| {
         let before = current.clone();

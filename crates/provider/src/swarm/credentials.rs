@@ -22,7 +22,7 @@ pub(super) fn read(registry_auth: &str, image: &str) -> Result<Option<DockerCred
     }))
 }
 
-/// The first part of an image's name is a registry if it looks like a host.
+/// The first part of an image's name is a registry if it looks like a host name.
 fn registry_of(image: &str) -> &str {
     match image.split_once('/') {
         Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,

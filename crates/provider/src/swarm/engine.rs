@@ -1,4 +1,4 @@
-//! The Docker engine of a Swarm manager, as far as functions need it. Nothing else in skep talks to Docker.
+//! The Docker engine of a Swarm manager, limited to what functions need. Nothing else in skep talks to Docker.
 
 use std::{collections::HashMap, future::Future, time::Duration};
 
@@ -20,19 +20,19 @@ use super::{
     task::Task,
 };
 
-/// No answer of the engine is awaited longer than this.
+/// How long to wait for an answer from the engine.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the engine said instead of doing what it was asked.
+/// Why the engine did not do what it was asked.
 #[derive(Debug, Error)]
 pub(super) enum EngineError {
-    /// It will say the same the next time; the text is for the caller.
+    /// It will refuse again; the text is for the caller.
     #[error("{message}")]
     Refused { status: u16, message: String },
-    /// Somebody else has changed the service meanwhile.
+    /// Another writer has changed the service in the meantime.
     #[error("the service was changed by someone else at the same time")]
     OutOfSequence,
-    /// It does not answer, or not as it should.
+    /// It does not answer, or the answer makes no sense.
     #[error("the Docker engine cannot be used: {0}")]
     Away(String),
 }
@@ -51,7 +51,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Connects, settles on a version of the API that both know, and checks that this is a manager.
+    /// Connects, negotiates the API version, and checks that this is a manager.
     pub(super) async fn connect(host: &DockerHost) -> Result<Self> {
         let timeout = ANSWER_TIMEOUT.as_secs();
         let docker = match host {
@@ -88,7 +88,7 @@ impl Engine {
         within(self.docker.create_service(spec, auth)).await.map(|_| ())
     }
 
-    /// Replaces the version of a service that was seen; without credentials it keeps those that it has.
+    /// Replaces the version of a service that was last seen; without credentials the service keeps its own.
     pub(super) async fn update_service(
         &self,
         id: &str,
@@ -101,18 +101,18 @@ impl Engine {
         within(self.docker.update_service(id, spec, options, auth)).await.map(|_| ())
     }
 
-    /// Removes a service; one that is not there is what was wanted.
+    /// Removes a service; it is no error if it is gone.
     pub(super) async fn remove_service(&self, id: &str) -> Result<()> {
         found(within(self.docker.delete_service(id)).await).map(|_| ())
     }
 
-    /// All tasks that are to run of services with a label.
+    /// All tasks that should run, of services with a label.
     pub(super) async fn wanted_tasks(&self, label: &str) -> Result<Vec<Task>> {
         let filters = HashMap::from([("label", vec![label]), ("desired-state", vec!["running"])]);
         self.tasks(&filters).await
     }
 
-    /// All tasks that are known, those that have failed too, of a service or of those with a label.
+    /// All known tasks, including failed ones, of one service or of services with a label.
     pub(super) async fn all_tasks(&self, (filter, value): (&str, &str)) -> Result<Vec<Task>> {
         self.tasks(&HashMap::from([(filter, vec![value])])).await
     }
@@ -148,7 +148,7 @@ impl Engine {
         found(within(self.docker.delete_secret(id)).await).map(|_| ())
     }
 
-    /// Changes of services and nodes as they happen, and those of this node's containers.
+    /// Changes to services and nodes as they happen, and to this node's containers.
     pub(super) fn events(&self) -> impl Stream<Item = Result<EventMessage, DockerError>> + use<> {
         let filters = HashMap::from([("type", vec!["service", "node", "container"])]);
         self.docker.events(Some(EventsOptionsBuilder::default().filters(&filters).build()))
@@ -179,7 +179,7 @@ impl From<DockerError> for EngineError {
     }
 }
 
-/// What an answer that is no success means.
+/// What an error status means.
 pub(super) fn said(status: u16, message: &str) -> EngineError {
     // `rpc error: code = InvalidArgument desc = name must be valid as a DNS name component`
     let text = message.rsplit_once(" desc = ").map_or(message, |(_, text)| text).trim();
@@ -192,7 +192,7 @@ pub(super) fn said(status: u16, message: &str) -> EngineError {
     }
 }
 
-/// The engine reads credentials in the URL-safe alphabet, and bollard writes the other.
+/// The engine reads credentials in the URL-safe alphabet, but bollard writes the standard one.
 fn url_safe_credentials(mut request: bollard::BollardRequest) -> bollard::BollardRequest {
     const HEADER: &str = "x-registry-auth";
     let written = request.headers().get(HEADER).and_then(|value| value.to_str().ok());

@@ -3,24 +3,24 @@
 #[cfg(any(test, fuzzing))]
 pub mod laws;
 
-/// A longer piece is handed over in parts, so that no header makes anybody keep more.
+/// A longer piece is passed on in parts, so that no header can make the reader buffer more.
 const MAX_PART: usize = 64 * 1024;
 
 const HEADER: usize = 8;
 
-/// Takes a stream apart, however it is cut: every byte of a header may be any byte, a newline too.
+/// Splits a stream into pieces, wherever its chunks end. A header may contain any byte, including a newline.
 #[derive(Default)]
 pub(super) struct Frames {
     header: [u8; HEADER],
     /// How much of the header has been read.
     headed: usize,
-    /// What is still to come of the piece.
+    /// How many bytes of the piece are still to come.
     missing: usize,
     part: Vec<u8>,
 }
 
 impl Frames {
-    /// Hands over each piece as it becomes whole, or a part of it that is as long as a part may be.
+    /// Passes on each piece when it is complete, or a part of it once it has the maximum length.
     pub(super) fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
         while !bytes.is_empty() {
             if self.headed < HEADER {

@@ -1,26 +1,26 @@
-//! What a function's container may not do, whatever its image is.
+//! What a function's container may not do, whatever its image.
 
 use std::collections::HashMap;
 
 use bollard::models::{TaskSpecContainerSpecPrivileges, TaskSpecLogDriver};
 use skep_protocol::FunctionDeployment;
 
-/// The annotation that gives single capabilities back, such as `NET_RAW,NET_BIND_SERVICE`.
+/// The annotation that gives back individual capabilities, such as `NET_RAW,NET_BIND_SERVICE`.
 const CAPABILITIES: &str = "skep.capabilities";
-/// How much of a container's log is kept: the newest files of this size.
+/// How much of a container's log is kept: the size and number of the newest files.
 const LOG_FILES: [(&str, &str); 2] = [("max-size", "10m"), ("max-file", "3")];
 
-/// What holds for the containers of all functions.
+/// Settings for the containers of all functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hardening {
-    /// How many processes and threads one may have.
+    /// How many processes and threads a container may have.
     pub processes: i64,
     /// The capabilities that functions may ask for.
     pub capabilities: Vec<String>,
 }
 
 impl Hardening {
-    /// The capabilities that a function gets back, as Docker names them; an error if it asks for one that is not allowed.
+    /// The capabilities that a function gets back, by their Docker names; an error if it asks for one that is not allowed.
     pub(super) fn capabilities_of(&self, deployment: &FunctionDeployment) -> Result<Vec<String>, String> {
         let asked = deployment.annotations.get(CAPABILITIES).map(String::as_str).unwrap_or_default();
         let asked = asked.split(',').map(plain).filter(|name| !name.is_empty());
@@ -37,7 +37,7 @@ impl Hardening {
         ))
     }
 
-    /// Differs when containers must be others.
+    /// Changes when the containers must be replaced.
     pub(super) fn fingerprint(&self) -> String {
         format!("hardened 1 {}", self.processes)
     }
@@ -52,7 +52,7 @@ pub(super) fn none() -> Vec<String> {
     vec!["ALL".to_owned()]
 }
 
-/// Engines before version 27 do not know it and leave it out.
+/// Engines before version 27 do not know it and ignore it.
 pub(super) fn no_new_privileges() -> TaskSpecContainerSpecPrivileges {
     TaskSpecContainerSpecPrivileges { no_new_privileges: Some(true), ..Default::default() }
 }

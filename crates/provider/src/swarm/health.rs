@@ -1,7 +1,7 @@
 //! How the engine and the controller find out whether a task can take calls.
 //!
-//! Swarm takes a task for started when its container runs, and ends the one that it replaces then.
-//! In HTTP mode a container runs long before its program can serve, so such a service has a health check: until that is good the task is still starting, and if it never is, the update is taken back.
+//! Swarm counts a task as started when its container runs, and then stops the one that it replaces.
+//! In HTTP mode a container runs long before its program can serve, so such a service has a health check: until it passes, the task is still starting, and if it never passes, the update is rolled back.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use super::spec::nanoseconds;
 
 /// All watchdogs that are compatible with OpenFaaS's know this path.
 pub(super) const ALIVE: &str = "/_/health";
-/// Only those that have an HTTP mode know this one; to others it is a call like any other.
+/// Only watchdogs with an HTTP mode know this path; for others it is an ordinary call.
 const READY: &str = "/_/ready";
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// Engines from version 25 on ask more often until it is good for the first time.
+/// From version 25 on, engines check more often until the first success.
 const START_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a program may take to become ready; as on one machine.
+/// How long a program may take to become ready; the same as with the local provider.
 const START_TIMEOUT: Duration = Duration::from_secs(300);
 const MAX_FAILURES: i64 = 3;
 
@@ -28,7 +28,7 @@ pub(super) fn path(deployment: &FunctionDeployment) -> &'static str {
     if speaks_http(deployment) { READY } else { ALIVE }
 }
 
-/// The health check of a function's service; without one that of the image counts.
+/// The health check of a function's service; without one, the image's own applies.
 pub(super) fn check(deployment: &FunctionDeployment) -> Option<HealthConfig> {
     speaks_http(deployment).then(|| HealthConfig {
         test: Some(["CMD", "fwatchdog", "--run-healthcheck"].map(str::to_owned).into()),
@@ -40,7 +40,7 @@ pub(super) fn check(deployment: &FunctionDeployment) -> Option<HealthConfig> {
     })
 }
 
-/// Whether the deployment says that the program speaks HTTP; what an image says by itself nobody can see here.
+/// Whether the deployment says that the program speaks HTTP; the image's own settings are not visible here.
 fn speaks_http(deployment: &FunctionDeployment) -> bool {
     let variable = |name: &str| deployment.env_vars.get(name).map(String::as_str).unwrap_or_default();
     variable("mode") == "http"

@@ -6,14 +6,14 @@ use skep_protocol::{FunctionDeployment, FunctionName};
 
 /// Which registry a service belongs to: several skeps can share a Swarm.
 pub(super) const REGISTRY: &str = "skep.registry";
-/// The function as the registry names it.
+/// The function's name in the registry.
 pub(super) const FUNCTION: &str = "skep.function";
-/// Of what the service was made; another value means another service.
+/// A fingerprint of the service's spec; another value means another service.
 pub(super) const FINGERPRINT: &str = "skep.fingerprint";
-/// In front of an annotation's name.
+/// The prefix of an annotation's name.
 const ANNOTATION: &str = "com.openfaas.annotations.";
 
-/// All labels of a function's service, which are also those of its containers.
+/// All labels of a function's service; its containers have them too.
 pub(super) fn of(
     name: &FunctionName,
     deployment: &FunctionDeployment,
@@ -36,7 +36,7 @@ pub(super) fn of(
     labels
 }
 
-/// Refuses labels that would be taken for others.
+/// Refuses labels that would collide with skep's own.
 pub(super) fn check(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Result<(), String> {
     for (prefix, whose) in [("skep.", "skep's"), ("com.docker.", "Docker's")] {
         if let Some(reserved) = labels.keys().find(|key| key.starts_with(prefix)) {

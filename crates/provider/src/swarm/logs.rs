@@ -1,4 +1,4 @@
-//! Logs of functions, from the engine: past lines on request, and new ones while somebody follows.
+//! Logs of functions, from the engine: past lines on request, and new ones while a client follows them.
 
 use std::{
     collections::HashMap,
@@ -18,20 +18,20 @@ use super::{
     frames::Frames,
 };
 
-/// Lines of one function that are given back at the most.
+/// The most lines of one function that are returned.
 const MAX_LINES: usize = 1000;
-/// Bytes of text of one function that are given back at the most.
+/// The most bytes of text of one function that are returned.
 const MAX_BYTES: usize = 1024 * 1024;
-/// The engine has to have given all past lines by then; what it gave is used.
+/// How long the engine may take to send all past lines; after that, those that came are used.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a function is followed after the last request for it.
 const FOLLOW_TTL: Duration = Duration::from_secs(60);
-/// Lines a little older than the begin of following, so that none falls between past and coming ones.
+/// Following starts with slightly older lines, so that none is lost between past and new ones.
 const OVERLAP: Duration = Duration::from_secs(2);
 /// Between two attempts to follow.
 const FOLLOW_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The last lines of all replicas, by time.
+/// The last lines of all replicas, sorted by time.
 pub(super) async fn past(engine: &Engine, query: &LogQuery) -> Result<Vec<LogLine>> {
     let name = &query.function;
     let tail = query.tail.filter(|tail| *tail > 0).unwrap_or(MAX_LINES).min(MAX_LINES);
@@ -97,7 +97,7 @@ impl Lines {
     }
 }
 
-/// Reads `2026-11-25T00:05:38.5Z com.docker.swarm.task.id=…,… text`; what looks otherwise is all text.
+/// Reads `2026-11-25T00:05:38.5Z com.docker.swarm.task.id=…,… text`; a line of any other form is all text.
 fn line_of(name: &FunctionName, piece: &[u8]) -> LogLine {
     let text = String::from_utf8_lossy(piece);
     let text = text.trim_end_matches(['\n', '\r']);
@@ -119,7 +119,7 @@ fn line_of(name: &FunctionName, piece: &[u8]) -> LogLine {
     }
 }
 
-/// As many lines as are kept in memory while the engine gives those of one replica after the other.
+/// A bounded number of lines, because the engine sends those of one replica after the other.
 struct Kept {
     lines: Vec<LogLine>,
     bytes: usize,
@@ -155,7 +155,7 @@ impl Kept {
     }
 }
 
-/// Publishes the lines of functions that somebody follows.
+/// Publishes the lines of functions that clients follow.
 pub(super) struct Followers {
     engine: Arc<Engine>,
     followers: Logs,
@@ -169,7 +169,7 @@ impl Followers {
         Self { engine, followers, until: Arc::default(), tasks: TaskTracker::new(), ending: CancellationToken::new() }
     }
 
-    /// Follows a function for a while from now on; who follows longer asks again.
+    /// Follows a function for a while; a client that follows longer asks again.
     pub(super) fn follow(&self, name: &FunctionName) {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         let is_followed = until.insert(name.clone(), Instant::now() + FOLLOW_TTL).is_some();
@@ -208,7 +208,7 @@ impl Follower {
                 () = following => {}
                 () = self.until_nobody_follows() => return,
             }
-            // The service is not there any more, or yet, or the engine was away.
+            // The service is gone or not there yet, or the engine was away.
             since = begun;
             tokio::select! {
                 () = tokio::time::sleep(FOLLOW_RETRY_INTERVAL) => {}

@@ -1,7 +1,7 @@
 //! The Swarm provider: a function is a service of a Docker Swarm, and its tasks are its replicas.
 //!
-//! It speaks to the engine of a manager, and it knows neither the registry nor the bus's names.
-//! `spec.rs` says what a service looks like, `sync.rs` keeps it so, `watcher.rs` polls all services and tasks, and `replicas.rs` combines the three for one function.
+//! It talks to the engine of a manager, and knows neither the registry nor the names on the bus.
+//! `spec.rs` describes a service, `sync.rs` keeps it that way, `watcher.rs` polls all services and tasks, and `replicas.rs` combines the three for one function.
 
 mod choice;
 mod cluster_view;
@@ -52,23 +52,23 @@ use self::{
 
 pub use self::{hardening::Hardening, socket::DockerHost};
 
-/// The most replicas of one function; a Swarm would take more, and one number too many takes it down.
+/// The most replicas of one function. Swarm would accept more, and a typing error could take it down.
 const MAX_REPLICAS: u64 = 1000;
-/// Docker takes a moment to free a removed service and its secrets.
+/// Docker takes a moment to release a removed service and its secrets.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(3);
 const REMOVE_RETRY_INTERVAL: Duration = Duration::from_millis(200);
-/// The label of the network that functions are on, unless a setting names one.
+/// The label of the functions' network, unless a setting names one.
 const NETWORK_LABEL: &str = "openfaas=true";
 
 #[derive(Clone, Debug)]
 pub struct SwarmConfig {
     /// The engine of a manager.
     pub docker_host: DockerHost,
-    /// The network of functions that name none; the first with the label `openfaas=true` if there is none here either.
+    /// The network of functions that name none; if this is not set either, the first one with the label `openfaas=true`.
     pub function_network: Option<String>,
     /// What the containers of functions may not do.
     pub hardening: Hardening,
-    /// How long one call may run when the function does not say.
+    /// How long one call may run if the function does not say.
     pub default_timeout: Duration,
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Swarm {
     context: Arc<ProviderContext>,
     watcher: Arc<Watcher>,
     followers: Followers,
-    /// Changes of secrets come one after the other.
+    /// Changes to secrets happen one at a time.
     secrets: Mutex<()>,
     _watching: AbortOnDropHandle<()>,
     ending: CancellationToken,
@@ -87,7 +87,7 @@ pub(crate) struct Swarm {
 struct ProviderContext {
     engine: Arc<Engine>,
     cluster: ClusterView,
-    /// Which registry it is, by which services are known as its.
+    /// The registry's id, by which its services are recognized.
     registry: String,
     function_network: Option<String>,
     hardening: Hardening,
@@ -160,14 +160,14 @@ impl Runtime for Swarm {
 
     fn adopted_all(&self) {
         self.watcher.is_complete.store(true, Ordering::Release);
-        self.context.cluster.look();
+        self.context.cluster.refresh();
     }
 
     fn forget(&self, name: &FunctionName) {
         self.context.cluster.leave(name);
     }
 
-    /// Services go on without the controller.
+    /// Services keep running without the controller.
     fn kill(&self) {}
 
     async fn end(&self) {
@@ -193,7 +193,7 @@ impl provider::Secrets for Swarm {
         Ok(self.context.secrets().await?.listed(namespace))
     }
 
-    /// Docker gives a secret to the services that mount it, and to nobody else.
+    /// Docker gives a secret only to the services that mount it.
     async fn read(&self, name: &str) -> Result<Vec<u8>> {
         Err(Error::Invalid(format!("a Swarm does not give the value of secret {name} back")))
     }
@@ -208,7 +208,7 @@ impl provider::Secrets for Swarm {
         secrets::add(&self.context.engine, self.context.owner(), &secret, &versions).await
     }
 
-    /// Functions that name it get new tasks with the new value, one after the other.
+    /// Functions that use it get new tasks with the new value, one at a time.
     async fn update(&self, secret: Secret) -> Result<()> {
         let _one_at_a_time = self.secrets.lock().await;
         let versions = self.context.secrets().await?;
@@ -237,7 +237,7 @@ impl provider::Secrets for Swarm {
 }
 
 impl ProviderContext {
-    /// Whose a secret is: the registry, and the network of its functions.
+    /// The owner of a secret: the registry, and the network of its functions.
     fn owner(&self) -> (&str, &str) {
         (&self.registry, self.function_network.as_deref().unwrap_or_default())
     }
@@ -246,7 +246,7 @@ impl ProviderContext {
         format!("{}={}", labels::REGISTRY, self.registry)
     }
 
-    /// Removes a version of a secret; a service that used it and is on its way out is waited for.
+    /// Removes a version of a secret, and waits for a service that used it and is being removed.
     async fn remove_secret(&self, id: &str, name: &str) -> Result<()> {
         let give_up = Instant::now() + REMOVE_TIMEOUT;
         loop {
@@ -265,9 +265,9 @@ impl ProviderContext {
         SecretVersions::read(&self.engine, &self.registry).await
     }
 
-    /// The id of the network that a function names, or of the usual one; the inner error is a reason.
+    /// The id of the network that a function names, or of the default one; the inner error is a reason for the caller.
     ///
-    /// A function may name only a network that is meant for functions, so that none puts itself beside NATS.
+    /// A function may name only a network that is meant for functions, so that none can join the network of NATS.
     async fn network(&self, named: &str) -> Result<Result<String, String>, EngineError> {
         let is_asked_for = !named.is_empty();
         let named = if named.is_empty() { self.function_network.as_deref().unwrap_or_default() } else { named };
@@ -295,7 +295,7 @@ impl ProviderContext {
         }))
     }
 
-    /// Whether this is still the one controller.
+    /// Whether this process is still the controller.
     fn may_write(&self) -> bool {
         self.lease.is_held()
     }

@@ -1,4 +1,4 @@
-//! Whether the watchdog of one task answers, asked for as long as the task is there.
+//! Probes the watchdog of one task for as long as the task exists.
 
 use std::{
     net::SocketAddr,
@@ -15,11 +15,11 @@ use tracing::{info, warn};
 
 use crate::ready;
 
-/// A task that starts has no address yet, and who asks for it in vain is not answered for a second after that (ARP).
-/// So it is asked when it runs; but one with a health check in its image runs only when that is good.
+/// A starting task has no address yet, and a failed probe delays the next answer by a second (ARP).
+/// So it is probed once it runs; but a task with a health check in its image runs only when that passes.
 const START_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where a task is, and whether it runs there already.
+/// Where a task is, and whether it already runs there.
 #[derive(Clone, Copy)]
 pub(super) struct TaskAddress {
     pub(super) address: SocketAddr,
@@ -28,7 +28,7 @@ pub(super) struct TaskAddress {
 
 pub(super) struct Probe {
     pub(super) address: SocketAddr,
-    /// It was begun when the task ran.
+    /// The probe was started when the task ran.
     ran: bool,
     pub(super) since: Instant,
     answers: Arc<AtomicBool>,
@@ -36,7 +36,7 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// Asks from now on, or soon if the task does not run yet; who waits is woken at every change.
+    /// Probes from now on, or soon if the task does not run yet; subscribers are woken at every change.
     pub(super) fn start(
         instance: String,
         at: TaskAddress,
@@ -56,7 +56,7 @@ impl Probe {
         Self { address, ran: runs, since: Instant::now(), answers, _asking: AbortOnDropHandle::new(asking) }
     }
 
-    /// Whether it goes on; one that waits for a task that runs by now is begun anew.
+    /// Whether it continues; a probe that waits for a task which runs by now is started again.
     pub(super) fn fits(&self, at: TaskAddress) -> bool {
         self.address == at.address && (self.ran || !at.runs || self.answers())
     }

@@ -2,12 +2,12 @@
 
 use super::task::{Generation, Task};
 
-/// What stands in the way, if anything does. The same trouble gives the same words, so that it is written once.
+/// The problem, if there is one. The same problem gives the same text, so that it is written only once.
 pub(super) fn of_tasks(tasks: &[Task], current: &Generation, wanted: u64, answering: u64) -> Option<String> {
     if answering >= wanted {
         return None;
     }
-    // One that waits for a node says why; one that is only slow says nothing.
+    // A task that waits for a node says why; one that is only slow says nothing.
     let waiting = tasks.iter().filter(|task| task.is_waited_for() && !task.has_failed());
     if let Some(task) = newest(waiting.filter(|task| !task.status.err.is_empty())) {
         return Some(format!("a replica is {}: {}", task.status.state, task.status.err));
@@ -15,7 +15,7 @@ pub(super) fn of_tasks(tasks: &[Task], current: &Generation, wanted: u64, answer
     of_failed(tasks.iter().filter(|task| task.generation() == *current))
 }
 
-/// How the last of them failed, if any did.
+/// How the last task failed, if one did.
 pub(super) fn of_failed<'task>(tasks: impl Iterator<Item = &'task Task>) -> Option<String> {
     let failed = newest(tasks.filter(|task| task.has_failed()))?;
     let reason = if failed.status.err.is_empty() { &failed.status.message } else { &failed.status.err };

@@ -1,4 +1,4 @@
-//! The replicas of one function: its service is kept as wanted, and its tasks can be sent to once their watchdogs have answered.
+//! The replicas of one function: its service is kept as wanted, and its tasks get calls once their watchdogs have answered.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -24,12 +24,12 @@ use super::{
     task::Task,
 };
 
-/// What was refused is tried again after this long: a secret or a network may have been made meanwhile.
+/// When a refused request is tried again: a missing secret or network may have been created in the meantime.
 const REFUSED_RETRY_INTERVAL: Duration = Duration::from_secs(15);
 const AWAY_RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// A service that is not seen this long after it was created is gone.
+/// A service that has not been seen this long after its creation is gone.
 const SHOW_TIMEOUT: Duration = Duration::from_secs(3);
-/// A task that runs and does not answer for this long has a problem.
+/// A running task that does not answer for this long has a problem.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct SwarmReplicas {
@@ -37,22 +37,22 @@ pub(super) struct SwarmReplicas {
     name: FunctionName,
     view: watch::Receiver<ServiceView>,
     wanted: Option<DesiredState>,
-    /// What the service was given last, and the version of it that was seen then.
+    /// The last spec that was written, and the version that the service had then.
     applied: Option<(String, u64)>,
-    /// When it was, until the cluster view shows the service.
+    /// When it was written, until the cluster view shows the service.
     applied_at: Option<Instant>,
-    /// The service may be something else than wanted.
+    /// The service may differ from what is wanted.
     is_due: bool,
-    /// When it is tried again after it did not work.
+    /// When it is tried again after a failure.
     again_at: Option<Instant>,
     syncs: JoinSet<Result<Synced, SyncError>>,
     probes: HashMap<String, Probe>,
     answered: Arc<Notify>,
-    /// Replicas that the registry had; they count until somebody has looked.
+    /// Replicas that the registry had; they count until the first poll.
     former: Vec<Endpoint>,
-    /// What the engine said against the service.
+    /// Why the engine refused the service.
     trouble: Option<String>,
-    /// How a task of what is wanted failed; Swarm forgets it when it takes an update back.
+    /// How a task with the wanted spec failed; Swarm forgets it when it rolls an update back.
     failure: Option<String>,
     secrets_seen: u64,
     has_left: bool,
@@ -99,7 +99,7 @@ impl SwarmReplicas {
         self.syncs.spawn(sync(Arc::clone(&self.context), order));
     }
 
-    /// Takes the outcome of the sync that runs, if one does.
+    /// Takes the outcome of the running sync, if there is one.
     async fn next_sync(&mut self) -> Option<Result<(), SyncError>> {
         let ended = self.syncs.join_next().await?;
         let outcome = ended.unwrap_or_else(|error| Err(SyncError::Away(error.to_string())));
@@ -143,11 +143,11 @@ impl SwarmReplicas {
         Err(error)
     }
 
-    /// Whether the service was changed by somebody else, or Swarm has taken an update back.
+    /// Whether another writer has changed the service, or Swarm has rolled an update back.
     fn has_drifted(&self, view: &ServiceView) -> bool {
         let (Some(wanted), Some((fingerprint, version))) = (&self.wanted, &self.applied) else { return false };
         match &view.service {
-            // A look may be older than the service.
+            // A poll may be older than the service.
             None => view.is_seen && self.applied_at.is_none_or(|applied_at| applied_at.elapsed() > SHOW_TIMEOUT),
             Some(service) => {
                 let is_same = service.generation.fingerprint == *fingerprint && service.replicas == wanted.replicas;
@@ -156,7 +156,7 @@ impl SwarmReplicas {
         }
     }
 
-    /// Asks the watchdogs of new tasks whether they answer, and forgets tasks that are gone.
+    /// Probes the watchdogs of new tasks, and forgets tasks that are gone.
     fn probe(&mut self, view: &ServiceView) {
         let network = view.service.as_ref().map_or("", |service| service.network.as_str());
         let path = self.path();
@@ -177,7 +177,7 @@ impl SwarmReplicas {
         }
     }
 
-    /// Whether all is as wanted, or Swarm has taken it back and it is known why.
+    /// Whether everything is as wanted, or Swarm has rolled it back for a known reason.
     fn is_settled(&self, view: &ServiceView) -> bool {
         let wanted = self.wanted.as_ref().map_or(0, |wanted| wanted.replicas);
         let is_current = view.service.as_ref().is_some_and(|service| {
@@ -207,7 +207,7 @@ impl SwarmReplicas {
         self.wanted.as_ref().map_or(health::ALIVE, |wanted| health::path(&wanted.deployment))
     }
 
-    /// What can be said of tasks that run and are silent.
+    /// What is known about tasks that run but do not answer.
     fn unanswered(&self, network: &str) -> Option<String> {
         let is_silent = self.probes.values().any(|probe| !probe.answers() && probe.since.elapsed() > ANSWER_TIMEOUT);
         is_silent.then(|| {
@@ -231,13 +231,13 @@ impl Replicas for SwarmReplicas {
     }
 
     async fn apply(&mut self, record: &FunctionRecord, cause: Cause) -> Result<()> {
-        // What goes on is of no interest any more, but two must not write at the same time.
+        // The running sync is obsolete, but two must not write at the same time.
         while self.next_sync().await.is_some() {}
         match cause {
             Cause::Deployed { registry_auth } => self.set_wanted(record, registry_auth, Renew::No),
             Cause::Updated { registry_auth } => self.set_wanted(record, registry_auth, Renew::Yes),
             Cause::Scaled => {
-                // Credentials and new tasks that were asked for before still are.
+                // Earlier requests for credentials and new tasks still apply.
                 let (registry_auth, renew) = self
                     .wanted
                     .take()
@@ -250,7 +250,7 @@ impl Replicas for SwarmReplicas {
         match self.next_sync().await {
             Some(Err(SyncError::Refused(reason))) => Err(Error::Invalid(reason)),
             Some(Err(SyncError::LeadershipLost)) => Err(Error::Busy),
-            // It is written down, and tried until it works.
+            // It is stored, and tried until it works.
             Some(Ok(()) | Err(SyncError::Away(_) | SyncError::OutOfSequence)) | None => Ok(()),
         }
     }
@@ -312,7 +312,7 @@ impl Replicas for SwarmReplicas {
             () = self.answered.notified() => {}
             Some(ended) = self.syncs.join_next() => {
                 let outcome = ended.unwrap_or_else(|error| Err(SyncError::Away(error.to_string())));
-                // The failure is kept as the problem, and tried again.
+                // The failure is kept as the problem, and the sync is tried again.
                 let _ = self.synced(outcome);
             }
             () = tokio::time::sleep(SHOW_TIMEOUT + Duration::from_millis(1)), if self.applied_at.is_some() => {}
@@ -329,7 +329,7 @@ impl Replicas for SwarmReplicas {
         self.syncs.is_empty() && (self.has_left || is_gone)
     }
 
-    /// Services do without the controller, so they go on, and the registry keeps where they are.
+    /// Services do not need the controller, so they keep running, and the registry keeps their addresses.
     fn detach(&mut self) {
         self.has_left = true;
     }

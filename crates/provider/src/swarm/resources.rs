@@ -1,9 +1,9 @@
-//! Memory and CPU as people write them, in Docker's notation and in Kubernetes'.
+//! Memory and CPU limits in the notation of Docker and of Kubernetes.
 
-/// Docker starts no container with less, so a lower limit is raised to it.
+/// Docker starts no container with less, so a lower limit is raised to this.
 pub(super) const MIN_MEMORY: i64 = 6 << 20;
 
-/// A number from here on is of nano-CPUs, as it was on OpenFaaS's Swarm; nobody means that many cores.
+/// A number from here on means nano-CPUs, as in OpenFaaS on Swarm, because nobody means that many cores.
 const MIN_NANO_CPUS: f64 = 1_000_000.0;
 
 /// Bytes, from `64m`, `64Mi`, `1.5Gi` or `1048576`; as in Docker, all units are powers of 1024.

@@ -1,4 +1,4 @@
-//! Secrets as Docker keeps them. They cannot be changed there, so each value is a version of its own: `NAME-v2`.
+//! Secrets in Docker. Docker cannot change a secret, so each value is a version of its own: `NAME-v2`.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,15 +10,15 @@ use crate::{Error, secret_value};
 
 use super::engine::{Engine, EngineError};
 
-/// Which registry a secret belongs to, with its name, namespace and version.
+/// The registry that a secret belongs to, with its name, namespace and version.
 const REGISTRY: &str = "skep.registry";
 const NAME: &str = "skep.secret";
 const NAMESPACE: &str = "skep.namespace";
 const VERSION: &str = "skep.version";
-/// By it `skep swarm down --volumes` finds the secrets of its stack.
+/// `skep swarm down --volumes` finds the secrets of its stack by this label.
 const NETWORK: &str = "skep.network";
 
-/// What Docker takes as the name of a secret, less what a version adds.
+/// The longest name of a secret that Docker accepts, less what a version adds.
 const MAX_NAME: usize = 56;
 const MAX_VALUE: usize = 500 * 1024;
 
@@ -58,7 +58,7 @@ impl SecretVersions {
         self.0.iter().rfind(|secret| secret.name == name && secret.namespace == namespace)
     }
 
-    /// The secrets that a function names, or the first that is missing.
+    /// The secrets that a function names, or the first one that is missing.
     pub(super) fn of_function<'name>(
         &self,
         names: &'name [String],
@@ -84,7 +84,7 @@ impl SecretVersions {
     }
 }
 
-/// Keeps a value as the next version of a secret.
+/// Stores a value as the next version of a secret.
 pub(super) async fn add(
     engine: &Engine,
     (registry, network): (&str, &str),
@@ -125,7 +125,7 @@ pub(super) async fn add(
             ..Default::default()
         };
         match engine.create_secret(spec).await {
-            // Somebody else's secret has the name.
+            // A secret that is not skep's has this name.
             Err(EngineError::Refused { status: 409, .. }) if version < 10_000 => version += 1,
             created => return Ok(created?),
         }

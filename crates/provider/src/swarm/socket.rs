@@ -1,4 +1,4 @@
-//! Plain GETs to the Docker engine, for what its client library leaves out: the addresses of tasks, and logs as they come.
+//! Plain GETs to the Docker engine for what its client library lacks: the addresses of tasks, and logs as they arrive.
 
 use std::{path::PathBuf, str::FromStr};
 
@@ -56,7 +56,7 @@ impl Socket {
         serde_json::from_slice(&body).map_err(|error| EngineError::Away(format!("its answer cannot be read: {error}")))
     }
 
-    /// Begins to read an answer; the caller bounds it.
+    /// Starts to read an answer; the caller limits how long and how much it reads.
     pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
         let request = Request::get(format!("/v{}/{path}?{query}", self.api_version))
@@ -76,7 +76,7 @@ impl Socket {
     }
 }
 
-/// An answer that is being read, and the connection that it comes by.
+/// An answer that is being read, and its connection.
 pub(super) struct Answer {
     status: StatusCode,
     incoming: Incoming,
@@ -84,7 +84,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The next part, or `None` at the end, whatever kind of end it is.
+    /// The next part, or `None` at the end, however it ends.
     pub(super) async fn next(&mut self) -> Option<Bytes> {
         loop {
             let frame = self.incoming.frame().await?.ok()?;

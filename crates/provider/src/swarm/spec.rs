@@ -1,4 +1,4 @@
-//! A deployment as a Swarm service. It is a pure mapping: the same input makes the same service, so tasks go on.
+//! A deployment as a Swarm service. This is a pure mapping: the same input gives the same service, so its tasks keep running.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -23,31 +23,31 @@ use super::{
 
 /// Where a function's secrets are in its containers.
 const SECRETS_FOLDER: &str = "/var/openfaas/secrets";
-/// Functions run where most images do, unless they say otherwise.
+/// Most images are for Linux, so functions run there unless they say otherwise.
 const DEFAULT_CONSTRAINT: &str = "node.platform.os == linux";
-/// Between the end of a container and the next in its place.
+/// Between the end of a container and the start of the next one.
 const RESTART_INTERVAL: Duration = Duration::from_secs(2);
-/// A new task that ends within this time has failed, and the update is taken back.
+/// A new task that ends within this time has failed, and the update is rolled back.
 const MONITOR_TIMEOUT: Duration = Duration::from_secs(5);
-/// How much longer than one call may take a container gets to end.
+/// How much longer than the longest call a container may take to stop.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
-/// What of a service does not come from the deployment.
+/// The parts of a service that do not come from the deployment.
 pub(super) struct Surroundings<'provider> {
-    /// The id of the network that the function's tasks are reached on.
+    /// The id of the network on which the function's tasks are reached.
     pub(super) network: &'provider str,
     /// The secrets that the deployment names.
     pub(super) secrets: &'provider [SecretVersion],
     /// Which registry the service belongs to.
     pub(super) registry: &'provider str,
     pub(super) hardening: &'provider Hardening,
-    /// The function's namespace, the default one as well.
+    /// The function's namespace, including the default one.
     pub(super) namespace: &'provider str,
-    /// How long one call may run when the function does not say.
+    /// How long one call may run if the function does not say.
     pub(super) default_timeout: Duration,
 }
 
-/// The service of a function, or why there can be none.
+/// The service of a function, or why it cannot exist.
 pub(super) fn service(
     name: &FunctionName,
     deployment: &FunctionDeployment,
@@ -97,7 +97,7 @@ pub(super) fn service(
     })
 }
 
-/// Refuses what Swarm would not understand, and says as an internal error.
+/// Refuses what Swarm would not understand and would report as an internal error.
 fn check_constraint(constraint: &str) -> Result<(), String> {
     let sides = constraint.split_once("==").or_else(|| constraint.split_once("!="));
     let is_key =
@@ -115,13 +115,13 @@ pub(super) fn replicated(replicas: u64) -> ServiceSpecMode {
     ServiceSpecMode { replicated: Some(ServiceSpecModeReplicated { replicas }), ..Default::default() }
 }
 
-/// The fingerprint that a description carries.
+/// The fingerprint in a spec.
 pub(super) fn fingerprint_in(spec: &ServiceSpec) -> String {
     let labels = spec.labels.as_ref();
     labels.and_then(|labels| labels.get(labels::FINGERPRINT)).cloned().unwrap_or_default()
 }
 
-/// Differs when the service must differ, and stays the same from one version of skep to the next.
+/// Changes when the service must change, and stays the same from one version of skep to the next.
 fn fingerprint(deployment: &FunctionDeployment, surroundings: &Surroundings<'_>) -> String {
     let mut text = serde_json::to_string(deployment).unwrap_or_default();
     let secrets = surroundings.secrets.iter().map(|secret| secret.id.as_str());
@@ -148,7 +148,7 @@ fn container(
             name: Some(format!("{SECRETS_FOLDER}/{}", secret.name)),
             uid: Some("0".to_owned()),
             gid: Some("0".to_owned()),
-            // The image's user is not known here, and has to read it; nobody else is in the container.
+            // The image's user is not known here and must be able to read it; nobody else is in the container.
             mode: Some(0o444),
         }),
         secret_id: Some(secret.id.clone()),
@@ -170,23 +170,23 @@ fn container(
     })
 }
 
-/// What the function sets, and what only the provider knows. Without timeouts of its own those of the image stand.
+/// The function's own variables, and those that only the provider knows. A function without timeouts keeps the image's.
 fn environment(deployment: &FunctionDeployment, own_timeout: Option<Duration>, namespace: &str) -> Vec<String> {
     let mut variables = deployment.env_vars.clone();
     if let Some(timeout) = own_timeout {
-        // A function that is cut off by its own timeout must still get its answer out.
+        // A function that its own timeout stops must still be able to send its answer.
         let longer = format_duration(timeout + Duration::from_secs(1));
         for setting in ["read_timeout", "write_timeout"] {
             variables.entry(setting.to_owned()).or_insert_with(|| longer.clone());
         }
         if deployment.annotations.contains_key(TIMEOUT) {
-            // The function's one limit; every hop goes by it.
+            // The function's only limit; every hop respects it.
             variables.insert("exec_timeout".to_owned(), format_duration(timeout));
         }
     }
     if !deployment.env_process.is_empty() {
         variables.remove("fprocess");
-        // The other name of fprocess would win over the command that was asked for.
+        // The other name of fprocess would override the command that was asked for.
         variables.remove("function_process");
     }
     variables.insert("OPENFAAS_NAME".to_owned(), deployment.service.clone());
@@ -196,7 +196,7 @@ fn environment(deployment: &FunctionDeployment, own_timeout: Option<Duration>, n
     command.into_iter().chain(variables.into_iter().map(|(name, value)| format!("{name}={value}"))).collect()
 }
 
-/// A watchdog that is told to stop takes calls for `healthcheck_interval`, and then each may take its whole time.
+/// A watchdog that is stopping takes calls for another `healthcheck_interval`, and each of them may run to its timeout.
 fn stop_grace(deployment: &FunctionDeployment, timeout: Duration) -> Duration {
     let variable = |name: &str| deployment.env_vars.get(name).and_then(|text| skep_protocol::parse_duration(text).ok());
     let accepts = variable("healthcheck_interval").or_else(|| variable("write_timeout")).unwrap_or(timeout);
@@ -221,7 +221,7 @@ fn resources(deployment: &FunctionDeployment, hardening: &Hardening) -> Result<T
     })
 }
 
-/// What is applied; devices (`nvidia.com/gpu`) are only reported.
+/// The limits that are applied; devices (`nvidia.com/gpu`) are only reported.
 #[derive(Default)]
 struct Amounts {
     memory: Option<i64>,

@@ -1,4 +1,4 @@
-//! Brings a function's service to its desired state: reads it, decides, and writes; again if another writer came in between.
+//! Brings a function's service to its desired state: reads it, decides, and writes, and starts over if another writer was faster.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,19 +21,19 @@ use super::{
     watcher::service_state,
 };
 
-/// How often it is tried when somebody else writes the same service at the same time.
+/// How often it is tried if another writer changes the same service at the same time.
 const MAX_TRIES: u64 = 12;
-/// The longest wait before each further try; the wait is random, so that two writers do not meet again.
+/// The longest delay before the next try; it is random, so that two writers do not collide again.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(640));
-/// Everything is given up that takes longer, and tried again later.
+/// A sync that takes longer is given up and tried again later.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// What is wanted of a service.
+/// The desired state of a service.
 #[derive(Clone)]
 pub(super) struct Order {
     pub(super) name: FunctionName,
     pub(super) wanted: Option<DesiredState>,
-    /// The fingerprint that the service was given last.
+    /// The fingerprint that was last written to the service.
     pub(super) applied: Option<String>,
 }
 
@@ -41,23 +41,23 @@ pub(super) struct Order {
 pub(super) struct DesiredState {
     pub(super) deployment: Arc<FunctionDeployment>,
     pub(super) replicas: u64,
-    /// Credentials for the image's registry, as long as the service does not have them.
+    /// Credentials for the image's registry, until the service has them.
     pub(super) registry_auth: String,
     pub(super) renew: Renew,
 }
 
-/// Whether there must be new tasks although the description is the same: its image may be another one.
+/// Whether new tasks are needed although the spec is the same, because the image may have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Renew {
     No,
     Yes,
 }
 
-/// How a service was left.
+/// The state in which a sync leaves a service.
 #[derive(Debug)]
 pub(super) enum Synced {
     Gone,
-    /// It is as wanted, or was and Swarm has taken it back since.
+    /// It is as wanted, or it was and Swarm has rolled it back since.
     Set {
         fingerprint: String,
         seen: u64,
@@ -66,7 +66,7 @@ pub(super) enum Synced {
 
 #[derive(Debug, Error)]
 pub(super) enum SyncError {
-    /// It cannot be as it is wanted.
+    /// It cannot be brought to the desired state.
     #[error("{0}")]
     Refused(String),
     /// Another controller has taken over.
@@ -74,7 +74,7 @@ pub(super) enum SyncError {
     LeadershipLost,
     #[error("{0}")]
     Away(String),
-    /// Somebody else has written at the same time, so it has to be read again.
+    /// Another writer was faster, so it has to be read again.
     #[error("the service is being changed by others all the time")]
     OutOfSequence,
 }
@@ -89,14 +89,14 @@ impl From<EngineError> for SyncError {
     }
 }
 
-/// The next step, given what is there.
+/// The next step, given the current service.
 #[derive(Debug, PartialEq)]
 enum Step {
     Nothing,
     Create,
-    /// Write the description, with this many forced updates.
+    /// Write the spec, with this many forced updates.
     Update(u64),
-    /// Only the number of replicas of what Swarm went back to.
+    /// Write only the number of replicas of what Swarm rolled back to.
     Scale,
 }
 
@@ -157,7 +157,7 @@ async fn set(context: &ProviderContext, order: &Order, wanted: &DesiredState) ->
     Ok(Synced::Set { fingerprint, seen: version })
 }
 
-/// The service that a function should have, without its number of replicas, and who may pull its image.
+/// The desired service of a function, without its number of replicas, and the credentials to pull its image.
 pub(super) async fn describe(
     context: &ProviderContext,
     name: &FunctionName,
@@ -194,7 +194,7 @@ pub(super) async fn describe(
 
 async fn remove(context: &ProviderContext, name: &FunctionName) -> Result<Synced, SyncError> {
     let Some(found) = context.engine.service(name.as_str()).await? else { return Ok(Synced::Gone) };
-    // Somebody else's service of that name stays.
+    // A service of that name that is not skep's stays.
     let Some((_, seen)) = service_state(&found, &context.registry) else { return Ok(Synced::Gone) };
     context.check_leadership().map_err(|_| SyncError::LeadershipLost)?;
     info!(function = %name, "the service is removed");

@@ -1,4 +1,4 @@
-//! A task of a Swarm service as the engine tells it; the client library leaves out its addresses.
+//! A task of a Swarm service as the engine reports it; the client library leaves out its addresses.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -43,7 +43,7 @@ struct ContainerSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct TaskStatus {
-    /// When it came into this state; the texts of one engine sort as their times do.
+    /// When it entered this state; the timestamps of one engine sort as text.
     pub(super) timestamp: String,
     pub(super) state: String,
     pub(super) message: String,
@@ -65,16 +65,16 @@ struct Network {
     id: String,
 }
 
-/// Which state of a service's description something was made from.
+/// The version of a service's spec that something was created from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Generation {
     pub(super) fingerprint: String,
-    /// How often new tasks were made of the same description.
+    /// How often new tasks were forced with the same spec.
     pub(super) force_update: u64,
 }
 
 impl Task {
-    /// The function that it is a replica of, as the registry names it.
+    /// The function that it is a replica of, by its name in the registry.
     pub(super) fn function(&self) -> Option<&str> {
         self.label(labels::FUNCTION)
     }
@@ -86,19 +86,19 @@ impl Task {
         }
     }
 
-    /// Whether its container runs and is to go on.
+    /// Whether its container runs and should keep running.
     ///
-    /// With a health check in its image a task is still starting when its watchdog answers already.
+    /// With a health check in its image, a task may still be starting although its watchdog already answers.
     pub(super) fn is_up(&self) -> bool {
         self.desired_state == "running" && matches!(self.status.state.as_str(), "starting" | "running")
     }
 
-    /// Whether its container is known to run, and so to have its address.
+    /// Whether its container is known to run, and therefore has its address.
     pub(super) fn runs(&self) -> bool {
         self.status.state == "running"
     }
 
-    /// Whether it is on its way up, or was and has failed.
+    /// Whether it is starting, or has failed to start.
     pub(super) fn is_waited_for(&self) -> bool {
         matches!(self.desired_state.as_str(), "running" | "ready")
     }
@@ -107,7 +107,7 @@ impl Task {
         matches!(self.status.state.as_str(), "failed" | "rejected") || (self.status.state == "complete")
     }
 
-    /// Where its watchdog answers on a network, by the network's id.
+    /// The address of its watchdog on a network, by the network's id.
     pub(super) fn address(&self, network: &str) -> Option<SocketAddr> {
         let attached = self.networks_attachments.iter().find(|attachment| attachment.network.id == network)?;
         let address = attached.addresses.first()?;
@@ -121,7 +121,7 @@ impl Task {
     }
 }
 
-/// Tasks by the functions that they are replicas of.
+/// Groups tasks by function.
 pub(super) fn by_function(tasks: Vec<Task>) -> HashMap<String, Vec<Task>> {
     let mut found: HashMap<String, Vec<Task>> = HashMap::new();
     for task in tasks {

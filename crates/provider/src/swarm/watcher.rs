@@ -1,4 +1,4 @@
-//! Polls services and tasks, often while replicas change and seldom otherwise, and removes services that belong to no function.
+//! Polls services and tasks, often while replicas change and rarely otherwise, and removes services that belong to no function.
 
 use std::{
     sync::{
@@ -23,24 +23,24 @@ use super::{
     task::{Generation, by_function},
 };
 
-/// Between the end of a look and the next one, however much happens.
+/// The shortest time between two polls, however much happens.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(15);
-/// Between two looks while replicas are expected any moment, if the engine tells of nothing before.
+/// Between two polls while replicas are expected at any moment, unless the engine reports a change earlier.
 const FAST_POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// Between two looks at replicas that do not come.
+/// Between two polls of replicas that do not start.
 const SLOW_POLL_INTERVAL: Duration = Duration::from_millis(700);
-/// Between two looks at everything while all is well and the engine tells of no change.
+/// Between two polls of everything while all is well and the engine reports no change.
 const IDLE_POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// Up to this many changing functions are asked for one by one.
+/// Up to this many changing functions are polled one by one.
 const MAX_POLLED_ALONE: usize = 8;
 /// Between two attempts to listen to the engine's events.
 const LISTEN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct Watcher {
     context: Arc<ProviderContext>,
-    /// The cluster view has all functions of the registry, so any other service belongs to no function.
+    /// The cluster view has all functions of the registry, so any other service belongs to none.
     pub(super) is_complete: AtomicBool,
-    /// A secret may have values that are of no use any more.
+    /// A secret may have values that are no longer used.
     pub(super) stale_secrets: AtomicBool,
 }
 
@@ -66,14 +66,14 @@ impl Watcher {
             if everything {
                 last_full = begun;
             }
-            let looked = self.look(everything).await;
-            match &looked {
+            let checked = self.check(everything).await;
+            match &checked {
                 Ok(()) if is_away => info!("the Docker engine answers again"),
                 Err(error) if !is_away => warn!(%error, "the Docker engine does not answer; the last state is kept"),
                 Ok(()) | Err(_) => {}
             }
-            is_away = looked.is_err();
-            // At most half of the time is spent with looking.
+            is_away = checked.is_err();
+            // Polling takes at most half of the time.
             tokio::time::sleep(MIN_POLL_INTERVAL.max(begun.elapsed())).await;
             let is_converging = !cluster.converging().is_empty();
             let next = match is_converging {
@@ -87,7 +87,7 @@ impl Watcher {
         }
     }
 
-    async fn look(&self, everything: bool) -> Result<()> {
+    async fn check(&self, everything: bool) -> Result<()> {
         let ProviderContext { engine, cluster, .. } = &*self.context;
         let label = self.context.registry_label();
         let converging = cluster.converging();
@@ -117,7 +117,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Removes services that no function of the registry has, as when a controller was killed while it deleted one,
+    /// Removes services that belong to no function of the registry, such as after a controller was killed during a deletion,
     /// and values of secrets that were replaced.
     async fn clear_up(&self, services: &[Service], is_quiet: bool) -> Result<()> {
         let ProviderContext { engine, cluster, .. } = &*self.context;
@@ -134,7 +134,7 @@ impl Watcher {
         if is_quiet && self.stale_secrets.swap(false, Ordering::AcqRel) {
             let versions = SecretVersions::read(engine, &self.context.registry).await?;
             for secret in versions.outdated() {
-                // One that is still in use is tried again later.
+                // One that is still in use is removed later.
                 if engine.remove_secret(&secret.id).await.is_err() {
                     self.stale_secrets.store(true, Ordering::Release);
                 }
@@ -146,11 +146,11 @@ impl Watcher {
     async fn listen(&self) {
         loop {
             let mut events = std::pin::pin!(self.context.engine.events());
-            // Something may have happened before.
-            self.context.cluster.look();
+            // Something may have happened before the subscription.
+            self.context.cluster.refresh();
             while let Some(Ok(event)) = events.next().await {
                 if self.concerns_us(&event) {
-                    self.context.cluster.look();
+                    self.context.cluster.refresh();
                 }
             }
             tokio::time::sleep(LISTEN_RETRY_INTERVAL).await;
@@ -172,7 +172,7 @@ fn function_of(service: &Service) -> Option<&str> {
     service.spec.as_ref()?.labels.as_ref()?.get(labels::FUNCTION).map(String::as_str)
 }
 
-/// What is of interest of a service, by its function, if it is of this registry.
+/// The relevant parts of a service, by its function, if it belongs to this registry.
 pub(super) fn service_state(service: &Service, registry: &str) -> Option<(String, ServiceState)> {
     let spec = service.spec.as_ref()?;
     spec.labels.as_ref()?.get(labels::REGISTRY).filter(|label| *label == registry)?;
