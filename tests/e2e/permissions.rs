@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::harness::{DEADLINE, Function, Platform, Program, Roles, Site, wait_until};
 
-const STREAMS: [&str; 18] = [
+const STREAMS: [&str; 19] = [
     "INVOKE",
     "BACKLOG",
     "PUBLISH",
