@@ -1,6 +1,7 @@
 //! Every setting: a flag, a variable `SKEP_…`, a default, and a line that says what it is for.
 
 mod audit;
+mod calls;
 mod gateway;
 mod limits;
 mod nats;
@@ -18,12 +19,13 @@ use skep_protocol::{DefaultNamespace, Subjects, parse_size};
 use skep_provider::DockerHost;
 use url::Url;
 
-use self::values::{at_least_one, default_namespace, duration, replicas, subjects};
+use self::values::{default_namespace, duration, replicas, subjects};
 pub(crate) use self::{
     audit::PeriodicAuditArgs,
+    calls::{CallArgs, WakeArgs},
     gateway::{GatewayArgs, ListenArgs},
     limits::LimitArgs,
-    nats::{FetchArgs, NatsLoginArgs, NatsUrlArgs},
+    nats::{FetchArgs, NatsLoginArgs, NatsUrlArgs, NatsUsersArgs},
     seal::SealArgs,
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
     token::{TokenCommand, TokenCreateArgs, TokenFileArgs, TokenListArgs, TokenRevokeArgs, TokenRole},
@@ -92,6 +94,8 @@ pub(crate) enum Command {
     /// Create, list and revoke tokens: who else may use /system, and for what
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Print the users of a NATS server, one for each role with the permissions that it needs, for the server's settings
+    NatsUsers(NatsUsersArgs),
     /// Look at this machine and its Swarm, and say what is wrong and how to mend it
     Doctor(DoctorArgs),
     /// Write a completion script for a shell to STDOUT
@@ -284,26 +288,6 @@ pub(crate) struct BusArgs {
     /// How long calls in flight may go on after the program was told to stop
     #[arg(long, env = "SKEP_GRACE", default_value = "30s", value_parser = duration)]
     pub(crate) grace: Duration,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(crate) struct CallArgs {
-    /// How long a call may run when its function does not say (annotation skep.timeout, or exec_timeout)
-    #[arg(long, env = "SKEP_UPSTREAM_TIMEOUT", default_value = "60s", value_parser = duration)]
-    pub(crate) upstream_timeout: Duration,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(crate) struct WakeArgs {
-    /// Wake a function that is scaled to zero when it is called
-    #[arg(long, env = "SKEP_SCALE_FROM_ZERO", num_args = 0..=1, default_missing_value = "true", default_value = "true", action = clap::ArgAction::Set)]
-    pub(crate) scale_from_zero: bool,
-    /// How long a call waits for the first replica of its function
-    #[arg(long, env = "SKEP_WAKE_TIMEOUT", default_value = "30s", value_parser = duration)]
-    pub(crate) wake_timeout: Duration,
-    /// Calls that may wait for a first replica at once
-    #[arg(long, env = "SKEP_HELD_CALLS", default_value_t = 1000, value_parser = at_least_one)]
-    pub(crate) held_calls: usize,
 }
 
 #[derive(Clone, Debug, Args)]

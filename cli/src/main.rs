@@ -14,6 +14,7 @@ mod guard;
 mod healthcheck;
 mod nats;
 mod nats_program;
+mod nats_users;
 mod output;
 mod pages;
 mod password;
@@ -77,6 +78,10 @@ fn start(cli: Cli) -> Result<()> {
             Command::Audit(args) => client::audit(args).await,
             Command::AuditLog(args) => client::audit_log(args).await,
             Command::Token(command) => token::run(command),
+            Command::NatsUsers(args) => {
+                nats_users::print(&args);
+                Ok(())
+            }
             Command::Doctor(args) => doctor::run(args).await,
             Command::Completions(args) => pages::completions(&args),
             Command::Man(args) => pages::man(&args),

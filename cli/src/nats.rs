@@ -1,6 +1,6 @@
 //! The NATS servers that roles connect to, as their settings name them.
 
-use skep_bus::{Login, Monitors, ServerUrls};
+use skep_bus::{Login, Monitors, Role, ServerUrls};
 use tracing::warn;
 
 use crate::{
@@ -11,8 +11,25 @@ use crate::{
 /// Servers, as whom skep connects to them, and where they tell what they do.
 pub(crate) struct Nats {
     pub(crate) servers: ServerUrls,
-    pub(crate) login: Option<Login>,
+    pub(crate) logins: Logins,
     pub(crate) monitors: Monitors,
+}
+
+/// As whom each role connects.
+pub(crate) enum Logins {
+    /// All that are in this process as one user, or with what the URL says.
+    One(Option<Login>),
+    /// In the order of [`Role::ALL`].
+    Each([Login; 3]),
+}
+
+impl Logins {
+    pub(crate) fn of(&self, role: Role) -> Option<Login> {
+        match self {
+            Self::One(login) => login.clone(),
+            Self::Each(logins) => Some(logins[role as usize].clone()),
+        }
+    }
 }
 
 impl Nats {
@@ -25,7 +42,11 @@ impl Nats {
                  write USER:PASSWORD to a file and name it with --nats-user-password-file (SKEP_NATS_USER_PASSWORD_FILE)"
             );
         }
-        Ok(Self { servers: servers.clone(), login, monitors: Monitors::At(args.nats_monitor.clone()) })
+        Ok(Self {
+            servers: servers.clone(),
+            logins: Logins::One(login),
+            monitors: Monitors::At(args.nats_monitor.clone()),
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prometheus::Registry;
-use skep_bus::{Budget, Bus, BusConfig, Kept};
+use skep_bus::{Budget, Bus, BusConfig, Kept, Role};
 use skep_controller::{Config as ControllerConfig, Controller};
 use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{AuthConfig, GatewayConfig, Listeners};
@@ -116,7 +116,7 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let listeners = sockets::listeners(&args.listen, auth.is_some()).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let Some(bus) = connect_to(&process, "gateway", &nats, &args.bus).await? else { return Ok(()) };
+        let Some(bus) = connect_to(&process, Role::Gateway, &nats, &args.bus).await? else { return Ok(()) };
         let timeout = args.calls.upstream_timeout;
         let defaults = PolicyDefaults { timeout, pages: args.gateway.function_pages, ..Default::default() };
         let dispatch = process.dispatch(&bus, defaults, &args.wake).await?;
@@ -135,7 +135,7 @@ pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
     let admin_address = sockets::local_address(&admin)?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let Some(bus) = connect_to(&process, "queue-worker", &nats, &args.bus).await? else { return Ok(()) };
+        let Some(bus) = connect_to(&process, Role::QueueWorker, &nats, &args.bus).await? else { return Ok(()) };
         let own = [vec![admin_address], callbacks::addresses_of(&nats).await].concat();
         let allow = args.worker.callback_allow.clone().unwrap_or_default();
         let rules = CallbackRules { allow, local: Vec::new(), own };
@@ -159,7 +159,7 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
-        let Some(bus) = connect_to(&process, "controller", &nats, &args.bus).await? else { return Ok(()) };
+        let Some(bus) = connect_to(&process, Role::Controller, &nats, &args.bus).await? else { return Ok(()) };
         let config = match &data_dir {
             Some(data_dir) => controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?,
             None => controller::swarm(&args.swarm, &args.calls, args.bus.grace),
@@ -192,18 +192,21 @@ async fn start_controller(process: &Process, config: ControllerConfig, bus: Bus)
 }
 
 /// Connects a role, and looks after the streams for as long as it runs; `None` if it was told to stop meanwhile.
-async fn connect_to(process: &Process, role: &str, nats: &Nats, args: &BusArgs) -> Result<Option<Bus>> {
-    let connecting = Box::pin(connect(process, role, nats, args));
+async fn connect_to(process: &Process, role: Role, nats: &Nats, args: &BusArgs) -> Result<Option<Bus>> {
+    let connecting = Box::pin(connect(process, role, nats, args, true));
     process.shutdown.run_until_cancelled(connecting).await.transpose()
 }
 
-pub(crate) async fn connect(process: &Process, role: &str, nats: &Nats, args: &BusArgs) -> Result<Bus> {
+/// Connects a role; `tells` as in [`BusConfig::tells`].
+pub(crate) async fn connect(process: &Process, role: Role, nats: &Nats, args: &BusArgs, logs: bool) -> Result<Bus> {
     let config = BusConfig {
         servers: nats.servers.clone(),
-        login: nats.login.clone(),
+        login: nats.logins.of(role),
+        role,
+        logs,
         subjects: args.subject_prefix.clone(),
         default_namespace: args.function_namespace.clone(),
-        name: format!("skep {role}"),
+        name: format!("skep {}", role.as_str()),
         patience: if args.nats_wait.is_zero() { Duration::MAX } else { args.nats_wait },
         kept: Kept {
             replicas: args.nats_replicas,

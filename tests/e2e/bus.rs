@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, stream};
 use bytes::Bytes;
 use http::HeaderMap;
-use skep_bus::{Budget, Bus, BusConfig, Delivery, Error, Kept, Login, Monitors, RegistryEvent, Submitted};
+use skep_bus::{Budget, Bus, BusConfig, Delivery, Error, Kept, Login, Monitors, RegistryEvent, Role, Submitted};
 use skep_protocol::{
     Call, CallId, CallRecord, CallState, CallStatus, DefaultNamespace, FunctionDeployment, FunctionName,
     FunctionRecord, LANES, Subjects, lane_of,
@@ -36,6 +36,8 @@ pub(crate) async fn connect_with(site: &Site, letters: Budget) -> Bus {
     let config = BusConfig {
         servers: site.nats_url.parse().unwrap(),
         login: site.nats_user_file().map(|file| Login::read_password(&file).unwrap()),
+        role: Role::Controller,
+        logs: true,
         subjects: Subjects::default(),
         default_namespace: DefaultNamespace::default(),
         name: "test".to_owned(),

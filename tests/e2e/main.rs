@@ -63,6 +63,7 @@ mod overlaps;
 mod own_nats;
 mod pages;
 mod password;
+mod permissions;
 mod prefer;
 mod rates;
 mod refused;

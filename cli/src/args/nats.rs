@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use skep_bus::ServerUrls;
+use skep_protocol::Subjects;
+use skep_queue_worker::SubjectPattern;
 use url::Url;
+
+use super::values::subjects;
 
 #[derive(Debug, Args)]
 pub(crate) struct NatsUrlArgs {
@@ -43,4 +47,14 @@ pub(crate) struct FetchArgs {
     /// either pip is run, which knows its own
     #[arg(long, env = "SKEP_NATS_INDEX", value_name = "URL")]
     pub(crate) nats_index: Option<Url>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NatsUsersArgs {
+    /// The first word of every subject, stream and bucket, as the roles have it
+    #[arg(long, env = "SKEP_SUBJECT_PREFIX", default_value = "skep", value_parser = subjects)]
+    pub(crate) subject_prefix: Subjects,
+    /// Subjects that callbacks to nats://SUBJECT may be published to, as queue-workers have them; separated by commas
+    #[arg(long, env = "SKEP_CALLBACK_SUBJECTS", value_delimiter = ',', default_value = "callback.>")]
+    pub(crate) callback_subjects: Vec<SubjectPattern>,
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     docker::{Refused, docker},
     services,
-    stack::{SECRETS, failed},
+    stack::{FORMER_SECRET, SECRETS, failed},
 };
 use crate::{
     args::SwarmDownArgs,
@@ -121,7 +121,7 @@ async fn remove_what_is_kept(stack: &str) -> Result<()> {
         let ids: Vec<&str> = of_functions.lines().collect();
         docker(&[&["secret", "rm"], &ids[..]].concat()).await.map_err(failed)?;
     }
-    for secret in SECRETS {
+    for secret in SECRETS.into_iter().chain([FORMER_SECRET]) {
         if docker(&["secret", "inspect", secret]).await.is_ok() {
             docker(&["secret", "rm", secret]).await.map_err(failed)?;
         }

@@ -22,10 +22,14 @@ const FILES: [(&str, &str); 6] = [
     ("deploy/alertmanager.yml", include_str!("../../../deploy/alertmanager.yml")),
 ];
 
-const NATS: &str = "nats-user-password";
+/// The user and the password on NATS of each role, `nats-ROLE`.
+const NATS: [&str; 3] = ["nats-gateway", "nats-queue-worker", "nats-controller"];
 /// What secrets of event sources are sealed with.
 const SEAL_KEY: &str = "skep-seal-key";
-pub(crate) const SECRETS: [&str; 4] = [USER_FILE, PASSWORD_FILE, NATS, SEAL_KEY];
+pub(crate) const SECRETS: [&str; 6] = [USER_FILE, PASSWORD_FILE, NATS[0], NATS[1], NATS[2], SEAL_KEY];
+
+/// What all roles shared before each had a user of its own.
+pub(crate) const FORMER_SECRET: &str = "nats-user-password";
 
 /// Which of the secrets are not there yet.
 pub(crate) async fn missing_secrets() -> Result<Vec<&'static str>> {
@@ -40,7 +44,10 @@ pub(crate) async fn create_secrets(missing: &[&str]) -> Result<Option<String>> {
         let value = match *secret {
             PASSWORD_FILE => new.insert(password::random().map_err(Failure::internal)?).clone(),
             // A password that begins with a digit could be a number to NATS.
-            NATS => format!("skep:s{}", password::random().map_err(Failure::internal)?),
+            nats if NATS.contains(&nats) => {
+                let role = nats.trim_start_matches("nats-");
+                format!("skep-{role}:s{}", password::random().map_err(Failure::internal)?)
+            }
             SEAL_KEY => seal::new_key()?,
             _ => USER.to_owned(),
         };

@@ -15,7 +15,7 @@ mod users;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use futures_util::StreamExt;
-use skep_bus::Bus;
+use skep_bus::{Bus, Role};
 use skep_controller::Controller;
 use skep_dispatch::{Dispatch, Registry};
 use skep_gateway::Listeners;
@@ -65,8 +65,10 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
     let (mut server, nats) = match &args.nats_url {
         Some(servers) => (None, Nats::given(servers, &args.bus)?),
         None => {
-            let (listen, data_dir) = (args.nats_listen, &data_dir.path);
-            let server = NatsServer::start(&program, listen, data_dir, &args.bus.subject_prefix, encryption).await?;
+            let (listen, data_dir, subjects) = (args.nats_listen, &data_dir.path, &args.bus.subject_prefix);
+            let callback_subjects = &args.worker.callback_subjects;
+            let starting = NatsServer::start(&program, listen, data_dir, subjects, callback_subjects, encryption);
+            let server = starting.await?;
             let nats = server.nats();
             (Some(server), nats)
         }
@@ -123,13 +125,13 @@ async fn run_roles(
     let gateway_address = sockets::local_address(&sockets.gateway.public)?;
     let admin_api_address = sockets.gateway.admin_api.as_ref().map(sockets::local_address).transpose()?;
     let admin_address = sockets::local_address(&sockets.admin)?;
-    let bus = connect(args, process, data_dir, &sockets.nats).await?;
+    let buses = Box::pin(Buses::connect(args, process, data_dir, &sockets.nats)).await?;
     process.serve_admin(sockets.admin);
     let config = controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?;
     let (seal_key, audit) = (seal::read(&args.gateway.seal)?, args.audit.periodic(&process.metrics)?);
     let config = skep_controller::Config { seal_key, audit, ..config };
     // The controller goes on until the calls in flight have drained, because they need its replicas.
-    let starting = Box::pin(Controller::start(config, bus.for_controller(), CancellationToken::new()));
+    let starting = Box::pin(Controller::start(config, buses.controller.for_controller(), CancellationToken::new()));
     let controller = starting.await.map_err(Failure::internal)?;
     let controller = process.tasks.spawn(controller.run(process.ending.clone()));
     let defaults = PolicyDefaults {
@@ -137,17 +139,18 @@ async fn run_roles(
         pages: args.gateway.function_pages,
         retry: roles::retry_policy(&args.worker)?,
     };
-    let dispatch = process.dispatch(&bus, defaults, &args.wake).await?;
+    let dispatch = process.dispatch(&buses.gateway, defaults, &args.wake).await?;
 
     // There is no other gateway that callers could go to meanwhile.
     let drain = Drain { linger: Duration::ZERO, grace: args.bus.grace };
     let auth = login.as_ref().map(|login| login.auth.clone());
-    let gateway =
-        roles::run_gateway(process, &args.gateway, auth, drain, bus.clone(), dispatch.clone(), sockets.gateway);
+    let bus = buses.gateway.clone();
+    let gateway = roles::run_gateway(process, &args.gateway, auth, drain, bus, dispatch.clone(), sockets.gateway);
     let listeners = [Some(gateway_address), admin_api_address, Some(admin_address)].into_iter().flatten().collect();
     let nats_addresses = callbacks::addresses_of(&sockets.nats).await;
     let (rules, callbacks) = callback_rules(args, login.is_some(), listeners, nats_addresses)?;
-    let worker = roles::run_worker(process, &args.worker, rules, &args.bus, bus.clone(), dispatch.clone());
+    let bus = buses.worker.clone();
+    let worker = roles::run_worker(process, &args.worker, rules, &args.bus, bus, dispatch.clone());
     let scheme = if args.gateway.tls_cert.is_some() { "https" } else { "http" };
     let entry_points = EntryPoints {
         gateway: format!("{scheme}://{gateway_address}"),
@@ -157,7 +160,7 @@ async fn run_roles(
         callbacks,
         login,
     };
-    let welcome = welcome(&bus, &dispatch, stack, &entry_points);
+    let welcome = welcome(&buses.gateway, &dispatch, stack, &entry_points);
     tokio::select! {
         ended = async { tokio::try_join!(gateway, worker) } => ended.map(|_| ())?,
         ended = welcome => ended?,
@@ -165,19 +168,34 @@ async fn run_roles(
     }
     process.ending.cancel();
     let ended = controller.await.map_err(Failure::internal)?.map_err(Failure::internal);
-    bus.close().await;
+    tokio::join!(buses.controller.close(), buses.gateway.close(), buses.worker.close());
     ended
 }
 
-async fn connect(args: &UpArgs, process: &Process, data_dir: &DataDir, nats: &Nats) -> Result<Bus> {
-    let bus = roles::connect(process, "up", nats, &args.bus).await;
-    bus.map_err(|failure| match &args.nats_url {
-        Some(_) => failure,
-        None => {
-            let log_file = nats::log_file(&data_dir.path);
-            bad_setting("--nats-server", format!("it does not answer; see {}", log_file.display()))
-        }
-    })
+/// Each role connects as itself, as it does in a process of its own.
+struct Buses {
+    controller: Bus,
+    gateway: Bus,
+    worker: Bus,
+}
+
+impl Buses {
+    async fn connect(args: &UpArgs, process: &Process, data_dir: &DataDir, nats: &Nats) -> Result<Self> {
+        // First the one that makes and changes the streams.
+        let controller = roles::connect(process, Role::Controller, nats, &args.bus, true).await;
+        let controller = controller.map_err(|failure| match &args.nats_url {
+            Some(_) => failure,
+            None => {
+                let log_file = nats::log_file(&data_dir.path);
+                bad_setting("--nats-server", format!("it does not answer; see {}", log_file.display()))
+            }
+        })?;
+        let (gateway, worker) = tokio::try_join!(
+            roles::connect(process, Role::Gateway, nats, &args.bus, false),
+            roles::connect(process, Role::QueueWorker, nats, &args.bus, false),
+        )?;
+        Ok(Self { controller, gateway, worker })
+    }
 }
 
 /// Deploys the stack, says what runs, and shows the functions' log for as long as everything runs.

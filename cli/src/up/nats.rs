@@ -16,6 +16,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use skep_bus::{Monitors, ServerUrls, SystemAccount};
 use skep_protocol::Subjects;
+use skep_queue_worker::SubjectPattern;
 use tokio::net::TcpListener;
 use tracing::{error, info};
 
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, Result, bad_setting},
-    nats::Nats,
+    nats::{Logins, Nats},
 };
 
 const RESTART_DELAY: Duration = Duration::from_secs(1);
@@ -57,6 +58,7 @@ impl NatsServer {
         listen: SocketAddr,
         data_dir: &Path,
         subjects: &Subjects,
+        callback_subjects: &[SubjectPattern],
         encryption: Option<Encryption>,
     ) -> Result<Self> {
         let free = TcpListener::bind(listen).await;
@@ -67,7 +69,8 @@ impl NatsServer {
         let users = Users::prepare(data_dir)?;
         let bad = |error| bad_setting("--data-dir", format!("cannot write {}: {error}", configuration.display()));
         let settings = encryption.as_ref().map_or(CONFIGURATION.to_owned(), |_| Encryption::add_to(CONFIGURATION));
-        skep_secret_file::write_secret_file(&configuration, &(settings + &users.settings(subjects))).map_err(bad)?;
+        skep_secret_file::write_secret_file(&configuration, &(settings + &users.settings(subjects, callback_subjects)))
+            .map_err(bad)?;
         users::adopt_streams(&data_dir.join("nats")).map_err(bad)?;
         let (program, data_dir) = (program.to_owned(), data_dir.to_owned());
         let command = Launch { program, address, data_dir, configuration, encryption };
@@ -85,7 +88,7 @@ impl NatsServer {
     pub(crate) fn nats(&self) -> Nats {
         Nats {
             servers: ServerUrls::from(self.address),
-            login: Some(self.users.login()),
+            logins: Logins::Each(self.users.logins()),
             monitors: Monitors::Own(self.system.clone()),
         }
     }

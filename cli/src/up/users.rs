@@ -1,6 +1,7 @@
-//! Who may use the NATS server that `skep up` starts: skep itself, and services that give work to functions.
+//! Who may use the NATS server that `skep up` starts: the roles, whoever looks at it by hand, and services that give work to functions.
 //!
-//! Both are accounts of `deploy/nats-accounts.conf`, so a publisher reaches nothing but `skep.call.*` and `skep.publish.*`.
+//! There are the two accounts of `deploy/nats-accounts.conf`, so a publisher reaches nothing but `skep.call.*` and `skep.publish.*`.
+//! In skep's account, each role has a user with the permissions that it needs.
 //! The passwords are not hashed, because only skep's own user can read the server's settings and these files.
 
 use std::{
@@ -10,16 +11,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use skep_bus::Login;
+use skep_bus::{Login, Role};
 use skep_protocol::Subjects;
+use skep_queue_worker::SubjectPattern;
 use skep_secret_file::write_secret_file;
 
 use crate::{
     failure::{Result, bad_setting},
-    password,
+    nats_users, password,
 };
 
 const ACCOUNTS: &str = include_str!("../../../deploy/nats-accounts.conf");
+/// The line of it with skep's own user.
+const OWN: &str = "    users: [ { user: skep, password: $SKEP_NATS_PASSWORD } ]\n";
 const SKEP: &str = "skep";
 const PUBLISHER: &str = "publisher";
 const MONITOR: &str = "monitor";
@@ -32,14 +36,17 @@ pub(crate) struct User {
 }
 
 pub(crate) struct Users {
+    /// May do everything, for looking at the server by hand. skep itself does not use it.
     skep: User,
+    /// In the order of [`Role::ALL`]; nobody else needs their passwords.
+    roles: [String; 3],
     /// Of the server's own account, for asking how it is; nobody else needs it.
     monitor: String,
     pub(crate) publisher: User,
 }
 
 impl Users {
-    /// Makes a new password for skep, and one for publishers if there is none.
+    /// Makes new passwords for all of skep, and one for publishers if there is none.
     pub(crate) fn prepare(data_dir: &Path) -> Result<Self> {
         let folder = data_dir.join("nats-users");
         let bad = |error: io::Error| bad_setting("--data-dir", format!("cannot use {}: {error}", folder.display()));
@@ -50,17 +57,20 @@ impl Users {
             Some(known) => known,
             None => User::new(PUBLISHER, &folder).map_err(bad)?,
         };
-        Ok(Self { skep, monitor: password::random().map_err(bad)?, publisher })
+        let new = || password::random().map_err(bad);
+        Ok(Self { skep, roles: [new()?, new()?, new()?], monitor: new()?, publisher })
     }
 
     /// Their part of the server's settings.
-    pub(crate) fn settings(&self, subjects: &Subjects) -> String {
+    pub(crate) fn settings(&self, subjects: &Subjects, callback_subjects: &[SubjectPattern]) -> String {
+        let Self { skep, roles, monitor, publisher } = self;
         let accounts = ACCOUNTS
             .replace("\"skep.", &format!("\"{}.", subjects.prefix()))
             .replace("user: shop", &format!("user: {PUBLISHER}"));
-        let Self { skep, monitor, publisher } = self;
+        let users = nats_users::users(subjects, callback_subjects, |role| format!("{:?}", roles[role as usize]));
+        let own = format!("    users: [\n  {{ user: {SKEP}, password: $SKEP_NATS_PASSWORD }}\n{users}    ]\n");
         let system = format!("accounts {{\n  SYS {{ users: [ {{ user: {MONITOR}, password: {monitor:?} }} ] }}\n");
-        let accounts = accounts.replace("accounts {\n", &system);
+        let accounts = accounts.replace(OWN, &own).replace("accounts {\n", &system);
         // A `$NAME` of the settings is looked up in them before it is in the environment.
         format!(
             "\nsystem_account: SYS\nSKEP_NATS_PASSWORD: {:?}\nSHOP_NATS_PASSWORD: {:?}\n{accounts}",
@@ -68,8 +78,10 @@ impl Users {
         )
     }
 
-    pub(crate) fn login(&self) -> Login {
-        Login::Password { user: SKEP.to_owned(), password: self.skep.password.clone() }
+    /// In the order of [`Role::ALL`].
+    pub(crate) fn logins(&self) -> [Login; 3] {
+        Role::ALL
+            .map(|role| Login::Password { user: role.user().to_owned(), password: self.roles[role as usize].clone() })
     }
 
     pub(crate) fn monitor(&self) -> Login {
@@ -115,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_accounts_have_the_prefix_and_the_passwords() {
+    fn the_accounts_have_the_prefix_the_passwords_and_a_user_for_each_role() {
         let folder = std::env::temp_dir().join(format!("skep-users-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let users = Users::prepare(&folder).unwrap();
@@ -123,10 +135,10 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
         assert_eq!(users.publisher.password, again.publisher.password, "services hold on to theirs");
         assert_ne!(users.skep.password, again.skep.password);
-        let settings = users.settings(&Subjects::new("hive").unwrap());
-        for told in
-            ["\"hive.publish.*\"", "\"hive.call.*\"", "user: publisher", "system_account: SYS", &users.skep.password]
-        {
+        let settings = users.settings(&Subjects::new("hive").unwrap(), &["orders.>".parse().unwrap()]);
+        let passwords = users.roles.iter().chain([&users.skep.password]).map(String::as_str);
+        let told = ["\"hive.publish.*\"", "\"hive.call.*\"", "\"orders.>\"", "user: publisher", "system_account: SYS"];
+        for told in told.into_iter().chain(passwords).chain(Role::ALL.map(Role::user)) {
             assert!(settings.contains(told), "{told}: {settings}");
         }
         assert!(!settings.contains("\"skep.") && !settings.contains("shop,"), "{settings}");

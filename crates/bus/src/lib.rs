@@ -16,6 +16,7 @@ mod events;
 mod fit;
 mod handles;
 mod inbound;
+mod permissions;
 mod publish;
 mod queue;
 mod registry;
@@ -57,6 +58,7 @@ pub use handles::{
 pub use inbound::published::Published;
 pub use inbound::requests::{CallRequest, CallRequests};
 pub use inbound::unreadable::UnreadablePublish;
+pub use permissions::{Permissions, Role};
 pub use publish::answer::Announced;
 pub use queue::backlog::Backlog;
 pub use queue::delivery::{Delivery, Place};

@@ -20,7 +20,7 @@ const MIN_OVERDUE_AGE: Duration = Duration::from_secs(60);
 
 /// Does all of it, until it is dropped.
 pub(crate) async fn run(bus: Housekeeping) {
-    join!(purge(&bus), remove_orphans(&bus), send_on_overdue(&bus));
+    join!(purge(&bus), delete_discarded(&bus), remove_orphans(&bus), send_on_overdue(&bus));
 }
 
 async fn purge(bus: &Housekeeping) {
@@ -32,6 +32,16 @@ async fn purge(bus: &Housekeeping) {
         if let Some(removed) = removed(bus.keep_to_budgets().await, "results and dead letters beyond their budgets") {
             info!(removed, "the oldest results or dead letters were removed to keep to their budget");
         }
+    }
+}
+
+/// Deletes the large bodies that other roles have no more use for.
+async fn delete_discarded(bus: &Housekeeping) {
+    loop {
+        if let Err(error) = bus.delete_discarded().await {
+            warn!(error = error.chain(), "discarded bodies cannot be heard of; trying again");
+        }
+        sleep(PURGE_INTERVAL).await;
     }
 }
 

@@ -259,6 +259,15 @@ impl Subjects {
         format!("{}.running.{id}", self.prefix)
     }
 
+    pub fn running_all(&self) -> String {
+        format!("{}.running.*", self.prefix)
+    }
+
+    /// Where the controller is asked to delete a large body.
+    pub fn discard(&self) -> String {
+        format!("{}.discard", self.prefix)
+    }
+
     /// Where the controller answers an operation.
     pub fn control(&self, operation: &str) -> String {
         format!("{}.control.{operation}", self.prefix)

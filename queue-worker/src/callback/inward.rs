@@ -1,6 +1,6 @@
 //! Callbacks that stay inside: `skep://NAME` calls a function, `nats://SUBJECT` publishes; neither needs an exception in the guard.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, Method};
@@ -38,6 +38,12 @@ impl FromStr for SubjectPattern {
         } else {
             Err(SubjectPatternError(text.to_owned()))
         }
+    }
+}
+
+impl fmt::Display for SubjectPattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.join("."))
     }
 }
 

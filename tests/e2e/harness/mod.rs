@@ -17,6 +17,7 @@ mod relay;
 mod site;
 mod source;
 mod swarm;
+mod users;
 mod wait;
 
 pub(crate) use self::{

@@ -7,13 +7,13 @@ use std::{
     process::Command,
 };
 
-use async_nats::ConnectOptions;
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
 use super::{
-    DEADLINE, Function, Gateway, Process, Program, Ran, answer_to, free_address, http_client, processes_with,
-    programs::{FWATCHDOG, NATS_SERVER, SKEP, repository, variable},
+    Function, Gateway, Process, Program, Ran, answer_to, free_address, http_client, processes_with,
+    programs::{FWATCHDOG, NATS_SERVER, SKEP, variable},
+    users::{password_file, write_users},
     wait_until,
 };
 
@@ -40,17 +40,20 @@ pub(crate) struct Site {
     pub(crate) nats_server: PathBuf,
     pub(crate) functions: Vec<Function>,
     pub(crate) gateway: Gateway,
+    /// Whether a role may lack a permission on the NATS server. Otherwise that is a bug, whatever the test is about.
+    pub(crate) may_lack_permissions: bool,
 }
 
 impl Site {
     pub(crate) fn new(functions: impl IntoIterator<Item = Function>) -> Self {
         let folder = tempfile::Builder::new().prefix("skep-test-").tempdir().unwrap();
         fs::create_dir(folder.path().join("tmp")).unwrap();
+        write_users(folder.path());
         let (listen, nats, nats_monitor) = (free_address(), free_address(), free_address());
         let site = Self {
             data: folder.path().join("data"),
             nats_data: folder.path().join("nats"),
-            nats_configuration: repository().join("deploy/nats.conf"),
+            nats_configuration: folder.path().join("nats.conf"),
             nats_monitor,
             nats_url: format!("nats://{nats}"),
             bus_arguments: vec!["--nats-monitor".to_owned(), format!("http://{nats_monitor}")],
@@ -64,6 +67,7 @@ impl Site {
             controller_admin: free_address(),
             functions: functions.into_iter().collect(),
             gateway: Gateway::new(format!("http://{listen}")),
+            may_lack_permissions: false,
         };
         let sections: Map<_, _> = site.functions.iter().map(|one| (one.name.clone(), one.section())).collect();
         // JSON is YAML.
@@ -82,11 +86,16 @@ impl Site {
 
     /// What the programs of this site said of panics.
     pub(crate) fn panics(&self) -> Vec<String> {
+        self.said("panicked")
+    }
+
+    /// The lines with a text that the programs of this site wrote to STDERR.
+    fn said(&self, text: &str) -> Vec<String> {
         let files = fs::read_dir(self.folder()).unwrap().map(|file| file.unwrap().path());
         let logs = files.filter(|file| file.extension().is_some_and(|kind| kind == "stderr"));
         let lines =
             logs.flat_map(|log| fs::read_to_string(log).unwrap().lines().map(str::to_owned).collect::<Vec<_>>());
-        lines.filter(|line| line.contains("panicked")).collect()
+        lines.filter(|line| line.contains(text)).collect()
     }
 
     /// Opens the gate that [`Function::gated`] waits for.
@@ -146,22 +155,6 @@ impl Site {
         up
     }
 
-    /// The file with skep's own user on the NATS server that `skep up` has started, if it has.
-    pub(crate) fn nats_user_file(&self) -> Option<PathBuf> {
-        Some(self.data.join("nats-users/skep")).filter(|file| file.is_file())
-    }
-
-    /// Connects to NATS as skep itself does, to a server that `skep up` has started too.
-    pub(crate) async fn nats_client(&self) -> async_nats::Client {
-        let user = self.nats_user_file().map(|file| fs::read_to_string(file).unwrap());
-        let options = match user.as_deref().and_then(|user| user.trim().split_once(':')) {
-            Some((user, password)) => ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned()),
-            None => ConnectOptions::new(),
-        };
-        let servers: Vec<&str> = self.nats_url.split(',').collect();
-        options.request_timeout(Some(DEADLINE)).connect(servers).await.unwrap()
-    }
-
     pub(crate) async fn start_nats(&self) -> Program {
         let nats = self.nats_program(&self.nats_configuration, self.nats, self.nats_monitor, &self.nats_data);
         let listens = async || tokio::net::TcpStream::connect(self.nats).await.is_ok();
@@ -215,15 +208,15 @@ impl Site {
     }
 
     pub(crate) async fn start_worker_with(&self, admin: SocketAddr, arguments: &[&str]) -> Program {
-        let mut command = self.command(&SKEP);
-        command.args(["queue-worker", "--nats-url", &self.nats_url, "--callback-allow", "loopback"]);
+        let mut command = self.role("queue-worker");
+        command.args(["--nats-url", &self.nats_url, "--callback-allow", "loopback"]);
         command.args(&self.bus_arguments).args(arguments).args(["--admin-listen", &admin.to_string()]);
         self.start_role("queue-worker", command, admin).await
     }
 
     pub(crate) async fn start_controller(&self) -> Program {
-        let mut command = self.command(&SKEP);
-        command.args(["controller", "--nats-url", &self.nats_url]).args(&self.bus_arguments);
+        let mut command = self.role("controller");
+        command.args(["--nats-url", &self.nats_url]).args(&self.bus_arguments);
         command.args(["--admin-listen", &self.controller_admin.to_string()]);
         command.arg("--watchdog").arg(&*FWATCHDOG).arg("--data-dir").arg(&self.data);
         self.start_role("controller", command, self.controller_admin).await
@@ -286,8 +279,19 @@ impl Site {
     }
 
     fn skep(&self, role: &str, listen: SocketAddr, admin: SocketAddr) -> Command {
+        let mut command = self.role(role);
+        command.args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string()]);
+        command
+    }
+
+    /// A role, which connects to NATS as itself unless it is told otherwise.
+    fn role(&self, role: &str) -> Command {
         let mut command = self.command(&SKEP);
-        command.arg(role).args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string()]);
+        let file = password_file(self.folder(), role);
+        if file.is_file() {
+            command.env("SKEP_NATS_USER_PASSWORD_FILE", file);
+        }
+        command.arg(role);
         command
     }
 
@@ -316,6 +320,8 @@ impl Drop for Site {
     fn drop(&mut self) {
         // Whatever was left behind is a bug that a test of its own finds; here it is only swept up.
         self.processes().iter().for_each(Process::kill);
+        let lacking = self.said("NATS does not permit");
+        assert!(lacking.is_empty() || self.may_lack_permissions || std::thread::panicking(), "{lacking:#?}");
     }
 }
 

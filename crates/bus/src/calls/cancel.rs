@@ -33,8 +33,8 @@ impl Calls {
         // What is left of it would come to its end by the record; without it, it is not even begun.
         self.publish_cancelled(id).await?;
         let body = call.as_ref().and_then(|call| call.body.stored().cloned());
-        if let Some(call) = call.filter(|_| delayed.is_some()) {
-            self.nats.remove_delayed(self.nats.subjects.delayed(&call.function, id)).await?;
+        if let Some(delayed) = delayed {
+            self.nats.remove_message("DELAYED", delayed.sequence).await?;
         }
         for queued in &queued {
             self.nats.remove_queued(queued).await?;

@@ -1,6 +1,6 @@
 //! The clock of the NATS server: it decides when a call is due, so all times of calls come from it, and not from the clock of this machine.
 //!
-//! It is the same for all that a process does, because a process has one bus.
+//! It is the same for all that a process does, because all roles of a process are on one bus.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},

@@ -3,16 +3,16 @@
 use std::{future, sync::Arc, time::Duration};
 
 use async_nats::{
-    Client,
+    Client, Event, ServerError,
     jetstream::{self, context::ContextBuilder},
 };
 use skep_backoff::Backoff;
 use skep_protocol::{CallId, DefaultNamespace, Subjects};
 use tokio::time::{Instant, sleep};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
-    Bus, Connection, Error, Kept, Login, Monitors, Result, ServerUrls, audit::ledger::Ledger,
+    Bus, Connection, Error, Kept, Login, Monitors, Result, Role, ServerUrls, audit::ledger::Ledger,
     bodies::deletions::Discards, calls::lookup::Lookup, client::connection::LastConnected,
     client::durability::LastFound, client::servers, publish::Publisher, publish::batch::Batcher, publish::rates::Rates,
     publish::stalled::Stalled, streams, streams::supervisor::Missed,
@@ -23,7 +23,7 @@ pub const OLDEST_SERVER: &str = "2.12.0";
 /// How long an answer of the bus is awaited.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// When the log says that the start waits for a server.
+/// When the log says that the start waits.
 const LOG_DELAY: Duration = Duration::from_secs(3);
 
 /// A server that hangs is noticed after two of these.
@@ -35,10 +35,17 @@ const RECONNECT_DELAY: Backoff = Backoff::new(Duration::from_millis(50), Duratio
 /// Publishes that may wait for their acknowledgement at once; beyond it the bus says that it is not available.
 const MAX_UNACKNOWLEDGED: usize = 8192;
 
+/// How NATS begins to say what a user may not do; the subject follows.
+const VIOLATION: &str = "Permissions Violation";
+
 #[derive(Clone, Debug)]
 pub struct BusConfig {
     pub servers: ServerUrls,
     pub login: Option<Login>,
+    /// Whose connection it is; its user on the server needs no more than the role's [permissions](Role::permissions).
+    pub role: Role,
+    /// Whether changes of the connection are logged; of the buses of one process, only one logs them.
+    pub logs: bool,
     pub subjects: Subjects,
     pub default_namespace: DefaultNamespace,
     /// What the server's operators see in their connection list.
@@ -55,12 +62,14 @@ impl Bus {
     /// Connects, checks the server's version, makes or checks the streams, and looks at what the server does with them.
     pub async fn connect(config: &BusConfig) -> Result<Self> {
         let connected = LastConnected::default();
-        let client = connect_client(config, &connected, true).await?;
+        let client = connect_client(config, &connected, config.logs).await?;
         require_version(&client)?;
         let jetstream = context(client.clone());
         let deliveries = context(connect_client(config, &connected, false).await?);
         let streams = Arc::new(Box::pin(ensure_streams(config, &jetstream)).await?);
-        info!(server = client.server_info().version, "connected to NATS");
+        if config.logs {
+            info!(server = client.server_info().version, "connected to NATS");
+        }
         let missed = Missed::default();
         let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone(), missed: missed.clone() };
         let subjects = Arc::new(config.subjects.clone());
@@ -77,12 +86,14 @@ impl Bus {
             parked: lookup("DELAYED", Subjects::delayed_by_id),
             rates: Rates::default(),
             ledger: Ledger::start(publisher.clone(), Arc::clone(&subjects)),
-            discards: Discards::start(Arc::clone(&streams), Arc::clone(&subjects)),
+            discards: Discards::start(client.clone(), config.role, Arc::clone(&streams), Arc::clone(&subjects)),
             publisher,
             client,
             jetstream,
             deliveries,
             connected,
+            role: config.role,
+            logs: config.logs,
             outside: Outside { config: config.clone(), connected: LastConnected::default() },
             subjects,
             default_namespace: config.default_namespace.clone(),
@@ -129,10 +140,16 @@ impl Outside {
 /// Makes or checks the streams; a cluster may have no leader yet.
 async fn ensure_streams(config: &BusConfig, jetstream: &jetstream::Context) -> Result<streams::Streams> {
     let began = Instant::now();
+    let mut is_told = false;
     loop {
-        match Box::pin(streams::ensure(jetstream, &config.subjects, &config.kept)).await {
-            Err(Error::Unavailable(error)) if began.elapsed() < config.patience => {
-                debug!(%error, "the streams cannot be created yet");
+        match Box::pin(streams::ensure(jetstream, config.role, &config.subjects, &config.kept)).await {
+            // Streams of an older version are changed by the controller.
+            Err(error @ (Error::Unavailable(_) | Error::Differs { .. }))
+                if began.elapsed() < config.patience && (error.may_pass() || !config.role.changes_streams()) =>
+            {
+                if began.elapsed() > LOG_DELAY && !std::mem::replace(&mut is_told, true) {
+                    warn!(error = error.chain(), "the streams cannot be used yet; waiting for them");
+                }
                 sleep(Duration::from_millis(250)).await;
             }
             ended => return ended,
@@ -149,9 +166,9 @@ fn context(client: Client) -> jetstream::Context {
         .build(client)
 }
 
-/// Connects. Of a process's two connections to the same servers, only the first logs what becomes of it.
-async fn connect_client(config: &BusConfig, connected: &LastConnected, is_first: bool) -> Result<Client> {
-    let started = Instant::now();
+/// Connects. Of a process's connections to the same servers, only one logs its changes.
+async fn connect_client(config: &BusConfig, connected: &LastConnected, logs: bool) -> Result<Client> {
+    let (role, started) = (config.role, Instant::now());
     let mut is_told = false;
     loop {
         let connected = connected.clone();
@@ -159,15 +176,16 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, is_first:
         let options = servers::options(&config.servers, config.login.as_ref()).map_err(Error::unavailable)?;
         let options = options
             .name(&config.name)
+            .custom_inbox_prefix(role.inbox(&config.subjects))
             .request_timeout(Some(REQUEST_TIMEOUT))
             .connection_timeout(REQUEST_TIMEOUT)
             .ping_interval(PING_INTERVAL)
             .reconnect_delay_callback(|attempts| RECONNECT_DELAY.after(attempts as u64 + 1))
             .event_callback(move |event| {
-                if matches!(event, async_nats::Event::Connected) {
+                if matches!(event, Event::Connected) {
                     connected.is_now();
                 }
-                log_event(&event, is_first);
+                log_event(&event, role, logs);
                 future::ready(())
             });
         let error = match options.connect(config.servers.addresses()).await {
@@ -188,11 +206,17 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, is_first:
     }
 }
 
-fn log_event(event: &async_nats::Event, is_first: bool) {
+fn log_event(event: &Event, role: Role, logs: bool) {
     match event {
-        async_nats::Event::Connected | async_nats::Event::Disconnected if !is_first => {}
-        async_nats::Event::Connected => info!("NATS connection is up"),
-        async_nats::Event::Draining | async_nats::Event::Closed => debug!("NATS connection is closing"),
+        Event::Connected | Event::Disconnected if !logs => {}
+        Event::Connected => info!("NATS connection is up"),
+        Event::Draining | Event::Closed => debug!("NATS connection is closing"),
+        Event::ServerError(ServerError::Other(violation)) if violation.starts_with(VIOLATION) => error!(
+            violation,
+            role = role.as_str(),
+            "NATS does not permit what this role has to do: give the user in --nats-user-password-file the permissions \
+             that `skep nats-users` prints"
+        ),
         other => warn!(event = %other, "NATS connection changed"),
     }
 }

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    Kept, Monitors,
+    Kept, Monitors, Role,
     audit::ledger::Ledger,
     bodies::deletions::Discards,
     calls::lookup::Lookup,
@@ -26,7 +26,7 @@ use crate::{
     streams::supervisor::Missed,
 };
 
-/// The connection to NATS that all handles of a process share, and what is known of the server.
+/// The connection to NATS that all handles of a role share, and what is known of the server.
 pub struct Connection {
     pub(crate) client: Client,
     pub(crate) jetstream: jetstream::Context,
@@ -35,6 +35,8 @@ pub struct Connection {
     pub(crate) connected: LastConnected,
     /// How connections for what other services send are made, see [`Outside`].
     pub(crate) outside: Outside,
+    pub(crate) role: Role,
+    pub(crate) logs: bool,
     pub(crate) subjects: Arc<Subjects>,
     pub(crate) default_namespace: DefaultNamespace,
     pub(crate) streams: Arc<streams::Streams>,

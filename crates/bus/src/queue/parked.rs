@@ -24,12 +24,6 @@ impl Connection {
         Ok(if is_parked { Submitted::Accepted } else { Submitted::Duplicate })
     }
 
-    /// Takes a call away from where it waits.
-    pub(crate) async fn remove_delayed(&self, subject: String) -> Result<()> {
-        self.streams.delayed.purge().filter(subject).await.map_err(Error::unavailable)?;
-        Ok(())
-    }
-
     /// A call in the backlog of its function, and in its lanes. A finished or moved call stays in its lane for a while.
     pub(crate) async fn find_queued(&self, id: &CallId) -> Result<Vec<Queued>> {
         let in_lane = self.subjects.invoke_by_id(id);

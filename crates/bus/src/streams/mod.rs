@@ -1,19 +1,20 @@
 //! The streams and buckets of skep, and the check that the server has them as configured.
 
 mod config;
+mod maker;
 pub(crate) mod retention;
 pub(crate) mod supervisor;
 
 use std::time::Duration;
 
-use async_nats::jetstream::{
-    self, kv,
-    stream::{Config, Stream},
-};
+use async_nats::jetstream::{self, kv, stream::Stream};
 use skep_protocol::Subjects;
 
-use self::config::{AUDIT_LOG, Wanted};
-use crate::{Error, Result, client::clock};
+use self::{
+    config::{AUDIT_LOG, Wanted},
+    maker::Maker,
+};
+use crate::{Result, Role, permissions};
 
 pub(crate) struct Streams {
     /// Accepted calls that are not finished.
@@ -83,78 +84,43 @@ pub struct Budget {
 
 /// The names of all streams, those of the buckets too.
 pub(crate) fn names(subjects: &Subjects, kept: &Kept) -> Vec<String> {
-    let streams = [
-        "INVOKE", "BACKLOG", "PUBLISH", "DELAYED", "CALLS", "TRIES", "DEAD", "LEDGER", "EVENTS", "REFUSED", "HELD",
-        "REQUESTS", "RESULTS",
-    ]
-    .map(|name| subjects.stream(name));
-    let buckets =
-        ["FUNCTIONS", "SOURCES", "NAMESPACES", "CONTROLLER"].map(|name| format!("KV_{}", subjects.stream(name)));
-    let audit_log = kept.audit_log.map(|_| subjects.stream(AUDIT_LOG));
-    streams.into_iter().chain(audit_log).chain(buckets).collect()
+    let audit_log = subjects.stream(AUDIT_LOG);
+    permissions::streams(subjects).filter(|name| kept.audit_log.is_some() || *name != audit_log).collect()
 }
 
 /// Makes or updates all streams and buckets.
-pub(crate) async fn ensure(jetstream: &jetstream::Context, subjects: &Subjects, kept: &Kept) -> Result<Streams> {
+pub(crate) async fn ensure(
+    jetstream: &jetstream::Context,
+    role: Role,
+    subjects: &Subjects,
+    kept: &Kept,
+) -> Result<Streams> {
     let wanted = Wanted { subjects, kept };
-    let stream = |config| ensure_stream(jetstream, config);
-    let bucket = async |config| jetstream.create_or_update_key_value(config).await.map_err(Error::unavailable);
+    let maker = Maker { jetstream, role };
     // The note on records that have run out goes there.
-    let ledger = stream(wanted.ledger()).await?;
-    note_expired_records(jetstream, wanted).await?;
+    let ledger = maker.stream(wanted.ledger()).await?;
+    maker.note_longer_age(&wanted.calls(), subjects).await?;
     Ok(Streams {
-        invoke: stream(wanted.invoke()).await?,
-        backlog: stream(wanted.backlog()).await?,
-        publish: stream(wanted.publish()).await?,
-        delayed: stream(wanted.delayed()).await?,
-        calls: stream(wanted.calls()).await?,
-        tries: stream(wanted.tries()).await?,
-        dead: stream(wanted.dead()).await?,
+        invoke: maker.stream(wanted.invoke()).await?,
+        backlog: maker.stream(wanted.backlog()).await?,
+        publish: maker.stream(wanted.publish()).await?,
+        delayed: maker.stream(wanted.delayed()).await?,
+        calls: maker.stream(wanted.calls()).await?,
+        tries: maker.stream(wanted.tries()).await?,
+        dead: maker.stream(wanted.dead()).await?,
         ledger,
-        events: stream(wanted.events()).await?,
-        refused: stream(wanted.refused()).await?,
-        held: stream(wanted.held()).await?,
+        events: maker.stream(wanted.events()).await?,
+        refused: maker.stream(wanted.refused()).await?,
+        held: maker.stream(wanted.held()).await?,
         audit_log: match kept.audit_log {
-            Some(budget) => Some(stream(wanted.audit_log(budget)).await?),
+            Some(budget) => Some(maker.stream(wanted.audit_log(budget)).await?),
             None => None,
         },
-        requests: stream(wanted.requests()).await?,
-        results: stream(wanted.results()).await?,
-        functions: bucket(wanted.functions()).await?,
-        sources: bucket(wanted.sources()).await?,
-        namespaces: bucket(wanted.namespaces()).await?,
-        controller: bucket(wanted.controller()).await?,
+        requests: maker.stream(wanted.requests()).await?,
+        results: maker.stream(wanted.results()).await?,
+        functions: maker.bucket(wanted.functions()).await?,
+        sources: maker.bucket(wanted.sources()).await?,
+        namespaces: maker.bucket(wanted.namespaces()).await?,
+        controller: maker.bucket(wanted.controller()).await?,
     })
-}
-
-/// Notes that records have run out which an audit would miss, if they are to be kept longer from now on.
-async fn note_expired_records(jetstream: &jetstream::Context, wanted: Wanted<'_>) -> Result<()> {
-    let kept_before = jetstream.get_stream(wanted.calls().name).await;
-    if kept_before.is_ok_and(|stream| stream.cached_info().config.max_age < wanted.kept.records.age) {
-        let removed = (clock::now().unix_timestamp() + 1).to_string();
-        let noted = jetstream.publish(wanted.subjects.removed_records(), removed.into()).await;
-        noted.map_err(Error::unavailable)?.await.map_err(Error::unavailable)?;
-    }
-    Ok(())
-}
-
-/// Makes or updates a stream. A server older than a feature drops its field silently, so what comes back is compared.
-async fn ensure_stream(jetstream: &jetstream::Context, wanted: Config) -> Result<Stream> {
-    let found = jetstream.create_or_update_stream(wanted.clone()).await.map_err(Error::unavailable)?.config;
-    let differs = |field: &'static str, found: String, wanted_value: String| {
-        if found == wanted_value {
-            return Ok(());
-        }
-        Err(Error::Differs { stream: wanted.name.clone(), field, found, wanted: wanted_value })
-    };
-    differs("retention", format!("{:?}", found.retention), format!("{:?}", wanted.retention))?;
-    differs("discard", format!("{:?}", found.discard), format!("{:?}", wanted.discard))?;
-    let per_subject = |config: &Config| format!("{} {}", config.discard_new_per_subject, config.allow_atomic_publish);
-    differs("discard_new_per_subject and allow_atomic", per_subject(&found), per_subject(&wanted))?;
-    let ttl = |config: &Config| config.allow_message_ttl.to_string();
-    differs("allow_msg_ttl", ttl(&found), ttl(&wanted))?;
-    let schedules = |config: &Config| config.allow_message_schedules.to_string();
-    differs("allow_msg_schedules", schedules(&found), schedules(&wanted))?;
-    differs("subjects", format!("{:?}", found.subjects), format!("{:?}", wanted.subjects))?;
-    jetstream.get_stream(&wanted.name).await.map_err(Error::unavailable)
 }

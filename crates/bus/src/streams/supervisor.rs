@@ -55,7 +55,7 @@ impl Connection {
         let missing: Vec<&String> = wanted.iter().filter(|name| !found.contains(name)).collect();
         if !missing.is_empty() {
             warn!(?missing, "streams are missing; creating them again");
-            Box::pin(streams::ensure(&self.jetstream, &self.subjects, &self.kept)).await?;
+            Box::pin(streams::ensure(&self.jetstream, self.role, &self.subjects, &self.kept)).await?;
         }
         self.check_clock().await?;
         self.check_durability().await

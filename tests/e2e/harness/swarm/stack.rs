@@ -41,7 +41,9 @@ impl Swarm {
         let secrets = [
             ("basic-auth-user", USER),
             ("basic-auth-password", PASSWORD),
-            ("nats-user-password", "skep:sting7"),
+            ("nats-gateway", "skep-gateway:sting7"),
+            ("nats-queue-worker", "skep-queue-worker:sting8"),
+            ("nats-controller", "skep-controller:sting9"),
             ("skep-seal-key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
         ];
         for (secret, value) in secrets {
