@@ -197,7 +197,7 @@ async fn connect_to(process: &Process, role: Role, nats: &Nats, args: &BusArgs) 
     process.shutdown.run_until_cancelled(connecting).await.transpose()
 }
 
-/// Connects a role; `tells` as in [`BusConfig::tells`].
+/// Connects a role; `logs` as in [`BusConfig::logs`].
 pub(crate) async fn connect(process: &Process, role: Role, nats: &Nats, args: &BusArgs, logs: bool) -> Result<Bus> {
     let config = BusConfig {
         servers: nats.servers.clone(),
