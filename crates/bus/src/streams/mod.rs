@@ -88,15 +88,14 @@ pub(crate) fn names(subjects: &Subjects, kept: &Kept) -> Vec<String> {
     permissions::streams(subjects).filter(|name| kept.audit_log.is_some() || *name != audit_log).collect()
 }
 
-/// Makes or updates all streams and buckets.
+/// Makes the streams and buckets that are missing; the controller also updates the others.
 pub(crate) async fn ensure(
     jetstream: &jetstream::Context,
     role: Role,
     subjects: &Subjects,
     kept: &Kept,
 ) -> Result<Streams> {
-    let wanted = Wanted { subjects, kept };
-    let maker = Maker { jetstream, role };
+    let (wanted, maker) = (Wanted { subjects, kept }, Maker { jetstream, role });
     // The note on records that have run out goes there.
     let ledger = maker.stream(wanted.ledger()).await?;
     maker.note_longer_age(&wanted.calls(), subjects).await?;
