@@ -5,7 +5,7 @@ mod calls;
 mod gateway;
 mod limits;
 mod nats;
-mod seal;
+mod sources;
 mod swarm;
 mod token;
 mod values;
@@ -26,7 +26,7 @@ pub(crate) use self::{
     gateway::{GatewayArgs, ListenArgs},
     limits::LimitArgs,
     nats::{FetchArgs, NatsLoginArgs, NatsUrlArgs, NatsUsersArgs},
-    seal::SealArgs,
+    sources::SourcesArgs,
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
     token::{TokenCommand, TokenCreateArgs, TokenFileArgs, TokenListArgs, TokenRevokeArgs, TokenRole},
     worker::WorkerArgs,
@@ -204,7 +204,7 @@ pub(crate) struct ControllerRole {
     #[command(flatten)]
     pub(crate) swarm: SwarmArgs,
     #[command(flatten)]
-    pub(crate) seal: SealArgs,
+    pub(crate) sources: SourcesArgs,
     #[command(flatten)]
     pub(crate) audit: PeriodicAuditArgs,
 }

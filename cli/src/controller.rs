@@ -63,6 +63,7 @@ pub(crate) fn local(
         provider: ProviderConfig::Local(local),
         audit: None,
         seal_key: None,
+        public_url: None,
     })
 }
 
@@ -75,7 +76,15 @@ pub(crate) fn swarm(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> Cont
     };
     let holder = format!("{} {}", host(), CallId::generate());
     let provider = ProviderConfig::Swarm(swarm);
-    ControllerConfig { version: VersionInfo::of_this_build(), grace, holder, provider, audit: None, seal_key: None }
+    ControllerConfig {
+        version: VersionInfo::of_this_build(),
+        grace,
+        holder,
+        provider,
+        audit: None,
+        seal_key: None,
+        public_url: None,
+    }
 }
 
 fn host() -> String {

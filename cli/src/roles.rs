@@ -111,7 +111,7 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let process = Process::new();
     let auth = auth::read(&args.gateway)?;
-    seal::read(&args.gateway.seal)?;
+    seal::read(&args.gateway.sources)?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let listeners = sockets::listeners(&args.listen, auth.is_some()).await?;
     process.serve_admin(admin);
@@ -154,7 +154,7 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
         }
         ProviderKind::Swarm => None,
     };
-    let seal_key = seal::read(&args.seal)?;
+    let seal_key = seal::read(&args.sources)?;
     let process = Process::new();
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
@@ -164,7 +164,8 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
             Some(data_dir) => controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?,
             None => controller::swarm(&args.swarm, &args.calls, args.bus.grace),
         };
-        let config = ControllerConfig { seal_key, audit: args.audit.periodic(&process.metrics)?, ..config };
+        let (audit, public_url) = (args.audit.periodic(&process.metrics)?, args.sources.public_url.clone());
+        let config = ControllerConfig { seal_key, public_url, audit, ..config };
         let Some(controller) = start_controller(&process, config, bus).await? else { return Ok(()) };
         let controller = controller.run(process.shutdown.clone());
         Box::pin(process.while_ready("controller", controller)).await.map_err(Failure::internal)
@@ -256,7 +257,8 @@ pub(crate) async fn run_gateway(
         async_body_limit: args.async_body_limit,
         alexa_routing: args.alexa_routing,
         limits: args.limits.of_gateway(),
-        seal_key: seal::read(&args.seal)?,
+        seal_key: seal::read(&args.sources)?,
+        public_url: args.sources.public_url.clone(),
         serve: ServeConfig {
             limits,
             proxies: args.trusted_proxies.networks().to_vec(),

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use skep_http::{Drain, HttpLimits, ServeConfig};
 use skep_sources::SealKey;
+use url::Url;
 
 use crate::{auth::AuthConfig, forwarded::TrustedProxies};
 
@@ -25,6 +26,8 @@ pub struct GatewayConfig {
     pub limits: Limits,
     /// What secrets of sources are opened with; without it none of them counts.
     pub seal_key: Option<Arc<SealKey>>,
+    /// Where senders reach the gateways, for sources without a `url`.
+    pub public_url: Option<Url>,
     /// Whether `/metrics` is also on the gateway's own port.
     pub serve_metrics: bool,
     pub serve: ServeConfig,
@@ -74,6 +77,7 @@ impl Default for GatewayConfig {
             body_idle_timeout: Duration::from_secs(30),
             limits: Limits::default(),
             seal_key: None,
+            public_url: None,
             serve_metrics: false,
             serve: ServeConfig {
                 limits: HttpLimits::default(),

@@ -111,6 +111,8 @@ pub(crate) enum Error {
     UnknownSource,
     #[error("event {0} not found")]
     UnknownEvent(String),
+    #[error("source has no sample {0}")]
+    UnknownSample(String),
     #[error("this source takes no more events")]
     SourceGone,
     #[error("source {0} cannot take events: its declaration is not valid for this version")]
@@ -186,6 +188,7 @@ impl Error {
             Self::UnknownPreset(_) => (StatusCode::NOT_FOUND, "unknown_preset"),
             Self::UnknownSource => (StatusCode::NOT_FOUND, "unknown_source"),
             Self::UnknownEvent(_) => (StatusCode::NOT_FOUND, "unknown_event"),
+            Self::UnknownSample(_) => (StatusCode::NOT_FOUND, "unknown_sample"),
             Self::SourceGone => (StatusCode::GONE, "source_gone"),
             Self::SourceUnusable(_) => (StatusCode::SERVICE_UNAVAILABLE, "source_unusable"),
             Self::AddressNotAllowed => (StatusCode::FORBIDDEN, "address_not_allowed"),

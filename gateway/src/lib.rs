@@ -192,7 +192,7 @@ fn app(
         alerts: Arc::new(Semaphore::new(alert::MAX_AT_ONCE)),
         queues: Queues::register(registry)?,
         audits: Arc::new(Semaphore::new(1)),
-        hooks: Hooks::register(config.seal_key.clone(), registry)?,
+        hooks: Hooks::register(config, registry)?,
         auth: Arc::new(Auth::new(config.auth.clone(), Arc::clone(&audit_log), namespace, registry)?),
         audit_log,
         changes: Arc::new(Semaphore::new(MAX_CHANGES)),

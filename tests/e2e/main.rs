@@ -41,6 +41,8 @@ mod hooks;
 mod hooks_commands;
 mod hooks_faults;
 mod hooks_held;
+mod hooks_operations;
+mod hooks_replays;
 mod in_browser;
 mod lanes;
 mod large_bodies;

@@ -20,6 +20,7 @@ const STREAMS: [&str; 18] = [
     "EVENTS",
     "REFUSED",
     "HELD",
+    "SAMPLES",
     "AUDIT",
     "REQUESTS",
     "RESULTS",

@@ -6,7 +6,7 @@ use clap::Args;
 use skep_gateway::TrustedProxies;
 use skep_protocol::{Pages, parse_size};
 
-use super::{LimitArgs, SealArgs, values::host};
+use super::{LimitArgs, SourcesArgs, values::host};
 
 #[derive(Debug, Args)]
 pub(crate) struct ListenArgs {
@@ -54,7 +54,7 @@ pub(crate) struct GatewayArgs {
     #[arg(long, env = "SKEP_MAX_CONNECTIONS", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_connections: u32,
     #[command(flatten)]
-    pub(crate) seal: SealArgs,
+    pub(crate) sources: SourcesArgs,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     /// Serve HTTPS with the certificate in this PEM file, the chain behind it; it is read again when it changes

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use skep_protocol::{DefaultNamespace, Subjects};
+use url::Url;
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let duration = skep_protocol::parse_duration(text).map_err(|error| error.to_string())?;
@@ -10,6 +11,17 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         return Err("must be more than nothing".to_owned());
     }
     Ok(duration)
+}
+
+/// An address of the gateway; `/hooks/NAME` is written behind it.
+pub(super) fn public_url(text: &str) -> Result<Url, String> {
+    let url: Option<Url> = text.parse().ok();
+    let is_plain = |url: &Url| {
+        let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
+        is_http && url.query().is_none() && url.fragment().is_none() && url.username().is_empty()
+    };
+    url.filter(is_plain)
+        .ok_or_else(|| "must be an address such as https://hooks.example.com, without a query".to_owned())
 }
 
 pub(super) fn replicas(text: &str) -> Result<usize, String> {

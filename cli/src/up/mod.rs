@@ -43,7 +43,8 @@ use crate::{
 const FUNCTIONS_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
-    let stack = args.file.as_deref().map(|file| stack::read(file, &args.bus.function_namespace)).transpose()?;
+    let (namespace, public_url) = (&args.bus.function_namespace, args.gateway.sources.public_url.as_ref());
+    let stack = args.file.as_deref().map(|file| stack::read(file, namespace, public_url)).transpose()?;
     surroundings::require_no_root(&args.provider)?;
     surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
     let program = match (&args.nats_url, args.bus.login.given()) {
@@ -59,7 +60,7 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
     let listeners = sockets::listeners(&args.listen, login::is_wanted(&args.gateway)).await?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let data_dir = DataDir::open(&args.provider.data_dir)?;
-    args.gateway.seal = seal::prepare(&args.gateway.seal, &data_dir.path)?;
+    args.gateway.sources = seal::prepare(&args.gateway.sources, &data_dir.path)?;
     let admin_api = sockets::local_address(listeners.admin_api.as_ref().unwrap_or(&listeners.public))?;
     let login = Login::prepare(&args.gateway, &data_dir.path, admin_api)?;
     let (mut server, nats) = match &args.nats_url {
@@ -128,8 +129,10 @@ async fn run_roles(
     let buses = Box::pin(Buses::connect(args, process, data_dir, &sockets.nats)).await?;
     process.serve_admin(sockets.admin);
     let config = controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?;
-    let (seal_key, audit) = (seal::read(&args.gateway.seal)?, args.audit.periodic(&process.metrics)?);
-    let config = skep_controller::Config { seal_key, audit, ..config };
+    let sources = &args.gateway.sources;
+    let (seal_key, public_url) = (seal::read(sources)?, sources.public_url.clone());
+    let audit = args.audit.periodic(&process.metrics)?;
+    let config = skep_controller::Config { seal_key, public_url, audit, ..config };
     // The controller goes on until the calls in flight have drained, because they need its replicas.
     let starting = Box::pin(Controller::start(config, buses.controller.for_controller(), CancellationToken::new()));
     let controller = starting.await.map_err(Failure::internal)?;

@@ -12,7 +12,9 @@ use skep_protocol::{
     control::{Deploy, Update},
 };
 use skep_provider::check_command;
+use skep_sources::Defaults;
 use skep_stack::{Difference, Stack, difference};
+use url::Url;
 
 use crate::{
     controller,
@@ -24,9 +26,10 @@ use crate::{
 const CONFLICT: u16 = 409;
 
 /// Reads a stack file and checks that this machine can run its functions.
-pub(super) fn read(file: &Path, namespace: &DefaultNamespace) -> failure::Result<Stack> {
+pub(super) fn read(file: &Path, namespace: &DefaultNamespace, public_url: Option<&Url>) -> failure::Result<Stack> {
     let environment = controller::environment();
-    let stack = skep_stack::read(file, namespace, |name| environment.get(name).cloned());
+    let defaults = Defaults { public_url, ..Defaults::new(namespace) };
+    let stack = skep_stack::read(file, &defaults, |name| environment.get(name).cloned());
     let stack = stack.map_err(|error| bad_setting("--file", error))?;
     check(&stack, &controller::inherited_environment(), namespace)?;
     Ok(stack)

@@ -50,6 +50,7 @@ pub use dead_letters::store::{KEPT_OF_ANSWER, NewDeadLetter};
 pub use error::{Error, Result};
 pub use events::held::{HeldId, HeldKind, HeldRequest};
 pub use events::list::{EventFilter, EventPage, StoredEvent};
+pub use events::samples::Sample;
 pub use handles::{
     Activity, Audit, AuditLog, Bodies, Bus, Calls, Control, ControllerBus, DeadLetters, DispatchBus, Events,
     GatewayBus, Housekeeping, Inbound, Leadership, Logs, Namespaces, Outcomes, ProviderBus, QueueDepth, QueueWorkerBus,

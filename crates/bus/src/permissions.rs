@@ -37,7 +37,7 @@ enum Use {
 use Use::{Consume, Get, Info, Purge, Remove};
 
 /// What the gateway, the queue-worker and the controller do with each stream and bucket.
-const STREAMS: [(&str, [&[Use]; 3]); 18] = [
+const STREAMS: [(&str, [&[Use]; 3]); 19] = [
     ("INVOKE", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Consume, Remove, Purge]]),
     ("BACKLOG", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get]]),
     ("PUBLISH", [&[], &[Get, Consume, Remove], &[]]),
@@ -49,6 +49,7 @@ const STREAMS: [(&str, [&[Use]; 3]); 18] = [
     ("EVENTS", [&[Get, Consume], &[Consume], &[Get, Info, Purge]]),
     ("REFUSED", [&[Get, Consume, Remove], &[], &[]]),
     ("HELD", [&[Get, Consume, Remove], &[], &[]]),
+    ("SAMPLES", [&[Get, Consume, Remove], &[], &[]]),
     ("AUDIT", [&[Get, Consume], &[], &[]]),
     ("REQUESTS", [&[Get], &[Get], &[Get, Purge]]),
     ("RESULTS", [&[Get], &[Get], &[Get, Purge]]),
@@ -138,7 +139,13 @@ impl Role {
             Self::Gateway => [
                 &moved[..],
                 &stored,
-                &[subjects.event_all(), subjects.refused_all(), subjects.held_all(), subjects.audit_log()],
+                &[
+                    subjects.event_all(),
+                    subjects.refused_all(),
+                    subjects.held_all(),
+                    subjects.sample_all(),
+                    subjects.audit_log(),
+                ],
                 &[subjects.cancel_all(), subjects.control("*")],
                 &foreign_inboxes,
             ]

@@ -12,6 +12,7 @@ use skep_sources::SealKey;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
+use url::Url;
 
 use crate::{
     PeriodicAudit, Result, control::Control, housekeeping, leadership::Leadership, namespaces::Namespaces,
@@ -34,6 +35,8 @@ pub struct Config {
     pub audit: Option<PeriodicAudit>,
     /// What secrets of sources are sealed with; without it there are none.
     pub seal_key: Option<Arc<SealKey>>,
+    /// Where senders reach the gateways, for sources without a `url`.
+    pub public_url: Option<Url>,
 }
 
 /// A controller that leads, has adopted the registry, and answers as soon as it runs.
@@ -79,7 +82,8 @@ impl Controller {
         }
         reconcilers.provider.runtime.adopted_all();
         let files = Arc::clone(&reconcilers.provider.secrets);
-        let sources = Sources::new(bus.clone(), leadership.lease(), files, config.seal_key.clone());
+        let sources =
+            Sources::new(bus.clone(), leadership.lease(), files, (config.seal_key.clone(), config.public_url.clone()));
         let version = config.version.clone();
         let control = Control { reconcilers: Arc::clone(&reconcilers), namespaces, sources, version };
         let server = bus.leadership.serve_control(env!("CARGO_PKG_VERSION")).await?;

@@ -36,6 +36,8 @@ pub enum AuditAction {
     SourceReplay,
     SourceTry,
     SourceSend,
+    SourceSampleKeep,
+    SourceSampleDelete,
     SourceSecretAdd,
     SourceSecretRemove,
     Cancel,
@@ -56,7 +58,7 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::Deploy,
         Self::Update,
         Self::Delete,
@@ -77,6 +79,8 @@ impl AuditAction {
         Self::SourceReplay,
         Self::SourceTry,
         Self::SourceSend,
+        Self::SourceSampleKeep,
+        Self::SourceSampleDelete,
         Self::SourceSecretAdd,
         Self::SourceSecretRemove,
         Self::Cancel,
@@ -114,6 +118,8 @@ impl AuditAction {
             Self::SourceReplay => "source-replay",
             Self::SourceTry => "source-try",
             Self::SourceSend => "source-send",
+            Self::SourceSampleKeep => "source-sample-keep",
+            Self::SourceSampleDelete => "source-sample-delete",
             Self::SourceSecretAdd => "source-secret-add",
             Self::SourceSecretRemove => "source-secret-remove",
             Self::Cancel => "cancel",

@@ -1,12 +1,14 @@
 //! The secrets of a source as the registry keeps them: sealed, so their values are readable with the seal key alone.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 /// The most secrets of a source that verify its events.
 pub const MAX_SOURCE_SECRETS: usize = 4;
+/// How long a secret is kept, sealed, that does not count any more: to tell of a request that it was signed with an old one.
+const ENDED_SECRETS_TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// All secrets of a source; written only by the controller.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,13 @@ impl SourceSecrets {
     pub fn active(&self, now: OffsetDateTime) -> impl Iterator<Item = &SealedSecret> {
         self.secrets.iter().filter(move |secret| secret.is_active(now))
     }
+
+    /// Those that counted until a short while ago, the newest first. Secrets for challenges are not among them.
+    pub fn ended(&self, now: OffsetDateTime) -> impl Iterator<Item = &SealedSecret> {
+        let is_kept = move |end: OffsetDateTime| end <= now && now < end + ENDED_SECRETS_TTL;
+        let ended = move |secret: &&SealedSecret| secret.name.is_none() && secret.expires_at.is_some_and(is_kept);
+        self.secrets.iter().filter(ended).take(MAX_SOURCE_SECRETS)
+    }
 }
 
 /// The value of a secret, in clear. It is not shown by `Debug`.
@@ -72,9 +81,9 @@ impl fmt::Debug for SecretText {
 
 #[cfg(test)]
 mod tests {
-    use time::Duration;
-
     use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
     fn a_secret_counts_until_it_expires() {
@@ -86,10 +95,13 @@ mod tests {
             expires_at,
             sealed: String::new(),
         };
-        let secrets = vec![secret(3, None), secret(2, Some(now + Duration::SECOND)), secret(1, Some(now))];
+        let secrets = vec![secret(3, None), secret(2, Some(now + SECOND)), secret(1, Some(now))];
         let all = SourceSecrets { secrets, last_number: 3 };
         let active = |now| all.active(now).map(|secret| secret.number).collect::<Vec<_>>();
-        assert_eq!((active(now), active(now + Duration::SECOND)), (vec![3, 2], vec![3]));
+        assert_eq!((active(now), active(now + SECOND)), (vec![3, 2], vec![3]));
+        let ended = |now| all.ended(now).map(|secret| secret.number).collect::<Vec<_>>();
+        assert_eq!((ended(now), ended(now + SECOND)), (vec![1], vec![2, 1]));
+        assert_eq!(ended(now + ENDED_SECRETS_TTL), [2]);
         let stored = serde_json::to_string(&all).unwrap();
         assert_eq!(serde_json::from_str::<SourceSecrets>(&stored).unwrap(), all);
     }

@@ -15,6 +15,15 @@ pub struct SourceStatus {
     pub paused: bool,
     /// It verifies nothing, so everybody can send it events.
     pub open: bool,
+    /// The address to give to the provider, if the source or the gateway's `--public-url` says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// When its last event came, as far as one is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub last_event_at: Option<OffsetDateTime>,
+    /// It has had no event for its `expect_every`.
+    #[serde(default)]
+    pub silent: bool,
     /// Those that count now, the newest first.
     pub secrets: Vec<SourceSecretStatus>,
     #[serde(with = "time::serde::rfc3339")]
@@ -42,11 +51,15 @@ pub struct SourceSecretStatus {
     pub created_at: OffsetDateTime,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     pub expires_at: Option<OffsetDateTime>,
+    /// When the last event came that it has verified, as far as that is known; where one source is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub last_used_at: Option<OffsetDateTime>,
 }
 
 impl From<&SealedSecret> for SourceSecretStatus {
     fn from(secret: &SealedSecret) -> Self {
         let SealedSecret { number, name, created_at, expires_at, .. } = secret;
-        Self { number: *number, name: name.clone(), created_at: *created_at, expires_at: *expires_at }
+        let (number, name, created_at, expires_at) = (*number, name.clone(), *created_at, *expires_at);
+        Self { number, name, created_at, expires_at, last_used_at: None }
     }
 }

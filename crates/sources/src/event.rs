@@ -129,6 +129,27 @@ impl<'a> Facts<'a> {
         self.json.get_or_init(|| serde_json::from_slice(self.input.json()?).ok()).as_ref()
     }
 
+    /// Why a path into the body finds nothing at all.
+    pub(crate) fn why_no_json(&self) -> Option<String> {
+        let request = self.request();
+        if self.json().is_some() {
+            return None;
+        }
+        Some(match self.input.json_field() {
+            _ if request.body.is_empty() => "the body is empty".to_owned(),
+            Some(field) if form::is_form(request.headers) => match self.input.form_field(field) {
+                Some(_) => format!("the field {field} of the form is no JSON"),
+                None => format!("the body is a form without the field {field}"),
+            },
+            None if form::is_form(request.headers) => {
+                "the body is a form and no JSON: filter it with form.NAME, or name the field that has the JSON with \
+                 body: {form: NAME}"
+                    .to_owned()
+            }
+            Some(_) | None => "the body is no JSON".to_owned(),
+        })
+    }
+
     /// A value of the JSON as it is written there.
     pub(crate) fn written(&self, path: &JsonPath) -> Option<&str> {
         match json::find(self.input.json()?, path).ok()? {

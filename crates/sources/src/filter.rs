@@ -172,7 +172,7 @@ impl Clause {
                 }
                 let holds =
                     if every { found.is_empty() } else { found.iter().any(|found| condition.holds(found.as_ref())) };
-                (!holds).then(|| shown(path, &found, *hidden))
+                (!holds).then(|| shown(facts, path, &found, *hidden))
             }
             Self::Any(alternatives) => {
                 let mut misses = Vec::new();
@@ -195,7 +195,7 @@ impl Clause {
     /// What an event has where this clause looks.
     fn told(&self, facts: &Facts<'_>, event: &Event<'_>) -> String {
         match self {
-            Self::Holds { path, hidden, .. } => shown(path, &facts.find(event, path), *hidden),
+            Self::Holds { path, hidden, .. } => shown(facts, path, &facts.find(event, path), *hidden),
             Self::Any(_) => "one of any holds".to_owned(),
             Self::Not(_) => "what is under not does not hold".to_owned(),
             Self::Every(_) => "every holds".to_owned(),
@@ -210,9 +210,10 @@ impl Path {
     }
 }
 
-fn shown(path: &Path, found: &[Option<Found<'_>>], hidden: bool) -> String {
+fn shown(facts: &Facts<'_>, path: &Path, found: &[Option<Found<'_>>], hidden: bool) -> String {
     if found.iter().all(Option::is_none) {
-        return format!("{path} is absent");
+        let why = if matches!(path.field, Field::Body(_)) { facts.why_no_json() } else { None };
+        return why.map_or_else(|| format!("{path} is absent"), |why| format!("{path} is absent, because {why}"));
     }
     if hidden {
         return format!("{path} has another value");

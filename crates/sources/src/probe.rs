@@ -1,5 +1,7 @@
 //! Says why a signature does not fit, by trying what usually is wrong. For an operator who looks at a held event, never on a request's way in.
 
+mod providers;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
@@ -51,6 +53,9 @@ pub fn probe(held: &Held<'_>) -> Vec<String> {
     held.urls(&mut sentences);
     held.key_forms(&mut sentences);
     held.previous(&mut sentences);
+    if sentences.is_empty() {
+        sentences.extend(providers::sentence(held));
+    }
     sentences
 }
 

@@ -9,6 +9,7 @@ use std::{net::IpAddr, time::Duration};
 use http::{HeaderMap, HeaderName, Method};
 use ipnet::IpNet;
 use skep_protocol::{EventId, RouteName, SourceName};
+use time::OffsetDateTime;
 
 use crate::{
     Request,
@@ -39,8 +40,8 @@ use crate::{
 pub use self::compile::Defaults;
 
 const MAX_TYPE: usize = 100;
-/// The preset whose first request brings the secret.
-const LEARNING: &str = "asana";
+/// How long after a source was declared or changed its provider may bring the secret.
+const LEARNING_TIME: Duration = Duration::from_secs(3600);
 
 /// A source that was checked, with its preset filled in.
 #[derive(Debug)]
@@ -128,7 +129,17 @@ impl Receiver {
 
     /// Whether no event can be verified until the source has a secret, which somebody must give it.
     pub fn needs_secret(&self) -> bool {
-        !self.is_open() && self.source.preset.as_deref() != Some(LEARNING)
+        !self.is_open() && !self.learns()
+    }
+
+    /// Whether a request of the provider brings the secret.
+    pub fn learns(&self) -> bool {
+        self.challenges.iter().any(|challenge| challenge.learn.is_some())
+    }
+
+    /// Whether the provider may bring the secret now, if the source has none.
+    pub fn may_learn(&self, declared_at: OffsetDateTime, now: OffsetDateTime) -> bool {
+        self.learns() && now - declared_at < LEARNING_TIME
     }
 
     /// Whether a text can be a secret of this source; to be asked before it is stored.
@@ -138,6 +149,11 @@ impl Receiver {
 
     /// A sentence for each change that makes a refused request fit; `previous` are secrets that the source had before.
     pub fn why(&self, request: &Request<'_>, secrets: &Secrets, previous: &[Secret]) -> Vec<String> {
+        if redact::hides(request, &self.redacted, &self.redacted_query) {
+            return vec![
+                "Its token was not stored, so nothing can be tried: compare it with the provider's.".to_owned(),
+            ];
+        }
         let (verify, url, tolerance) = (&self.verify, self.url.as_deref(), self.source.tolerance);
         probe(&Held { verify, request, secrets, previous, url, tolerance })
     }
@@ -257,6 +273,11 @@ impl Receiver {
             return None;
         }
         self.id.iter().find_map(Reference::header)
+    }
+
+    /// The headers that name events.
+    pub fn id_headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.id.iter().filter_map(Reference::header)
     }
 
     /// What kind of event it is, if it says so.

@@ -4,6 +4,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use skep_protocol::{headers, remove_forged};
 use url::form_urlencoded;
 
+use crate::Request;
+
 /// What stands in place of a secret.
 const HIDDEN: &str = "…";
 /// Headers that begin so are skep's or the server's word.
@@ -52,6 +54,14 @@ pub(crate) fn stored_query(given: Option<&str>, redacted: &[String]) -> Option<S
         _ => pair.to_owned(),
     });
     Some(pairs.collect::<Vec<_>>().join("&"))
+}
+
+/// Whether a stored request lacks a secret that it came with.
+pub(crate) fn hides(stored: &Request<'_>, redacted: &[HeaderName], redacted_query: &[String]) -> bool {
+    let in_header = |name: &HeaderName| stored.headers.get_all(name).iter().any(|value| value == HIDDEN);
+    let mut query = form_urlencoded::parse(stored.query.unwrap_or_default().as_bytes());
+    redacted.iter().any(in_header)
+        || query.any(|(name, value)| value == HIDDEN && redacted_query.iter().any(|hidden| *hidden == name))
 }
 
 #[cfg(test)]

@@ -57,6 +57,11 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// The field of a form whose JSON counts as the body.
+    pub(crate) fn json_field(&self) -> Option<&'a str> {
+        self.json_field
+    }
+
     /// The value of a field of the body's form.
     pub fn form_field(&self, name: &str) -> Option<&[u8]> {
         self.fields().iter().find(|(field, _)| **field == *name.as_bytes()).map(|(_, value)| &**value)

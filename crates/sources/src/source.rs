@@ -161,9 +161,6 @@ pub struct RetryOverride {
 impl Source {
     /// Refuses what is read already and has no effect yet.
     pub fn check_supported(&self) -> Result<(), SourceError> {
-        if self.expect_every.is_some() {
-            return Err(SourceError::new("expect_every: is not supported yet"));
-        }
         for (number, route) in self.routes.iter().enumerate() {
             let keys = [("debounce", route.debounce.is_some()), ("retry", route.retry.is_some())];
             if let Some((key, _)) = keys.iter().find(|(_, is_there)| *is_there) {

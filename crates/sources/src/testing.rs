@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use skep_protocol::DefaultNamespace;
 use time::OffsetDateTime;
 
-use crate::{Defaults, Event, Presets, Receiver, Request, Source, SourceError, Verified};
+use crate::{Defaults, Event, Receiver, Request, Source, SourceError, Verified};
 
 /// A request that owns its parts.
 pub(crate) struct Sent {
@@ -64,8 +64,8 @@ pub(crate) fn receiver(yaml: &str) -> Receiver {
 
 pub(crate) fn try_receiver(yaml: &str) -> Result<Receiver, SourceError> {
     let spec: serde_json::Value = serde_saphyr::from_str(yaml).unwrap();
-    let defaults = Defaults { presets: Presets::embedded(), namespace: &DefaultNamespace::default(), public_url: None };
-    Receiver::compile("shop".parse().unwrap(), Source::from_spec(&spec)?, &defaults)
+    let namespace = DefaultNamespace::default();
+    Receiver::compile("shop".parse().unwrap(), Source::from_spec(&spec)?, &Defaults::new(&namespace))
 }
 
 /// The value of a header that is there.

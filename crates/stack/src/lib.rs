@@ -18,8 +18,8 @@ use std::{
 };
 
 use serde_json::Value;
-use skep_protocol::{DefaultNamespace, FunctionDeployment, SourceName, WORKDIR, validate};
-use skep_sources::{Defaults, Presets, Receiver, SourceError};
+use skep_protocol::{FunctionDeployment, SourceName, WORKDIR, validate};
+use skep_sources::{Defaults, Receiver, SourceError};
 use thiserror::Error;
 
 use self::section::{EnvironmentFile, FunctionSection, StackFile};
@@ -46,17 +46,17 @@ pub struct StackError {
 /// Reads a stack file; `lookup` gives the value of a variable for `${VAR}`.
 pub fn read(
     file: &Path,
-    default: &DefaultNamespace,
+    defaults: &Defaults<'_>,
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<Stack, StackError> {
-    parse(&read_text(file)?, file, default, lookup)
+    parse(&read_text(file)?, file, defaults, lookup)
 }
 
 /// Reads the text of a stack file; paths in it are relative to the file's folder.
 pub fn parse(
     text: &str,
     file: &Path,
-    default: &DefaultNamespace,
+    defaults: &Defaults<'_>,
     lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<Stack, StackError> {
     let source = Source { file };
@@ -74,10 +74,10 @@ pub fn parse(
         let line = name.referenced.line();
         source.known(&section.unknown, "a function")?;
         let mut deployment = deployment(name.value, section, &source, line)?;
-        validate::deployment(&mut deployment, default).map_err(|error| source.error(line, error.to_string()))?;
+        validate::deployment(&mut deployment, defaults.namespace)
+            .map_err(|error| source.error(line, error.to_string()))?;
         functions.push(deployment);
     }
-    let defaults = Defaults { presets: Presets::embedded(), namespace: default, public_url: None };
     let mut sources = Vec::new();
     for (name, declaration) in stack.sources {
         let line = name.referenced.line();
@@ -90,7 +90,7 @@ pub fn parse(
             let line = declaration.line_of(error.at()).unwrap_or(line);
             source.error(line, format!("source {name}: {error}"))
         };
-        Receiver::from_spec(name.clone(), &spec, &defaults).map_err(error)?;
+        Receiver::from_spec(name.clone(), &spec, defaults).map_err(error)?;
         sources.push((name, spec));
     }
     Ok(Stack { functions, sources })

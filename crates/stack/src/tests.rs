@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use skep_protocol::{DefaultNamespace, FunctionDeployment, WORKDIR};
+use skep_sources::Defaults;
 use tempfile::TempDir;
 
 use super::{Stack, parse};
@@ -18,7 +19,7 @@ fn folder() -> TempDir {
 
 fn parse_in(folder: &Path, text: &str) -> Result<Stack, String> {
     let lookup = |name: &str| (name == "TAG").then(|| "1.2".to_owned());
-    parse(text, &folder.join("stack.yml"), &DefaultNamespace::default(), lookup).map_err(|error| {
+    parse(text, &folder.join("stack.yml"), &Defaults::new(&DefaultNamespace::default()), lookup).map_err(|error| {
         let text = error.to_string();
         assert!(!text.contains('\n'), "{text}");
         text.replace(&format!("{}/", folder.display()), "")
@@ -101,7 +102,9 @@ fn null_is_as_good_as_nothing() {
 #[test]
 fn the_samples_of_this_repository_are_good() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../stack.yml");
-    let stack = parse(&fs::read_to_string(&file).unwrap(), &file, &DefaultNamespace::default(), |_| None).unwrap();
+    let stack =
+        parse(&fs::read_to_string(&file).unwrap(), &file, &Defaults::new(&DefaultNamespace::default()), |_| None)
+            .unwrap();
     assert!(stack.functions.len() > 5);
 }
 

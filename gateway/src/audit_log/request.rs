@@ -34,7 +34,7 @@ enum By {
     Filter,
 }
 
-const ACTIONS: [(&str, &str, AuditAction, By); 29] = [
+const ACTIONS: [(&str, &str, AuditAction, By); 31] = [
     ("POST", "/system/functions", Deploy, By::Body),
     ("PUT", "/system/functions", Update, By::Body),
     ("DELETE", "/system/functions", Delete, By::Body),
@@ -52,6 +52,8 @@ const ACTIONS: [(&str, &str, AuditAction, By); 29] = [
     ("POST", "/system/sources/{name}/try", SourceTry, By::Path),
     ("POST", "/system/sources/{name}/send", SourceSend, By::Path),
     ("POST", "/system/sources/{name}/replay", SourceReplay, By::Path),
+    ("PUT", "/system/sources/{name}/samples/{label}", SourceSampleKeep, By::Path),
+    ("DELETE", "/system/sources/{name}/samples/{label}", SourceSampleDelete, By::Path),
     ("POST", "/system/sources/{name}/secrets", SourceSecretAdd, By::Path),
     ("DELETE", "/system/sources/{name}/secrets", SourceSecretRemove, By::Path),
     ("POST", "/system/namespace/", NamespaceCreate, By::Name),

@@ -17,7 +17,7 @@ pub(super) struct Right {
 /// What has no row here is for those who may do everything.
 const UNKNOWN: Right = Right { need: Admin, scope: Scope::Everything };
 
-const RIGHTS: [(&str, &str, Need, Scope); 54] = [
+const RIGHTS: [(&str, &str, Need, Scope); 57] = [
     ("GET", "/system/functions", Read, Scope::Namespace),
     ("POST", "/system/functions", Deploy, Scope::Deployment),
     ("PUT", "/system/functions", Deploy, Scope::Deployment),
@@ -41,6 +41,9 @@ const RIGHTS: [(&str, &str, Need, Scope); 54] = [
     ("GET", "/system/sources/{name}/events/{id}/body", Read, Scope::Everything),
     ("GET", "/system/sources/{name}/held", Read, Scope::Everything),
     ("POST", "/system/sources/{name}/release", Deploy, Scope::Everything),
+    ("GET", "/system/sources/{name}/samples", Read, Scope::Everything),
+    ("PUT", "/system/sources/{name}/samples/{label}", Deploy, Scope::Everything),
+    ("DELETE", "/system/sources/{name}/samples/{label}", Deploy, Scope::Everything),
     ("POST", "/system/sources/{name}/try", Read, Scope::Everything),
     ("POST", "/system/sources/{name}/send", Deploy, Scope::Everything),
     ("POST", "/system/sources/{name}/replay", Deploy, Scope::Everything),

@@ -173,6 +173,10 @@ pub(super) async fn store(app: &App, hook: &Hook, events: &[Event]) -> Result<Ve
             (Submitted::Accepted, EventOutcome::Routed | EventOutcome::Paused) => Outcome::Accepted,
         };
         app.hooks.metrics.count(hook.name(), outcome);
+        if *submitted == Submitted::Accepted {
+            hook.heard.note(event.received_at);
+            hook.heard.last().into_iter().for_each(|last| app.hooks.metrics.set_last(hook.name(), last));
+        }
     }
     Ok(stored)
 }

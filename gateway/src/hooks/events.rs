@@ -7,15 +7,18 @@ use axum::{
     extract::{Path, State},
     middleware::map_response,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, header};
 use serde::{Deserialize, Serialize};
-use skep_bus::{EventFilter, StoredEvent};
-use skep_protocol::{EventId, EventInfo, EventOutcome, SourceName, headers, parse_past};
+use skep_bus::StoredEvent;
+use skep_protocol::{EventId, EventInfo, SourceName, headers};
 
-use super::{release, replay, send, trial};
+use super::{
+    follow, release, replay, samples, send, trial,
+    wanted::{self, Outcome, Wanted},
+};
 use crate::{Error, Result, Routes, app::App, input::Queried, input::Segment, pages};
 
 /// In the place of a value that is not shown.
@@ -31,22 +34,12 @@ pub(crate) fn api_routes() -> Routes {
         ("/system/sources/{name}/replay", post(replay::replay)),
         ("/system/sources/{name}/try", post(trial::try_out)),
         ("/system/sources/{name}/send", post(send::send)),
+        ("/system/sources/{name}/samples", get(samples::list)),
+        ("/system/sources/{name}/samples/{label}", put(samples::keep).delete(samples::remove)),
         ("/system/sources/{name}/held", get(release::list)),
         ("/system/sources/{name}/release", post(release::release)),
     ];
     routes.into_iter().map(|(path, methods)| (path, methods.layer(map_response(pages::lock)))).collect()
-}
-
-/// Which events are meant.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Wanted {
-    pub(super) since: Option<String>,
-    pub(super) until: Option<String>,
-    #[serde(rename = "type")]
-    pub(super) kind: Option<String>,
-    pub(super) outcome: Option<EventOutcome>,
-    pub(super) route: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -56,10 +49,14 @@ struct Listed {
     until: Option<String>,
     #[serde(rename = "type")]
     kind: Option<String>,
-    outcome: Option<EventOutcome>,
+    outcome: Option<Outcome>,
     route: Option<String>,
     limit: Option<usize>,
     before: Option<u64>,
+    /// Whether to tell of those that come, behind `after`, or after the `last` ones.
+    follow: bool,
+    after: Option<u64>,
+    last: usize,
 }
 
 #[derive(Serialize)]
@@ -70,29 +67,38 @@ struct Events {
     next: Option<u64>,
 }
 
-impl Wanted {
-    pub(super) fn filter(self) -> Result<EventFilter> {
-        let now = skep_bus::now();
-        let time = |key: &str, text: Option<String>| {
-            let read = |text: String| parse_past(&text, now);
-            text.map(read).transpose().map_err(|reason| Error::InvalidRequest(format!("{key}: {reason}")))
-        };
-        let (since, until) = (time("since", self.since)?, time("until", self.until)?);
-        Ok(EventFilter { since, until, kind: self.kind, outcome: self.outcome, route: self.route })
-    }
-}
-
 /// The events of a source, the newest first.
 async fn list(
     State(app): State<Arc<App>>,
     Segment(source): Segment,
     Queried(listed): Queried<Listed>,
 ) -> Result<Response> {
-    let Listed { since, until, kind, outcome, route, limit, before } = listed;
-    let filter = Wanted { since, until, kind, outcome, route }.filter()?;
+    let Listed { since, until, kind, outcome, route, limit, before, follow, after, last } = listed;
+    let (name, wanted) = (name(&source)?, Wanted { since, until, kind, outcome, route });
+    let filter = wanted.filter()?;
+    if follow {
+        if wanted.wants_failed() {
+            return Err(Error::InvalidRequest("outcome: failed is known later, so it cannot be followed".to_owned()));
+        }
+        app.hooks.sources.get(&source).ok_or(Error::UnknownSource)?;
+        return follow::follow(&app, name, filter, after, last.min(MAX_LISTED)).await;
+    }
     let limit = limit.unwrap_or(USUALLY_LISTED).clamp(1, MAX_LISTED);
-    let page = app.require_bus().await?.events.list(&name(&source)?, &filter, limit, before).await?;
-    Ok(Json(Events { events: page.events, next: page.next }).into_response())
+    let stored = &app.require_bus().await?.events;
+    if !wanted.wants_failed() {
+        let page = stored.list(&name, &filter, limit, before).await?;
+        return Ok(Json(Events { events: page.events, next: page.next }).into_response());
+    }
+    let (mut events, mut next, mut looked_at) = (Vec::new(), before, 0);
+    loop {
+        let page = stored.list(&name, &filter, limit.min(USUALLY_LISTED), next).await?;
+        looked_at += page.events.len();
+        events.extend(wanted::failed_of(&app, page.events).await?);
+        next = page.next;
+        if next.is_none() || events.len() >= limit || looked_at >= MAX_LISTED {
+            return Ok(Json(Events { events, next }).into_response());
+        }
+    }
 }
 
 /// One event with its headers, and the states of its calls.

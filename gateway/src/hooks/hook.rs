@@ -1,6 +1,6 @@
 //! One source as the gateway uses it: compiled, and with its secrets open.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock};
 use skep_bus::Source;
@@ -9,7 +9,7 @@ use skep_sources::{Rate, Receiver, Secret, Secrets, SignError};
 use time::OffsetDateTime;
 use tracing::warn;
 
-use super::request::Arrived;
+use super::{request::Arrived, silence::Heard};
 use crate::{Error, Result, app::App};
 
 pub(crate) struct Hook {
@@ -19,6 +19,9 @@ pub(crate) struct Hook {
     pub(super) is_paused: bool,
     secrets: Vec<OpenSecret>,
     limiter: Option<Limiter>,
+    pub(super) created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+    pub(super) heard: Arc<Heard>,
 }
 
 /// A secret, and until when it counts.
@@ -31,7 +34,7 @@ struct OpenSecret {
 
 struct Limiter {
     rate: Rate,
-    bucket: std::sync::Arc<DefaultDirectRateLimiter>,
+    bucket: Arc<DefaultDirectRateLimiter>,
 }
 
 /// What a request to a source is.
@@ -44,7 +47,7 @@ pub(super) enum Judged {
 }
 
 impl Hook {
-    /// Compiles a source; what has been spent of its rate stays spent.
+    /// Compiles a source; what has been spent of its rate stays spent, and what was heard of it stays known.
     pub(super) fn new(source: &Source, app: &App, before: Option<&Self>) -> Self {
         let name = source.record.name.clone();
         let receiver = super::sources::compile(source, app)
@@ -52,7 +55,16 @@ impl Hook {
             .ok();
         let known = before.and_then(|before| before.limiter.as_ref());
         let limiter = receiver.as_ref().and_then(Receiver::rate).and_then(|rate| Limiter::new(rate, known));
-        Self { secrets: open(source, app), is_paused: source.record.paused, name, receiver, limiter }
+        Self {
+            secrets: open(source, app),
+            is_paused: source.record.paused,
+            created_at: source.record.created_at,
+            updated_at: source.record.updated_at,
+            heard: before.map(|before| Arc::clone(&before.heard)).unwrap_or_default(),
+            name,
+            receiver,
+            limiter,
+        }
     }
 
     pub(super) fn name(&self) -> &SourceName {
@@ -63,11 +75,18 @@ impl Hook {
         self.receiver.as_ref().ok_or_else(|| Error::SourceUnusable(self.name.clone()))
     }
 
+    /// How often an event is expected, if it is.
+    pub(super) fn expects_every(&self) -> Option<Duration> {
+        let source = self.receiver.as_ref()?.source();
+        source.expect_every.filter(|_| !source.disabled)
+    }
+
     /// Answers a challenge, or verifies an event with the secrets that count when it came.
     pub(super) fn judge(&self, arrived: &Arrived) -> Result<Judged> {
         let (receiver, request) = (self.receiver()?, arrived.as_request());
         let secrets = self.secrets(arrived.received_at);
-        if let Some(answer) = receiver.challenge(&request, &secrets, false) {
+        let learning = receiver.may_learn(self.updated_at, arrived.received_at);
+        if let Some(answer) = receiver.challenge(&request, &secrets, learning) {
             return Ok(Judged::Challenge(answer));
         }
         if !receiver.methods().contains(&arrived.method) {
@@ -82,6 +101,26 @@ impl Hook {
     /// Verifies a request that was held with the secrets that count now, at the time at which it came.
     pub(super) fn verify_again(&self, arrived: &Arrived) -> Result<skep_sources::Verdict> {
         Ok(self.receiver()?.verify(&arrived.as_request(), &self.secrets(skep_bus::now())))
+    }
+
+    /// In words, what makes a request that was held or refused fit.
+    pub(super) fn why(&self, arrived: &Arrived) -> Result<Vec<String>> {
+        let (receiver, request, now) = (self.receiver()?, arrived.as_request(), skep_bus::now());
+        let secrets = self.secrets(now);
+        if receiver.verify(&request, &secrets).is_accepted() {
+            return Ok(vec!["Fits the secrets of now: release lets it in.".to_owned()]);
+        }
+        let ended = |open: &&OpenSecret| open.name.is_none() && open.expires_at.is_some_and(|end| end <= now);
+        let previous: Vec<Secret> = self.secrets.iter().filter(ended).map(|open| open.secret.clone()).collect();
+        let mut why = receiver.why(&request, &secrets, &previous);
+        if why.is_empty() {
+            why.push(
+                "None of the usual mistakes explains it: compare the secret with the provider's, and ask whether the \
+                 sender is the provider."
+                    .to_owned(),
+            );
+        }
+        Ok(why)
     }
 
     /// Signs a request as the source's provider would, with the newest secret that counts.
@@ -137,7 +176,7 @@ impl Limiter {
     /// A source may save up twice its rate.
     fn new(rate: Rate, known: Option<&Self>) -> Option<Self> {
         if let Some(known) = known.filter(|known| known.rate == rate) {
-            return Some(Self { rate, bucket: std::sync::Arc::clone(&known.bucket) });
+            return Some(Self { rate, bucket: Arc::clone(&known.bucket) });
         }
         let each = rate.per.checked_div(rate.events.get())?.max(Duration::from_nanos(1));
         let burst = rate.events.saturating_mul(std::num::NonZeroU32::MIN.saturating_add(1));

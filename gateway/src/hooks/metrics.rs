@@ -1,7 +1,9 @@
 //! Counts of what sources receive. Their labels are names of the registry, and never a part of a path.
 
-use prometheus::{Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 use skep_protocol::SourceName;
+use skep_sources::Reason;
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 /// What became of a request to a source.
@@ -25,8 +27,11 @@ pub(super) enum Outcome {
 #[derive(Clone)]
 pub(super) struct HookMetrics {
     events: IntCounterVec,
+    unverified: IntCounterVec,
     seconds: HistogramVec,
     last: GaugeVec,
+    silent: IntGaugeVec,
+    secret_used: GaugeVec,
 }
 
 impl Outcome {
@@ -51,12 +56,25 @@ impl HookMetrics {
         let events = Opts::new("gateway_source_events_total", "Requests to sources, by what became of them.");
         let seconds = HistogramOpts::new("gateway_source_seconds", "Seconds until a request to a source was answered.");
         let last = Opts::new("gateway_source_last_event_timestamp_seconds", "When a source accepted its last event.");
+        let unverified =
+            Opts::new("gateway_source_unverified_total", "Requests to sources that were not verified, by the reason.");
+        let silent = Opts::new("gateway_source_silent", "1 if a source has had no event for its expect_every, else 0.");
+        let secret_used = Opts::new(
+            "gateway_source_secret_last_used_timestamp_seconds",
+            "When a secret of a source verified its last event.",
+        );
         let metrics = Self {
             events: IntCounterVec::new(events, &["source", "outcome"])?,
+            unverified: IntCounterVec::new(unverified, &["source", "reason"])?,
             seconds: HistogramVec::new(seconds, &["source"])?,
             last: GaugeVec::new(last, &["source"])?,
+            silent: IntGaugeVec::new(silent, &["source"])?,
+            secret_used: GaugeVec::new(secret_used, &["source", "secret"])?,
         };
         registry.register(Box::new(metrics.events.clone()))?;
+        registry.register(Box::new(metrics.unverified.clone()))?;
+        registry.register(Box::new(metrics.silent.clone()))?;
+        registry.register(Box::new(metrics.secret_used.clone()))?;
         registry.register(Box::new(metrics.seconds.clone()))?;
         registry.register(Box::new(metrics.last.clone()))?;
         Ok(metrics)
@@ -64,10 +82,31 @@ impl HookMetrics {
 
     pub(super) fn count(&self, source: &SourceName, outcome: Outcome) {
         self.events.with_label_values(&[source.as_str(), outcome.as_str()]).inc();
-        if matches!(outcome, Outcome::Accepted | Outcome::Ignored) {
-            let now = skep_bus::now();
-            let gauge: Gauge = self.last.with_label_values(&[source.as_str()]);
-            gauge.set(now.unix_timestamp_nanos() as f64 / 1e9);
+    }
+
+    /// A request was refused or is held.
+    pub(super) fn count_unverified(&self, source: &SourceName, reason: &Reason) {
+        self.unverified.with_label_values(&[source.as_str(), reason.label()]).inc();
+    }
+
+    /// When the last event came.
+    pub(super) fn set_last(&self, source: &SourceName, at: OffsetDateTime) {
+        let gauge: Gauge = self.last.with_label_values(&[source.as_str()]);
+        gauge.set(at.unix_timestamp_nanos() as f64 / 1e9);
+    }
+
+    /// A secret, by its number, has verified an event.
+    pub(super) fn note_use(&self, source: &SourceName, secret: &str, at: OffsetDateTime) {
+        let gauge: Gauge = self.secret_used.with_label_values(&[source.as_str(), secret]);
+        gauge.set(at.unix_timestamp_nanos() as f64 / 1e9);
+    }
+
+    /// Whether a source that expects events is silent; `None` if it expects none.
+    pub(super) fn set_silent(&self, source: &SourceName, silent: Option<bool>) {
+        match silent {
+            Some(silent) => self.silent.with_label_values(&[source.as_str()]).set(silent.into()),
+            // It may never have been set.
+            None => drop(self.silent.remove_label_values(&[source.as_str()])),
         }
     }
 
@@ -80,5 +119,6 @@ impl HookMetrics {
         // What was never counted cannot be removed.
         let _ = self.seconds.remove_label_values(&[source.as_str()]);
         let _ = self.last.remove_label_values(&[source.as_str()]);
+        self.set_silent(source, None);
     }
 }

@@ -4,17 +4,22 @@
 
 mod accept;
 mod events;
+mod follow;
 mod held;
 mod hook;
+mod learn;
 mod metrics;
 mod receive;
 mod refusals;
 mod release;
 mod replay;
 mod request;
+mod samples;
 mod send;
+mod silence;
 mod sources;
 mod trial;
+mod wanted;
 
 use std::sync::Arc;
 
@@ -28,13 +33,11 @@ use governor::DefaultDirectRateLimiter;
 use prometheus::Registry;
 use skep_http::Peer;
 use skep_sources::SealKey;
+use url::Url;
 
-pub(crate) use self::{
-    events::api_routes,
-    sources::{compile, follow},
-};
+pub(crate) use self::{events::api_routes, silence::is_silent, sources::compile};
 use self::{metrics::HookMetrics, refusals::Refusals, sources::Sources};
-use crate::app::App;
+use crate::{GatewayConfig, app::App};
 
 const ROUTE: &str = "/hooks/";
 
@@ -47,18 +50,25 @@ pub(crate) struct Hooks {
     metrics: HookMetrics,
     /// What secrets are opened with.
     pub(crate) seal_key: Option<Arc<SealKey>>,
+    public_url: Option<Url>,
 }
 
 impl Hooks {
-    pub(crate) fn register(seal_key: Option<Arc<SealKey>>, registry: &Registry) -> prometheus::Result<Self> {
+    pub(crate) fn register(config: &GatewayConfig, registry: &Registry) -> prometheus::Result<Self> {
         Ok(Self {
             sources: Sources::default(),
             refusals: Refusals::default(),
             copies: held::limiter(),
             metrics: HookMetrics::register(registry)?,
-            seal_key,
+            seal_key: config.seal_key.clone(),
+            public_url: config.public_url.clone(),
         })
     }
+}
+
+/// Follows the sources, and notices which of them are silent, until shutdown.
+pub(crate) async fn follow(app: &App) {
+    tokio::join!(sources::follow(app), silence::follow(app));
 }
 
 /// Sources are open: their senders prove who they are by other means than a password.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::{
     accept, held,
     hook::{Hook, Judged},
+    learn,
     metrics::Outcome,
     request::{Arrived, split},
 };
@@ -70,26 +71,35 @@ async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body:
     if source.disabled {
         return Err(if source.gone { Error::SourceGone } else { Error::UnknownSource });
     }
-    if !receiver.allows_address(app.trusted_proxies.sender(peer, &parts.headers)) {
+    let sender = app.trusted_proxies.sender(peer, &parts.headers);
+    if !receiver.allows_address(sender) {
         return Err(Error::AddressNotAllowed);
     }
-    let remote = app.trusted_proxies.caller(peer, &parts.headers);
-    if let Some(pause) = remote.and_then(|address| app.hooks.refusals.pause(address)) {
+    // A proxy of this machine that names no sender is not to be refused for one of them.
+    let caller = app.trusted_proxies.caller(peer, &parts.headers);
+    if let Some(pause) = caller.and_then(|address| app.hooks.refusals.pause(address)) {
         return Err(Error::TooManyRefused(pause));
     }
     let room = (app.bus.connection.largest_message() as u64).saturating_sub(ROOM_FOR_HEADERS);
     let limit = BodyLimit { bytes: receiver.max_body().min(room), origin: LIMIT };
     let body = body::gathered(&parts.headers, body, limit, app.body_idle_timeout.min(MAX_BODY_IDLE)).await?;
-    let arrived = Arc::new(Arrived::new(parts, body, remote));
+    let arrived = Arc::new(Arrived::new(parts, body, Some(sender)));
     let judged = {
         let (hook, arrived) = (Arc::clone(hook), Arc::clone(&arrived));
         apart_if_large(arrived.body.len(), move || hook.judge(&arrived)).await??
     };
+    if let Judged::Refused(reason) = &judged {
+        app.hooks.metrics.count_unverified(hook.name(), reason);
+    }
     match judged {
-        Judged::Challenge(answer) => Ok((Some(Outcome::Challenge), challenged(answer))),
+        Judged::Challenge(answer) => {
+            learn::learn(app, hook, &answer).await?;
+            Ok((Some(Outcome::Challenge), challenged(answer)))
+        }
         Judged::WrongMethod => Err(Error::MethodNotAllowed),
         Judged::Verified(verdict) => {
             hook.admit()?;
+            verdict.key().into_iter().for_each(|key| app.hooks.metrics.note_use(hook.name(), key, arrived.received_at));
             let (app, hook, peer) = (Arc::clone(app), Arc::clone(hook), peer.clone());
             Ok((None, accept::accept(&app, &hook, &peer, &arrived, accept::verified(&verdict)).await?))
         }
@@ -100,7 +110,7 @@ async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body:
             Ok((Some(Outcome::Held), accept::acknowledged(receiver)))
         }
         Judged::Refused(reason) => {
-            remote.into_iter().for_each(|address| app.hooks.refusals.note(address));
+            caller.into_iter().for_each(|address| app.hooks.refusals.note(address));
             held::keep_copy(app, hook, &arrived, &reason).await;
             Err(Error::UnverifiedEvent)
         }

@@ -12,21 +12,66 @@ use crate::{
     Error, Result,
     app::App,
     audit_log::Done,
-    input::{self, Segment},
+    input::{self, Queried, Segment},
 };
 
 /// Requests that are listed, and looked at in one go, of each kind.
 const MAX_LISTED: usize = 500;
 
-pub(super) async fn list(State(app): State<Arc<App>>, Segment(source): Segment) -> Result<Json<Vec<HeldInfo>>> {
+/// Requests that are looked into, the newest first.
+const MAX_EXPLAINED: usize = 50;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// Whether to say what makes them fit.
+    why: bool,
+    limit: Option<usize>,
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Segment(source): Segment,
+    Queried(wanted): Queried<Wanted>,
+) -> Result<Json<Vec<HeldInfo>>> {
     let name = events::name(&source)?;
     let mut listed = Vec::new();
     for kind in HeldKind::ALL {
         let held = app.require_bus().await?.events.held(&name, kind, 0, MAX_LISTED).await?;
-        listed.extend(held.into_iter().map(|(id, request)| info(id, request)));
+        listed.extend(held.into_iter().map(|(id, request)| (id, info(id, request))));
     }
-    listed.sort_by_key(|info| std::cmp::Reverse(info.received_at));
-    Ok(Json(listed))
+    listed.sort_by_key(|(_, info)| std::cmp::Reverse(info.received_at));
+    let most = if wanted.why { MAX_EXPLAINED } else { usize::MAX };
+    listed.truncate(wanted.limit.unwrap_or(most).min(most));
+    if wanted.why {
+        let hook = app.hooks.sources.get(&source).ok_or(Error::UnknownSource)?;
+        for (id, info) in &mut listed {
+            info.why = explained(&app, &hook, &name, *id).await?;
+        }
+    }
+    Ok(Json(listed.into_iter().map(|(_, info)| info).collect()))
+}
+
+/// What makes a request fit. The work is heavy, so it holds up no others.
+async fn explained(app: &App, hook: &Arc<Hook>, source: &SourceName, id: HeldId) -> Result<Vec<String>> {
+    let Some(request) = app.require_bus().await?.events.held_request(source, id).await? else { return Ok(Vec::new()) };
+    if !request.is_whole {
+        return Ok(vec!["Only the beginning of its body is kept, so nothing can be tried.".to_owned()]);
+    }
+    let (hook, arrived) = (Arc::clone(hook), arrived(request));
+    tokio::task::spawn_blocking(move || hook.why(&arrived)).await.map_err(Error::Ended)?
+}
+
+fn arrived(request: HeldRequest) -> Arrived {
+    Arrived {
+        method: request.method,
+        path: request.path,
+        query: request.query,
+        headers: request.headers,
+        body: request.body,
+        received_at: request.received_at,
+        remote: request.remote,
+    }
 }
 
 fn info(id: HeldId, request: HeldRequest) -> HeldInfo {
@@ -41,6 +86,7 @@ fn info(id: HeldId, request: HeldRequest) -> HeldInfo {
         bytes: request.length,
         whole: request.is_whole,
         sha256: request.sha256,
+        why: Vec::new(),
     }
 }
 
@@ -115,15 +161,7 @@ async fn let_in(
     if !request.is_whole {
         return Ok(Err(format!("only the beginning of its {} bytes is kept", request.length)));
     }
-    let arrived = Arrived {
-        method: request.method,
-        path: request.path,
-        query: request.query,
-        headers: request.headers,
-        body: request.body,
-        received_at: request.received_at,
-        remote: request.remote,
-    };
+    let arrived = arrived(request);
     let verdict = hook.verify_again(&arrived)?;
     let by = match (&verdict, force) {
         (skep_sources::Verdict::Refused(_), true) => Proof::Forced,

@@ -3,12 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Extension, Json, extract::State};
+use futures_util::future::try_join_all;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde::Deserialize;
+use serde_json::Value;
 use skep_bus::StoredEvent;
-use skep_protocol::{CallOfEvent, Event, EventId, EventOutcome, EventRoute, Replayed};
+use skep_protocol::{CallOfEvent, Event, EventId, EventRoute, Replayed, RouteName};
+use skep_sources::{Filter, Rate};
 use tokio::time::Instant;
 
-use super::{accept, events, events::Wanted, hook::Hook};
+use super::{
+    accept, events,
+    hook::Hook,
+    wanted::{self, Outcome, Wanted},
+};
 use crate::{
     Error, Result,
     app::App,
@@ -24,7 +32,7 @@ const MAX_EVENTS: usize = 1000;
 const MAX_REPLAY_ID: usize = 64;
 
 /// Which events are to make calls again, and how.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Asked {
     /// These, and no others.
@@ -33,7 +41,9 @@ pub(super) struct Asked {
     until: Option<String>,
     #[serde(rename = "type")]
     kind: Option<String>,
-    outcome: Option<EventOutcome>,
+    outcome: Option<Outcome>,
+    /// A filter as routes have it, which they pass.
+    filter: Option<Value>,
     /// By this route alone.
     route: Option<String>,
     /// By the routes that they were given when they came.
@@ -45,6 +55,8 @@ pub(super) struct Asked {
     /// Events behind this place.
     after: u64,
     limit: Option<usize>,
+    /// At most so many events in a time (20/s).
+    rate: Option<String>,
 }
 
 pub(super) async fn replay(
@@ -59,35 +71,37 @@ pub(super) async fn replay(
         return Err(Error::InvalidRequest("replay: use 1 to 64 letters, digits, hyphens and underscores".to_owned()));
     }
     let mut replayed = Replayed { replay: id, ..Replayed::default() };
-    let Asked { since, until, kind, outcome, .. } = &asked;
-    // Its route is one of today, which events may not have taken then.
-    let filter =
-        Wanted { since: since.clone(), until: until.clone(), kind: kind.clone(), outcome: *outcome, route: None };
-    let filter = filter.filter()?;
+    let run = Run::of(&app, &hook, &asked)?;
     if !asked.ids.is_empty() {
         for id in &asked.ids {
             let stored = events::find(&app, &source, id.as_str()).await?;
-            again(&app, &hook, &stored.event, &asked, &mut replayed).await?;
+            run.again(&stored.event, &mut replayed).await?;
         }
         return Ok(done(replayed));
     }
-    if since.is_none() && until.is_none() && kind.is_none() && outcome.is_none() {
-        let reason = "say which events: ids, since, until, type or outcome (routed, ignored, paused)";
+    let Asked { since, until, kind, outcome, .. } = asked.clone();
+    // Its route is one of today, which events may not have taken then.
+    let wanted = Wanted { since, until, kind, outcome, route: None };
+    if !wanted.says_something() && asked.filter.is_none() {
+        let reason = "say which events: ids, since, until, type, filter or outcome (routed, ignored, paused, failed)";
         return Err(Error::InvalidRequest(reason.to_owned()));
     }
+    let filter = wanted.filter()?;
     let (give_up, limit) = (Instant::now() + MAX_REPLAY, asked.limit.unwrap_or(MAX_EVENTS).clamp(1, MAX_EVENTS));
     let mut after = asked.after;
     loop {
-        let left = limit.saturating_sub(usize::try_from(replayed.events).unwrap_or(usize::MAX));
-        let (page, next) = app.require_bus().await?.events.list_after(&name, &filter, left.min(PAGE), after).await?;
+        let (page, next) = app.require_bus().await?.events.list_after(&name, &filter, PAGE, after).await?;
         for StoredEvent { event, sequence } in &page {
-            again(&app, &hook, event, &asked, &mut replayed).await?;
+            if replayed.events as usize >= limit || Instant::now() >= give_up {
+                replayed.next = Some(after);
+                return Ok(done(replayed));
+            }
+            run.again(event, &mut replayed).await?;
             after = *sequence;
         }
-        let Some(next) = next else { return Ok(done(replayed)) };
-        if replayed.events as usize >= limit || Instant::now() >= give_up {
-            replayed.next = Some(next);
-            return Ok(done(replayed));
+        match next {
+            Some(_) => {}
+            None => return Ok(done(replayed)),
         }
     }
 }
@@ -96,21 +110,67 @@ fn done(replayed: Replayed) -> (Extension<Done>, Json<Replayed>) {
     (Extension(Done(replayed.calls.len())), Json(replayed))
 }
 
-/// Makes the calls of one event.
-async fn again(app: &App, hook: &Hook, event: &Event, asked: &Asked, replayed: &mut Replayed) -> Result<()> {
-    let routes = if asked.as_then { event.decision.routes.clone() } else { today(hook, event, &replayed.replay)? };
-    let is_meant = |route: &EventRoute| asked.route.as_deref().is_none_or(|name| name == route.route.as_str());
-    for route in routes.iter().filter(|route| is_meant(route)) {
-        let call = event.call(route, Some(&replayed.replay), skep_bus::now());
-        if !asked.dry_run {
-            app.function(&call.function)?;
-            app.bus.calls.submit(&call).await?;
-        }
-        let (function, call_id) = (call.function, call.call_id);
-        replayed.calls.push(CallOfEvent { route: route.route.clone(), function, call_id, state: None });
+/// A replay with its filter and its pace.
+struct Run<'r> {
+    app: &'r App,
+    hook: &'r Hook,
+    asked: &'r Asked,
+    filter: Option<Filter>,
+    pace: Option<DefaultDirectRateLimiter>,
+}
+
+impl<'r> Run<'r> {
+    fn of(app: &'r App, hook: &'r Hook, asked: &'r Asked) -> Result<Self> {
+        let invalid = |key: &str, reason: String| Error::InvalidRequest(format!("{key}: {reason}"));
+        let filter = asked.filter.as_ref().map(Filter::compile).transpose();
+        let rate = asked.rate.as_deref().map(str::parse::<Rate>).transpose();
+        let pace = rate.map_err(|reason| invalid("rate", reason))?.and_then(|rate| {
+            let each = rate.per.checked_div(rate.events.get())?.max(Duration::from_nanos(1));
+            Some(RateLimiter::direct(Quota::with_period(each)?))
+        });
+        let filter = filter.map_err(|error| invalid("filter", error.to_string()))?;
+        Ok(Self { app, hook, asked, filter, pace })
     }
-    replayed.events += 1;
-    Ok(())
+
+    /// Makes the calls of one event, if it is meant.
+    async fn again(&self, event: &Event, replayed: &mut Replayed) -> Result<()> {
+        let Self { app, hook, asked, .. } = *self;
+        if let Some(filter) = &self.filter
+            && hook.receiver()?.miss(filter, &accept::as_stored(event)).is_some()
+        {
+            return Ok(());
+        }
+        let mut routes =
+            if asked.as_then { event.decision.routes.clone() } else { today(hook, event, &replayed.replay)? };
+        routes.retain(|route| asked.route.as_deref().is_none_or(|name| name == route.route.as_str()));
+        if asked.outcome == Some(Outcome::Failed) {
+            let looks = routes.iter().map(|route| has_failed(app, event, &route.route));
+            let mut failed = try_join_all(looks).await?.into_iter();
+            routes.retain(|_| failed.next().unwrap_or_default());
+            if routes.is_empty() {
+                return Ok(());
+            }
+        }
+        if let (Some(pace), false) = (&self.pace, asked.dry_run) {
+            pace.until_ready().await;
+        }
+        for route in &routes {
+            let call = event.call(route, Some(&replayed.replay), skep_bus::now());
+            if !asked.dry_run {
+                app.function(&call.function)?;
+                app.bus.calls.submit(&call).await?;
+            }
+            let (function, call_id) = (call.function, call.call_id);
+            replayed.calls.push(CallOfEvent { route: route.route.clone(), function, call_id, state: None });
+        }
+        replayed.events += 1;
+        Ok(())
+    }
+}
+
+/// Whether the call that a route made of an event, when it came, has failed.
+async fn has_failed(app: &App, event: &Event, route: &RouteName) -> Result<bool> {
+    wanted::has_failed(app, &event.call_id(route, None)).await
 }
 
 /// The routes that an event takes as its source is declared now.

@@ -35,6 +35,8 @@ pub(super) struct Asked {
     text: Option<String>,
     /// The body in base64.
     body: Option<String>,
+    /// The label of a sample, for all that is not given.
+    sample: Option<String>,
     /// It is sent as it is.
     unsigned: bool,
 }
@@ -64,8 +66,8 @@ pub(super) async fn send(
     input::Json(asked): input::Json<Asked>,
 ) -> Result<Json<Answered>> {
     let hook = app.hooks.sources.get(&source).ok_or(Error::UnknownSource)?;
-    let Asked { headers, path, query, text, body, unsigned } = asked;
-    let mut arrived = Tried { headers, path, query, text, body }.arrived()?;
+    let Asked { headers, path, query, text, body, sample, unsigned } = asked;
+    let mut arrived = Tried { headers, path, query, text, body, sample }.arrived(&app, &hook).await?;
     prepare(&hook, &mut arrived)?;
     let arrived = if unsigned { arrived } else { hook.sign(arrived)? };
     let (parts, body) = as_http(&hook, arrived)?;

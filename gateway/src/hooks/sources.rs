@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use futures_util::StreamExt;
 use skep_bus::{Source, SourceEvent};
 use skep_protocol::SourceName;
-use skep_sources::{Defaults, Presets, Receiver, Source as Declaration};
+use skep_sources::{Defaults, Receiver, Source as Declaration};
 use time::OffsetDateTime;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -33,10 +33,14 @@ impl Sources {
         let name: SourceName = name.parse().ok()?;
         self.known.load().get(&name).cloned()
     }
+
+    pub(super) fn all(&self) -> Vec<Arc<Hook>> {
+        self.known.load().values().cloned().collect()
+    }
 }
 
 /// Follows the sources until shutdown; a watch that breaks is begun again from the whole state.
-pub(crate) async fn follow(app: &App) {
+pub(super) async fn follow(app: &App) {
     loop {
         if app.shutdown.run_until_cancelled(Box::pin(follow_once(app))).await.is_none()
             || app.shutdown.run_until_cancelled(sleep(WATCH_AGAIN)).await.is_none()
@@ -94,8 +98,8 @@ async fn follow_once(app: &App) {
 /// Checks a declaration, and says what is wrong with it.
 pub(crate) fn compile(source: &Source, app: &App) -> Result<Receiver, String> {
     let declared = Declaration::from_spec(&source.record.spec).map_err(|error| error.to_string())?;
-    let defaults =
-        Defaults { presets: Presets::embedded(), namespace: app.bus.connection.default_namespace(), public_url: None };
+    let public_url = app.hooks.public_url.as_ref();
+    let defaults = Defaults { public_url, ..Defaults::new(app.bus.connection.default_namespace()) };
     Receiver::compile(source.record.name.clone(), declared, &defaults).map_err(|error| error.to_string())
 }
 

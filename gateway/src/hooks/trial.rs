@@ -7,9 +7,12 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
-use skep_protocol::{EventId, FunctionName, IgnoredRoute, Proof, RouteName, Verified};
+use skep_protocol::{
+    Event, EventId, FunctionName, IgnoredRoute, Proof, RouteName, Verified, headers, remove_forwarding,
+};
+use skep_sources::Receiver;
 
-use super::{accept, request::Arrived};
+use super::{accept, hook::Hook, request::Arrived, samples};
 use crate::{
     Error, Result,
     app::App,
@@ -28,6 +31,8 @@ pub(super) struct Tried {
     pub(super) text: Option<String>,
     /// The body in base64.
     pub(super) body: Option<String>,
+    /// The label of a sample, for all that is not given.
+    pub(super) sample: Option<String>,
 }
 
 /// The event that it would be, and its routes.
@@ -55,7 +60,7 @@ pub(super) async fn try_out(
     input::Json(tried): input::Json<Tried>,
 ) -> Result<Json<Vec<Would>>> {
     let hook = app.hooks.sources.get(&source).ok_or(Error::UnknownSource)?;
-    let arrived = tried.arrived()?;
+    let arrived = tried.arrived(&app, &hook).await?;
     let verified = Verified { by: Proof::Test, key: None };
     let events = accept::decide(&app, &hook, None, &arrived, &verified)?;
     let would = events.into_iter().map(|event| Would {
@@ -78,30 +83,50 @@ pub(super) async fn try_out(
 
 impl Tried {
     /// The request, as if it had come now.
-    pub(super) fn arrived(self) -> Result<Arrived> {
+    pub(super) async fn arrived(self, app: &App, hook: &Hook) -> Result<Arrived> {
         let invalid = |reason: String| Error::InvalidRequest(reason);
+        let sample = match &self.sample {
+            Some(label) => Some(samples::find(app, hook.name().as_str(), label).await?.event),
+            None => None,
+        };
         let body = match (self.text, self.body) {
             (Some(text), None) => Bytes::from(text),
             (None, Some(body)) => STANDARD.decode(body).map_err(|error| invalid(format!("body: {error}")))?.into(),
-            (None, None) => Bytes::new(),
+            (None, None) => sample.as_ref().map(|sample| sample.body.clone()).unwrap_or_default(),
             (Some(_), Some(_)) => return Err(invalid("body: give it as text or as body, not both".to_owned())),
         };
-        let mut headers = HeaderMap::new();
+        let mut headers = match &sample {
+            Some(sample) => as_before_it_was_sent(hook.receiver()?, &sample.headers),
+            None => HeaderMap::new(),
+        };
         for (name, value) in &self.headers {
             let header: HeaderName = name.parse().map_err(|error| invalid(format!("header {name:?}: {error}")))?;
-            headers.append(
-                header,
-                HeaderValue::from_str(value).map_err(|error| invalid(format!("header {name}: {error}")))?,
-            );
+            let value = HeaderValue::from_str(value).map_err(|error| invalid(format!("header {name}: {error}")))?;
+            headers.insert(header, value);
         }
+        let of_sample = |part: fn(&Event) -> Option<String>| sample.as_ref().and_then(part);
         Ok(Arrived {
             method: Method::POST,
-            path: self.path,
-            query: self.query,
+            path: Some(self.path)
+                .filter(|path| !path.is_empty())
+                .or_else(|| of_sample(|sample| Some(sample.path.clone())))
+                .unwrap_or_default(),
+            query: self.query.or_else(|| of_sample(|sample| sample.query.clone())),
             headers,
             body,
             received_at: skep_bus::now(),
             remote: None,
         })
     }
+}
+
+/// The headers of a stored event without its signature, its id, and the way that it took.
+fn as_before_it_was_sent(receiver: &Receiver, stored: &HeaderMap) -> HeaderMap {
+    let mut headers = stored.clone();
+    remove_forwarding(&mut headers);
+    let gone: Vec<_> = headers.keys().filter(|name| headers::is_secret(name)).cloned().collect();
+    for name in gone.iter().chain(receiver.id_headers()) {
+        headers.remove(name);
+    }
+    headers
 }

@@ -40,7 +40,7 @@ pub(crate) fn routes() -> Routes {
 
 async fn list(State(app): State<Arc<App>>) -> Result<AnswerJson<Vec<SourceStatus>>> {
     let sources = app.require_bus().await?.sources.list().await?;
-    Ok(AnswerJson(sources.iter().map(|source| status::of(source, &app)).collect()))
+    Ok(AnswerJson(status::of_all(&sources, &app).await?))
 }
 
 async fn read(State(app): State<Arc<App>>, Segment(name): Segment) -> Result<AnswerJson<SourceStatus>> {
@@ -117,7 +117,7 @@ async fn changed<R: ControlRequest<Reply = Change>>(
 
 async fn told(app: &App, name: &SourceName) -> Result<AnswerJson<SourceStatus>> {
     let source = require(app, name).await?;
-    Ok(AnswerJson(status::of(&source, app)))
+    Ok(AnswerJson(status::of_one(&source, app).await?))
 }
 
 async fn require(app: &App, name: &SourceName) -> Result<Source> {

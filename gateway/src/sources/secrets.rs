@@ -23,7 +23,8 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     Segment(source): Segment,
 ) -> Result<AnswerJson<Vec<SourceSecretStatus>>> {
-    Ok(AnswerJson(status::secrets(&require(&app, &named(&source)?).await?)))
+    let source = require(&app, &named(&source)?).await?;
+    Ok(AnswerJson(status::secrets(&source, &app).await?))
 }
 
 /// A new secret.
@@ -60,8 +61,8 @@ pub(super) async fn add(
         Err(_) => duration("expires", &text).map(|after| skep_bus::now().saturating_add(long(after))),
     });
     let retire_others = retire_others.map(|text| duration("retire_others", &text)).transpose()?;
-    let request =
-        AddSourceSecret { source: named(&source)?, value, name, expires_at: expires_at.transpose()?, retire_others };
+    let (source, expires_at) = (named(&source)?, expires_at.transpose()?);
+    let request = AddSourceSecret { source, value, name, expires_at, retire_others, learned: false };
     let AddedSourceSecret { number, .. } = app.control(&request).await?;
     Ok((StatusCode::CREATED, AnswerJson(Added { number })))
 }

@@ -1,25 +1,60 @@
 //! What the API shows of a source.
 
-use skep_bus::Source;
-use skep_protocol::{SourceSecretStatus, SourceStatus};
+use std::collections::HashMap;
 
-use crate::{app::App, hooks};
+use futures_util::future::try_join_all;
+use skep_bus::{EventFilter, Source};
+use skep_protocol::{Proof, SourceName, SourceSecretStatus, SourceStatus, Verified};
+use skep_sources::Receiver;
+use time::OffsetDateTime;
 
-pub(super) fn of(source: &Source, app: &App) -> SourceStatus {
+use crate::{Result, app::App, hooks};
+
+/// Sources whose last events are asked for at once.
+const AT_ONCE: usize = 8;
+/// The newest events of a source, which tell when its secrets were used last.
+const LOOKED_AT: usize = 1000;
+
+/// All of them, without the last uses of their secrets.
+pub(super) async fn of_all(sources: &[Source], app: &App) -> Result<Vec<SourceStatus>> {
+    let mut told = Vec::new();
+    for sources in sources.chunks(AT_ONCE) {
+        let last = try_join_all(sources.iter().map(|source| app.bus.events.last(&source.record.name))).await?;
+        let known = sources.iter().zip(last);
+        told.extend(known.map(|(source, last)| of(source, app, last.map(|stored| stored.event.received_at))));
+    }
+    Ok(told)
+}
+
+/// One source, with the last uses of its secrets.
+pub(super) async fn of_one(source: &Source, app: &App) -> Result<SourceStatus> {
+    let uses = Uses::of(&source.record.name, app).await?;
+    let mut status = of(source, app, uses.last_event_at);
+    uses.tell(&mut status.secrets);
+    Ok(status)
+}
+
+fn of(source: &Source, app: &App, last_event_at: Option<OffsetDateTime>) -> SourceStatus {
     let record = &source.record;
     let receiver = hooks::compile(source, app);
-    let open = receiver.as_ref().is_ok_and(skep_sources::Receiver::is_open);
+    let open = receiver.as_ref().is_ok_and(Receiver::is_open);
     let problem = match &receiver {
+        Ok(receiver) if receiver.learns() => problem_of_learning(source, receiver),
         Ok(receiver) if !receiver.needs_secret() => None,
         Ok(_) => problem_of_secrets(source, app),
         Err(reason) => Some(reason.clone()),
     };
+    let declared = receiver.as_ref().map(Receiver::source);
+    let every = declared.ok().filter(|source| !source.disabled).and_then(|source| source.expect_every);
     SourceStatus {
         name: record.name.clone(),
         path: format!("/hooks/{}", record.name),
         paused: record.paused,
         open,
-        secrets: secrets(source),
+        url: receiver.as_ref().ok().and_then(Receiver::url).map(str::to_owned),
+        last_event_at,
+        silent: hooks::is_silent(every, record.created_at, last_event_at, skep_bus::now()),
+        secrets: active(source),
         created_at: record.created_at,
         updated_at: record.updated_at,
         problem,
@@ -29,8 +64,60 @@ pub(super) fn of(source: &Source, app: &App) -> SourceStatus {
 }
 
 /// The secrets that count now, without their values.
-pub(super) fn secrets(source: &Source) -> Vec<SourceSecretStatus> {
+pub(super) async fn secrets(source: &Source, app: &App) -> Result<Vec<SourceSecretStatus>> {
+    let mut secrets = active(source);
+    Uses::of(&source.record.name, app).await?.tell(&mut secrets);
+    Ok(secrets)
+}
+
+fn active(source: &Source) -> Vec<SourceSecretStatus> {
     source.secrets.active(skep_bus::now()).map(SourceSecretStatus::from).collect()
+}
+
+/// What the newest events of a source say of its secrets, whichever gateway took them.
+#[derive(Default)]
+struct Uses {
+    last_event_at: Option<OffsetDateTime>,
+    by_key: HashMap<String, OffsetDateTime>,
+}
+
+impl Uses {
+    async fn of(source: &SourceName, app: &App) -> Result<Self> {
+        let page = app.bus.events.list(source, &EventFilter::default(), LOOKED_AT, None).await?;
+        let mut uses = Self::default();
+        for event in &page.events {
+            let at = event.received_at;
+            uses.last_event_at = uses.last_event_at.max(Some(at));
+            // What was let in later came when it came.
+            if let Ok(Verified { by: Proof::Signature | Proof::Token, key: Some(key) }) = event.verified.parse() {
+                let last = uses.by_key.entry(key).or_insert(at);
+                *last = at.max(*last);
+            }
+        }
+        Ok(uses)
+    }
+
+    fn tell(&self, secrets: &mut [SourceSecretStatus]) {
+        for secret in secrets {
+            secret.last_used_at = self.by_key.get(&secret.number.to_string()).copied();
+        }
+    }
+}
+
+/// Why a source whose provider brings the secret has none.
+fn problem_of_learning(source: &Source, receiver: &Receiver) -> Option<String> {
+    let (name, now) = (&source.record.name, skep_bus::now());
+    if source.secrets.active(now).next().is_some() {
+        return None;
+    }
+    Some(if receiver.may_learn(source.record.updated_at, now) {
+        "it waits for its provider's first request, which brings the secret: create the webhook there".to_owned()
+    } else {
+        format!(
+            "it has no secret, and the hour in which its provider may bring one is over: remove it and add it again, \
+             or skep sources secret add {name}"
+        )
+    })
 }
 
 /// Why this gateway can verify no event of the source, or not all, if so.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use reqwest::{Method, StatusCode};
 use skep_protocol::{DefaultNamespace, FunctionDeployment, WORKDIR, validate};
+use skep_sources::Defaults;
 use skep_stack::Difference;
 
 use super::{
@@ -50,7 +51,10 @@ pub(super) async fn run(mut args: DeployArgs) -> Result<()> {
 /// Reads a stack file as `skep up` does.
 pub(super) fn read_stack(file: &Path) -> Result<Vec<FunctionDeployment>> {
     let environment = controller::environment();
-    let stack = skep_stack::read(file, &DefaultNamespace::default(), |name| environment.get(name).cloned());
+    // Sources are not deployed here, so a URL that is missing does not matter.
+    let (namespace, public_url) = (DefaultNamespace::default(), "https://localhost".parse().ok());
+    let defaults = Defaults { public_url: public_url.as_ref(), ..Defaults::new(&namespace) };
+    let stack = skep_stack::read(file, &defaults, |name| environment.get(name).cloned());
     stack.map(|stack| stack.functions).map_err(|error| Failure::setting(format!("--file: {error}")))
 }
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::event_args::{EventArgs, EventsArgs, ReleaseArgs, ReplayArgs, SendArgs, TryArgs};
+use super::event_args::{
+    EventArgs, EventsArgs, ForwardArgs, HeldArgs, KeepArgs, ReleaseArgs, ReplayArgs, SamplesArgs, SendArgs, TryArgs,
+};
 use crate::client::args::ClientArgs;
 
 pub(crate) const SOURCES_EXAMPLES: &str = "Examples:
@@ -49,8 +51,9 @@ The file has the keys of one source, as they are below its name in a stack file,
     /// List requests that could not be verified, and why: those that are held, and copies of those that were refused
     #[command(after_help = "Examples:
   skep sources held github
+  skep sources held github --why         what is probably wrong: the secret, the clock, a proxy, the provider …
   skep sources held github --json | jq -r '.[].reason' | sort | uniq -c")]
-    Held(SourceArgs),
+    Held(HeldArgs),
     /// Let in requests that could not be verified before
     Release(ReleaseArgs),
     /// Have events make calls once more
@@ -59,6 +62,12 @@ The file has the keys of one source, as they are below its name in a stack file,
     Try(TryArgs),
     /// Send a request that the gateway signs as the provider would, to see that all works
     Send(SendArgs),
+    /// Have a program of this machine get the events of a source as they come
+    Forward(ForwardArgs),
+    /// Keep an event as a sample, to send it or try it again
+    Keep(KeepArgs),
+    /// List the samples of a source, or remove one
+    Samples(SamplesArgs),
     /// Add, list and remove the secrets that a source checks its events with
     #[command(subcommand)]
     Secret(SecretCommand),

@@ -40,8 +40,8 @@ pub(crate) struct EventFilterArgs {
     /// Only those of this type, as push
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) kind: Option<String>,
-    /// Only those that made calls, that no route wanted, or that came while the source was paused
-    #[arg(long, value_parser = PossibleValuesParser::new(["routed", "ignored", "paused"]))]
+    /// Only those that made calls, that no route wanted, that came while the source was paused, or of which a call has failed
+    #[arg(long, value_parser = PossibleValuesParser::new(["routed", "ignored", "paused", "failed"]))]
     pub(crate) outcome: Option<String>,
 }
 
@@ -59,6 +59,20 @@ pub(crate) struct EventArgs {
     /// Print its body, byte by byte, and nothing else
     #[arg(long, conflicts_with = "json")]
     pub(crate) body: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HeldArgs {
+    /// The source
+    pub(crate) name: String,
+    /// Say of the newest 50 what makes them fit
+    #[arg(long)]
+    pub(crate) why: bool,
+    /// The most requests to list
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -93,10 +107,12 @@ pub(crate) struct ReleaseArgs {
   skep sources replay github --id fe859c1e-70c7-14ff-b355-8436e9b294d0
   skep sources replay github --since 2h --type push --dry-run
   skep sources replay github --outcome paused --replay after-the-upgrade
+  skep sources replay github --outcome failed --since 1d --rate 5/s          only the routes whose call failed
+  skep sources replay github --since 1d --filter 'body.ref: refs/heads/main'
 
 Events make calls again, by the routes of today. A replay that was broken off goes on with its id
 in --replay: it makes no call twice.")]
-#[command(group = clap::ArgGroup::new("which").args(["id", "since", "until", "kind", "outcome"]).multiple(true).required(true))]
+#[command(group = clap::ArgGroup::new("which").args(["id", "since", "until", "kind", "outcome", "matching"]).multiple(true).required(true))]
 pub(crate) struct ReplayArgs {
     /// The source
     pub(crate) name: String,
@@ -105,9 +121,18 @@ pub(crate) struct ReplayArgs {
     pub(crate) id: Vec<String>,
     #[command(flatten)]
     pub(crate) filter: EventFilterArgs,
+    /// Only those that pass a filter as routes have it, in YAML
+    #[arg(long = "filter", value_name = "FILTER")]
+    pub(crate) matching: Option<String>,
     /// By this route alone
     #[arg(long, value_name = "ROUTE")]
     pub(crate) route: Option<String>,
+    /// By the routes that the events were given when they came
+    #[arg(long)]
+    pub(crate) as_then: bool,
+    /// At most so many events in a time (20/s, 100/m)
+    #[arg(long, value_name = "RATE")]
+    pub(crate) rate: Option<String>,
     /// The replay's own id: up to 64 letters, digits, hyphens and underscores
     #[arg(long, value_name = "ID")]
     pub(crate) replay: Option<String>,
@@ -120,12 +145,16 @@ pub(crate) struct ReplayArgs {
 
 /// A request as a sender would make it.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").args(["file", "sample"]).multiple(true).required(true))]
 pub(crate) struct RequestArgs {
     /// The source
     pub(crate) name: String,
     /// A file with the body; - is STDIN
     #[arg(short, long)]
-    pub(crate) file: PathBuf,
+    pub(crate) file: Option<PathBuf>,
+    /// A sample of the source, as skep sources samples lists them; what else is given takes the place of its parts
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) sample: Option<String>,
     /// A header, as 'X-GitHub-Event: push'; may be given several times
     #[arg(short = 'H', long, value_name = "'NAME: VALUE'", value_parser = header)]
     pub(crate) header: Vec<(String, String)>,
@@ -153,6 +182,7 @@ pub(crate) struct TryArgs {
 #[command(after_help = "Examples:
   skep sources send github --file push.json --header 'X-GitHub-Event: push'
   skep sources send github --file push.json --header 'X-GitHub-Event: push' --unsigned     is it refused?
+  skep sources send github --sample first-push                                            an event that was kept
 
 The gateway signs the body as the provider would, with the source's newest secret, and takes it
 as if it had come to /hooks/NAME: it becomes an event, and its functions run. An id that the provider
@@ -164,4 +194,59 @@ pub(crate) struct SendArgs {
     /// Send the request without signing it
     #[arg(long)]
     pub(crate) unsigned: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  skep sources keep github fe859c1e-70c7-14ff-b355-8436e9b294d0 --as first-push
+  skep sources send github --sample first-push
+
+A sample stays until it is removed, also when its event is not kept any more.")]
+pub(crate) struct KeepArgs {
+    /// The source
+    pub(crate) name: String,
+    /// The event's id
+    pub(crate) id: String,
+    /// What it is called: letters, digits, hyphens and underscores. The sample that had this label is replaced
+    #[arg(long = "as", value_name = "LABEL")]
+    pub(crate) label: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SamplesArgs {
+    /// The source
+    pub(crate) name: String,
+    /// Remove the sample of this label
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) remove: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  skep sources forward github http://localhost:3000
+  skep sources forward github http://localhost:3000 --last 10 --type push
+
+A program that you write gets the events of a source as a function would, and the functions get them
+all the same. Nothing needs to reach your machine: the command asks the gateway. It does not deliver
+an event again that the program refuses.")]
+pub(crate) struct ForwardArgs {
+    /// The source
+    pub(crate) name: String,
+    /// Where the events go; what follows the source's name in a request is written behind it
+    pub(crate) url: url::Url,
+    /// Begin with the newest events that are kept
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) last: Option<u32>,
+    /// Only those of this type, as push
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+    /// End after so many events
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }

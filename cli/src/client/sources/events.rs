@@ -126,7 +126,13 @@ pub(super) async fn replay(args: ReplayArgs) -> Result<()> {
         args.filter.given().map(|(key, value)| (key.to_owned(), Value::String(value))).collect();
     asked.insert("ids".to_owned(), json!(args.id));
     asked.insert("dryRun".to_owned(), args.dry_run.into());
-    for (key, value) in [("route", args.route), ("replay", args.replay)] {
+    asked.insert("asThen".to_owned(), args.as_then.into());
+    if let Some(filter) = &args.matching {
+        let read: std::result::Result<Value, _> = serde_saphyr::from_str(filter);
+        let filter = read.map_err(|error| Failure::setting(format!("--filter: {error}")))?;
+        asked.insert("filter".to_owned(), filter);
+    }
+    for (key, value) in [("route", args.route), ("replay", args.replay), ("rate", args.rate)] {
         asked.extend(value.map(|value| (key.to_owned(), Value::String(value))));
     }
     let mut all = Replayed::default();

@@ -6,21 +6,30 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use skep_protocol::{EventId, HeldInfo};
 
-use super::{args::SourceArgs, event_args::ReleaseArgs};
+use super::event_args::{HeldArgs, ReleaseArgs};
 use crate::{
     client::{api::Api, print_json, table},
     failure::{Failure, Result},
     output,
 };
 
-pub(super) async fn list(args: SourceArgs) -> Result<()> {
+pub(super) async fn list(args: HeldArgs) -> Result<()> {
     let api = Api::new(args.client)?;
-    let held: Vec<HeldInfo> = api.json(api.get(&["sources", &args.name, "held"])).await?;
+    let mut query = vec![("why", args.why.to_string())];
+    query.extend(args.limit.map(|limit| ("limit", limit.to_string())));
+    let held: Vec<HeldInfo> = api.json(api.get(&["sources", &args.name, "held"]).query(&query)).await?;
     if api.as_json {
         return print_json(&held);
     }
     if held.is_empty() {
         output::line("Nothing is held, and nothing was refused.");
+        return Ok(());
+    }
+    if args.why {
+        for held in held {
+            output::line(format_args!("{}, {}: {}", held.id, table::at(held.received_at), held.reason));
+            held.why.iter().for_each(|why| output::line(format_args!("  {}", output::harmless(why))));
+        }
         return Ok(());
     }
     let rows = held.into_iter().map(|held| {

@@ -3,8 +3,10 @@
 pub(crate) mod args;
 mod event_args;
 mod events;
+mod forward;
 mod held;
 mod presets;
+mod samples;
 mod secrets;
 mod send;
 
@@ -45,6 +47,9 @@ pub(crate) async fn run(command: SourcesCommand) -> Result<()> {
         SourcesCommand::Replay(args) => events::replay(args).await,
         SourcesCommand::Try(args) => send::try_out(args).await,
         SourcesCommand::Send(args) => send::send(args).await,
+        SourcesCommand::Forward(args) => forward::run(args).await,
+        SourcesCommand::Keep(args) => samples::keep(args).await,
+        SourcesCommand::Samples(args) => samples::run(args).await,
         SourcesCommand::Secret(command) => secrets::run(command).await,
         SourcesCommand::Presets(args) => presets::run(args).await,
     }
@@ -63,9 +68,10 @@ async fn list(args: SourcesListArgs) -> Result<()> {
     let rows = sources.iter().map(|source| {
         let secrets = source.secrets.len().to_string();
         let name = source.name.to_string();
-        [name, preset(source), source.path.clone(), state(source).to_owned(), secrets, told(source.problem.as_ref())]
+        let (path, last) = (source.path.clone(), source.last_event_at.map(table::at).unwrap_or_default());
+        [name, preset(source), path, state(source), last, secrets, told(source.problem.as_ref())]
     });
-    table::print(["SOURCE", "PRESET", "PATH", "STATE", "SECRETS", "PROBLEM"], rows);
+    table::print(["SOURCE", "PRESET", "PATH", "STATE", "LAST EVENT", "SECRETS", "PROBLEM"], rows);
     Ok(())
 }
 
@@ -125,11 +131,12 @@ fn print(api: &Api, source: &SourceStatus) -> Result<()> {
     }
     table::print_facts([
         ("source", source.name.to_string()),
-        ("url", api.url_of(&source.path)),
+        ("url", source.url.clone().unwrap_or_else(|| api.url_of(&source.path))),
         ("preset", preset(source)),
-        ("state", state(source).to_owned()),
+        ("state", state(source)),
         ("problem", told(source.problem.as_ref())),
         ("note", source.warnings.join("; ")),
+        ("last event", source.last_event_at.map(table::at).unwrap_or_default()),
         ("created", table::at(source.created_at)),
         ("updated", table::at(source.updated_at)),
     ]);
@@ -146,14 +153,13 @@ fn preset(source: &SourceStatus) -> String {
     source.spec.get("preset").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn state(source: &SourceStatus) -> &'static str {
-    match source {
-        _ if source.spec.get("disabled") == Some(&Value::Bool(true)) => "disabled",
-        SourceStatus { paused: true, open: true, .. } => "paused, open",
-        SourceStatus { paused: true, .. } => "paused",
-        SourceStatus { open: true, .. } => "open",
-        _ => "ready",
+fn state(source: &SourceStatus) -> String {
+    if source.spec.get("disabled") == Some(&Value::Bool(true)) {
+        return "disabled".to_owned();
     }
+    let words = [(source.paused, "paused"), (source.open, "open"), (source.silent, "silent")];
+    let words: Vec<_> = words.into_iter().filter_map(|(holds, word)| holds.then_some(word)).collect();
+    if words.is_empty() { "ready".to_owned() } else { words.join(", ") }
 }
 
 fn told(problem: Option<&String>) -> String {

@@ -85,8 +85,8 @@ async fn remove(args: SecretRemoveArgs) -> Result<()> {
 pub(super) fn print(secrets: &[SourceSecretStatus]) {
     let rows = secrets.iter().map(|secret| {
         let name = secret.name.clone().unwrap_or_default();
-        let expires = secret.expires_at.map(table::at).unwrap_or_default();
-        [secret.number.to_string(), name, table::at(secret.created_at), expires]
+        let [used, expires] = [secret.last_used_at, secret.expires_at].map(|at| at.map(table::at).unwrap_or_default());
+        [secret.number.to_string(), name, table::at(secret.created_at), used, expires]
     });
-    table::print(["NUMBER", "NAME", "ADDED", "EXPIRES"], rows);
+    table::print(["NUMBER", "NAME", "ADDED", "LAST USED", "EXPIRES"], rows);
 }

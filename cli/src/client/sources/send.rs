@@ -112,24 +112,27 @@ pub(super) async fn send(args: SendArgs) -> Result<()> {
 }
 
 fn request_of(args: &RequestArgs) -> Result<Map<String, Value>> {
-    let bad = |reason: String| Failure::setting(format!("--file {}: {reason}", args.file.display()));
-    let body = read(&args.file).map_err(|error| bad(error.to_string()))?;
-    if body.len() as u64 > MAX_BODY_BYTES {
-        return Err(bad("it is longer than 1 MiB, which is what this command can send".to_owned()));
-    }
     let mut headers: BTreeMap<String, String> = args.header.iter().cloned().collect();
-    let has_type = headers.keys().any(|name| name.eq_ignore_ascii_case(CONTENT_TYPE));
-    if !has_type && serde_json::from_slice::<IgnoredAny>(&body).is_ok() {
-        headers.insert(CONTENT_TYPE.to_owned(), "application/json".to_owned());
-    }
     let mut asked = Map::new();
+    if let Some(file) = &args.file {
+        let bad = |reason: String| Failure::setting(format!("--file {}: {reason}", file.display()));
+        let body = read(file).map_err(|error| bad(error.to_string()))?;
+        if body.len() as u64 > MAX_BODY_BYTES {
+            return Err(bad("it is longer than 1 MiB, which is what this command can send".to_owned()));
+        }
+        let has_type = headers.keys().any(|name| name.eq_ignore_ascii_case(CONTENT_TYPE));
+        if !has_type && serde_json::from_slice::<IgnoredAny>(&body).is_ok() {
+            headers.insert(CONTENT_TYPE.to_owned(), "application/json".to_owned());
+        }
+        match String::from_utf8(body) {
+            Ok(text) => asked.insert("text".to_owned(), Value::String(text)),
+            Err(error) => asked.insert("body".to_owned(), Value::String(STANDARD.encode(error.as_bytes()))),
+        };
+    }
     asked.insert("headers".to_owned(), json!(headers));
     asked.insert("path".to_owned(), json!(args.path));
+    asked.extend(args.sample.as_ref().map(|sample| ("sample".to_owned(), json!(sample))));
     asked.extend(args.query.as_ref().map(|query| ("query".to_owned(), json!(query))));
-    match String::from_utf8(body) {
-        Ok(text) => asked.insert("text".to_owned(), Value::String(text)),
-        Err(error) => asked.insert("body".to_owned(), Value::String(STANDARD.encode(error.as_bytes()))),
-    };
     Ok(asked)
 }
 

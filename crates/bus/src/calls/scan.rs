@@ -61,7 +61,7 @@ impl Scan {
         }
     }
 
-    async fn open(stream: &Stream, config: pull::OrderedConfig, after: u64) -> Result<Self> {
+    pub(crate) async fn open(stream: &Stream, config: pull::OrderedConfig, after: u64) -> Result<Self> {
         let subject = config.filter_subject.clone();
         let consumer = stream.create_consumer(config).await.map_err(Error::unavailable)?;
         let info = consumer.cached_info();

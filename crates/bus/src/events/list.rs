@@ -144,7 +144,7 @@ impl Events {
     }
 }
 
-fn read(seen: Seen) -> Option<StoredEvent> {
+pub(super) fn read(seen: Seen) -> Option<StoredEvent> {
     let event = wire::read_event(&seen.subject, &seen.headers, seen.body).ok()?;
     Some(StoredEvent { event, sequence: seen.sequence })
 }

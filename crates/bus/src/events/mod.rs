@@ -3,7 +3,9 @@
 //! The subject is the id, so an event that comes again is refused for as long as the first one is kept.
 
 pub(crate) mod held;
+mod last;
 pub(crate) mod list;
+pub(crate) mod samples;
 pub(crate) mod wire;
 
 use std::time::Duration;

@@ -22,7 +22,9 @@ const MAX_EVENT_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
 const HELD_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 const MAX_REFUSED: i64 = 200;
 const MAX_HELD: i64 = 10_000;
-/// Bytes of either kind.
+/// Samples of all sources; one more is refused.
+const MAX_SAMPLES: i64 = 1000;
+/// Bytes of each kind.
 const MAX_HELD_BYTES: i64 = 256 * 1024 * 1024;
 /// The name of the audit log's stream.
 pub(super) const AUDIT_LOG: &str = "AUDIT";
@@ -163,6 +165,21 @@ impl Wanted<'_> {
             discard_new_per_subject: true,
             max_messages_per_subject: MAX_HELD,
             ..self.refused()
+        }
+    }
+
+    /// One per label; a newer one replaces it.
+    pub(super) fn samples(self) -> Config {
+        Config {
+            name: self.subjects.stream("SAMPLES"),
+            description: Some("samples of events".to_owned()),
+            subjects: vec![self.subjects.sample_all()],
+            discard: DiscardPolicy::New,
+            max_messages_per_subject: 1,
+            max_messages: MAX_SAMPLES,
+            max_bytes: MAX_HELD_BYTES,
+            allow_direct: true,
+            ..self.replicated()
         }
     }
 

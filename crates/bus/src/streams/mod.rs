@@ -38,6 +38,8 @@ pub(crate) struct Streams {
     /// Copies of requests that sources have refused, and requests that wait until they can be verified.
     pub(crate) refused: Stream,
     pub(crate) held: Stream,
+    /// Events that are kept without an end.
+    pub(crate) samples: Stream,
     /// Who changed what, if that is kept.
     pub(crate) audit_log: Option<Stream>,
     /// Large bodies of calls, and of their results.
@@ -111,6 +113,7 @@ pub(crate) async fn ensure(
         events: maker.stream(wanted.events()).await?,
         refused: maker.stream(wanted.refused()).await?,
         held: maker.stream(wanted.held()).await?,
+        samples: maker.stream(wanted.samples()).await?,
         audit_log: match kept.audit_log {
             Some(budget) => Some(maker.stream(wanted.audit_log(budget)).await?),
             None => None,

@@ -1,8 +1,9 @@
 //! What the controller needs of a source's declaration, which it checks whole.
 
 use serde_json::Value;
-use skep_protocol::{DefaultNamespace, SecretText, SourceName};
-use skep_sources::{Defaults, KeyError, Presets, Receiver, SecretUse, Source, SourceError};
+use skep_protocol::{SecretText, SourceName};
+use skep_sources::{Defaults, KeyError, Receiver, SecretUse, Source, SourceError};
+use time::OffsetDateTime;
 
 use crate::{Error, Result};
 
@@ -13,7 +14,7 @@ const MAX_DECLARATION: usize = 256 * 1024;
 pub(super) struct Declaration(Receiver);
 
 impl Declaration {
-    pub(super) fn read(name: &SourceName, spec: &Value, namespace: &DefaultNamespace) -> Result<Self> {
+    pub(super) fn read(name: &SourceName, spec: &Value, defaults: &Defaults<'_>) -> Result<Self> {
         let invalid = |error: SourceError| Error::Invalid(format!("source {name}: {error}"));
         let bytes = serde_json::to_vec(spec).map_or(usize::MAX, |text| text.len());
         if bytes > MAX_DECLARATION {
@@ -22,13 +23,17 @@ impl Declaration {
         }
         let source = Source::from_spec(spec).map_err(invalid)?;
         source.check_supported().map_err(invalid)?;
-        let defaults = Defaults { presets: Presets::embedded(), namespace, public_url: None };
-        Receiver::compile(name.clone(), source, &defaults).map(Self).map_err(invalid)
+        Receiver::compile(name.clone(), source, defaults).map(Self).map_err(invalid)
     }
 
     /// Whether it asks to be paused.
     pub(super) fn paused(&self) -> bool {
         self.0.source().paused
+    }
+
+    /// Whether the source may take a secret from a request of its provider: only while it has none.
+    pub(super) fn may_learn(&self, source: &skep_bus::Source, now: OffsetDateTime) -> bool {
+        source.secrets.active(now).next().is_none() && self.0.may_learn(source.record.updated_at, now)
     }
 
     /// The secrets that it names; each has keys, one a line.

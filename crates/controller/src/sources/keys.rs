@@ -22,7 +22,7 @@ pub(super) struct Keys<'source> {
 }
 
 impl Keys<'_> {
-    /// The secrets with one more, and its number. Those that have expired are gone.
+    /// The secrets with one more, and its number. Those that ended long ago are gone.
     pub(super) fn with(&self, asked: &AddSourceSecret, now: OffsetDateTime) -> Result<(SourceSecrets, u64)> {
         let name = &self.source.record.name;
         if asked.expires_at.is_some_and(|end| end <= now) {
@@ -57,6 +57,7 @@ impl Keys<'_> {
             sealed: self.seal(number, &asked.value)?,
         };
         secrets.insert(0, sealed);
+        secrets.extend(self.source.secrets.ended(now).cloned());
         Ok((SourceSecrets { secrets, last_number: number }, number))
     }
 
@@ -92,6 +93,9 @@ impl Keys<'_> {
             };
             secrets.insert(0, secret);
         }
+        let is_left = |secret: &&SealedSecret| secrets.iter().all(|other| other.number != secret.number);
+        let left: Vec<_> = known.iter().filter(is_left).cloned().collect();
+        secrets.extend(ended(left, now));
         Ok(SourceSecrets { secrets, last_number })
     }
 
@@ -109,7 +113,7 @@ impl Keys<'_> {
     }
 }
 
-/// The secrets of a source without some. Those that have expired are gone, too.
+/// The secrets of a source without some.
 pub(super) fn without(source: &Source, which: &WhichSecret, now: OffsetDateTime) -> Result<SourceSecrets> {
     let is_meant = |secret: &SealedSecret| match which {
         WhichSecret::Number(number) => secret.number == *number,
@@ -124,7 +128,17 @@ pub(super) fn without(source: &Source, which: &WhichSecret, now: OffsetDateTime)
         };
         return Err(Error::NotFound(format!("source {name} has no secret {what}")));
     }
-    Ok(SourceSecrets { secrets, last_number: source.secrets.last_number })
+    let last_number = source.secrets.last_number;
+    let ended = ended([meant, source.secrets.ended(now).cloned().collect()].concat(), now);
+    Ok(SourceSecrets { secrets: [secrets, ended].concat(), last_number })
+}
+
+/// Secrets that do not count from now on, as far as they are kept.
+fn ended(mut secrets: Vec<SealedSecret>, now: OffsetDateTime) -> Vec<SealedSecret> {
+    for secret in secrets.iter_mut().filter(|secret| secret.is_active(now)) {
+        secret.expires_at = Some(now);
+    }
+    SourceSecrets { secrets, last_number: 0 }.ended(now).cloned().collect()
 }
 
 /// The keys of a file: one a line, or in PEM.

@@ -13,9 +13,10 @@ use skep_protocol::{
     validate,
 };
 use skep_provider::Secrets as SecretFiles;
-use skep_sources::SealKey;
+use skep_sources::{Defaults, SealKey};
 use tokio::sync::{Mutex, MutexGuard};
 use tracing::info;
+use url::Url;
 
 use self::{declaration::Declaration, keys::Keys};
 use crate::{Error, Result};
@@ -26,6 +27,7 @@ pub(crate) struct Sources {
     /// What `secrets` of a declaration names.
     files: Arc<dyn SecretFiles>,
     seal_key: Option<Arc<SealKey>>,
+    public_url: Option<Url>,
     /// Held over a change, so that what was read is what is there.
     one_at_a_time: Mutex<()>,
 }
@@ -35,9 +37,9 @@ impl Sources {
         bus: ControllerBus,
         lease: Arc<Lease>,
         files: Arc<dyn SecretFiles>,
-        seal_key: Option<Arc<SealKey>>,
+        (seal_key, public_url): (Option<Arc<SealKey>>, Option<Url>),
     ) -> Self {
-        Self { bus, lease, files, seal_key, one_at_a_time: Mutex::default() }
+        Self { bus, lease, files, seal_key, public_url, one_at_a_time: Mutex::default() }
     }
 
     pub(crate) async fn create(&self, name: SourceName, spec: Value) -> Result<Change> {
@@ -97,7 +99,11 @@ impl Sources {
         let declaration = self.read(&asked.source, &source.record.spec)?;
         refuse_beside_files(&asked.source, &declaration)?;
         declaration.check_key(asked.name.as_deref(), &asked.value)?;
-        let (secrets, number) = self.keys(&source)?.with(&asked, skep_bus::now())?;
+        let now = skep_bus::now();
+        if asked.learned && !declaration.may_learn(&source, now) {
+            return Err(Error::Conflict(format!("source {} learns no secret now", asked.source)));
+        }
+        let (secrets, number) = self.keys(&source)?.with(&asked, now)?;
         let revision = self.lease.put_source_secrets(&asked.source, &secrets).await?;
         info!(source = %asked.source, number, "a secret of a source is added");
         Ok(AddedSourceSecret { number, revision: Revision(revision) })
@@ -178,7 +184,12 @@ impl Sources {
     }
 
     fn read(&self, name: &SourceName, spec: &Value) -> Result<Declaration> {
-        Declaration::read(name, spec, self.bus.connection.default_namespace())
+        let public_url = self.public_url.as_ref();
+        Declaration::read(
+            name,
+            spec,
+            &Defaults { public_url, ..Defaults::new(self.bus.connection.default_namespace()) },
+        )
     }
 
     fn keys<'source>(&'source self, source: &'source Source) -> Result<Keys<'source>> {

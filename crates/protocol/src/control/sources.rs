@@ -49,6 +49,9 @@ pub struct AddSourceSecret {
     /// When the other secrets of the same name expire.
     #[serde(default)]
     pub retire_others: Option<Duration>,
+    /// The provider has sent it: it is taken only while the source has none and may learn one.
+    #[serde(default)]
+    pub learned: bool,
 }
 
 /// A secret was added.

@@ -80,6 +80,9 @@ pub struct HeldInfo {
     /// Whether its body is kept as it came.
     pub whole: bool,
     pub sha256: String,
+    /// What would make it fit, in words, where that is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub why: Vec<String>,
 }
 
 /// How far a replay has come.

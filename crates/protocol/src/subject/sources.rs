@@ -35,4 +35,18 @@ impl Subjects {
     pub fn held_all(&self) -> String {
         format!("{}.held.*", self.prefix)
     }
+
+    /// Where one sample of a source is kept.
+    pub fn sample(&self, source: &SourceName, label: &EventId) -> String {
+        format!("{}.sample.{source}.{label}", self.prefix)
+    }
+
+    /// The samples of one source.
+    pub fn samples_of(&self, source: &SourceName) -> String {
+        format!("{}.sample.{source}.*", self.prefix)
+    }
+
+    pub fn sample_all(&self) -> String {
+        format!("{}.sample.*.*", self.prefix)
+    }
 }

@@ -230,7 +230,8 @@ fn a_body_that_is_no_json_is_absent() {
         let sent = Sent::new(body);
         let event = sent.event(Some("push"));
         assert_eq!(miss_of("{type: push, body: null, body.ref: {exists: false}}", &event), None, "{body}");
-        assert_eq!(miss_of("body.ref: a", &event).unwrap(), "body.ref is absent");
+        let why = if body.is_empty() { "empty" } else { "no JSON" };
+        assert_eq!(miss_of("body.ref: a", &event).unwrap(), format!("body.ref is absent, because the body is {why}"));
     }
 }
 
@@ -270,4 +271,18 @@ fn what_is_told_is_short_on_one_line_and_no_secret() {
         let reason = miss_of(yaml, &sent.event(None)).unwrap();
         assert!(!reason.contains("hush") && reason.contains("has another value"), "{reason}");
     }
+}
+
+#[test]
+fn a_form_in_the_place_of_json_is_told() {
+    let form = |body: &str| Sent::new(body).header("content-type", "application/x-www-form-urlencoded");
+    let told = |sent: &Sent, field| {
+        let event = sent.event(Some("push"));
+        compiled("body.ref: a").miss(&Facts::new(&event.request, field, false), &event).unwrap()
+    };
+    let absent = "body.ref is absent, because ";
+    assert_eq!(told(&form("a=1"), Some("payload")), format!("{absent}the body is a form without the field payload"));
+    assert_eq!(told(&form("payload=1{"), Some("payload")), format!("{absent}the field payload of the form is no JSON"));
+    assert!(told(&form("payload=%7B%7D"), None).contains("body: {form: NAME}"));
+    assert_eq!(told(&form("payload=%7B%7D"), Some("payload")), "body.ref is absent");
 }

@@ -41,6 +41,13 @@ pub struct Defaults<'d> {
     pub public_url: Option<&'d Url>,
 }
 
+impl<'d> Defaults<'d> {
+    /// With the presets of this build, and without a public URL.
+    pub fn new(namespace: &'d DefaultNamespace) -> Self {
+        Self { presets: Presets::embedded(), namespace, public_url: None }
+    }
+}
+
 impl Receiver {
     /// Reads and checks a declaration as the registry keeps it.
     pub fn from_spec(name: SourceName, spec: &Value, defaults: &Defaults<'_>) -> Result<Self, SourceError> {
@@ -54,10 +61,7 @@ impl Receiver {
         let needs_url = verify.needs_url() || preset.is_some_and(|preset| !preset.needs.is_empty());
         check_secrets(&source)?;
         let url = url(&name, &source, defaults, needs_url)?;
-        let keep = source.keep.unwrap_or(DEFAULT_KEEP);
-        if !(MIN_KEEP..=MAX_KEEP).contains(&keep) {
-            return Err(SourceError::at_key("keep", "must be from 5m to 90d"));
-        }
+        let keep = keep(&source)?;
         if source.gone && !source.disabled {
             return Err(SourceError::at_key("gone", "needs disabled: true; a source that takes events is not gone"));
         }
@@ -152,11 +156,25 @@ fn url(
     }
     match defaults.public_url {
         Some(public) => Ok(Some(format!("{}/hooks/{name}", public.as_str().trim_end_matches('/')))),
-        None if needed => {
-            Err(SourceError::at_key("url", "is missing: this provider signs the address that it sends to"))
-        }
+        None if needed => Err(SourceError::at_key(
+            "url",
+            "is missing: this provider signs the address that it sends to. Or start the gateways and the controller with --public-url",
+        )),
         None => Ok(None),
     }
+}
+
+/// How long events are kept, and with them the time of the last one.
+fn keep(source: &Source) -> Result<Duration, SourceError> {
+    let keep = source.keep.unwrap_or(DEFAULT_KEEP);
+    if !(MIN_KEEP..=MAX_KEEP).contains(&keep) {
+        return Err(SourceError::at_key("keep", "must be from 5m to 90d"));
+    }
+    if source.expect_every.is_some_and(|every| every.is_zero() || every > keep) {
+        let reason = "must be above 0 and at most keep: the time of the last event is known while that is kept";
+        return Err(SourceError::at_key("expect_every", reason));
+    }
+    Ok(keep)
 }
 
 /// A secret's name becomes the name of a file.

@@ -90,3 +90,22 @@ fn a_key_of_another_form_is_told() {
         assert!(sentences.iter().all(|sentence| !sentence.contains(secret)), "{sentences:?}");
     }
 }
+
+#[test]
+fn another_provider_is_told() {
+    let (github, secrets) = (preset("github"), keys(&["s"]));
+    let said = |headers: &HeaderMap, secrets: &Secrets| {
+        let request = request(&Method::POST, None, headers, BODY);
+        let (verify, previous) = (&github.verify, &[][..]);
+        probe(&Held { verify, request: &request, secrets, previous, url: None, tolerance: None })
+    };
+    let stripe = signed(&preset("stripe"), "s", BODY);
+    assert_eq!(said(&stripe, &secrets), ["Fits the preset stripe: the source has the wrong one."]);
+    let other = said(&stripe, &keys(&["t"]));
+    assert!(
+        other.len() == 1 && other.iter().all(|told| told.contains("header stripe-signature, as requests of stripe")),
+        "{other:?}"
+    );
+    assert!(said(&signed(&preset("github"), "s", BODY), &keys(&["t"])).is_empty(), "it is of the right one");
+    assert!(said(&HeaderMap::new(), &secrets).is_empty());
+}

@@ -24,6 +24,7 @@ fn asked(value: &str, name: Option<&str>) -> AddSourceSecret {
         name: name.map(str::to_owned),
         expires_at: None,
         retire_others: None,
+        learned: false,
     }
 }
 
@@ -69,7 +70,10 @@ fn others_retire_when_they_are_told_to_and_are_gone_then() {
     let later = NOW + Duration::from_secs(60);
     assert_eq!((numbers(&second.secrets, NOW), numbers(&second.secrets, later)), (vec![2, 1], vec![2]));
     let third = add(&second, asked("c", None), later).unwrap().0;
-    assert_eq!(third.secrets.iter().map(|secret| secret.number).collect::<Vec<_>>(), [3, 2]);
+    // One that does not count any more is kept for a day.
+    assert_eq!(third.secrets.iter().map(|secret| secret.number).collect::<Vec<_>>(), [3, 2, 1]);
+    let next_day = add(&source(third), asked("d", None), later + Duration::from_secs(24 * 3600)).unwrap().0;
+    assert_eq!(next_day.secrets.iter().map(|secret| secret.number).collect::<Vec<_>>(), [4, 3, 2]);
     let expired = AddSourceSecret { expires_at: Some(NOW), ..asked("d", None) };
     assert!(add(&first, expired, NOW).is_err());
 }
@@ -87,7 +91,10 @@ fn a_source_has_the_secrets_of_its_files_and_those_that_stay_are_not_sealed_anew
     assert_eq!(set(&first, &["new", "old", "new"]).secrets.len(), 2);
     let second = set(&first, &["newest", "new"]);
     assert_eq!(numbers(&second, NOW), [3, 2]);
-    assert_eq!(second.secrets.last(), first.secrets.secrets.first());
+    assert_eq!(second.secrets.get(1), first.secrets.secrets.first());
+    // The one that has left verifies nothing, and is kept for a day; this changes nothing either.
+    assert_eq!(second.ended(NOW).map(|secret| secret.number).collect::<Vec<_>>(), [1]);
+    assert_eq!(set(&source(second.clone()), &["newest", "new"]), second);
     // With another seal key nothing of what is there can be read, and all is sealed anew.
     let anew = Keys { seal_key: &seal_key(), source: &first }.exactly(vec![(None, text("new"))], NOW).unwrap();
     assert_eq!(numbers(&anew, NOW), [3]);

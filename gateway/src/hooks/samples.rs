@@ -1,0 +1,78 @@
+//! `/system/sources/NAME/samples`: events that are kept, to be sent or tried again.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use skep_bus::Sample;
+use skep_protocol::{EventId, EventInfo};
+
+use super::events;
+use crate::{
+    Error, Result,
+    app::App,
+    input::{self, Segment},
+};
+
+/// A sample as it is listed.
+#[derive(Serialize)]
+pub(super) struct Listed {
+    label: EventId,
+    #[serde(flatten)]
+    event: EventInfo,
+}
+
+/// Which event is to be kept.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    event: EventId,
+}
+
+pub(super) async fn list(State(app): State<Arc<App>>, Segment(source): Segment) -> Result<Json<Vec<Listed>>> {
+    let samples = app.require_bus().await?.events.samples(&events::name(&source)?).await?;
+    let listed = samples.into_iter().map(|Sample { label, event, sequence }| {
+        let event = EventInfo::of(&event, sequence, None);
+        Listed { label, event }
+    });
+    Ok(Json(listed.collect()))
+}
+
+pub(super) async fn keep(
+    State(app): State<Arc<App>>,
+    Path((source, label)): Path<(String, String)>,
+    input::Json(asked): input::Json<Asked>,
+) -> Result<StatusCode> {
+    let label = read(&label)?;
+    let stored = events::find(&app, &source, asked.event.as_str()).await?;
+    app.bus.events.keep_sample(&stored.event, &label).await?;
+    Ok(StatusCode::CREATED)
+}
+
+pub(super) async fn remove(
+    State(app): State<Arc<App>>,
+    Path((source, label)): Path<(String, String)>,
+) -> Result<StatusCode> {
+    let (source, label) = (events::name(&source)?, read(&label)?);
+    match app.require_bus().await?.events.remove_sample(&source, &label).await? {
+        true => Ok(StatusCode::OK),
+        false => Err(Error::UnknownSample(label.to_string())),
+    }
+}
+
+/// A sample of a source with its body.
+pub(super) async fn find(app: &App, source: &str, label: &str) -> Result<Sample> {
+    let label = read(label)?;
+    let found = app.require_bus().await?.events.sample(&events::name(source)?, &label).await?;
+    found.ok_or_else(|| Error::UnknownSample(label.to_string()))
+}
+
+fn read(label: &str) -> Result<EventId> {
+    label.parse().map_err(|_| {
+        Error::InvalidRequest("label of a sample: use 1 to 128 letters, digits, hyphens and underscores".to_owned())
+    })
+}
