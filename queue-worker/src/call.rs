@@ -8,7 +8,7 @@ use http::HeaderMap;
 use skep_backoff::Backoff;
 use skep_bus::{Delivery, Error, Location, Place, Submitted, life::NextStep};
 use skep_dispatch::Function;
-use skep_protocol::{Call, CallRecord, CallState, CallStatus, RETRY_MAX_AGE, format_duration};
+use skep_protocol::{Call, CallRecord, CallState, CallStatus, RETRY_MAX_AGE, RetryPolicy, format_duration};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -83,7 +83,7 @@ impl Worker {
                 }
                 continue;
             }
-            let policy = &function.policy.retry;
+            let policy = &*retry_policy(&function, call);
             let attempt = Attempt::begin(number, policy.attempts);
             let outcome = self.attempt(&function, call, &attempt).await;
             drop(slot);
@@ -120,7 +120,7 @@ impl Worker {
                 self.dead_letter_call(delivery, call, &reason).await;
                 return None;
             };
-            let policy = &function.policy.retry;
+            let policy = &*retry_policy(&function, call);
             if is_too_old(call.age(skep_bus::now()), policy) {
                 let max_age = format_duration(policy.max_age.unwrap_or_default());
                 let reason = format!("it waited longer than {max_age}, its {RETRY_MAX_AGE}");
@@ -282,6 +282,12 @@ impl Worker {
 fn end_of(answer: Option<&Answer>) -> CallState {
     let is_good = answer.is_some_and(|answer| answer.status.as_u16() < 400 && answer.reason.is_none());
     if is_good { CallState::Succeeded } else { CallState::Failed }
+}
+
+/// How a call is retried: as its function says, but where the call says otherwise.
+fn retry_policy<'policy>(function: &'policy Function, call: &Call) -> Cow<'policy, RetryPolicy> {
+    let of_function = &function.policy.retry;
+    if call.retry.is_empty() { Cow::Borrowed(of_function) } else { Cow::Owned(of_function.with(&call.retry)) }
 }
 
 /// The end of a call without its result.

@@ -32,10 +32,11 @@ impl Worker {
                 return self.dead_letter_unreadable(delivery, &reason).await;
             }
         };
+        let Some(call) = self.out_of_burst(delivery, call).await else { return };
         let lane = Location::Shared { moved_since: delivery.stored_at() };
-        match self.bus.queues.relocate(call, lane).await {
+        match self.bus.queues.relocate(&call, lane).await {
             Ok(_) => delivery.ack().await,
-            Err(error) if !error.may_pass() => self.dead_letter_call(delivery, call, &error.chain()).await,
+            Err(error) if !error.may_pass() => self.dead_letter_call(delivery, &call, &error.chain()).await,
             Err(error) => {
                 warn!(error = error.chain(), call_id = %call.call_id, "a due call cannot be queued; trying again");
                 delivery.again_after(RETRY_DELAY).await;

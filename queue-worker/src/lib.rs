@@ -10,6 +10,7 @@ mod call;
 mod callback;
 mod cancellation;
 mod dead_lettering;
+mod debounce;
 pub mod decision;
 mod due;
 mod held;
@@ -78,6 +79,7 @@ pub(crate) struct Worker {
     pub(crate) holders: Holders,
     pub(crate) metrics: Metrics,
     pub(crate) callbacks: Callbacks,
+    pub(crate) bursts: debounce::Turns,
     /// Cancelled when the worker should begin nothing new.
     pub(crate) shutdown: CancellationToken,
     /// Cancelled when its last call has ended; until then it answers the other workers.
@@ -101,6 +103,7 @@ pub async fn run(
         holders,
         metrics: Metrics::register(metrics)?,
         callbacks: Callbacks::new(&config, dispatch.registry())?,
+        bursts: debounce::Turns::default(),
         config,
         bus,
         dispatch,

@@ -60,6 +60,13 @@ impl Worker {
     /// Queues the call of a route, or keeps it as a dead letter that says why it cannot be queued.
     async fn take_route(&self, event: &Event, route: &EventRoute) -> skep_bus::Result<()> {
         let call = event.call(route, None, skep_bus::now());
+        if let Some(debounce) = &route.debounce {
+            return Box::pin(self.take_debounced(event, debounce, call)).await;
+        }
+        self.queue(call).await
+    }
+
+    pub(crate) async fn queue(&self, call: Call) -> skep_bus::Result<()> {
         if self.dispatch.registry().get(&call.function).is_none() {
             let reason = format!("function {} is not deployed", call.function);
             return self.dead_letter_once(&call, &reason).await;

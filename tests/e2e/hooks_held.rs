@@ -126,14 +126,3 @@ async fn a_route_to_a_function_that_is_not_deployed_makes_a_dead_letter_that_say
     runs(&platform, 2).await;
     assert_eq!(platform.site.runs().last().unwrap(), "delivery-1");
 }
-
-#[tokio::test]
-async fn what_has_no_effect_yet_is_refused_when_it_is_declared() {
-    let platform = Platform::start([Function::counted()]).await;
-    for (key, value) in [("debounce", json!({ "wait": "10s" })), ("retry", json!({ "attempts": 5 }))] {
-        let spec = json!({ "name": "a", "preset": "github", "routes": [{ "to": "counted", key: value }] });
-        let answer = platform.gateway.send(Method::POST, "/system/sources", &spec).await;
-        answer.assert_refused(400);
-        assert!(answer.text().contains(&format!("routes[0].{key}: is not supported yet")), "{answer:?}");
-    }
-}

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::harness::{DEADLINE, Function, Platform, Program, Roles, Site, wait_until};
 
-const STREAMS: [&str; 18] = [
+const STREAMS: [&str; 20] = [
     "INVOKE",
     "BACKLOG",
     "PUBLISH",
@@ -18,6 +18,7 @@ const STREAMS: [&str; 18] = [
     "DEAD",
     "LEDGER",
     "EVENTS",
+    "BURSTS",
     "REFUSED",
     "HELD",
     "SAMPLES",

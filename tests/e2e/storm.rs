@@ -1,4 +1,4 @@
-//! A storm: calls with callbacks come in all the time, and junk from strangers, while parts are killed with -9 or held still at random; then every 202 is accounted for by its id.
+//! A storm: calls with callbacks and signed webhooks come in all the time, and junk from strangers, while parts are killed with -9 or held still at random; then every 202 is accounted for by its id.
 //! Half of the roles that are started again have a clock that is wrong by up to a day.
 //!
 //! `make storm` runs it for ten minutes; `SKEP_STORM_SECONDS` and `SKEP_STORM_SEED` set how long, and which one again.
@@ -20,8 +20,9 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     clocks::Clocks,
-    harness::{Function, Gateway, Process, Receiver, Roles, number, wait_until},
-    nats,
+    harness::{Function, Gateway, Process, Receiver, Roles, Site, number, wait_until},
+    nats, storm_hooks,
+    storm_hooks::Senders,
     strangers::Strangers,
 };
 
@@ -68,12 +69,15 @@ async fn nothing_accepted_is_lost_in_a_storm() {
 
     // It takes less than comes in, so that its calls are set aside, too.
     let function = Function::counted().label("com.openfaas.scale.min", "2").env("max_inflight", "1");
-    let mut roles = Roles::start([function]).await;
+    let mut roles = Roles::start_at(Site::new([function]).with_seal_key()).await;
+    storm_hooks::declare(&roles.gateway, "counted").await;
     let receiver = Receiver::refusing(REFUSALS, StatusCode::SERVICE_UNAVAILABLE).await;
     let callers = Callers::start(&roles.gateway, &receiver, seed);
+    let senders = Senders::start(&roles.gateway, seed);
     let strangers = Strangers::start(&roles.site, seed);
     let blows = rage(&mut roles, length, Rng::with_seed(seed)).await;
     let accepted = callers.end().await;
+    let events = senders.end().await;
     let from_strangers = strangers.end().await;
     roles.site.wait_for_functions().await;
     assert!(!accepted.is_empty(), "calls came through");
@@ -87,6 +91,7 @@ async fn nothing_accepted_is_lost_in_a_storm() {
         assert!(waited < Duration::from_secs(3600), "the clock of no role decides: {status}");
         assert_eq!(roles.gateway.result(id).await.text(), *id, "the result is the one of this call");
     }
+    let of_events = storm_hooks::check(&roles.gateway, &events).await;
     let called_back = || receiver.callbacks().iter().map(|one| one.header("x-call-id").to_owned()).collect();
     wait_until("a callback of each call", async || {
         let called_back: BTreeSet<String> = called_back();
@@ -99,9 +104,14 @@ async fn nothing_accepted_is_lost_in_a_storm() {
     assert_eq!(audit.code, Some(0), "all adds up: {audit:?}");
     let report: Value = serde_json::from_str(&audit.stdout).unwrap();
     let counted = &report["functions"][0];
-    assert_eq!((&counted["accepted"], &counted["succeeded"]), (&accepted.len().into(), &accepted.len().into()));
+    let all = accepted.len() + of_events.calls;
+    assert_eq!((&counted["accepted"], &counted["succeeded"]), (&all.into(), &(all - of_events.replaced).into()));
+    let source = &report["sources"][0];
+    // The ping of the beginning was ignored.
+    assert_eq!((&source["routed"], &source["calls"]), (&of_events.events.into(), &of_events.calls.into()), "{source}");
     assert_eq!(roles.site.panics(), Vec::<String>::new());
     eprintln!("{from_strangers} connections of strangers");
+    eprintln!("{} events, {} calls of them, {} replaced", of_events.events, of_events.calls, of_events.replaced);
     tell(&roles, &accepted, &blows);
 }
 

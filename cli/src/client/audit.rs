@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::anyhow;
-use skep_protocol::{AuditKind, AuditLine, AuditProgress, AuditReport};
+use skep_protocol::{AuditKind, AuditLine, AuditProgress, AuditReport, SourceLedger};
 
 use super::{api::Api, args::AuditArgs, lines::Lines, print_json, table};
 use crate::{
@@ -62,6 +62,20 @@ fn show(progress: AuditProgress) -> bool {
     is_watched
 }
 
+fn print_sources(report: &AuditReport) {
+    if report.sources.is_empty() {
+        return;
+    }
+    output::line("");
+    let rows = report.sources.iter().map(|ledger| {
+        let SourceLedger { source, events, routed, ignored, paused, waiting, calls, missing } = ledger;
+        let counts = [events, routed, ignored, paused, waiting, calls, missing].map(u64::to_string);
+        let [events, routed, ignored, paused, waiting, calls, missing] = counts;
+        [source.to_string(), events, routed, ignored, paused, waiting, calls, missing]
+    });
+    table::print(["SOURCE", "EVENTS", "ROUTED", "IGNORED", "PAUSED", "WAITING", "CALLS", "MISSING"], rows);
+}
+
 fn print(report: &AuditReport) {
     if report.functions.is_empty() {
         output::line("No calls.");
@@ -76,12 +90,13 @@ fn print(report: &AuditReport) {
             rows,
         );
     }
+    print_sources(report);
     if report.adds_up() {
         return output::line("\nAll adds up.");
     }
     output::line("\nWhat does not add up");
     let rows = report.findings.iter().map(|finding| {
-        let (at, what) = (table::at(finding.at), finding.kind.what().to_owned());
+        let (at, what) = (table::at(finding.at), finding.what());
         [finding.call_id.to_string(), finding.function.clone(), at, what]
     });
     table::print(["CALL", "FUNCTION", "AT", "WHAT IS WRONG"], rows);

@@ -48,6 +48,7 @@ pub use dead_letters::list::{DeadLetter, DeadLetterFilter};
 pub use dead_letters::redrive::{Edit, Redriven};
 pub use dead_letters::store::{KEPT_OF_ANSWER, NewDeadLetter};
 pub use error::{Error, Result};
+pub use events::debounce::{Debounced, EndOfBurst};
 pub use events::held::{HeldId, HeldKind, HeldRequest};
 pub use events::list::{EventFilter, EventPage, StoredEvent};
 pub use events::samples::Sample;

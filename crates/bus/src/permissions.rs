@@ -37,7 +37,7 @@ enum Use {
 use Use::{Consume, Get, Info, Purge, Remove};
 
 /// What the gateway, the queue-worker and the controller do with each stream and bucket.
-const STREAMS: [(&str, [&[Use]; 3]); 19] = [
+const STREAMS: [(&str, [&[Use]; 3]); 20] = [
     ("INVOKE", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Consume, Remove, Purge]]),
     ("BACKLOG", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get]]),
     ("PUBLISH", [&[], &[Get, Consume, Remove], &[]]),
@@ -46,7 +46,8 @@ const STREAMS: [(&str, [&[Use]; 3]); 19] = [
     ("TRIES", [&[Get], &[], &[]]),
     ("DEAD", [&[Get, Consume, Remove], &[], &[Get, Consume, Remove, Purge]]),
     ("LEDGER", [&[Get, Consume], &[], &[Get, Consume]]),
-    ("EVENTS", [&[Get, Consume], &[Consume], &[Get, Info, Purge]]),
+    ("EVENTS", [&[Get, Consume], &[Get, Consume], &[Get, Consume, Purge]]),
+    ("BURSTS", [&[], &[Get], &[]]),
     ("REFUSED", [&[Get, Consume, Remove], &[], &[]]),
     ("HELD", [&[Get, Consume, Remove], &[], &[]]),
     ("SAMPLES", [&[Get, Consume, Remove], &[], &[]]),
@@ -154,7 +155,7 @@ impl Role {
                 &moved[..],
                 &stored,
                 &[subjects.body_all(BodyKind::Result), subjects.callback_try_all(), subjects.dead_all()],
-                &[subjects.workers(), subjects.holders()],
+                &[subjects.workers(), subjects.holders(), subjects.bursts_all()],
                 &[subjects.control(Operation::Wake.as_str())],
                 &inboxes(&[Self::Gateway, Self::QueueWorker]),
             ]

@@ -32,8 +32,11 @@ pub(crate) const METHOD: &str = "Skep-Method";
 pub(crate) const PATH: &str = "Skep-Path";
 pub(crate) const QUERY: &str = "Skep-Query";
 const CALLBACK: &str = "Skep-Callback";
+const STEPS: &str = "Skep-Steps";
 const CALLBACK_AUTHORIZED: &str = "Skep-Callback-Authorized";
 const ACCEPTED_AT: &str = "Skep-Accepted-At";
+const BURST: &str = "Skep-Burst";
+const RETRY: &str = "Skep-Retry";
 const RUN_AT: &str = "Skep-Run-At";
 pub(crate) const ATTEMPTS: &str = "Skep-Attempts";
 const INTERRUPTIONS: &str = "Skep-Interruptions";
@@ -82,6 +85,7 @@ pub(crate) fn call_headers(call: &Call) -> NatsHeaders {
     if let Some(callback) = &call.callback {
         headers.insert(CALLBACK, callback.as_str());
     }
+    add_what_a_route_says(&mut headers, call);
     if call.callback_authorized {
         headers.insert(CALLBACK_AUTHORIZED, "true");
     }
@@ -111,6 +115,19 @@ pub(crate) fn call_headers(call: &Call) -> NatsHeaders {
     headers
 }
 
+/// What only calls of events have.
+fn add_what_a_route_says(headers: &mut NatsHeaders, call: &Call) {
+    if let Some(Ok(steps)) = call.steps.as_ref().map(serde_json::to_string) {
+        headers.insert(STEPS, steps);
+    }
+    if let Some(burst) = &call.burst {
+        headers.insert(BURST, burst.to_string());
+    }
+    if let (false, Ok(retry)) = (call.retry.is_empty(), serde_json::to_string(&call.retry)) {
+        headers.insert(RETRY, retry);
+    }
+}
+
 /// How far the call of a message has come.
 pub(crate) fn progress(headers: &NatsHeaders) -> Progress {
     let number = |name| text(headers, name).and_then(|number| number.parse().ok()).unwrap_or(0);
@@ -128,14 +145,17 @@ pub(crate) fn read_call(headers: &NatsHeaders, body: Bytes) -> Result<Call, Unre
         headers: read_http_headers(headers, HTTP_PREFIX),
         body: read_body(headers, body)?,
         callback: text(headers, CALLBACK).map(|_| parsed(headers, CALLBACK)).transpose()?,
+        steps: read_json(headers, STEPS)?,
         callback_authorized: text(headers, CALLBACK_AUTHORIZED).is_some(),
         accepted_at: read_timestamp(headers, ACCEPTED_AT)?,
         has_callers_id: text(headers, CALLERS_ID).is_some(),
         fingerprint: text(headers, FINGERPRINT).map(Fingerprint::from_text),
         run_at: text(headers, RUN_AT).map(|_| read_timestamp(headers, RUN_AT)).transpose()?,
+        burst: text(headers, BURST).map(|_| parsed(headers, BURST)).transpose()?,
+        retry: read_json(headers, RETRY)?,
         interruptions: text(headers, INTERRUPTIONS).map_or(Ok(0), |_| parsed(headers, INTERRUPTIONS))?,
         last_attempt: text(headers, ATTEMPTS).map(|_| read_last_attempt(headers)).transpose()?,
-        history: read_list(headers, HISTORY)?,
+        history: read_json(headers, HISTORY)?,
     })
 }
 
@@ -145,7 +165,7 @@ fn read_last_attempt(headers: &NatsHeaders) -> Result<LastAttempt, Unreadable> {
         status: text(headers, LAST_STATUS).map(|_| parsed(headers, LAST_STATUS)).transpose()?,
         reason: text(headers, REASON).unwrap_or_default().to_owned(),
         next_at: read_timestamp(headers, NEXT_AT)?,
-        told: read_list(headers, TOLD)?,
+        told: read_json(headers, TOLD)?,
     })
 }
 
@@ -160,9 +180,9 @@ fn insert_list<T: Serialize>(headers: &mut NatsHeaders, name: &'static str, mut 
     }
 }
 
-fn read_list<T: DeserializeOwned>(headers: &NatsHeaders, name: &'static str) -> Result<Vec<T>, Unreadable> {
-    let list = text(headers, name).map(serde_json::from_str).transpose();
-    Ok(list.map_err(|error| format!("{name}: {error}"))?.unwrap_or_default())
+fn read_json<T: DeserializeOwned + Default>(headers: &NatsHeaders, name: &'static str) -> Result<T, Unreadable> {
+    let read = text(headers, name).map(serde_json::from_str).transpose();
+    Ok(read.map_err(|error| format!("{name}: {error}"))?.unwrap_or_default())
 }
 
 pub(crate) fn read_timestamp(headers: &NatsHeaders, name: &'static str) -> Result<OffsetDateTime, Unreadable> {

@@ -82,7 +82,7 @@ fn log(report: &AuditReport) {
     }
     warn!(findings, "calls do not add up; skep audit names them");
     for finding in report.findings.iter().take(MAX_LOGGED) {
-        let what = finding.kind.what();
+        let what = finding.what();
         warn!(call_id = %finding.call_id, function = finding.function, what, "audit: a call is not accounted for");
     }
 }

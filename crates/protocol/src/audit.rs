@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::{CallId, CallState};
+use crate::{CallId, CallState, EventId, RouteName, SourceName};
 
 /// One line of `GET /system/audit`: how far it has come, and at last what was found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct AuditReport {
     pub duration_seconds: f64,
     /// By their names; only those that have calls.
     pub functions: Vec<FunctionLedger>,
+    /// By their names; only those that have events.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceLedger>,
     pub findings: Vec<AuditFinding>,
     /// Findings that are not told, because there are too many.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -55,6 +58,23 @@ pub struct FunctionLedger {
     pub missing: u64,
 }
 
+/// The events of one source that are kept. `events` is the sum of the four after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceLedger {
+    pub source: SourceName,
+    pub events: u64,
+    pub routed: u64,
+    pub ignored: u64,
+    pub paused: u64,
+    /// A queue-worker has not finished them, or one before them.
+    pub waiting: u64,
+    /// The routes that the routed ones took: so many calls they have made.
+    pub calls: u64,
+    /// Calls that are nowhere: each is a finding.
+    pub missing: u64,
+}
+
 /// Something that does not add up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -62,9 +82,20 @@ pub struct AuditFinding {
     pub kind: AuditKind,
     pub call_id: CallId,
     pub function: String,
+    /// The event that should have made the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<AuditedEvent>,
     /// When the call was accepted, or was to run; of one that has ended, when it did.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
+}
+
+/// A route of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditedEvent {
+    pub source: SourceName,
+    pub id: EventId,
+    pub route: RouteName,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +111,8 @@ pub enum AuditKind {
     NotPurged,
     /// It has more than one record.
     TwoRecords,
+    /// The event was routed, and a route that it takes has no call.
+    NotRouted,
 }
 
 impl AuditKind {
@@ -91,6 +124,7 @@ impl AuditKind {
             Self::LeftOver => "it has ended, and a message of it still waits",
             Self::NotPurged => "it has ended, and it and what came after it are not purged",
             Self::TwoRecords => "it has two records",
+            Self::NotRouted => "its event was routed, and there is no call of this route",
         }
     }
 
@@ -100,10 +134,31 @@ impl AuditKind {
             Self::Missing => {
                 "send it again; if nobody removed anything in NATS, and its disk is well, report it with the logs of that time"
             }
+            Self::NotRouted => {
+                "skep sources replay SOURCE --id EVENT makes the call; if nobody removed anything in NATS, report it with the logs of that time"
+            }
             Self::LetterWithoutRecord => "skep dead show tells what it was; skep dead redrive runs it again",
             Self::LeftOver | Self::NotPurged => "see that a queue-worker runs, and what its log says",
             Self::TwoRecords => "report it with the logs of that time",
         }
+    }
+}
+
+impl AuditFinding {
+    /// What is wrong, in words, with the event if it is one of an event.
+    pub fn what(&self) -> String {
+        match &self.event {
+            Some(AuditedEvent { source, id, route }) => {
+                format!("{}: event {id} of {source}, route {route}", self.kind.what())
+            }
+            None => self.kind.what().to_owned(),
+        }
+    }
+}
+
+impl SourceLedger {
+    pub fn new(source: SourceName) -> Self {
+        Self { source, events: 0, routed: 0, ignored: 0, paused: 0, waiting: 0, calls: 0, missing: 0 }
     }
 }
 

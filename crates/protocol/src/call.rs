@@ -1,14 +1,14 @@
 //! One asynchronous call as it waits on the bus.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use time::OffsetDateTime;
 use url::Url;
 
 use crate::{
-    CallBody, CallId, CallState, CallStatus, Fingerprint, FunctionName, HeadersTooLarge, PastAttempt, PastEnd,
-    check_headers, headers,
+    BurstKey, CallBody, CallId, CallState, CallStatus, Fingerprint, FunctionName, HeadersTooLarge, PastAttempt,
+    PastEnd, check_headers, headers,
 };
 
 /// About what the queue adds to a call: its subject, skep's own headers, and the frame of a message on the disk.
@@ -29,6 +29,8 @@ pub struct Call {
     pub headers: HeaderMap,
     pub body: CallBody,
     pub callback: Option<Url>,
+    /// It is a step of several: if it succeeds, the callback's function gets the answer, and that one's answer goes to the first of these, and so on.
+    pub steps: Option<Vec<Url>>,
     /// Whether its caller has shown a token that may call the function that the callback names.
     pub callback_authorized: bool,
     pub accepted_at: OffsetDateTime,
@@ -38,6 +40,10 @@ pub struct Call {
     pub fingerprint: Option<Fingerprint>,
     /// When the caller wants it to run; `None` is at once.
     pub run_at: Option<OffsetDateTime>,
+    /// It waits for later events, which replace it, and these are its burst's.
+    pub burst: Option<BurstKey>,
+    /// What holds in place of its function's annotations on retries.
+    pub retry: BTreeMap<String, String>,
     /// How often its next attempt was begun and came to no end, as far as a lease tells. A worker may still run it.
     pub interruptions: u64,
     /// What came of the attempt before, if there was one.
@@ -107,11 +113,14 @@ impl Call {
             headers: HeaderMap::new(),
             body: CallBody::empty(),
             callback: None,
+            steps: None,
             callback_authorized: false,
             accepted_at,
             has_callers_id: false,
             fingerprint: None,
             run_at: None,
+            burst: None,
+            retry: BTreeMap::new(),
             interruptions: 0,
             last_attempt: None,
             history: Vec::new(),
@@ -134,6 +143,7 @@ impl Call {
         let last = self.last_attempt.as_ref();
         CallStatus {
             callback_url: self.callback.clone(),
+            steps: self.steps.clone(),
             callback_authorized: self.callback_authorized,
             fingerprint: self.fingerprint.clone(),
             attempts: self.attempts(),

@@ -90,6 +90,14 @@ pub struct CallRecord {
 }
 
 impl CallStatus {
+    /// Where the answer of the callback's function goes, and the steps behind that, if this was a step and not the last one.
+    pub fn next_step(&self) -> (Option<Url>, Option<Vec<Url>>) {
+        match self.steps.as_deref() {
+            Some([next, rest @ ..]) => (Some(next.clone()), Some(rest.to_vec())),
+            Some([]) | None => (None, None),
+        }
+    }
+
     /// A call of which nothing is known but that it was accepted.
     pub fn accepted(call_id: CallId, function: impl Into<String>, accepted_at: OffsetDateTime) -> Self {
         Self {
@@ -109,6 +117,7 @@ impl CallStatus {
             duration_seconds: None,
             reason: None,
             callback_url: None,
+            steps: None,
             callback_authorized: false,
             fingerprint: None,
             past_attempts: Vec::new(),
@@ -216,6 +225,9 @@ pub struct CallStatus {
     pub reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<Url>,
+    /// As [`crate::Call::steps`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<Url>>,
     /// Whether the caller has shown a token that may call the function that the callback names; it is kept, and not shown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub callback_authorized: bool,

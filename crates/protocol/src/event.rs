@@ -2,9 +2,10 @@
 //!
 //! It is decided once, when the event is accepted, and stored with it. What takes it further decides nothing.
 
+mod debounce;
 mod info;
 
-use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -13,6 +14,7 @@ use thiserror::Error;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use url::Url;
 
+pub use self::debounce::{BurstKey, BurstKeyError, EventDebounce};
 pub use self::info::{CallOfEvent, EventInfo, EventOutcome, HeldInfo, Replayed};
 use crate::{Call, CallId, EventId, Fingerprint, FunctionName, HeadersTooLarge, RouteName, SourceName, headers};
 
@@ -90,8 +92,17 @@ pub struct EventRoute {
     /// Seconds after the event came at which its call runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_seconds: Option<u64>,
+    /// That its call waits for later events, which replace it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounce: Option<EventDebounce>,
+    /// What holds for its call in place of the function's annotations on retries.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub retry: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<Url>,
+    /// As [`Call::steps`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<Url>>,
 }
 
 /// A route that an event does not take.
@@ -185,6 +196,8 @@ impl Event {
             headers,
             body: body.into(),
             callback: route.callback.clone(),
+            steps: route.steps.clone(),
+            retry: route.retry.clone(),
             // Who declares a source may name any function.
             callback_authorized: true,
             // A route may be taken again after its call has finished.

@@ -43,7 +43,9 @@ mod system;
 mod timeline;
 pub mod validate;
 
-pub use audit::{AuditFinding, AuditKind, AuditLine, AuditProgress, AuditReport, FunctionLedger};
+pub use audit::{
+    AuditFinding, AuditKind, AuditLine, AuditProgress, AuditReport, AuditedEvent, FunctionLedger, SourceLedger,
+};
 pub use audit_log::{AuditAction, AuditLogEntry};
 pub use body::{BodyKey, BodyKind, CallBody, StoredBody};
 pub use call::{Call, LastAttempt, returned_headers};
@@ -55,8 +57,8 @@ pub use deployment::{FunctionDeployment, FunctionStatus, Resources, WORKDIR};
 pub use durability::{Durability, Tier};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use event::{
-    CallOfEvent, Decision, Event, EventInfo, EventOutcome, EventRoute, HeldInfo, IgnoredRoute, InvalidVerdict, Proof,
-    Replayed, Verified,
+    BurstKey, BurstKeyError, CallOfEvent, Decision, Event, EventDebounce, EventInfo, EventOutcome, EventRoute,
+    HeldInfo, IgnoredRoute, InvalidVerdict, Proof, Replayed, Verified,
 };
 pub use event_id::{EventId, InvalidEventId, InvalidRouteName, RouteName};
 pub use fingerprint::{Fingerprint, Fingerprinting};

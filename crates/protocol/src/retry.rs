@@ -1,6 +1,6 @@
 //! How a function's calls are retried: a worker's defaults, and the function's annotations that override them.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use thiserror::Error;
 
@@ -74,6 +74,13 @@ impl RetryPolicy {
             policy.max_age = Some(max_age);
         }
         Ok(policy)
+    }
+
+    /// This policy with annotations that hold for some calls only; what of them is not valid does not count.
+    #[must_use]
+    pub fn with(&self, annotations: &BTreeMap<String, String>) -> Self {
+        let own = FunctionDeployment { annotations: annotations.clone(), ..FunctionDeployment::default() };
+        self.of(&own).unwrap_or_else(|_| self.clone())
     }
 
     /// The wait after an attempt, counted from 1; `random` is from 0 up to 1.

@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::Value;
-use skep_protocol::{DefaultNamespace, FunctionName, RouteName, headers, parse_callback, remove_forged};
+use skep_protocol::{
+    DefaultNamespace, FunctionName, RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_CODES, RETRY_MAX_AGE, RETRY_MAX_WAIT,
+    RETRY_MIN_WAIT, RouteName, format_duration, headers, parse_callback, remove_forged,
+};
 use url::Url;
 
 use crate::{
@@ -30,11 +33,18 @@ pub struct Route {
     pub(crate) send: Send,
     pub(crate) headers: Vec<(HeaderName, AddedHeader)>,
     through: Option<FunctionName>,
+    steps: Option<Vec<Url>>,
     delay: Option<Duration>,
     debounce: Option<Debounce>,
     retry: RetryOverride,
     callback: Option<Url>,
 }
+
+/// The longest waits of a debounced route.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
+const MAX_PATH: usize = 1000;
+/// Functions in front of a route's own.
+const MAX_THROUGH: usize = 8;
 
 #[derive(Clone, Debug)]
 struct Debounce {
@@ -69,7 +79,7 @@ impl Route {
         if spec.serial.as_ref().is_some_and(|serial| *serial != Value::Bool(false)) {
             return Err(SourceError::at_key("serial", "serial is not supported yet"));
         }
-        let (through, callback) = through_and_callback(&spec, namespace)?;
+        let Way { first: through, callback, steps } = way(&spec, namespace)?;
         let filter = match spec.filter.unwrap_or_default() {
             Value::Null => Filter::default(),
             filter => Filter::compile_with(&filter, compiling).map_err(|error| error.under("filter"))?,
@@ -78,6 +88,9 @@ impl Route {
             && (!path.starts_with('/') || path.contains(['?', '#']) || path.parse::<http::uri::PathAndQuery>().is_err())
         {
             return Err(SourceError::at_key("path", "must begin with / and be a path of a URL, without a query"));
+        }
+        if spec.path.as_ref().is_some_and(|path| path.len() > MAX_PATH) {
+            return Err(SourceError::at_key("path", format!("must have at most {MAX_PATH} characters")));
         }
         let debounce =
             spec.debounce.as_ref().map(Debounce::compile).transpose().map_err(|error| error.under("debounce"))?;
@@ -95,6 +108,7 @@ impl Route {
             function,
             filter,
             through,
+            steps,
             debounce,
             retry,
             callback,
@@ -123,6 +137,11 @@ impl Route {
     /// What the route says of retries, in place of the function's annotations.
     pub fn retry(&self) -> &RetryOverride {
         &self.retry
+    }
+
+    /// With functions in front: where the answer of the second one goes, and so on.
+    pub fn steps(&self) -> Option<&[Url]> {
+        self.steps.as_deref()
     }
 
     /// Where the answer of [`Self::first_function`] goes.
@@ -162,6 +181,10 @@ impl Route {
 impl Debounce {
     fn compile(spec: &DebounceSpec) -> Result<Self, SourceError> {
         let Some(wait) = spec.wait else { return Err(SourceError::at_key("wait", "is missing: a time such as 10s")) };
+        if wait > MAX_WAIT || spec.at_most.is_some_and(|at_most| at_most > MAX_WAIT) {
+            let key = if wait > MAX_WAIT { "wait" } else { "at_most" };
+            return Err(SourceError::at_key(key, "must not be more than 24h"));
+        }
         if spec.at_most.is_some_and(|at_most| at_most < wait) {
             return Err(SourceError::at_key("at_most", "must not be less than wait"));
         }
@@ -177,10 +200,28 @@ impl Debounce {
 }
 
 impl RetryOverride {
+    /// The annotations of a function that would say the same.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        let of_time = |time: Option<Duration>| time.map(format_duration);
+        let said = [
+            (RETRY_ATTEMPTS, self.attempts.map(|attempts| attempts.to_string())),
+            (RETRY_CODES, self.codes.as_ref().map(ToString::to_string)),
+            (RETRY_MIN_WAIT, of_time(self.min_wait)),
+            (RETRY_MAX_WAIT, of_time(self.max_wait)),
+            (RETRY_BACKOFF, self.backoff.map(|backoff| backoff.as_str().to_owned())),
+            (RETRY_MAX_AGE, of_time(self.max_age)),
+        ];
+        said.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
+
     fn check(&self) -> Result<(), SourceError> {
         const MAX_ATTEMPTS: u64 = 1000;
+        const MAX_CODES: usize = 800;
         if self.attempts.is_some_and(|attempts| !(1..=MAX_ATTEMPTS).contains(&attempts)) {
             return Err(SourceError::at_key("attempts", format!("must be from 1 to {MAX_ATTEMPTS}")));
+        }
+        if self.codes.as_ref().is_some_and(|codes| codes.to_string().len() > MAX_CODES) {
+            return Err(SourceError::at_key("codes", "has too many statuses"));
         }
         if let (Some(min_wait), Some(max_wait)) = (self.min_wait, self.max_wait)
             && min_wait > max_wait
@@ -201,34 +242,36 @@ fn without_header(reason: &str) -> String {
     reason.trim_start_matches("X-Callback-Url").trim_start_matches([':', ' ']).to_owned()
 }
 
-/// The function in front, and where the answer goes: with a function in front, to the route's own function.
-fn through_and_callback(
-    spec: &RouteSpec,
-    namespace: &DefaultNamespace,
-) -> Result<(Option<FunctionName>, Option<Url>), SourceError> {
+/// Which functions an event goes through.
+struct Way {
+    /// The first of several functions.
+    first: Option<FunctionName>,
+    /// Where the answer of the first function goes: to the next one, or where the route says.
+    callback: Option<Url>,
+    /// Where the answers of those behind it go.
+    steps: Option<Vec<Url>>,
+}
+
+fn way(spec: &RouteSpec, namespace: &DefaultNamespace) -> Result<Way, SourceError> {
     let at = |key: &'static str| move |reason: String| SourceError::at_key(key, reason);
-    let through = match spec.through.as_slice() {
-        [] => None,
-        [only] => Some(namespace.function(only).map_err(|error| at("through")(error.to_string()))?),
-        _ => {
-            return Err(SourceError::at_key("through", "takes one function; several in a row are not supported yet"));
-        }
+    let [first, rest @ ..] = spec.through.as_slice() else {
+        let callback = spec.callback.as_deref().map(|text| parse_callback(text, namespace)).transpose();
+        let callback = callback.map_err(|reason| at("callback")(without_header(&reason)))?;
+        return Ok(Way { first: None, callback, steps: None });
     };
-    let callback = match &spec.callback {
-        Some(text) => Some(parse_callback(text, namespace).map_err(|reason| at("callback")(without_header(&reason)))?),
-        None => None,
-    };
-    match (through, callback) {
-        (Some(_), Some(_)) => {
-            Err(SourceError::at_key("callback", "cannot be together with through, which uses the callback"))
-        }
-        // The answer of the function in front is the body of the call of the route's function.
-        (Some(through), None) => {
-            let next = next_call(&spec.to, spec.path.as_deref(), namespace).map_err(at("through"))?;
-            Ok((Some(through), Some(next)))
-        }
-        (None, callback) => Ok((None, callback)),
+    if spec.callback.is_some() {
+        return Err(SourceError::at_key("callback", "cannot be together with through, which uses the callback"));
     }
+    if rest.len() >= MAX_THROUGH {
+        return Err(SourceError::at_key("through", format!("must have at most {MAX_THROUGH} functions")));
+    }
+    let first = namespace.function(first).map_err(|error| at("through")(error.to_string()))?;
+    // The answer of each function is the body of the call of the next one.
+    let between = rest.iter().map(|name| next_call(name, None, namespace));
+    let last = next_call(&spec.to, spec.path.as_deref(), namespace);
+    let mut calls = between.chain([last]).collect::<Result<Vec<_>, _>>().map_err(at("through"))?;
+    let callback = Some(calls.remove(0));
+    Ok(Way { first: Some(first), callback, steps: Some(calls) })
 }
 
 fn added_headers(given: &BTreeMap<String, String>) -> Result<Vec<(HeaderName, AddedHeader)>, SourceError> {

@@ -159,17 +159,6 @@ pub struct RetryOverride {
 }
 
 impl Source {
-    /// Refuses what is read already and has no effect yet.
-    pub fn check_supported(&self) -> Result<(), SourceError> {
-        for (number, route) in self.routes.iter().enumerate() {
-            let keys = [("debounce", route.debounce.is_some()), ("retry", route.retry.is_some())];
-            if let Some((key, _)) = keys.iter().find(|(_, is_there)| *is_there) {
-                return Err(SourceError::new(format!("routes[{number}].{key}: is not supported yet")));
-            }
-        }
-        Ok(())
-    }
-
     /// Reads a declaration; the error names the key.
     pub fn from_spec(spec: &Value) -> Result<Self, SourceError> {
         if !spec.is_object() {

@@ -8,8 +8,10 @@ use futures_util::future::try_join_all;
 use http::{HeaderValue, header};
 use skep_bus::Submitted;
 use skep_http::Peer;
-use skep_protocol::{Decision, Event, EventOutcome, EventRoute, IgnoredRoute, Proof, RouteName, Verified, headers};
-use skep_sources::{AnswerBy, FunctionRequest, Receiver, Route, Verdict};
+use skep_protocol::{
+    Decision, Event, EventDebounce, EventOutcome, EventRoute, IgnoredRoute, Proof, RouteName, Verified, headers,
+};
+use skep_sources::{AnswerBy, Debounced, Receiver, Route, Verdict};
 
 use super::{
     hook::Hook,
@@ -86,8 +88,7 @@ pub(super) fn decide(
         };
         let decision = receiver.decide(event);
         let routes = decision.routes.iter().filter_map(|name| receiver.route(name));
-        let routes =
-            routes.map(|route| planned(route, receiver.function_request(route, &stored, None), &stored)).collect();
+        let routes = routes.map(|route| planned(receiver, route, &stored, None)).collect();
         Event {
             source: hook.name().clone(),
             id: event.id.clone(),
@@ -111,7 +112,14 @@ pub(super) fn decide(
 }
 
 /// What the router needs to know of a route: how the function's request differs from what is stored.
-pub(super) fn planned(route: &Route, wanted: FunctionRequest<'_>, stored: &skep_sources::Event<'_>) -> EventRoute {
+pub(super) fn planned(
+    receiver: &Receiver,
+    route: &Route,
+    stored: &skep_sources::Event<'_>,
+    replay: Option<&str>,
+) -> EventRoute {
+    let wanted = receiver.function_request(route, stored, replay);
+    let debounced = receiver.debounced(route, stored);
     let request = &stored.request;
     let is_path = wanted.path == request.path || (wanted.path == "/" && request.path.is_empty());
     let mut planned = EventRoute {
@@ -121,7 +129,11 @@ pub(super) fn planned(route: &Route, wanted: FunctionRequest<'_>, stored: &skep_
         headers: Vec::new(),
         body: (*wanted.body != *request.body).then(|| Bytes::from(wanted.body.into_owned())),
         delay_seconds: route.delay().map(|delay| delay.as_secs()),
+        debounce: debounced
+            .map(|Debounced { key, wait, at_most }| EventDebounce::new(route.name(), &key, wait, at_most)),
+        retry: route.retry().annotations(),
         callback: wanted.callback,
+        steps: route.steps().map(<[_]>::to_vec),
     };
     for (name, value) in &wanted.headers {
         if request.headers.get_all(name).iter().all(|known| known != value) && !headers::is_of_event(name) {

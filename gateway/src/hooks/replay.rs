@@ -179,6 +179,5 @@ fn today(hook: &Hook, event: &Event, replay: &str) -> Result<Vec<EventRoute>> {
     let stored = accept::as_stored(event);
     let decision = receiver.decide(&stored);
     let routes = decision.routes.iter().filter_map(|name| receiver.route(name));
-    let planned = |route| accept::planned(route, receiver.function_request(route, &stored, Some(replay)), &stored);
-    Ok(routes.map(planned).collect())
+    Ok(routes.map(|route| accept::planned(receiver, route, &stored, Some(replay))).collect())
 }

@@ -94,6 +94,7 @@ impl Worker {
         let mut fingerprint = Fingerprinting::begin(&function, &Method::POST, (&path, query.as_deref()), &headers);
         let body = self.as_request(&call_id, &record.body, &mut fingerprint).await?;
         let fingerprint = fingerprint.end();
+        let (callback, steps) = record.status.next_step();
         let call = Call {
             path,
             query,
@@ -101,6 +102,9 @@ impl Worker {
             body,
             has_callers_id: true,
             fingerprint: Some(fingerprint),
+            callback_authorized: callback.is_some() && record.status.callback_authorized,
+            callback,
+            steps,
             ..Call::new(call_id, function, skep_bus::now())
         };
         match self.bus.calls.submit(&call).await {

@@ -101,6 +101,10 @@ impl Worker {
         let Some(url) = &record.status.callback_url else {
             return delivery.ack().await;
         };
+        if record.status.steps.is_some() && record.status.state != CallState::Succeeded {
+            debug!(call_id = %record.status.call_id, "a step has failed, so the next one is not called");
+            return delivery.ack().await;
+        }
         let next = match self.try_once(delivery.delivered, record, url).await {
             Tried::Taken => {
                 self.metrics.count_callback("delivered");

@@ -8,7 +8,7 @@ use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::{Answer, Gateway, Site, answer_to, repository, wait_until};
+use super::{Answer, Gateway, Site, answer_to, repository, wait_for, wait_until};
 
 const SECRET: &str = "It's a Secret to Everybody";
 
@@ -88,5 +88,14 @@ impl Gateway {
         let answer = answer_to(self.get(&format!("/system/sources/{source}/events/{id}"))).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()
+    }
+
+    /// The same once all calls of the event are known: it is stored before it is routed.
+    pub(crate) async fn routed_event(&self, source: &str, id: &str) -> Value {
+        wait_for("the event is routed", async || {
+            let event = self.event(source, id).await;
+            event["calls"].as_array().unwrap().iter().all(|call| call["state"].is_string()).then_some(event)
+        })
+        .await
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use skep_protocol::{AuditKind, CallId, CallState, FunctionLedger};
+use skep_protocol::{AuditKind, AuditedEvent, CallId, CallState, FunctionLedger};
 use time::OffsetDateTime;
 
 use crate::audit::ledger::Note;
@@ -21,6 +21,8 @@ pub(super) struct Doubt {
     pub(super) call_id: CallId,
     pub(super) function: usize,
     pub(super) since: i64,
+    /// The event whose call it is, where it is missed as that.
+    pub(super) event: Option<AuditedEvent>,
 }
 
 pub(super) struct Books {
@@ -112,7 +114,7 @@ impl Books {
         since: OffsetDateTime,
     ) -> Option<Doubt> {
         let function = self.number(function);
-        Some(Doubt { kind, call_id: call_id.parse().ok()?, function, since: since.unix_timestamp() })
+        Some(Doubt { kind, call_id: call_id.parse().ok()?, function, since: since.unix_timestamp(), event: None })
     }
 
     /// All receipts have been read once.
@@ -154,7 +156,7 @@ impl Books {
     ) -> Option<Doubt> {
         let (hash, function) = (self.hashes.hash_one(call_id), self.number(function));
         let since = stored_at.unix_timestamp();
-        let doubt = |kind| Some(Doubt { kind, call_id: call_id.parse().ok()?, function, since });
+        let doubt = |kind| Some(Doubt { kind, call_id: call_id.parse().ok()?, function, since, event: None });
         if let Some(mark) = self.mark(hash) {
             if *mark == Mark::Recorded {
                 return doubt(AuditKind::TwoRecords);
@@ -215,7 +217,15 @@ impl Books {
             return None;
         }
         *expired -= u64::from(before == Mark::Expired);
-        Some(Doubt { kind: AuditKind::Missing, call_id: call_id.parse().ok()?, function, since })
+        Some(Doubt { kind: AuditKind::Missing, call_id: call_id.parse().ok()?, function, since, event: None })
+    }
+
+    /// The call of a route of an event that was routed; in doubt if it has no receipt, for with one it is counted.
+    pub(super) fn call_of_event(&mut self, call_id: CallId, function: &str, since: OffsetDateTime) -> Option<Doubt> {
+        let (hash, function) = (self.hashes.hash_one(call_id.as_str()), self.number(function));
+        let since = since.unix_timestamp();
+        let is_known = self.mark(hash).is_some() || self.may_have_run_out(function, since);
+        (!is_known).then_some(Doubt { kind: AuditKind::NotRouted, call_id, function, since, event: None })
     }
 
     pub(super) fn ledger(&mut self, function: usize) -> Option<&mut FunctionLedger> {
@@ -230,7 +240,9 @@ impl Books {
     /// Whether what is missed may have run out meanwhile.
     pub(super) fn is_over(&self, doubt: &Doubt) -> bool {
         match doubt.kind {
-            AuditKind::Missing | AuditKind::LetterWithoutRecord => self.may_have_run_out(doubt.function, doubt.since),
+            AuditKind::Missing | AuditKind::LetterWithoutRecord | AuditKind::NotRouted => {
+                self.may_have_run_out(doubt.function, doubt.since)
+            }
             AuditKind::LeftOver | AuditKind::NotPurged | AuditKind::TwoRecords => false,
         }
     }
@@ -267,81 +279,5 @@ impl Books {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: i64 = 1_000_000;
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    fn at(seconds: i64) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp(seconds).unwrap()
-    }
-
-    fn receipt(call_id: &str, since: i64) -> Note<'_> {
-        Note::Receipt { function: "f", call_id, since }
-    }
-
-    /// The counts, and which calls are in doubt, of receipts and what was seen.
-    fn books(receipts: &[Note<'_>], see: impl Fn(&mut Books)) -> (FunctionLedger, Vec<Doubt>) {
-        let mut books = Books::new(at(NOW), Duration::from_secs(1000), HOUR);
-        receipts.iter().for_each(|note| books.note(note));
-        books.close_receipts();
-        see(&mut books);
-        books.close_messages();
-        let doubts = receipts.iter().filter_map(|note| books.settle(note)).collect();
-        (books.ledgers.remove(0), doubts)
-    }
-
-    #[test]
-    fn each_call_is_counted_once_wherever_it_was_seen() {
-        let receipts: Vec<String> = (0..5).map(|number| format!("call-{number}")).collect();
-        let receipts: Vec<Note<'_>> = receipts.iter().map(|id| receipt(id, NOW - 100)).collect();
-        let (ledger, doubts) = books(&receipts, |books| {
-            books.open("call-0", "f", true);
-            books.open("call-1", "f", false);
-            books.open("call-1", "f", true);
-            books.open("call-2", "f", true);
-            books.dead_letter("call-3", "f", 1, at(NOW - 50));
-            books.record("call-2", "f", CallState::Succeeded, at(NOW - 10));
-            books.record("call-3", "f", CallState::Dead, at(NOW - 10));
-            books.record("no-receipt", "f", CallState::Failed, at(NOW - 10));
-        });
-        assert_eq!((ledger.in_flight, ledger.succeeded, ledger.dead, ledger.failed), (2, 1, 1, 1));
-        let missing: Vec<&str> = doubts.iter().map(|doubt| doubt.call_id.as_str()).collect();
-        assert_eq!(missing, ["call-4"]);
-    }
-
-    #[test]
-    fn what_may_have_run_out_is_not_missed() {
-        let brief = Note::Brief { function: "f", seconds: 50 };
-        let receipts = [receipt("old", NOW - 2000), receipt("young", NOW - 100)];
-        let (ledger, doubts) = books(&receipts, |_| {});
-        assert_eq!((ledger.expired, doubts.len()), (1, 1));
-        let (ledger, doubts) = books(&[receipts[0], receipts[1], brief], |_| {});
-        assert_eq!((ledger.expired, doubts.len()), (2, 0));
-        let removed = Note::Removed { before: NOW - 50 };
-        let (ledger, doubts) = books(&[receipts[0], receipts[1], removed], |_| {});
-        assert_eq!((ledger.expired, doubts.len()), (2, 0));
-        // Sent on its way again.
-        let (ledger, doubts) = books(&[receipt("twice", NOW - 2000), receipt("twice", NOW - 100)], |_| {});
-        assert_eq!((ledger.expired, doubts.len()), (0, 1));
-    }
-
-    #[test]
-    fn a_dead_letter_without_a_record_and_a_message_that_was_left_are_in_doubt() {
-        let mut books = Books::new(at(NOW), Duration::from_secs(100_000), HOUR);
-        books.close_receipts();
-        books.dead_letter("dead", "f", 7, at(NOW - 50));
-        books.dead_letter("running-again", "f", 8, at(NOW - 50));
-        books.open("running-again", "f", true);
-        books.open("left", "f", true);
-        books.open("waits-for-its-time", "f", false);
-        let ended = at(NOW - 3601);
-        let left = books.record("left", "f", CallState::Cancelled, ended).unwrap();
-        assert_eq!((left.kind, left.call_id.as_str()), (AuditKind::LeftOver, "left"));
-        assert_eq!(books.record("waits-for-its-time", "f", CallState::Cancelled, ended), None);
-        let lone: Vec<u64> = books.close_messages().iter().map(|letter| letter.sequence).collect();
-        assert_eq!(lone, [7]);
-        assert_eq!((books.ledgers[0].dead, books.ledgers[0].in_flight, books.ledgers[0].cancelled), (1, 1, 2));
-    }
-}
+#[path = "books/tests.rs"]
+mod tests;

@@ -57,7 +57,7 @@ impl Audit {
     async fn see(&self, doubt: &Doubt, floors: &Floors) -> Result<Seen> {
         let id = &doubt.call_id;
         let is_still = match doubt.kind {
-            AuditKind::Missing => return self.find_anywhere(id, floors).await,
+            AuditKind::Missing | AuditKind::NotRouted => return self.find_anywhere(id, floors).await,
             AuditKind::LetterWithoutRecord => {
                 let letter = DeadLetters::over(&self.nats).get(id, DeadKind::Call).await?;
                 letter.is_some()

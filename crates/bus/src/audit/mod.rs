@@ -5,6 +5,7 @@
 
 mod books;
 mod doubts;
+mod events;
 pub(crate) mod ledger;
 pub(crate) mod log;
 
@@ -13,7 +14,9 @@ use std::time::Duration;
 use async_nats::jetstream::stream::Stream;
 use futures_util::TryStreamExt;
 use serde::Deserialize;
-use skep_protocol::{AuditFinding, AuditKind, AuditProgress, AuditReport, CallState, FunctionLedger, FunctionName};
+use skep_protocol::{
+    AuditFinding, AuditKind, AuditProgress, AuditReport, CallState, FunctionLedger, FunctionName, SourceLedger,
+};
 use time::OffsetDateTime;
 use tokio::{
     sync::watch,
@@ -50,6 +53,8 @@ struct Walk<'audit> {
     doubts: Vec<Doubt>,
     /// Calls that seem to be missing beyond those that are checked again.
     more: u64,
+    /// What is known of the events of sources.
+    sources: Vec<SourceLedger>,
     progress: AuditProgress,
     told: &'audit watch::Sender<AuditProgress>,
 }
@@ -66,12 +71,12 @@ impl Audit {
         // What this process has accepted has its receipts by then.
         self.nats.ledger.flush().await;
         let books = Books::new(at, self.nats.kept.records.age, gone_within);
-        let mut walk =
-            Walk { audit: self, books, doubts: Vec::new(), more: 0, progress: AuditProgress::default(), told };
+        let (doubts, sources, progress) = (Vec::new(), Vec::new(), AuditProgress::default());
+        let mut walk = Walk { audit: self, books, doubts, more: 0, sources, progress, told };
         let last = walk.walk().await?;
         let checked = self.check_again(std::mem::take(&mut walk.doubts)).await?;
         walk.read_later_notes(last).await?;
-        let Walk { mut books, more, .. } = walk;
+        let Walk { mut books, more, mut sources, .. } = walk;
         let mut findings = Vec::new();
         for (doubt, seen) in checked {
             let seen = if seen == Seen::Still && books.is_over(&doubt) { Seen::Expired } else { seen };
@@ -84,9 +89,11 @@ impl Audit {
                 } += 1;
             }
             if seen == Seen::Still {
+                events::count_missing(&mut sources, doubt.event.as_ref());
                 let at = OffsetDateTime::from_unix_timestamp(doubt.since).unwrap_or(at);
                 let function = ledger.function.clone();
-                findings.push(AuditFinding { kind: doubt.kind, call_id: doubt.call_id, function, at });
+                let Doubt { kind, call_id, event, .. } = doubt;
+                findings.push(AuditFinding { kind, call_id, function, event, at });
             }
         }
         findings.sort_by(|one, other| one.function.cmp(&other.function).then(one.at.cmp(&other.at)));
@@ -96,7 +103,8 @@ impl Audit {
         functions.iter_mut().for_each(FunctionLedger::sum_up);
         functions.retain(|ledger| ledger.accepted > 0);
         functions.sort_by(|one, other| one.function.cmp(&other.function));
-        Ok(AuditReport { at, duration_seconds: began.elapsed().as_secs_f64(), functions, findings, more_findings })
+        let duration_seconds = began.elapsed().as_secs_f64();
+        Ok(AuditReport { at, duration_seconds, functions, sources, findings, more_findings })
     }
 }
 
@@ -114,10 +122,12 @@ impl Walk<'_> {
             &streams.backlog,
             &streams.publish,
             &streams.calls,
+            &streams.events,
         ];
         for stream in all {
             self.progress.of += stream.get_info().await.map_err(Error::unavailable)?.state.messages;
         }
+        let routed = self.audit.routed_events().await?;
         let last = self.read_receipts().await?;
         self.read_dead_letters().await?;
         self.list_delayed().await?;
@@ -136,9 +146,11 @@ impl Walk<'_> {
                 call_id,
                 function: letter.function,
                 since: letter.dead_at,
+                event: None,
             }));
         }
         self.settle_receipts(last).await?;
+        self.read_events(routed).await?;
         Ok(last)
     }
 

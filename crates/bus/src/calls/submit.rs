@@ -91,7 +91,9 @@ impl Calls {
         {
             return same_call(call, known);
         }
-        let submitted = if call.run_at.is_some_and(|run_at| run_at > clock::now()) {
+        // The call of a burst waits even if its time is over, because another one may replace it.
+        let waits = call.burst.is_some() || call.run_at.is_some_and(|run_at| run_at > clock::now());
+        let submitted = if waits {
             self.nats.submit_delayed(call).await?
         } else {
             let body = call.body.in_message().clone();

@@ -174,7 +174,7 @@ fn call_of(letter: &DeadLetter, namespace: &DefaultNamespace) -> Result<Call, St
     let too_many = call.history.len().saturating_sub(MAX_ENDS);
     call.history.drain(..too_many);
     // Its age counts from now on, and an id that comes again is looked up.
-    Ok(Call { run_at: Some(now), interruptions: 0, last_attempt: None, has_callers_id: true, ..call })
+    Ok(Call { run_at: Some(now), interruptions: 0, last_attempt: None, burst: None, has_callers_id: true, ..call })
 }
 
 /// Published work that never became a call.

@@ -2,6 +2,8 @@
 //!
 //! The subject is the id, so an event that comes again is refused for as long as the first one is kept.
 
+mod burst;
+pub(crate) mod debounce;
 pub(crate) mod held;
 mod last;
 pub(crate) mod list;

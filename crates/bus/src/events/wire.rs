@@ -145,6 +145,9 @@ mod tests {
             headers: vec![("X-Env".to_owned(), "prod \"ü\"".to_owned())],
             body: None,
             delay_seconds: Some(3),
+            debounce: None,
+            retry: [("skep.retry.backoff".to_owned(), "fixed".to_owned())].into(),
+            steps: Some(vec!["skep://next".parse().unwrap()]),
             callback: Some("https://example.com/".parse().unwrap()),
         };
         let ignored = IgnoredRoute { route: "audit".parse().unwrap(), reason: "body.ref is \"a\nb\"".to_owned() };

@@ -4,7 +4,8 @@ use http::{HeaderName, HeaderValue, Method};
 use proptest::{collection::vec, option, prelude::*};
 use skep_protocol::{
     Call, CallId, CallState, CallStatus, DeadKind, DeadLetterInfo, Fingerprint, FunctionName, LastAttempt,
-    MAX_HEADER_BYTES, MAX_HEADERS, PastAttempt, PastEnd, check_headers, headers::SKEP_CALLBACK_HEADERS,
+    MAX_HEADER_BYTES, MAX_HEADERS, PastAttempt, PastEnd, RETRY_CODES, RETRY_MAX_WAIT, check_headers,
+    headers::SKEP_CALLBACK_HEADERS,
 };
 use time::OffsetDateTime;
 
@@ -102,10 +103,13 @@ prop_compose! {
         let function: FunctionName = "f".repeat(63).parse().unwrap();
         let body = Bytes::from(vec![0; body]);
         let fingerprint = Some(Fingerprint::of(&function, &Method::POST, (&path, None), &headers, &body));
+        let step = format!("skep://{}.{}/{}", "f".repeat(63), "n".repeat(63), "p".repeat(100)).parse().unwrap();
+        let retry = [(RETRY_CODES.to_owned(), "503,".repeat(200)), (RETRY_MAX_WAIT.to_owned(), "3600s".to_owned())].into();
         Call {
             call_id: "c".repeat(128).parse().unwrap(), function, method: Method::POST, path, query: None, headers,
             body: body.into(), callback, callback_authorized: true, accepted_at: now, has_callers_id: true, fingerprint,
-            run_at: Some(now), interruptions: 10, last_attempt: Some(last), history,
+            run_at: Some(now), steps: Some(vec![step; 8]), burst: Some("github.0123456789abcdef01234567".parse().unwrap()), retry,
+            interruptions: 10, last_attempt: Some(last), history,
         }
     }
 }

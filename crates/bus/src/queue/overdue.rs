@@ -83,10 +83,15 @@ impl Housekeeping {
         self.nats.write(&call, Location::Parked { until: clock::now(), why }, message.sequence).await
     }
 
-    /// Moves a due call to its lane, as the worker does that is handed it; `false` if it cannot be read.
+    /// Moves a due call to its lane, as the worker does that is handed it, or lets it come due again; `false` if it cannot be read.
     async fn queue_again(&self, message: &StreamMessage) -> Result<bool> {
         let Ok(call) = parked::read(message) else { return Ok(false) };
-        Queues::over(&self.nats).relocate(&call, Location::Shared { moved_since: message.time }).await?;
+        if call.burst.is_some() {
+            // Whether it runs is decided when it is due, so it is due once more.
+            self.nats.write(&call, Location::Parked { until: clock::now(), why: Why::Delay }, 0).await?;
+        } else {
+            Queues::over(&self.nats).relocate(&call, Location::Shared { moved_since: message.time }).await?;
+        }
         self.nats.remove_message("DELAYED", message.sequence).await?;
         Ok(true)
     }

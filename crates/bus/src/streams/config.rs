@@ -22,6 +22,8 @@ const MAX_EVENT_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
 const HELD_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 const MAX_REFUSED: i64 = 200;
 const MAX_HELD: i64 = 10_000;
+/// Longer than any call of a burst waits, with a week for an outage.
+const MAX_BURST_AGE: Duration = Duration::from_secs(9 * 24 * 3600);
 /// Samples of all sources; one more is refused.
 const MAX_SAMPLES: i64 = 1000;
 /// Bytes of each kind.
@@ -139,6 +141,19 @@ impl Wanted<'_> {
             allow_message_ttl: true,
             max_age: MAX_EVENT_AGE,
             ..self.one_per_subject()
+        }
+    }
+
+    /// The latest call of each burst; a newer one replaces it.
+    pub(super) fn bursts(self) -> Config {
+        Config {
+            name: self.subjects.stream("BURSTS"),
+            description: Some("the latest calls of bursts of events".to_owned()),
+            subjects: vec![self.subjects.bursts_all()],
+            max_messages_per_subject: 1,
+            max_age: MAX_BURST_AGE,
+            allow_direct: true,
+            ..self.replicated()
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Streams {
     pub(crate) ledger: Stream,
     /// Events of sources.
     pub(crate) events: Stream,
+    /// Which call is the latest of each burst of events.
+    pub(crate) bursts: Stream,
     /// Copies of requests that sources have refused, and requests that wait until they can be verified.
     pub(crate) refused: Stream,
     pub(crate) held: Stream,
@@ -111,6 +113,7 @@ pub(crate) async fn ensure(
         dead: maker.stream(wanted.dead()).await?,
         ledger,
         events: maker.stream(wanted.events()).await?,
+        bursts: maker.stream(wanted.bursts()).await?,
         refused: maker.stream(wanted.refused()).await?,
         held: maker.stream(wanted.held()).await?,
         samples: maker.stream(wanted.samples()).await?,

@@ -7,8 +7,7 @@ use super::*;
 #[test]
 fn a_call_survives_the_bus() {
     let mut headers = HeaderMap::new();
-    headers.append("x-many", HeaderValue::from_static("1"));
-    headers.append("x-many", HeaderValue::from_static("2"));
+    headers.extend(["1", "2"].map(|one| (HeaderName::from_static("x-many"), HeaderValue::from_static(one))));
     headers.append("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
     headers.append("nats-msg-id", HeaderValue::from_static("mine"));
     let call = Call {
@@ -20,11 +19,14 @@ fn a_call_survives_the_bus() {
         headers,
         body: Bytes::from_static(b"\x00\xff").into(),
         callback: Some("https://user:pass@example.com/x".parse().unwrap()),
+        steps: Some(vec!["skep://next/a".parse().unwrap()]),
         callback_authorized: true,
         accepted_at: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
         has_callers_id: true,
         fingerprint: Some(Fingerprint::from_text("ab12")),
         run_at: Some(OffsetDateTime::from_unix_timestamp(1_700_000_090).unwrap()),
+        burst: Some("github.0123abcd".parse().unwrap()),
+        retry: [("skep.retry.backoff".to_owned(), "fixed".to_owned())].into(),
         interruptions: 2,
         last_attempt: Some(LastAttempt {
             number: 3,

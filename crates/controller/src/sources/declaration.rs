@@ -22,7 +22,6 @@ impl Declaration {
             return Err(invalid(SourceError::new(reason)));
         }
         let source = Source::from_spec(spec).map_err(invalid)?;
-        source.check_supported().map_err(invalid)?;
         Receiver::compile(name.clone(), source, defaults).map(Self).map_err(invalid)
     }
 

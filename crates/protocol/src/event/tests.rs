@@ -9,7 +9,10 @@ fn route(name: &str) -> EventRoute {
         headers: Vec::new(),
         body: None,
         delay_seconds: None,
+        debounce: None,
+        retry: BTreeMap::new(),
         callback: None,
+        steps: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Names of what sources receive.
 
 use super::Subjects;
-use crate::{EventId, SourceName};
+use crate::{BurstKey, EventId, SourceName};
 
 impl Subjects {
     /// Where one event of a source is stored.
@@ -16,6 +16,15 @@ impl Subjects {
 
     pub fn event_all(&self) -> String {
         format!("{}.event.*.*", self.prefix)
+    }
+
+    /// Where it is kept which call is the latest of a burst.
+    pub fn bursts(&self, key: &BurstKey) -> String {
+        format!("{}.bursts.{key}", self.prefix)
+    }
+
+    pub fn bursts_all(&self) -> String {
+        format!("{}.bursts.*.*", self.prefix)
     }
 
     /// Where copies of requests are kept that a source has refused.
