@@ -198,13 +198,13 @@ async fn connect_to(process: &Process, role: Role, nats: &Nats, args: &BusArgs) 
     process.shutdown.run_until_cancelled(connecting).await.transpose()
 }
 
-/// Connects a role; `tells` as in [`BusConfig::tells`].
-pub(crate) async fn connect(process: &Process, role: Role, nats: &Nats, args: &BusArgs, tells: bool) -> Result<Bus> {
+/// Connects a role; `logs` as in [`BusConfig::logs`].
+pub(crate) async fn connect(process: &Process, role: Role, nats: &Nats, args: &BusArgs, logs: bool) -> Result<Bus> {
     let config = BusConfig {
         servers: nats.servers.clone(),
         login: nats.logins.of(role),
         role,
-        tells,
+        logs,
         subjects: args.subject_prefix.clone(),
         default_namespace: args.function_namespace.clone(),
         name: format!("skep {}", role.as_str()),

@@ -37,7 +37,7 @@ pub(crate) async fn connect_with(site: &Site, letters: Budget) -> Bus {
         servers: site.nats_url.parse().unwrap(),
         login: site.nats_user_file().map(|file| Login::read_password(&file).unwrap()),
         role: Role::Controller,
-        tells: true,
+        logs: true,
         subjects: Subjects::default(),
         default_namespace: DefaultNamespace::default(),
         name: "test".to_owned(),

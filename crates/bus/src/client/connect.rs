@@ -44,8 +44,8 @@ pub struct BusConfig {
     pub login: Option<Login>,
     /// Whose connection it is; its user on the server needs no more than the role's [permissions](Role::permissions).
     pub role: Role,
-    /// Whether the log says what becomes of the connection; of the buses of one process, one tells.
-    pub tells: bool,
+    /// Whether changes of the connection are logged; of the buses of one process, only one logs them.
+    pub logs: bool,
     pub subjects: Subjects,
     pub default_namespace: DefaultNamespace,
     /// What the server's operators see in their connection list.
@@ -62,12 +62,12 @@ impl Bus {
     /// Connects, checks the server's version, makes or checks the streams, and looks at what the server does with them.
     pub async fn connect(config: &BusConfig) -> Result<Self> {
         let connected = LastConnected::default();
-        let client = connect_client(config, &connected, config.tells).await?;
+        let client = connect_client(config, &connected, config.logs).await?;
         require_version(&client)?;
         let jetstream = context(client.clone());
         let deliveries = context(connect_client(config, &connected, false).await?);
         let streams = Arc::new(Box::pin(ensure_streams(config, &jetstream)).await?);
-        if config.tells {
+        if config.logs {
             info!(server = client.server_info().version, "connected to NATS");
         }
         let missed = Missed::default();
@@ -94,7 +94,7 @@ impl Bus {
             deliveries,
             connected,
             role: config.role,
-            tells: config.tells,
+            logs: config.logs,
             outside: Outside { config: config.clone(), connected: LastConnected::default() },
             subjects,
             default_namespace: config.default_namespace.clone(),
@@ -167,8 +167,8 @@ fn context(client: Client) -> jetstream::Context {
         .build(client)
 }
 
-/// Connects. Of a process's two connections to the same servers, only the first logs what becomes of it.
-async fn connect_client(config: &BusConfig, connected: &LastConnected, is_first: bool) -> Result<Client> {
+/// Connects. Of a process's connections to the same servers, only one logs its changes.
+async fn connect_client(config: &BusConfig, connected: &LastConnected, logs: bool) -> Result<Client> {
     let (role, started) = (config.role, Instant::now());
     let mut is_told = false;
     loop {
@@ -186,7 +186,7 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, is_first:
                 if matches!(event, Event::Connected) {
                     connected.is_now();
                 }
-                log_event(&event, role, is_first);
+                log_event(&event, role, logs);
                 future::ready(())
             });
         let error = match options.connect(config.servers.addresses()).await {
@@ -207,9 +207,9 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, is_first:
     }
 }
 
-fn log_event(event: &Event, role: Role, is_first: bool) {
+fn log_event(event: &Event, role: Role, logs: bool) {
     match event {
-        Event::Connected | Event::Disconnected if !is_first => {}
+        Event::Connected | Event::Disconnected if !logs => {}
         Event::Connected => info!("NATS connection is up"),
         Event::Draining | Event::Closed => debug!("NATS connection is closing"),
         Event::ServerError(ServerError::Other(violation)) if violation.starts_with(VIOLATION) => error!(

@@ -36,7 +36,7 @@ pub struct Connection {
     /// How connections for what other services send are made, see [`Outside`].
     pub(crate) outside: Outside,
     pub(crate) role: Role,
-    pub(crate) tells: bool,
+    pub(crate) logs: bool,
     pub(crate) subjects: Arc<Subjects>,
     pub(crate) default_namespace: DefaultNamespace,
     pub(crate) streams: Arc<streams::Streams>,

@@ -68,7 +68,7 @@ impl Connection {
         let durability = Durability { tier, replicas, reason };
         let found = Found { durability: durability.clone(), syncing: syncing.map(|server| server.id).collect() };
         let before = std::mem::replace(&mut *self.found.0.lock().unwrap_or_else(PoisonError::into_inner), found);
-        if self.tells && before.durability != durability {
+        if self.logs && before.durability != durability {
             log(&durability);
         }
         Ok(())
