@@ -85,14 +85,7 @@ async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body:
     let (idle, mut place) = (app.body_idle_timeout.min(MAX_BODY_IDLE), app.hooks.room.place());
     let body = body::gathered(&parts.headers, body, limit, idle, |data| place.grow(data.len())).await?;
     let arrived = Arc::new(Arrived::new(parts, body, Some(sender)));
-    let judged = {
-        let (hook, arrived) = (Arc::clone(hook), Arc::clone(&arrived));
-        apart_if_large(arrived.body.len(), move || hook.judge(&arrived)).await??
-    };
-    if let Judged::Refused(reason) = &judged {
-        app.hooks.metrics.count_unverified(hook.name(), reason);
-    }
-    match judged {
+    match judge(app, hook, &arrived).await? {
         Judged::Challenge(answer) => {
             learn::learn(app, hook, &answer).await?;
             Ok((Some(Outcome::Challenge), challenged(answer)))
@@ -117,6 +110,16 @@ async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body:
             Err(Error::UnverifiedEvent)
         }
     }
+}
+
+/// Verifies a request, and counts it if it cannot be verified.
+async fn judge(app: &App, hook: &Arc<Hook>, arrived: &Arc<Arrived>) -> Result<Judged> {
+    let (judging, request) = (Arc::clone(hook), Arc::clone(arrived));
+    let judged = apart_if_large(arrived.body.len(), move || judging.judge(&request)).await??;
+    if let Judged::Refused(reason) = &judged {
+        app.hooks.metrics.count_unverified(hook.name(), reason);
+    }
+    Ok(judged)
 }
 
 /// Runs what takes long for a large body where it holds up nobody else.
