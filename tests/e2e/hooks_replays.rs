@@ -60,7 +60,7 @@ async fn only_the_routes_that_have_failed_run_again_at_a_rate_and_by_a_filter() 
     for (asked, told) in [
         (json!({ "type": "push", "rate": "fast" }), "rate: "),
         (json!({ "filter": { "body.ref": { "startsWith": "r" } } }), "filter: "),
-        (json!({ "outcome": "lost" }), "outcome"),
+        (json!({ "outcome": "lost" }), "`lost`"),
     ] {
         let refused = gateway.send(Method::POST, REPLAY, &asked).await;
         refused.assert_refused(400);

@@ -120,7 +120,7 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
         controller.may_not_publish(subject, "{}").await;
     }
     controller.may_not_publish("$JS.API.DIRECT.GET.SKEP_AUDIT", "{}").await;
-    controller.may_not_publish("$JS.API.CONSUMER.CREATE.SKEP_EVENTS", "{}").await;
+    controller.may_not_publish("$JS.API.CONSUMER.CREATE.SKEP_HELD", "{}").await;
     for subject in ["skep.invoke.>", "skep.calls.>", "_INBOX_skep_gateway.>", "_INBOX_skep_queue-worker.>"] {
         controller.may_not_hear(subject).await;
     }
@@ -164,7 +164,7 @@ async fn the_roles_of_one_process_have_users_of_their_own() {
 #[tokio::test]
 async fn a_permission_that_is_missing_is_said_and_holds_up_nothing() {
     let mut site = Site::new([Function::cat()]);
-    site.may_lack_permissions = true;
+    site.forbidden_subjects = vec!["skep.audit-log"];
     let settings = fs::read_to_string(&site.nats_configuration).unwrap();
     assert!(settings.contains("\"skep.audit-log\""));
     fs::write(&site.nats_configuration, settings.replace("\"skep.audit-log\"", "")).unwrap();

@@ -180,6 +180,7 @@ impl Role {
                 subjects.record_all(),
                 subjects.callback_try_all(),
                 subjects.logs_all(),
+                subjects.event_all(),
             ],
             Self::QueueWorker => {
                 vec![subjects.running_all(), subjects.cancel_all(), subjects.workers(), subjects.holders()]

@@ -1,6 +1,11 @@
 //! The connection to NATS.
 
-use std::{future, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_nats::{
     Client, Event, ServerError,
@@ -37,6 +42,8 @@ const MAX_UNACKNOWLEDGED: usize = 8192;
 
 /// How NATS begins to say what a user may not do; the subject follows.
 const VIOLATION: &str = "Permissions Violation";
+/// Each is logged once, and at most this many: strangers can cause them when they want an answer at a subject of skep.
+const MAX_VIOLATIONS: usize = 64;
 
 #[derive(Clone, Debug)]
 pub struct BusConfig {
@@ -170,9 +177,10 @@ fn context(client: Client) -> jetstream::Context {
 /// Connects. Of a process's connections to the same servers, only one logs its changes.
 async fn connect_client(config: &BusConfig, connected: &LastConnected, logs: bool) -> Result<Client> {
     let (role, started) = (config.role, Instant::now());
+    let violations = Violations::default();
     let mut is_told = false;
     loop {
-        let connected = connected.clone();
+        let (connected, violations) = (connected.clone(), violations.clone());
         connected.is_now();
         let options = servers::options(&config.servers, config.login.as_ref()).map_err(Error::unavailable)?;
         let options = options
@@ -186,7 +194,7 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, logs: boo
                 if matches!(event, Event::Connected) {
                     connected.is_now();
                 }
-                log_event(&event, role, logs);
+                log_event(&event, role, logs, &violations);
                 future::ready(())
             });
         let error = match options.connect(config.servers.addresses()).await {
@@ -207,17 +215,32 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, logs: boo
     }
 }
 
-fn log_event(event: &Event, role: Role, logs: bool) {
+/// The violations of permissions that were logged.
+#[derive(Clone, Default)]
+struct Violations(Arc<Mutex<HashSet<String>>>);
+
+impl Violations {
+    fn is_new(&self, violation: &str) -> bool {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.len() < MAX_VIOLATIONS && logged.insert(violation.to_owned())
+    }
+}
+
+fn log_event(event: &Event, role: Role, logs: bool, violations: &Violations) {
     match event {
         Event::Connected | Event::Disconnected if !logs => {}
         Event::Connected => info!("NATS connection is up"),
         Event::Draining | Event::Closed => debug!("NATS connection is closing"),
-        Event::ServerError(ServerError::Other(violation)) if violation.starts_with(VIOLATION) => error!(
-            violation,
-            role = role.as_str(),
-            "NATS does not permit what this role has to do: give the user in --nats-user-password-file the permissions \
-             that `skep nats-users` prints"
-        ),
+        Event::ServerError(ServerError::Other(violation)) if violation.starts_with(VIOLATION) => {
+            if violations.is_new(violation) {
+                error!(
+                    violation,
+                    role = role.as_str(),
+                    "NATS does not permit what this role has to do: give the user in --nats-user-password-file the \
+                     permissions that `skep nats-users` prints"
+                );
+            }
+        }
         other => warn!(event = %other, "NATS connection changed"),
     }
 }
