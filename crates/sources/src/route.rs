@@ -97,6 +97,9 @@ impl Route {
         if debounce.is_some() && spec.delay.is_some() {
             return Err(SourceError::at_key("delay", "cannot be together with debounce, whose wait is the delay"));
         }
+        if spec.delay.is_some_and(|delay| delay.subsec_nanos() > 0) {
+            return Err(SourceError::at_key("delay", "must be a whole number of seconds"));
+        }
         let retry = spec.retry.unwrap_or_default();
         retry.check().map_err(|error| error.under("retry"))?;
         Ok(Self {

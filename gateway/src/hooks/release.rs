@@ -95,8 +95,10 @@ fn info(id: HeldId, request: HeldRequest) -> HeldInfo {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Asked {
     ids: Vec<String>,
-    /// All that are held; copies of refused ones are named one by one.
+    /// All that are held, at most [`MAX_LISTED`] in one go; copies of refused ones are named one by one.
     all: bool,
+    /// Of all, only those behind this one.
+    after: Option<String>,
     /// Even those that still cannot be verified.
     force: bool,
 }
@@ -106,6 +108,9 @@ pub(super) struct Asked {
 pub(super) struct Outcomes {
     released: Vec<Released>,
     refused: Vec<Refused>,
+    /// More are held behind this one, when all were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -130,15 +135,19 @@ pub(super) async fn release(
 ) -> Result<(Extension<Done>, Json<Outcomes>)> {
     let name = events::name(&source)?;
     let hook = app.hooks.sources.get(&source).ok_or(Error::UnknownSource)?;
-    let mut ids = asked.ids.iter().map(|id| id.parse::<HeldId>()).collect::<Result<Vec<_>, _>>();
-    if asked.all {
-        let held = app.require_bus().await?.events.held(&name, HeldKind::Held, 0, MAX_LISTED).await?;
-        ids = Ok(held.into_iter().map(|(id, _)| id).collect());
+    let read = |id: &String| id.parse::<HeldId>().map_err(Error::InvalidRequest);
+    let mut done = Outcomes::default();
+    let ids = if asked.all {
+        let after = asked.after.as_ref().map(read).transpose()?.map_or(0, |id| id.sequence);
+        let held = app.require_bus().await?.events.held(&name, HeldKind::Held, after, MAX_LISTED).await?;
+        done.next = held.get(MAX_LISTED - 1).map(|(id, _)| id.to_string());
+        held.into_iter().map(|(id, _)| id).collect()
     } else if asked.ids.is_empty() {
         return Err(Error::InvalidRequest("say which: ids, as skep sources held lists them, or all".to_owned()));
-    }
-    let mut done = Outcomes::default();
-    for id in ids.map_err(Error::InvalidRequest)? {
+    } else {
+        asked.ids.iter().map(read).collect::<Result<Vec<_>>>()?
+    };
+    for id in ids {
         match let_in(&app, &hook, &name, id, asked.force).await? {
             Ok(released) => done.released.push(released),
             Err(reason) => done.refused.push(Refused { id: id.to_string(), reason }),

@@ -29,8 +29,9 @@ async fn a_stack_without_a_password_for_nats_is_updated_to_one_with_it_and_keeps
         let connections = swarm.ask("skep_nats", "http://127.0.0.1:8222/connz?auth=1").await;
         let users: Vec<_> =
             connections["connections"].as_array().unwrap().iter().map(|one| &one["authorized_user"]).collect();
-        // Each of three roles has two.
-        users.len() >= 6 && users.iter().all(|user| *user == "skep")
+        let roles = ["skep-gateway", "skep-queue-worker", "skep-controller"];
+        // Each of them has two connections.
+        users.len() >= 6 && users.iter().all(|user| roles.iter().any(|role| *user == role))
     })
     .await;
     wait_until("the gateway answers", async || {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use reqwest::{Method, StatusCode};
 use skep_protocol::{DefaultNamespace, FunctionDeployment, WORKDIR, validate};
 use skep_sources::Defaults;
-use skep_stack::Difference;
+use skep_stack::{Difference, Stack};
 
 use super::{
     args::DeployArgs,
@@ -25,7 +25,11 @@ pub(super) async fn run(mut args: DeployArgs) -> Result<()> {
     let wait = !args.ready.no_wait;
     let api = Api::new(args.client.clone())?;
     let functions = match args.name.take() {
-        None => chosen(read_stack(&args.file)?, &args.filter)?,
+        None => {
+            let stack = read_stack(&args.file)?;
+            warn_of_sources(&stack);
+            chosen(stack.functions, &args.filter)?
+        }
         Some(name) => vec![one(name, &mut args, api.is_local())?],
     };
     let steps = plan::plan(&api, functions).await?;
@@ -49,13 +53,23 @@ pub(super) async fn run(mut args: DeployArgs) -> Result<()> {
 }
 
 /// Reads a stack file as `skep up` does.
-pub(super) fn read_stack(file: &Path) -> Result<Vec<FunctionDeployment>> {
+pub(super) fn read_stack(file: &Path) -> Result<Stack> {
     let environment = controller::environment();
     // Sources are not deployed here, so a URL that is missing does not matter.
     let (namespace, public_url) = (DefaultNamespace::default(), "https://localhost".parse().ok());
     let defaults = Defaults { public_url: public_url.as_ref(), ..Defaults::new(&namespace) };
     let stack = skep_stack::read(file, &defaults, |name| environment.get(name).cloned());
-    stack.map(|stack| stack.functions).map_err(|error| Failure::setting(format!("--file: {error}")))
+    stack.map_err(|error| Failure::setting(format!("--file: {error}")))
+}
+
+fn warn_of_sources(stack: &Stack) {
+    let sources: Vec<_> = stack.sources.iter().map(|(name, _)| name.as_str()).collect();
+    if !sources.is_empty() {
+        eprintln!(
+            "The sources of the file are not deployed: {}. `skep sources add` and `update` do that, and `skep up -f`.",
+            sources.join(", ")
+        );
+    }
 }
 
 /// The functions whose name fits one of the patterns, or all.

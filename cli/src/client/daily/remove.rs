@@ -16,7 +16,7 @@ pub(super) async fn run(args: RemoveArgs) -> Result<()> {
     let names = match &args.file {
         None => args.names,
         Some(file) => {
-            let functions = deploy::read_stack(file)?.into_iter();
+            let functions = deploy::read_stack(file)?.functions.into_iter();
             functions.map(|function| full_name(&function.service, &function.namespace)).collect()
         }
     };

@@ -40,10 +40,12 @@ pub(super) async fn list(args: HeldArgs) -> Result<()> {
     Ok(())
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Outcomes {
     released: Vec<Released>,
     refused: Vec<Refused>,
+    #[serde(default, skip_serializing)]
+    next: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,9 +63,18 @@ struct Refused {
 
 pub(super) async fn release(args: ReleaseArgs) -> Result<()> {
     let api = Api::new(args.client)?;
-    let asked = json!({ "ids": args.ids, "all": args.all, "force": args.force });
-    let request = api.request(Method::POST, &["sources", &args.name, "release"]).json(&asked);
-    let done: Outcomes = api.json(request).await?;
+    let mut done = Outcomes::default();
+    loop {
+        let asked = json!({ "ids": args.ids, "all": args.all, "after": done.next, "force": args.force });
+        let request = api.request(Method::POST, &["sources", &args.name, "release"]).json(&asked);
+        let Outcomes { released, refused, next } = api.json(request).await?;
+        done.released.extend(released);
+        done.refused.extend(refused);
+        done.next = next;
+        if done.next.is_none() {
+            break;
+        }
+    }
     if api.as_json {
         print_json(&done)?;
     } else if done.released.is_empty() && done.refused.is_empty() {

@@ -55,9 +55,9 @@ impl Secrets {
     pub(super) fn read(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.folder("").join(name);
         match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotFound(format!(
-                "secret {name} not found: create it first with POST /system/secrets or faas-cli secret create {name}"
-            ))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Error::NotFound(format!("secret {name} not found: create it first with skep secret set {name}")))
+            }
             value => value.map_err(Error::io("read", path)),
         }
     }
@@ -114,8 +114,7 @@ impl Secrets {
         let namespace = function.namespace().unwrap_or_default();
         if let Some(missing) = names.iter().find(|name| !self.exists(namespace, name)) {
             return Err(Error::Invalid(format!(
-                "function {function}: secret {missing} not found: create it first with POST /system/secrets \
-                 or faas-cli secret create {missing}"
+                "function {function}: secret {missing} not found: create it first with skep secret set {missing}"
             )));
         }
         note(&mut users, function, names);

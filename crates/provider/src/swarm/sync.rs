@@ -174,10 +174,7 @@ pub(super) async fn describe(
         [] => Vec::new(),
         names => {
             context.secrets().await?.of_function(names, name.namespace().unwrap_or_default()).map_err(|missing| {
-                refused(format!(
-                    "secret {missing} not found: create it first with POST /system/secrets \
-                 or faas-cli secret create {missing}"
-                ))
+                refused(format!("secret {missing} not found: create it first with skep secret set {missing}"))
             })?
         }
     };

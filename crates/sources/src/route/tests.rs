@@ -208,6 +208,7 @@ fn what_is_wrong_with_a_route_is_told() {
         ("{to: f, through: [a], callback: 'https://a'}", "routes[0].callback: cannot be together with through"),
         ("{to: f, callback: 'ftp://a'}", "routes[0].callback: must be an absolute URL"),
         ("{to: f, delay: 0}", "routes[0].delay: must be more than 0"),
+        ("{to: f, delay: 900ms}", "routes[0].delay: must be a whole number of seconds"),
         ("{to: f, delay: 1s, debounce: {wait: 1s}}", "routes[0].delay: cannot be together with debounce"),
         ("{to: f, debounce: {}}", "routes[0].debounce"),
         ("{to: f, debounce: {wait: 10s, at_most: 5s}}", "routes[0].debounce.at_most: must not be less than wait"),
