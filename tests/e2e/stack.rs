@@ -2,11 +2,10 @@
 
 use serde_json::json;
 use skep_protocol::control::Deploy;
-use tokio::time::timeout;
 
 use crate::{
     bus,
-    harness::{DEADLINE, Function, Program, Site, wait_until},
+    harness::{Function, Program, Site, wait_until},
 };
 
 #[tokio::test]
@@ -18,8 +17,7 @@ async fn a_function_that_somebody_else_deploys_meanwhile_becomes_what_the_stack_
     let bus = bus::connect(&site).await;
     let up = Program::start("up", site.up_command(&["--nats-url", &site.nats_url]), site.folder());
     // When the first one is there, the look at what is deployed is over.
-    let begun = async { while bus.registry.functions().await.unwrap().is_empty() {} };
-    timeout(DEADLINE, begun).await.expect("nothing is deployed");
+    wait_until("the first function", async || !bus.registry.functions().await.unwrap().is_empty()).await;
     let mut other = asleep("f59").deployment(site.folder());
     other["labels"]["whose"] = json!("somebody else's");
     let deployed = bus.control.request(&Deploy(serde_json::from_value(other).unwrap())).await;
