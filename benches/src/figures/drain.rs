@@ -66,7 +66,7 @@ impl<'bench> Drain<'bench> {
         Ok(drain)
     }
 
-    /// The same of events with so many routes each.
+    /// The same of events with several routes each.
     pub(super) async fn of_events(
         bench: &'bench Bench,
         platform: &'bench Platform,

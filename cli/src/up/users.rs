@@ -1,4 +1,4 @@
-//! Who may use the NATS server that `skep up` starts: the roles, whoever looks at it by hand, and services that give work to functions.
+//! Who may use the NATS server that `skep up` starts: the roles, people who look at it by hand, and services that give work to functions.
 //!
 //! There are the two accounts of `deploy/nats-accounts.conf`, so a publisher reaches nothing but `skep.call.*` and `skep.publish.*`.
 //! In skep's account, each role has a user with the permissions that it needs.

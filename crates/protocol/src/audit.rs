@@ -69,7 +69,7 @@ pub struct SourceLedger {
     pub paused: u64,
     /// A queue-worker has not finished them, or one before them.
     pub waiting: u64,
-    /// The routes that the routed ones took: so many calls they have made.
+    /// The routes that the routed ones took: the calls that they have made.
     pub calls: u64,
     /// Calls that are nowhere: each is a finding.
     pub missing: u64,

@@ -130,7 +130,7 @@ pub(crate) struct ReplayArgs {
     /// By the routes that the events were given when they came
     #[arg(long)]
     pub(crate) as_then: bool,
-    /// At most so many events in a time (20/s, 100/m)
+    /// The most events in a time (20/s, 100/m)
     #[arg(long, value_name = "RATE")]
     pub(crate) rate: Option<String>,
     /// The replay's own id: up to 64 letters, digits, hyphens and underscores
@@ -244,7 +244,7 @@ pub(crate) struct ForwardArgs {
     /// Only those of this type, as push
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) kind: Option<String>,
-    /// End after so many events
+    /// End after this many events
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
     #[command(flatten)]

@@ -50,7 +50,7 @@ impl Housekeeping {
         let subject = self.nats.subjects.discard();
         let mut discarded = self.nats.client.subscribe(subject).await.map_err(Error::unavailable)?;
         while let Some(message) = discarded.next().await {
-            // Whatever is no key names nothing.
+            // A text that is no key names nothing.
             if let Some(key) = str::from_utf8(&message.payload).ok().and_then(|key| key.parse().ok()) {
                 self.nats.discards.discard(key);
             }

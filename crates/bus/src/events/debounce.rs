@@ -109,7 +109,7 @@ impl Queues {
         Ok(self.nats.publish(self.nats.subjects.bursts(key), headers, body.into()).await?.is_some())
     }
 
-    /// Whether an event of this source that was stored by then may have made no calls yet.
+    /// Whether an event of this source that was stored by this time may have made no calls yet.
     async fn may_have_unrouted(&self, key: &BurstKey, by: OffsetDateTime) -> Result<bool> {
         let events = &self.nats.streams.events;
         let route = events.get_consumer::<pull::Config>(ROUTE).await.map_err(Error::unavailable)?;

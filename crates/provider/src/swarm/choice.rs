@@ -11,7 +11,7 @@ pub(super) struct Candidate {
 
 /// The tasks with the current spec if there are enough of them, and otherwise the previous ones too.
 ///
-/// Swarm stops the previous tasks after that, so by then they get no more calls.
+/// Swarm stops the previous tasks after that, and they get no more calls at that point.
 pub(super) fn endpoints(candidates: impl Iterator<Item = Candidate>, wanted: u64) -> Vec<Endpoint> {
     if wanted == 0 {
         return Vec::new();

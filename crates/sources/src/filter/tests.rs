@@ -278,7 +278,7 @@ fn a_part_that_cannot_be_read_hides_no_other_and_no_json_hides_all() {
     let matches = |yaml: &str, body: &str| miss_of(yaml, &Sent::new(body).event(None)).is_none();
     let deep = format!(r#"{{"deep": {}1{}, "a": 1}}"#, "[".repeat(500), "]".repeat(500));
     assert!(matches("body.a: 1", &deep) && !matches("body.deep: {exists: true}", &deep));
-    // Of a key that is there twice the last one counts, whoever reads it.
+    // If a key is there twice, the last one counts, as for other readers.
     assert!(matches("body.a: 2", r#"{"a": 1, "a": 2}"#) && !matches("body.a: 1", r#"{"a": 1, "a": 2}"#));
     assert!(matches("body.a.b[1]: 2", r#" {"a": {"b": [1, 2]}} "#));
     assert!(matches("body[0].a: 1", r#"[{"a": 1}]"#) && !matches("body.a: 1", r#"[{"a": 1}]"#));
