@@ -106,7 +106,7 @@ async fn the_probable_mistake_of_a_request_that_does_not_fit_is_told_in_words() 
     gateway.add_secret("github", "the new secret").await;
     let removed = gateway.send(Method::DELETE, "/system/sources/github/secrets", &json!({ "number": 1 })).await;
     assert_eq!(removed.status, 200, "{removed:?}");
-    wait_until("the old secret is told", async || {
+    wait_until("the reason names the old secret", async || {
         let request = gateway.unsigned_webhook("github", "push", "two", &body);
         answer_to(request.header("X-Hub-Signature-256", signature(secret, body.as_bytes()))).await;
         why(site).await.contains("Fits secret 1, which was removed")

@@ -15,10 +15,10 @@ use thiserror::Error;
 /// Why a request holds no events that can be stored.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum EventError {
-    /// Answer 415.
+    /// It is in another format of CloudEvents, such as Avro.
     #[error("the format {0:?} is not understood: send application/cloudevents+json, a batch of it, or ce-* headers")]
     UnsupportedFormat(String),
-    /// Answer 400.
+    /// It is no event, or lacks an attribute that is required.
     #[error("no CloudEvent: {0}")]
     Malformed(String),
 }

@@ -1,4 +1,4 @@
-//! What a redrive changes, and what its caller is told, without a bus.
+//! What a redrive changes, and what its caller gets as an answer, without a bus.
 
 use skep_protocol::CallState;
 

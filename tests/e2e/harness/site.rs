@@ -284,7 +284,7 @@ impl Site {
         command
     }
 
-    /// A role, which connects to NATS as itself unless it is told otherwise.
+    /// A role, which connects to NATS as itself unless the arguments say otherwise.
     fn role(&self, role: &str) -> Command {
         let mut command = self.command(&SKEP);
         let file = password_file(self.folder(), role);
