@@ -6,16 +6,12 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderMap;
 use skep_bus::{Debounced, Delivery, EndOfBurst};
-use skep_protocol::{BurstKey, Call, CallId, CallState, CallStatus, Event, EventDebounce};
+use skep_protocol::{BurstKey, Call, CallId, Event, EventDebounce};
 use tokio::sync::{Mutex, MutexGuard};
-use tracing::{debug, warn};
+use tracing::warn;
 
-use crate::{
-    Worker,
-    dead_lettering::{try_again, without_answer},
-};
+use crate::{Worker, dead_lettering::try_again};
 
 /// When a call is looked at again whose burst may not be over.
 const NOT_YET: Duration = Duration::from_millis(250);
@@ -77,20 +73,8 @@ impl Worker {
         None
     }
 
-    /// Records that a call does not run because a later event came. There is no callback, because there is no answer.
+    /// Records that a call does not run because a later event came.
     async fn end_as_replaced(&self, call: &Call, by: &CallId) -> skep_bus::Result<()> {
-        let status = CallStatus {
-            state: CallState::Cancelled,
-            finished_at: Some(skep_bus::now()),
-            reason: Some(format!("a later event came: it was replaced by {by}")),
-            callback_url: None,
-            ..call.status()
-        };
-        let mut record = without_answer(status, HeaderMap::new());
-        self.keep(&mut record);
-        self.bus.outcomes.store_record(&record).await?;
-        debug!(call_id = %call.call_id, %by, "a debounced call was replaced");
-        self.metrics.count_finished(&record.status);
-        Ok(())
+        self.end_without_run(call, &format!("a later event came: it was replaced by {by}")).await
     }
 }

@@ -33,6 +33,9 @@ impl Worker {
             }
         };
         let Some(call) = self.out_of_burst(delivery, call).await else { return };
+        if !Box::pin(self.has_its_turn(delivery, &call)).await {
+            return;
+        }
         let lane = Location::Shared { moved_since: delivery.stored_at() };
         match self.bus.queues.relocate(&call, lane).await {
             Ok(_) => delivery.ack().await,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
-use skep_protocol::{CallStatus, EventRoute, FunctionName};
+use skep_protocol::{CallStatus, EventRoute, FunctionName, Occurrence};
 
 pub(crate) struct Metrics {
     in_flight: IntGaugeVec,
@@ -12,6 +12,16 @@ pub(crate) struct Metrics {
     callbacks: IntCounterVec,
     routed: IntCounterVec,
     route_age: Histogram,
+    scheduled: IntCounterVec,
+    lateness: Histogram,
+}
+
+/// What became of a call of a schedule that has come due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ScheduleOutcome {
+    Fired,
+    Skipped,
+    Missed,
 }
 
 impl Metrics {
@@ -41,6 +51,17 @@ impl Metrics {
                 "queue_worker_route_age_seconds",
                 "Seconds from when an event was stored until all its calls were.",
             ))?,
+            scheduled: IntCounterVec::new(
+                Opts::new(
+                    "queue_worker_schedule_calls_total",
+                    "Calls of schedules that came due: fired, skipped because an earlier one ran, or missed.",
+                ),
+                &["source", "route", "outcome"],
+            )?,
+            lateness: Histogram::with_opts(HistogramOpts::new(
+                "queue_worker_schedule_lateness_seconds",
+                "Seconds from when a call of a schedule was due until it was fired.",
+            ))?,
         };
         registry.register(Box::new(metrics.in_flight.clone()))?;
         registry.register(Box::new(metrics.finished.clone()))?;
@@ -48,6 +69,8 @@ impl Metrics {
         registry.register(Box::new(metrics.callbacks.clone()))?;
         registry.register(Box::new(metrics.routed.clone()))?;
         registry.register(Box::new(metrics.route_age.clone()))?;
+        registry.register(Box::new(metrics.scheduled.clone()))?;
+        registry.register(Box::new(metrics.lateness.clone()))?;
         Ok(metrics)
     }
 
@@ -76,8 +99,27 @@ impl Metrics {
         self.route_age.observe(age.as_secs_f64());
     }
 
+    /// Counts a call of a schedule; sources and routes are those of the registry.
+    pub(crate) fn count_schedule(&self, occurrence: &Occurrence, outcome: ScheduleOutcome, late: Duration) {
+        let labels = [occurrence.source.as_str(), occurrence.route.as_str(), outcome.as_str()];
+        self.scheduled.with_label_values(&labels).inc();
+        if outcome == ScheduleOutcome::Fired {
+            self.lateness.observe(late.as_secs_f64());
+        }
+    }
+
     pub(crate) fn count_callback(&self, outcome: &str) {
         self.callbacks.with_label_values(&[outcome]).inc();
+    }
+}
+
+impl ScheduleOutcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fired => "fired",
+            Self::Skipped => "skipped",
+            Self::Missed => "missed",
+        }
     }
 }
 

@@ -41,8 +41,8 @@ impl Worker {
                 return delivery.again_after(UNREADABLE_RETRY_DELAY).await;
             }
         };
-        // A paused event waits for a replay.
-        let routes = if event.decision.paused { &[][..] } else { &event.decision.routes };
+        // A paused event waits for a replay, and the calls of a schedule were planned.
+        let routes = if event.decision.paused || event.occurrence.is_some() { &[][..] } else { &event.decision.routes };
         let routed = join_all(routes.iter().map(|route| Box::pin(self.take_route(event, route)))).await;
         match routed.into_iter().find_map(Result::err) {
             None => {

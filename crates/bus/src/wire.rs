@@ -36,6 +36,7 @@ const STEPS: &str = "Skep-Steps";
 const CALLBACK_AUTHORIZED: &str = "Skep-Callback-Authorized";
 const ACCEPTED_AT: &str = "Skep-Accepted-At";
 const BURST: &str = "Skep-Burst";
+const OCCURRENCE: &str = "Skep-Occurrence";
 const RETRY: &str = "Skep-Retry";
 const RUN_AT: &str = "Skep-Run-At";
 pub(crate) const ATTEMPTS: &str = "Skep-Attempts";
@@ -123,6 +124,9 @@ fn add_what_a_route_says(headers: &mut NatsHeaders, call: &Call) {
     if let Some(burst) = &call.burst {
         headers.insert(BURST, burst.to_string());
     }
+    if let Some(Ok(occurrence)) = call.occurrence.as_ref().map(serde_json::to_string) {
+        headers.insert(OCCURRENCE, occurrence);
+    }
     if let (false, Ok(retry)) = (call.retry.is_empty(), serde_json::to_string(&call.retry)) {
         headers.insert(RETRY, retry);
     }
@@ -152,6 +156,7 @@ pub(crate) fn read_call(headers: &NatsHeaders, body: Bytes) -> Result<Call, Unre
         fingerprint: text(headers, FINGERPRINT).map(Fingerprint::from_text),
         run_at: text(headers, RUN_AT).map(|_| read_timestamp(headers, RUN_AT)).transpose()?,
         burst: text(headers, BURST).map(|_| parsed(headers, BURST)).transpose()?,
+        occurrence: read_json(headers, OCCURRENCE)?,
         retry: read_json(headers, RETRY)?,
         interruptions: text(headers, INTERRUPTIONS).map_or(Ok(0), |_| parsed(headers, INTERRUPTIONS))?,
         last_attempt: text(headers, ATTEMPTS).map(|_| read_last_attempt(headers)).transpose()?,
@@ -180,7 +185,7 @@ fn insert_list<T: Serialize>(headers: &mut NatsHeaders, name: &'static str, mut 
     }
 }
 
-fn read_json<T: DeserializeOwned + Default>(headers: &NatsHeaders, name: &'static str) -> Result<T, Unreadable> {
+pub(crate) fn read_json<T: DeserializeOwned + Default>(headers: &NatsHeaders, name: &'static str) -> Result<T, Unreadable> {
     let read = text(headers, name).map(serde_json::from_str).transpose();
     Ok(read.map_err(|error| format!("{name}: {error}"))?.unwrap_or_default())
 }

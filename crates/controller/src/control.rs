@@ -6,7 +6,7 @@ use skep_bus::ControlCall;
 use skep_protocol::{
     FunctionDeployment, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret, VersionInfo,
     control::{
-        AddSourceSecret, AddedSourceSecret, ApplyAlert, Change, ControlRequest, CreateNamespace, CreateSecret,
+        AddSourceSecret, AddedSourceSecret, ApplyAlert, BackfillSource, Change, FireSource, Fired, ControlRequest, CreateNamespace, CreateSecret,
         CreateSource, Delete, DeleteNamespace, DeleteSecret, DeleteSource, Deploy, GetInfo, ListNamespaces,
         ListSecrets, PauseSource, RemoveSourceSecret, Scale, Update, UpdateNamespace, UpdateSecret, UpdateSource, Wake,
     },
@@ -18,8 +18,10 @@ use crate::{
     namespaces::{Inside, Namespaces},
     reconcile::{Command, Reconcilers},
     refusal::refusal,
+    schedules,
     sources::Sources,
 };
+use skep_sources::Defaults;
 
 /// What every request may need.
 pub(crate) struct Control {
@@ -77,6 +79,8 @@ impl Control {
             PauseSource => pause_source,
             AddSourceSecret => add_source_secret,
             RemoveSourceSecret => remove_source_secret,
+            FireSource => fire_source,
+            BackfillSource => backfill_source,
         });
     }
 
@@ -94,6 +98,7 @@ impl Control {
         command: fn(FunctionDeployment) -> Command,
     ) -> Result<Change> {
         let name = validate::deployment(&mut deployment, self.namespaces.default())?;
+        schedules::check_annotations(&name, &deployment.annotations, &Defaults::new(self.namespaces.default()))?;
         let _inside = self.namespaces.enter(name.namespace()).await?;
         self.reconcilers.apply(name, command(deployment)).await
     }
@@ -210,6 +215,14 @@ impl Control {
 
     async fn remove_source_secret(&self, asked: RemoveSourceSecret) -> Result<Change> {
         self.sources.remove_secret(asked).await
+    }
+
+    async fn fire_source(&self, asked: FireSource) -> Result<Fired> {
+        self.sources.fire(asked).await
+    }
+
+    async fn backfill_source(&self, asked: BackfillSource) -> Result<Fired> {
+        self.sources.backfill(asked).await
     }
 
     /// The secret that a request is about, and the hold on its namespace.

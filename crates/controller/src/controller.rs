@@ -15,8 +15,8 @@ use tracing::{info, warn};
 use url::Url;
 
 use crate::{
-    PeriodicAudit, Result, control::Control, housekeeping, leadership::Leadership, namespaces::Namespaces,
-    reconcile::Reconcilers, sources::Sources,
+    PeriodicAudit, Result, ScheduleMetrics, control::Control, housekeeping, leadership::Leadership, namespaces::Namespaces,
+    reconcile::Reconcilers, schedules, sources::Sources,
 };
 
 /// Requests that are answered at the same time; more wait on the bus.
@@ -33,6 +33,7 @@ pub struct Config {
     pub provider: ProviderConfig,
     /// The audit that is run again and again, if it is.
     pub audit: Option<PeriodicAudit>,
+    pub schedules: ScheduleMetrics,
     /// What secrets of sources are sealed with; without it there are none.
     pub seal_key: Option<Arc<SealKey>>,
     /// Where senders reach the gateways, for sources without a `url`.
@@ -85,10 +86,12 @@ impl Controller {
         let sources =
             Sources::new(bus.clone(), leadership.lease(), files, (config.seal_key.clone(), config.public_url.clone()));
         let version = config.version.clone();
-        let control = Control { reconcilers: Arc::clone(&reconcilers), namespaces, sources, version };
+        let control = Arc::new(Control { reconcilers: Arc::clone(&reconcilers), namespaces, sources, version });
+        reconcilers.spawn(Box::pin(schedules::run(bus.clone(), leadership.lease(), config.schedules.clone())));
+        reconcilers.spawn(Box::pin(schedules::follow_annotations(bus.clone(), Arc::clone(&control))));
         let server = bus.leadership.serve_control(env!("CARGO_PKG_VERSION")).await?;
         info!("the controller is active");
-        Ok(Self { config, bus, leadership, reconcilers, control: Arc::new(control), server, _abandoned: abandoned })
+        Ok(Self { config, bus, leadership, reconcilers, control, server, _abandoned: abandoned })
     }
 
     /// Answers until the token is cancelled, then drains all replicas that need the controller.

@@ -5,6 +5,7 @@
 //! - `reconcile/` has one task per function, which keeps its replicas and its record as they are wanted.
 //! - `scaling/` decides how many replicas a function has: wake, alerts, scale to zero.
 //! - `sources/` checks and writes the sources of events, and seals their secrets.
+//! - `schedules/` plans the next occurrences of schedules.
 //! - `housekeeping.rs` removes what is finished or left behind, and `audit.rs` counts all calls.
 //! - `namespaces.rs` knows the namespaces, and keeps one while something is put into it.
 //!
@@ -19,8 +20,10 @@ mod namespaces;
 mod reconcile;
 mod refusal;
 mod scaling;
+mod schedules;
 mod sources;
 
 pub use audit::{AuditMetrics, PeriodicAudit};
 pub use controller::{Config, Controller};
+pub use schedules::ScheduleMetrics;
 pub use skep_provider::{Error, Result};

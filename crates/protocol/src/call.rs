@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use url::Url;
 
 use crate::{
-    BurstKey, CallBody, CallId, CallState, CallStatus, Fingerprint, FunctionName, HeadersTooLarge, PastAttempt,
+    BurstKey, CallBody, CallId, CallState, CallStatus, Fingerprint, FunctionName, HeadersTooLarge, Occurrence, PastAttempt,
     PastEnd, check_headers, headers,
 };
 
@@ -42,6 +42,8 @@ pub struct Call {
     pub run_at: Option<OffsetDateTime>,
     /// It waits for later events, which replace it, and these are its burst's.
     pub burst: Option<BurstKey>,
+    /// It is of a schedule, and it is decided when it comes due whether it runs.
+    pub occurrence: Option<Occurrence>,
     /// What holds in place of its function's annotations on retries.
     pub retry: BTreeMap<String, String>,
     /// How often its next attempt was begun and came to no end, as far as a lease tells. A worker may still run it.
@@ -120,6 +122,7 @@ impl Call {
             fingerprint: None,
             run_at: None,
             burst: None,
+            occurrence: None,
             retry: BTreeMap::new(),
             interruptions: 0,
             last_attempt: None,

@@ -7,8 +7,8 @@ mod sources;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::sources::{
-    AddSourceSecret, AddedSourceSecret, CreateSource, DeleteSource, PauseSource, RemoveSourceSecret, UpdateSource,
-    WhichSecret,
+    AddSourceSecret, AddedSourceSecret, BackfillSource, CreateSource, DeleteSource, FireSource, Fired, FiredOccurrence,
+    PauseSource, RemoveSourceSecret, UpdateSource, WhichSecret,
 };
 use crate::{AlertStatus, FunctionDeployment, FunctionName, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret};
 
@@ -160,6 +160,8 @@ requests! {
     PauseSource => PauseSource -> Change;
     AddSourceSecret => AddSourceSecret -> AddedSourceSecret;
     RemoveSourceSecret => RemoveSourceSecret -> Change;
+    FireSource => FireSource -> Fired;
+    BackfillSource => BackfillSource -> Fired;
 }
 
 /// One operation of the controller's micro service; its name is the last token of the subject.
@@ -187,10 +189,12 @@ pub enum Operation {
     PauseSource,
     AddSourceSecret,
     RemoveSourceSecret,
+    FireSource,
+    BackfillSource,
 }
 
 impl Operation {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Deploy,
         Self::Update,
         Self::Delete,
@@ -213,6 +217,8 @@ impl Operation {
         Self::PauseSource,
         Self::AddSourceSecret,
         Self::RemoveSourceSecret,
+        Self::FireSource,
+        Self::BackfillSource,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -239,6 +245,8 @@ impl Operation {
             Self::PauseSource => "pause-source",
             Self::AddSourceSecret => "add-source-secret",
             Self::RemoveSourceSecret => "remove-source-secret",
+            Self::FireSource => "fire-source",
+            Self::BackfillSource => "backfill-source",
         }
     }
 }

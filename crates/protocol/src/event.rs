@@ -17,8 +17,12 @@ use url::Url;
 pub use self::debounce::{BurstKey, BurstKeyError, EventDebounce};
 pub use self::info::{CallOfEvent, EventInfo, EventOutcome, HeldInfo, Replayed};
 use crate::{
-    Call, CallId, EventId, Fingerprint, FunctionName, HeadersTooLarge, RouteName, SourceName, check_headers, headers,
+    Call, CallId, EventId, EventOccurrence, Fingerprint, FunctionName, HeadersTooLarge, RouteName, SourceName, check_headers, headers,
 };
+
+/// OpenFaaS's names for what a schedule is about and what brings its events.
+const CRON_TOPIC: &str = "cron-function";
+const CRON_CONNECTOR: &str = "cron-connector";
 
 /// An event that was accepted.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +44,8 @@ pub struct Event {
     /// The sender's headers, without secrets and without those that only skep sets.
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// What it is of a schedule. Its calls are planned and not routed.
+    pub occurrence: Option<EventOccurrence>,
 }
 
 /// How it is known that an event is from whom it should be.
@@ -175,6 +181,9 @@ impl Decision {
 impl Event {
     /// The id of the call that a route makes of it. A replay makes another one.
     pub fn call_id(&self, route: &RouteName, replay: Option<&str>) -> CallId {
+        if let (Some(_), None) = (&self.occurrence, replay) {
+            return CallId::of_occurrence(&self.source, route, &self.id);
+        }
         // An id may come again when the event is no longer kept; that is another event.
         let received = self.received_at.unix_timestamp_nanos().to_string();
         CallId::of_event(&self.source, [self.id.as_str(), route.as_str(), &received, replay.unwrap_or_default()])
@@ -225,8 +234,11 @@ impl Event {
     }
 
     fn tell(&self, headers: &mut HeaderMap, route: &EventRoute, replay: Option<&str>) {
-        let topic =
-            if self.kind.is_empty() { self.source.to_string() } else { format!("{}.{}", self.source, self.kind) };
+        let (topic, connector) = match (&self.occurrence, self.kind.as_str()) {
+            (Some(_), _) => (CRON_TOPIC.to_owned(), CRON_CONNECTOR),
+            (None, "") => (self.source.to_string(), "skep"),
+            (None, kind) => (format!("{}.{kind}", self.source), "skep"),
+        };
         let received = self.received_at.format(&Rfc3339).unwrap_or_default();
         let told = [
             (headers::SKEP_SOURCE, self.source.as_str()),
@@ -236,7 +248,7 @@ impl Event {
             (headers::SKEP_VERIFIED, self.verified.by.as_str()),
             (headers::SKEP_ROUTE, route.route.as_str()),
             (headers::TOPIC, &topic),
-            (headers::CONNECTOR, "skep"),
+            (headers::CONNECTOR, connector),
         ];
         for (name, text) in &route.headers {
             if let (Ok(name), Ok(text)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(&bytes_of(text))) {
@@ -245,6 +257,12 @@ impl Event {
         }
         for (name, text) in told.into_iter().chain(replay.map(|replay| (headers::SKEP_REPLAY, replay))) {
             headers.insert(name, value(text));
+        }
+        let Some(occurrence) = &self.occurrence else { return };
+        let planned = occurrence.planned_at.format(&Rfc3339).unwrap_or_default();
+        headers.insert(headers::SKEP_PLANNED_AT, value(&planned));
+        if let Some(missed) = occurrence.missed {
+            headers.insert(headers::SKEP_MISSED, missed.into());
         }
     }
 }

@@ -72,6 +72,11 @@ pub const TOPIC: HeaderName = HeaderName::from_static("x-topic");
 /// On a call that an event made: OpenFaaS's name for what brings events.
 pub const CONNECTOR: HeaderName = HeaderName::from_static("x-connector");
 
+/// On a call of a schedule: when it was planned for (RFC 3339), with the offset of the schedule's time zone.
+pub const SKEP_PLANNED_AT: HeaderName = HeaderName::from_static("x-skep-planned-at");
+/// On a call of a schedule that runs late: how many occurrences were missed, this one included.
+pub const SKEP_MISSED: HeaderName = HeaderName::from_static("x-skep-missed");
+
 /// Whether skep itself tells this of the event that made a call.
 pub fn is_of_event(name: &HeaderName) -> bool {
     name.as_str().starts_with("x-skep-") || *name == TOPIC || *name == CONNECTOR

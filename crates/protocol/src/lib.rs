@@ -23,6 +23,7 @@ mod inbound;
 mod lane;
 mod name;
 mod namespace;
+mod occurrence;
 mod pages;
 mod policy;
 mod queue;
@@ -66,6 +67,9 @@ pub use inbound::{Found, remove_forged, remove_forwarding};
 pub use lane::{LANES, is_bulk, lane_of, lanes_of};
 pub use name::{CallId, CallIdError, FunctionName, NameError};
 pub use namespace::{DefaultNamespace, Namespace, NamespaceInfo};
+pub use occurrence::{
+    EventOccurrence, Lateness, Missed, ON_TIME, Occurrence, Overlap, SchedulePlan, Turn, TurnDecision,
+};
 pub use pages::{PAGES, Pages};
 pub use policy::{AUTH, FunctionPolicy, PolicyDefaults, RESULT_TTL, SANDBOX, TIMEOUT};
 pub use queue::{QUEUE_MAX_AGE, QUEUE_MAX_BYTES, QUEUE_MAX_DEPTH, QueueLimits, Waiting};

@@ -8,7 +8,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::{Namespace, SourceName};
+use crate::{EventId, Namespace, RouteName, SourceName};
 
 /// The longest name of a function, its namespace included: what a Swarm takes as the name of a service.
 const MAX_FUNCTION_NAME: usize = 63;
@@ -164,6 +164,18 @@ impl CallId {
         }
         let digits = hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect::<String>();
         Self(format!("ev-{source}-{digits}"))
+    }
+
+    /// The id of the call that a route makes of an occurrence of a schedule: `cron-SOURCE_ROUTE-OCCURRENCE`.
+    ///
+    /// No source has `_` in its name, so no two have the same id; a route's dots become `_`, too. The names are bounded so that it is no longer than an id may be.
+    pub fn of_occurrence(source: &SourceName, route: &RouteName, occurrence: &EventId) -> Self {
+        Self(format!("{}{}-{occurrence}", Self::of_schedule(source), route.as_str().replace('.', "_")))
+    }
+
+    /// How the ids of all calls of a schedule begin.
+    pub fn of_schedule(source: &SourceName) -> String {
+        format!("cron-{source}_")
     }
 
     pub fn as_str(&self) -> &str {

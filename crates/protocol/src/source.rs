@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use crate::name::{beginning, is_label};
+use crate::{
+    FunctionName,
+    name::{beginning, is_label},
+};
 
 /// The name of a source: lower-case letters, digits and inner hyphens, at most 63 characters.
 ///
@@ -34,6 +37,9 @@ pub struct SourceRecord {
     /// Its events are stored and wait to be resumed.
     #[serde(default)]
     pub paused: bool,
+    /// The function whose annotations declare it, if it is not declared for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<FunctionName>,
 }
 
 impl SourceName {

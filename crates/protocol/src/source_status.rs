@@ -40,6 +40,12 @@ pub struct SourceStatus {
     /// What is likely not meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The next times of a schedule, with the offset of its time zone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<String>,
+    /// The function whose annotations declare it, if it is not declared for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
     /// The declaration as it was given.
     pub spec: serde_json::Value,
 }

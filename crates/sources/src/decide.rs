@@ -47,6 +47,7 @@ impl Receiver {
             remote: kept.remote,
             headers: kept.headers,
             body: kept.body,
+            occurrence: None,
         }
     }
 

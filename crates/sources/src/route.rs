@@ -84,13 +84,8 @@ impl Route {
             Value::Null => Filter::default(),
             filter => Filter::compile_with(&filter, compiling).map_err(|error| error.under("filter"))?,
         };
-        if let Some(path) = &spec.path
-            && (!path.starts_with('/') || path.contains(['?', '#']) || path.parse::<http::uri::PathAndQuery>().is_err())
-        {
-            return Err(SourceError::at_key("path", "must begin with / and be a path of a URL, without a query"));
-        }
-        if spec.path.as_ref().is_some_and(|path| path.len() > MAX_PATH) {
-            return Err(SourceError::at_key("path", format!("must have at most {MAX_PATH} characters")));
+        if let Some(path) = &spec.path {
+            check_path(path)?;
         }
         let debounce =
             spec.debounce.as_ref().map(Debounce::compile).transpose().map_err(|error| error.under("debounce"))?;
@@ -155,6 +150,10 @@ impl Route {
     /// Whether a call can be the answer to the event's sender: one call, and at once.
     pub(crate) fn is_direct(&self) -> bool {
         self.through.is_none() && self.delay.is_none() && self.debounce.is_none()
+    }
+
+    pub(crate) fn is_debounced(&self) -> bool {
+        self.debounce.is_some()
     }
 
     /// Why an event does not take this route, if it does not.
@@ -277,7 +276,18 @@ fn way(spec: &RouteSpec, namespace: &DefaultNamespace) -> Result<Way, SourceErro
     Ok(Way { first: Some(first), callback, steps: Some(calls) })
 }
 
-fn added_headers(given: &BTreeMap<String, String>) -> Result<Vec<(HeaderName, AddedHeader)>, SourceError> {
+/// Whether a path can be that of a request.
+pub(crate) fn check_path(path: &str) -> Result<(), SourceError> {
+    if !path.starts_with('/') || path.contains(['?', '#']) || path.parse::<http::uri::PathAndQuery>().is_err() {
+        return Err(SourceError::at_key("path", "must begin with / and be a path of a URL, without a query"));
+    }
+    if path.len() > MAX_PATH {
+        return Err(SourceError::at_key("path", format!("must have at most {MAX_PATH} characters")));
+    }
+    Ok(())
+}
+
+pub(crate) fn added_headers(given: &BTreeMap<String, String>) -> Result<Vec<(HeaderName, AddedHeader)>, SourceError> {
     let read = given.iter().map(|(name, value)| {
         let error = |reason: String| SourceError::at_key(name, reason);
         let header: HeaderName = name.parse().map_err(|_| error("is no name of a header".to_owned()))?;

@@ -48,7 +48,7 @@ impl Calls {
     /// Whether a call has ended, or waits somewhere; one that is in its lane is found when it is stored there.
     ///
     /// What happens meanwhile does no harm: each delivery of a call with a caller's id is looked up before it runs.
-    async fn may_be_known(&self, id: &CallId) -> Result<bool> {
+    pub(crate) async fn may_be_known(&self, id: &CallId) -> Result<bool> {
         let places = [&self.nats.recorded, &self.nats.parked, &self.nats.in_backlog];
         let found = try_join_all(places.map(|place| place.has(id))).await?;
         Ok(found.contains(&true))
@@ -220,7 +220,7 @@ async fn patiently(call: &Call, patience: Duration, queue: &impl Queue) -> (Resu
 }
 
 /// A known id may be submitted again with the same request only: another one would be another call.
-fn same_call(call: &Call, known: CallStatus) -> Result<Submitted> {
+pub(crate) fn same_call(call: &Call, known: CallStatus) -> Result<Submitted> {
     let is_other = match (&call.fingerprint, &known.fingerprint) {
         (Some(wanted), Some(known)) => wanted != known,
         // A call of an older version, or one whose id skep made, does not tell what it was asked for.

@@ -8,6 +8,7 @@ pub(crate) mod held;
 mod last;
 pub(crate) mod list;
 pub(crate) mod samples;
+mod turns;
 pub(crate) mod wire;
 
 use std::time::Duration;

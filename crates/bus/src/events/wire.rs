@@ -18,6 +18,8 @@ const IGNORED: &str = "Skep-Ignored";
 /// The lengths of the bodies that stand one behind the other: that of the event, and then those that routes have of their own.
 const BODIES: &str = "Skep-Bodies";
 const PAUSED: &str = "Skep-Paused";
+/// What it is of a schedule, as JSON.
+const OCCURRENCE: &str = "Skep-Occurrence";
 const REMOTE: &str = "Skep-Remote";
 
 pub(crate) fn event_headers(event: &Event) -> NatsHeaders {
@@ -39,6 +41,9 @@ pub(crate) fn event_headers(event: &Event) -> NatsHeaders {
     insert_json(&mut headers, IGNORED, &event.decision.ignored);
     if event.decision.paused {
         headers.insert(PAUSED, "true");
+    }
+    if let Some(Ok(occurrence)) = event.occurrence.as_ref().map(serde_json::to_string) {
+        headers.insert(OCCURRENCE, occurrence);
     }
     headers
 }
@@ -89,6 +94,7 @@ pub(crate) fn read_event(subject: &str, headers: &NatsHeaders, body: Bytes) -> R
         remote: remote(headers)?,
         headers: wire::read_http_headers(headers, wire::HTTP_PREFIX),
         body,
+        occurrence: wire::read_json(headers, OCCURRENCE)?,
     })
 }
 
@@ -132,7 +138,7 @@ fn read_json<T: DeserializeOwned>(headers: &NatsHeaders, name: &'static str) -> 
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, Method};
-    use skep_protocol::IgnoredRoute;
+    use skep_protocol::{EventOccurrence, IgnoredRoute};
     use time::OffsetDateTime;
 
     use super::*;
@@ -167,6 +173,10 @@ mod tests {
                 HeaderValue::from_bytes("…\u{e9}".as_bytes()).unwrap(),
             )]),
             body: Bytes::from_static(b"{}"),
+            occurrence: Some(EventOccurrence {
+                planned_at: OffsetDateTime::UNIX_EPOCH.to_offset(time::UtcOffset::from_hms(1, 0, 0).unwrap()),
+                missed: Some(3),
+            }),
         }
     }
 
@@ -190,6 +200,7 @@ mod tests {
             query: None,
             remote: None,
             kind: String::new(),
+            occurrence: None,
             headers: HeaderMap::new(),
             ..event
         };

@@ -86,7 +86,7 @@ impl Housekeeping {
     /// Moves a due call to its lane, as the worker does that is handed it, or lets it come due again; `false` if it cannot be read.
     async fn queue_again(&self, message: &StreamMessage) -> Result<bool> {
         let Ok(call) = parked::read(message) else { return Ok(false) };
-        if call.burst.is_some() {
+        if call.burst.is_some() || call.occurrence.is_some() {
             // Whether it runs is decided when it is due, so it is due once more.
             self.nats.write(&call, Location::Parked { until: clock::now(), why: Why::Delay }, 0).await?;
         } else {

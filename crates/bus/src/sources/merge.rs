@@ -17,6 +17,8 @@ use crate::registry::{leadership::WRITER, merge::read, watch::Reader};
 pub(super) enum Key {
     Spec(SourceName),
     Secrets(SourceName),
+    /// How far a schedule is planned.
+    Plan(SourceName),
 }
 
 impl Key {
@@ -24,13 +26,14 @@ impl Key {
         match key.split_once('.')? {
             ("spec", name) => name.parse().ok().map(Self::Spec),
             ("secrets", name) => name.parse().ok().map(Self::Secrets),
+            ("plan", name) => name.parse().ok().map(Self::Plan),
             _ => None,
         }
     }
 
     fn name(&self) -> &SourceName {
         match self {
-            Self::Spec(name) | Self::Secrets(name) => name,
+            Self::Spec(name) | Self::Secrets(name) | Self::Plan(name) => name,
         }
     }
 }
@@ -40,6 +43,7 @@ impl fmt::Display for Key {
         match self {
             Self::Spec(name) => write!(formatter, "spec.{name}"),
             Self::Secrets(name) => write!(formatter, "secrets.{name}"),
+            Self::Plan(name) => write!(formatter, "plan.{name}"),
         }
     }
 }
@@ -66,6 +70,9 @@ impl Reader for Merge {
             }
             return None;
         };
+        if let Key::Plan(_) = key {
+            return None;
+        }
         let (name, revision) = (key.name().clone(), entry.revision);
         let mut place = match self.0.entry(name.clone()) {
             Place::Occupied(place) => place,
@@ -93,6 +100,7 @@ impl Parts {
         match key {
             Key::Spec(_) => self.record = read(entry)?,
             Key::Secrets(_) => self.secrets = read(entry)?,
+            Key::Plan(_) => {}
         }
         Ok(())
     }
@@ -113,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_key_is_read_as_it_is_written() {
-        for text in ["spec.github", "secrets.a-1"] {
+        for text in ["spec.github", "secrets.a-1", "plan.nightly"] {
             assert_eq!(Key::parse(text).unwrap().to_string(), text);
         }
         for text in [WRITER, "spec", "spec.", "spec.a.b", "status.github", "secrets.A"] {

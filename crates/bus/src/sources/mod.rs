@@ -1,6 +1,7 @@
 //! The sources of events and their sealed secrets: two keys per source in the bucket `SKEP_SOURCES`, written only by the controller with its [`Lease`].
 
 mod merge;
+mod plans;
 mod view;
 
 use std::collections::BTreeMap;

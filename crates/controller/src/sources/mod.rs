@@ -1,5 +1,6 @@
 //! The sources of events: checked, written, and given their secrets.
 
+mod asked;
 mod declaration;
 mod keys;
 
@@ -50,7 +51,7 @@ impl Sources {
         }
         let now = skep_bus::now();
         let paused = declaration.paused();
-        let record = SourceRecord { name, spec, created_at: now, updated_at: now, paused };
+        let record = SourceRecord { name, spec, created_at: now, updated_at: now, paused, function: None };
         let source = Source { record, secrets: SourceSecrets::default() };
         let secrets = self.secrets_of_files(&source, &declaration).await?.unwrap_or_default();
         if secrets != source.secrets {
@@ -64,6 +65,7 @@ impl Sources {
         let declaration = self.read(&name, &spec)?;
         let _alone = self.alone().await;
         let known = self.require(&name).await?;
+        refuse_of_function(&known.record)?;
         // A pause that the declaration asks for counts once, so that it can be lifted.
         let paused = known.record.paused || (declaration.paused() && spec != known.record.spec);
         let wanted = Source { record: SourceRecord { spec, paused, ..known.record.clone() }, secrets: known.secrets };
@@ -77,7 +79,7 @@ impl Sources {
 
     pub(crate) async fn delete(&self, name: &SourceName) -> Result<Change> {
         let _alone = self.alone().await;
-        self.require(name).await?;
+        refuse_of_function(&self.require(name).await?.record)?;
         let revision = self.lease.remove_source(name).await?;
         info!(source = %name, "source is deleted");
         Ok(Change::Written(Revision(revision)))
@@ -215,6 +217,15 @@ impl Sources {
     async fn alone(&self) -> MutexGuard<'_, ()> {
         self.one_at_a_time.lock().await
     }
+}
+
+/// What annotations declare would come back.
+fn refuse_of_function(record: &SourceRecord) -> Result<()> {
+    let Some(function) = &record.function else { return Ok(()) };
+    Err(Error::Conflict(format!(
+        "source {} is declared by the annotations topic and schedule of function {function}: change those",
+        record.name
+    )))
 }
 
 /// A source has the secrets of its files and no others, so what is added or removed beside them would not stay.

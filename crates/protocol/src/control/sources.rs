@@ -7,7 +7,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::Revision;
-use crate::{SecretText, SourceName};
+use crate::{CallOfEvent, EventId, Overlap, SecretText, SourceName};
 
 /// Adds a source that is not there yet.
 #[derive(Serialize, Deserialize)]
@@ -34,6 +34,46 @@ pub struct DeleteSource {
 pub struct PauseSource {
     pub name: SourceName,
     pub paused: bool,
+}
+
+/// Has a schedule call its functions now.
+#[derive(Serialize, Deserialize)]
+pub struct FireSource {
+    pub name: SourceName,
+    #[serde(default)]
+    pub overlap: Option<Overlap>,
+}
+
+/// Has a schedule make the calls of its times in the past, both ends included.
+#[derive(Serialize, Deserialize)]
+pub struct BackfillSource {
+    pub name: SourceName,
+    #[serde(with = "time::serde::rfc3339")]
+    pub from: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    pub to: OffsetDateTime,
+    #[serde(default)]
+    pub overlap: Option<Overlap>,
+    /// An id of the backfill: asked for again with this one, it makes no call twice.
+    pub id: String,
+}
+
+/// The calls that a schedule was asked for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fired {
+    /// Occurrences, the oldest first.
+    pub occurrences: Vec<FiredOccurrence>,
+}
+
+/// One occurrence that a schedule was asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FiredOccurrence {
+    pub event: EventId,
+    /// The time that it is of, with the offset of the schedule's time zone.
+    pub planned_at: String,
+    pub calls: Vec<CallOfEvent>,
 }
 
 /// Adds a secret to a source; it is the newest one then.

@@ -66,6 +66,10 @@ impl fmt::Display for BurstKey {
 }
 
 impl BurstKey {
+    pub(crate) fn of_hash(source: SourceName, key: String) -> Self {
+        Self { source, key }
+    }
+
     /// The source of its events.
     pub fn source(&self) -> &SourceName {
         &self.source

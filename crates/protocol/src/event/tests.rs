@@ -30,6 +30,7 @@ fn event() -> Event {
         remote: None,
         headers: HeaderMap::from_iter([(HeaderName::from_static("x-github-event"), HeaderValue::from_static("push"))]),
         body: Bytes::from_static(b"{}"),
+        occurrence: None,
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 pub use self::nats::{Mqtt, Nats};
 pub use self::platform::PlatformEvents;
 pub use self::program::Program;
-pub use self::schedule::Schedule;
+pub use self::schedule::{Due, Listed, Schedule, Step};
 use crate::error::SourceError;
 
 /// How events come to a source.

@@ -11,6 +11,8 @@ use super::Receiver;
 use crate::{
     error::SourceError,
     filter::Compiling,
+    kind::Kind,
+    occurrence::MAX_NAMES,
     preset::{Otherwise, Preset, Presets},
     reference::Reference,
     route::Route,
@@ -71,6 +73,9 @@ impl Receiver {
         let redacted_query = tokens_in_query(&verify);
         let redacted = redacted(&source, preset, &verify)?;
         let routes = routes(&source, defaults.namespace, &mut Compiling::new(&redacted, &redacted_query))?;
+        if let Kind::Schedule(_) = &source.kind {
+            check_schedule(&name, &source, &routes)?;
+        }
         let wait = wait(&source, preset)?;
         if source.answer == AnswerBy::Function && !matches!(routes.as_slice(), [only] if only.is_direct()) {
             return Err(SourceError::at_key(
@@ -239,6 +244,32 @@ fn routes(
         routes.push(route);
     }
     Ok(routes)
+}
+
+/// What does not go with a schedule, and ids of calls that would not be valid or not be one route's alone.
+fn check_schedule(name: &SourceName, source: &Source, routes: &[Route]) -> Result<(), SourceError> {
+    let at = |index: usize, key: &str, reason: String| SourceError::at_key(key, reason).in_list(index).under("routes");
+    if source.id.is_some() {
+        return Err(SourceError::at_key("id", "changes nothing: an occurrence of a schedule is named by its time"));
+    }
+    if source.dedup.is_some() {
+        return Err(SourceError::at_key("dedup", "changes nothing: each occurrence of a schedule is one event"));
+    }
+    for (index, route) in routes.iter().enumerate() {
+        if route.is_debounced() {
+            return Err(at(index, "debounce", "is not possible in a schedule".to_owned()));
+        }
+        if name.as_str().len() + route.name().as_str().len() > MAX_NAMES {
+            let reason = format!("and the name of the source must have at most {MAX_NAMES} characters together");
+            return Err(at(index, "name", reason));
+        }
+        let id = |route: &Route| route.name().as_str().replace('.', "_");
+        if routes.iter().take(index).any(|other| id(other) == id(route)) {
+            let reason = "differs from that of another route in a dot alone: give this one a name of its own";
+            return Err(at(index, "name", reason.to_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// What requests are compared with a secret, and what the author says is one.
