@@ -27,6 +27,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 pub(crate) struct Up {
     pub(crate) process: Process,
     pub(crate) gateway: SocketAddr,
+    /// Where it tells its metrics.
+    pub(crate) admin: SocketAddr,
 }
 
 impl Up {
@@ -62,7 +64,7 @@ impl Up {
         };
         let mut process = Process::start(bench, launch)?;
         platform::until_ready(&mut process, admin).await?;
-        let mut up = Self { process, gateway };
+        let mut up = Self { process, gateway, admin };
         let function = up.function();
         up.process.until_ready(async || function.answers().await).await?;
         Ok(up)

@@ -62,6 +62,7 @@ pub(crate) fn local(
         holder,
         provider: ProviderConfig::Local(local),
         audit: None,
+        schedules: None,
         seal_key: None,
         public_url: None,
     })
@@ -82,6 +83,7 @@ pub(crate) fn swarm(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> Cont
         holder,
         provider,
         audit: None,
+        schedules: None,
         seal_key: None,
         public_url: None,
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use skep_bus::{Budget, Bus, BusConfig, Kept, Role};
-use skep_controller::{Config as ControllerConfig, Controller};
+use skep_controller::{Config as ControllerConfig, Controller, ScheduleMetrics};
 use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{AuthConfig, GatewayConfig, Listeners};
 use skep_http::{Drain, HttpLimits, Readiness, Runtimes, ServeConfig};
@@ -165,7 +165,8 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
             None => controller::swarm(&args.swarm, &args.calls, args.bus.grace),
         };
         let (audit, public_url) = (args.audit.periodic(&process.metrics)?, args.sources.public_url.clone());
-        let config = ControllerConfig { seal_key, public_url, audit, ..config };
+        let schedules = Some(ScheduleMetrics::register(&process.metrics).map_err(Failure::internal)?);
+        let config = ControllerConfig { seal_key, public_url, audit, schedules, ..config };
         let Some(controller) = start_controller(&process, config, bus).await? else { return Ok(()) };
         let controller = controller.run(process.shutdown.clone());
         Box::pin(process.while_ready("controller", controller)).await.map_err(Failure::internal)

@@ -34,9 +34,9 @@ enum Due {
 impl Worker {
     /// Whether a call of a schedule goes on to its lane; if not, its delivery was ended.
     pub(crate) async fn has_its_turn(&self, delivery: &Delivery<Call>, call: &Call) -> bool {
-        // A retry, or one whose worker is gone, has had its turn.
-        let first = call.occurrence.as_ref().filter(|_| call.last_attempt.is_none() && call.interruptions == 0);
-        let Some(occurrence) = first else { return true };
+        // A retry, one whose worker is gone, or one that is redriven has had its turn.
+        let is_first = call.last_attempt.is_none() && call.interruptions == 0 && call.history.is_empty();
+        let Some(occurrence) = call.occurrence.as_ref().filter(|_| is_first) else { return true };
         let due = match self.decide_due(call, occurrence).await {
             Ok(due) => due,
             Err(error) => {

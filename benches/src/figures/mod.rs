@@ -16,6 +16,7 @@ mod many;
 mod overload;
 mod prefork;
 mod queued;
+mod schedules;
 mod start;
 mod stream;
 mod sync;
@@ -49,6 +50,7 @@ pub(crate) enum Figure {
     HookRate,
     HookFanout,
     HookVerify,
+    ScheduledStart,
     QueuedLatency,
     CostForked,
     CostHttp,
@@ -62,7 +64,7 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 33] = [
+    pub(crate) const ALL: [Self; 34] = [
         Self::SyncLatency,
         Self::SyncRate,
         Self::SyncTail,
@@ -86,6 +88,7 @@ impl Figure {
         Self::HookRate,
         Self::HookFanout,
         Self::HookVerify,
+        Self::ScheduledStart,
         Self::QueuedLatency,
         Self::CostForked,
         Self::CostHttp,
@@ -123,6 +126,7 @@ impl Figure {
             Self::HookRate => "hook_accept_c64_rps",
             Self::HookFanout => "hook_fanout_3_rps",
             Self::HookVerify => "hook_verify_10k_us",
+            Self::ScheduledStart => "schedule_10k_start_s",
             Self::QueuedLatency => "async_started_p50_us",
             Self::CostForked => "cost_per_million_of_10k",
             Self::CostHttp => "cost_per_million_http_of_10k",
@@ -167,6 +171,7 @@ impl Figure {
             Self::HookRate => Box::pin(hook::rate(bench, name)).await,
             Self::HookFanout => Box::pin(hook::fanout(bench, name)).await,
             Self::HookVerify => Box::pin(hook::verification(bench, name)).await,
+            Self::ScheduledStart => Box::pin(schedules::start(bench, name)).await,
             Self::QueuedLatency => Box::pin(queued::latency(bench)).await,
             Self::CostForked => Box::pin(cost::forked(bench, name)).await,
             Self::CostHttp => Box::pin(cost::http(bench, name)).await,

@@ -16,7 +16,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use futures_util::StreamExt;
 use skep_bus::{Bus, Role};
-use skep_controller::Controller;
+use skep_controller::{Controller, ScheduleMetrics};
 use skep_dispatch::{Dispatch, Registry};
 use skep_gateway::Listeners;
 use skep_http::Drain;
@@ -132,7 +132,8 @@ async fn run_roles(
     let sources = &args.gateway.sources;
     let (seal_key, public_url) = (seal::read(sources)?, sources.public_url.clone());
     let audit = args.audit.periodic(&process.metrics)?;
-    let config = skep_controller::Config { seal_key, public_url, audit, ..config };
+    let schedules = Some(ScheduleMetrics::register(&process.metrics).map_err(Failure::internal)?);
+    let config = skep_controller::Config { seal_key, public_url, audit, schedules, ..config };
     // The controller goes on until the calls in flight have drained, because they need its replicas.
     let starting = Box::pin(Controller::start(config, buses.controller.for_controller(), CancellationToken::new()));
     let controller = starting.await.map_err(Failure::internal)?;

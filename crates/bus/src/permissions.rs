@@ -39,7 +39,7 @@ use Use::{Consume, Get, Info, Purge, Remove};
 /// What the gateway, the queue-worker and the controller do with each stream and bucket.
 const STREAMS: [(&str, [&[Use]; 3]); 20] = [
     ("INVOKE", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Consume, Remove, Purge]]),
-    ("BACKLOG", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get]]),
+    ("BACKLOG", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Remove]]),
     ("PUBLISH", [&[], &[Get, Consume, Remove], &[]]),
     ("DELAYED", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Info, Remove]]),
     ("CALLS", [&[Get, Consume, Remove], &[Get, Consume], &[Get, Consume, Remove, Purge]]),
@@ -155,7 +155,7 @@ impl Role {
                 &moved[..],
                 &stored,
                 &[subjects.body_all(BodyKind::Result), subjects.callback_try_all(), subjects.dead_all()],
-                &[subjects.workers(), subjects.holders(), subjects.bursts_all()],
+                &[subjects.workers(), subjects.holders(), subjects.bursts_all(), subjects.cancel_all()],
                 &[subjects.control(Operation::Wake.as_str())],
                 &inboxes(&[Self::Gateway, Self::QueueWorker]),
             ]
@@ -164,6 +164,8 @@ impl Role {
                 &BUCKETS.map(|bucket| format!("$KV.{}.>", subjects.stream(bucket)))[..],
                 &moved,
                 &[subjects.logs_all(), subjects.removed_records(), subjects.running_all()],
+                &[subjects.event_all(), subjects.record_all(), subjects.cancel_all(), subjects.brief_records()],
+                &[subjects.discard(), subjects.receipts()],
                 &inboxes(&[Self::Gateway, Self::QueueWorker]),
                 &foreign_inboxes[..1],
             ]

@@ -33,7 +33,8 @@ pub struct Config {
     pub provider: ProviderConfig,
     /// The audit that is run again and again, if it is.
     pub audit: Option<PeriodicAudit>,
-    pub schedules: ScheduleMetrics,
+    /// Where it counts what it plans of schedules, if it does.
+    pub schedules: Option<ScheduleMetrics>,
     /// What secrets of sources are sealed with; without it there are none.
     pub seal_key: Option<Arc<SealKey>>,
     /// Where senders reach the gateways, for sources without a `url`.

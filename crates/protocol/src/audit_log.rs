@@ -32,6 +32,8 @@ pub enum AuditAction {
     SourceDelete,
     SourcePause,
     SourceResume,
+    SourceFire,
+    SourceBackfill,
     SourceRelease,
     SourceReplay,
     SourceTry,
@@ -58,7 +60,7 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::Deploy,
         Self::Update,
         Self::Delete,
@@ -75,6 +77,8 @@ impl AuditAction {
         Self::SourceDelete,
         Self::SourcePause,
         Self::SourceResume,
+        Self::SourceFire,
+        Self::SourceBackfill,
         Self::SourceRelease,
         Self::SourceReplay,
         Self::SourceTry,
@@ -114,6 +118,8 @@ impl AuditAction {
             Self::SourceDelete => "source-delete",
             Self::SourcePause => "source-pause",
             Self::SourceResume => "source-resume",
+            Self::SourceFire => "source-fire",
+            Self::SourceBackfill => "source-backfill",
             Self::SourceRelease => "source-release",
             Self::SourceReplay => "source-replay",
             Self::SourceTry => "source-try",

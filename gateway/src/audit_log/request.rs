@@ -34,7 +34,7 @@ enum By {
     Filter,
 }
 
-const ACTIONS: [(&str, &str, AuditAction, By); 31] = [
+const ACTIONS: [(&str, &str, AuditAction, By); 33] = [
     ("POST", "/system/functions", Deploy, By::Body),
     ("PUT", "/system/functions", Update, By::Body),
     ("DELETE", "/system/functions", Delete, By::Body),
@@ -48,6 +48,8 @@ const ACTIONS: [(&str, &str, AuditAction, By); 31] = [
     ("DELETE", "/system/sources", SourceDelete, By::Name),
     ("POST", "/system/sources/{name}/pause", SourcePause, By::Path),
     ("POST", "/system/sources/{name}/resume", SourceResume, By::Path),
+    ("POST", "/system/sources/{name}/fire", SourceFire, By::Path),
+    ("POST", "/system/sources/{name}/backfill", SourceBackfill, By::Path),
     ("POST", "/system/sources/{name}/release", SourceRelease, By::Path),
     ("POST", "/system/sources/{name}/try", SourceTry, By::Path),
     ("POST", "/system/sources/{name}/send", SourceSend, By::Path),

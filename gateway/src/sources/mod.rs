@@ -1,6 +1,7 @@
 //! `/system/sources`: the sources of events, their pauses and secrets, and the presets of providers.
 
 mod presets;
+mod schedules;
 mod secrets;
 mod status;
 
@@ -32,6 +33,9 @@ pub(crate) fn routes() -> Routes {
         ("/system/sources/{name}", get(read)),
         ("/system/sources/{name}/pause", post(pause)),
         ("/system/sources/{name}/resume", post(resume)),
+        ("/system/sources/{name}/next", get(schedules::next)),
+        ("/system/sources/{name}/fire", post(schedules::fire)),
+        ("/system/sources/{name}/backfill", post(schedules::backfill)),
         ("/system/sources/{name}/secrets", get(secrets::list).post(secrets::add).delete(secrets::remove)),
         ("/system/presets", get(presets::list)),
         ("/system/presets/{name}", get(presets::read)),

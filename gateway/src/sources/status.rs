@@ -12,6 +12,8 @@ use crate::{Result, app::App, hooks};
 
 /// Sources whose last events are asked for at once.
 const AT_ONCE: usize = 8;
+/// The next times of a schedule that are shown.
+const SHOWN_TIMES: usize = 3;
 /// The newest events of a source, which tell when its secrets were used last.
 const LOOKED_AT: usize = 1000;
 
@@ -60,9 +62,18 @@ fn of(source: &Source, app: &App, last_event_at: Option<OffsetDateTime>) -> Sour
         created_at: record.created_at,
         updated_at: record.updated_at,
         problem,
+        next: next(source, receiver.as_ref().ok()),
+        function: record.function.as_ref().map(ToString::to_string),
         warnings: receiver.map(|receiver| receiver.warnings().to_vec()).unwrap_or_default(),
         spec: record.spec.clone(),
     }
+}
+
+/// The next times of a schedule that runs.
+fn next(source: &Source, receiver: Option<&Receiver>) -> Vec<String> {
+    let runs = receiver.filter(|receiver| !receiver.source().disabled && !source.record.paused);
+    let schedule = runs.and_then(Receiver::schedule);
+    schedule.map(|schedule| schedule.next_times(skep_bus::now(), SHOWN_TIMES)).unwrap_or_default()
 }
 
 /// The secrets that count now, without their values.

@@ -7,6 +7,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use super::event_args::{
     EventArgs, EventsArgs, ForwardArgs, HeldArgs, KeepArgs, ReleaseArgs, ReplayArgs, SamplesArgs, SendArgs, TryArgs,
 };
+use super::schedule_args::{BackfillArgs, FireArgs, NextArgs};
 use crate::client::args::ClientArgs;
 
 pub(crate) const SOURCES_EXAMPLES: &str = "Examples:
@@ -44,6 +45,12 @@ The file has the keys of one source, as they are below its name in a stack file,
     Pause(SourceNamesArgs),
     /// Let the events of paused sources go on; those that came meanwhile wait for a replay
     Resume(SourceNamesArgs),
+    /// Tell when a schedule runs next
+    Next(NextArgs),
+    /// Have a schedule call its functions now
+    Fire(FireArgs),
+    /// Have a schedule make the calls of times in the past
+    Backfill(BackfillArgs),
     /// List the events that a source has accepted, and which routes took them
     Events(EventsArgs),
     /// Show an event: its headers, its calls with their states, and why other routes did not take it

@@ -7,6 +7,8 @@ mod forward;
 mod held;
 mod presets;
 mod samples;
+mod schedule;
+mod schedule_args;
 mod secrets;
 mod send;
 
@@ -40,6 +42,9 @@ pub(crate) async fn run(command: SourcesCommand) -> Result<()> {
         SourcesCommand::Remove(args) => remove(args).await,
         SourcesCommand::Pause(args) => set_paused(args, "pause").await,
         SourcesCommand::Resume(args) => set_paused(args, "resume").await,
+        SourcesCommand::Next(args) => schedule::next(args).await,
+        SourcesCommand::Fire(args) => schedule::fire(args).await,
+        SourcesCommand::Backfill(args) => schedule::backfill(args).await,
         SourcesCommand::Events(args) => events::list(args).await,
         SourcesCommand::Event(args) => events::show(args).await,
         SourcesCommand::Held(args) => held::list(args).await,
@@ -69,9 +74,11 @@ async fn list(args: SourcesListArgs) -> Result<()> {
         let secrets = source.secrets.len().to_string();
         let name = source.name.to_string();
         let (path, last) = (told(source.path.as_ref()), source.last_event_at.map(table::at).unwrap_or_default());
-        [name, source.kind.clone(), preset(source), path, state(source), last, secrets, told(source.problem.as_ref())]
+        let next = told(source.next.first());
+        let problem = told(source.problem.as_ref());
+        [name, source.kind.clone(), preset(source), path, state(source), last, next, secrets, problem]
     });
-    table::print(["SOURCE", "KIND", "PRESET", "PATH", "STATE", "LAST EVENT", "SECRETS", "PROBLEM"], rows);
+    table::print(["SOURCE", "KIND", "PRESET", "PATH", "STATE", "LAST EVENT", "NEXT", "SECRETS", "PROBLEM"], rows);
     Ok(())
 }
 
@@ -138,6 +145,8 @@ fn print(api: &Api, source: &SourceStatus) -> Result<()> {
         ("problem", told(source.problem.as_ref())),
         ("note", source.warnings.join("; ")),
         ("last event", source.last_event_at.map(table::at).unwrap_or_default()),
+        ("next", source.next.join(", ")),
+        ("of function", told(source.function.as_ref())),
         ("created", table::at(source.created_at)),
         ("updated", table::at(source.updated_at)),
     ]);

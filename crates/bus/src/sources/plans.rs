@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use async_nats::jetstream::kv::Operation;
+use async_nats::jetstream::kv::{Operation, Store};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use skep_protocol::{SchedulePlan, SourceName};
 use tracing::warn;
@@ -22,21 +22,23 @@ impl Sources {
         let subjects = store.stream.info_with_subjects(format!("{beginning}*")).await.map_err(Error::unavailable)?;
         let subjects: Vec<(String, usize)> = subjects.try_collect().await.map_err(Error::unavailable)?;
         let names = subjects.iter().filter_map(|(subject, _)| subject.strip_prefix(&beginning)?.parse().ok());
-        let read = stream::iter(names).map(|name: SourceName| async move {
-            let key = Key::Plan(name.clone()).to_string();
-            let entry = store.entry(key.clone()).await.map_err(Error::unavailable)?;
-            let entry = entry.filter(|entry| entry.operation == Operation::Put);
-            let plan = entry.and_then(|entry| match serde_json::from_slice(&entry.value) {
-                Ok(plan) => Some((name, plan)),
-                Err(error) => {
-                    warn!(%error, key, "it cannot be read how far a schedule is planned; it is planned anew");
-                    None
-                }
-            });
-            Ok::<_, Error>(plan)
-        });
+        let names: Vec<SourceName> = names.collect();
+        let read = stream::iter(names.into_iter().map(|name| read(store.clone(), name)));
         let plans: Vec<_> = read.buffer_unordered(AT_ONCE).try_collect().await?;
         Ok(plans.into_iter().flatten().collect())
+    }
+}
+
+async fn read(store: Store, name: SourceName) -> Result<Option<(SourceName, SchedulePlan)>> {
+    let key = Key::Plan(name.clone()).to_string();
+    let entry = store.entry(key.clone()).await.map_err(Error::unavailable)?;
+    let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else { return Ok(None) };
+    match serde_json::from_slice(&entry.value) {
+        Ok(plan) => Ok(Some((name, plan))),
+        Err(error) => {
+            warn!(%error, key, "it cannot be read how far a schedule is planned; it is planned anew");
+            Ok(None)
+        }
     }
 }
 

@@ -98,14 +98,15 @@ async fn follow_once(bus: &ControllerBus, control: &Control) -> Result<()> {
                 if known.get(&name) == Some(&annotations) {
                     continue;
                 }
-                if is_current {
+                let before = known.insert(name.clone(), annotations.clone()).unwrap_or_default();
+                let is_of_schedules = [&before, &annotations].iter().any(|one| declared(&name, one).is_some());
+                if is_current && is_of_schedules {
                     set(bus, control, &name, &annotations).await;
                 }
-                known.insert(name, annotations);
             }
             RegistryEvent::Deleted { name, .. } => {
-                known.remove(&name);
-                if is_current {
+                let before = known.remove(&name).unwrap_or_default();
+                if is_current && declared(&name, &before).is_some() {
                     set(bus, control, &name, &BTreeMap::new()).await;
                 }
             }

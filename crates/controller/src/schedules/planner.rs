@@ -26,7 +26,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 const CHANGES_TOGETHER: usize = 256;
 
 /// Plans, until it is dropped.
-pub(crate) async fn run(bus: ControllerBus, lease: Arc<Lease>, metrics: ScheduleMetrics) {
+pub(crate) async fn run(bus: ControllerBus, lease: Arc<Lease>, metrics: Option<ScheduleMetrics>) {
     loop {
         let mut planner = Planner {
             bus: bus.clone(),
@@ -46,7 +46,7 @@ pub(crate) async fn run(bus: ControllerBus, lease: Arc<Lease>, metrics: Schedule
 struct Planner {
     bus: ControllerBus,
     lease: Arc<Lease>,
-    metrics: ScheduleMetrics,
+    metrics: Option<ScheduleMetrics>,
     /// Those that have occurrences now.
     schedules: HashMap<SourceName, Arc<Declared>>,
     /// How far each is planned; also of those that are gone or paused and may have calls that wait.
@@ -127,7 +127,7 @@ impl Planner {
     async fn look_at_all(&mut self, names: BTreeSet<SourceName>) -> Result<()> {
         let looks = names.into_iter().map(|name| {
             let (declared, plan) = (self.schedules.get(&name).cloned(), self.plans.get(&name).cloned());
-            let look = Look { bus: &self.bus, lease: &self.lease, metrics: &self.metrics, name: name.clone() };
+            let look = Look { bus: &self.bus, lease: &self.lease, metrics: self.metrics.as_ref(), name: name.clone() };
             async move { (name, plan.clone(), Box::pin(look.run(declared, plan)).await) }
         });
         let looked: Vec<_> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
@@ -171,7 +171,7 @@ fn declared(record: &SourceRecord, bus: &ControllerBus) -> Option<Declared> {
 struct Look<'planner> {
     bus: &'planner ControllerBus,
     lease: &'planner Lease,
-    metrics: &'planner ScheduleMetrics,
+    metrics: Option<&'planner ScheduleMetrics>,
     name: SourceName,
 }
 
@@ -227,7 +227,7 @@ impl Look<'_> {
             self.plan(declared, schedule, due, now).await?;
         }
         if step.missed > 0 {
-            self.metrics.count_missed(&self.name, step.missed);
+            self.metrics.inspect(|metrics| metrics.count_missed(&self.name, step.missed));
             warn!(source = %self.name, missed = step.missed, "occurrences of a schedule were missed and do not run");
         }
         for listed in &step.listed {
@@ -250,7 +250,7 @@ impl Look<'_> {
             match self.bus.calls.plan(&call).await {
                 Ok(Submitted::Accepted) => {
                     debug!(call_id = %call.call_id, "a call is planned");
-                    self.metrics.count_planned(&self.name);
+                    self.metrics.inspect(|metrics| metrics.count_planned(&self.name));
                 }
                 Ok(Submitted::Duplicate) => {}
                 Err(error) if error.may_pass() => return Err(error),
@@ -262,11 +262,24 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// Whether an earlier planner, which was cut off, has planned calls of an occurrence.
+    async fn is_known(&self, event: &skep_protocol::Event) -> Result<bool> {
+        for route in &event.decision.routes {
+            if self.bus.calls.status(&event.call_id(&route.route, None)).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Stores an occurrence whose time has come in the list of events.
     async fn list(&self, declared: &Declared, schedule: &Schedule, listed: &Listed) -> Result<()> {
         let Some(id) = occurrence_id(listed.at) else { return Ok(()) };
         let receiver = &declared.receiver;
-        let event = receiver.occurrence_event(schedule, id, (listed.at, listed.missed), listed.ignored);
+        let mut event = receiver.occurrence_event(schedule, id.clone(), (listed.at, listed.missed), None);
+        if listed.ignored.is_some() && !self.is_known(&event).await? {
+            event = receiver.occurrence_event(schedule, id, (listed.at, listed.missed), listed.ignored);
+        }
         match self.bus.events.store(&event, receiver.keep()).await {
             Ok(_) => Ok(()),
             Err(error) if error.may_pass() => Err(error),

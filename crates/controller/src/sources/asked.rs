@@ -7,7 +7,7 @@ use skep_protocol::{
 use serde_json::Value;
 use skep_bus::Source;
 use skep_sources::{Defaults, Due, Receiver, Run, Schedule, occurrence_id};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::format_description::well_known::Rfc3339;
 use tracing::info;
 
 use super::Sources;
