@@ -6,7 +6,7 @@ use std::{collections::HashSet, time::Duration};
 
 use http::HeaderMap;
 use skep_bus::{Cancelled, Delivery};
-use skep_protocol::{Call, CallId, CallState, CallStatus, Occurrence, Overlap, TurnDecision};
+use skep_protocol::{Call, CallId, CallState, CallStatus, Occurrence, Overlap, Turn, TurnDecision};
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -73,12 +73,12 @@ impl Worker {
     async fn decide_due(&self, call: &Call, occurrence: &Occurrence) -> skep_bus::Result<Due> {
         let (now, wanted_at) = (skep_bus::now(), wanted_at(call));
         let overlap = occurrence.overlap_at(wanted_at, now);
-        let miss = occurrence.miss(wanted_at, now).map(|reason| Due::End(ScheduleOutcome::Missed, reason));
+        let miss = occurrence.miss(wanted_at, now);
         if overlap == Overlap::Allow {
             return match miss {
                 // It may have been sent on when it was in time.
                 Some(_) if self.bus.calls.is_queued(&call.call_id).await? => Ok(Due::Gone),
-                Some(miss) => Ok(miss),
+                Some(reason) => Ok(Due::End(ScheduleOutcome::Missed, reason)),
                 None => Ok(Due::Run),
             };
         }
@@ -86,42 +86,50 @@ impl Worker {
         for _ in 0..MAX_TRIES {
             let (turn, sequence) = self.bus.queues.turn(&key).await?;
             let me = &call.call_id;
-            if !turn.is_running(me) && !turn.has_waiting(me) && miss.is_some() {
-                return Ok(miss.unwrap_or(Due::Gone));
+            if !turn.is_running(me)
+                && !turn.has_waiting(me)
+                && let Some(reason) = &miss
+            {
+                return Ok(Due::End(ScheduleOutcome::Missed, reason.clone()));
             }
-            let mut open = HashSet::new();
-            for other in turn.others(me) {
-                if self.bus.calls.is_open(other).await? {
-                    open.insert(other.clone());
-                }
-            }
-            let planned_at = occurrence.planned_at.unix_timestamp();
-            let decision = turn.decide(me, planned_at, overlap, |other| open.contains(other));
-            let (then, write) = match decision {
-                TurnDecision::Run { write } => (Due::Run, write),
-                TurnDecision::Wait { write } => (Due::Wait, write),
-                TurnDecision::Skip { of } => {
-                    let reason = format!("skipped: {of} is still running");
-                    return Ok(Due::End(ScheduleOutcome::Skipped, reason));
-                }
+            let (then, write) = match self.decide_turn(&turn, call, occurrence, overlap).await? {
+                TurnDecision::Run { write } => (Some(Due::Run), write),
+                TurnDecision::Wait { write } => (Some(Due::Wait), write),
+                TurnDecision::Again { write } => (None, Some(write)),
                 TurnDecision::Replace { of, write } => {
                     self.replace(&of, me).await?;
-                    (Due::Run, Some(write))
+                    (Some(Due::Run), Some(write))
                 }
-                TurnDecision::Again { write } => {
-                    self.bus.queues.write_turn(&key, &write, sequence).await?;
-                    continue;
+                TurnDecision::Skip { of } => {
+                    return Ok(Due::End(ScheduleOutcome::Skipped, format!("skipped: {of} is still running")));
                 }
             };
             let is_written = match &write {
                 Some(turn) => self.bus.queues.write_turn(&key, turn, sequence).await?,
                 None => true,
             };
-            if is_written {
+            if let (Some(then), true) = (then, is_written) {
                 return Ok(then);
             }
         }
         Err(skep_bus::Error::unavailable(format!("the turn of {key} is changed by others all the time")))
+    }
+
+    async fn decide_turn(
+        &self,
+        turn: &Turn,
+        call: &Call,
+        occurrence: &Occurrence,
+        overlap: Overlap,
+    ) -> skep_bus::Result<TurnDecision> {
+        let mut open = HashSet::new();
+        for other in turn.others(&call.call_id) {
+            if self.bus.calls.is_open(other).await? {
+                open.insert(other);
+            }
+        }
+        let planned_at = occurrence.planned_at.unix_timestamp();
+        Ok(turn.decide(&call.call_id, planned_at, overlap, |other| open.contains(other)))
     }
 
     async fn replace(&self, running: &CallId, by: &CallId) -> skep_bus::Result<()> {

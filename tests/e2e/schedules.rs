@@ -36,13 +36,15 @@ pub(crate) async fn ended(gateway: &Gateway, beginning: &str) -> Vec<(String, St
     let text = |call: &Value, key: &str| call[key].as_str().unwrap_or_default().to_owned();
     let ours = calls.iter().filter(|call| text(call, "callId").starts_with(beginning));
     let ended = ours.filter(|call| ["succeeded", "failed", "dead", "cancelled"].contains(&&*text(call, "state")));
-    let mut ended: Vec<_> = ended.map(|call| (text(call, "callId"), text(call, "state"), text(call, "reason"))).collect();
+    let mut ended: Vec<_> =
+        ended.map(|call| (text(call, "callId"), text(call, "state"), text(call, "reason"))).collect();
     ended.sort();
     ended
 }
 
 async fn wait_for_planned(site: &Site, count: usize) -> Vec<String> {
-    wait_for(&format!("{count} planned calls"), async || Some(planned(site).await).filter(|ids| ids.len() == count)).await
+    wait_for(&format!("{count} planned calls"), async || Some(planned(site).await).filter(|ids| ids.len() == count))
+        .await
 }
 
 #[tokio::test]
@@ -197,10 +199,13 @@ async fn annotations_make_a_schedule_that_changes_and_goes_with_its_function() {
         let sources = gateway.get("/system/sources").send().await.unwrap().json::<Value>().await.unwrap();
         sources.as_array().unwrap().iter().find(|source| source["name"] == "cron-counted").cloned()
     };
-    let made = wait_for("the source of the function", source).await;
+    let made = wait_for("the source of the function", async || source().await).await;
     assert_eq!(made["spec"]["cron"], json!(["0 3 * * *", "0 4 * * *"]));
     assert_eq!((&made["spec"]["overlap"], &made["function"]), (&json!("allow"), &json!("counted")));
-    for (method, body) in [(Method::PUT, json!({ "name": "cron-counted", "every": "1h" })), (Method::DELETE, json!({ "name": "cron-counted" }))] {
+    for (method, body) in [
+        (Method::PUT, json!({ "name": "cron-counted", "every": "1h" })),
+        (Method::DELETE, json!({ "name": "cron-counted" })),
+    ] {
         let answer = gateway.send(method, "/system/sources", &body).await;
         assert!(answer.status == 409 && answer.text().contains("function counted"), "{answer:?}");
     }
@@ -209,7 +214,10 @@ async fn annotations_make_a_schedule_that_changes_and_goes_with_its_function() {
     assert!(answer.status == 400 && answer.text().contains("annotation schedule: "), "{answer:?}");
     let often = scheduled("* * * * * *").deployment(site.folder());
     assert_eq!(gateway.send(Method::PUT, "/system/functions", &often).await.status, 202);
-    wait_until("it runs each second", async || site.runs().iter().any(|id| id.starts_with("cron-cron-counted_function-"))).await;
+    wait_until("it runs each second", async || {
+        site.runs().iter().any(|id| id.starts_with("cron-cron-counted_function-"))
+    })
+    .await;
     let answer = gateway.send(Method::DELETE, "/system/functions", &json!({ "functionName": "counted" })).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     wait_until("the source goes with the function", async || source().await.is_none()).await;

@@ -90,7 +90,9 @@ async fn forget_plan(roles: &Roles, source: &str, hours: i64) {
 
 async fn after_outage(missed: &str, expected: usize) -> (Roles, Vec<String>) {
     let mut roles = Roles::start([Function::counted()]).await;
-    let spec = json!({ "every": "1h", "missed": missed, "routes": [{ "to": "counted" }] });
+    // In half an hour, so that none is due meanwhile.
+    let offset = (OffsetDateTime::now_utc().unix_timestamp() + 1800) % 3600;
+    let spec = json!({ "every": "1h", "offset": offset.max(1), "missed": missed, "routes": [{ "to": "counted" }] });
     declare(&roles.gateway, "hourly", spec).await;
     wait_until("it is planned", async || crate::schedules::planned(&roles.site).await.len() == 2).await;
     roles.controller.kill();
@@ -110,7 +112,8 @@ async fn after_outage(missed: &str, expected: usize) -> (Roles, Vec<String>) {
 async fn after_an_outage_the_latest_occurrence_runs() {
     let (roles, runs) = after_outage("latest", 1).await;
     assert_eq!(runs.len(), 1, "{runs:?}");
-    let events = roles.gateway.get("/system/sources/hourly/events").send().await.unwrap().json::<Value>().await.unwrap();
+    let events =
+        roles.gateway.get("/system/sources/hourly/events").send().await.unwrap().json::<Value>().await.unwrap();
     let newest = &events["events"][0];
     assert_eq!((&newest["outcome"], &newest["calls"][0]["callId"]), (&json!("routed"), &json!(runs[0])), "{events}");
     assert_eq!(events["events"][1]["outcome"], "ignored", "{events}");

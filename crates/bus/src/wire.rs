@@ -185,7 +185,10 @@ fn insert_list<T: Serialize>(headers: &mut NatsHeaders, name: &'static str, mut 
     }
 }
 
-pub(crate) fn read_json<T: DeserializeOwned + Default>(headers: &NatsHeaders, name: &'static str) -> Result<T, Unreadable> {
+pub(crate) fn read_json<T: DeserializeOwned + Default>(
+    headers: &NatsHeaders,
+    name: &'static str,
+) -> Result<T, Unreadable> {
     let read = text(headers, name).map(serde_json::from_str).transpose();
     Ok(read.map_err(|error| format!("{name}: {error}"))?.unwrap_or_default())
 }

@@ -6,9 +6,10 @@ use skep_bus::ControlCall;
 use skep_protocol::{
     FunctionDeployment, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret, VersionInfo,
     control::{
-        AddSourceSecret, AddedSourceSecret, ApplyAlert, BackfillSource, Change, FireSource, Fired, ControlRequest, CreateNamespace, CreateSecret,
-        CreateSource, Delete, DeleteNamespace, DeleteSecret, DeleteSource, Deploy, GetInfo, ListNamespaces,
-        ListSecrets, PauseSource, RemoveSourceSecret, Scale, Update, UpdateNamespace, UpdateSecret, UpdateSource, Wake,
+        AddSourceSecret, AddedSourceSecret, ApplyAlert, BackfillSource, Change, ControlRequest, CreateNamespace,
+        CreateSecret, CreateSource, Delete, DeleteNamespace, DeleteSecret, DeleteSource, Deploy, FireSource, Fired,
+        GetInfo, ListNamespaces, ListSecrets, PauseSource, RemoveSourceSecret, Scale, Update, UpdateNamespace,
+        UpdateSecret, UpdateSource, Wake,
     },
     validate,
 };

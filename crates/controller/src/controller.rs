@@ -15,8 +15,8 @@ use tracing::{info, warn};
 use url::Url;
 
 use crate::{
-    PeriodicAudit, Result, ScheduleMetrics, control::Control, housekeeping, leadership::Leadership, namespaces::Namespaces,
-    reconcile::Reconcilers, schedules, sources::Sources,
+    PeriodicAudit, Result, ScheduleMetrics, control::Control, housekeeping, leadership::Leadership,
+    namespaces::Namespaces, reconcile::Reconcilers, schedules, sources::Sources,
 };
 
 /// Requests that are answered at the same time; more wait on the bus.

@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use url::Url;
 
 use crate::{
-    BurstKey, CallBody, CallId, CallState, CallStatus, Fingerprint, FunctionName, HeadersTooLarge, Occurrence, PastAttempt,
-    PastEnd, check_headers, headers,
+    BurstKey, CallBody, CallId, CallState, CallStatus, Fingerprint, FunctionName, HeadersTooLarge, Occurrence,
+    PastAttempt, PastEnd, check_headers, headers,
 };
 
 /// About what the queue adds to a call: its subject, skep's own headers, and the frame of a message on the disk.

@@ -17,7 +17,8 @@ use url::Url;
 pub use self::debounce::{BurstKey, BurstKeyError, EventDebounce};
 pub use self::info::{CallOfEvent, EventInfo, EventOutcome, HeldInfo, Replayed};
 use crate::{
-    Call, CallId, EventId, EventOccurrence, Fingerprint, FunctionName, HeadersTooLarge, RouteName, SourceName, check_headers, headers,
+    Call, CallId, EventId, EventOccurrence, Fingerprint, FunctionName, HeadersTooLarge, RouteName, SourceName,
+    check_headers, headers,
 };
 
 /// OpenFaaS's names for what a schedule is about and what brings its events.

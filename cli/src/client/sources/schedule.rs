@@ -35,8 +35,9 @@ pub(super) async fn next(args: NextArgs) -> Result<()> {
 
 pub(super) async fn fire(args: FireArgs) -> Result<()> {
     let api = Api::new(args.client)?;
-    let request = api.request(Method::POST, &["sources", &args.name, "fire"]);
-    let fired = api.json(request.query(&[("overlap", args.overlap.overlap)])).await?;
+    let overlap: Vec<_> = args.overlap.overlap.iter().map(|overlap| ("overlap", overlap)).collect();
+    let request = api.request(Method::POST, &["sources", &args.name, "fire"]).query(&overlap);
+    let fired = api.json(request).await?;
     tell(&api, &fired)
 }
 

@@ -1,11 +1,11 @@
 //! Occurrences that somebody asks for: now, or of times in the past.
 
+use serde_json::Value;
+use skep_bus::Source;
 use skep_protocol::{
     CallOfEvent, EventId, FunctionName, Overlap, SourceName, SourceRecord,
     control::{BackfillSource, FireSource, Fired, FiredOccurrence},
 };
-use serde_json::Value;
-use skep_bus::Source;
 use skep_sources::{Defaults, Due, Receiver, Run, Schedule, occurrence_id};
 use time::format_description::well_known::Rfc3339;
 use tracing::info;

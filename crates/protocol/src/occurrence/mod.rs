@@ -169,9 +169,10 @@ impl FromStr for Overlap {
             "queue" => Ok(Self::Queue),
             "replace" => Ok(Self::Replace),
             "allow" => Ok(Self::Allow),
-            other => {
-                Err(format!("{:?} is not one of skip, queue, replace, allow", other.chars().take(40).collect::<String>()))
-            }
+            other => Err(format!(
+                "{:?} is not one of skip, queue, replace, allow",
+                other.chars().take(40).collect::<String>()
+            )),
         }
     }
 }
@@ -218,7 +219,9 @@ mod tests {
         }
         assert_eq!(miss(&occurrence(Missed::Skip, None), 90).unwrap(), "missed: it came 90s late");
         assert!(miss(&occurrence(Missed::Latest, Some(80)), 90).unwrap().contains("a later one runs"));
-        for last in [occurrence(Missed::Latest, None), occurrence(Missed::Latest, Some(91)), occurrence(Missed::All, Some(1))] {
+        for last in
+            [occurrence(Missed::Latest, None), occurrence(Missed::Latest, Some(91)), occurrence(Missed::All, Some(1))]
+        {
             assert_eq!(miss(&last, 90), None, "{last:?}");
         }
         let wanted = Occurrence { lateness: None, ..occurrence(Missed::Skip, Some(1)) };

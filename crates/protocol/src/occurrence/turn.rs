@@ -89,7 +89,9 @@ impl Turn {
             (Some(_), Overlap::Queue) if self.waiting.is_empty() => {
                 TurnDecision::Wait { write: Some(self.with(me, planned_at)) }
             }
-            (Some(before), Overlap::Skip | Overlap::Queue | Overlap::Allow) => TurnDecision::Skip { of: before.clone() },
+            (Some(before), Overlap::Skip | Overlap::Queue | Overlap::Allow) => {
+                TurnDecision::Skip { of: before.clone() }
+            }
         }
     }
 
@@ -159,7 +161,9 @@ mod tests {
         assert_eq!(decide(&before, "me", Overlap::Queue, &["a", "b"]), TurnDecision::Skip { of: id("a") });
         let after_a = decide(&before, "me", Overlap::Queue, &["b"]);
         assert_eq!(after_a, TurnDecision::Skip { of: id("b") }, "it is b's turn");
-        let TurnDecision::Wait { write: Some(both) } = decide(&before, "me", Overlap::InTurn, &["a", "b"]) else { panic!() };
+        let TurnDecision::Wait { write: Some(both) } = decide(&before, "me", Overlap::InTurn, &["a", "b"]) else {
+            panic!()
+        };
         assert_eq!(both.waiting.iter().map(|waits| waits.call_id.as_str()).collect::<Vec<_>>(), ["b", "me"]);
         assert_eq!(decide(&both, "me", Overlap::InTurn, &["b", "me"]), TurnDecision::Wait { write: None });
     }

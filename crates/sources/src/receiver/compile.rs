@@ -72,10 +72,7 @@ impl Receiver {
         }
         let redacted_query = tokens_in_query(&verify);
         let redacted = redacted(&source, preset, &verify)?;
-        let routes = routes(&source, defaults.namespace, &mut Compiling::new(&redacted, &redacted_query))?;
-        if let Kind::Schedule(_) = &source.kind {
-            check_schedule(&name, &source, &routes)?;
-        }
+        let routes = routes(&name, &source, defaults.namespace, &mut Compiling::new(&redacted, &redacted_query))?;
         let wait = wait(&source, preset)?;
         if source.answer == AnswerBy::Function && !matches!(routes.as_slice(), [only] if only.is_direct()) {
             return Err(SourceError::at_key(
@@ -226,6 +223,7 @@ fn methods(given: &[String]) -> Result<Vec<Method>, SourceError> {
 }
 
 fn routes(
+    name: &SourceName,
     source: &Source,
     namespace: &DefaultNamespace,
     compiling: &mut Compiling<'_>,
@@ -242,6 +240,9 @@ fn routes(
             return Err(error(SourceError::at_key("name", reason)));
         }
         routes.push(route);
+    }
+    if let Kind::Schedule(_) = &source.kind {
+        check_schedule(name, source, &routes)?;
     }
     Ok(routes)
 }

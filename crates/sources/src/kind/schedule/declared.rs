@@ -107,7 +107,11 @@ fn rule(declared: &Declared, zone: &jiff::tz::TimeZone) -> Result<Rule, SourceEr
     let list = match cron {
         Value::String(one) => vec![Value::String(one)],
         Value::Array(list) if (1..=MAX_EXPRESSIONS).contains(&list.len()) => list,
-        _ => return Err(at(format!("must be an expression such as \"0 3 * * *\", or a list of 1 to {MAX_EXPRESSIONS}"))),
+        _ => {
+            return Err(at(format!(
+                "must be an expression such as \"0 3 * * *\", or a list of 1 to {MAX_EXPRESSIONS}"
+            )));
+        }
     };
     let read = list.iter().map(|one| {
         let text = one.as_str().ok_or_else(|| at("must be texts such as \"0 3 * * *\"".to_owned()))?;

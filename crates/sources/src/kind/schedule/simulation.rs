@@ -1,5 +1,4 @@
 //! A simulation of planners and workers over simulated time, with the functions that really decide.
-//!
 //! Planners stop between any two steps, an old one goes on beside the new one, and workers stop after each write.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,12 +50,18 @@ struct World {
 #[derive(Clone, Debug)]
 enum Happens {
     Time(i64),
-    /// A planner looks, and stops after so many writes.
-    Plans { writes: usize },
+    Plans {
+        writes: usize,
+    },
     /// One that leads no more looks with what it knew.
-    OldPlans { writes: usize },
+    OldPlans {
+        writes: usize,
+    },
     /// A worker takes what is due, and stops after so many decisions.
-    Works { decisions: usize, newest_first: bool },
+    Works {
+        decisions: usize,
+        newest_first: bool,
+    },
 }
 
 impl World {
@@ -125,7 +130,8 @@ impl World {
 
     fn submit(&mut self, due: &Due) {
         let schedule = self.receiver.schedule().unwrap();
-        let event = self.receiver.occurrence_event(schedule, occurrence_id(due.at).unwrap(), (due.at, due.missed), None);
+        let event =
+            self.receiver.occurrence_event(schedule, occurrence_id(due.at).unwrap(), (due.at, due.missed), None);
         for call in self.receiver.occurrence_calls(schedule, &event, due, Run::Planned, self.now) {
             assert_eq!(call.call_id, self.id(due.at));
             let (occurrence, run_at) = (call.occurrence.unwrap(), call.run_at.unwrap());
@@ -137,7 +143,8 @@ impl World {
 
     fn works(&mut self, decisions: usize, newest_first: bool) {
         let is_due = |call: &&Call| call.state == State::Waits && call.run_at <= self.now;
-        let mut due: Vec<CallId> = self.calls.iter().filter(|(_, call)| is_due(call)).map(|(id, _)| id.clone()).collect();
+        let mut due: Vec<CallId> =
+            self.calls.iter().filter(|(_, call)| is_due(call)).map(|(id, _)| id.clone()).collect();
         if newest_first {
             due.reverse();
         }
@@ -156,7 +163,8 @@ impl World {
             return self.end(id, false);
         }
         loop {
-            let is_open = |other: &CallId| self.calls.get(other).is_some_and(|call| !matches!(call.state, State::Ended { .. }));
+            let is_open =
+                |other: &CallId| self.calls.get(other).is_some_and(|call| !matches!(call.state, State::Ended { .. }));
             let planned_at = call.occurrence.planned_at.unix_timestamp();
             match self.turn.decide(id, planned_at, overlap, is_open) {
                 TurnDecision::Run { write } => {
@@ -324,7 +332,6 @@ proptest! {
         world.settles(since, happenings.iter().all(is_calm));
     }
 
-    /// It does not matter when somebody looks.
     #[test]
     fn occurrences_are_the_same_however_they_are_asked_for((spec, change) in specs(), cuts in prop::collection::vec(0_i64..20_000, 0..6)) {
         let schedule = schedule(&spec);
@@ -340,4 +347,3 @@ proptest! {
         prop_assert_eq!(parts.collect::<Vec<_>>(), whole);
     }
 }
-
