@@ -129,7 +129,11 @@ async fn an_occurrence_is_an_event_and_its_call_says_what_it_is() {
     assert_eq!(call, format!("cron-ticks_echo-{id}"));
     assert_eq!(gateway.finished(call).await["state"], "succeeded");
     let request = gateway.result(call).await.json();
-    let header = |name: &str| request["headers"][name].as_str().unwrap_or_default().to_owned();
+    let headers = request["headers"].as_object().unwrap();
+    let header = |name: &str| {
+        let found = headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.and_then(|(_, value)| value.as_str()).unwrap_or_default().to_owned()
+    };
     let planned = OffsetDateTime::parse(&header("X-Skep-Planned-At"), &Rfc3339).unwrap();
     assert_eq!(planned.offset().as_hms(), (5, 30, 0), "{request}");
     assert_eq!(OffsetDateTime::parse(event["receivedAt"].as_str().unwrap(), &Rfc3339).unwrap(), planned);

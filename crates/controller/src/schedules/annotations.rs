@@ -79,7 +79,7 @@ pub(crate) fn check(
 /// Keeps the sources of functions as their annotations say, until it is dropped.
 pub(crate) async fn follow(bus: ControllerBus, control: std::sync::Arc<Control>) {
     loop {
-        if let Err(error) = follow_once(&bus, &control).await {
+        if let Err(error) = Box::pin(follow_once(&bus, &control)).await {
             warn!(error = error.chain(), "the functions cannot be followed; their schedules stay. Trying again");
         }
         sleep(RETRY_DELAY).await;
