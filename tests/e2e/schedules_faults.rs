@@ -40,10 +40,14 @@ async fn each_occurrence_makes_one_call_although_controller_worker_and_nats_are_
             roles.nats.kill();
             roles.nats = roles.site.start_nats().await;
         }
-        // What is planned comes due without a controller.
+        // What is planned comes due without a controller; the replicas of functions have gone with it.
+        let waiting = planned(&roles.site).await;
         roles.worker = roles.site.start_worker().await;
-        let before = roles.site.runs().len();
-        roles.site.wait_for_runs(before + 2).await;
+        wait_until("two planned calls are fired", async || {
+            let now = planned(&roles.site).await;
+            waiting.iter().filter(|id| !now.contains(id)).count() >= 2
+        })
+        .await;
         roles.controller = roles.site.start_controller().await;
     }
     roles.site.wait_for_runs(24).await;
