@@ -277,7 +277,7 @@ fn specs() -> impl Strategy<Value = (Value, i64)> {
         ]
     };
     let cron = (field(60), field(24)).prop_map(|(minute, hour)| json!({ "cron": format!("{minute} {hour} * * *") }));
-    let every = (1_u32..4000).prop_map(|seconds| json!({ "every": seconds }));
+    let every = (20_u32..4000).prop_map(|seconds| json!({ "every": seconds }));
     let rule = prop_oneof![1 => cron, 4 => every];
     let policies = (
         prop::sample::select(vec!["skip", "queue", "replace", "allow"]),
@@ -308,7 +308,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happens>> {
         1 => writes().prop_map(|writes| Happens::OldPlans { writes }),
         4 => (writes(), any::<bool>()).prop_map(|(decisions, newest_first)| Happens::Works { decisions, newest_first }),
     ];
-    prop::collection::vec(one, 1..16)
+    prop::collection::vec(one, 1..12)
 }
 
 proptest! {
