@@ -153,7 +153,7 @@ impl Planner {
 /// The schedule of a source, if it is one and has occurrences now.
 fn declared(record: &SourceRecord, bus: &ControllerBus) -> Option<Declared> {
     let is_schedule = |key: &&str| record.spec.get(key).is_some();
-    if record.paused || !["cron", "every"].iter().any(|key| is_schedule(key)) {
+    if record.paused || !["cron", "every"].iter().any(is_schedule) {
         return None;
     }
     let defaults = Defaults::new(bus.connection.default_namespace());
