@@ -21,6 +21,7 @@ use state::Budget;
 
 const NOTHING: Budget = Budget {
     submits: 1,
+    lost_answers: 0,
     cancels: 0,
     crashes: 0,
     stalls: 0,
@@ -32,6 +33,9 @@ const NOTHING: Budget = Budget {
 };
 /// All that goes wrong, in any order, while the function keeps up.
 const TROUBLE: Budget = Budget { submits: 2, cancels: 1, crashes: 2, stalls: 1, lost_acks: 1, ..NOTHING };
+/// A new id, stored first in its lane, in one for hot functions or in a backlog, by a gateway that may try again.
+const ENTRIES: Budget =
+    Budget { lost_answers: 1, cancels: 1, crashes: 1, stalls: 1, lost_acks: 1, overflow: 1, ..NOTHING };
 /// Deliveries that come again while their workers live on, and workers that do not answer.
 const DOUBT: Budget = Budget { crashes: 1, stalls: 2, unanswered: 1, lost_acks: 1, ..NOTHING };
 /// A function that does not keep up.
@@ -69,6 +73,11 @@ fn no_order_of_steps_and_crashes_loses_or_doubles_a_call() {
 }
 
 #[test]
+fn no_order_of_steps_loses_or_doubles_a_call_wherever_it_is_stored_first() {
+    nothing_is_lost_or_doubled(ENTRIES);
+}
+
+#[test]
 fn no_order_of_steps_doubles_a_call_that_is_delivered_again_and_again() {
     nothing_is_lost_or_doubled(DOUBT).assert_any_discovery(TWO_AT_ONCE);
 }
@@ -93,6 +102,7 @@ fn every_way_to_do_it_wrong_is_caught() {
         (Flaw::AckBeforeDelay, TROUBLE, KEPT),
         (Flaw::AckBeforeOverflow, BACKLOG, KEPT),
         (Flaw::DueIsForgotten, TROUBLE, KEPT),
+        (Flaw::TriedAgainBlindly, ENTRIES, ONE_RUN),
         (Flaw::RecordBeforeDeadLetter, TROUBLE, DEAD_LETTER),
         (Flaw::RecordsAreReplaced, TROUBLE, ONE_RECORD),
         (Flaw::NoLookUp, TROUBLE, ONE_RUN),

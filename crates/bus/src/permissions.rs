@@ -176,6 +176,7 @@ impl Role {
             Self::Gateway => vec![
                 subjects.call_all(),
                 subjects.invoke_all(),
+                subjects.backlog_all(),
                 subjects.delayed_all(),
                 subjects.record_all(),
                 subjects.callback_try_all(),

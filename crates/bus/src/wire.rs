@@ -40,6 +40,8 @@ const RETRY: &str = "Skep-Retry";
 const RUN_AT: &str = "Skep-Run-At";
 pub(crate) const ATTEMPTS: &str = "Skep-Attempts";
 const INTERRUPTIONS: &str = "Skep-Interruptions";
+/// On a call in a backlog: it was stored there when it was submitted, and comes from no lane.
+pub(crate) const SUBMITTED: &str = "Skep-Submitted";
 /// On a parked call: what it waits for.
 pub(crate) const PARKED: &str = "Skep-Parked";
 pub(crate) const NEXT_AT: &str = "Skep-Next-At";

@@ -20,7 +20,7 @@ use crate::{
     Bus, Connection, Error, Kept, Login, Monitors, Result, Role, ServerUrls, audit::ledger::Ledger,
     bodies::deletions::Discards, calls::lookup::Lookup, client::connection::LastConnected,
     client::durability::LastFound, client::servers, publish::Publisher, publish::batch::Batcher, publish::rates::Rates,
-    publish::stalled::Stalled, streams, streams::supervisor::Missed,
+    publish::stalled::Stalled, queue::backlog::SeenBacklogs, streams, streams::supervisor::Missed,
 };
 
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
@@ -92,6 +92,7 @@ impl Bus {
             recorded: lookup("CALLS", Subjects::record_by_id),
             parked: lookup("DELAYED", Subjects::delayed_by_id),
             in_backlog: lookup("BACKLOG", Subjects::backlog_by_id),
+            backlogs: SeenBacklogs::default(),
             rates: Rates::default(),
             ledger: Ledger::start(publisher.clone(), Arc::clone(&subjects)),
             discards: Discards::start(client.clone(), config.role, Arc::clone(&streams), Arc::clone(&subjects)),

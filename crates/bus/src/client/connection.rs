@@ -21,6 +21,7 @@ use crate::{
     publish::Publisher,
     publish::batch::Batcher,
     publish::rates::Rates,
+    queue::backlog::SeenBacklogs,
     publish::stalled::Stalled,
     streams,
     streams::supervisor::Missed,
@@ -57,6 +58,8 @@ pub struct Connection {
     pub(crate) parked: Lookup,
     /// Which calls their function cannot take now.
     pub(crate) in_backlog: Lookup,
+    /// Which functions have a backlog, and which ones are hot.
+    pub(crate) backlogs: SeenBacklogs,
     pub(crate) rates: Rates,
     pub(crate) ledger: Ledger,
     pub(crate) discards: Discards,
