@@ -100,6 +100,7 @@ lint:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 	sh scripts/layers.sh
 	sh scripts/lengths.sh
+	@CARGO=$(CARGO) sh scripts/rust-version.sh
 	@CARGO=$(CARGO) sh scripts/deny.sh
 
 # A bill of materials of each program.

@@ -1,6 +1,6 @@
 //! The state that handlers share, and the steps that several of them take.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{HeaderMap, Request, Response};
@@ -14,6 +14,7 @@ use skep_protocol::{
 use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
 
 use crate::{
     Error, Result, audit_log::AuditLog, auth::Auth, body, call_headers::RequestContext, config::Limits,
@@ -91,7 +92,10 @@ impl App {
         context: &RequestContext,
     ) -> Result<Response<skep_http::Body>> {
         self.admit(function)?;
-        let mut response = self.dispatch.call(function, request).await.map_err(|error| self.judged(error))?;
+        // Pinned here, because the span takes it by value.
+        let called = pin!(self.dispatch.call(function, request));
+        let called = called.instrument(context.span(&function.name)).await;
+        let mut response = called.map_err(|error| self.judged(error))?;
         context.function_answer(response.headers_mut());
         if context.is_for_page && function.policy.pages == Pages::Sandboxed {
             pages::sandbox(response.headers_mut());

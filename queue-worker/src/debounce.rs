@@ -70,7 +70,7 @@ impl Worker {
         match decided {
             Ok(()) => delivery.ack().await,
             Err(error) => {
-                warn!(error = error.chain(), call_id = %call.call_id, "it cannot be decided whether a debounced call runs; trying again");
+                warn!(error = error.chain(), "it cannot be decided whether a debounced call runs; trying again");
                 delivery.again_after(try_again(&error)).await;
             }
         }
@@ -89,7 +89,7 @@ impl Worker {
         let mut record = without_answer(status, HeaderMap::new());
         self.keep(&mut record);
         self.bus.outcomes.store_record(&record).await?;
-        debug!(call_id = %call.call_id, %by, "a debounced call was replaced");
+        debug!(%by, "a debounced call was replaced");
         self.metrics.count_finished(&record.status);
         Ok(())
     }

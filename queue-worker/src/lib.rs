@@ -22,6 +22,7 @@ mod peers;
 mod pull;
 mod route;
 mod slots;
+mod spans;
 mod verdict;
 
 use std::{sync::Arc, time::Duration};

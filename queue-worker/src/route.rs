@@ -8,12 +8,13 @@ use futures_util::future::join_all;
 use skep_bus::{Delivery, Error};
 use skep_protocol::{Call, Event, EventRoute};
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use crate::{
     Worker,
     dead_lettering::{try_again, without_answer},
     pull::Puller,
+    spans,
 };
 
 const WINDOW: usize = 256;
@@ -60,10 +61,14 @@ impl Worker {
     /// Queues the call of a route, or keeps it as a dead letter that says why it cannot be queued.
     async fn take_route(&self, event: &Event, route: &EventRoute) -> skep_bus::Result<()> {
         let call = event.call(route, None, skep_bus::now());
-        if let Some(debounce) = &route.debounce {
-            return Box::pin(self.take_debounced(event, debounce, call)).await;
-        }
-        self.queue(call).await
+        let span = spans::queueing(&call);
+        let queued = async {
+            match &route.debounce {
+                Some(debounce) => Box::pin(self.take_debounced(event, debounce, call)).await,
+                None => self.queue(call).await,
+            }
+        };
+        queued.instrument(span).await
     }
 
     pub(crate) async fn queue(&self, call: Call) -> skep_bus::Result<()> {

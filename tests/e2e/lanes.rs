@@ -1,11 +1,15 @@
-//! The lane of a function: as our hash and as the server's own `partition()` have it, and another one while it is called very often.
+//! Where a call is stored first: in the lane of its function, as our hash and as the server's own `partition()` have it, in another lane while its function is called very often, or in the backlog that its function has.
+
+use std::{collections::HashMap, pin::pin};
 
 use async_nats::jetstream::{self, stream};
-use futures_util::{TryStreamExt, future::join_all};
+use futures_util::{StreamExt, TryStreamExt, future::join_all};
+use skep_bus::Location;
 use skep_protocol::{Call, FunctionName, LANES, is_bulk, lane_of};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bus::{invocation, start},
+    bus::{invocation, messages_of, start},
     harness::Site,
     nats,
 };
@@ -63,4 +67,55 @@ async fn a_function_that_is_called_very_often_makes_room_in_its_lane() {
     bus.calls.submit(&mine).await.unwrap();
     bus.calls.submit(&invocation("quiet", "first")).await.unwrap();
     assert_eq!(stored(&site).await, (600 - 256, 256 + 2));
+}
+
+#[tokio::test]
+async fn a_call_of_a_function_with_a_backlog_is_submitted_to_it_and_told_once() {
+    let (site, _server, bus) = start().await;
+    let mut news = pin!(bus.calls.news(None).await.unwrap());
+    let function: FunctionName = "slow".parse().unwrap();
+    let mut backlog = bus.queues.backlog(&function);
+    backlog.prepare().await.unwrap();
+    let moved = invocation("slow", "moved");
+    bus.calls.submit(&moved).await.unwrap();
+    bus.queues.relocate(&moved, Location::Backlog).await.unwrap();
+    let (backlogs, unread) = bus.queues.backlogs().await.unwrap();
+    assert_eq!((backlogs.len(), backlogs[0].waiting, unread), (1, 1, 0));
+
+    bus.calls.submit(&invocation("slow", "direct")).await.unwrap();
+    assert_eq!((messages_of(&site, "SKEP_INVOKE").await, messages_of(&site, "SKEP_BACKLOG").await), (1, 2));
+    let direct = "direct".parse().unwrap();
+    assert_eq!(bus.calls.status(&direct).await.unwrap().unwrap().function, "slow");
+    // What may come again has one place, and others have no backlog.
+    bus.calls.submit(&Call { has_callers_id: true, ..invocation("slow", "mine") }).await.unwrap();
+    bus.calls.submit(&invocation("quick", "last")).await.unwrap();
+    assert_eq!((messages_of(&site, "SKEP_INVOKE").await, messages_of(&site, "SKEP_BACKLOG").await), (3, 2));
+
+    let deliveries = backlog.next(10, &CancellationToken::new()).await.unwrap();
+    let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.content.as_ref().unwrap().call_id.as_str()).collect();
+    assert_eq!(ids, ["moved", "direct"]);
+    let mut told: HashMap<String, u32> = HashMap::new();
+    while told.len() < 4 {
+        *told.entry(news.next().await.unwrap().call_id.to_string()).or_default() += 1;
+    }
+    assert!(told.values().all(|times| *times == 1), "{told:?}");
+
+    // All of it is taken, so the function may keep up again.
+    bus.queues.backlogs().await.unwrap();
+    bus.calls.submit(&invocation("slow", "later")).await.unwrap();
+    assert_eq!(messages_of(&site, "SKEP_INVOKE").await, 4);
+}
+
+#[tokio::test]
+async fn a_call_that_the_backlog_of_its_function_has_no_room_for_is_stored_in_its_lane() {
+    let (site, _server, bus) = start().await;
+    bus.queues.backlog(&"slow".parse().unwrap()).prepare().await.unwrap();
+    let first = invocation("slow", "first");
+    bus.queues.relocate(&first, Location::Backlog).await.unwrap();
+    bus.queues.backlogs().await.unwrap();
+    let mut config = nats::stream(&site, "SKEP_BACKLOG").await.cached_info().config.clone();
+    config.max_messages = 1;
+    jetstream::new(nats::client(&site).await).update_stream(config).await.unwrap();
+    bus.calls.submit(&invocation("slow", "second")).await.unwrap();
+    assert_eq!((messages_of(&site, "SKEP_INVOKE").await, messages_of(&site, "SKEP_BACKLOG").await), (1, 1));
 }

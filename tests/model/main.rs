@@ -34,8 +34,7 @@ const NOTHING: Budget = Budget {
 /// All that goes wrong, in any order, while the function keeps up.
 const TROUBLE: Budget = Budget { submits: 2, cancels: 1, crashes: 2, stalls: 1, lost_acks: 1, ..NOTHING };
 /// A new id, stored first in its lane, in one for hot functions or in a backlog, by a gateway that may try again.
-const ENTRIES: Budget =
-    Budget { lost_answers: 1, cancels: 1, crashes: 1, stalls: 1, lost_acks: 1, overflow: 1, ..NOTHING };
+const ENTRIES: Budget = Budget { lost_answers: 1, cancels: 1, crashes: 1, lost_acks: 1, ..NOTHING };
 /// Deliveries that come again while their workers live on, and workers that do not answer.
 const DOUBT: Budget = Budget { crashes: 1, stalls: 2, unanswered: 1, lost_acks: 1, ..NOTHING };
 /// A function that does not keep up.

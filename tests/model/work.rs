@@ -137,7 +137,8 @@ impl Call {
     /// `Queues::next_step`.
     fn look_up(&self, server: &Server, held: &Held) -> Step {
         // A first delivery of a new id.
-        let is_new = !held.asks() && !self.has_callers_id() && held.place != Place::Backlog && held.progress.attempts == 0;
+        let is_new =
+            !held.asks() && !self.has_callers_id() && held.place != Place::Backlog && held.progress.attempts == 0;
         if is_new || self.flaw == Flaw::NoLookUp {
             return Step::Begin;
         }

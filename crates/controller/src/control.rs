@@ -12,6 +12,7 @@ use skep_protocol::{
     },
     validate,
 };
+use tracing::{Instrument, error_span};
 
 use crate::{
     Error, Result,
@@ -45,7 +46,10 @@ where
     F: Future<Output = Result<R::Reply>>,
 {
     let reply = match call.read::<R>() {
-        Ok(request) => handle(request).await.map_err(refusal),
+        Ok(request) => {
+            let span = error_span!("control", operation = call.operation.as_str());
+            handle(request).instrument(span).await.map_err(refusal)
+        }
         Err(refusal) => Err(refusal),
     };
     call.answer::<R>(reply).await;

@@ -26,7 +26,8 @@ impl Calls {
     pub async fn news(&self, function: Option<&FunctionName>) -> Result<impl Stream<Item = CallNews> + use<>> {
         let subjects = [
             self.nats.subjects.invoke_of(function),
-            function.map_or_else(|| self.nats.subjects.backlog_all(), |function| self.nats.subjects.backlog_of(function)),
+            function
+                .map_or_else(|| self.nats.subjects.backlog_all(), |function| self.nats.subjects.backlog_of(function)),
             self.nats.subjects.delayed_of(function),
             self.nats.subjects.record_all(),
             self.nats.subjects.callback_try_all(),

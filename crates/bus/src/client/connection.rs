@@ -21,8 +21,8 @@ use crate::{
     publish::Publisher,
     publish::batch::Batcher,
     publish::rates::Rates,
-    queue::backlog::SeenBacklogs,
     publish::stalled::Stalled,
+    queue::backlog::SeenBacklogs,
     streams,
     streams::supervisor::Missed,
 };
