@@ -67,7 +67,7 @@ impl Model for Call {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         let budget = &state.budget;
         match state.submit {
-            None if budget.submits > 0 => actions.extend(self.entries().iter().copied().map(Action::Submit)),
+            None if budget.submits > 0 => actions.extend(budget.entries.iter().copied().map(Action::Submit)),
             None => {}
             Some(submit) => {
                 actions.extend([Action::SubmitStep, Action::GatewayDies]);
@@ -206,11 +206,6 @@ impl Call {
     /// Whether its id may come again.
     pub(crate) fn has_callers_id(&self) -> bool {
         self.budget.submits > 1
-    }
-
-    /// `Calls::entry`: where it may be stored first.
-    fn entries(&self) -> &'static [Place] {
-        if self.has_callers_id() { &[Place::Lane] } else { &[Place::Lane, Place::Bulk, Place::Backlog] }
     }
 }
 

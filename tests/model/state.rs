@@ -185,6 +185,8 @@ pub(crate) enum Cancel {
 pub(crate) struct Budget {
     /// More than one is of a caller's own id.
     pub(crate) submits: u8,
+    /// Where the call may be stored first.
+    pub(crate) entries: &'static [Place],
     /// Answers to a submit that are lost, so that it is tried again.
     pub(crate) lost_answers: u8,
     pub(crate) cancels: u8,

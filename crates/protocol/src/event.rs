@@ -220,11 +220,11 @@ impl Event {
     fn call_headers(&self, route: &EventRoute, call_id: &CallId, replay: Option<&str>) -> HeaderMap {
         let mut headers = self.headers.clone();
         headers.insert(headers::CALL_ID, value(call_id.as_str()));
-        self.tell(&mut headers, route, replay);
+        self.add_headers(&mut headers, route, replay);
         headers
     }
 
-    fn tell(&self, headers: &mut HeaderMap, route: &EventRoute, replay: Option<&str>) {
+    fn add_headers(&self, headers: &mut HeaderMap, route: &EventRoute, replay: Option<&str>) {
         let topic =
             if self.kind.is_empty() { self.source.to_string() } else { format!("{}.{}", self.source, self.kind) };
         let received = self.received_at.format(&Rfc3339).unwrap_or_default();

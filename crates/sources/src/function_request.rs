@@ -59,7 +59,7 @@ pub(crate) fn of<'e>(
         }
     }
     // Last, so that nothing else is taken for skep's word.
-    tell(source, route, event, replay, &mut headers);
+    add_event_headers(source, route, event, replay, &mut headers);
     FunctionRequest {
         function: route.first_function().clone(),
         path: route.path.clone().unwrap_or_else(|| facts.path().to_owned()),
@@ -88,7 +88,7 @@ fn received_at(event: &Event<'_>) -> Option<String> {
     event.request.received_at.to_offset(UtcOffset::UTC).format(&Rfc3339).ok()
 }
 
-fn tell(source: &SourceName, route: &Route, event: &Event<'_>, replay: Option<&str>, told: &mut HeaderMap) {
+fn add_event_headers(source: &SourceName, route: &Route, event: &Event<'_>, replay: Option<&str>, map: &mut HeaderMap) {
     let values = [
         (headers::SKEP_SOURCE, Some(source.as_str().into())),
         (headers::SKEP_EVENT_ID, Some(event.id.as_str().into())),
@@ -102,9 +102,9 @@ fn tell(source: &SourceName, route: &Route, event: &Event<'_>, replay: Option<&s
     ];
     for (name, value) in values {
         // A sender's own word for it goes, even where there is nothing to tell.
-        told.remove(&name);
+        map.remove(&name);
         if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-            told.insert(name, value);
+            map.insert(name, value);
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     hook::Hook,
     metrics::Outcome,
     receive::apart_if_large,
-    request::{Arrived, tell_origin},
+    request::{Arrived, add_origin},
 };
 use crate::{Error, Result, app::App, calls};
 
@@ -69,7 +69,7 @@ pub(super) fn decide(
     let decided = events.iter().map(|event| {
         let request = &event.request;
         let mut headers = receiver.stored_headers(request);
-        tell_origin(&mut headers, peer, arrived.remote, &app.trusted_proxies);
+        add_origin(&mut headers, peer, arrived.remote, &app.trusted_proxies);
         let body = if request.body.len() == arrived.body.len() {
             arrived.body.clone()
         } else {

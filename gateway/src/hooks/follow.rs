@@ -58,7 +58,7 @@ pub(super) async fn follow(
 ) -> Result<Response> {
     let place = app.follower()?;
     let events = &app.require_bus().await?.events;
-    let published = Box::pin(events.hear(&source).await?);
+    let published = Box::pin(events.published(&source).await?);
     let after = match after {
         Some(after) => after,
         None if last == 0 => events.last_place().await?,

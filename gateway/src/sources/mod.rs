@@ -44,7 +44,7 @@ async fn list(State(app): State<Arc<App>>) -> Result<AnswerJson<Vec<SourceStatus
 }
 
 async fn read(State(app): State<Arc<App>>, Segment(name): Segment) -> Result<AnswerJson<SourceStatus>> {
-    told(&app, &named(&name)?).await
+    status_of(&app, &named(&name)?).await
 }
 
 async fn create(
@@ -112,10 +112,10 @@ async fn changed<R: ControlRequest<Reply = Change>>(
     name: &SourceName,
 ) -> Result<AnswerJson<SourceStatus>> {
     app.control(request).await?;
-    told(app, name).await
+    status_of(app, name).await
 }
 
-async fn told(app: &App, name: &SourceName) -> Result<AnswerJson<SourceStatus>> {
+async fn status_of(app: &App, name: &SourceName) -> Result<AnswerJson<SourceStatus>> {
     let source = require(app, name).await?;
     Ok(AnswerJson(status::of_one(&source, app).await?))
 }

@@ -30,7 +30,7 @@ pub(super) async fn of_all(sources: &[Source], app: &App) -> Result<Vec<SourceSt
 pub(super) async fn of_one(source: &Source, app: &App) -> Result<SourceStatus> {
     let uses = Uses::of(&source.record.name, app).await?;
     let mut status = of(source, app, uses.last_event_at);
-    uses.tell(&mut status.secrets);
+    uses.fill_in(&mut status.secrets);
     Ok(status)
 }
 
@@ -68,7 +68,7 @@ fn of(source: &Source, app: &App, last_event_at: Option<OffsetDateTime>) -> Sour
 /// The secrets that count now, without their values.
 pub(super) async fn secrets(source: &Source, app: &App) -> Result<Vec<SourceSecretStatus>> {
     let mut secrets = active(source);
-    Uses::of(&source.record.name, app).await?.tell(&mut secrets);
+    Uses::of(&source.record.name, app).await?.fill_in(&mut secrets);
     Ok(secrets)
 }
 
@@ -99,7 +99,7 @@ impl Uses {
         Ok(uses)
     }
 
-    fn tell(&self, secrets: &mut [SourceSecretStatus]) {
+    fn fill_in(&self, secrets: &mut [SourceSecretStatus]) {
         for secret in secrets {
             secret.last_used_at = self.by_key.get(&secret.number.to_string()).copied();
         }

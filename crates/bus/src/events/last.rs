@@ -43,10 +43,10 @@ impl Events {
     }
 
     /// Says each time that an event of a source may have been stored; it may also be a duplicate.
-    pub async fn hear(&self, source: &SourceName) -> Result<impl Stream<Item = ()> + Send + use<>> {
-        let heard =
+    pub async fn published(&self, source: &SourceName) -> Result<impl Stream<Item = ()> + Send + use<>> {
+        let events =
             self.nats.client.subscribe(self.nats.subjects.events_of(source)).await.map_err(Error::unavailable)?;
         self.nats.client.flush().await.map_err(Error::unavailable)?;
-        Ok(heard.map(|_| ()))
+        Ok(events.map(|_| ()))
     }
 }
