@@ -6,11 +6,12 @@ use async_nats::jetstream::{self, stream};
 use futures_util::{StreamExt, TryStreamExt, future::join_all};
 use skep_bus::Location;
 use skep_protocol::{Call, FunctionName, LANES, is_bulk, lane_of};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     bus::{invocation, messages_of, start},
-    harness::Site,
+    harness::{DEADLINE, Site},
     nats,
 };
 
@@ -96,7 +97,8 @@ async fn a_call_of_a_function_with_a_backlog_is_submitted_to_it_and_told_once() 
     assert_eq!(ids, ["moved", "direct"]);
     let mut told: HashMap<String, u32> = HashMap::new();
     while told.len() < 4 {
-        *told.entry(news.next().await.unwrap().call_id.to_string()).or_default() += 1;
+        let news = timeout(DEADLINE, news.next()).await.expect("each call is told of").unwrap();
+        *told.entry(news.call_id.to_string()).or_default() += 1;
     }
     assert!(told.values().all(|times| *times == 1), "{told:?}");
 

@@ -66,15 +66,7 @@ impl Model for Call {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         let budget = &state.budget;
-        match state.submit {
-            None if budget.submits > 0 => actions.extend(budget.entries.iter().copied().map(Action::Submit)),
-            None => {}
-            Some(submit) => {
-                actions.extend([Action::SubmitStep, Action::GatewayDies]);
-                let is_lost = submit.step == Submit::Answer && budget.lost_answers > 0;
-                actions.extend(is_lost.then_some(Action::AnswerIsLost));
-            }
-        }
+        add_submits(state, actions);
         match state.cancel {
             None if budget.cancels > 0 && state.is_accepted => actions.push(Action::Cancel),
             None => {}
@@ -123,13 +115,7 @@ impl Model for Call {
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let mut state = last.clone();
         match action {
-            Action::Submit(entry) => {
-                state.budget.submits -= 1;
-                state.is_accepted |= self.flaw == Flaw::AnswerBeforeStored;
-                // What has a new id is not known.
-                let step = if self.has_callers_id() { Submit::Look } else { Submit::Put };
-                state.submit = Some(Submitting { entry, step });
-            }
+            Action::Submit(entry) => self.begin_submit(&mut state, entry),
             Action::SubmitStep => submit(&mut state),
             Action::AnswerIsLost => {
                 state.budget.lost_answers -= 1;
@@ -203,9 +189,30 @@ impl Model for Call {
 }
 
 impl Call {
+    fn begin_submit(&self, state: &mut State, entry: Place) {
+        state.budget.submits -= 1;
+        state.is_accepted |= self.flaw == Flaw::AnswerBeforeStored;
+        // What has a new id is not known.
+        let step = if self.has_callers_id() { Submit::Look } else { Submit::Put };
+        state.submit = Some(Submitting { entry, step });
+    }
+
     /// Whether its id may come again.
     pub(crate) fn has_callers_id(&self) -> bool {
         self.budget.submits > 1
+    }
+}
+
+fn add_submits(state: &State, actions: &mut Vec<Action>) {
+    let budget = &state.budget;
+    match state.submit {
+        None if budget.submits > 0 => actions.extend(budget.entries.iter().copied().map(Action::Submit)),
+        None => {}
+        Some(submit) => {
+            actions.extend([Action::SubmitStep, Action::GatewayDies]);
+            let may_be_lost = submit.step == Submit::Answer && budget.lost_answers > 0;
+            actions.extend(may_be_lost.then_some(Action::AnswerIsLost));
+        }
     }
 }
 
