@@ -34,6 +34,8 @@ const NOTHING: Budget = Budget {
 };
 /// `Calls::entry`: an id that may come again has one place. Also where another one would show nothing new.
 const ONE_LANE: &[Place] = &[Place::Lane];
+/// What runs long leaves them.
+const LANES: &[Place] = &[Place::Lane, Place::Bulk];
 /// All that goes wrong, in any order, while the function keeps up.
 const TROUBLE: Budget =
     Budget { submits: 2, entries: ONE_LANE, cancels: 1, crashes: 2, stalls: 1, lost_acks: 1, ..NOTHING };
@@ -44,11 +46,12 @@ const DOUBT: Budget = Budget { entries: ONE_LANE, crashes: 1, stalls: 2, unanswe
 /// A function that does not keep up.
 const BACKLOG: Budget = Budget { cancels: 1, crashes: 1, stalls: 1, overflow: 2, ..NOTHING };
 /// A run that takes long.
-const LONG_RUN: Budget = Budget { cancels: 1, crashes: 1, stalls: 1, lost_removals: 1, long_runs: 1, ..NOTHING };
+const LONG_RUN: Budget =
+    Budget { entries: LANES, cancels: 1, crashes: 1, stalls: 1, lost_removals: 1, long_runs: 1, ..NOTHING };
 /// The same with a worker that does not answer.
 const LONG_DOUBT: Budget = Budget { entries: ONE_LANE, crashes: 1, stalls: 1, unanswered: 1, long_runs: 1, ..NOTHING };
 /// Enough trouble to see what is wrong with a lease; exploring all of it takes minutes.
-const WRONG_LEASE: Budget = Budget { crashes: 2, unanswered: 1, ..LONG_RUN };
+const WRONG_LEASE: Budget = Budget { entries: ONE_LANE, crashes: 2, unanswered: 1, ..LONG_RUN };
 
 /// A call that is given back twice, and a server that has its message again.
 const GIVEN_BACK: Budget = Budget { long_runs: 2, lost_removals: 1, ..NOTHING };

@@ -171,7 +171,8 @@ mod tests {
         let known = text.split('`').skip(3).step_by(2);
         let mut known: Vec<&str> = known.collect();
         let mut listed: Vec<&str> = SHARED.into_iter().chain(WEBHOOK).collect();
-        (known.sort_unstable(), listed.sort_unstable());
+        known.sort_unstable();
+        listed.sort_unstable();
         assert_eq!(known, listed);
     }
 
