@@ -97,7 +97,7 @@ pub struct EventRoute {
     /// That its call waits for later events, which replace it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debounce: Option<EventDebounce>,
-    /// What holds for its call in place of the function's annotations on retries.
+    /// What holds for the call of the route's own function in place of its annotations on retries.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub retry: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,6 +130,11 @@ impl Proof {
             Self::Forced => "forced",
             Self::Test => "test",
         }
+    }
+
+    /// Whether it was held: it came long before it became an event.
+    pub fn was_held(self) -> bool {
+        matches!(self, Self::Released | Self::Forced)
     }
 }
 

@@ -75,6 +75,10 @@ impl Hook {
         self.receiver.as_ref().ok_or_else(|| Error::SourceUnusable(self.name.clone()))
     }
 
+    pub(super) fn secret_names(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().map(|open| open.secret.name())
+    }
+
     /// How often an event is expected, if it is.
     pub(super) fn expects_every(&self) -> Option<Duration> {
         let source = self.receiver.as_ref()?.source();

@@ -40,6 +40,9 @@ pub(super) async fn list(
         let held = app.require_bus().await?.events.held(&name, kind, 0, MAX_LISTED).await?;
         listed.extend(held.into_iter().map(|(id, request)| (id, info(id, request))));
     }
+    if listed.is_empty() {
+        events::require(&app, &name).await?;
+    }
     listed.sort_by_key(|(_, info)| std::cmp::Reverse(info.received_at));
     let most = if wanted.why { MAX_EXPLAINED } else { usize::MAX };
     listed.truncate(wanted.limit.unwrap_or(most).min(most));

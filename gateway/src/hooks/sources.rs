@@ -77,8 +77,8 @@ async fn follow_once(app: &App) {
                     next.insert(name, Arc::new(hook));
                 }
                 Ok(SourceEvent::Deleted { name, .. }) => {
-                    next.remove(&name);
-                    app.hooks.metrics.forget(&name);
+                    let removed = next.remove(&name);
+                    app.hooks.metrics.forget(&name, removed.iter().flat_map(|hook| hook.secret_names()));
                 }
                 Ok(SourceEvent::Current) => {
                     info!(sources = next.len(), "the sources are up to date");
