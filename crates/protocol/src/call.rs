@@ -42,6 +42,8 @@ pub struct Call {
     pub run_at: Option<OffsetDateTime>,
     /// It waits for later events, which replace it, and these are its burst's.
     pub burst: Option<BurstKey>,
+    /// It waits in a lane for functions that are called very often; this counts only where it is stored first.
+    pub in_bulk: bool,
     /// What holds in place of its function's annotations on retries; of several steps, for the last one.
     pub retry: BTreeMap<String, String>,
     /// How often its next attempt was begun and came to no end, as far as a lease tells. A worker may still run it.
@@ -120,6 +122,7 @@ impl Call {
             fingerprint: None,
             run_at: None,
             burst: None,
+            in_bulk: false,
             retry: BTreeMap::new(),
             interruptions: 0,
             last_attempt: None,

@@ -181,8 +181,8 @@ async fn let_in(
         _ => Proof::Released,
     };
     let verified = Verified { by, key: verdict.key().map(str::to_owned) };
-    let decided = accept::decide(app, hook, None, &arrived, &verified)?;
-    let stored = accept::store(app, hook, &decided).await?;
+    let mut decided = accept::decide(app, hook, None, &arrived, &verified)?;
+    let stored = accept::store(app, hook, &mut decided).await?;
     // It is stored as an event now; asked for again, that is found to be there.
     app.bus.events.remove_held(id).await?;
     let duplicate = stored.iter().all(|submitted| *submitted == Submitted::Duplicate);

@@ -164,11 +164,8 @@ impl<'r> Run<'r> {
         {
             return Ok(());
         }
-        let mut routes = if asked.as_then {
-            event.decision.routes.clone()
-        } else {
-            hook.receiver()?.decided_again(event, &replayed.replay)
-        };
+        let mut routes =
+            if asked.as_then { event.decision.routes.clone() } else { hook.receiver()?.decided_again(event) };
         routes.retain(|route| asked.route.as_deref().is_none_or(|name| name == route.route.as_str()));
         if asked.outcome == Some(Outcome::Failed) {
             let looks = routes.iter().map(|route| has_failed(app, event, &route.route));

@@ -96,7 +96,12 @@ async fn the_sources_of_a_stack_are_deployed_with_its_functions() {
     let deploy = async |arguments: &[&str]| site.client(&[&["deploy", "-f", "shop.yml"], arguments].concat()).await;
     let file = |kind: &str| {
         let up = "  up:\n    fprocess: tr a-z A-Z\n";
-        stack(&platform, &format!("{up}sources:\n  github:\n    preset: github\n    routes:\n      - to: up\n        filter: {{ type: {kind} }}\n"));
+        stack(
+            &platform,
+            &format!(
+                "{up}sources:\n  github:\n    preset: github\n    routes:\n      - to: up\n        filter: {{ type: {kind} }}\n"
+            ),
+        );
     };
     file("push");
     let dry = deploy(&["--dry-run"]).await.said();

@@ -172,9 +172,7 @@ impl Trap {
             Moment::Delivered(subject) => way == Way::FromNats && has_text && frame.subject.starts_with(subject),
             Moment::Acknowledged(subject) => {
                 let of = self.deliveries.get(&frame.subject);
-                way == Way::ToNats
-                    && frame.bytes.ends_with(b"+ACK\r\n")
-                    && of.is_some_and(|of| of.starts_with(subject))
+                way == Way::ToNats && frame.bytes.ends_with(b"+ACK\r\n") && of.is_some_and(|of| of.starts_with(subject))
             }
         }
     }

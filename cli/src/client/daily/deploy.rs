@@ -79,9 +79,9 @@ fn chosen(mut stack: Stack, patterns: &[String]) -> Result<Stack> {
         return Ok(stack);
     }
     let fits_one = |name: &str| patterns.iter().any(|pattern| fits(name, pattern));
-    stack.functions.retain(|function| {
-        fits_one(&function.service) || fits_one(&full_name(&function.service, &function.namespace))
-    });
+    stack
+        .functions
+        .retain(|function| fits_one(&function.service) || fits_one(&full_name(&function.service, &function.namespace)));
     stack.sources.retain(|(name, _)| fits_one(name.as_str()));
     if stack.functions.is_empty() && stack.sources.is_empty() {
         let patterns = patterns.join(", ");

@@ -57,6 +57,7 @@ pub struct Connection {
     pub(crate) parked: Lookup,
     /// Which calls their function cannot take now.
     pub(crate) in_backlog: Lookup,
+    pub(crate) in_lanes: Lookup,
     pub(crate) rates: Rates,
     pub(crate) ledger: Ledger,
     pub(crate) discards: Discards,
