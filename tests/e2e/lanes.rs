@@ -2,6 +2,7 @@
 
 use async_nats::jetstream::{self, stream};
 use futures_util::{TryStreamExt, future::join_all};
+use skep_bus::Submitted;
 use skep_protocol::{Call, FunctionName, LANES, is_bulk, lane_of};
 
 use crate::{
@@ -63,4 +64,21 @@ async fn a_function_that_is_called_very_often_makes_room_in_its_lane() {
     bus.calls.submit(&mine).await.unwrap();
     bus.calls.submit(&invocation("quiet", "first")).await.unwrap();
     assert_eq!(stored(&site).await, (600 - 256, 256 + 2));
+}
+
+#[tokio::test]
+async fn the_call_of_an_event_is_in_the_lane_that_was_decided_and_in_no_other() {
+    let (site, _server, bus) = start().await;
+    let call = Call { has_callers_id: true, in_bulk: true, ..invocation("busy", "ev-1") };
+    for (is_first, expected) in
+        [(true, Submitted::Accepted), (true, Submitted::Duplicate), (false, Submitted::Duplicate)]
+    {
+        assert_eq!(bus.calls.submit_derived(&call, is_first).await.unwrap(), expected);
+        assert_eq!(stored(&site).await, (1, 0));
+    }
+    // A further attempt of it is in the lane of its function.
+    nats::stream(&site, "SKEP_INVOKE").await.purge().await.unwrap();
+    bus.calls.submit(&Call { in_bulk: false, ..call.clone() }).await.unwrap();
+    assert_eq!(bus.calls.submit_derived(&call, false).await.unwrap(), Submitted::Duplicate);
+    assert_eq!(stored(&site).await, (0, 1));
 }

@@ -45,7 +45,6 @@ mod hooks_faults;
 mod hooks_held;
 mod hooks_kills;
 mod hooks_limits;
-mod hooks_measure;
 mod hooks_operations;
 mod hooks_outage;
 mod hooks_payloads;
