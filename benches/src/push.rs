@@ -34,7 +34,7 @@ impl Platform {
         let secret = SealedSecret { number: 1, name: None, created_at: now, expires_at: None, sealed };
         let secrets = SourceSecrets { secrets: vec![secret], last_number: 1 };
         let spec = spec(functions);
-        let record = SourceRecord { name, spec, created_at: now, updated_at: now, paused: false };
+        let record = SourceRecord { name, spec, created_at: now, updated_at: now, paused: false, paused_at: None };
         let bucket = self.jetstream.get_key_value(Subjects::default().stream("SOURCES")).await?;
         bucket.put(format!("secrets.{NAME}"), serde_json::to_vec(&secrets)?.into()).await?;
         bucket.put(format!("spec.{NAME}"), serde_json::to_vec(&record)?.into()).await?;

@@ -4,6 +4,7 @@
 //! It keeps nothing: any number of gateways may run anywhere.
 //! It does not know how a function is run, what an orchestrator is, or when a queued call is done.
 
+mod addresses;
 mod alert;
 mod alexa;
 mod app;

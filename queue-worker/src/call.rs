@@ -286,10 +286,14 @@ fn end_of(answer: Option<&Answer>) -> CallState {
     if is_good { CallState::Succeeded } else { CallState::Failed }
 }
 
-/// How a call is retried: as its function says, but where the call says otherwise.
+/// How a call is retried: as its function says, but where the call says otherwise. What a route says is about its last step.
 fn retry_policy<'policy>(function: &'policy Function, call: &Call) -> Cow<'policy, RetryPolicy> {
     let of_function = &function.policy.retry;
-    if call.retry.is_empty() { Cow::Borrowed(of_function) } else { Cow::Owned(of_function.with(&call.retry)) }
+    if call.retry.is_empty() || call.steps.is_some() {
+        Cow::Borrowed(of_function)
+    } else {
+        Cow::Owned(of_function.with(&call.retry))
+    }
 }
 
 /// The end of a call without its result.

@@ -44,7 +44,9 @@ impl Worker {
         };
         // A paused event waits for a replay.
         let routes = if event.decision.paused { &[][..] } else { &event.decision.routes };
-        let routed = join_all(routes.iter().map(|route| Box::pin(self.take_route(event, route)))).await;
+        // Of a single route, the gateway may have made the call for the event's sender.
+        let is_first = !delivery.may_be_repeated && routes.len() > 1;
+        let routed = join_all(routes.iter().map(|route| Box::pin(self.take_route(event, route, is_first)))).await;
         match routed.into_iter().find_map(Result::err) {
             None => {
                 self.metrics.count_routed(event.source.as_str(), routes, delivery.age());
@@ -59,24 +61,25 @@ impl Worker {
     }
 
     /// Queues the call of a route, or keeps it as a dead letter that says why it cannot be queued.
-    async fn take_route(&self, event: &Event, route: &EventRoute) -> skep_bus::Result<()> {
+    async fn take_route(&self, event: &Event, route: &EventRoute, is_first: bool) -> skep_bus::Result<()> {
         let call = event.call(route, None, skep_bus::now());
         let span = spans::queueing(&call);
         let queued = async {
             match &route.debounce {
                 Some(debounce) => Box::pin(self.take_debounced(event, debounce, call)).await,
-                None => self.queue(call).await,
+                None => self.queue(call, is_first).await,
             }
         };
         queued.instrument(span).await
     }
 
-    pub(crate) async fn queue(&self, call: Call) -> skep_bus::Result<()> {
+    /// Queues a call; `is_first` says that it was not queued before.
+    pub(crate) async fn queue(&self, call: Call, is_first: bool) -> skep_bus::Result<()> {
         if self.dispatch.registry().get(&call.function).is_none() {
             let reason = format!("function {} is not deployed", call.function);
             return self.dead_letter_once(&call, &reason).await;
         }
-        match self.bus.calls.submit_derived(&call).await {
+        match self.bus.calls.submit_derived(&call, is_first).await {
             Ok(_) => Ok(()),
             Err(error) if error.may_pass() => Err(error),
             Err(Error::IdInUse(id)) => {

@@ -4,7 +4,7 @@ use std::{collections::HashMap, pin::pin};
 
 use async_nats::jetstream::{self, stream};
 use futures_util::{StreamExt, TryStreamExt, future::join_all};
-use skep_bus::Location;
+use skep_bus::{Location, Submitted};
 use skep_protocol::{Call, FunctionName, LANES, is_bulk, lane_of};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -120,4 +120,21 @@ async fn a_call_that_the_backlog_of_its_function_has_no_room_for_is_stored_in_it
     jetstream::new(nats::client(&site).await).update_stream(config).await.unwrap();
     bus.calls.submit(&invocation("slow", "second")).await.unwrap();
     assert_eq!((messages_of(&site, "SKEP_INVOKE").await, messages_of(&site, "SKEP_BACKLOG").await), (1, 1));
+}
+
+#[tokio::test]
+async fn the_call_of_an_event_is_in_the_lane_that_was_decided_and_in_no_other() {
+    let (site, _server, bus) = start().await;
+    let call = Call { has_callers_id: true, in_bulk: true, ..invocation("busy", "ev-1") };
+    for (is_first, expected) in
+        [(true, Submitted::Accepted), (true, Submitted::Duplicate), (false, Submitted::Duplicate)]
+    {
+        assert_eq!(bus.calls.submit_derived(&call, is_first).await.unwrap(), expected);
+        assert_eq!(stored(&site).await, (1, 0));
+    }
+    // A further attempt of it is in the lane of its function.
+    nats::stream(&site, "SKEP_INVOKE").await.purge().await.unwrap();
+    bus.calls.submit(&Call { in_bulk: false, ..call.clone() }).await.unwrap();
+    assert_eq!(bus.calls.submit_derived(&call, false).await.unwrap(), Submitted::Duplicate);
+    assert_eq!(stored(&site).await, (0, 1));
 }

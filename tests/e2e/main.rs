@@ -43,6 +43,7 @@ mod hooks_commands;
 mod hooks_debounce;
 mod hooks_faults;
 mod hooks_held;
+mod hooks_kills;
 mod hooks_limits;
 mod hooks_operations;
 mod hooks_outage;

@@ -153,6 +153,7 @@ pub(crate) fn read_call(headers: &NatsHeaders, body: Bytes) -> Result<Call, Unre
         has_callers_id: text(headers, CALLERS_ID).is_some(),
         fingerprint: text(headers, FINGERPRINT).map(Fingerprint::from_text),
         run_at: text(headers, RUN_AT).map(|_| read_timestamp(headers, RUN_AT)).transpose()?,
+        in_bulk: false,
         burst: text(headers, BURST).map(|_| parsed(headers, BURST)).transpose()?,
         retry: read_json(headers, RETRY)?,
         interruptions: text(headers, INTERRUPTIONS).map_or(Ok(0), |_| parsed(headers, INTERRUPTIONS))?,

@@ -42,7 +42,9 @@ pub struct Call {
     pub run_at: Option<OffsetDateTime>,
     /// It waits for later events, which replace it, and these are its burst's.
     pub burst: Option<BurstKey>,
-    /// What holds in place of its function's annotations on retries.
+    /// It waits in a lane for functions that are called very often; this counts only where it is stored first.
+    pub in_bulk: bool,
+    /// What holds in place of its function's annotations on retries; of several steps, for the last one.
     pub retry: BTreeMap<String, String>,
     /// How often its next attempt was begun and came to no end, as far as a lease tells. A worker may still run it.
     pub interruptions: u64,
@@ -120,6 +122,7 @@ impl Call {
             fingerprint: None,
             run_at: None,
             burst: None,
+            in_bulk: false,
             retry: BTreeMap::new(),
             interruptions: 0,
             last_attempt: None,
@@ -144,6 +147,8 @@ impl Call {
         CallStatus {
             callback_url: self.callback.clone(),
             steps: self.steps.clone(),
+            // A last step takes it from its own message.
+            retry: self.steps.as_ref().map(|_| self.retry.clone()).unwrap_or_default(),
             callback_authorized: self.callback_authorized,
             fingerprint: self.fingerprint.clone(),
             attempts: self.attempts(),

@@ -97,7 +97,10 @@ pub struct EventRoute {
     /// That its call waits for later events, which replace it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debounce: Option<EventDebounce>,
-    /// What holds for its call in place of the function's annotations on retries.
+    /// Its call goes to a lane for functions that are called very often.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_bulk: bool,
+    /// What holds for the call of the route's own function in place of its annotations on retries.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub retry: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,6 +133,11 @@ impl Proof {
             Self::Forced => "forced",
             Self::Test => "test",
         }
+    }
+
+    /// Whether it was held: it came long before it became an event.
+    pub fn was_held(self) -> bool {
+        matches!(self, Self::Released | Self::Forced)
     }
 }
 
@@ -198,6 +206,7 @@ impl Event {
             callback: route.callback.clone(),
             steps: route.steps.clone(),
             retry: route.retry.clone(),
+            in_bulk: route.in_bulk && replay.is_none(),
             // Who declares a source may name any function.
             callback_authorized: true,
             // A route may be taken again after its call has finished.
@@ -229,22 +238,25 @@ impl Event {
             if self.kind.is_empty() { self.source.to_string() } else { format!("{}.{}", self.source, self.kind) };
         let received = self.received_at.format(&Rfc3339).unwrap_or_default();
         let told = [
-            (headers::SKEP_SOURCE, self.source.as_str()),
-            (headers::SKEP_EVENT_ID, self.id.as_str()),
-            (headers::SKEP_EVENT_TYPE, &self.kind),
-            (headers::SKEP_RECEIVED_AT, &received),
-            (headers::SKEP_VERIFIED, self.verified.by.as_str()),
-            (headers::SKEP_ROUTE, route.route.as_str()),
-            (headers::TOPIC, &topic),
-            (headers::CONNECTOR, "skep"),
+            (headers::SKEP_SOURCE, Some(self.source.as_str())),
+            (headers::SKEP_EVENT_ID, Some(self.id.as_str())),
+            (headers::SKEP_EVENT_TYPE, Some(self.kind.as_str()).filter(|kind| !kind.is_empty())),
+            (headers::SKEP_RECEIVED_AT, Some(received.as_str())),
+            (headers::SKEP_VERIFIED, Some(self.verified.by.as_str())),
+            (headers::SKEP_ROUTE, Some(route.route.as_str())),
+            (headers::SKEP_REPLAY, replay),
+            (headers::TOPIC, Some(topic.as_str())),
+            (headers::CONNECTOR, Some("skep")),
         ];
         for (name, text) in &route.headers {
             if let (Ok(name), Ok(text)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(&bytes_of(text))) {
                 headers.insert(name, text);
             }
         }
-        for (name, text) in told.into_iter().chain(replay.map(|replay| (headers::SKEP_REPLAY, replay))) {
-            headers.insert(name, value(text));
+        for (name, text) in told {
+            // A sender's own word for it goes, even where there is nothing to tell.
+            headers.remove(&name);
+            headers.extend(text.map(|text| (name, value(text))));
         }
     }
 }

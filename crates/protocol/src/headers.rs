@@ -72,11 +72,6 @@ pub const TOPIC: HeaderName = HeaderName::from_static("x-topic");
 /// On a call that an event made: OpenFaaS's name for what brings events.
 pub const CONNECTOR: HeaderName = HeaderName::from_static("x-connector");
 
-/// Whether skep itself tells this of the event that made a call.
-pub fn is_of_event(name: &HeaderName) -> bool {
-    name.as_str().starts_with("x-skep-") || *name == TOPIC || *name == CONNECTOR
-}
-
 /// In a record: the call came from this machine itself, so its callback may go there. No caller can set it.
 pub const SKEP_LOCAL_CALLER: HeaderName = HeaderName::from_static("x-skep-local-caller");
 

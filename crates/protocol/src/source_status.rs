@@ -17,6 +17,9 @@ pub struct SourceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     pub paused: bool,
+    /// Since when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub paused_at: Option<OffsetDateTime>,
     /// It verifies nothing, so everybody can send it events.
     pub open: bool,
     /// The address to give to the provider, if the source or the gateway's `--public-url` says it.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use skep_protocol::{Decision, EventDebounce, EventRoute, IgnoredRoute, RouteName, Verified, headers};
+use skep_protocol::{Decision, EventDebounce, EventRoute, IgnoredRoute, RouteName, Verified};
 
 use crate::{Debounced, Event, Receiver, Request, Route};
 
@@ -33,7 +33,7 @@ impl Receiver {
         let stored = Event { request, ..event.clone() };
         let decision = self.decide(event);
         let routes = decision.routes.iter().filter_map(|name| self.route(name));
-        let routes = routes.map(|route| self.planned(route, &stored, None)).collect();
+        let routes = routes.map(|route| self.planned(route, &stored)).collect();
         skep_protocol::Event {
             source: self.name().clone(),
             id: event.id.clone(),
@@ -51,16 +51,16 @@ impl Receiver {
     }
 
     /// The routes that a stored event takes as its source is declared now.
-    pub fn decided_again(&self, event: &skep_protocol::Event, replay: &str) -> Vec<EventRoute> {
+    pub fn decided_again(&self, event: &skep_protocol::Event) -> Vec<EventRoute> {
         let stored = Event::of_stored(event);
         let decision = self.decide(&stored);
         let routes = decision.routes.iter().filter_map(|name| self.route(name));
-        routes.map(|route| self.planned(route, &stored, Some(replay))).collect()
+        routes.map(|route| self.planned(route, &stored)).collect()
     }
 
     /// What the router needs to know of a route: how the function's request differs from what is stored.
-    fn planned(&self, route: &Route, stored: &Event<'_>, replay: Option<&str>) -> EventRoute {
-        let wanted = self.function_request(route, stored, replay);
+    fn planned(&self, route: &Route, stored: &Event<'_>) -> EventRoute {
+        let wanted = self.function_request(route, stored);
         let debounced = self.debounced(route, stored);
         let request = &stored.request;
         let is_path = wanted.path == request.path || (wanted.path == "/" && request.path.is_empty());
@@ -70,6 +70,7 @@ impl Receiver {
             path: (!is_path).then_some(wanted.path),
             headers: Vec::new(),
             body: (*wanted.body != *request.body).then(|| Bytes::from(wanted.body.into_owned())),
+            in_bulk: false,
             delay_seconds: route.delay().map(|delay| delay.as_secs()),
             debounce: debounced
                 .map(|Debounced { key, wait, at_most }| EventDebounce::new(route.name(), &key, wait, at_most)),
@@ -78,7 +79,7 @@ impl Receiver {
             steps: route.steps().map(<[_]>::to_vec),
         };
         for (name, value) in &wanted.headers {
-            if request.headers.get_all(name).iter().all(|known| known != value) && !headers::is_of_event(name) {
+            if request.headers.get_all(name).iter().all(|known| known != value) {
                 planned.add_header(name, value);
             }
         }

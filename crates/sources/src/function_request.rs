@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
-use skep_protocol::{FunctionName, SourceName, headers};
+use skep_protocol::{FunctionName, SourceName};
 use time::{UtcOffset, format_description::well_known::Rfc3339};
 use url::Url;
 
@@ -16,7 +16,7 @@ use crate::{
     send::Send,
 };
 
-/// The request that a route makes of an event; the method is always `POST`.
+/// The request that a route makes of an event, but what skep itself tells of the event; the method is always `POST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionRequest<'e> {
     pub function: FunctionName,
@@ -30,12 +30,7 @@ pub struct FunctionRequest<'e> {
 }
 
 /// Fills in a route for an event.
-pub(crate) fn of<'e>(
-    receiver: &Receiver,
-    route: &Route,
-    event: &Event<'e>,
-    replay: Option<&str>,
-) -> FunctionRequest<'e> {
+pub(crate) fn of<'e>(receiver: &Receiver, route: &Route, event: &Event<'e>) -> FunctionRequest<'e> {
     // A secret that is not stored goes to no function either, even if the event was not read from where it is stored.
     let (stored_headers, query) = (receiver.stored_headers(&event.request), receiver.stored_query(&event.request));
     let stored = Request { headers: &stored_headers, query: query.as_deref(), ..event.request };
@@ -58,8 +53,6 @@ pub(crate) fn of<'e>(
             headers.insert(name, value);
         }
     }
-    // Last, so that nothing else is taken for skep's word.
-    add_event_headers(source, route, event, replay, &mut headers);
     FunctionRequest {
         function: route.first_function().clone(),
         path: route.path.clone().unwrap_or_else(|| facts.path().to_owned()),
@@ -86,27 +79,6 @@ fn attributes(source: &SourceName, event: &Event<'_>) -> Vec<(String, String)> {
 
 fn received_at(event: &Event<'_>) -> Option<String> {
     event.request.received_at.to_offset(UtcOffset::UTC).format(&Rfc3339).ok()
-}
-
-fn add_event_headers(source: &SourceName, route: &Route, event: &Event<'_>, replay: Option<&str>, map: &mut HeaderMap) {
-    let values = [
-        (headers::SKEP_SOURCE, Some(source.as_str().into())),
-        (headers::SKEP_EVENT_ID, Some(event.id.as_str().into())),
-        (headers::SKEP_EVENT_TYPE, event.event_type.as_deref().map(Cow::Borrowed)),
-        (headers::SKEP_RECEIVED_AT, received_at(event).map(Cow::Owned)),
-        (headers::SKEP_VERIFIED, Some(event.verified.as_str().into())),
-        (headers::SKEP_ROUTE, Some(route.name().as_str().into())),
-        (headers::SKEP_REPLAY, replay.map(Cow::Borrowed)),
-        (headers::TOPIC, Some(topic(source, event))),
-        (headers::CONNECTOR, Some("skep".into())),
-    ];
-    for (name, value) in values {
-        // A sender's own word for it goes, even where there is nothing to tell.
-        map.remove(&name);
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-            map.insert(name, value);
-        }
-    }
 }
 
 /// The source and the event's type: what OpenFaaS calls a topic.

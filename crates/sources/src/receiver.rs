@@ -261,8 +261,8 @@ impl Receiver {
     }
 
     /// What the function of a route gets of a stored event.
-    pub fn function_request<'e>(&self, route: &Route, event: &Event<'e>, replay: Option<&str>) -> FunctionRequest<'e> {
-        function_request::of(self, route, event, replay)
+    pub fn function_request<'e>(&self, route: &Route, event: &Event<'e>) -> FunctionRequest<'e> {
+        function_request::of(self, route, event)
     }
 
     /// The id of an event; a batch of CloudEvents has several, see [`Self::events`].

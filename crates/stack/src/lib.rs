@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use self::section::{EnvironmentFile, FunctionSection, StackFile};
 
-pub use self::diff::{Difference, SettingChange, changes, difference};
+pub use self::diff::{Difference, SettingChange, changes, difference, source_difference};
 
 /// The functions and sources of a stack file, in its order.
 #[derive(Clone, Debug, Default, PartialEq)]

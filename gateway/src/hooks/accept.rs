@@ -31,11 +31,11 @@ pub(super) async fn accept(
     if bytes >= limit {
         return Err(Error::QueueFull { bytes, limit });
     }
-    let events = {
+    let mut events = {
         let (app, hook, peer, arrived) = (Arc::clone(app), Arc::clone(hook), peer.clone(), Arc::clone(arrived));
         apart_if_large(arrived.body.len(), move || decide(&app, &hook, Some(&peer), &arrived, &verified)).await??
     };
-    let stored = store(app, hook, &events).await?;
+    let stored = store(app, hook, &mut events).await?;
     let receiver = hook.receiver()?;
     let own = match (receiver.source().answer, &events[..], &stored[..]) {
         (AnswerBy::Function, [event], [submitted]) => answer_of_function(app, receiver, event, *submitted).await,
@@ -93,9 +93,14 @@ pub(super) fn decide(
 }
 
 /// Stores all of them, and says of each whether it was new.
-pub(super) async fn store(app: &App, hook: &Hook, events: &[Event]) -> Result<Vec<Submitted>> {
+pub(super) async fn store(app: &App, hook: &Hook, events: &mut [Event]) -> Result<Vec<Submitted>> {
     let keep = hook.receiver()?.keep();
     let bus = app.require_bus().await?;
+    for route in events.iter_mut().flat_map(|event| &mut event.decision.routes) {
+        // It is stored with the event, so that a call that is queued twice has one place.
+        route.in_bulk = bus.calls.is_often(&route.function);
+    }
+    let events = &*events;
     let stored = try_join_all(events.iter().map(|event| bus.events.store(event, keep))).await?;
     for (event, submitted) in events.iter().zip(&stored) {
         let outcome = match (submitted, event.decision.outcome()) {

@@ -75,6 +75,10 @@ impl Hook {
         self.receiver.as_ref().ok_or_else(|| Error::SourceUnusable(self.name.clone()))
     }
 
+    pub(super) fn secret_names(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().map(|open| open.secret.name())
+    }
+
     /// Whether its events come as requests; of one that cannot be used, its senders are to be told so.
     pub(super) fn takes_requests(&self) -> bool {
         self.receiver.as_ref().is_none_or(|receiver| receiver.kind().is_webhook())

@@ -92,8 +92,8 @@ async fn check(app: &App, hook: &Arc<Hook>) {
     let (name, heard, every) = (hook.name(), &hook.heard, hook.expects_every());
     let seems_silent = || is_silent(every, hook.created_at, heard.last(), skep_bus::now());
     if (heard.last().is_none() || seems_silent()) && heard.is_due() {
-        match app.bus.events.last(name).await {
-            Ok(last) => last.into_iter().for_each(|stored| heard.note(stored.event.received_at)),
+        match app.bus.events.newest(name).await {
+            Ok(newest) => newest.into_iter().for_each(|at| heard.note(at)),
             // What is not known is not told.
             Err(error) => return debug!(error = error.chain(), source = %name, "the last event is not known"),
         }

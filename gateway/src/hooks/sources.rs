@@ -22,7 +22,8 @@ impl FromSource for Hook {
     }
 
     fn forget(name: &SourceName, app: &App) {
-        app.hooks.metrics.forget(name);
+        let known = app.hooks.sources.get(name.as_str());
+        app.hooks.metrics.forget(name, known.iter().flat_map(|hook| hook.secret_names()));
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use futures_util::future::try_join_all;
+use futures_util::{TryFutureExt, future::try_join_all};
 use skep_bus::{EventFilter, Source};
 use skep_protocol::{Proof, SourceName, SourceSecretStatus, SourceStatus, Verified};
 use skep_sources::Receiver;
 use time::OffsetDateTime;
+use tokio::try_join;
 
 use crate::{Result, app::App, hooks};
 
@@ -19,17 +20,17 @@ const LOOKED_AT: usize = 1000;
 pub(super) async fn of_all(sources: &[Source], app: &App) -> Result<Vec<SourceStatus>> {
     let mut told = Vec::new();
     for sources in sources.chunks(AT_ONCE) {
-        let last = try_join_all(sources.iter().map(|source| app.bus.events.last(&source.record.name))).await?;
-        let known = sources.iter().zip(last);
-        told.extend(known.map(|(source, last)| of(source, app, last.map(|stored| stored.event.received_at))));
+        let newest = try_join_all(sources.iter().map(|source| app.bus.events.newest(&source.record.name))).await?;
+        told.extend(sources.iter().zip(newest).map(|(source, newest)| of(source, app, newest)));
     }
     Ok(told)
 }
 
 /// One source, with the last uses of its secrets.
 pub(super) async fn of_one(source: &Source, app: &App) -> Result<SourceStatus> {
-    let uses = Uses::of(&source.record.name, app).await?;
-    let mut status = of(source, app, uses.last_event_at);
+    let name = &source.record.name;
+    let (newest, uses) = try_join!(app.bus.events.newest(name).map_err(Into::into), Uses::of(name, app))?;
+    let mut status = of(source, app, newest);
     uses.fill_in(&mut status.secrets);
     Ok(status)
 }
@@ -52,6 +53,7 @@ fn of(source: &Source, app: &App, last_event_at: Option<OffsetDateTime>) -> Sour
         kind: kind.to_owned(),
         path: (kind == "webhook").then(|| format!("/hooks/{}", record.name)),
         paused: record.paused,
+        paused_at: record.paused_at,
         open,
         url: receiver.as_ref().ok().and_then(Receiver::url).map(str::to_owned),
         last_event_at,
@@ -76,24 +78,19 @@ fn active(source: &Source) -> Vec<SourceSecretStatus> {
     source.secrets.active(skep_bus::now()).map(SourceSecretStatus::from).collect()
 }
 
-/// What the newest events of a source say of its secrets, whichever gateway took them.
+/// What the newest events of a source say of its secrets, whichever gateway took them: when each was used last.
 #[derive(Default)]
-struct Uses {
-    last_event_at: Option<OffsetDateTime>,
-    by_key: HashMap<String, OffsetDateTime>,
-}
+struct Uses(HashMap<String, OffsetDateTime>);
 
 impl Uses {
     async fn of(source: &SourceName, app: &App) -> Result<Self> {
         let page = app.bus.events.list(source, &EventFilter::default(), LOOKED_AT, None).await?;
         let mut uses = Self::default();
         for event in &page.events {
-            let at = event.received_at;
-            uses.last_event_at = uses.last_event_at.max(Some(at));
             // What was let in later came when it came.
             if let Ok(Verified { by: Proof::Signature | Proof::Token, key: Some(key) }) = event.verified.parse() {
-                let last = uses.by_key.entry(key).or_insert(at);
-                *last = at.max(*last);
+                let last = uses.0.entry(key).or_insert(event.received_at);
+                *last = event.received_at.max(*last);
             }
         }
         Ok(uses)
@@ -101,7 +98,9 @@ impl Uses {
 
     fn fill_in(&self, secrets: &mut [SourceSecretStatus]) {
         for secret in secrets {
-            secret.last_used_at = self.by_key.get(&secret.number.to_string()).copied();
+            // A source of this name that was removed had secrets with the same numbers.
+            let used = self.0.get(&secret.number.to_string()).copied();
+            secret.last_used_at = used.filter(|used| *used >= secret.created_at);
         }
     }
 }

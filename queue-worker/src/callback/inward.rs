@@ -105,6 +105,7 @@ impl Worker {
             callback_authorized: callback.is_some() && record.status.callback_authorized,
             callback,
             steps,
+            retry: record.status.retry.clone(),
             ..Call::new(call_id, function, skep_bus::now())
         };
         match self.bus.calls.submit(&call).await {

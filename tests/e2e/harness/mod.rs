@@ -17,6 +17,7 @@ mod relay;
 mod site;
 mod source;
 mod swarm;
+mod tap;
 mod users;
 mod wait;
 
@@ -37,5 +38,6 @@ pub(crate) use self::{
     site::{Site, metrics_of},
     source::{payload, signature},
     swarm::{EngineRelay, FUNCTION, Load, Others, Swarm, deployment},
+    tap::{Moment, Tap},
     wait::{DEADLINE, wait_for, wait_until},
 };

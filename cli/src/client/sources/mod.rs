@@ -112,17 +112,16 @@ async fn set_paused(args: SourceNamesArgs, what: &str) -> Result<()> {
     let api = Api::new(args.client)?;
     let mut failures = Vec::new();
     for name in &args.names {
-        match api.send(api.request(Method::POST, &["sources", name, what])).await {
-            Ok(_) => {
-                output::line(format_args!("{name} is {what}d"));
-                if what == "resume" {
-                    failures.extend(events::tell_paused(&api, name).await.err());
-                }
-            }
-            Err(failure) => failures.push(failure),
-        }
+        failures.extend(pause_or_resume(&api, name, what).await.err());
     }
     Failure::all(failures)
+}
+
+async fn pause_or_resume(api: &Api, name: &str, what: &str) -> Result<()> {
+    let before: SourceStatus = api.json(api.get(&["sources", name])).await?;
+    api.send(api.request(Method::POST, &["sources", name, what])).await?;
+    output::line(format_args!("{name} is {what}d"));
+    if what == "resume" && before.paused { events::tell_paused(api, name, before.paused_at).await } else { Ok(()) }
 }
 
 fn print(api: &Api, source: &SourceStatus) -> Result<()> {
@@ -135,6 +134,7 @@ fn print(api: &Api, source: &SourceStatus) -> Result<()> {
         ("url", source.url.clone().or_else(|| Some(api.url_of(source.path.as_ref()?))).unwrap_or_default()),
         ("preset", preset(source)),
         ("state", state(source)),
+        ("paused since", source.paused_at.map(table::at).unwrap_or_default()),
         ("problem", told(source.problem.as_ref())),
         ("note", source.warnings.join("; ")),
         ("last event", source.last_event_at.map(table::at).unwrap_or_default()),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use http::{HeaderValue, header};
 use skep_backoff::Backoff;
-use skep_protocol::{Call, CallId, CallStatus, headers, without_credentials};
+use skep_protocol::{Call, CallStatus, FunctionName, headers, without_credentials};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 use url::Url;
@@ -37,18 +37,29 @@ impl Calls {
     }
 
     /// The same of a call whose id follows from what it is for and from its function, as that of an event's route does. Most are new, and are looked up together.
-    pub async fn submit_derived(&self, call: &Call) -> Result<Submitted> {
-        let is_new = call.run_at.is_none() && !self.may_be_known(&call.call_id).await?;
+    ///
+    /// Nothing is looked up where nobody can have submitted it before.
+    pub async fn submit_derived(&self, call: &Call, is_first: bool) -> Result<Submitted> {
+        let is_new = call.run_at.is_none() && (is_first || !self.may_be_known(call).await?);
         self.submit_call(call, is_new).await
     }
 
-    /// Whether a call has ended, or waits somewhere; one that is in its lane is found when it is stored there.
+    /// Whether a call has ended, or waits somewhere; one that is in its own lane is found when it is stored there.
     ///
     /// What happens meanwhile does no harm: each delivery of a call with a caller's id is looked up before it runs.
-    async fn may_be_known(&self, id: &CallId) -> Result<bool> {
-        let places = [&self.nats.recorded, &self.nats.parked, &self.nats.in_backlog];
-        let found = try_join_all(places.map(|place| place.has(id))).await?;
+    async fn may_be_known(&self, call: &Call) -> Result<bool> {
+        let mut places = vec![&self.nats.recorded, &self.nats.parked, &self.nats.in_backlog];
+        if call.in_bulk {
+            // A further attempt may be in the lane of its function.
+            places.push(&self.nats.in_lanes);
+        }
+        let found = try_join_all(places.into_iter().map(|place| place.has(&call.call_id))).await?;
         Ok(found.contains(&true))
+    }
+
+    /// Counts a call that is submitted later, and says whether its function is called very often.
+    pub fn is_often(&self, function: &FunctionName) -> bool {
+        self.nats.rates.is_often(function)
     }
 
     async fn submit_call(&self, call: &Call, is_new: bool) -> Result<Submitted> {
@@ -103,7 +114,9 @@ impl Calls {
     /// Where a call is stored that is to be run now.
     fn entry(&self, call: &Call) -> Entry {
         // An id that may come again has one place only, where the second call is refused.
-        if call.has_callers_id {
+        if call.in_bulk {
+            Entry::BulkLane
+        } else if call.has_callers_id {
             Entry::Lane
         } else if self.nats.backlogs.has(&call.function) {
             Entry::Backlog

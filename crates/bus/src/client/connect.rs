@@ -93,6 +93,7 @@ impl Bus {
             parked: lookup("DELAYED", Subjects::delayed_by_id),
             in_backlog: lookup("BACKLOG", Subjects::backlog_by_id),
             backlogs: SeenBacklogs::default(),
+            in_lanes: lookup("INVOKE", Subjects::invoke_by_id),
             rates: Rates::default(),
             ledger: Ledger::start(publisher.clone(), Arc::clone(&subjects)),
             discards: Discards::start(client.clone(), config.role, Arc::clone(&streams), Arc::clone(&subjects)),

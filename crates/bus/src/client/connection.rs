@@ -58,6 +58,7 @@ pub struct Connection {
     pub(crate) parked: Lookup,
     /// Which calls their function cannot take now.
     pub(crate) in_backlog: Lookup,
+    pub(crate) in_lanes: Lookup,
     /// Which functions have a backlog, and which ones are hot.
     pub(crate) backlogs: SeenBacklogs,
     pub(crate) rates: Rates,

@@ -26,6 +26,7 @@ fn a_call_survives_the_bus() {
         fingerprint: Some(Fingerprint::from_text("ab12")),
         run_at: Some(OffsetDateTime::from_unix_timestamp(1_700_000_090).unwrap()),
         burst: Some("github.0123abcd".parse().unwrap()),
+        in_bulk: false,
         retry: [("skep.retry.backoff".to_owned(), "fixed".to_owned())].into(),
         interruptions: 2,
         last_attempt: Some(LastAttempt {

@@ -46,11 +46,13 @@ impl Sources {
         let declaration = self.read(&name, &spec)?;
         let _alone = self.alone().await;
         if self.bus.sources.get(&name).await?.is_some() {
-            return Err(Error::Conflict(format!("source {name} already exists: use PUT to update it")));
+            return Err(Error::Conflict(format!(
+                "source {name} already exists: give it another declaration with skep sources update {name} (PUT)"
+            )));
         }
         let now = skep_bus::now();
-        let paused = declaration.paused();
-        let record = SourceRecord { name, spec, created_at: now, updated_at: now, paused };
+        let record = SourceRecord { name, spec, created_at: now, updated_at: now, paused: false, paused_at: None };
+        let record = record.with_pause(declaration.paused(), now);
         let source = Source { record, secrets: SourceSecrets::default() };
         let secrets = self.secrets_of_files(&source, &declaration).await?.unwrap_or_default();
         if secrets != source.secrets {
@@ -66,7 +68,9 @@ impl Sources {
         let known = self.require(&name).await?;
         // A pause that the declaration asks for counts once, so that it can be lifted.
         let paused = known.record.paused || (declaration.paused() && spec != known.record.spec);
-        let wanted = Source { record: SourceRecord { spec, paused, ..known.record.clone() }, secrets: known.secrets };
+        let record = SourceRecord { spec, ..known.record.clone() };
+        let record = if paused == record.paused { record } else { record.with_pause(paused, skep_bus::now()) };
+        let wanted = Source { record, secrets: known.secrets };
         let changed = self.refresh(&wanted, &declaration).await?;
         if wanted.record == known.record {
             return Ok(changed);
@@ -90,7 +94,7 @@ impl Sources {
             return Ok(Change::Unchanged);
         }
         info!(source = %name, paused, "source is paused or resumed");
-        self.put(&SourceRecord { paused, ..record }).await
+        self.put(&record.with_pause(paused, skep_bus::now())).await
     }
 
     pub(crate) async fn add_secret(&self, asked: AddSourceSecret) -> Result<AddedSourceSecret> {
@@ -221,8 +225,8 @@ impl Sources {
 fn refuse_beside_files(name: &SourceName, declaration: &Declaration) -> Result<()> {
     let Some(used) = declaration.files().first() else { return Ok(()) };
     Err(Error::Conflict(format!(
-        "source {name} takes its secrets from secret {}: change that with PUT /system/secrets or faas-cli secret \
-         update (one key a line, the newest first)",
-        used.file
+        "source {name} takes its secrets from secret {file}: change that one with skep secret set {file} (PUT \
+         /system/secrets; one key a line, the newest first)",
+        file = used.file
     )))
 }

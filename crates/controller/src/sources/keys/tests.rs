@@ -9,7 +9,8 @@ const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
 fn source(secrets: SourceSecrets) -> Source {
     let name = "github".parse().unwrap();
-    let record = SourceRecord { name, spec: json!({}), created_at: NOW, updated_at: NOW, paused: false };
+    let record =
+        SourceRecord { name, spec: json!({}), created_at: NOW, updated_at: NOW, paused: false, paused_at: None };
     Source { record, secrets }
 }
 
