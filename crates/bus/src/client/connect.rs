@@ -77,8 +77,7 @@ impl Bus {
         if config.logs {
             info!(server = client.server_info().version, "connected to NATS");
         }
-        let missed = Missed::default();
-        let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone(), missed: missed.clone() };
+        let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone(), missed: Missed::default() };
         let subjects = Arc::new(config.subjects.clone());
         let lookup = |stream, subject: fn(&Subjects, &CallId) -> String| {
             let names = Arc::clone(&subjects);
@@ -97,6 +96,7 @@ impl Bus {
             rates: Rates::default(),
             ledger: Ledger::start(publisher.clone(), Arc::clone(&subjects)),
             discards: Discards::start(client.clone(), config.role, Arc::clone(&streams), Arc::clone(&subjects)),
+            missed: publisher.missed.clone(),
             publisher,
             client,
             jetstream,
@@ -111,7 +111,6 @@ impl Bus {
             kept: config.kept.clone(),
             monitors: config.monitors.clone(),
             found: LastFound::default(),
-            missed,
             stalled: Stalled::default(),
         };
         connection.check_clock().await?;
