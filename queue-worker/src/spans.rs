@@ -28,7 +28,7 @@ pub(crate) fn callback(delivery: &Delivery<CallRecord>) -> Span {
         Ok(CallRecord { status, .. }) => error_span!(
             "callback",
             call_id = %status.call_id,
-            function = status.function,
+            function = %status.function,
             attempt = delivery.delivered,
         ),
         Err(_) => Span::none(),

@@ -54,7 +54,7 @@ enum Run {
 impl Replica {
     /// Runs it in a span that names it, so that log lines inside do not.
     pub(super) async fn run(self) {
-        let span = error_span!("replica", function = %self.name, instance = self.instance);
+        let span = error_span!("replica", function = %self.name, instance = %self.instance);
         self.keep_running().instrument(span).await;
     }
 
