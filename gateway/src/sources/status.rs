@@ -29,7 +29,8 @@ pub(super) async fn of_all(sources: &[Source], app: &App) -> Result<Vec<SourceSt
 /// One source, with the last uses of its secrets.
 pub(super) async fn of_one(source: &Source, app: &App) -> Result<SourceStatus> {
     let name = &source.record.name;
-    let (newest, uses) = try_join!(app.bus.events.newest(name).map_err(Into::into), Uses::of(name, app))?;
+    let newest = app.bus.events.newest(name).map_err(Into::into);
+    let (newest, uses) = try_join!(Box::pin(newest), Box::pin(Uses::of(name, app)))?;
     let mut status = of(source, app, newest);
     uses.fill_in(&mut status.secrets);
     Ok(status)
