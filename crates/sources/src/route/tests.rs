@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Debounced;
 use crate::{
     Receiver,
-    testing::{Sent, receiver, try_receiver, value},
+    testing::{Sent, receiver, try_receiver},
 };
 
 fn with_route(route: &str) -> Receiver {
