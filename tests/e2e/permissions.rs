@@ -81,6 +81,11 @@ impl Intruder {
             }
         }
     }
+
+    async fn gets_its_own_answers(&self) {
+        let answer = self.client.request("$JS.API.STREAM.INFO.SKEP_INVOKE", "".into()).await.unwrap();
+        assert!(String::from_utf8_lossy(&answer.payload).contains("SKEP_INVOKE"));
+    }
 }
 
 /// What no role may do but the controller, and what even it may not.
@@ -133,10 +138,8 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
         controller.may_not_hear(subject).await;
     }
 
-    // Its own answers reach each of them.
     for role in [&gateway, &worker, &controller] {
-        let answer = role.client.request("$JS.API.STREAM.INFO.SKEP_INVOKE", "".into()).await.unwrap();
-        assert!(String::from_utf8_lossy(&answer.payload).contains("SKEP_INVOKE"));
+        role.gets_its_own_answers().await;
     }
 }
 
