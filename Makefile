@@ -1,12 +1,12 @@
 # make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines. make fuzz: a minute of random input for each parser. make sbom: a bill of materials of each program.
 # make static: fwatchdog as one static file. make images: the images of skep and of fwatchdog. make pgo: skep and fwatchdog in target/pgo, a few percent faster, in a quarter of an hour.
-# make storm: ten minutes of calls while parts are killed at random, and as long again to look for each. make powercut: 50 power cuts, as root. make test-browser: only the tests in Chromium. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-images: function images, in Docker.
+# make storm: ten minutes of calls while parts are killed at random, and as long again to look for each. make powercut: 50 power cuts, as root. make test-browser: only the tests in Chromium. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-certifier CERTIFIER=FILE: the certifier of OpenFaaS on a Swarm, as root. make test-images: function images, in Docker.
 
 CARGO ?= cargo
 DOCKER_BUILD ?= docker build
 NATS_SERVER = $$(sh scripts/nats-server.sh)
 
-.PHONY: run build static pgo images test test-browser test-disk test-swarm test-images storm powercut lint sbom bench bench-compare fuzz clean
+.PHONY: run build static pgo images test test-browser test-disk test-swarm test-certifier test-images storm powercut lint sbom bench bench-compare fuzz clean
 
 # Root is usual in a container, where functions may be root too; elsewhere run it as another user.
 run: build
@@ -65,6 +65,7 @@ powercut:
 	SKEP_CUTS=$(CUTS) SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked -p skep-tests --test e2e power_cut -- --nocapture
 
 # On Docker engines of the tests' own; where those cannot run, it names the tests that were left out, which fails in CI.
+# The certifier is a program that you bring: see test-certifier.
 TESTS ?= on_swarm::
 SWARM_TESTS = $(CARGO) test --locked -p skep-tests --test e2e $(TESTS)
 
@@ -79,10 +80,18 @@ test-swarm:
 		} && \
 		$(CARGO) build --locked --bins && watchdog=$$(CARGO=$(CARGO) sh scripts/static-watchdog.sh) && \
 		SKEP_TEST_NATS_SERVER=$(NATS_SERVER) SKEP_TEST_STATIC_WATCHDOG="$$watchdog" \
-			$(SWARM_TESTS) -- --test-threads 1 $$without; \
+			$(SWARM_TESTS) -- --test-threads 1 --skip on_swarm::certifier $$without; \
 	else \
 		echo "$$why, so these tests did not run:" && $(SWARM_TESTS) -- --list && [ "$$CI" != true ]; \
 	fi
+
+# The certifier of OpenFaaS, whose test binary is at CERTIFIER (tests/README.md says how to build it).
+test-certifier:
+	@sh tests/engines.sh && sh tests/programs.sh
+	@[ -x "$(CERTIFIER)" ] || { echo "make test-certifier CERTIFIER=FILE: FILE is the certifier's test binary"; exit 1; }
+	$(CARGO) build --locked --bins && watchdog=$$(CARGO=$(CARGO) sh scripts/static-watchdog.sh) && \
+		SKEP_TEST_CERTIFIER=$(abspath $(CERTIFIER)) SKEP_TEST_NATS_SERVER=$(NATS_SERVER) SKEP_TEST_STATIC_WATCHDOG="$$watchdog" \
+		$(CARGO) test --locked -p skep-tests --test e2e on_swarm::certifier -- --nocapture
 
 # Calls, callbacks, and parts that are killed at random, for STORM_SECONDS.
 STORM_SECONDS ?= 600
