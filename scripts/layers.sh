@@ -31,7 +31,7 @@ check skep-controller crates/controller/Cargo.toml skep-bus skep-protocol skep-p
 check skep-watchdog watchdog/Cargo.toml skep-backoff skep-http skep-process skep-protocol skep-sandbox
 check skep-gateway gateway/Cargo.toml skep-backoff skep-bus skep-dispatch skep-http skep-protocol skep-secret-file skep-sources
 check skep-queue-worker queue-worker/Cargo.toml skep-backoff skep-bus skep-dispatch skep-protocol
-check skep-cli cli/Cargo.toml skep-backoff skep-bus skep-controller skep-dispatch skep-gateway skep-http skep-process skep-protocol skep-provider skep-queue-worker skep-secret-file skep-sources skep-stack
+check skep-cli cli/Cargo.toml skep-backoff skep-bus skep-controller skep-dispatch skep-gateway skep-http skep-process skep-protocol skep-provider skep-queue-worker skep-secret-file skep-sources skep-stack skep-watchdog
 
 # Only the bus speaks NATS, and only the watchdog and the provider start processes.
 if grep -ln '^async-nats' crates/*/Cargo.toml gateway/Cargo.toml queue-worker/Cargo.toml watchdog/Cargo.toml cli/Cargo.toml | grep -v '^crates/bus/'; then
