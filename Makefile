@@ -106,7 +106,7 @@ storm:
 test-deb: deb
 	@if why=$$(sh tests/deb/machines.sh); then \
 		version=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml) && mv target/dist/skep_*.deb target/first.deb && \
-		VERSION=$$version-2 sh scripts/deb.sh && sh tests/deb/run.sh target/first.deb target/dist/skep_*.deb; \
+		VERSION=$$version-2 sh scripts/deb.sh && timeout 600 sh tests/deb/run.sh target/first.deb target/dist/skep_*.deb; \
 	else \
 		echo "$$why, so the package was not tried" && [ "$$CI" != true ]; \
 	fi

@@ -3,7 +3,7 @@
 #
 #   sh tests/deb/run.sh FIRST.deb SECOND.deb      the second one has a higher version
 #
-# One line per check; exit code 1 if one fails, or if it takes longer than ten minutes.
+# One line per check; exit code 1 if one fails.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -20,8 +20,6 @@ clean_up() {
 }
 trap clean_up EXIT
 trap 'echo "it took too long, or was ended"; exit 1' INT TERM
-( sleep 600; kill "$$" 2>/dev/null ) &
-clock=$!
 
 main() {
     check_restrictions
@@ -32,7 +30,6 @@ main() {
     upgrade
     check_calls
     check_removal
-    kill "$clock"
     [ "$failed" = 0 ]
 }
 
@@ -42,7 +39,7 @@ check() {
     if "$@" >"$work/output" 2>&1; then
         echo "ok      $what"
     else
-        echo "failed  $what" && sed 's/^/        /' "$work/output"
+        echo "failed  $what" && tail -20 "$work/output" | sed 's/^/        /'
         failed=1
     fi
 }
@@ -54,10 +51,10 @@ in_shell() { inside sh -euc "$1"; }
 # Waits at most two minutes for a command to succeed in the machine.
 wait_for() {
     for _ in $(seq 240); do
-        ! in_shell "$1" >"$work/output" 2>&1 || return 0
+        ! in_shell "$1" >"$work/waited" 2>&1 || return 0
         sleep 0.5
     done
-    echo "waited in vain for: $1" && cat "$work/output"
+    echo "waited in vain for: $1" && cat "$work/waited" && inside journalctl --no-pager -u skep -n 20
     return 1
 }
 
@@ -79,7 +76,9 @@ boot() {
     cp "$first" "$work/root/first.deb"
     cp "$second" "$work/root/second.deb"
     # Its network is its own, so its ports are free.
-    systemd-nspawn --quiet --keep-unit --register=no --private-network --machine=skep-deb -b -D "$work/root" >"$work/console" 2>&1 </dev/null &
+    systemd-nspawn --quiet --keep-unit --register=no --private-network --machine="skep-deb-$$" \
+        --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self" \
+        -b -D "$work/root" >"$work/console" 2>&1 </dev/null &
     machine=$!
     for _ in $(seq 120); do
         leader=$(pgrep -P "$machine" || true)

@@ -61,8 +61,8 @@ async fn fetch_into(work: &Path, pinned: &Pinned, index: Option<&Url>) -> Result
 
 /// Asks a package index; returns the archive, and where it is from.
 async fn download(index: &Url, pinned: &Pinned) -> Result<(Vec<u8>, String)> {
-    let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT);
-    let client = client.build().map_err(Failure::internal)?;
+    let client = || Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT);
+    let client = skep_https::client(client).map_err(Failure::internal)?;
     let mut page = index.clone();
     if let Ok(mut segments) = page.path_segments_mut() {
         segments.pop_if_empty().push(PACKAGE).push("");
