@@ -26,17 +26,18 @@ pub(crate) fn users(
     password: impl Fn(Role) -> String,
 ) -> String {
     Role::ALL.into_iter().fold(String::new(), |mut text, role| {
-        let Permissions { mut publish, subscribe } = role.permissions(subjects);
+        let Permissions { mut publish, not_publish, subscribe } = role.permissions(subjects);
         if role == Role::QueueWorker {
             publish.extend(callback_subjects.iter().map(SubjectPattern::to_string));
         }
         let (name, password) = (role.user(), password(role));
         let (publish, subscribe) = (list(&publish), list(&subscribe));
+        let denied = if not_publish.is_empty() { String::new() } else { format!(", deny: [{}]", list(&not_publish)) };
         // Writing into a String cannot fail.
         let _ = write!(
             text,
             "  {{ user: {name}, password: {password}, permissions: {{\n    \
-             publish: {{ allow: [{publish}] }}\n    subscribe: {{ allow: [{subscribe}] }}\n  }} }}\n"
+             publish: {{ allow: [{publish}]{denied} }}\n    subscribe: {{ allow: [{subscribe}] }}\n  }} }}\n"
         );
         text
     })

@@ -125,6 +125,8 @@ roles! {
         outcomes: Outcomes,
         inbound: Inbound,
         bodies: Bodies,
+        events: Events,
+        sources: Sources,
         workers: Workers,
     }
 
@@ -132,6 +134,8 @@ roles! {
     Bus.for_controller -> ControllerBus {
         leadership: Leadership,
         registry: Registry,
+        calls: Calls,
+        events: Events,
         namespaces: Namespaces,
         sources: Sources,
         activity: Activity,

@@ -70,5 +70,5 @@ pub use queue::relocate::{Location, Moved, Why};
 pub use queue::{Queue, life};
 pub use registry::RegistryEvent;
 pub use registry::leadership::Lease;
-pub use sources::{Source, SourceEvent};
+pub use sources::{FromSource, Source, SourceEvent, SourcesView};
 pub use streams::{Budget, Kept};

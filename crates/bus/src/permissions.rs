@@ -2,7 +2,13 @@
 //!
 //! A new subject or stream gets its line here; a role that lacks it logs what NATS refuses, and so do the tests.
 
-use skep_protocol::{BodyKind, Subjects, control::Operation};
+use skep_protocol::{BodyKind, LANES, Subjects, control::Operation};
+
+use crate::{
+    calls::records::CALLBACKS,
+    events::ROUTE,
+    queue::{lanes::lane_name, overdue::DUE},
+};
 
 /// A part of skep with a user of its own on the NATS server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +22,8 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permissions {
     pub publish: Vec<String>,
+    /// What `publish` has too much of.
+    pub not_publish: Vec<String>,
     pub subscribe: Vec<String>,
 }
 
@@ -100,7 +108,8 @@ impl Role {
         publish.extend(self.publishes(subjects));
         let mut subscribe = vec![all_below(&self.inbox(subjects))];
         subscribe.extend(self.subscribes(subjects));
-        Permissions { publish, subscribe }
+        let not_publish = if self == Self::QueueWorker { Vec::new() } else { durable_consumers(subjects) };
+        Permissions { publish, not_publish, subscribe }
     }
 
     /// JetStream's own API.
@@ -213,6 +222,23 @@ impl Use {
     }
 }
 
+/// Pulling from the durable consumers of the queues, changing and deleting them: all that a role with short-lived consumers of the same streams must not do.
+///
+/// Backlogs have consumers too, which are named after their functions, so they cannot be listed.
+fn durable_consumers(subjects: &Subjects) -> Vec<String> {
+    let lanes = (0..LANES).map(|lane| ("INVOKE", lane_name(lane)));
+    let others = [("DELAYED", DUE), ("CALLS", CALLBACKS), ("EVENTS", ROUTE)];
+    let durables = lanes.chain(others.map(|(stream, name)| (stream, name.to_owned())));
+    let acts = |(stream, name): (&str, String)| {
+        let consumer = format!("{}.{name}", stream_of(stream, subjects));
+        ["CREATE", "DELETE", "MSG.NEXT"]
+            .map(|verb| api(&format!("CONSUMER.{verb}.{consumer}")))
+            .into_iter()
+            .chain([api(&format!("CONSUMER.CREATE.{consumer}.>"))])
+    };
+    durables.flat_map(acts).collect()
+}
+
 const BUCKETS: [&str; 4] = ["FUNCTIONS", "SOURCES", "NAMESPACES", "CONTROLLER"];
 
 fn api(subject: &str) -> String {
@@ -244,7 +270,7 @@ mod tests {
     fn only_the_controller_writes_buckets_and_nobody_may_more_than_named_streams() {
         let subjects = Subjects::new("hive").unwrap();
         for role in Role::ALL {
-            let Permissions { publish, subscribe } = role.permissions(&subjects);
+            let Permissions { publish, subscribe, .. } = role.permissions(&subjects);
             let writes = publish.iter().filter(|subject| subject.starts_with("$KV.")).count();
             assert_eq!(writes, if role == Role::Controller { BUCKETS.len() } else { 0 }, "{role:?}");
             for subject in publish.iter().chain(&subscribe) {

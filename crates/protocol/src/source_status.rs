@@ -10,8 +10,12 @@ use crate::{SealedSecret, SourceName};
 #[serde(rename_all = "camelCase")]
 pub struct SourceStatus {
     pub name: SourceName,
-    /// Where the provider sends its events, on the gateway.
-    pub path: String,
+    /// How its events come: `webhook`, `schedule`, `nats`, `mqtt`, `program` or `skep`.
+    #[serde(default)]
+    pub kind: String,
+    /// Where the provider of a webhook sends its events, on the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     pub paused: bool,
     /// It verifies nothing, so everybody can send it events.
     pub open: bool,

@@ -1,4 +1,4 @@
-//! Webhook sources: how a request is verified, which event it is, and which routes it takes.
+//! Sources of events: how events come, how a request is verified, which event it is, and which routes it takes.
 //!
 //! This crate knows neither the bus nor HTTP servers, and does no I/O. A provider is data: `presets.yaml`.
 
@@ -9,6 +9,7 @@ mod challenge_rule;
 mod challenge_text;
 mod challenge_value;
 mod cloudevents;
+mod decide;
 mod der;
 mod error;
 mod event;
@@ -18,6 +19,7 @@ mod form;
 mod function_request;
 mod json;
 mod key;
+mod kind;
 #[cfg(any(test, fuzzing))]
 pub mod laws;
 mod path;
@@ -52,11 +54,13 @@ pub use ack::Ack;
 pub use challenge::{Answer, Challenged, challenge};
 pub use challenge_rule::Challenge;
 pub use cloudevents::EventError;
+pub use decide::Kept;
 pub use error::{KeyStep, SourceError};
 pub use event::Event;
 pub use filter::Filter;
 pub use function_request::FunctionRequest;
 pub use key::{KeyError, KeyForm, PublicForm};
+pub use kind::{Kind, Mqtt, Nats, PlatformEvents, Program, Schedule};
 pub use preset::{BodyRule, Need, Otherwise, Preset, Presets};
 pub use probe::{Held, probe};
 pub use receiver::{Decision, Defaults, Receiver};

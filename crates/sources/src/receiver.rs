@@ -22,6 +22,7 @@ use crate::{
     filter::Filter,
     function_request::{self, FunctionRequest},
     key::KeyError,
+    kind::Kind,
     preset::Otherwise,
     probe::{Held, probe},
     redact,
@@ -129,7 +130,7 @@ impl Receiver {
 
     /// Whether no event can be verified until the source has a secret, which somebody must give it.
     pub fn needs_secret(&self) -> bool {
-        !self.is_open() && !self.learns()
+        self.verify != Verify::None && !self.learns()
     }
 
     /// Whether a request of the provider brings the secret.
@@ -163,9 +164,14 @@ impl Receiver {
         sign(&self.verify, request, secret, self.url.as_deref())
     }
 
-    /// Whether it checks nothing.
+    /// Whether it takes requests and checks nothing.
     pub fn is_open(&self) -> bool {
-        self.verify == Verify::None
+        self.kind().is_webhook() && self.verify == Verify::None
+    }
+
+    /// How its events come.
+    pub fn kind(&self) -> &Kind {
+        &self.source.kind
     }
 
     /// The answer to an accepted event.

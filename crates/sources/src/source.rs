@@ -11,6 +11,7 @@ use crate::{
     ack::Ack,
     challenge_rule::Challenge,
     error::SourceError,
+    kind::Kind,
     preset::{BodyRule, Otherwise},
     reference::Reference,
     scheme::Verify,
@@ -23,10 +24,13 @@ pub const DEFAULT_KEEP: Duration = Duration::from_secs(7 * 86_400);
 /// The longest body, unless source or preset say otherwise.
 pub const DEFAULT_MAX_BODY: u64 = 1 << 20;
 
-/// A webhook source as it is declared.
+/// A source as it is declared.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Source {
+    /// How its events come, with the keys that only this kind has.
+    #[serde(skip)]
+    pub kind: Kind,
     /// A provider that skep knows.
     pub preset: Option<String>,
     /// How requests are verified where there is no preset.
@@ -161,10 +165,14 @@ pub struct RetryOverride {
 impl Source {
     /// Reads a declaration; the error names the key.
     pub fn from_spec(spec: &Value) -> Result<Self, SourceError> {
-        if !spec.is_object() {
-            return Err(SourceError::new("must be a mapping with keys such as preset, verify and routes"));
-        }
-        serde_path_to_error::deserialize(spec).map_err(|error| SourceError::read(&error))
+        let Value::Object(declaration) = spec else {
+            return Err(SourceError::new("must be a mapping with keys such as preset, cron, nats and routes"));
+        };
+        let mut declaration = declaration.clone();
+        let kind = Kind::take(&mut declaration)?;
+        let source: Self =
+            serde_path_to_error::deserialize(Value::Object(declaration)).map_err(|error| SourceError::read(&error))?;
+        Ok(Self { kind, ..source })
     }
 }
 

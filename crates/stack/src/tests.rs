@@ -177,7 +177,7 @@ fn what_is_wrong_with_a_source_is_told_with_its_line() {
             with("    routes:\n      - to: a\n        filter:\n          body.ref: { startsWith: a }\n"),
             "stack.yml:7: source github: routes[0].filter.body.ref.startsWith: unknown operator \"startsWith\" (prefix, suffix, contains, matches",
         ),
-        (with("    kep: 1d\n"), "stack.yml:4: source github: kep: unknown field `kep`, expected one of"),
+        (with("    kep: 1d\n"), "stack.yml:4: source github: kep: is unknown; a webhook can have ack"),
         (with("    keep: soon\n"), "stack.yml:4: source github: keep: \"soon\" is not a duration"),
         (with("    keep:\n      1m\n"), "stack.yml:4: source github: keep: must be from 5m to 90d"),
         (

@@ -8,10 +8,8 @@ use futures_util::future::try_join_all;
 use http::{HeaderValue, header};
 use skep_bus::Submitted;
 use skep_http::Peer;
-use skep_protocol::{
-    Decision, Event, EventDebounce, EventOutcome, EventRoute, IgnoredRoute, Proof, RouteName, Verified, headers,
-};
-use skep_sources::{AnswerBy, Debounced, Receiver, Route, Verdict};
+use skep_protocol::{Event, EventOutcome, Proof, Verified, headers};
+use skep_sources::{AnswerBy, Kept, Receiver, Verdict};
 
 use super::{
     hook::Hook,
@@ -20,9 +18,6 @@ use super::{
     request::{Arrived, tell_origin},
 };
 use crate::{Error, Result, app::App, calls};
-
-/// Bytes of an event's headers that tell why it does not take routes.
-const MAX_REASON_BYTES: usize = 8 * 1024;
 
 /// Stores the events of a request, and answers when all of them are stored.
 pub(super) async fn accept(
@@ -75,102 +70,26 @@ pub(super) fn decide(
         let request = &event.request;
         let mut headers = receiver.stored_headers(request);
         tell_origin(&mut headers, peer, arrived.remote, &app.trusted_proxies);
-        let headers = app.bus.calls.stored_headers(headers, None);
-        let query = receiver.stored_query(request);
-        let stored = skep_sources::Event {
-            request: skep_sources::Request { headers: &headers, query: query.as_deref(), ..*request },
-            ..event.clone()
-        };
         let body = if request.body.len() == arrived.body.len() {
             arrived.body.clone()
         } else {
             Bytes::copy_from_slice(request.body)
         };
-        let decision = receiver.decide(event);
-        let routes = decision.routes.iter().filter_map(|name| receiver.route(name));
-        let routes = routes.map(|route| planned(receiver, route, &stored, None)).collect();
-        Event {
-            source: hook.name().clone(),
-            id: event.id.clone(),
-            kind: event.event_type.clone().unwrap_or_default(),
-            received_at: arrived.received_at,
-            verified: verified.clone(),
-            decision: Decision { routes, ignored: ignored(decision.ignored), paused: hook.is_paused },
-            method: request.method.clone(),
-            path: request.path.to_owned(),
-            query,
-            remote: arrived.remote,
-            headers,
+        let kept = Kept {
+            headers: app.bus.calls.stored_headers(headers, None),
+            query: receiver.stored_query(request),
             body,
-        }
+            verified: verified.clone(),
+            remote: arrived.remote,
+            paused: hook.is_paused,
+        };
+        receiver.decided(event, kept)
     });
     let decided: Vec<Event> = decided.collect();
     // What could not be queued later is refused now.
     let check = |event: &Event| event.check_calls().map_err(skep_bus::Error::HeadersTooLarge);
     decided.iter().try_for_each(check)?;
     Ok(decided)
-}
-
-/// What the router needs to know of a route: how the function's request differs from what is stored.
-pub(super) fn planned(
-    receiver: &Receiver,
-    route: &Route,
-    stored: &skep_sources::Event<'_>,
-    replay: Option<&str>,
-) -> EventRoute {
-    let wanted = receiver.function_request(route, stored, replay);
-    let debounced = receiver.debounced(route, stored);
-    let request = &stored.request;
-    let is_path = wanted.path == request.path || (wanted.path == "/" && request.path.is_empty());
-    let mut planned = EventRoute {
-        route: route.name().clone(),
-        function: wanted.function,
-        path: (!is_path).then_some(wanted.path),
-        headers: Vec::new(),
-        body: (*wanted.body != *request.body).then(|| Bytes::from(wanted.body.into_owned())),
-        delay_seconds: route.delay().map(|delay| delay.as_secs()),
-        debounce: debounced
-            .map(|Debounced { key, wait, at_most }| EventDebounce::new(route.name(), &key, wait, at_most)),
-        retry: route.retry().annotations(),
-        callback: wanted.callback,
-        steps: route.steps().map(<[_]>::to_vec),
-    };
-    for (name, value) in &wanted.headers {
-        if request.headers.get_all(name).iter().all(|known| known != value) && !headers::is_of_event(name) {
-            planned.add_header(name, value);
-        }
-    }
-    planned
-}
-
-/// An event that is stored, as filters and routes see it.
-pub(super) fn as_stored(event: &Event) -> skep_sources::Event<'_> {
-    skep_sources::Event {
-        request: skep_sources::Request {
-            method: &event.method,
-            path: &event.path,
-            query: event.query.as_deref(),
-            headers: &event.headers,
-            body: &event.body,
-            received_at: event.received_at,
-        },
-        id: event.id.clone(),
-        event_type: Some(event.kind.clone()).filter(|kind| !kind.is_empty()),
-        verified: event.verified.by,
-    }
-}
-
-/// The routes that an event does not take; of many, the reasons of the first.
-fn ignored(routes: Vec<(RouteName, String)>) -> Vec<IgnoredRoute> {
-    let mut room = MAX_REASON_BYTES;
-    let kept = routes.into_iter().map(|(route, reason)| match room.checked_sub(reason.len()) {
-        Some(rest) => {
-            room = rest;
-            IgnoredRoute { route, reason }
-        }
-        None => IgnoredRoute { route, reason: "the reason is left out, because there are too many".to_owned() },
-    });
-    kept.collect()
 }
 
 /// Stores all of them, and says of each whether it was new.

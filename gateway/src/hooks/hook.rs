@@ -75,6 +75,11 @@ impl Hook {
         self.receiver.as_ref().ok_or_else(|| Error::SourceUnusable(self.name.clone()))
     }
 
+    /// Whether its events come as requests; of one that cannot be used, its senders are to be told so.
+    pub(super) fn takes_requests(&self) -> bool {
+        self.receiver.as_ref().is_none_or(|receiver| receiver.kind().is_webhook())
+    }
+
     /// How often an event is expected, if it is.
     pub(super) fn expects_every(&self) -> Option<Duration> {
         let source = self.receiver.as_ref()?.source();

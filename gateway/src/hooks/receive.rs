@@ -33,7 +33,7 @@ const LIMIT: &str = "the max_body of this source";
 pub(super) async fn receive(app: &Arc<App>, peer: &Peer, request: Request) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let (name, _) = split(&parts.uri);
-    let hook = app.hooks.sources.get(name).ok_or(Error::UnknownSource)?;
+    let hook = app.hooks.sources.get(name).filter(|hook| hook.takes_requests()).ok_or(Error::UnknownSource)?;
     taken(app, &hook, peer, parts, body).await.map(|(_, response)| response)
 }
 

@@ -8,12 +8,12 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde::Deserialize;
 use serde_json::Value;
 use skep_bus::StoredEvent;
-use skep_protocol::{CallOfEvent, Event, EventId, EventRoute, Replayed, RouteName};
+use skep_protocol::{CallOfEvent, Event, EventId, Replayed, RouteName};
 use skep_sources::{Filter, Rate};
 use tokio::time::Instant;
 
 use super::{
-    accept, events,
+    events,
     hook::Hook,
     wanted::{self, Outcome, Wanted},
 };
@@ -136,12 +136,15 @@ impl<'r> Run<'r> {
     async fn again(&self, event: &Event, replayed: &mut Replayed) -> Result<()> {
         let Self { app, hook, asked, .. } = *self;
         if let Some(filter) = &self.filter
-            && hook.receiver()?.miss(filter, &accept::as_stored(event)).is_some()
+            && hook.receiver()?.miss(filter, &skep_sources::Event::of_stored(event)).is_some()
         {
             return Ok(());
         }
-        let mut routes =
-            if asked.as_then { event.decision.routes.clone() } else { today(hook, event, &replayed.replay)? };
+        let mut routes = if asked.as_then {
+            event.decision.routes.clone()
+        } else {
+            hook.receiver()?.decided_again(event, &replayed.replay)
+        };
         routes.retain(|route| asked.route.as_deref().is_none_or(|name| name == route.route.as_str()));
         if asked.outcome == Some(Outcome::Failed) {
             let looks = routes.iter().map(|route| has_failed(app, event, &route.route));
@@ -171,13 +174,4 @@ impl<'r> Run<'r> {
 /// Whether the call that a route made of an event, when it came, has failed.
 async fn has_failed(app: &App, event: &Event, route: &RouteName) -> Result<bool> {
     wanted::has_failed(app, &event.call_id(route, None)).await
-}
-
-/// The routes that an event takes as its source is declared now.
-fn today(hook: &Hook, event: &Event, replay: &str) -> Result<Vec<EventRoute>> {
-    let receiver = hook.receiver()?;
-    let stored = accept::as_stored(event);
-    let decision = receiver.decide(&stored);
-    let routes = decision.routes.iter().filter_map(|name| receiver.route(name));
-    Ok(routes.map(|route| accept::planned(receiver, route, &stored, Some(replay))).collect())
 }

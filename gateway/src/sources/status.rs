@@ -46,9 +46,11 @@ fn of(source: &Source, app: &App, last_event_at: Option<OffsetDateTime>) -> Sour
     };
     let declared = receiver.as_ref().map(Receiver::source);
     let every = declared.ok().filter(|source| !source.disabled).and_then(|source| source.expect_every);
+    let kind = receiver.as_ref().map_or("webhook", |receiver| receiver.kind().name());
     SourceStatus {
         name: record.name.clone(),
-        path: format!("/hooks/{}", record.name),
+        kind: kind.to_owned(),
+        path: (kind == "webhook").then(|| format!("/hooks/{}", record.name)),
         paused: record.paused,
         open,
         url: receiver.as_ref().ok().and_then(Receiver::url).map(str::to_owned),

@@ -68,10 +68,10 @@ async fn list(args: SourcesListArgs) -> Result<()> {
     let rows = sources.iter().map(|source| {
         let secrets = source.secrets.len().to_string();
         let name = source.name.to_string();
-        let (path, last) = (source.path.clone(), source.last_event_at.map(table::at).unwrap_or_default());
-        [name, preset(source), path, state(source), last, secrets, told(source.problem.as_ref())]
+        let (path, last) = (told(source.path.as_ref()), source.last_event_at.map(table::at).unwrap_or_default());
+        [name, source.kind.clone(), preset(source), path, state(source), last, secrets, told(source.problem.as_ref())]
     });
-    table::print(["SOURCE", "PRESET", "PATH", "STATE", "LAST EVENT", "SECRETS", "PROBLEM"], rows);
+    table::print(["SOURCE", "KIND", "PRESET", "PATH", "STATE", "LAST EVENT", "SECRETS", "PROBLEM"], rows);
     Ok(())
 }
 
@@ -131,7 +131,8 @@ fn print(api: &Api, source: &SourceStatus) -> Result<()> {
     }
     table::print_facts([
         ("source", source.name.to_string()),
-        ("url", source.url.clone().unwrap_or_else(|| api.url_of(&source.path))),
+        ("kind", source.kind.clone()),
+        ("url", source.url.clone().or_else(|| Some(api.url_of(source.path.as_ref()?))).unwrap_or_default()),
         ("preset", preset(source)),
         ("state", state(source)),
         ("problem", told(source.problem.as_ref())),

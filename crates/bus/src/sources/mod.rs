@@ -1,6 +1,7 @@
 //! The sources of events and their sealed secrets: two keys per source in the bucket `SKEP_SOURCES`, written only by the controller with its [`Lease`].
 
 mod merge;
+mod view;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use skep_protocol::{SourceName, SourceRecord, SourceSecrets};
 use time::OffsetDateTime;
 
 use self::merge::{Key, Merge};
+pub use self::view::{FromSource, SourcesView};
 use crate::{Error, Lease, Result, Sources, registry::watch};
 
 /// A source with its secrets.

@@ -108,6 +108,9 @@ impl Receiver {
 
 fn preset<'d>(source: &Source, presets: &'d Presets) -> Result<Option<&'d Preset>, SourceError> {
     let Some(name) = source.preset.as_deref() else {
+        if !source.kind.is_webhook() {
+            return Ok(None);
+        }
         let both = "the source has neither preset nor verify; write verify: none for one that checks nothing";
         return if source.verify.is_some() { Ok(None) } else { Err(SourceError::at_key("verify", both)) };
     };
@@ -127,6 +130,9 @@ fn preset<'d>(source: &Source, presets: &'d Presets) -> Result<Option<&'d Preset
 }
 
 fn verify(source: &Source, preset: Option<&Preset>) -> Result<Verify, SourceError> {
+    if !source.kind.is_webhook() {
+        return Ok(Verify::None);
+    }
     let verify = source.verify.clone().or_else(|| Some(preset?.verify.clone())).unwrap_or(Verify::Schemes(Vec::new()));
     match (&verify, &source.preset) {
         (Verify::Schemes(schemes), Some(name)) if schemes.is_empty() => {
@@ -154,7 +160,7 @@ fn url(
         }
         return Ok(Some(text.clone()));
     }
-    match defaults.public_url {
+    match defaults.public_url.filter(|_| source.kind.is_webhook()) {
         Some(public) => Ok(Some(format!("{}/hooks/{name}", public.as_str().trim_end_matches('/')))),
         None if needed => Err(SourceError::at_key(
             "url",
@@ -285,7 +291,7 @@ fn has_time(verify: &Verify) -> bool {
 
 fn warnings(source: &Source, verify: &Verify) -> Vec<String> {
     let mut warnings = Vec::new();
-    if *verify == Verify::None {
+    if *verify == Verify::None && source.kind.is_webhook() {
         warnings.push("the source is open: it checks nothing, so anybody can send events".to_owned());
     }
     if verify.leaves_body_unsigned() {

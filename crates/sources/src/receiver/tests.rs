@@ -275,7 +275,7 @@ fn a_declaration_that_is_wrong_is_refused_with_the_key_and_what_is_allowed() {
         ("{verify: []}", "verify: must have a scheme, or be the word none"),
         ("{verify: some}", "verify: invalid value: string \"some\", expected a list of schemes, or the word none"),
         ("{verify: [{hmac: sha256, signature: {from: 'header:x', encoding: hex}, signed: '{body'}]}", "verify"),
-        ("{preset: github, kep: 1d}", "kep: unknown field `kep`, expected one of `preset`, `verify`"),
+        ("{preset: github, kep: 1d}", "kep: is unknown; a webhook can have ack"),
         ("{preset: twilio}", "url: is missing: this provider signs the address"),
         ("{preset: github, url: 'ftp://a'}", "url: must be the address that the provider sends to"),
         ("{preset: github, url: 'https://a/?b'}", "url: must be the address that the provider sends to"),

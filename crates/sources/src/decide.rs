@@ -1,0 +1,119 @@
+//! What becomes of an event is decided here, once, and stored with it.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use skep_protocol::{Decision, EventDebounce, EventRoute, IgnoredRoute, RouteName, Verified, headers};
+
+use crate::{Debounced, Event, Receiver, Request, Route};
+
+/// Bytes of an event's headers that say why it does not take routes.
+const MAX_REASON_BYTES: usize = 8 * 1024;
+
+/// What an event is stored with, beside what it says itself.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Its headers as they are stored.
+    pub headers: HeaderMap,
+    /// Its query as it is stored.
+    pub query: Option<String>,
+    pub body: Bytes,
+    pub verified: Verified,
+    /// Who sent it; none for a program of this machine.
+    pub remote: Option<IpAddr>,
+    /// Its source is paused, so its routes wait for a replay.
+    pub paused: bool,
+}
+
+impl Receiver {
+    /// The event as it is stored: with the routes that it takes, and the reason why it does not take the others.
+    pub fn decided(&self, event: &Event<'_>, kept: Kept) -> skep_protocol::Event {
+        let request = Request { headers: &kept.headers, query: kept.query.as_deref(), ..event.request };
+        let stored = Event { request, ..event.clone() };
+        let decision = self.decide(event);
+        let routes = decision.routes.iter().filter_map(|name| self.route(name));
+        let routes = routes.map(|route| self.planned(route, &stored, None)).collect();
+        skep_protocol::Event {
+            source: self.name().clone(),
+            id: event.id.clone(),
+            kind: event.event_type.clone().unwrap_or_default(),
+            received_at: event.request.received_at,
+            verified: kept.verified,
+            decision: Decision { routes, ignored: ignored(decision.ignored), paused: kept.paused },
+            method: event.request.method.clone(),
+            path: event.request.path.to_owned(),
+            query: kept.query,
+            remote: kept.remote,
+            headers: kept.headers,
+            body: kept.body,
+        }
+    }
+
+    /// The routes that a stored event takes as its source is declared now.
+    pub fn decided_again(&self, event: &skep_protocol::Event, replay: &str) -> Vec<EventRoute> {
+        let stored = Event::of_stored(event);
+        let decision = self.decide(&stored);
+        let routes = decision.routes.iter().filter_map(|name| self.route(name));
+        routes.map(|route| self.planned(route, &stored, Some(replay))).collect()
+    }
+
+    /// What the router needs to know of a route: how the function's request differs from what is stored.
+    fn planned(&self, route: &Route, stored: &Event<'_>, replay: Option<&str>) -> EventRoute {
+        let wanted = self.function_request(route, stored, replay);
+        let debounced = self.debounced(route, stored);
+        let request = &stored.request;
+        let is_path = wanted.path == request.path || (wanted.path == "/" && request.path.is_empty());
+        let mut planned = EventRoute {
+            route: route.name().clone(),
+            function: wanted.function,
+            path: (!is_path).then_some(wanted.path),
+            headers: Vec::new(),
+            body: (*wanted.body != *request.body).then(|| Bytes::from(wanted.body.into_owned())),
+            delay_seconds: route.delay().map(|delay| delay.as_secs()),
+            debounce: debounced
+                .map(|Debounced { key, wait, at_most }| EventDebounce::new(route.name(), &key, wait, at_most)),
+            retry: route.retry().annotations(),
+            callback: wanted.callback,
+            steps: route.steps().map(<[_]>::to_vec),
+        };
+        for (name, value) in &wanted.headers {
+            if request.headers.get_all(name).iter().all(|known| known != value) && !headers::is_of_event(name) {
+                planned.add_header(name, value);
+            }
+        }
+        planned
+    }
+}
+
+impl<'e> Event<'e> {
+    /// An event that is stored, as filters and routes see it.
+    pub fn of_stored(event: &'e skep_protocol::Event) -> Self {
+        Self {
+            request: Request {
+                method: &event.method,
+                path: &event.path,
+                query: event.query.as_deref(),
+                headers: &event.headers,
+                body: &event.body,
+                received_at: event.received_at,
+            },
+            id: event.id.clone(),
+            event_type: Some(event.kind.clone()).filter(|kind| !kind.is_empty()),
+            verified: event.verified.by,
+        }
+    }
+}
+
+/// The routes that an event does not take; of many, the reasons of the first.
+fn ignored(routes: Vec<(RouteName, String)>) -> Vec<IgnoredRoute> {
+    let mut room = MAX_REASON_BYTES;
+    let kept = routes.into_iter().map(|(route, reason)| match room.checked_sub(reason.len()) {
+        Some(rest) => {
+            room = rest;
+            IgnoredRoute { route, reason }
+        }
+        None => IgnoredRoute { route, reason: "the reason is left out, because there are too many".to_owned() },
+    });
+    kept.collect()
+}
