@@ -12,4 +12,5 @@ rm target/dist/deb/share/doc/skep/SHA256SUMS target/dist/deb/share/doc/skep/skep
 mv target/dist/deb/share/zsh/site-functions target/dist/deb/share/zsh/vendor-completions
 cargo_deb=$(sh scripts/cargo-tool.sh cargo-deb 3.8.0)
 "$cargo_deb" -p skep-cli --no-build --no-strip ${VERSION:+--deb-version "$VERSION"} -o "target/dist/" >&2
+(cd target/dist && sha256sum ./*.tar.gz ./*.deb | sed 's|\./||' >SHA256SUMS)
 ls target/dist/*.deb
