@@ -133,7 +133,7 @@ check_calls() {
 check_removal() {
     check "removing it ends all of it" in_shell 'dpkg -r skep && ! pgrep -u skep'
     check "its data and settings stay" in_shell 'test -d /var/lib/skep/nats && test -f /etc/skep/skep.env'
-    check "purging removes them" in_shell 'dpkg -P skep && ! ls -d /var/lib/skep /etc/skep /usr/lib/skep'
+    check "purging removes them" in_shell 'dpkg -P skep; for path in /var/lib/skep /etc/skep /usr/lib/skep; do [ ! -e $path ]; done'
 }
 
 main
