@@ -1,12 +1,14 @@
 # make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines. make fuzz: a minute of random input for each parser. make sbom: a bill of materials of each program.
 # make static: fwatchdog as one static file. make images: the images of skep and of fwatchdog. make pgo: skep and fwatchdog in target/pgo, a few percent faster, in a quarter of an hour.
-# make storm: ten minutes of calls while parts are killed at random, and as long again to look for each. make powercut: 50 power cuts, as root. make test-browser: only the tests in Chromium. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-certifier CERTIFIER=FILE: the certifier of OpenFaaS on a Swarm, as root. make test-images: function images, in Docker.
+# make storm: ten minutes of calls while parts are killed at random, and as long again to look for each. make powercut: 50 power cuts, as root. make test-browser: only the tests in Chromium. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-certifier CERTIFIER=FILE: the certifier of OpenFaaS on a Swarm, as root. make test-images: function images, in Docker. make dist, make deb: an archive and a Debian package; make test-deb: the package on a Debian of its own, as root.
 
 CARGO ?= cargo
+# The folder of the skep and the fwatchdog that are measured or packed, as target/pgo.
+PROGRAMS ?= target/release
 DOCKER_BUILD ?= docker build
 NATS_SERVER = $$(sh scripts/nats-server.sh)
 
-.PHONY: run build static pgo images test test-browser test-disk test-swarm test-certifier test-images storm powercut lint sbom bench bench-compare fuzz clean
+.PHONY: run build static pgo dist deb images test test-deb test-browser test-disk test-swarm test-certifier test-images storm powercut lint sbom bench bench-compare fuzz clean
 
 # Root is usual in a container, where functions may be root too; elsewhere run it as another user.
 run: build
@@ -22,6 +24,15 @@ static:
 
 pgo:
 	@CARGO=$(CARGO) sh scripts/pgo.sh
+
+# An archive for /usr/local, of the programs in PROGRAMS.
+dist:
+	@if [ "$(PROGRAMS)" = target/release ]; then $(MAKE) --no-print-directory build; fi
+	@CARGO=$(CARGO) PROGRAMS="$(PROGRAMS)" sh scripts/dist.sh
+
+# A Debian package of the same.
+deb: dist
+	@CARGO=$(CARGO) sh scripts/deb.sh
 
 images:
 	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml) && set -x && \
@@ -100,6 +111,15 @@ storm:
 	$(CARGO) build --locked --workspace --bins
 	SKEP_STORM_SECONDS=$(STORM_SECONDS) SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked -p skep-tests --test e2e storm -- --nocapture
 
+# The Debian package on a Debian of the test's own: installed, upgraded with queued calls, purged.
+test-deb: deb
+	@if why=$$(sh tests/deb/machines.sh); then \
+		version=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml) && mv target/dist/skep_*.deb target/first.deb && \
+		VERSION=$$version-2 sh scripts/deb.sh && timeout 600 sh tests/deb/run.sh target/first.deb target/dist/skep_*.deb; \
+	else \
+		echo "$$why, so the package was not tried" && [ "$$CI" != true ]; \
+	fi
+
 test-images:
 	@DOCKER_BUILD="$(DOCKER_BUILD)" sh tests/images.sh
 
@@ -116,8 +136,6 @@ lint:
 sbom:
 	@CARGO=$(CARGO) sh scripts/sbom.sh
 
-# PROGRAMS is the folder of the skep and the fwatchdog that are measured, as target/pgo.
-PROGRAMS ?= target/release
 bench: build
 	$(CARGO) build --release --locked -p skep-benches
 	@nats=$(NATS_SERVER) && target/release/skep-benches --nats-server "$$nats" --programs "$(PROGRAMS)"

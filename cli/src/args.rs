@@ -295,7 +295,7 @@ pub(crate) struct ProviderArgs {
     /// Where functions keep their files, secrets, and NATS its data
     #[arg(long, env = "SKEP_DATA_DIR", default_value = ".skep")]
     pub(crate) data_dir: PathBuf,
-    /// The fwatchdog program; by default the one beside skep, or on PATH
+    /// The fwatchdog program; by default the one beside skep, or skep itself
     #[arg(long, env = "SKEP_WATCHDOG")]
     pub(crate) watchdog: Option<PathBuf>,
     /// Run functions as root when skep itself is root: each of them can then do anything on this machine

@@ -73,7 +73,8 @@ impl NatsServer {
             .map_err(bad)?;
         users::adopt_streams(&data_dir.join("nats")).map_err(bad)?;
         let (program, data_dir) = (program.to_owned(), data_dir.to_owned());
-        let command = Launch { program, address, data_dir, configuration, encryption };
+        let this = std::env::current_exe().map_err(Failure::internal)?;
+        let command = Launch { this, program, address, data_dir, configuration, encryption };
         let system = SystemAccount::new(ServerUrls::from(address), users.monitor());
         let mut server =
             Self { address, users, system, stopping: Arc::default(), child: RunningChild::default(), thread: None };
@@ -145,6 +146,8 @@ impl Drop for NatsServer {
 }
 
 struct Launch {
+    /// This program, as long as its file has its name: an update takes that away from a running one.
+    this: PathBuf,
     program: PathBuf,
     address: SocketAddr,
     data_dir: PathBuf,
@@ -154,7 +157,7 @@ struct Launch {
 
 impl Launch {
     fn spawn(&self) -> std::io::Result<Child> {
-        Command::new(std::env::current_exe()?)
+        Command::new(&self.this)
             .arg("__guard")
             .arg(std::process::id().to_string())
             .arg(&self.program)

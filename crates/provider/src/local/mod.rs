@@ -44,9 +44,12 @@ pub const MAX_REPLICAS: u64 = 100;
 /// The variable that tells a function the folder of its secrets; `/var/openfaas/secrets` cannot be made without root.
 pub const SECRETS_DIR: &str = "SKEP_SECRETS_DIR";
 
+/// The name by which a watchdog is started, whatever its file is called: `skep` is one, too.
+pub const WATCHDOG: &str = "fwatchdog";
+
 #[derive(Clone)]
 pub struct LocalConfig {
-    /// The program `fwatchdog`.
+    /// The program `fwatchdog`, or `skep`.
     pub watchdog: PathBuf,
     /// Where secrets and the functions' own folders are kept.
     pub data_dir: PathBuf,

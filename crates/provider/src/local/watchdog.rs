@@ -23,7 +23,7 @@ use tracing::warn;
 use crate::{Error, Result};
 
 use super::{
-    ProviderContext,
+    ProviderContext, WATCHDOG,
     environment::{Surroundings, variables},
     lines,
     logs::Log,
@@ -73,6 +73,7 @@ impl Watchdog {
             tag: &tag,
         };
         let mut child = Command::new(&context.config.watchdog)
+            .arg0(WATCHDOG)
             .args(sandbox.as_ref().map(Sandbox::arguments).unwrap_or_default())
             .env_clear()
             .envs(variables(name, deployment, &surroundings))
