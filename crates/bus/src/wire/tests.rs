@@ -11,8 +11,6 @@ fn a_call_survives_the_bus() {
     headers.append("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
     headers.append("nats-msg-id", HeaderValue::from_static("mine"));
     let call = Call {
-        call_id: CallId::generate(),
-        function: "figlet".parse().unwrap(),
         method: Method::PUT,
         path: "/a%2Fb".to_owned(),
         query: Some("x=1".to_owned()),
@@ -21,12 +19,10 @@ fn a_call_survives_the_bus() {
         callback: Some("https://user:pass@example.com/x".parse().unwrap()),
         steps: Some(vec!["skep://next/a".parse().unwrap()]),
         callback_authorized: true,
-        accepted_at: OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
         has_callers_id: true,
         fingerprint: Some(Fingerprint::from_text("ab12")),
         run_at: Some(OffsetDateTime::from_unix_timestamp(1_700_000_090).unwrap()),
         burst: Some("github.0123abcd".parse().unwrap()),
-        in_bulk: false,
         retry: [("skep.retry.backoff".to_owned(), "fixed".to_owned())].into(),
         interruptions: 2,
         last_attempt: Some(LastAttempt {
@@ -50,6 +46,11 @@ fn a_call_survives_the_bus() {
             attempts: 1,
             last_status: None,
         }],
+        ..Call::new(
+            CallId::generate(),
+            "figlet".parse().unwrap(),
+            OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap(),
+        )
     };
     let written = call_headers(&call);
     assert!(written.get("nats-msg-id").is_none(), "a caller must not set the server's headers");
