@@ -72,3 +72,4 @@ pub use registry::RegistryEvent;
 pub use registry::leadership::Lease;
 pub use sources::{FromSource, Source, SourceEvent, SourcesView};
 pub use streams::{Budget, Kept};
+pub use wire::is_of_own_event;
