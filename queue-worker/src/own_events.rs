@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus::Registry;
 use skep_bus::{Delivery, NatsHeaders, QueueWorkerBus, Result, is_of_own_event};
-use skep_own_events::OwnEvents;
+use skep_own_events::{OwnEventMetrics, OwnEvents};
 use skep_protocol::{CallRecord, CallStatus};
 use skep_sources::Fact;
 
@@ -12,7 +12,8 @@ use crate::Worker;
 
 pub(crate) fn new(bus: &QueueWorkerBus, metrics: &Registry) -> prometheus::Result<OwnEvents> {
     let namespace = bus.connection.default_namespace().clone();
-    OwnEvents::new("queue_worker", bus.events.clone(), bus.sources.clone(), namespace, metrics)
+    let metrics = OwnEventMetrics::register("queue_worker", metrics)?;
+    Ok(OwnEvents::new(bus.events.clone(), bus.sources.clone(), namespace, metrics))
 }
 
 /// Follows the sources until the last call has ended.
@@ -34,7 +35,7 @@ impl Worker {
             last_status: status.status,
             begun_at: status.run_at.unwrap_or(status.accepted_at),
         };
-        Box::pin(self.own_events.tell(&fact)).await
+        Box::pin(self.own_events.tell(&fact)).await.map(drop)
     }
 
     /// Tells that a callback was given up, unless such an event made its call.
@@ -53,6 +54,6 @@ impl Worker {
             reason: reason.to_owned(),
             begun_at: delivery.stored_at(),
         };
-        Box::pin(self.own_events.tell(&fact)).await
+        Box::pin(self.own_events.tell(&fact)).await.map(drop)
     }
 }

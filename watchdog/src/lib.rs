@@ -21,6 +21,7 @@ mod processes;
 mod redact;
 mod server;
 mod service;
+mod supervise;
 
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -30,3 +31,4 @@ pub use config::{Lifeline, Settings, Stop};
 pub use health::is_healthy;
 pub use plan::{Plan, SettingError};
 pub use server::{Listeners, Shutdown, run};
+pub use supervise::{supervise, with_writers_of_stdin};

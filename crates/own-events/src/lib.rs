@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use prometheus::{IntCounterVec, Opts, Registry};
-use skep_bus::{Error, Events, FromSource, Result, Source, Sources, SourcesView};
+use skep_bus::{Error, Events, FromSource, Result, Source, Sources, SourcesView, Submitted};
 use skep_protocol::{DefaultNamespace, SourceName};
 use skep_sources::{Defaults, Fact, Kind, OwnEvent, Receiver};
 use tokio::time::timeout;
@@ -22,8 +22,12 @@ pub struct OwnEvents {
     events: Events,
     sources: Sources,
     namespace: DefaultNamespace,
-    stored: IntCounterVec,
+    metrics: OwnEventMetrics,
 }
+
+/// Counts of skep's own events; cheap to clone.
+#[derive(Clone)]
+pub struct OwnEventMetrics(IntCounterVec);
 
 /// A source, and which events it asks for.
 struct Wanting {
@@ -38,22 +42,22 @@ struct Asked {
     paused: bool,
 }
 
-impl OwnEvents {
-    /// `role` is what its metric is called by: `gateway`, `queue_worker` or `controller`.
-    pub fn new(
-        role: &str,
-        events: Events,
-        sources: Sources,
-        namespace: DefaultNamespace,
-        metrics: &Registry,
-    ) -> prometheus::Result<Self> {
+impl OwnEventMetrics {
+    /// Registers them, once for each role of a process: `gateway`, `queue_worker` or `controller`.
+    pub fn register(role: &str, metrics: &Registry) -> prometheus::Result<Self> {
         let opts = Opts::new(
             format!("{role}_own_events_total"),
             "Events about skep itself, by what they tell and whether they were stored.",
         );
         let stored = IntCounterVec::new(opts, &["event", "outcome"])?;
         metrics.register(Box::new(stored.clone()))?;
-        Ok(Self { wanted: SourcesView::default(), events, sources, namespace, stored })
+        Ok(Self(stored))
+    }
+}
+
+impl OwnEvents {
+    pub fn new(events: Events, sources: Sources, namespace: DefaultNamespace, metrics: OwnEventMetrics) -> Self {
+        Self { wanted: SourcesView::default(), events, sources, namespace, metrics }
     }
 
     /// Follows the sources until shutdown.
@@ -61,25 +65,27 @@ impl OwnEvents {
         self.wanted.follow(&self.sources, &self.namespace, shutdown).await;
     }
 
-    /// Stores an event for each source that asks for this fact; an error says that it is to be told again later.
+    /// Stores an event for each source that asks for this fact, and says whether one of them had no such event yet.
     ///
+    /// An error says that it is to be told again later.
     /// What cannot be stored, and never could, is counted and logged: a full stream must not hold up what the fact is about.
-    pub async fn tell(&self, fact: &Fact) -> Result<()> {
+    pub async fn tell(&self, fact: &Fact) -> Result<bool> {
         if timeout(READY_TIMEOUT, self.wanted.complete()).await.is_err() {
             self.count(fact, "lost");
             error!(event = %fact.kind(), id = %fact.id(), "an event about skep itself is lost: it is not known which sources ask for it");
-            return Ok(());
+            return Ok(false);
         }
-        let mut failed = None;
+        let (mut failed, mut is_new) = (None, false);
         for wanting in self.wanted.all() {
             let Some(asked) = wanting.asked.as_ref().filter(|asked| asked.events.contains(&fact.kind())) else {
                 continue;
             };
-            if let Err(error) = self.store(fact, &wanting.name, asked).await {
-                failed = Some(error);
+            match self.store(fact, &wanting.name, asked).await {
+                Ok(stored) => is_new |= stored,
+                Err(error) => failed = Some(error),
             }
         }
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(is_new), Err)
     }
 
     /// Whether any source asks for such events now, as far as is known.
@@ -87,13 +93,14 @@ impl OwnEvents {
         self.wanted.all().iter().any(|wanting| wanting.asked.as_ref().is_some_and(|asked| asked.events.contains(&kind)))
     }
 
-    async fn store(&self, fact: &Fact, source: &SourceName, asked: &Asked) -> Result<()> {
+    async fn store(&self, fact: &Fact, source: &SourceName, asked: &Asked) -> Result<bool> {
         let event = asked.receiver.own_event(fact, skep_bus::now(), asked.paused);
         match self.events.store(&event, asked.receiver.keep()).await {
-            Ok(_) => {
+            Ok(Submitted::Duplicate) => Ok(false),
+            Ok(Submitted::Accepted) => {
                 debug!(%source, event = %event.id, "an event about skep itself is stored");
                 self.count(fact, "stored");
-                Ok(())
+                Ok(true)
             }
             Err(error) if error.may_pass() && !matches!(error, Error::Full(_)) => {
                 warn!(error = error.chain(), %source, event = %event.id, "an event about skep itself cannot be stored; trying again");
@@ -102,13 +109,13 @@ impl OwnEvents {
             Err(error) => {
                 self.count(fact, "lost");
                 error!(error = error.chain(), %source, event = %event.id, "an event about skep itself is lost");
-                Ok(())
+                Ok(false)
             }
         }
     }
 
     fn count(&self, fact: &Fact, outcome: &str) {
-        self.stored.with_label_values(&[fact.kind().as_str(), outcome]).inc();
+        self.metrics.0.with_label_values(&[fact.kind().as_str(), outcome]).inc();
     }
 }
 

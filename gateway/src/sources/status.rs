@@ -8,6 +8,7 @@ use skep_protocol::{Proof, SourceName, SourceSecretStatus, SourceStatus, Verifie
 use skep_sources::Receiver;
 use time::OffsetDateTime;
 
+use super::program;
 use crate::{Result, app::App, hooks};
 
 /// Sources whose last events are asked for at once.
@@ -23,6 +24,9 @@ pub(super) async fn of_all(sources: &[Source], app: &App) -> Result<Vec<SourceSt
         let known = sources.iter().zip(last);
         told.extend(known.map(|(source, last)| of(source, app, last.map(|stored| stored.event.received_at))));
     }
+    for status in &mut told {
+        program::tell(app, status).await;
+    }
     Ok(told)
 }
 
@@ -31,6 +35,7 @@ pub(super) async fn of_one(source: &Source, app: &App) -> Result<SourceStatus> {
     let uses = Uses::of(&source.record.name, app).await?;
     let mut status = of(source, app, uses.last_event_at);
     uses.tell(&mut status.secrets);
+    program::tell(app, &mut status).await;
     Ok(status)
 }
 
@@ -56,6 +61,7 @@ fn of(source: &Source, app: &App, last_event_at: Option<OffsetDateTime>) -> Sour
         url: receiver.as_ref().ok().and_then(Receiver::url).map(str::to_owned),
         last_event_at,
         silent: hooks::is_silent(every, record.created_at, last_event_at, skep_bus::now()),
+        program: None,
         secrets: active(source),
         created_at: record.created_at,
         updated_at: record.updated_at,
