@@ -57,7 +57,10 @@ async fn a_call_that_dies_calls_a_function_once_for_each_death() {
     assert_eq!(gateway.queue_as("order-17", "resize", "x").await.status, 202);
     site.wait_for_runs(1).await;
     let [first] = &told(site)[..] else { panic!("{:?}", told(site)) };
-    assert_eq!((&first["event"], &first["callId"], &first["function"]), (&json!("dead"), &json!("order-17"), &json!("resize")));
+    assert_eq!(
+        (&first["event"], &first["callId"], &first["function"]),
+        (&json!("dead"), &json!("order-17"), &json!("resize"))
+    );
     assert!(first["text"].as_str().unwrap().starts_with("call order-17 of resize died: "), "{first}");
     let stored = events(gateway, "platform").await;
     assert_eq!((stored.len(), &stored[0]["type"]), (1, &json!("dead")), "{stored:?}");
@@ -161,13 +164,17 @@ async fn refused_requests_are_told_with_their_number_once_a_minute() {
 async fn silence_and_its_end_are_told_once() {
     let platform = Platform::start([alert(), Function::cat()]).await;
     let (site, gateway) = (&platform.site, &platform.gateway);
-    declare(gateway, "platform", json!({ "skep": ["silent"], "expect_every": "1s", "routes": [{ "to": "alert" }] })).await;
+    declare(gateway, "platform", json!({ "skep": ["silent"], "expect_every": "1s", "routes": [{ "to": "alert" }] }))
+        .await;
     declare(gateway, "shop", json!({ "verify": "none", "expect_every": "3s", "routes": [{ "to": "cat" }] })).await;
     site.wait_for_runs(1).await;
     assert_eq!((&told(site)[0]["source"], &told(site)[0]["over"]), (&json!("shop"), &json!(false)));
-    wait_until("the source takes events", async || answer_to(gateway.post("/hooks/shop").body("x")).await.status == 202)
-        .await;
-    let over = wait_for("the end of the silence is told", async || told(site).into_iter().find(|one| one["over"] == true));
+    wait_until("the source takes events", async || {
+        answer_to(gateway.post("/hooks/shop").body("x")).await.status == 202
+    })
+    .await;
+    let over =
+        wait_for("the end of the silence is told", async || told(site).into_iter().find(|one| one["over"] == true));
     assert_eq!(over.await["source"], "shop");
     // Of its own silence the source tells nothing, however long it lasts.
     tokio::time::sleep(Duration::from_millis(10)).await;

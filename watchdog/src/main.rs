@@ -12,9 +12,7 @@ use std::{
 use anyhow::Context;
 use rustix::process::setsid;
 use skep_sandbox::Gap;
-use skep_watchdog::{
-    Listeners, Plan, Settings, Shutdown, Stop, is_healthy, run, supervise, with_writers_of_stdin,
-};
+use skep_watchdog::{Listeners, Plan, Settings, Shutdown, Stop, is_healthy, run, supervise, with_writers_of_stdin};
 use tokio::{net::TcpListener, runtime::Builder};
 
 fn main() -> ExitCode {

@@ -60,12 +60,7 @@ fn start(settings: &Settings, tag: &ProcessTag) -> io::Result<Child> {
         command.env_remove(own);
     }
     let stdin = if settings.share_stdin { Stdio::inherit() } else { Stdio::null() };
-    let started = command
-        .args(arguments)
-        .env(ProcessTag::VARIABLE, tag.as_str())
-        .process_group(0)
-        .stdin(stdin)
-        .spawn();
+    let started = command.args(arguments).env(ProcessTag::VARIABLE, tag.as_str()).process_group(0).stdin(stdin).spawn();
     started.map_err(|error| Error::new(error.kind(), format!("{program} cannot be started: {error}")))
 }
 

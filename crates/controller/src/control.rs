@@ -8,7 +8,8 @@ use skep_protocol::{
     control::{
         AddSourceSecret, AddedSourceSecret, ApplyAlert, Change, ControlRequest, CreateNamespace, CreateSecret,
         CreateSource, Delete, DeleteNamespace, DeleteSecret, DeleteSource, Deploy, GetInfo, ListNamespaces,
-        ListSecrets, PauseSource, ReadSourceProgram, RemoveSourceSecret, Scale, Update, UpdateNamespace, UpdateSecret, UpdateSource, Wake,
+        ListSecrets, PauseSource, ReadSourceProgram, RemoveSourceSecret, Scale, Update, UpdateNamespace, UpdateSecret,
+        UpdateSource, Wake,
     },
     validate,
 };

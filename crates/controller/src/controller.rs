@@ -5,8 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use skep_bus::{ControlServer, ControllerBus};
 use prometheus::Registry;
+use skep_bus::{ControlServer, ControllerBus};
 use skep_own_events::{OwnEventMetrics, OwnEvents};
 use skep_protocol::VersionInfo;
 use skep_provider::{Provider, ProviderConfig};
@@ -17,7 +17,11 @@ use tracing::{info, warn};
 use url::Url;
 
 use crate::{
-    PeriodicAudit, Result, control::Control, disk, housekeeping, leadership::Leadership, namespaces::Namespaces,
+    PeriodicAudit, Result,
+    control::Control,
+    disk, housekeeping,
+    leadership::Leadership,
+    namespaces::Namespaces,
     reconcile::Reconcilers,
     sources::{ProgramMetrics, Programs, Sources},
 };

@@ -237,7 +237,10 @@ mod tests {
         let event = receiver.own_event(&dead("order-17", 1), OffsetDateTime::UNIX_EPOCH, false);
         assert_eq!((event.decision.routes.len(), event.decision.ignored.len()), (1, 1));
         let body: Value = serde_json::from_slice(&event.body).unwrap();
-        assert_eq!((&body["event"], &body["callId"], &body["lastStatus"]), (&json!("dead"), &json!("order-17"), &json!(500)));
+        assert_eq!(
+            (&body["event"], &body["callId"], &body["lastStatus"]),
+            (&json!("dead"), &json!("order-17"), &json!(500))
+        );
         assert_eq!(body["text"], "call order-17 of resize died: the function answered 500");
         let call = event.call(&event.decision.routes[0], Some("again"), OffsetDateTime::UNIX_EPOCH);
         assert!(call.headers.contains_key(headers::SKEP_OWN_EVENT), "{:?}", call.headers);

@@ -18,7 +18,7 @@ impl Housekeeping {
     pub async fn fullness(&self) -> Result<Vec<Fullness>> {
         let account = self.nats.jetstream.query_account().await.map_err(Error::unavailable)?;
         let mut found = Vec::new();
-        if let Some(limit) = positive(account.limits.max_storage) {
+        if let Some(limit) = account.limits.max_storage.and_then(positive) {
             found.push(Fullness { what: "storage".to_owned(), bytes: account.storage, limit });
         }
         for name in permissions::streams(&self.nats.subjects) {

@@ -136,7 +136,9 @@ impl Sources {
             if declaration.files().iter().any(|used| used.file == secret) {
                 self.refresh(&source, &declaration).await?;
             }
-            if let Some(program) = declaration.program().filter(|program| program.secrets.iter().any(|name| name == secret)) {
+            if let Some(program) =
+                declaration.program().filter(|program| program.secrets.iter().any(|name| name == secret))
+            {
                 self.runner.renew_secrets(&source.record.name, &program).await?;
             }
         }

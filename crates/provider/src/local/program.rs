@@ -18,8 +18,14 @@ use tokio::{
 };
 
 use super::{
-    Local, ProviderContext, SECRETS_DIR, command, environment::NICE, lines, logs::SourceLog, make_folder,
-    sandbox::Sandbox, secrets, watchdog::{Watchdog, limit_files},
+    Local, ProviderContext, SECRETS_DIR, command,
+    environment::NICE,
+    lines,
+    logs::SourceLog,
+    make_folder,
+    sandbox::Sandbox,
+    secrets,
+    watchdog::{Watchdog, limit_files},
 };
 use crate::{Error, ProgramProcess, ProgramSpec, Programs, Result, StartedProgram};
 

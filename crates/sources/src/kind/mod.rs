@@ -33,7 +33,8 @@ pub enum Kind {
 }
 
 /// Keys that every kind has.
-const SHARED: [&str; 10] = ["dedup", "disabled", "else", "expect_every", "id", "keep", "paused", "redact", "routes", "type"];
+const SHARED: [&str; 10] =
+    ["dedup", "disabled", "else", "expect_every", "id", "keep", "paused", "redact", "routes", "type"];
 
 /// Keys of webhooks alone.
 const WEBHOOK: [&str; 16] = [

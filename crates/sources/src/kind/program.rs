@@ -92,7 +92,10 @@ pub(super) fn read(spec: &Value) -> Result<Program, SourceError> {
         return Err(SourceError::at_key("max_body", "must be from 16 to 8MiB"));
     }
     if workdir.as_ref().is_some_and(|folder| !folder.starts_with('/')) {
-        return Err(SourceError::at_key("workdir", "must be an absolute path; only a stack file may have a relative one"));
+        return Err(SourceError::at_key(
+            "workdir",
+            "must be an absolute path; only a stack file may have a relative one",
+        ));
     }
     for (index, name) in secrets.iter().enumerate() {
         validate::secret_name(name)
@@ -101,7 +104,8 @@ pub(super) fn read(spec: &Value) -> Result<Program, SourceError> {
     let environment: BTreeMap<String, String> =
         environment.into_iter().map(|(name, Text(value))| (name, value)).collect();
     if let Some(name) = environment.iter().find_map(|(name, value)| bad_variable(name, value).then_some(name)) {
-        let reason = format!("{:?} is no variable: its name has no =, and neither name nor value a NUL", values::cut(name));
+        let reason =
+            format!("{:?} is no variable: its name has no =, and neither name nor value a NUL", values::cut(name));
         return Err(SourceError::at_key("environment", reason));
     }
     let variables = environment.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>();
@@ -215,7 +219,10 @@ mod tests {
             (json!({ "program": [] }), "program: has no program"),
             (json!({ "program": ["a", 1] }), "program: a list has"),
             (json!({ "program": 7 }), "program: must be a command"),
-            (json!({ "program": "a", "format": "xml" }), "format: unknown variant `xml`, expected one of `lines`, `json`"),
+            (
+                json!({ "program": "a", "format": "xml" }),
+                "format: unknown variant `xml`, expected one of `lines`, `json`",
+            ),
             (json!({ "program": "a", "ack": "stdout" }), "ack: unknown variant `stdout`, expected `stdin`"),
             (json!({ "program": "a", "max_body": "9MiB" }), "max_body: must be from 16 to 8MiB"),
             (json!({ "program": "a", "workdir": "srv" }), "workdir: must be an absolute path"),

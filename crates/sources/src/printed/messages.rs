@@ -63,7 +63,8 @@ impl Messages {
     /// Takes what was printed, and hands over the messages that are whole now.
     pub fn push(&mut self, mut bytes: &[u8], each: &mut impl FnMut(Message)) -> Result<(), Broken> {
         while !bytes.is_empty() {
-            bytes = if self.format == Format::Sized { self.push_sized(bytes, each)? } else { self.push_line(bytes, each) };
+            bytes =
+                if self.format == Format::Sized { self.push_sized(bytes, each)? } else { self.push_line(bytes, each) };
         }
         Ok(())
     }
@@ -124,14 +125,16 @@ impl Messages {
 
     fn push_length<'b>(&mut self, bytes: &'b [u8], each: &mut impl FnMut(Message)) -> Result<&'b [u8], Broken> {
         let end = bytes.iter().position(|&byte| byte == b'\n');
-        self.begun.extend_from_slice(bytes.get(..end.unwrap_or(bytes.len()).min(2 * MAX_LENGTH_LINE)).unwrap_or_default());
+        self.begun
+            .extend_from_slice(bytes.get(..end.unwrap_or(bytes.len()).min(2 * MAX_LENGTH_LINE)).unwrap_or_default());
         if end.is_none() && self.begun.len() <= MAX_LENGTH_LINE {
             return Ok(&[]);
         }
         let line = std::mem::take(&mut self.begun);
         let shown = String::from_utf8_lossy(line.get(..MAX_LENGTH_LINE).unwrap_or(&line)).into_owned();
         let text = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line));
-        let is_number = !text.is_empty() && text.len() < MAX_LENGTH_LINE && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number =
+            !text.is_empty() && text.len() < MAX_LENGTH_LINE && text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
             Ok(length) if is_number && end.is_some() => {
                 self.told = Some(Told { left: length, length });

@@ -51,7 +51,9 @@ impl Receiver {
     fn name_of(&self, format: Format, facts: &Facts<'_>) -> Option<String> {
         let text = match format {
             Format::CloudEvents => facts.json()?.get("id")?.as_str()?.to_owned(),
-            Format::Lines | Format::Json | Format::Sized => String::from_utf8(self.given_id(facts)?.into_owned()).ok()?,
+            Format::Lines | Format::Json | Format::Sized => {
+                String::from_utf8(self.given_id(facts)?.into_owned()).ok()?
+            }
         };
         // It becomes one line.
         Some(text).filter(|text| text.len() <= MAX_NAME && !text.contains(char::is_control))
@@ -67,12 +69,8 @@ mod tests {
     use crate::{Defaults, Kind};
 
     fn printed(spec: serde_json::Value, body: &'static str) -> Result<Printed, EventError> {
-        let receiver = Receiver::from_spec(
-            "rows".parse().unwrap(),
-            &spec,
-            &Defaults::new(&DefaultNamespace::default()),
-        )
-        .unwrap();
+        let receiver =
+            Receiver::from_spec("rows".parse().unwrap(), &spec, &Defaults::new(&DefaultNamespace::default())).unwrap();
         let Kind::Program(program) = receiver.kind() else { panic!("a program") };
         let format = program.format;
         receiver.printed(format, Bytes::from_static(body.as_bytes()), OffsetDateTime::UNIX_EPOCH, false)

@@ -34,7 +34,8 @@ impl Acks {
         let line = match ack {
             Ack::Stored(name) => name,
             Ack::Refused { number, reason } => {
-                let reason: String = reason.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+                let reason: String =
+                    reason.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
                 format!("!{number} {reason}")
             }
         };

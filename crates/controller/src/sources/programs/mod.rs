@@ -93,11 +93,7 @@ impl Programs {
         SourceProgramReport { program, lines }
     }
 
-    fn converge(
-        &self,
-        known: &HashMap<SourceName, Arc<Declared>>,
-        ended: &mut HashMap<SourceName, JoinHandle<()>>,
-    ) {
+    fn converge(&self, known: &HashMap<SourceName, Arc<Declared>>, ended: &mut HashMap<SourceName, JoinHandle<()>>) {
         let mut running = self.lock();
         let is_wanted = |name: &SourceName| known.get(name).is_some_and(|declared| declared.wanted.is_some());
         let gone: Vec<SourceName> = running.keys().filter(|name| !is_wanted(name)).cloned().collect();

@@ -130,11 +130,11 @@ impl Store {
         let printed = receiver.printed(wanted.program.format, body, now, wanted.paused);
         let printed = printed.map_err(|error| error.to_string())?;
         printed.event.check_calls().map_err(|error| error.to_string())?;
-        let mut delays = STORE.delays();
+        let (mut delays, mut was_held_up) = (STORE.delays(), false);
         loop {
             match self.events.store(&printed.event, receiver.keep()).await {
                 Ok(submitted) => {
-                    if delays.next_delay() > STORE.after(1) {
+                    if was_held_up {
                         self.status.held_up(None);
                     }
                     self.status.stored(match submitted {
@@ -144,7 +144,10 @@ impl Store {
                     return Ok(printed.name);
                 }
                 Err(error) if !error.may_pass() => return Err(error.chain()),
-                Err(error) => self.hold_up(&error, delays.next_delay()).await,
+                Err(error) => {
+                    was_held_up = true;
+                    self.hold_up(&error, delays.next_delay()).await;
+                }
             }
         }
     }

@@ -78,7 +78,9 @@ impl Task {
             let pause = delays.next_delay();
             warn!(source = %self.name, reason, ?pause, "the program of a source ended and is started again");
             let told = self.with_last_lines(&reason);
-            self.shared.provider.note(&self.name, format!("skep: the program {reason}; it is started again in {pause:?}"));
+            self.shared
+                .provider
+                .note(&self.name, format!("skep: the program {reason}; it is started again in {pause:?}"));
             self.status.failed(told);
             let stop = self.stop.clone();
             tokio::select! {
@@ -147,7 +149,8 @@ impl Task {
 
     fn with_last_lines(&self, reason: &str) -> String {
         let lines = self.shared.provider.lines(&self.name, LAST_LINES);
-        let lines: Vec<&str> = lines.iter().map(|line| line.text.as_str()).filter(|line| !line.starts_with("skep: ")).collect();
+        let lines: Vec<&str> =
+            lines.iter().map(|line| line.text.as_str()).filter(|line| !line.starts_with("skep: ")).collect();
         if lines.is_empty() {
             return format!("the program {reason}");
         }
