@@ -36,6 +36,7 @@ pub async fn supervise(settings: &Settings, shutdown: &Shutdown) -> io::Result<i
     let (mut is_asked, mut status) = (false, None);
     while status.is_none() {
         tokio::select! {
+            biased;
             ended = child.wait() => status = Some(ended?),
             () = shutdown.now.cancelled() => break,
             () = shutdown.drain.cancelled(), if !is_asked => {

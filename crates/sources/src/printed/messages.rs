@@ -70,8 +70,9 @@ impl Messages {
     }
 
     /// The message that was begun and will not go on.
-    pub fn end(mut self) -> Option<Message> {
-        let is_begun = !self.begun.is_empty() || self.skipped > 0 || self.told.is_some();
+    pub fn end(&mut self) -> Option<Message> {
+        let is_begun = !std::mem::take(&mut self.begun).is_empty() | (std::mem::take(&mut self.skipped) > 0);
+        let is_begun = is_begun | self.told.take().is_some();
         is_begun.then(|| self.next(Err(Unreadable::Incomplete)))
     }
 

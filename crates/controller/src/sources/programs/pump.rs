@@ -62,7 +62,9 @@ impl Pump {
     }
 
     /// Reads to the end of STDOUT. An error says why the program cannot be read any more.
-    pub(super) async fn run(mut self, mut stdout: ChildStdout) -> Result<(), String> {
+    ///
+    /// The program lives as long as the pump, which has its STDIN.
+    pub(super) async fn run(&mut self, mut stdout: ChildStdout) -> Result<(), String> {
         let mut buffer = vec![0; 64 * 1024];
         let (mut printed, mut stored, mut is_open) = (VecDeque::<Message>::new(), FuturesOrdered::new(), true);
         loop {

@@ -106,7 +106,7 @@ impl Task {
         info!(source = %self.name, pid, "the program of a source is started");
         self.status.started(pid);
         let (events, status) = (self.shared.bus.events.clone(), Arc::clone(&self.status));
-        let pump = Pump::new(events, self.declared.clone(), status, (stdin, wanted.program.acks), &wanted.program);
+        let mut pump = Pump::new(events, self.declared.clone(), status, (stdin, wanted.program.acks), &wanted.program);
         let mut pumping = pin!(pump.run(stdout));
         let stop = self.stop.clone();
         tokio::select! {
