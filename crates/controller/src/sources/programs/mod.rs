@@ -20,7 +20,7 @@ use skep_sources::{Defaults, Kind, Program, Receiver};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-pub use self::status::ProgramMetrics;
+pub(crate) use self::status::ProgramMetrics;
 use self::{
     status::Status,
     task::{Shared, Task},

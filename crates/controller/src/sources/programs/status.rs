@@ -7,7 +7,7 @@ use skep_protocol::{ProgramState, SourceName, SourceProgram};
 
 /// Figures of all programs; cheap to clone.
 #[derive(Clone)]
-pub struct ProgramMetrics {
+pub(crate) struct ProgramMetrics {
     up: IntGaugeVec,
     restarts: IntCounterVec,
     messages: IntCounterVec,
@@ -15,7 +15,7 @@ pub struct ProgramMetrics {
 
 impl ProgramMetrics {
     /// Registers them, once in a process.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let up = Opts::new("controller_source_program_up", "1 if the program of a source runs, else 0.");
         let restarts = Opts::new("controller_source_program_restarts_total", "Starts of programs after the first one.");
         let messages = Opts::new(
