@@ -16,7 +16,7 @@ fn alert() -> Function {
 
 /// Fails at once, and is not tried again.
 fn dying(name: &str) -> Function {
-    Function::new(name, "sh -c 'exit 3'").annotation("skep.retry.attempts", "1")
+    Function::new(name, "sh -c 'exit 3'").annotation("com.openfaas.retry.attempts", "1")
 }
 
 async fn declare(gateway: &Gateway, name: &str, mut spec: Value) {
