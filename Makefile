@@ -1,6 +1,6 @@
 # make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines. make fuzz: a minute of random input for each parser. make sbom: a bill of materials of each program.
 # make static: fwatchdog as one static file. make images: the images of skep and of fwatchdog. make pgo: skep and fwatchdog in target/pgo, a few percent faster, in a quarter of an hour.
-# make storm: ten minutes of calls while parts are killed at random, and as long again to look for each. make powercut: 50 power cuts, as root. make test-browser: only the tests in Chromium. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-certifier CERTIFIER=FILE: the certifier of OpenFaaS on a Swarm, as root. make test-images: function images, in Docker. make dist, make deb: an archive and a Debian package; make test-deb: the package on a Debian of its own, as root.
+# make storm: ten minutes of calls while parts are killed at random, and as long again to look for each. make powercut: 50 power cuts, as root. make test-browser: only the tests in Chromium. make test-debian: only the tests with PostgreSQL and inotifywait. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-certifier CERTIFIER=FILE: the certifier of OpenFaaS on a Swarm, as root. make test-images: function images, in Docker. make dist, make deb: an archive and a Debian package; make test-deb: the package on a Debian of its own, as root.
 
 CARGO ?= cargo
 # The folder of the skep and the fwatchdog that are measured or packed, as target/pgo.
@@ -8,7 +8,7 @@ PROGRAMS ?= target/release
 DOCKER_BUILD ?= docker build
 NATS_SERVER = $$(sh scripts/nats-server.sh)
 
-.PHONY: run build static pgo dist deb images test test-deb test-browser test-disk test-swarm test-certifier test-images storm powercut lint sbom bench bench-compare fuzz clean
+.PHONY: run build static pgo dist deb images test test-deb test-browser test-debian test-disk test-swarm test-certifier test-images storm powercut lint sbom bench bench-compare fuzz clean
 
 # Root is usual in a container, where functions may be root too; elsewhere run it as another user.
 run: build
@@ -43,8 +43,9 @@ test:
 	@sh scripts/nats-server.sh >/dev/null
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --doc
-	SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked --workspace --lib --bins --tests -- --skip on_swarm:: --skip on_disk:: --skip in_browser::
+	SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked --workspace --lib --bins --tests -- --skip on_swarm:: --skip on_disk:: --skip in_browser:: --skip of_debian::
 	@$(MAKE) --no-print-directory test-browser
+	@$(MAKE) --no-print-directory test-debian
 	@$(MAKE) --no-print-directory test-disk
 	@$(MAKE) --no-print-directory test-swarm
 
@@ -56,6 +57,16 @@ test-browser:
 		$(CARGO) build --locked --workspace --bins && SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(BROWSER_TESTS) -- --test-threads 1; \
 	else \
 		echo "$$why, so these tests did not run:" && $(BROWSER_TESTS) -- --list && [ "$$CI" != true ]; \
+	fi
+
+# With programs of Debian; where they are missing, it names the tests that were left out, which fails in CI.
+DEBIAN_TESTS = $(CARGO) test --locked -p skep-tests --test e2e of_debian::
+
+test-debian:
+	@if why=$$(sh tests/debian.sh); then \
+		$(CARGO) build --locked --workspace --bins && SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(DEBIAN_TESTS); \
+	else \
+		echo "$$why, so these tests did not run:" && $(DEBIAN_TESTS) -- --list && [ "$$CI" != true ]; \
 	fi
 
 # On disks of the tests' own; where those cannot be, it names the tests that were left out, which fails in CI.

@@ -161,8 +161,11 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
     let role = Box::pin(async {
         let Some(bus) = connect_to(&process, Role::Controller, &nats, &args.bus).await? else { return Ok(()) };
         let config = match &data_dir {
-            Some(data_dir) => controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?,
-            None => controller::swarm(&args.swarm, &args.calls, args.bus.grace),
+            Some(data_dir) => {
+                let (files, metrics) = (&process.files, &process.metrics);
+                controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, files, metrics)?
+            }
+            None => controller::swarm(&args.swarm, &args.calls, args.bus.grace, &process.metrics)?,
         };
         let (audit, public_url) = (args.audit.periodic(&process.metrics)?, args.sources.public_url.clone());
         let config = ControllerConfig { seal_key, public_url, audit, ..config };

@@ -7,6 +7,7 @@ use http::{HeaderMap, Request, Response};
 use skep_bus::GatewayBus;
 use skep_dispatch::{Dispatch, Function};
 use skep_http::Peer;
+use skep_own_events::OwnEvents;
 use skep_protocol::{
     CallId, FunctionName, NamespaceInfo, Pages,
     control::{Change, ControlRequest, ListNamespaces},
@@ -37,6 +38,8 @@ pub(crate) struct App {
     /// The place for an audit.
     pub(crate) audits: Arc<Semaphore>,
     pub(crate) hooks: Hooks,
+    /// What is noticed of skep itself.
+    pub(crate) own_events: OwnEvents,
     pub(crate) auth: Arc<Auth>,
     pub(crate) audit_log: Arc<AuditLog>,
     /// Places for changes.

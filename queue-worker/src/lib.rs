@@ -18,6 +18,7 @@ mod holders;
 mod ingest;
 mod lane;
 mod metrics;
+mod own_events;
 mod peers;
 mod pull;
 mod route;
@@ -29,6 +30,7 @@ use std::{sync::Arc, time::Duration};
 
 use skep_bus::QueueWorkerBus;
 use skep_dispatch::Dispatch;
+use skep_own_events::OwnEvents;
 use skep_protocol::LANES;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -80,6 +82,7 @@ pub(crate) struct Worker {
     pub(crate) holders: Holders,
     pub(crate) metrics: Metrics,
     pub(crate) callbacks: Callbacks,
+    pub(crate) own_events: OwnEvents,
     pub(crate) bursts: debounce::Turns,
     /// Cancelled when the worker should begin nothing new.
     pub(crate) shutdown: CancellationToken,
@@ -104,6 +107,7 @@ pub async fn run(
         holders,
         metrics: Metrics::register(metrics)?,
         callbacks: Callbacks::new(&config, dispatch.registry())?,
+        own_events: own_events::new(&bus, metrics)?,
         bursts: debounce::Turns::default(),
         config,
         bus,
@@ -144,6 +148,7 @@ pub async fn run(
 fn begin_presence(worker: &Arc<Worker>) -> TaskTracker {
     let presence = TaskTracker::new();
     presence.spawn(peers::run(Arc::clone(worker)));
+    presence.spawn(own_events::follow(Arc::clone(worker)));
     presence.spawn(holders::answer(Arc::clone(worker)));
     presence.spawn(cancellation::run(Arc::clone(worker)));
     presence

@@ -163,6 +163,12 @@ pub(crate) struct Settings {
     /// A folder that the function can write, also in the hidden one; may be repeated.
     #[arg(long)]
     pub(crate) writable: Vec<PathBuf>,
+    /// Only run fprocess with the STDOUT and STDERR of the watchdog, without HTTP; it ends with all that it started.
+    #[arg(long)]
+    pub supervise: bool,
+    /// With --supervise: the program reads the STDIN of the watchdog.
+    #[arg(long = "share-stdin", requires = "supervise")]
+    pub(crate) share_stdin: bool,
     /// Only enter the sandbox, and say in a line each what this machine cannot do of it.
     #[arg(long = "check-sandbox")]
     pub(crate) check_sandbox: bool,

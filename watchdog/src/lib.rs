@@ -23,6 +23,7 @@ mod program;
 mod redact;
 mod server;
 mod service;
+mod supervise;
 
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

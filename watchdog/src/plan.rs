@@ -174,7 +174,7 @@ fn refuse(setting: &'static str, problem: impl Into<String>) -> SettingError {
     SettingError { setting, problem: problem.into() }
 }
 
-fn command(settings: &Settings) -> Result<Vec<String>, SettingError> {
+pub(crate) fn command(settings: &Settings) -> Result<Vec<String>, SettingError> {
     let text = given(&settings.function_process).or(given(&settings.fprocess));
     let Some(text) = text else {
         return Err(refuse("fprocess", "is required: the program to run"));

@@ -18,6 +18,7 @@ use crate::{
     health::is_healthy,
     plan::Plan,
     server::{Listeners, Shutdown, run},
+    supervise::{supervise, with_writers_of_stdin},
 };
 
 /// All of `fwatchdog`, from its arguments to its exit code. `skep` runs it too, when it is started by that name.
@@ -32,6 +33,12 @@ pub fn program() -> ExitCode {
     }
     if settings.check_sandbox {
         return check_sandbox(&settings);
+    }
+    if settings.supervise {
+        return match supervise_program(&settings) {
+            Ok(code) => code,
+            Err(error) => say(&mut io::stderr(), &settings.line(&format!("{error:#}")), 1),
+        };
     }
     match settings.plan(env::vars_os()).map(|plan| serve(&settings, plan)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
@@ -48,16 +55,35 @@ fn check_health(settings: &Settings) -> ExitCode {
     }
 }
 
-fn serve(settings: &Settings, plan: Plan) -> anyhow::Result<()> {
+/// Gives up what the program is not to have, before the first thread, so that all threads are alike.
+fn settle(settings: &Settings) -> anyhow::Result<()> {
     if settings.lifeline.is_some() {
         // The terminal in which skep was started is no function's to read, to write, or to type into.
         setsid().context("a session of its own cannot be begun")?;
     }
     settings.give_way().context("nice cannot be set")?;
     if settings.sandbox {
-        // Before the first thread, so that all have it.
         enter_sandbox(settings).context("the sandbox cannot be entered")?;
     }
+    Ok(())
+}
+
+fn supervise_program(settings: &Settings) -> anyhow::Result<ExitCode> {
+    settle(settings)?;
+    let runtime = Builder::new_current_thread().max_blocking_threads(4).enable_all().build()?;
+    let code = runtime.block_on(async {
+        let shutdown = Shutdown::default();
+        ends::on_signals(&shutdown)?;
+        if settings.lifeline.is_some() {
+            with_writers_of_stdin(shutdown.now.clone())?;
+        }
+        supervise(settings, &shutdown).await
+    })?;
+    Ok(u8::try_from(code).unwrap_or(1).into())
+}
+
+fn serve(settings: &Settings, plan: Plan) -> anyhow::Result<()> {
+    settle(settings)?;
     let mut runtime = if plan.has_own_threads() {
         Builder::new_current_thread()
     } else {

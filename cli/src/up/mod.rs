@@ -128,7 +128,8 @@ async fn run_roles(
     let admin_address = sockets::local_address(&sockets.admin)?;
     let buses = Box::pin(Buses::connect(args, process, data_dir, &sockets.nats)).await?;
     process.serve_admin(sockets.admin);
-    let config = controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?;
+    let config =
+        controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files, &process.metrics)?;
     let sources = &args.gateway.sources;
     let (seal_key, public_url) = (seal::read(sources)?, sources.public_url.clone());
     let audit = args.audit.periodic(&process.metrics)?;

@@ -71,4 +71,6 @@ pub use queue::{Queue, life};
 pub use registry::RegistryEvent;
 pub use registry::leadership::Lease;
 pub use sources::{FromSource, Source, SourceEvent, SourcesView};
+pub use streams::fullness::Fullness;
 pub use streams::{Budget, Kept};
+pub use wire::is_of_own_event;

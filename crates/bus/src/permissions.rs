@@ -63,7 +63,7 @@ const STREAMS: [(&str, [&[Use]; 3]); 20] = [
     ("REQUESTS", [&[Get], &[Get], &[Get, Purge]]),
     ("RESULTS", [&[Get], &[Get], &[Get, Purge]]),
     ("KV_FUNCTIONS", [&[Get, Consume], &[Get, Consume], &[Get, Consume]]),
-    ("KV_SOURCES", [&[Get, Consume], &[], &[Get, Consume]]),
+    ("KV_SOURCES", [&[Get, Consume], &[Get, Consume], &[Get, Consume]]),
     ("KV_NAMESPACES", [&[], &[], &[Get, Consume]]),
     ("KV_CONTROLLER", [&[], &[], &[Get]]),
 ];
@@ -164,7 +164,7 @@ impl Role {
                 &moved[..],
                 &stored,
                 &[subjects.body_all(BodyKind::Result), subjects.callback_try_all(), subjects.dead_all()],
-                &[subjects.workers(), subjects.holders(), subjects.bursts_all()],
+                &[subjects.workers(), subjects.holders(), subjects.bursts_all(), subjects.event_all()],
                 &[subjects.control(Operation::Wake.as_str())],
                 &inboxes(&[Self::Gateway, Self::QueueWorker]),
             ]
@@ -172,7 +172,7 @@ impl Role {
             Self::Controller => [
                 &BUCKETS.map(|bucket| format!("$KV.{}.>", subjects.stream(bucket)))[..],
                 &moved,
-                &[subjects.logs_all(), subjects.removed_records(), subjects.running_all()],
+                &[subjects.logs_all(), subjects.removed_records(), subjects.running_all(), subjects.event_all()],
                 &inboxes(&[Self::Gateway, Self::QueueWorker]),
                 &foreign_inboxes[..1],
             ]

@@ -231,6 +231,11 @@ pub(crate) fn text<'headers>(headers: &'headers NatsHeaders, name: &'static str)
     headers.get(name).map(async_nats::HeaderValue::as_str)
 }
 
+/// Whether a message is a call that one of skep's own events made, or a callback of one.
+pub fn is_of_own_event(headers: &NatsHeaders) -> bool {
+    headers.get("Http-x-skep-own-event").is_some()
+}
+
 fn required<'headers>(headers: &'headers NatsHeaders, name: &'static str) -> Result<&'headers str, Unreadable> {
     text(headers, name).ok_or_else(|| format!("header {name} is missing"))
 }

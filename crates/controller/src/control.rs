@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use skep_bus::ControlCall;
 use skep_protocol::{
-    FunctionDeployment, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret, VersionInfo,
+    FunctionDeployment, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret, SourceProgramReport, VersionInfo,
     control::{
         AddSourceSecret, AddedSourceSecret, ApplyAlert, Change, ControlRequest, CreateNamespace, CreateSecret,
         CreateSource, Delete, DeleteNamespace, DeleteSecret, DeleteSource, Deploy, GetInfo, ListNamespaces,
-        ListSecrets, PauseSource, RemoveSourceSecret, Scale, Update, UpdateNamespace, UpdateSecret, UpdateSource, Wake,
+        ListSecrets, PauseSource, ReadSourceProgram, RemoveSourceSecret, Scale, Update, UpdateNamespace, UpdateSecret,
+        UpdateSource, Wake,
     },
     validate,
 };
@@ -19,7 +20,7 @@ use crate::{
     namespaces::{Inside, Namespaces},
     reconcile::{Command, Reconcilers},
     refusal::refusal,
-    sources::Sources,
+    sources::{Programs, Sources},
 };
 
 /// What every request may need.
@@ -27,6 +28,7 @@ pub(crate) struct Control {
     pub(crate) reconcilers: Arc<Reconcilers>,
     pub(crate) namespaces: Namespaces,
     pub(crate) sources: Sources,
+    pub(crate) programs: Arc<Programs>,
     pub(crate) version: VersionInfo,
 }
 
@@ -81,6 +83,7 @@ impl Control {
             PauseSource => pause_source,
             AddSourceSecret => add_source_secret,
             RemoveSourceSecret => remove_source_secret,
+            ReadSourceProgram => read_source_program,
         });
     }
 
@@ -214,6 +217,12 @@ impl Control {
 
     async fn remove_source_secret(&self, asked: RemoveSourceSecret) -> Result<Change> {
         self.sources.remove_secret(asked).await
+    }
+
+    async fn read_source_program(&self, asked: ReadSourceProgram) -> Result<SourceProgramReport> {
+        let mut report = self.programs.report(&asked.source, asked.lines);
+        report.lines = last_that_fit(report.lines, self.reconcilers.bus.connection.largest_message());
+        Ok(report)
     }
 
     /// The secret that a request is about, and the hold on its namespace.

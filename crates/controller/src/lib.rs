@@ -5,6 +5,7 @@
 //! - `reconcile/` has one task per function, which keeps its replicas and its record as they are wanted.
 //! - `scaling/` decides how many replicas a function has: wake, alerts, scale to zero.
 //! - `sources/` checks and writes the sources of events, and seals their secrets.
+//! - `sources/programs` runs the programs of sources, and `disk.rs` tells when streams are nearly full.
 //! - `housekeeping.rs` removes what is finished or left behind, and `audit.rs` counts all calls.
 //! - `namespaces.rs` knows the namespaces, and keeps one while something is put into it.
 //!
@@ -13,6 +14,7 @@
 mod audit;
 mod control;
 mod controller;
+mod disk;
 mod housekeeping;
 mod leadership;
 mod namespaces;
@@ -22,5 +24,5 @@ mod scaling;
 mod sources;
 
 pub use audit::{AuditMetrics, PeriodicAudit};
-pub use controller::{Config, Controller};
+pub use controller::{Config, Controller, ControllerMetrics};
 pub use skep_provider::{Error, Result};

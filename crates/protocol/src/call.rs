@@ -71,7 +71,7 @@ pub struct LastAttempt {
 /// A caller's headers that come back with the callback, as [`headers::SKEP_CALLBACK_HEADERS`] asks for.
 ///
 /// Those of one hop do not, nor those that [stay behind](headers::stays_behind).
-/// [`headers::SKEP_LOCAL_CALLER`] is added where the call came from this machine.
+/// [`headers::SKEP_LOCAL_CALLER`] is added where the call came from this machine; [`headers::SKEP_OWN_EVENT`] stays with the callback.
 pub fn returned_headers(given: &HeaderMap) -> HeaderMap {
     let mut returned = HeaderMap::new();
     let asked = given.get_all(headers::SKEP_CALLBACK_HEADERS).iter();
@@ -87,6 +87,9 @@ pub fn returned_headers(given: &HeaderMap) -> HeaderMap {
     }
     if is_from_this_machine(given) {
         returned.insert(headers::SKEP_LOCAL_CALLER, HeaderValue::from_static("true"));
+    }
+    if given.contains_key(headers::SKEP_OWN_EVENT) {
+        returned.insert(headers::SKEP_OWN_EVENT, HeaderValue::from_static("true"));
     }
     returned
 }

@@ -157,6 +157,11 @@ impl CallRecord {
         self.returned.contains_key(headers::SKEP_LOCAL_CALLER)
     }
 
+    /// Whether one of skep's own events made the call, or a call before it whose callback it is.
+    pub fn is_of_own_event(&self) -> bool {
+        self.returned.contains_key(headers::SKEP_OWN_EVENT)
+    }
+
     fn with_facts(&self, mut map: HeaderMap) -> HeaderMap {
         headers::remove_hop_by_hop(&mut map);
         for of_the_first_hop in [header::CONTENT_LENGTH, header::HOST, header::DATE] {

@@ -7,10 +7,13 @@ mod sources;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::sources::{
-    AddSourceSecret, AddedSourceSecret, CreateSource, DeleteSource, PauseSource, RemoveSourceSecret, UpdateSource,
-    WhichSecret,
+    AddSourceSecret, AddedSourceSecret, CreateSource, DeleteSource, PauseSource, ReadSourceProgram, RemoveSourceSecret,
+    UpdateSource, WhichSecret,
 };
-use crate::{AlertStatus, FunctionDeployment, FunctionName, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret};
+use crate::{
+    AlertStatus, FunctionDeployment, FunctionName, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret,
+    SourceProgramReport,
+};
 
 /// A request to the controller. It travels as JSON, and so does its reply.
 pub trait ControlRequest: Serialize + DeserializeOwned + Send + Sync {
@@ -160,6 +163,7 @@ requests! {
     PauseSource => PauseSource -> Change;
     AddSourceSecret => AddSourceSecret -> AddedSourceSecret;
     RemoveSourceSecret => RemoveSourceSecret -> Change;
+    ReadSourceProgram => ReadSourceProgram -> SourceProgramReport;
 }
 
 /// One operation of the controller's micro service; its name is the last token of the subject.
@@ -187,10 +191,11 @@ pub enum Operation {
     PauseSource,
     AddSourceSecret,
     RemoveSourceSecret,
+    ReadSourceProgram,
 }
 
 impl Operation {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Deploy,
         Self::Update,
         Self::Delete,
@@ -213,6 +218,7 @@ impl Operation {
         Self::PauseSource,
         Self::AddSourceSecret,
         Self::RemoveSourceSecret,
+        Self::ReadSourceProgram,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -239,6 +245,7 @@ impl Operation {
             Self::PauseSource => "pause-source",
             Self::AddSourceSecret => "add-source-secret",
             Self::RemoveSourceSecret => "remove-source-secret",
+            Self::ReadSourceProgram => "read-source-program",
         }
     }
 }

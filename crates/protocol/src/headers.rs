@@ -67,6 +67,8 @@ pub const SKEP_VERIFIED: HeaderName = HeaderName::from_static("x-skep-verified")
 pub const SKEP_ROUTE: HeaderName = HeaderName::from_static("x-skep-route");
 /// On a call that the replay of an event made: the id of the replay.
 pub const SKEP_REPLAY: HeaderName = HeaderName::from_static("x-skep-replay");
+/// On a call that one of skep's own events made, and on the callbacks of that: such a call makes no further one.
+pub const SKEP_OWN_EVENT: HeaderName = HeaderName::from_static("x-skep-own-event");
 /// On a call that an event made: OpenFaaS's name for what the event is about.
 pub const TOPIC: HeaderName = HeaderName::from_static("x-topic");
 /// On a call that an event made: OpenFaaS's name for what brings events.

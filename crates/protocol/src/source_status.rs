@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::{SealedSecret, SourceName};
+use crate::{SealedSecret, SourceName, SourceProgram};
 
 /// One source, as `GET /system/sources` tells it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct SourceStatus {
     /// It has had no event for its `expect_every`.
     #[serde(default)]
     pub silent: bool,
+    /// How its program is doing, if it is one and the controller answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<SourceProgram>,
     /// Those that count now, the newest first.
     pub secrets: Vec<SourceSecretStatus>,
     #[serde(with = "time::serde::rfc3339")]

@@ -4,7 +4,7 @@ mod compile;
 #[cfg(test)]
 mod tests;
 
-use std::{net::IpAddr, time::Duration};
+use std::{borrow::Cow, net::IpAddr, time::Duration};
 
 use http::{HeaderMap, HeaderName, Method};
 use ipnet::IpNet;
@@ -309,9 +309,14 @@ impl Receiver {
         if self.dedup() { id } else { event_id::repeatable(&id) }
     }
 
-    fn id_of(&self, facts: &Facts<'_>) -> EventId {
+    /// What the sender calls the event.
+    pub(crate) fn given_id<'f>(&'f self, facts: &'f Facts<'_>) -> Option<Cow<'f, [u8]>> {
         let given = |reference| facts.input.resolve(reference).ok().flatten().filter(|text| !text.is_empty());
-        match self.id.iter().find_map(given) {
+        self.id.iter().find_map(given)
+    }
+
+    fn id_of(&self, facts: &Facts<'_>) -> EventId {
+        match self.given_id(facts) {
             Some(text) => self.counted(event_id::of_sender(&text)),
             None if self.otherwise == Otherwise::Content => {
                 self.counted(event_id::of_content(facts.request(), &self.volatile_query))

@@ -1,6 +1,7 @@
 //! `/system/sources`: the sources of events, their pauses and secrets, and the presets of providers.
 
 mod presets;
+mod program;
 mod secrets;
 mod status;
 
@@ -30,6 +31,7 @@ pub(crate) fn routes() -> Routes {
     vec![
         ("/system/sources", get(list).post(create).put(update).delete(delete)),
         ("/system/sources/{name}", get(read)),
+        ("/system/sources/{name}/logs", get(program::logs)),
         ("/system/sources/{name}/pause", post(pause)),
         ("/system/sources/{name}/resume", post(resume)),
         ("/system/sources/{name}/secrets", get(secrets::list).post(secrets::add).delete(secrets::remove)),

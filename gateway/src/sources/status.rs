@@ -9,6 +9,7 @@ use skep_sources::Receiver;
 use time::OffsetDateTime;
 use tokio::try_join;
 
+use super::program;
 use crate::{Result, app::App, hooks};
 
 /// Sources whose last events are asked for at once.
@@ -23,6 +24,9 @@ pub(super) async fn of_all(sources: &[Source], app: &App) -> Result<Vec<SourceSt
         let newest = try_join_all(sources.iter().map(|source| app.bus.events.newest(&source.record.name))).await?;
         told.extend(sources.iter().zip(newest).map(|(source, newest)| of(source, app, newest)));
     }
+    for status in &mut told {
+        program::tell(app, status).await;
+    }
     Ok(told)
 }
 
@@ -33,6 +37,7 @@ pub(super) async fn of_one(source: &Source, app: &App) -> Result<SourceStatus> {
     let (newest, uses) = try_join!(Box::pin(newest), Box::pin(Uses::of(name, app)))?;
     let mut status = of(source, app, newest);
     uses.fill_in(&mut status.secrets);
+    program::tell(app, &mut status).await;
     Ok(status)
 }
 
@@ -59,6 +64,7 @@ fn of(source: &Source, app: &App, last_event_at: Option<OffsetDateTime>) -> Sour
         url: receiver.as_ref().ok().and_then(Receiver::url).map(str::to_owned),
         last_event_at,
         silent: hooks::is_silent(every, record.created_at, last_event_at, skep_bus::now()),
+        program: None,
         secrets: active(source),
         created_at: record.created_at,
         updated_at: record.updated_at,

@@ -87,6 +87,9 @@ impl Worker {
         if let Ok(origin) = HeaderValue::from_str(origin.as_str()) {
             headers.insert(headers::SKEP_CALLBACK_OF, origin);
         }
+        if record.is_of_own_event() {
+            headers.insert(headers::SKEP_OWN_EVENT, HeaderValue::from_static("true"));
+        }
         let call_id = origin.derived("callback");
         // Before the body is copied.
         check_headers(&headers, &path, query.as_deref(), None)

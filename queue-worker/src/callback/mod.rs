@@ -252,6 +252,9 @@ impl Worker {
             warn!(error = error.chain(), "a dead letter cannot be stored; trying again");
             return delivery.again_after(try_again(&error)).await;
         }
+        if let Err(error) = self.tell_undelivered(delivery, record, &reason).await {
+            return delivery.again_after(try_again(&error)).await;
+        }
         warn!(reason, "callback became a dead letter");
         self.metrics.count_callback("dead");
         delivery.ack().await;

@@ -6,6 +6,7 @@ mod events;
 mod forward;
 mod held;
 mod presets;
+mod program;
 mod samples;
 mod secrets;
 mod send;
@@ -42,6 +43,7 @@ pub(crate) async fn run(command: SourcesCommand) -> Result<()> {
         SourcesCommand::Resume(args) => set_paused(args, "resume").await,
         SourcesCommand::Events(args) => events::list(args).await,
         SourcesCommand::Event(args) => events::show(args).await,
+        SourcesCommand::Logs(args) => program::logs(args).await,
         SourcesCommand::Held(args) => held::list(args).await,
         SourcesCommand::Release(args) => held::release(args).await,
         SourcesCommand::Replay(args) => events::replay(args).await,
@@ -141,6 +143,7 @@ fn print(api: &Api, source: &SourceStatus) -> Result<()> {
         ("created", table::at(source.created_at)),
         ("updated", table::at(source.updated_at)),
     ]);
+    source.program.iter().for_each(program::print);
     if !source.secrets.is_empty() {
         output::line("\nSecrets");
         secrets::print(&source.secrets);
@@ -159,7 +162,8 @@ fn state(source: &SourceStatus) -> String {
         return "disabled".to_owned();
     }
     let words = [(source.paused, "paused"), (source.open, "open"), (source.silent, "silent")];
-    let words: Vec<_> = words.into_iter().filter_map(|(holds, word)| holds.then_some(word)).collect();
+    let mut words: Vec<_> = words.into_iter().filter_map(|(holds, word)| holds.then(|| word.to_owned())).collect();
+    words.extend(source.program.as_ref().map(|program| program.state.to_string()));
     if words.is_empty() { "ready".to_owned() } else { words.join(", ") }
 }
 

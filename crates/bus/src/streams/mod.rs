@@ -1,6 +1,7 @@
 //! The streams and buckets of skep, and the check that the server has them as configured.
 
 mod config;
+pub(crate) mod fullness;
 mod maker;
 pub(crate) mod retention;
 pub(crate) mod supervisor;

@@ -2,9 +2,11 @@
 
 use serde_json::Value;
 use skep_protocol::{SecretText, SourceName};
-use skep_sources::{Defaults, KeyError, Receiver, SecretUse, Source, SourceError};
+use skep_provider::ProgramSpec;
+use skep_sources::{Defaults, KeyError, Kind, Receiver, SecretUse, Source, SourceError};
 use time::OffsetDateTime;
 
+use super::programs;
 use crate::{Error, Result};
 
 /// The bytes of a declaration, as JSON; more would not go through NATS everywhere.
@@ -38,6 +40,20 @@ impl Declaration {
     /// The secrets that it names; each has keys, one a line.
     pub(super) fn files(&self) -> &[SecretUse] {
         &self.0.source().secrets
+    }
+
+    /// Its program, if it has one.
+    pub(super) fn program(&self) -> Option<ProgramSpec> {
+        match self.0.kind() {
+            Kind::Program(program) => Some(programs::spec_of(program)),
+            _ => None,
+        }
+    }
+
+    /// Whether it cannot do without a secret.
+    pub(super) fn names_secret(&self, secret: &str) -> bool {
+        let is_of_program = self.program().is_some_and(|program| program.secrets.iter().any(|name| name == secret));
+        is_of_program || self.files().iter().any(|used| used.file == secret)
     }
 
     /// Fails if a value is no key in the form that the source has them in.

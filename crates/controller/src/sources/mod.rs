@@ -2,6 +2,7 @@
 
 mod declaration;
 mod keys;
+mod programs;
 
 use std::sync::Arc;
 
@@ -12,12 +13,13 @@ use skep_protocol::{
     control::{AddSourceSecret, AddedSourceSecret, Change, PauseSource, RemoveSourceSecret, Revision},
     validate,
 };
-use skep_provider::Secrets as SecretFiles;
+use skep_provider::{Programs as ProgramRunner, Provider, Secrets as SecretFiles};
 use skep_sources::{Defaults, SealKey};
 use tokio::sync::{Mutex, MutexGuard};
 use tracing::info;
 use url::Url;
 
+pub(crate) use self::programs::{ProgramMetrics, Programs};
 use self::{declaration::Declaration, keys::Keys};
 use crate::{Error, Result};
 
@@ -26,6 +28,8 @@ pub(crate) struct Sources {
     lease: Arc<Lease>,
     /// What `secrets` of a declaration names.
     files: Arc<dyn SecretFiles>,
+    /// What runs programs, and knows whether one can be run.
+    runner: Arc<dyn ProgramRunner>,
     seal_key: Option<Arc<SealKey>>,
     public_url: Option<Url>,
     /// Held over a change, so that what was read is what is there.
@@ -36,10 +40,11 @@ impl Sources {
     pub(crate) fn new(
         bus: ControllerBus,
         lease: Arc<Lease>,
-        files: Arc<dyn SecretFiles>,
+        provider: &Provider,
         (seal_key, public_url): (Option<Arc<SealKey>>, Option<Url>),
     ) -> Self {
-        Self { bus, lease, files, seal_key, public_url, one_at_a_time: Mutex::default() }
+        let (files, runner) = (Arc::clone(&provider.secrets), Arc::clone(&provider.programs));
+        Self { bus, lease, files, runner, seal_key, public_url, one_at_a_time: Mutex::default() }
     }
 
     pub(crate) async fn create(&self, name: SourceName, spec: Value) -> Result<Change> {
@@ -50,6 +55,7 @@ impl Sources {
                 "source {name} already exists: give it another declaration with skep sources update {name} (PUT)"
             )));
         }
+        self.check_program(&name, &declaration).await?;
         let now = skep_bus::now();
         let record = SourceRecord { name, spec, created_at: now, updated_at: now, paused: false, paused_at: None };
         let record = record.with_pause(declaration.paused(), now);
@@ -66,6 +72,7 @@ impl Sources {
         let declaration = self.read(&name, &spec)?;
         let _alone = self.alone().await;
         let known = self.require(&name).await?;
+        self.check_program(&name, &declaration).await?;
         // A pause that the declaration asks for counts once, so that it can be lifted.
         let paused = known.record.paused || (declaration.paused() && spec != known.record.spec);
         let record = SourceRecord { spec, ..known.record.clone() };
@@ -133,6 +140,11 @@ impl Sources {
             if declaration.files().iter().any(|used| used.file == secret) {
                 self.refresh(&source, &declaration).await?;
             }
+            if let Some(program) =
+                declaration.program().filter(|program| program.secrets.iter().any(|name| name == secret))
+            {
+                self.runner.renew_secrets(&source.record.name, &program).await?;
+            }
         }
         Ok(())
     }
@@ -142,12 +154,20 @@ impl Sources {
         for source in self.bus.sources.list().await? {
             let name = &source.record.name;
             if let Ok(declaration) = self.read(name, &source.record.spec)
-                && declaration.files().iter().any(|used| used.file == secret)
+                && declaration.names_secret(secret)
             {
                 return Err(Error::Conflict(format!("secret {secret} is used by source {name}")));
             }
         }
         Ok(())
+    }
+
+    /// Fails if the program of a source cannot be run here.
+    async fn check_program(&self, name: &SourceName, declaration: &Declaration) -> Result<()> {
+        match declaration.program() {
+            Some(program) => self.runner.check_program(name, &program).await,
+            None => Ok(()),
+        }
     }
 
     /// Reads the files that a declaration names, and writes the secrets if they differ.

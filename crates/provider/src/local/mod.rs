@@ -1,12 +1,14 @@
 //! The local provider: a replica is a watchdog on this machine, and the watchdog runs the function's command.
 //!
 //! Its folders: `secrets/NAME` and `namespaces/NAMESPACE/secrets/NAME` (one file per secret), `functions/NAME/work` (where a function runs unless it says otherwise), `functions/NAME/secrets` (links to the secrets that it names) and `functions/NAME/tmp` (the temporary files of each replica in a sandbox).
+//! Programs of sources have the same below `sources/NAME`.
 //! A deleted function's `work` directory stays, because it may hold what the function made.
 
 mod command;
 mod environment;
 mod lines;
 mod logs;
+mod program;
 mod replica;
 mod replicas;
 mod sandbox;

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub use self::nats::{Mqtt, Nats};
-pub use self::platform::PlatformEvents;
-pub use self::program::Program;
+pub use self::platform::{OwnEvent, PlatformEvents};
+pub use self::program::{Format, Program};
 pub use self::schedule::Schedule;
 use crate::error::SourceError;
 
@@ -33,16 +33,16 @@ pub enum Kind {
 }
 
 /// Keys that every kind has.
-const SHARED: [&str; 9] = ["dedup", "disabled", "expect_every", "id", "keep", "paused", "redact", "routes", "type"];
+const SHARED: [&str; 10] =
+    ["dedup", "disabled", "else", "expect_every", "id", "keep", "paused", "redact", "routes", "type"];
 
 /// Keys of webhooks alone.
-const WEBHOOK: [&str; 17] = [
+const WEBHOOK: [&str; 16] = [
     "ack",
     "allow",
     "answer",
     "body",
     "challenge",
-    "else",
     "gone",
     "max_body",
     "methods",
@@ -87,7 +87,7 @@ const SHAPES: [Shape; 5] = [
         name: "program",
         markers: &["program"],
         keys: program::KEYS,
-        read: |own| program::read(read(own)?).map(Kind::Program),
+        read: |own| program::read(own).map(Kind::Program),
     },
     Shape {
         name: "skep",
@@ -112,6 +112,10 @@ impl Kind {
 
     pub fn is_webhook(&self) -> bool {
         matches!(self, Self::Webhook)
+    }
+
+    pub(crate) fn prints_cloudevents(&self) -> bool {
+        matches!(self, Self::Program(Program { format: Format::CloudEvents, .. }))
     }
 
     /// Reads what makes a declaration one of its kind, and leaves the keys that all kinds share, and those of webhooks.

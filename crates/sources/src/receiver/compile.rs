@@ -90,7 +90,7 @@ impl Receiver {
             otherwise: source.otherwise.or_else(|| Some(preset?.otherwise)).unwrap_or(Otherwise::Unique),
             event_type: source.event_type.clone().or_else(|| preset?.event_type.clone()),
             json_field: json_field.map(str::to_owned),
-            cloudevents: source.preset.as_deref() == Some(CLOUDEVENTS),
+            cloudevents: source.preset.as_deref() == Some(CLOUDEVENTS) || source.kind.prints_cloudevents(),
             challenges: source.challenge.clone().or_else(|| Some(preset?.challenge.clone())).unwrap_or_default(),
             ack: source.ack.clone().or_else(|| Some(preset?.ack.clone())).unwrap_or_default(),
             volatile_query: queries(&verify),
