@@ -18,6 +18,7 @@ pub use self::debounce::{BurstKey, BurstKeyError, EventDebounce};
 pub use self::info::{CallOfEvent, EventInfo, EventOutcome, HeldInfo, Replayed};
 use crate::{
     Call, CallId, EventId, Fingerprint, FunctionName, HeadersTooLarge, RouteName, SourceName, check_headers, headers,
+    hops, set_hops,
 };
 
 /// An event that was accepted.
@@ -217,6 +218,11 @@ impl Event {
         self.decision.routes.iter().try_for_each(check)
     }
 
+    /// How many hops led to it.
+    pub fn hops(&self) -> u64 {
+        hops(&self.headers).unwrap_or_default()
+    }
+
     fn call_headers(&self, route: &EventRoute, call_id: &CallId, replay: Option<&str>) -> HeaderMap {
         let mut headers = self.headers.clone();
         headers.insert(headers::CALL_ID, value(call_id.as_str()));
@@ -235,9 +241,11 @@ impl Event {
             (headers::SKEP_RECEIVED_AT, &received),
             (headers::SKEP_VERIFIED, self.verified.by.as_str()),
             (headers::SKEP_ROUTE, route.route.as_str()),
-            (headers::TOPIC, &topic),
             (headers::CONNECTOR, "skep"),
         ];
+        set_hops(headers, self.hops());
+        // A source of messages tells their own topic with the route.
+        headers.insert(headers::TOPIC, value(&topic));
         for (name, text) in &route.headers {
             if let (Ok(name), Ok(text)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(&bytes_of(text))) {
                 headers.insert(name, text);

@@ -67,6 +67,8 @@ pub const SKEP_VERIFIED: HeaderName = HeaderName::from_static("x-skep-verified")
 pub const SKEP_ROUTE: HeaderName = HeaderName::from_static("x-skep-route");
 /// On a call that the replay of an event made: the id of the replay.
 pub const SKEP_REPLAY: HeaderName = HeaderName::from_static("x-skep-replay");
+/// On a call that an event made, or a callback or message of such a call: how many of them led to it.
+pub const SKEP_HOPS: HeaderName = HeaderName::from_static("x-skep-hops");
 /// On a call that an event made: OpenFaaS's name for what the event is about.
 pub const TOPIC: HeaderName = HeaderName::from_static("x-topic");
 /// On a call that an event made: OpenFaaS's name for what brings events.

@@ -22,6 +22,7 @@ mod key;
 mod kind;
 #[cfg(any(test, fuzzing))]
 pub mod laws;
+mod message;
 mod path;
 mod preset;
 mod probe;
@@ -60,7 +61,8 @@ pub use event::Event;
 pub use filter::Filter;
 pub use function_request::FunctionRequest;
 pub use key::{KeyError, KeyForm, PublicForm};
-pub use kind::{Kind, Mqtt, Nats, PlatformEvents, Program, Schedule};
+pub use kind::{Kind, Messages, Mqtt, Nats, PlatformEvents, Program, Schedule};
+pub use message::CREDENTIALS;
 pub use preset::{BodyRule, Need, Otherwise, Preset, Presets};
 pub use probe::{Held, probe};
 pub use receiver::{Decision, Defaults, Receiver};
