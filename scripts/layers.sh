@@ -30,7 +30,7 @@ check skep-provider crates/provider/Cargo.toml skep-backoff skep-bus skep-http s
 check skep-controller crates/controller/Cargo.toml skep-bus skep-protocol skep-provider skep-sources
 check skep-watchdog watchdog/Cargo.toml skep-backoff skep-http skep-process skep-protocol skep-sandbox
 check skep-gateway gateway/Cargo.toml skep-backoff skep-bus skep-dispatch skep-http skep-protocol skep-secret-file skep-sources
-check skep-queue-worker queue-worker/Cargo.toml skep-backoff skep-bus skep-dispatch skep-protocol
+check skep-queue-worker queue-worker/Cargo.toml skep-backoff skep-bus skep-dispatch skep-protocol skep-sources
 check skep-cli cli/Cargo.toml skep-backoff skep-bus skep-controller skep-dispatch skep-gateway skep-http skep-process skep-protocol skep-provider skep-queue-worker skep-secret-file skep-sources skep-stack
 
 # Only the bus speaks NATS, and only the watchdog and the provider start processes.

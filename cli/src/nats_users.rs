@@ -26,20 +26,25 @@ pub(crate) fn users(
     password: impl Fn(Role) -> String,
 ) -> String {
     Role::ALL.into_iter().fold(String::new(), |mut text, role| {
-        let Permissions { mut publish, subscribe } = role.permissions(subjects);
+        let Permissions { mut publish, subscribe, no_publish, no_subscribe } = role.permissions(subjects);
         if role == Role::QueueWorker {
             publish.extend(callback_subjects.iter().map(SubjectPattern::to_string));
         }
         let (name, password) = (role.user(), password(role));
-        let (publish, subscribe) = (list(&publish), list(&subscribe));
+        let (publish, subscribe) = (rule(&publish, &no_publish), rule(&subscribe, &no_subscribe));
         // Writing into a String cannot fail.
         let _ = write!(
             text,
             "  {{ user: {name}, password: {password}, permissions: {{\n    \
-             publish: {{ allow: [{publish}] }}\n    subscribe: {{ allow: [{subscribe}] }}\n  }} }}\n"
+             publish: {{ {publish} }}\n    subscribe: {{ {subscribe} }}\n  }} }}\n"
         );
         text
     })
+}
+
+pub(crate) fn rule(allow: &[String], deny: &[String]) -> String {
+    let allow = format!("allow: [{}]", list(allow));
+    if deny.is_empty() { allow } else { format!("{allow} deny: [{}]", list(deny)) }
 }
 
 fn list(subjects: &[String]) -> String {

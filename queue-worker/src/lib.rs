@@ -22,6 +22,7 @@ mod peers;
 mod pull;
 mod route;
 mod slots;
+mod topics;
 mod verdict;
 
 use std::{sync::Arc, time::Duration};
@@ -29,6 +30,7 @@ use std::{sync::Arc, time::Duration};
 use skep_bus::QueueWorkerBus;
 use skep_dispatch::Dispatch;
 use skep_protocol::LANES;
+use skep_sources::SealKey;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -65,6 +67,8 @@ pub struct WorkerConfig {
     pub keep_records: Duration,
     /// How long calls that run may go on after the worker was told to stop.
     pub grace: Duration,
+    /// What the credentials of sources are sealed with.
+    pub seal_key: Option<Arc<SealKey>>,
     pub version: &'static str,
 }
 
@@ -80,6 +84,7 @@ pub(crate) struct Worker {
     pub(crate) metrics: Metrics,
     pub(crate) callbacks: Callbacks,
     pub(crate) bursts: debounce::Turns,
+    pub(crate) topics: topics::Topics,
     /// Cancelled when the worker should begin nothing new.
     pub(crate) shutdown: CancellationToken,
     /// Cancelled when its last call has ended; until then it answers the other workers.
@@ -104,6 +109,7 @@ pub async fn run(
         metrics: Metrics::register(metrics)?,
         callbacks: Callbacks::new(&config, dispatch.registry())?,
         bursts: debounce::Turns::default(),
+        topics: topics::Topics::new(config.seal_key.clone()),
         config,
         bus,
         dispatch,
@@ -117,6 +123,7 @@ pub async fn run(
     tasks.spawn(due::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(ingest::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(route::run(Arc::clone(&worker), tasks.clone()));
+    tasks.spawn(topics::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(ingest::dead_letter_unreadable(Arc::clone(&worker)));
     tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(holders::ask(Arc::clone(&worker), questions));

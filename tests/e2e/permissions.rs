@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::harness::{DEADLINE, Function, Platform, Program, Roles, Site, wait_until};
 
-const STREAMS: [&str; 20] = [
+const STREAMS: [&str; 21] = [
     "INVOKE",
     "BACKLOG",
     "PUBLISH",
@@ -22,6 +22,7 @@ const STREAMS: [&str; 20] = [
     "REFUSED",
     "HELD",
     "SAMPLES",
+    "TOPICS",
     "AUDIT",
     "REQUESTS",
     "RESULTS",
@@ -99,9 +100,13 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
         intruder.may_not_publish("$JS.API.CONSUMER.DURABLE.CREATE.SKEP_INVOKE.mine", "{}").await;
         intruder.may_not_touch_streams(&STREAMS, &["DELETE", "UPDATE", "PURGE"]).await;
         intruder.may_not_touch_streams(&["AUDIT", "FUNCTIONS", "SOURCES"], &["MSG.DELETE"]).await;
-        for subject in [">", "_INBOX.>", "_INBOX_skep_controller.>", "skep.control.*", "skep.control.deploy", "$KV.>"] {
+        for subject in ["_INBOX.>", "_INBOX_skep_controller.>", "skep.control.*", "skep.control.deploy", "$KV.>"] {
             intruder.may_not_hear(subject).await;
         }
+    }
+    gateway.may_not_hear(">").await;
+    for stream in ["SKEP_DEAD", "SKEP_AUDIT", "SKEP_HELD"] {
+        worker.may_not_publish(&format!("$JS.API.CONSUMER.CREATE.{stream}.mine"), "{}").await;
     }
     gateway.may_not_hear("_INBOX_skep_queue-worker.>").await;
     gateway.may_not_publish("_INBOX_skep_queue-worker.mine", "{}").await;
@@ -112,7 +117,7 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
     worker.may_not_hear("skep.call.*").await;
     worker.may_not_publish("skep.control.deploy", r#"{"service":"mine"}"#).await;
     worker.may_not_publish("skep.audit-log", "{}").await;
-    worker.may_not_publish("skep.event.mine.1", "{}").await;
+    worker.may_not_publish("skep.held.mine", "{}").await;
 
     controller.may_not_touch_streams(&STREAMS, &["DELETE"]).await;
     controller.may_not_touch_streams(&["AUDIT", "LEDGER", "PUBLISH", "BACKLOG"], &["PURGE", "MSG.DELETE"]).await;

@@ -2,6 +2,9 @@
 //!
 //! A new subject or stream gets its line here; a role that lacks it logs what NATS refuses, and so do the tests.
 
+mod foreign;
+
+pub use self::foreign::device_permissions;
 use skep_protocol::{BodyKind, Subjects, control::Operation};
 
 /// A part of skep with a user of its own on the NATS server.
@@ -17,6 +20,10 @@ pub enum Role {
 pub struct Permissions {
     pub publish: Vec<String>,
     pub subscribe: Vec<String>,
+    /// What of these it may not publish to.
+    pub no_publish: Vec<String>,
+    /// What of these it may not subscribe to.
+    pub no_subscribe: Vec<String>,
 }
 
 /// What a role does with a stream, beside asking about it and making it where it is missing.
@@ -37,7 +44,7 @@ enum Use {
 use Use::{Consume, Get, Info, Purge, Remove};
 
 /// What the gateway, the queue-worker and the controller do with each stream and bucket.
-const STREAMS: [(&str, [&[Use]; 3]); 20] = [
+const STREAMS: [(&str, [&[Use]; 3]); 21] = [
     ("INVOKE", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Consume, Remove, Purge]]),
     ("BACKLOG", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get]]),
     ("PUBLISH", [&[], &[Get, Consume, Remove], &[]]),
@@ -51,11 +58,12 @@ const STREAMS: [(&str, [&[Use]; 3]); 20] = [
     ("REFUSED", [&[Get, Consume, Remove], &[], &[]]),
     ("HELD", [&[Get, Consume, Remove], &[], &[]]),
     ("SAMPLES", [&[Get, Consume, Remove], &[], &[]]),
+    ("TOPICS", [&[Get], &[Get], &[]]),
     ("AUDIT", [&[Get, Consume], &[], &[]]),
     ("REQUESTS", [&[Get], &[Get], &[Get, Purge]]),
     ("RESULTS", [&[Get], &[Get], &[Get, Purge]]),
     ("KV_FUNCTIONS", [&[Get, Consume], &[Get, Consume], &[Get, Consume]]),
-    ("KV_SOURCES", [&[Get, Consume], &[], &[Get, Consume]]),
+    ("KV_SOURCES", [&[Get, Consume], &[Get, Consume], &[Get, Consume]]),
     ("KV_NAMESPACES", [&[], &[], &[Get, Consume]]),
     ("KV_CONTROLLER", [&[], &[], &[Get]]),
 ];
@@ -100,7 +108,8 @@ impl Role {
         publish.extend(self.publishes(subjects));
         let mut subscribe = vec![all_below(&self.inbox(subjects))];
         subscribe.extend(self.subscribes(subjects));
-        Permissions { publish, subscribe }
+        let (no_publish, no_subscribe) = (self.no_publish(subjects), self.no_subscribe(subjects));
+        Permissions { publish, subscribe, no_publish, no_subscribe }
     }
 
     /// JetStream's own API.
@@ -118,7 +127,23 @@ impl Role {
             allowed.extend(verbs.iter().map(|verb| api(&format!("STREAM.{verb}.{stream}"))));
             allowed.extend(uses[self as usize].iter().flat_map(|a_use| a_use.of(&stream)));
         }
+        allowed.extend(foreign::jetstream(self));
         allowed
+    }
+
+    /// What the rights on streams of others would take with them.
+    fn no_publish(self, subjects: &Subjects) -> Vec<String> {
+        let of_stream = |(name, uses): &(&str, [&[Use]; 3])| {
+            foreign::denied(self, &stream_of(name, subjects), uses[self as usize])
+        };
+        STREAMS.iter().flat_map(of_stream).collect()
+    }
+
+    fn no_subscribe(self, subjects: &Subjects) -> Vec<String> {
+        match self {
+            Self::QueueWorker => foreign::not_heard(subjects, &self.subscribes(subjects)),
+            Self::Gateway | Self::Controller => Vec::new(),
+        }
     }
 
     fn publishes(self, subjects: &Subjects) -> Vec<String> {
@@ -156,6 +181,8 @@ impl Role {
                 &stored,
                 &[subjects.body_all(BodyKind::Result), subjects.callback_try_all(), subjects.dead_all()],
                 &[subjects.workers(), subjects.holders(), subjects.bursts_all()],
+                &[subjects.event_all(), subjects.topics_all()],
+                &foreign_inboxes,
                 &[subjects.control(Operation::Wake.as_str())],
                 &inboxes(&[Self::Gateway, Self::QueueWorker]),
             ]
@@ -183,7 +210,9 @@ impl Role {
                 subjects.event_all(),
             ],
             Self::QueueWorker => {
-                vec![subjects.running_all(), subjects.cancel_all(), subjects.workers(), subjects.holders()]
+                // What a source names; `no_subscribe` takes from it what is not for sources.
+                let any = ">".to_owned();
+                vec![subjects.running_all(), subjects.cancel_all(), subjects.workers(), subjects.holders(), any]
             }
             Self::Controller => {
                 vec![subjects.control("*"), subjects.activity(), subjects.discard(), "$SRV.>".to_owned()]
@@ -244,7 +273,13 @@ mod tests {
     fn only_the_controller_writes_buckets_and_nobody_may_more_than_named_streams() {
         let subjects = Subjects::new("hive").unwrap();
         for role in Role::ALL {
-            let Permissions { publish, subscribe } = role.permissions(&subjects);
+            let Permissions { publish, subscribe, no_publish, no_subscribe } = role.permissions(&subjects);
+            let general = foreign::jetstream(role);
+            let any = (role == Role::QueueWorker).then(|| ">".to_owned());
+            let (mut publish, mut subscribe) = (publish, subscribe);
+            publish.retain(|subject| !general.contains(subject));
+            subscribe.retain(|subject| Some(subject) != any.as_ref());
+            assert!(no_publish.iter().chain(&no_subscribe).all(|subject| !subject.contains("skep")), "{role:?}");
             let writes = publish.iter().filter(|subject| subject.starts_with("$KV.")).count();
             assert_eq!(writes, if role == Role::Controller { BUCKETS.len() } else { 0 }, "{role:?}");
             for subject in publish.iter().chain(&subscribe) {

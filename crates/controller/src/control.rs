@@ -25,7 +25,7 @@ use crate::{
 pub(crate) struct Control {
     pub(crate) reconcilers: Arc<Reconcilers>,
     pub(crate) namespaces: Namespaces,
-    pub(crate) sources: Sources,
+    pub(crate) sources: Arc<Sources>,
     pub(crate) version: VersionInfo,
 }
 

@@ -82,8 +82,9 @@ impl Controller {
         }
         reconcilers.provider.runtime.adopted_all();
         let files = Arc::clone(&reconcilers.provider.secrets);
-        let sources =
-            Sources::new(bus.clone(), leadership.lease(), files, (config.seal_key.clone(), config.public_url.clone()));
+        let settings = (config.seal_key.clone(), config.public_url.clone());
+        let sources = Arc::new(Sources::new(bus.clone(), leadership.lease(), files, settings));
+        reconcilers.spawn(Box::pin(Arc::clone(&sources).look_after_captures()));
         let version = config.version.clone();
         let control = Control { reconcilers: Arc::clone(&reconcilers), namespaces, sources, version };
         let server = bus.leadership.serve_control(env!("CARGO_PKG_VERSION")).await?;

@@ -143,7 +143,9 @@ impl<'r> Run<'r> {
         let mut routes = if asked.as_then {
             event.decision.routes.clone()
         } else {
-            hook.receiver()?.decided_again(event, &replayed.replay)
+            let receiver = hook.receiver()?;
+            let topics = receiver.topics(&skep_sources::Event::of_stored(event));
+            receiver.decided_again(event, &replayed.replay, &app.dispatch.registry().subscribed(&topics))
         };
         routes.retain(|route| asked.route.as_deref().is_none_or(|name| name == route.route.as_str()));
         if asked.outcome == Some(Outcome::Failed) {

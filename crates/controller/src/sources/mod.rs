@@ -1,5 +1,6 @@
 //! The sources of events: checked, written, and given their secrets.
 
+mod captures;
 mod declaration;
 mod keys;
 
@@ -56,8 +57,15 @@ impl Sources {
         if secrets != source.secrets {
             self.lease.put_source_secrets(&source.record.name, &secrets).await?;
         }
-        info!(source = %source.record.name, "source is created");
-        self.put(&source.record).await
+        let captures = self.capture(&source.record.name, &declaration).await?;
+        let created = self.put(&source.record).await;
+        match &created {
+            Ok(_) => info!(source = %source.record.name, "source is created"),
+            // Nobody would read it.
+            Err(_) if captures => self.release(&source.record.name).await?,
+            Err(_) => {}
+        }
+        created
     }
 
     pub(crate) async fn update(&self, name: SourceName, spec: Value) -> Result<Change> {
@@ -66,7 +74,12 @@ impl Sources {
         let known = self.require(&name).await?;
         // A pause that the declaration asks for counts once, so that it can be lifted.
         let paused = known.record.paused || (declaration.paused() && spec != known.record.spec);
-        let wanted = Source { record: SourceRecord { spec, paused, ..known.record.clone() }, secrets: known.secrets };
+        let wanted =
+            Source { record: SourceRecord { spec, paused, ..known.record.clone() }, secrets: known.secrets.clone() };
+        let captured = self.read(&name, &known.record.spec).is_ok_and(|before| before.captures());
+        if !self.capture(&name, &declaration).await? && captured {
+            self.release(&name).await?;
+        }
         let changed = self.refresh(&wanted, &declaration).await?;
         if wanted.record == known.record {
             return Ok(changed);
@@ -77,7 +90,11 @@ impl Sources {
 
     pub(crate) async fn delete(&self, name: &SourceName) -> Result<Change> {
         let _alone = self.alone().await;
-        self.require(name).await?;
+        let source = self.require(name).await?;
+        // What cannot be read now may have captured before.
+        if self.read(name, &source.record.spec).map_or(true, |declaration| declaration.captures()) {
+            self.release(name).await?;
+        }
         let revision = self.lease.remove_source(name).await?;
         info!(source = %name, "source is deleted");
         Ok(Change::Written(Revision(revision)))
@@ -175,7 +192,12 @@ impl Sources {
                 )),
                 other => other,
             })?;
-            for value in keys::of_file(&used.file, content).map_err(of_source)? {
+            let keys = if declaration.is_login(used) {
+                keys::whole_file(&used.file, content)
+            } else {
+                keys::of_file(&used.file, content)
+            };
+            for value in keys.map_err(of_source)? {
                 declaration.check_key(used.name.as_deref(), &value)?;
                 values.push((used.name.clone(), value));
             }
@@ -184,12 +206,9 @@ impl Sources {
     }
 
     fn read(&self, name: &SourceName, spec: &Value) -> Result<Declaration> {
-        let public_url = self.public_url.as_ref();
-        Declaration::read(
-            name,
-            spec,
-            &Defaults { public_url, ..Defaults::new(self.bus.connection.default_namespace()) },
-        )
+        let (public_url, connection) = (self.public_url.as_ref(), &self.bus.connection);
+        let prefix = connection.subject_prefix();
+        Declaration::read(name, spec, &Defaults { public_url, prefix, ..Defaults::new(connection.default_namespace()) })
     }
 
     fn keys<'source>(&'source self, source: &'source Source) -> Result<Keys<'source>> {
