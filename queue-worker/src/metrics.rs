@@ -67,7 +67,10 @@ impl Metrics {
                 "Seconds from when an event was stored until all its calls were.",
             ))?,
             messages: IntCounterVec::new(
-                Opts::new("queue_worker_source_messages_total", "Messages of NATS and MQTT that are events of sources."),
+                Opts::new(
+                    "queue_worker_source_messages_total",
+                    "Messages of NATS and MQTT that are events of sources.",
+                ),
                 &["source", "outcome"],
             )?,
             pending: IntGaugeVec::new(

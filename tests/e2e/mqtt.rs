@@ -97,7 +97,10 @@ async fn what_was_acknowledged_outlives_a_kill_of_everything() {
     let arguments = ["--mqtt-listen".to_owned(), listen.to_string()];
     let arguments = arguments.each_ref().map(String::as_str);
     let mut platform = Platform::start_with(&arguments, [noting()]).await;
-    platform.gateway.listen_to("home", json!({ "mqtt": { "topics": ["home/#"] }, "routes": [{ "to": "ingest" }] })).await;
+    platform
+        .gateway
+        .listen_to("home", json!({ "mqtt": { "topics": ["home/#"] }, "routes": [{ "to": "ingest" }] }))
+        .await;
     let device = Device::of(&platform.site, listen.port());
     for number in 0..20 {
         device.must_publish("home/door", "1", &number.to_string());

@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Function, Gateway, Roles, Site, answer_to, wait_for, wait_until},
+    harness::{Function, Gateway, Platform, Roles, Site, answer_to, free_address, wait_for, wait_until},
     nats::client,
 };
 
@@ -61,7 +61,10 @@ fn telling(name: &str) -> Function {
 }
 
 fn headers(given: &[(&str, &str)]) -> HeaderMap {
-    given.iter().map(|(name, value)| ((*name).parse::<async_nats::HeaderName>().unwrap(), (*value).parse().unwrap())).collect()
+    given
+        .iter()
+        .map(|(name, value)| ((*name).parse::<async_nats::HeaderName>().unwrap(), (*value).parse().unwrap()))
+        .collect()
 }
 
 #[tokio::test]
@@ -86,13 +89,16 @@ async fn a_message_becomes_an_event_and_its_sender_is_told_the_id() {
     client.flush().await.unwrap();
     assert_eq!(gateway.wait_for_events("orders", 3).await.len(), 3);
     let metrics = answer_to(Gateway::new(format!("http://{}", roles.site.worker_admin)).get("/metrics")).await.text();
-    assert!(metrics.contains(r#"queue_worker_source_messages_total{outcome="duplicate",source="orders"} 1"#), "{metrics}");
+    assert!(
+        metrics.contains(r#"queue_worker_source_messages_total{outcome="duplicate",source="orders"} 1"#),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]
 async fn two_workers_share_the_messages_and_each_is_one_event() {
     let roles = Roles::start([Function::counted()]).await;
-    let other = roles.site.start_worker_with(crate::harness::free_address(), &[]).await;
+    let other = roles.site.start_worker_with(free_address(), &[]).await;
     let gateway = &roles.gateway;
     gateway.listen_to("orders", json!({ "nats": { "subjects": ["orders.>"] }, "routes": [{ "to": "counted" }] })).await;
     let client = client(&roles.site).await;
@@ -163,16 +169,11 @@ async fn functions_take_events_of_any_source_by_their_topics() {
 
 #[tokio::test]
 async fn functions_that_trigger_each_other_end_in_a_dead_letter() {
-    let site = Site::new([telling("again")]);
-    let nats = site.start_nats().await;
-    let mut roles = Roles::start_with(site, nats).await;
-    roles.worker.kill();
-    let admin = roles.site.worker_admin;
-    let worker = roles.site.start_worker_with(admin, &["--callback-subjects", "loop.>"]).await;
-    let gateway = &roles.gateway;
+    let platform = Platform::start_with(&["--callback-subjects", "loop.>"], [telling("again")]).await;
+    let gateway = &platform.gateway;
     let route = json!({ "to": "again", "callback": "nats://loop.again" });
     gateway.listen_to("loop", json!({ "nats": { "subjects": ["loop.>"] }, "routes": [route] })).await;
-    let client = client(&roles.site).await;
+    let client = client(&platform.site).await;
     event_of(&client, "loop.begin", HeaderMap::new(), "").await;
     let letters = wait_for("a dead letter", async || {
         let letters = answer_to(gateway.get("/system/dead")).await.json();
@@ -180,7 +181,7 @@ async fn functions_that_trigger_each_other_end_in_a_dead_letter() {
     })
     .await;
     assert_eq!(letters[0]["reason"], "17 hops: functions trigger each other", "{letters:?}");
-    assert_eq!((letters.len(), roles.site.runs().len()), (1, 17));
+    assert_eq!((letters.len(), platform.site.runs().len()), (1, 17));
     // A publisher with that header adds one, too.
     let sent = headers(&[("Skep-Hops", "16")]);
     client.publish_with_headers("skep.publish.again", sent, "".into()).await.unwrap();
@@ -188,7 +189,6 @@ async fn functions_that_trigger_each_other_end_in_a_dead_letter() {
         answer_to(gateway.get("/system/dead")).await.json().as_array().unwrap().len() == 2
     })
     .await;
-    drop(worker);
 }
 
 #[tokio::test]

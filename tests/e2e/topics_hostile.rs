@@ -13,9 +13,16 @@ use crate::{
 async fn messages_with_headers_that_cannot_be_read_are_events_and_all_others_go_on() {
     let platform = Platform::start([Function::counted()]).await;
     let jetstream = jetstream::new(client(&platform.site).await);
-    let config = jetstream::stream::Config { name: "HOSTILE".to_owned(), subjects: vec!["hostile".to_owned()], ..Default::default() };
+    let config = jetstream::stream::Config {
+        name: "HOSTILE".to_owned(),
+        subjects: vec!["hostile".to_owned()],
+        ..Default::default()
+    };
     jetstream.create_stream(config).await.unwrap();
-    platform.gateway.listen_to("stream", json!({ "nats": { "stream": "HOSTILE" }, "routes": [{ "to": "counted" }] })).await;
+    platform
+        .gateway
+        .listen_to("stream", json!({ "nats": { "stream": "HOSTILE" }, "routes": [{ "to": "counted" }] }))
+        .await;
     platform.gateway.listen_to("core", json!({ "nats": { "subjects": ["core"] } })).await;
     platform.gateway.heard_source("stream").await;
     let asked = async || jetstream.client().request("core", "".into()).await.is_ok();

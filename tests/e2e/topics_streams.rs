@@ -51,7 +51,12 @@ async fn each_message_is_one_event_although_workers_are_killed() {
         roles.gateway.wait_for_events("payments", round * MESSAGES / 8).await;
         roles.worker.kill();
         other.kill();
-        publish(&jetstream, "payments.meanwhile", MESSAGES / 2 + (round - 1) * MESSAGES / 6..MESSAGES / 2 + round * MESSAGES / 6).await;
+        publish(
+            &jetstream,
+            "payments.meanwhile",
+            MESSAGES / 2 + (round - 1) * MESSAGES / 6..MESSAGES / 2 + round * MESSAGES / 6,
+        )
+        .await;
         roles.worker = roles.site.start_worker().await;
         other = roles.site.start_worker_with(free_address(), &[]).await;
     }
@@ -73,7 +78,10 @@ async fn a_deleted_consumer_goes_on_where_it_was_and_a_stream_made_anew_is_anoth
         .gateway
         .listen_to("payments", json!({ "nats": { "stream": "PAYMENTS" }, "routes": [{ "to": "book" }] }))
         .await;
-    wait_until("it has its consumer", async || stream.get_consumer::<jetstream::consumer::pull::Config>("skep-payments").await.is_ok()).await;
+    wait_until("it has its consumer", async || {
+        stream.get_consumer::<jetstream::consumer::pull::Config>("skep-payments").await.is_ok()
+    })
+    .await;
     publish(&jetstream, "payments.new", 1..4).await;
     roles.gateway.wait_for_events("payments", 3).await;
     wait_until("the place is kept", async || roles.gateway.source("payments").await["pending"] == 0).await;
@@ -121,7 +129,10 @@ async fn other_subjects_are_read_at_once_and_the_consumer_goes_with_its_source()
     wait_until("what comes on the new subject runs", async || bodies(&roles.site).contains("4")).await;
     let answer = roles.gateway.send(Method::DELETE, "/system/sources", &json!({ "name": "all" })).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    wait_until("its consumer is gone", async || stream.get_consumer::<jetstream::consumer::pull::Config>("skep-all").await.is_err()).await;
+    wait_until("its consumer is gone", async || {
+        stream.get_consumer::<jetstream::consumer::pull::Config>("skep-all").await.is_err()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -133,6 +144,7 @@ async fn keys_of_a_bucket_are_events_and_deletes_say_so() {
     bucket.put("app.before", "0".into()).await.unwrap();
     let nats = json!({ "bucket": "settings", "keys": ["app.*"], "start": "all" });
     roles.gateway.listen_to("config", json!({ "nats": nats, "routes": [{ "to": "reload" }] })).await;
+    roles.site.wait_for_runs(1).await;
     bucket.put("other.key", "1".into()).await.unwrap();
     bucket.delete("app.before").await.unwrap();
     roles.site.wait_for_runs(2).await;

@@ -144,7 +144,14 @@ mod tests {
         assert_ne!(users.skep.password, again.skep.password);
         let settings = users.settings(&Subjects::new("hive").unwrap(), &["orders.>".parse().unwrap()]);
         let passwords = users.roles.iter().chain([&users.skep.password]).map(String::as_str);
-        let told = ["\"hive.publish.*\"", "\"hive.call.*\"", "\"orders.>\"", "user: publisher", "system_account: SYS", "[\"MQTT\"]"];
+        let told = [
+            "\"hive.publish.*\"",
+            "\"hive.call.*\"",
+            "\"orders.>\"",
+            "user: publisher",
+            "system_account: SYS",
+            "[\"MQTT\"]",
+        ];
         for told in told.into_iter().chain(passwords).chain(Role::ALL.map(Role::user)) {
             assert!(settings.contains(told), "{told}: {settings}");
         }

@@ -133,9 +133,8 @@ impl Role {
 
     /// What the rights on streams of others would take with them.
     fn no_publish(self, subjects: &Subjects) -> Vec<String> {
-        let of_stream = |(name, uses): &(&str, [&[Use]; 3])| {
-            foreign::denied(self, &stream_of(name, subjects), uses[self as usize])
-        };
+        let of_stream =
+            |(name, uses): &(&str, [&[Use]; 3])| foreign::denied(self, &stream_of(name, subjects), uses[self as usize]);
         STREAMS.iter().flat_map(of_stream).collect()
     }
 

@@ -83,10 +83,14 @@ mod tests {
     #[test]
     fn a_function_names_topics_and_a_schedule_is_none_of_them() {
         let of = |annotation: &str| {
-            let deployment = serde_json::json!({ "service": "f", "image": "i", "annotations": { "topic": annotation } });
+            let deployment =
+                serde_json::json!({ "service": "f", "image": "i", "annotations": { "topic": annotation } });
             topics(&serde_json::from_value(deployment).unwrap())
         };
-        assert_eq!(of("github, orders.*,cron-function,"), ["github", "orders.*"].map(|topic| TopicPattern(topic.to_owned())));
+        assert_eq!(
+            of("github, orders.*,cron-function,"),
+            ["github", "orders.*"].map(|topic| TopicPattern(topic.to_owned()))
+        );
         assert_eq!(of("cron-function"), []);
     }
 }

@@ -68,7 +68,8 @@ impl Receiver {
     fn taken(&self, names: &[RouteName], subscribed: &[FunctionName]) -> Vec<Route> {
         let mut routes: Vec<Route> = names.iter().filter_map(|name| self.route(name)).cloned().collect();
         for function in subscribed {
-            let is_taken = routes.iter().any(|route| route.first_function() == function || route.function() == function);
+            let is_taken =
+                routes.iter().any(|route| route.first_function() == function || route.function() == function);
             if !is_taken {
                 routes.extend(Route::of_function(function));
             }

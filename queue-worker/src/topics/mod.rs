@@ -59,8 +59,11 @@ async fn listen(worker: &Arc<Worker>, tasks: &TaskTracker) {
         let is_as_wanted = |name: &SourceName, running: &Running| {
             known.get(name).is_some_and(|source| source.listens.as_ref() == Some(&running.listens))
         };
-        let ended: Vec<SourceName> =
-            running.iter().filter(|(name, running)| !is_as_wanted(name, running)).map(|(name, _)| name.clone()).collect();
+        let ended: Vec<SourceName> = running
+            .iter()
+            .filter(|(name, running)| !is_as_wanted(name, running))
+            .map(|(name, _)| name.clone())
+            .collect();
         let mut before = HashMap::new();
         for name in ended {
             let Some(old) = running.remove(&name) else { continue };

@@ -79,7 +79,15 @@ impl Listens {
         let stream = |stream: &str, subjects: &[String], start: TopicStart, is_captured: bool| {
             let (stream, subjects) = (stream.to_owned(), subjects.to_vec());
             let (source, source_made) = (source.clone(), self.made_at);
-            Some(Arc::new(TopicStream { source, source_made, link: link.clone(), stream, subjects, start, is_captured }))
+            Some(Arc::new(TopicStream {
+                source,
+                source_made,
+                link: link.clone(),
+                stream,
+                subjects,
+                start,
+                is_captured,
+            }))
         };
         match &self.messages.from {
             Messages::Subjects(subjects) => (None, Some(Subjects { subjects: subjects.clone(), link })),
@@ -101,14 +109,23 @@ impl Listens {
     }
 
     fn servers(&self) -> Result<Option<ServerUrls>, String> {
-        self.messages.url.as_deref().map(str::parse).transpose().map_err(|error: skep_bus::ServerUrlsError| error.to_string())
+        self.messages
+            .url
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: skep_bus::ServerUrlsError| error.to_string())
     }
 
     fn parsed_login(&self) -> Result<Option<Login>, String> {
         let login = self.login.clone()?;
-        login.map(|text| Login::parse(&text).ok_or_else(|| {
-            "its credentials are neither the text of a credentials file nor one line USER:PASSWORD".to_owned()
-        })).transpose()
+        login
+            .map(|text| {
+                Login::parse(&text).ok_or_else(|| {
+                    "its credentials are neither the text of a credentials file nor one line USER:PASSWORD".to_owned()
+                })
+            })
+            .transpose()
     }
 }
 

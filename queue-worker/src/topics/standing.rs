@@ -52,7 +52,13 @@ impl Standing {
     }
 
     /// Tells it where others can see it, if it is new.
-    pub(super) async fn tell(&self, worker: &Worker, source: &SourceName, problem: Option<String>, pending: Option<u64>) {
+    pub(super) async fn tell(
+        &self,
+        worker: &Worker,
+        source: &SourceName,
+        problem: Option<String>,
+        pending: Option<u64>,
+    ) {
         let state = {
             let mut known = self.lock();
             let refused = known.refused.as_ref().filter(|(at, _)| at.elapsed() < REFUSED_FOR);

@@ -116,7 +116,10 @@ async fn watch(worker: &Worker, source: &SourceName, stream: &TopicStream, stand
         match worker.bus.topics.progress(stream).await {
             Ok(progress) => {
                 let problem = (progress.filled > FULL).then(|| {
-                    format!("stream {} is full, and the server refuses messages: they come faster than they are stored", stream.stream)
+                    format!(
+                        "stream {} is full, and the server refuses messages: they come faster than they are stored",
+                        stream.stream
+                    )
                 });
                 standing.tell(worker, source, problem, Some(progress.pending)).await;
                 if (reconnected || progress.is_redelivered)

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 use skep_bus::{Reply, TopicMessage, TopicSubscription};
 use skep_protocol::{EventId, SourceName};
-use tokio::{sync::Semaphore, time::sleep};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
@@ -17,6 +20,7 @@ use super::{
 use crate::{Worker, metrics::MessageOutcome};
 
 const MAX_PAUSE: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Bytes of messages that wait to be stored. Each takes at least [`LEAST`], so they are at most 65,536.
 const ROOM: usize = 64 << 20;
@@ -49,7 +53,9 @@ pub(super) async fn listen(
                 if stop.run_until_cancelled(Box::pin(ended)).await.is_none() {
                     // What the server has sent already is taken, too.
                     subscription.stop().await;
-                    Box::pin(take_all(worker, source, &mut subscription, &bounds, tasks, &standing)).await;
+                    let rest = take_all(worker, source, &mut subscription, &bounds, tasks, &standing);
+                    // A server that is away sends nothing more.
+                    let _ = timeout(STOP_TIMEOUT, Box::pin(rest)).await;
                     return;
                 }
             }

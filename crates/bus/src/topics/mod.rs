@@ -10,6 +10,7 @@ mod stream;
 mod subscription;
 mod unreadable;
 
+pub(crate) use self::stream::TopicSource;
 pub use self::{
     link::TopicLink,
     message::TopicMessage,
@@ -17,4 +18,3 @@ pub use self::{
     subscription::{Reply, TopicSubscription},
     unreadable::UnreadableMessage,
 };
-pub(crate) use self::stream::TopicSource;

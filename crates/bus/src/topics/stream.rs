@@ -210,7 +210,9 @@ fn begin(start: TopicStart, stream_made: OffsetDateTime, place: Option<&Place>) 
             TopicStart::New => DeliverPolicy::New,
             TopicStart::All => DeliverPolicy::All,
             TopicStart::At(start_time) => DeliverPolicy::ByStartTime { start_time },
-            TopicStart::After(sequence) => DeliverPolicy::ByStartSequence { start_sequence: sequence.saturating_add(1) },
+            TopicStart::After(sequence) => {
+                DeliverPolicy::ByStartSequence { start_sequence: sequence.saturating_add(1) }
+            }
         },
     }
 }

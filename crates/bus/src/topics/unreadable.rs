@@ -3,12 +3,12 @@
 //! They would come again and again and break the connection each time, see [`crate::inbound::unreadable`].
 //! So they are read as JSON, and what is readable of them becomes an event like any other.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use super::{TopicMessage, TopicStream, stream::event_id};
 use crate::{
     Error, Result, Topics,
     inbound::unreadable::{MAX_LOOKED_AT, fault, raw_from},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 
 /// A message that does not come by itself.
 #[derive(Debug)]

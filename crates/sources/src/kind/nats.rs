@@ -86,7 +86,10 @@ fn of_subjects(spec: &Spec, capture: bool) -> Result<Messages, SourceError> {
         return Err(SourceError::at_key("keys", "are those of a bucket, and none is named"));
     }
     if spec.subjects.is_empty() {
-        return Err(SourceError::at_key("subjects", "is missing: a list such as [orders.*]; or name a stream or a bucket"));
+        return Err(SourceError::at_key(
+            "subjects",
+            "is missing: a list such as [orders.*]; or name a stream or a bucket",
+        ));
     }
     let subjects = subjects(&spec.subjects, "subjects")?;
     for (index, subject) in subjects.iter().enumerate() {
@@ -151,7 +154,9 @@ pub(super) fn check_subject(subject: &str) -> Result<(), String> {
     if subject.split('.').enumerate().all(is_token) {
         return Ok(());
     }
-    Err(format!("{subject:?} is no subject: words with dots between them, * for any one, > at the end for all that follow"))
+    Err(format!(
+        "{subject:?} is no subject: words with dots between them, * for any one, > at the end for all that follow"
+    ))
 }
 
 /// A stream or a bucket.
@@ -191,7 +196,8 @@ fn check_url(url: &str) -> Result<(), String> {
     if parsed.username().is_empty() && parsed.password().is_none() {
         return Ok(());
     }
-    Err("must not have a login, which everybody could read: put it into a secret and name that as credentials".to_owned())
+    Err("must not have a login, which everybody could read: put it into a secret and name that as credentials"
+        .to_owned())
 }
 
 impl Nats {
