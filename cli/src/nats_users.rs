@@ -44,7 +44,7 @@ pub(crate) fn users(
 
 pub(crate) fn rule(allow: &[String], deny: &[String]) -> String {
     let allow = format!("allow: [{}]", list(allow));
-    if deny.is_empty() { allow } else { format!("{allow} deny: [{}]", list(deny)) }
+    if deny.is_empty() { allow } else { format!("{allow}, deny: [{}]", list(deny)) }
 }
 
 fn list(subjects: &[String]) -> String {

@@ -15,6 +15,10 @@ const SCHEDULED: &str = "cron-function";
 pub struct TopicPattern(String);
 
 impl TopicPattern {
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// Whether it is this topic, or one that its wildcards stand for.
     pub fn matches(&self, topic: &str) -> bool {
         let mut tokens = topic.split('.');
@@ -35,7 +39,7 @@ impl TopicPattern {
 pub(crate) fn topics(deployment: &FunctionDeployment) -> Vec<TopicPattern> {
     let given = Setting::Annotation(TOPIC).of(deployment).unwrap_or_default();
     let topics = given.split(',').map(str::trim).filter(|topic| !topic.is_empty() && *topic != SCHEDULED);
-    topics.map(|topic| TopicPattern(topic.to_owned())).collect()
+    topics.map(TopicPattern::new).collect()
 }
 
 /// Where reading of a stream begins.
@@ -70,7 +74,7 @@ mod tests {
 
     #[test]
     fn patterns_match_as_subjects_do() {
-        let matches = |pattern: &str, topic: &str| TopicPattern(pattern.to_owned()).matches(topic);
+        let matches = |pattern: &str, topic: &str| TopicPattern::new(pattern).matches(topic);
         assert!(matches("orders", "orders") && matches("orders.*", "orders.new") && matches("orders.>", "orders.a.b"));
         assert!(matches("*.new", "orders.new") && matches(">", "a") && matches("a b", "a b"));
         for (pattern, topic) in
@@ -87,10 +91,7 @@ mod tests {
                 serde_json::json!({ "service": "f", "image": "i", "annotations": { "topic": annotation } });
             topics(&serde_json::from_value(deployment).unwrap())
         };
-        assert_eq!(
-            of("github, orders.*,cron-function,"),
-            ["github", "orders.*"].map(|topic| TopicPattern(topic.to_owned()))
-        );
+        assert_eq!(of("github, orders.*,cron-function,"), ["github", "orders.*"].map(TopicPattern::new));
         assert_eq!(of("cron-function"), []);
     }
 }

@@ -84,3 +84,82 @@ fn topic<'e>(request: &Request<'e>) -> Option<Cow<'e, str>> {
 fn encoded(topic: &str) -> String {
     utf8_percent_encode(topic, &ENCODED).to_string().chars().take(MAX_TYPE).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use skep_protocol::{FunctionName, Verified};
+
+    use super::*;
+    use crate::{
+        Kept,
+        testing::{Sent, receiver, try_receiver},
+    };
+
+    const NATS: &str = "{ nats: { stream: PAY }, routes: [{ to: book, send: cloudevents }] }";
+
+    fn message(body: &str) -> Sent {
+        Sent::new(body).header("x-topic", "pay.EU ü")
+    }
+
+    #[test]
+    fn a_message_is_named_by_its_declaration_itself_or_its_place() {
+        let (sent, place) = (message(r#"{"id":"own"}"#), Some(&b"js-1-2"[..]));
+        let one = |yaml: &str| {
+            let [event] = &receiver(yaml).events_of_message(&sent.request(), place)[..] else { panic!() };
+            (event.id.to_string(), event.event_type.clone().unwrap())
+        };
+        assert_eq!(one(NATS), ("js-1-2".to_owned(), "pay.EU%20%C3%BC".to_owned()));
+        let declared = r#"{ nats: { stream: PAY }, id: ["json:id"], type: "{json:id}" }"#;
+        assert_eq!(one(declared), ("own".to_owned(), "own".to_owned()));
+        assert_ne!(one("{ nats: { stream: PAY }, dedup: off }").0, "js-1-2");
+    }
+
+    #[test]
+    fn what_is_a_cloudevent_has_its_identity_and_what_only_looks_like_one_is_an_event() {
+        let receiver = receiver(NATS);
+        let structured = r#"{"specversion":"1.0","id":"1","source":"/s","type":"made","data":{}}"#;
+        let sent = message(structured).header("content-type", "application/cloudevents+json");
+        let [event] = &receiver.events_of_message(&sent.request(), Some(b"place"))[..] else { panic!() };
+        assert_eq!((event.id.as_str().len(), event.event_type.as_deref()), (41, Some("made")));
+        let sent = message("{}").header("content-type", "application/cloudevents+json");
+        let [event] = &receiver.events_of_message(&sent.request(), Some(b"place"))[..] else { panic!() };
+        assert_eq!(event.id.as_str(), "place");
+        // A message that is none is sent on as one of skep's making.
+        let sent = message("text");
+        let [event] = &receiver.events_of_message(&sent.request(), Some(b"place"))[..] else { panic!() };
+        let request = receiver.function_request(&receiver.routes()[0], event, None);
+        assert_eq!((&request.headers["ce-id"], &*request.body), (&"place".parse().unwrap(), &b"text"[..]));
+    }
+
+    #[test]
+    fn functions_bring_routes_along_and_get_an_event_once() {
+        let receiver = receiver(NATS);
+        let sent = message("{}");
+        let [event] = &receiver.events_of_message(&sent.request(), None)[..] else { panic!() };
+        assert_eq!(receiver.topics(event), ["shop", "shop.pay.EU%20%C3%BC", "pay.EU ü"]);
+        let kept = Kept {
+            headers: receiver.stored_headers(&event.request),
+            query: None,
+            body: sent.body.clone().into(),
+            verified: Verified { by: Proof::None, key: None },
+            remote: None,
+            paused: false,
+        };
+        let long: FunctionName = "x".repeat(63).parse::<FunctionName>().unwrap();
+        let subscribed = ["audit".parse().unwrap(), "book".parse().unwrap(), long];
+        let stored = receiver.decided(event, kept, &subscribed);
+        let routes: Vec<_> = stored.decision.routes.iter().map(|route| route.route.as_str()).collect();
+        assert_eq!(routes[..2], ["book", "topic_audit"]);
+        assert!(routes.len() == 3 && routes[2].starts_with("topic_h"), "{routes:?}");
+        let call = stored.call(&stored.decision.routes[1], None, event.request.received_at);
+        assert_eq!(call.headers["x-topic"].as_bytes(), "pay.EU ü".as_bytes());
+        assert_eq!(call.headers["x-skep-hops"], "0");
+        assert!(try_receiver("{ nats: { stream: PAY }, routes: [{ to: a, name: topic_a }] }").is_err());
+    }
+
+    #[test]
+    fn a_request_has_no_topic_of_its_own_whatever_it_says() {
+        let sent = Sent::new("{}").header("x-topic", "forged");
+        assert_eq!(receiver("{ verify: none }").topics(&sent.event(Some("push"))), ["shop", "shop.push"]);
+    }
+}

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use skep_bus::{Delivery, TopicMessage, TopicStream};
 use skep_protocol::SourceName;
-use tokio::{sync::Semaphore, time::sleep};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
@@ -19,6 +22,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// What cannot be stored as it is may be stored by a server with other settings.
 const REFUSED_DELAY: Duration = Duration::from_secs(300);
+/// How often a stream is searched for messages that do not come by themselves.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(10);
 /// A stream that is filled to this share is a problem.
 const FULL: f64 = 0.95;
 
@@ -107,6 +112,7 @@ impl Worker {
 /// Tells how far the source has come, and takes what does not come by itself.
 async fn watch(worker: &Worker, source: &SourceName, stream: &TopicStream, standing: &Standing) {
     let mut connections = stream.link.connections();
+    let mut searched_at = Instant::now();
     loop {
         let reconnected = tokio::select! {
             // The sender lives as long as the link does.
@@ -122,7 +128,12 @@ async fn watch(worker: &Worker, source: &SourceName, stream: &TopicStream, stand
                     )
                 });
                 standing.tell(worker, source, problem, Some(progress.pending)).await;
-                if (reconnected || progress.is_redelivered)
+                let is_due = reconnected || searched_at.elapsed() > SEARCH_INTERVAL;
+                if is_due {
+                    searched_at = Instant::now();
+                }
+                if is_due
+                    && (reconnected || progress.is_redelivered)
                     && let Err(error) = Box::pin(worker.take_unreadable(source, stream)).await
                 {
                     debug!(error = error.chain(), %source, "a stream cannot be searched; trying again");

@@ -11,7 +11,7 @@ use tracing::info;
 use crate::{Error, Result, Topics};
 
 /// Bytes of messages that are no events yet; the server refuses what comes beyond.
-const MAX_BYTES: i64 = 1 << 30;
+const MAX_BYTES: i64 = 256 << 20;
 /// NATS's codes: the subjects are those of another stream, and the stream is not there.
 const OVERLAPS: u64 = 10065;
 const NOT_FOUND: usize = 404;

@@ -9,6 +9,14 @@ use crate::{
     inbound::unreadable::{MAX_LOOKED_AT, fault, raw_from},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use skep_protocol::TopicPattern;
+
+impl TopicStream {
+    /// Whether messages on a subject are events of the source.
+    fn reads(&self, subject: &str) -> bool {
+        self.subjects.is_empty() || self.subjects.iter().any(|wanted| TopicPattern::new(wanted).matches(subject))
+    }
+}
 
 /// A message that does not come by itself.
 #[derive(Debug)]
@@ -38,7 +46,7 @@ impl Topics {
             let Some(raw) = raw_from(&context, &topic.stream, ">", next).await? else { break };
             next = raw.seq + 1;
             let headers = STANDARD.decode(&raw.hdrs).unwrap_or_default();
-            let Some(reason) = fault(&headers) else { continue };
+            let Some(reason) = fault(&headers).filter(|_| topic.reads(&raw.subject)) else { continue };
             let text = String::from_utf8_lossy(&headers);
             let lines = text.lines().skip(1).filter_map(|line| line.split_once(':'));
             let lines = lines.map(|(name, value)| (name.trim(), value.trim()));
