@@ -26,12 +26,12 @@ pub(crate) fn users(
     password: impl Fn(Role) -> String,
 ) -> String {
     Role::ALL.into_iter().fold(String::new(), |mut text, role| {
-        let Permissions { mut publish, subscribe, no_publish, no_subscribe } = role.permissions(subjects);
+        let Permissions { mut publish, subscribe, not_publish, not_subscribe } = role.permissions(subjects);
         if role == Role::QueueWorker {
             publish.extend(callback_subjects.iter().map(SubjectPattern::to_string));
         }
         let (name, password) = (role.user(), password(role));
-        let (publish, subscribe) = (rule(&publish, &no_publish), rule(&subscribe, &no_subscribe));
+        let (publish, subscribe) = (rule(&publish, &not_publish), rule(&subscribe, &not_subscribe));
         // Writing into a String cannot fail.
         let _ = write!(
             text,

@@ -108,6 +108,14 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
     for stream in ["SKEP_DEAD", "SKEP_AUDIT", "SKEP_HELD"] {
         worker.may_not_publish(&format!("$JS.API.CONSUMER.CREATE.{stream}.mine"), "{}").await;
     }
+    for intruder in [&gateway, &controller] {
+        for consumer in ["INVOKE.lane-0", "INVOKE.lane-15", "DELAYED.due", "CALLS.callbacks", "EVENTS.route"] {
+            for verb in ["CREATE", "DELETE", "MSG.NEXT"] {
+                intruder.may_not_publish(&format!("$JS.API.CONSUMER.{verb}.SKEP_{consumer}"), "{}").await;
+            }
+            intruder.may_not_publish(&format!("$JS.API.CONSUMER.CREATE.SKEP_{consumer}.skep.mine"), "{}").await;
+        }
+    }
     gateway.may_not_hear("_INBOX_skep_queue-worker.>").await;
     gateway.may_not_publish("_INBOX_skep_queue-worker.mine", "{}").await;
     gateway.may_not_publish("_INBOX_skep_controller.mine", "{}").await;

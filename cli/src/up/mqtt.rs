@@ -35,8 +35,8 @@ pub(crate) fn settings(address: SocketAddr) -> String {
 
 /// The user of devices: over MQTT alone, for all topics but those of skep and of the server.
 pub(crate) fn user(user: &User, subjects: &Subjects) -> String {
-    let Permissions { publish, subscribe, no_publish, no_subscribe } = device_permissions(subjects);
-    let (publish, subscribe) = (nats_users::rule(&publish, &no_publish), nats_users::rule(&subscribe, &no_subscribe));
+    let Permissions { publish, subscribe, not_publish, not_subscribe } = device_permissions(subjects);
+    let (publish, subscribe) = (nats_users::rule(&publish, &not_publish), nats_users::rule(&subscribe, &not_subscribe));
     format!(
         "  {{ user: {}, password: {:?}, allowed_connection_types: [\"MQTT\"], permissions: {{\n    \
          publish: {{ {publish} }}\n    subscribe: {{ {subscribe} }}\n  }} }}\n",

@@ -4,8 +4,14 @@
 
 mod foreign;
 
+use skep_protocol::{BodyKind, LANES, Subjects, control::Operation};
+
 pub use self::foreign::device_permissions;
-use skep_protocol::{BodyKind, Subjects, control::Operation};
+use crate::{
+    calls::records::CALLBACKS,
+    events::ROUTE,
+    queue::{lanes::lane_name, overdue::DUE},
+};
 
 /// A part of skep with a user of its own on the NATS server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +25,11 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permissions {
     pub publish: Vec<String>,
+    /// What `publish` has too much of.
+    pub not_publish: Vec<String>,
     pub subscribe: Vec<String>,
-    /// What of these it may not publish to.
-    pub no_publish: Vec<String>,
-    /// What of these it may not subscribe to.
-    pub no_subscribe: Vec<String>,
+    /// What `subscribe` has too much of.
+    pub not_subscribe: Vec<String>,
 }
 
 /// What a role does with a stream, beside asking about it and making it where it is missing.
@@ -108,8 +114,12 @@ impl Role {
         publish.extend(self.publishes(subjects));
         let mut subscribe = vec![all_below(&self.inbox(subjects))];
         subscribe.extend(self.subscribes(subjects));
-        let (no_publish, no_subscribe) = (self.no_publish(subjects), self.no_subscribe(subjects));
-        Permissions { publish, subscribe, no_publish, no_subscribe }
+        let mut not_publish = self.no_publish(subjects);
+        if self != Self::QueueWorker {
+            not_publish.extend(durable_consumers(subjects));
+        }
+        let not_subscribe = self.no_subscribe(subjects);
+        Permissions { publish, not_publish, subscribe, not_subscribe }
     }
 
     /// JetStream's own API.
@@ -241,6 +251,23 @@ impl Use {
     }
 }
 
+/// Pulling from the durable consumers of the queues, changing and deleting them: all that a role with short-lived consumers of the same streams must not do.
+///
+/// Backlogs have consumers too, which are named after their functions, so they cannot be listed.
+fn durable_consumers(subjects: &Subjects) -> Vec<String> {
+    let lanes = (0..LANES).map(|lane| ("INVOKE", lane_name(lane)));
+    let others = [("DELAYED", DUE), ("CALLS", CALLBACKS), ("EVENTS", ROUTE)];
+    let durables = lanes.chain(others.map(|(stream, name)| (stream, name.to_owned())));
+    let acts = |(stream, name): (&str, String)| {
+        let consumer = format!("{}.{name}", stream_of(stream, subjects));
+        ["CREATE", "DELETE", "MSG.NEXT"]
+            .map(|verb| api(&format!("CONSUMER.{verb}.{consumer}")))
+            .into_iter()
+            .chain([api(&format!("CONSUMER.CREATE.{consumer}.>"))])
+    };
+    durables.flat_map(acts).collect()
+}
+
 const BUCKETS: [&str; 4] = ["FUNCTIONS", "SOURCES", "NAMESPACES", "CONTROLLER"];
 
 fn api(subject: &str) -> String {
@@ -272,13 +299,13 @@ mod tests {
     fn only_the_controller_writes_buckets_and_nobody_may_more_than_named_streams() {
         let subjects = Subjects::new("hive").unwrap();
         for role in Role::ALL {
-            let Permissions { publish, subscribe, no_publish, no_subscribe } = role.permissions(&subjects);
+            let Permissions { publish, subscribe, not_publish, not_subscribe } = role.permissions(&subjects);
             let general = foreign::jetstream(role);
             let any = (role == Role::QueueWorker).then(|| ">".to_owned());
             let (mut publish, mut subscribe) = (publish, subscribe);
             publish.retain(|subject| !general.contains(subject));
             subscribe.retain(|subject| Some(subject) != any.as_ref());
-            assert!(no_publish.iter().chain(&no_subscribe).all(|subject| !subject.contains("skep")), "{role:?}");
+            assert!(not_publish.iter().chain(&not_subscribe).all(|subject| !subject.contains("skep")), "{role:?}");
             let writes = publish.iter().filter(|subject| subject.starts_with("$KV.")).count();
             assert_eq!(writes, if role == Role::Controller { BUCKETS.len() } else { 0 }, "{role:?}");
             for subject in publish.iter().chain(&subscribe) {

@@ -87,7 +87,7 @@ pub fn device_permissions(subjects: &Subjects) -> Permissions {
     let general = ["$JS.>", "$KV.>", "$O.>", "$SRV.>", "$SYS.>", "_INBOX.>", "_R_.>"].map(str::to_owned);
     let denied: Vec<String> = std::iter::once(own).chain(inboxes).chain(general).collect();
     let all = vec![">".to_owned()];
-    Permissions { publish: all.clone(), subscribe: all, no_publish: denied.clone(), no_subscribe: denied }
+    Permissions { publish: all.clone(), subscribe: all, not_publish: denied.clone(), not_subscribe: denied }
 }
 
 #[cfg(test)]
@@ -112,13 +112,13 @@ mod tests {
         let subjects = Subjects::new("hive").unwrap();
         let permissions = Role::QueueWorker.permissions(&subjects);
         for denied in ["hive.event.>", "hive.publish.>", "hive.control.>", "_INBOX_hive_gateway.>", "$SYS.>"] {
-            assert!(permissions.no_subscribe.iter().any(|subject| subject == denied), "{denied}");
+            assert!(permissions.not_subscribe.iter().any(|subject| subject == denied), "{denied}");
         }
-        assert!(!permissions.no_subscribe.iter().any(|subject| subject.starts_with("hive.running")));
-        let denied = |api: &str| permissions.no_publish.iter().any(|subject| subject == api);
+        assert!(!permissions.not_subscribe.iter().any(|subject| subject.starts_with("hive.running")));
+        let denied = |api: &str| permissions.not_publish.iter().any(|subject| subject == api);
         assert!(denied("$JS.API.CONSUMER.CREATE.HIVE_DEAD.>") && denied("$JS.API.STREAM.MSG.GET.HIVE_AUDIT"));
         assert!(!denied("$JS.API.CONSUMER.CREATE.HIVE_INVOKE.>"));
-        let deleted = Role::Controller.permissions(&subjects).no_publish;
+        let deleted = Role::Controller.permissions(&subjects).not_publish;
         assert!(deleted.contains(&"$JS.API.STREAM.DELETE.HIVE_INVOKE".to_owned()));
     }
 }

@@ -143,13 +143,13 @@ fn container(
     let defaults = PolicyDefaults { timeout: surroundings.default_timeout, ..Default::default() };
     let (policy, _) = FunctionPolicy::of_deployed(deployment, &defaults);
     let tmp = Mount { target: Some("/tmp".to_owned()), typ: Some(MountType::TMPFS), ..Default::default() };
+    let owner = hardening::SecretsOwner::of(deployment)?;
     let secrets = surroundings.secrets.iter().map(|secret| TaskSpecContainerSpecSecrets {
         file: Some(TaskSpecContainerSpecFile {
             name: Some(format!("{SECRETS_FOLDER}/{}", secret.name)),
-            uid: Some("0".to_owned()),
-            gid: Some("0".to_owned()),
-            // The image's user is not known here and must be able to read it; nobody else is in the container.
-            mode: Some(0o444),
+            uid: Some(owner.user.clone()),
+            gid: Some(owner.group.clone()),
+            mode: Some(owner.mode),
         }),
         secret_id: Some(secret.id.clone()),
         secret_name: Some(secret.docker_name.clone()),
