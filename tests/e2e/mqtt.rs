@@ -88,6 +88,13 @@ async fn messages_of_devices_are_events_with_their_topics() {
     assert!(!events.contains("pub-"), "{forged:?} {events}");
 }
 
+/// Kills everything, and starts it again.
+async fn restart(platform: &mut Platform, arguments: &[&str]) {
+    platform.up.kill();
+    wait_until("all processes are gone", async || platform.site.processes().is_empty()).await;
+    platform.up = platform.site.up(arguments).await;
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_outlives_a_kill_of_everything() {
     if !has_mosquitto() {
@@ -105,12 +112,10 @@ async fn what_was_acknowledged_outlives_a_kill_of_everything() {
     for number in 0..20 {
         device.must_publish("home/door", "1", &number.to_string());
         if number == 10 {
-            platform.up.kill();
-            platform.up = platform.site.up(&arguments).await;
+            restart(&mut platform, &arguments).await;
         }
     }
-    platform.up.kill();
-    platform.up = platform.site.up(&arguments).await;
+    restart(&mut platform, &arguments).await;
     wait_until("each has run", async || {
         (0..20).all(|number| platform.site.runs().contains(&format!("home/door home/door {number}")))
     })

@@ -207,7 +207,7 @@ async fn a_login_of_another_account_is_a_secret_and_never_shown() {
     let platform = crate::harness::Platform::start([noting()]).await;
     let (user, password) = crate::own_nats::user(&platform.site, "publisher");
     let secret = json!({ "name": "shop", "value": format!("{user}:{password}\n") });
-    assert_eq!(platform.gateway.send(Method::POST, "/system/secrets", &secret).await.status, 202);
+    assert_eq!(platform.gateway.send(Method::POST, "/system/secrets", &secret).await.status, 201);
     let nats = json!({ "subjects": ["orders"], "credentials": "shop" });
     platform.gateway.listen_to("orders", json!({ "nats": nats, "routes": [{ "to": "book" }] })).await;
     let options = async_nats::ConnectOptions::with_user_and_password(user, password.clone());

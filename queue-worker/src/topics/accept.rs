@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use http::{HeaderMap, HeaderValue, Method, header};
 use skep_bus::{Error, Result, Submitted, TopicMessage};
-use skep_protocol::{Event, EventId, EventOutcome, IgnoredRoute, Proof, Verified, headers, set_hops};
+use skep_protocol::{Event, EventId, EventOutcome, IgnoredRoute, Proof, Verified, headers, hops, set_hops};
 use skep_sources::{Kept, Receiver, Request};
 use tracing::debug;
 
@@ -72,7 +72,11 @@ impl Worker {
                 paused,
             };
             let subscribed = self.dispatch.registry().subscribed(&receiver.topics(event));
-            let stored = receiver.stored_headers(&event.request);
+            let mut stored = receiver.stored_headers(&event.request);
+            // A sender cannot say it over HTTP, so it went with what only skep says.
+            if let Some(hops) = hops(event.request.headers) {
+                set_hops(&mut stored, hops);
+            }
             fitting(receiver.decided(event, kept(stored.clone()), &subscribed))
                 .or_else(|| fitting(receiver.decided(event, kept(only_needed(&stored)), &subscribed)))
                 .unwrap_or_else(|| without_calls(receiver.decided(event, kept(only_needed(&stored)), &subscribed)))
