@@ -73,6 +73,12 @@ impl Intruder {
         self.is_refused("Subscription to", subject).await;
     }
 
+    async fn may_not_read(&self, streams: &[&str]) {
+        for stream in streams {
+            self.may_not_publish(&format!("$JS.API.CONSUMER.CREATE.{stream}.mine"), "{}").await;
+        }
+    }
+
     async fn may_not_touch_streams(&self, names: &[&str], verbs: &[&str]) {
         for name in names {
             let bucket = ["FUNCTIONS", "SOURCES", "NAMESPACES", "CONTROLLER"].contains(name);
@@ -105,9 +111,7 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
         }
     }
     gateway.may_not_hear(">").await;
-    for stream in ["SKEP_DEAD", "SKEP_AUDIT", "SKEP_HELD"] {
-        worker.may_not_publish(&format!("$JS.API.CONSUMER.CREATE.{stream}.mine"), "{}").await;
-    }
+    worker.may_not_read(&["SKEP_DEAD", "SKEP_AUDIT", "SKEP_HELD"]).await;
     for intruder in [&gateway, &controller] {
         for consumer in ["INVOKE.lane-0", "INVOKE.lane-15", "DELAYED.due", "CALLS.callbacks", "EVENTS.route"] {
             for verb in ["CREATE", "DELETE", "MSG.NEXT"] {
@@ -129,11 +133,10 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
 
     controller.may_not_touch_streams(&STREAMS, &["DELETE"]).await;
     controller.may_not_touch_streams(&["AUDIT", "LEDGER", "PUBLISH", "BACKLOG"], &["PURGE", "MSG.DELETE"]).await;
-    for subject in ["skep.calls.done.mine", "skep.dead.cat.mine", "skep.audit-log", "skep.cancel.mine"] {
+    let own = ["skep.calls.done.mine", "skep.dead.cat.mine", "skep.audit-log", "skep.cancel.mine"];
+    for subject in own.into_iter().chain(["$JS.API.DIRECT.GET.SKEP_AUDIT", "$JS.API.CONSUMER.CREATE.SKEP_HELD"]) {
         controller.may_not_publish(subject, "{}").await;
     }
-    controller.may_not_publish("$JS.API.DIRECT.GET.SKEP_AUDIT", "{}").await;
-    controller.may_not_publish("$JS.API.CONSUMER.CREATE.SKEP_HELD", "{}").await;
     for subject in ["skep.invoke.>", "skep.calls.>", "_INBOX_skep_gateway.>", "_INBOX_skep_queue-worker.>"] {
         controller.may_not_hear(subject).await;
     }

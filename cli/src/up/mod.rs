@@ -50,17 +50,7 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
     let stack = args.file.as_deref().map(|file| stack::read(file, namespace, public_url)).transpose()?;
     surroundings::require_no_root(&args.provider)?;
     surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
-    let program = match (&args.nats_url, args.bus.login.given()) {
-        (Some(_), _) if args.mqtt_listen.is_some() => {
-            let reason = "is for the server that skep starts; turn MQTT on in the settings of the one in --nats-url";
-            return Err(bad_setting("--mqtt-listen", reason));
-        }
-        (Some(_), _) => PathBuf::new(),
-        (None, None) => nats_program::find_or_fetch(args.nats_server.as_deref(), &args.fetch).await?,
-        (None, Some(flag)) => {
-            return Err(bad_setting(flag, "needs --nats-url; a server that skep starts has its own users"));
-        }
-    };
+    let program = program(&args).await?;
     auth::tls(&args.gateway)?;
     roles::signing_keys(&args.worker)?;
     let encryption = args.nats_encryption_key_file.as_deref().map(Encryption::read).transpose()?;
@@ -98,6 +88,21 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
         server.stop();
     }
     ended
+}
+
+/// The nats-server program; none is needed with a server that runs already.
+async fn program(args: &UpArgs) -> Result<PathBuf> {
+    Ok(match (&args.nats_url, args.bus.login.given()) {
+        (Some(_), _) if args.mqtt_listen.is_some() => {
+            let reason = "is for the server that skep starts; turn MQTT on in the settings of the one in --nats-url";
+            return Err(bad_setting("--mqtt-listen", reason));
+        }
+        (Some(_), _) => PathBuf::new(),
+        (None, None) => nats_program::find_or_fetch(args.nats_server.as_deref(), &args.fetch).await?,
+        (None, Some(flag)) => {
+            return Err(bad_setting(flag, "needs --nats-url; a server that skep starts has its own users"));
+        }
+    })
 }
 
 /// Where callbacks may go, and the line about it in the start report.

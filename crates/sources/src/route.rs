@@ -78,11 +78,7 @@ impl Route {
         }
         let function = namespace.function(&spec.to).map_err(|error| at("to")(error.to_string()))?;
         let name = spec.name.as_deref().unwrap_or(&spec.to);
-        let name = name.parse::<RouteName>().map_err(|error| at("name")(error.to_string()))?;
-        if name.as_str().starts_with(BROUGHT) {
-            let reason = format!("cannot begin with {BROUGHT}, as the routes do that functions bring along");
-            return Err(SourceError::at_key("name", reason));
-        }
+        let name = route_name(name).map_err(at("name"))?;
         if spec.serial.as_ref().is_some_and(|serial| *serial != Value::Bool(false)) {
             return Err(SourceError::at_key("serial", "serial is not supported yet"));
         }
@@ -260,6 +256,14 @@ impl RetryOverride {
         }
         Ok(())
     }
+}
+
+/// A name that somebody gives.
+fn route_name(text: &str) -> Result<RouteName, String> {
+    if text.starts_with(BROUGHT) {
+        return Err(format!("cannot begin with {BROUGHT}, as the routes do that functions bring along"));
+    }
+    text.parse().map_err(|error: skep_protocol::InvalidRouteName| error.to_string())
 }
 
 fn next_call(to: &str, path: Option<&str>, namespace: &DefaultNamespace) -> Result<Url, String> {
