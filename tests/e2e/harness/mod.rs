@@ -30,7 +30,7 @@ pub(crate) use self::{
     platform::{Platform, Roles},
     proc::{Process, processes_with},
     program::Program,
-    programs::{FWATCHDOG, NATS_SERVER, SKEP, number, repository},
+    programs::{FWATCHDOG, NATS_SERVER, SKEP, number, repository, variable},
     ran::Ran,
     receiver::{Callback, Receiver},
     relay::Relay,
