@@ -85,7 +85,7 @@ const SHAPES: [Shape; 5] = [
         name: "mqtt",
         markers: &["mqtt"],
         keys: &["mqtt"],
-        read: |own| mqtt::read(at("mqtt", own)?).map(Kind::Mqtt),
+        read: |own| mqtt::read(&at("mqtt", own)?).map(Kind::Mqtt),
     },
     Shape {
         name: "program",

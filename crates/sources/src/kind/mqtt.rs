@@ -20,7 +20,7 @@ pub(super) struct Spec {
     topics: Vec<String>,
 }
 
-pub(super) fn read(spec: Spec) -> Result<Mqtt, SourceError> {
+pub(super) fn read(spec: &Spec) -> Result<Mqtt, SourceError> {
     if spec.topics.is_empty() {
         return Err(SourceError::at_key("topics", "is empty: a list such as [home/+/motion]").under("mqtt"));
     }
