@@ -88,6 +88,9 @@ impl Worker {
             Ok(call_id) => {
                 let namespace = self.bus.connection.default_namespace();
                 let callback = published.callback.as_deref().and_then(|url| parse_callback(url, namespace).ok());
+                // A callback would go on with a loop.
+                let hops = published.hops.map_or(0, |hops| hops.saturating_add(1));
+                let callback = callback.filter(|_| check_hops(hops).is_ok());
                 let returned = callback.as_ref().map(|_| returned_headers(&published.headers)).unwrap_or_default();
                 let status = CallStatus {
                     callback_url: callback,

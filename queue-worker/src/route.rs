@@ -64,7 +64,8 @@ impl Worker {
     async fn end_loop(&self, delivery: &Delivery<Event>, event: &Event, reason: &str) {
         warn!(source = %event.source, event = %event.id, reason, "the calls of an event become dead letters");
         for route in &event.decision.routes {
-            let call = event.call(route, None, skep_bus::now());
+            // A callback would go on with the loop.
+            let call = Call { callback: None, steps: None, ..event.call(route, None, skep_bus::now()) };
             if let Err(error) = self.dead_letter_once(&call, reason).await {
                 let delay = if error.may_pass() { RETRY_DELAY } else { try_again(&error) };
                 return delivery.again_after(delay).await;
