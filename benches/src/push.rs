@@ -9,7 +9,7 @@ use hyper::{
 };
 use serde_json::{Value, json};
 use skep_protocol::{DefaultNamespace, SealedSecret, SecretText, SourceName, SourceRecord, SourceSecrets, Subjects};
-use skep_sources::{Defaults, Presets, Receiver, Request, Secret};
+use skep_sources::{Defaults, Receiver, Request, Secret};
 use time::OffsetDateTime;
 
 use crate::{
@@ -57,7 +57,7 @@ impl Platform {
 /// The source, as the gateway has it.
 pub(crate) fn receiver(functions: &[String]) -> Result<Receiver> {
     let namespace = DefaultNamespace::default();
-    let defaults = Defaults { presets: Presets::embedded(), namespace: &namespace, public_url: None };
+    let defaults = Defaults::new(&namespace);
     Ok(Receiver::from_spec(NAME.parse()?, &spec(functions), &defaults)?)
 }
 

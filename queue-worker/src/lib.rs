@@ -24,6 +24,7 @@ mod pull;
 mod route;
 mod slots;
 mod spans;
+mod topics;
 mod verdict;
 
 use std::{sync::Arc, time::Duration};
@@ -32,6 +33,7 @@ use skep_bus::QueueWorkerBus;
 use skep_dispatch::Dispatch;
 use skep_own_events::OwnEvents;
 use skep_protocol::LANES;
+use skep_sources::SealKey;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -68,6 +70,8 @@ pub struct WorkerConfig {
     pub keep_records: Duration,
     /// How long calls that run may go on after the worker was told to stop.
     pub grace: Duration,
+    /// What the credentials of sources are sealed with.
+    pub seal_key: Option<Arc<SealKey>>,
     pub version: &'static str,
 }
 
@@ -84,6 +88,7 @@ pub(crate) struct Worker {
     pub(crate) callbacks: Callbacks,
     pub(crate) own_events: OwnEvents,
     pub(crate) bursts: debounce::Turns,
+    pub(crate) topics: topics::Topics,
     /// Cancelled when the worker should begin nothing new.
     pub(crate) shutdown: CancellationToken,
     /// Cancelled when its last call has ended; until then it answers the other workers.
@@ -109,6 +114,7 @@ pub async fn run(
         callbacks: Callbacks::new(&config, dispatch.registry())?,
         own_events: own_events::new(&bus, metrics)?,
         bursts: debounce::Turns::default(),
+        topics: topics::Topics::new(config.seal_key.clone()),
         config,
         bus,
         dispatch,
@@ -122,6 +128,7 @@ pub async fn run(
     tasks.spawn(due::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(ingest::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(route::run(Arc::clone(&worker), tasks.clone()));
+    tasks.spawn(topics::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(ingest::dead_letter_unreadable(Arc::clone(&worker)));
     tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(holders::ask(Arc::clone(&worker), questions));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
-use skep_protocol::{CallStatus, EventRoute, FunctionName};
+use skep_protocol::{CallStatus, EventRoute, FunctionName, SourceName};
 
 pub(crate) struct Metrics {
     in_flight: IntGaugeVec,
@@ -12,6 +12,31 @@ pub(crate) struct Metrics {
     callbacks: IntCounterVec,
     routed: IntCounterVec,
     route_age: Histogram,
+    messages: IntCounterVec,
+    pending: IntGaugeVec,
+}
+
+/// What became of a message of a source.
+#[derive(Clone, Copy)]
+pub(crate) enum MessageOutcome {
+    Accepted,
+    Duplicate,
+    Ignored,
+    Failed,
+    /// There was no room for it.
+    Dropped,
+}
+
+impl MessageOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
 }
 
 impl Metrics {
@@ -41,6 +66,17 @@ impl Metrics {
                 "queue_worker_route_age_seconds",
                 "Seconds from when an event was stored until all its calls were.",
             ))?,
+            messages: IntCounterVec::new(
+                Opts::new(
+                    "queue_worker_source_messages_total",
+                    "Messages of NATS and MQTT that are events of sources.",
+                ),
+                &["source", "outcome"],
+            )?,
+            pending: IntGaugeVec::new(
+                Opts::new("queue_worker_source_pending", "Messages of a source's stream that are no events yet."),
+                &["source"],
+            )?,
         };
         registry.register(Box::new(metrics.in_flight.clone()))?;
         registry.register(Box::new(metrics.finished.clone()))?;
@@ -48,6 +84,8 @@ impl Metrics {
         registry.register(Box::new(metrics.callbacks.clone()))?;
         registry.register(Box::new(metrics.routed.clone()))?;
         registry.register(Box::new(metrics.route_age.clone()))?;
+        registry.register(Box::new(metrics.messages.clone()))?;
+        registry.register(Box::new(metrics.pending.clone()))?;
         Ok(metrics)
     }
 
@@ -74,6 +112,17 @@ impl Metrics {
             self.routed.with_label_values(&[source, route.route.as_str()]).inc();
         }
         self.route_age.observe(age.as_secs_f64());
+    }
+
+    pub(crate) fn count_message(&self, source: &SourceName, outcome: MessageOutcome) {
+        self.messages.with_label_values(&[source.as_str(), outcome.as_str()]).inc();
+    }
+
+    pub(crate) fn set_pending(&self, source: &SourceName, pending: Option<u64>) {
+        if let Some(pending) = pending {
+            let pending = i64::try_from(pending).unwrap_or(i64::MAX);
+            self.pending.with_label_values(&[source.as_str()]).set(pending);
+        }
     }
 
     pub(crate) fn count_callback(&self, outcome: &str) {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use skep_bus::{Delivery, Error};
-use skep_protocol::{Call, Event, EventRoute};
+use skep_protocol::{Call, Event, EventRoute, check_hops};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, warn};
 
@@ -42,6 +42,9 @@ impl Worker {
                 return delivery.again_after(UNREADABLE_RETRY_DELAY).await;
             }
         };
+        if let Err(reason) = check_hops(event.hops()) {
+            return self.end_loop(delivery, event, &reason).await;
+        }
         // A paused event waits for a replay.
         let routes = if event.decision.paused { &[][..] } else { &event.decision.routes };
         // Of a single route, the gateway may have made the call for the event's sender.
@@ -58,6 +61,20 @@ impl Worker {
                 delivery.again_after(delay).await;
             }
         }
+    }
+
+    /// Keeps the calls of an event as dead letters, because functions trigger each other.
+    async fn end_loop(&self, delivery: &Delivery<Event>, event: &Event, reason: &str) {
+        warn!(source = %event.source, event = %event.id, reason, "the calls of an event become dead letters");
+        for route in &event.decision.routes {
+            // A callback would go on with the loop.
+            let call = Call { callback: None, steps: None, ..event.call(route, None, skep_bus::now()) };
+            if let Err(error) = self.dead_letter_once(&call, reason).await {
+                let delay = if error.may_pass() { RETRY_DELAY } else { try_again(&error) };
+                return delivery.again_after(delay).await;
+            }
+        }
+        delivery.ack().await;
     }
 
     /// Queues the call of a route, or keeps it as a dead letter that says why it cannot be queued.

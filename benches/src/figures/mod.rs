@@ -19,6 +19,7 @@ mod queued;
 mod start;
 mod stream;
 mod sync;
+mod topic;
 
 use anyhow::Result;
 
@@ -49,6 +50,7 @@ pub(crate) enum Figure {
     HookRate,
     HookFanout,
     HookVerify,
+    TopicRate,
     QueuedLatency,
     CostForked,
     CostHttp,
@@ -62,7 +64,7 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 33] = [
+    pub(crate) const ALL: [Self; 34] = [
         Self::SyncLatency,
         Self::SyncRate,
         Self::SyncTail,
@@ -86,6 +88,7 @@ impl Figure {
         Self::HookRate,
         Self::HookFanout,
         Self::HookVerify,
+        Self::TopicRate,
         Self::QueuedLatency,
         Self::CostForked,
         Self::CostHttp,
@@ -123,6 +126,7 @@ impl Figure {
             Self::HookRate => "hook_accept_c64_rps",
             Self::HookFanout => "hook_fanout_3_rps",
             Self::HookVerify => "hook_verify_10k_us",
+            Self::TopicRate => "topic_events_rps",
             Self::QueuedLatency => "async_started_p50_us",
             Self::CostForked => "cost_per_million_of_10k",
             Self::CostHttp => "cost_per_million_http_of_10k",
@@ -167,6 +171,7 @@ impl Figure {
             Self::HookRate => Box::pin(hook::rate(bench, name)).await,
             Self::HookFanout => Box::pin(hook::fanout(bench, name)).await,
             Self::HookVerify => Box::pin(hook::verification(bench, name)).await,
+            Self::TopicRate => Box::pin(topic::rate(bench, name)).await,
             Self::QueuedLatency => Box::pin(queued::latency(bench)).await,
             Self::CostForked => Box::pin(cost::forked(bench, name)).await,
             Self::CostHttp => Box::pin(cost::http(bench, name)).await,

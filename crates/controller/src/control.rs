@@ -27,7 +27,7 @@ use crate::{
 pub(crate) struct Control {
     pub(crate) reconcilers: Arc<Reconcilers>,
     pub(crate) namespaces: Namespaces,
-    pub(crate) sources: Sources,
+    pub(crate) sources: Arc<Sources>,
     pub(crate) programs: Arc<Programs>,
     pub(crate) version: VersionInfo,
 }

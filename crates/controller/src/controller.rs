@@ -111,7 +111,8 @@ impl Controller {
         notice(&reconcilers, &config.metrics, &ending);
         reconcilers.tasks.spawn(Box::pin(Arc::clone(&programs).run(ending)));
         let keys = (config.seal_key.clone(), config.public_url.clone());
-        let sources = Sources::new(bus.clone(), leadership.lease(), &reconcilers.provider, keys);
+        let sources = Arc::new(Sources::new(bus.clone(), leadership.lease(), &reconcilers.provider, keys));
+        reconcilers.spawn(Box::pin(Arc::clone(&sources).look_after_captures()));
         let version = config.version.clone();
         let control = Control { reconcilers: Arc::clone(&reconcilers), namespaces, sources, programs, version };
         let server = bus.leadership.serve_control(env!("CARGO_PKG_VERSION")).await?;

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::{
     BurstKey, CallBody, CallId, CallState, CallStatus, Fingerprint, FunctionName, HeadersTooLarge, PastAttempt,
-    PastEnd, check_headers, headers,
+    PastEnd, check_headers, headers, hops, set_hops,
 };
 
 /// About what the queue adds to a call: its subject, skep's own headers, and the frame of a message on the disk.
@@ -84,6 +84,10 @@ pub fn returned_headers(given: &HeaderMap) -> HeaderMap {
     headers::remove_hop_by_hop(&mut returned);
     for of_the_request in [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::EXPECT] {
         returned.remove(of_the_request);
+    }
+    // A callback leads on from the call.
+    if let Some(hops) = hops(given) {
+        set_hops(&mut returned, hops);
     }
     if is_from_this_machine(given) {
         returned.insert(headers::SKEP_LOCAL_CALLER, HeaderValue::from_static("true"));

@@ -18,6 +18,7 @@ pub use self::debounce::{BurstKey, BurstKeyError, EventDebounce};
 pub use self::info::{CallOfEvent, EventInfo, EventOutcome, HeldInfo, Replayed};
 use crate::{
     Call, CallId, EventId, Fingerprint, FunctionName, HeadersTooLarge, RouteName, SourceName, check_headers, headers,
+    hops, set_hops,
 };
 
 /// An event that was accepted.
@@ -226,6 +227,11 @@ impl Event {
         self.decision.routes.iter().try_for_each(check)
     }
 
+    /// How many hops led to it.
+    pub fn hops(&self) -> u64 {
+        hops(&self.headers).unwrap_or_default()
+    }
+
     fn call_headers(&self, route: &EventRoute, call_id: &CallId, replay: Option<&str>) -> HeaderMap {
         let mut headers = self.headers.clone();
         headers.insert(headers::CALL_ID, value(call_id.as_str()));
@@ -245,9 +251,11 @@ impl Event {
             (headers::SKEP_VERIFIED, Some(self.verified.by.as_str())),
             (headers::SKEP_ROUTE, Some(route.route.as_str())),
             (headers::SKEP_REPLAY, replay),
-            (headers::TOPIC, Some(topic.as_str())),
             (headers::CONNECTOR, Some("skep")),
         ];
+        set_hops(headers, self.hops());
+        // A source of messages tells their own topic with the route.
+        headers.insert(headers::TOPIC, value(&topic));
         for (name, text) in &route.headers {
             if let (Ok(name), Ok(text)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(&bytes_of(text))) {
                 headers.insert(name, text);

@@ -69,6 +69,8 @@ pub const SKEP_ROUTE: HeaderName = HeaderName::from_static("x-skep-route");
 pub const SKEP_REPLAY: HeaderName = HeaderName::from_static("x-skep-replay");
 /// On a call that one of skep's own events made, and on the callbacks of that: such a call makes no further one.
 pub const SKEP_OWN_EVENT: HeaderName = HeaderName::from_static("x-skep-own-event");
+/// On a call that an event made, or a callback or message of such a call: how many of them led to it.
+pub const SKEP_HOPS: HeaderName = HeaderName::from_static("x-skep-hops");
 /// On a call that an event made: OpenFaaS's name for what the event is about.
 pub const TOPIC: HeaderName = HeaderName::from_static("x-topic");
 /// On a call that an event made: OpenFaaS's name for what brings events.

@@ -19,6 +19,7 @@ mod event;
 mod event_id;
 mod fingerprint;
 pub mod headers;
+mod hops;
 mod inbound;
 mod lane;
 mod name;
@@ -42,6 +43,7 @@ mod status;
 mod subject;
 mod system;
 mod timeline;
+mod topic;
 pub mod validate;
 
 pub use audit::{
@@ -63,6 +65,7 @@ pub use event::{
 };
 pub use event_id::{EventId, InvalidEventId, InvalidRouteName, RouteName};
 pub use fingerprint::{Fingerprint, Fingerprinting};
+pub use hops::{HOPS_IN_MESSAGE, MAX_HOPS, check_hops, hops, set_hops};
 pub use inbound::{Found, remove_forged, remove_forwarding};
 pub use lane::{LANES, is_bulk, lane_of, lanes_of};
 pub use name::{CallId, CallIdError, FunctionName, NameError};
@@ -93,3 +96,4 @@ pub use system::{
     DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VERSION, VersionInfo,
 };
 pub use timeline::{CallDetails, CallEvent, CallNews, CallbackTry, PastAttempt, Step, timeline};
+pub use topic::{TOPIC, TopicPattern, TopicStart, TopicState};

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use skep_protocol::{Decision, EventDebounce, EventRoute, IgnoredRoute, RouteName, Verified};
+use skep_protocol::{Decision, EventDebounce, EventRoute, FunctionName, IgnoredRoute, RouteName, Verified, headers};
 
 use crate::{Debounced, Event, Receiver, Request, Route};
 
@@ -28,12 +28,14 @@ pub struct Kept {
 
 impl Receiver {
     /// The event as it is stored: with the routes that it takes, and the reason why it does not take the others.
-    pub fn decided(&self, event: &Event<'_>, kept: Kept) -> skep_protocol::Event {
+    ///
+    /// `subscribed` are the functions whose annotation names one of its [`topics`](Self::topics).
+    pub fn decided(&self, event: &Event<'_>, kept: Kept, subscribed: &[FunctionName]) -> skep_protocol::Event {
         let request = Request { headers: &kept.headers, query: kept.query.as_deref(), ..event.request };
         let stored = Event { request, ..event.clone() };
         let decision = self.decide(event);
-        let routes = decision.routes.iter().filter_map(|name| self.route(name));
-        let routes = routes.map(|route| self.planned(route, &stored)).collect();
+        let routes = self.taken(&decision.routes, subscribed);
+        let routes = routes.iter().map(|route| self.planned(route, &stored)).collect();
         skep_protocol::Event {
             source: self.name().clone(),
             id: event.id.clone(),
@@ -51,11 +53,23 @@ impl Receiver {
     }
 
     /// The routes that a stored event takes as its source is declared now.
-    pub fn decided_again(&self, event: &skep_protocol::Event) -> Vec<EventRoute> {
+    pub fn decided_again(&self, event: &skep_protocol::Event, subscribed: &[FunctionName]) -> Vec<EventRoute> {
         let stored = Event::of_stored(event);
-        let decision = self.decide(&stored);
-        let routes = decision.routes.iter().filter_map(|name| self.route(name));
-        routes.map(|route| self.planned(route, &stored)).collect()
+        let routes = self.taken(&self.decide(&stored).routes, subscribed);
+        routes.iter().map(|route| self.planned(route, &stored)).collect()
+    }
+
+    /// The routes with these names, and those that functions bring along; a function gets an event once.
+    fn taken(&self, names: &[RouteName], subscribed: &[FunctionName]) -> Vec<Route> {
+        let mut routes: Vec<Route> = names.iter().filter_map(|name| self.route(name)).cloned().collect();
+        for function in subscribed {
+            let is_taken =
+                routes.iter().any(|route| route.first_function() == function || route.function() == function);
+            if !is_taken {
+                routes.extend(Route::of_function(function));
+            }
+        }
+        routes
     }
 
     /// What the router needs to know of a route: how the function's request differs from what is stored.
@@ -82,6 +96,9 @@ impl Receiver {
             if request.headers.get_all(name).iter().all(|known| known != value) {
                 planned.add_header(name, value);
             }
+        }
+        if let Some(topic) = stored.request.headers.get(headers::TOPIC).filter(|_| self.kind().messages().is_some()) {
+            planned.add_header(&headers::TOPIC, topic);
         }
         planned
     }

@@ -40,12 +40,12 @@ pub(crate) fn of<'e>(receiver: &Receiver, route: &Route, event: &Event<'e>) -> F
     let body = match &route.send {
         Send::Body => event.request.body.into(),
         Send::Json(path) => one_value(&facts, path, &mut headers),
-        Send::Binary if receiver.cloudevents => cloudevents::to_binary(event, &mut headers),
+        Send::Binary if receiver.is_cloudevent(&stored) => cloudevents::to_binary(event, &mut headers),
         Send::Binary => {
             cloudevents::binary(&attributes(source, event), &mut headers);
             event.request.body.into()
         }
-        Send::Structured if receiver.cloudevents => cloudevents::to_structured(event, &mut headers),
+        Send::Structured if receiver.is_cloudevent(&stored) => cloudevents::to_structured(event, &mut headers),
         Send::Structured => cloudevents::structured(attributes(source, event), &mut headers, event.request.body).into(),
     };
     for (name, added) in &route.headers {

@@ -22,6 +22,7 @@ mod key;
 mod kind;
 #[cfg(any(test, fuzzing))]
 pub mod laws;
+mod message;
 mod own_event;
 mod path;
 mod preset;
@@ -62,7 +63,8 @@ pub use event::Event;
 pub use filter::Filter;
 pub use function_request::FunctionRequest;
 pub use key::{KeyError, KeyForm, PublicForm};
-pub use kind::{Format, Kind, Mqtt, Nats, OwnEvent, PlatformEvents, Program, Schedule};
+pub use kind::{Format, Kind, Mqtt, Nats, Origin, OwnEvent, PlatformEvents, Program, Schedule};
+pub use message::CREDENTIALS;
 pub use own_event::Fact;
 pub use preset::{BodyRule, Need, Otherwise, Preset, Presets};
 pub use printed::{Broken, Message, Messages, Printed, Unreadable};

@@ -183,7 +183,7 @@ impl Receiver {
             remote: None,
             paused,
         };
-        self.decided(&event, kept)
+        self.decided(&event, kept, &[])
     }
 }
 

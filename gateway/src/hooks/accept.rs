@@ -83,7 +83,8 @@ pub(super) fn decide(
             remote: arrived.remote,
             paused: hook.is_paused,
         };
-        receiver.decided(event, kept)
+        let subscribed = app.dispatch.registry().subscribed(&receiver.topics(event));
+        receiver.decided(event, kept, &subscribed)
     });
     let decided: Vec<Event> = decided.collect();
     // What could not be queued later is refused now.

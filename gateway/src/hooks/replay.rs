@@ -164,8 +164,13 @@ impl<'r> Run<'r> {
         {
             return Ok(());
         }
-        let mut routes =
-            if asked.as_then { event.decision.routes.clone() } else { hook.receiver()?.decided_again(event) };
+        let mut routes = if asked.as_then {
+            event.decision.routes.clone()
+        } else {
+            let receiver = hook.receiver()?;
+            let topics = receiver.topics(&skep_sources::Event::of_stored(event));
+            receiver.decided_again(event, &app.dispatch.registry().subscribed(&topics))
+        };
         routes.retain(|route| asked.route.as_deref().is_none_or(|name| name == route.route.as_str()));
         if asked.outcome == Some(Outcome::Failed) {
             let looks = routes.iter().map(|route| has_failed(app, event, &route.route));

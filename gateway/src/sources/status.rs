@@ -1,6 +1,6 @@
 //! What the API shows of a source.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::{TryFutureExt, future::try_join_all};
 use skep_bus::{EventFilter, Source};
@@ -14,6 +14,8 @@ use crate::{Result, app::App, hooks};
 
 /// Sources whose last events are asked for at once.
 const AT_ONCE: usize = 8;
+/// Queue-workers say how it is at least this often.
+const SILENT_WORKERS: Duration = Duration::from_secs(60);
 /// The newest events of a source, which tell when its secrets were used last.
 const LOOKED_AT: usize = 1000;
 
@@ -26,6 +28,7 @@ pub(super) async fn of_all(sources: &[Source], app: &App) -> Result<Vec<SourceSt
     }
     for status in &mut told {
         program::tell(app, status).await;
+        tell_topic(status, app).await?;
     }
     Ok(told)
 }
@@ -38,6 +41,7 @@ pub(super) async fn of_one(source: &Source, app: &App) -> Result<SourceStatus> {
     let mut status = of(source, app, newest);
     uses.fill_in(&mut status.secrets);
     program::tell(app, &mut status).await;
+    tell_topic(&mut status, app).await?;
     Ok(status)
 }
 
@@ -69,9 +73,30 @@ fn of(source: &Source, app: &App, last_event_at: Option<OffsetDateTime>) -> Sour
         created_at: record.created_at,
         updated_at: record.updated_at,
         problem,
+        pending: None,
         warnings: receiver.map(|receiver| receiver.warnings().to_vec()).unwrap_or_default(),
         spec: record.spec.clone(),
     }
+}
+
+/// What queue-workers say of a source of messages.
+async fn tell_topic(status: &mut SourceStatus, app: &App) -> Result<()> {
+    let listens = matches!(status.kind.as_str(), "nats" | "mqtt");
+    if !listens || status.problem.is_some() || status.spec["disabled"] == true {
+        return Ok(());
+    }
+    let state = app.bus.topics.state(&status.name).await?;
+    // What they said before the source was changed may be over.
+    let state = state.filter(|state| state.at > status.updated_at);
+    let since = state.as_ref().map_or(status.updated_at, |state| state.at);
+    if skep_bus::now() - since > SILENT_WORKERS {
+        status.problem = Some("no queue-worker listens for it".to_owned());
+        return Ok(());
+    }
+    if let Some(state) = state {
+        (status.problem, status.pending) = (state.problem, state.pending);
+    }
+    Ok(())
 }
 
 /// The secrets that count now, without their values.

@@ -139,6 +139,7 @@ fn print(api: &Api, source: &SourceStatus) -> Result<()> {
         ("paused since", source.paused_at.map(table::at).unwrap_or_default()),
         ("problem", told(source.problem.as_ref())),
         ("note", source.warnings.join("; ")),
+        ("pending", source.pending.map(|pending| pending.to_string()).unwrap_or_default()),
         ("last event", source.last_event_at.map(table::at).unwrap_or_default()),
         ("created", table::at(source.created_at)),
         ("updated", table::at(source.updated_at)),

@@ -69,10 +69,10 @@ impl Bus {
     /// Connects, checks the server's version, makes or checks the streams, and looks at what the server does with them.
     pub async fn connect(config: &BusConfig) -> Result<Self> {
         let connected = LastConnected::default();
-        let client = connect_client(config, &connected, config.logs).await?;
+        let client = connect_client(config, &connected, (config.logs, false)).await?;
         require_version(&client)?;
         let jetstream = context(client.clone());
-        let deliveries = context(connect_client(config, &connected, false).await?);
+        let deliveries = context(connect_client(config, &connected, (false, false)).await?);
         let streams = Arc::new(Box::pin(ensure_streams(config, &jetstream)).await?);
         if config.logs {
             info!(server = client.server_info().version, "connected to NATS");
@@ -104,7 +104,7 @@ impl Bus {
             connected,
             role: config.role,
             logs: config.logs,
-            outside: Outside { config: config.clone(), connected: LastConnected::default() },
+            outside: Arc::new(Outside::new(config.clone())),
             subjects,
             default_namespace: config.default_namespace.clone(),
             streams,
@@ -133,17 +133,28 @@ impl Bus {
 /// The NATS client closes a connection when it receives headers that are not UTF-8, and its task panics at a value with a bare CR.
 /// So messages from outside get a connection of their own, which can be lost and replaced without harm to the rest.
 pub(crate) struct Outside {
-    config: BusConfig,
+    pub(crate) config: BusConfig,
+    /// Whether it is another server or account than skep's own.
+    pub(crate) is_foreign: bool,
     /// When one of them was made, or made again, last.
     pub(crate) connected: LastConnected,
 }
 
 impl Outside {
+    pub(crate) fn new(config: BusConfig) -> Self {
+        Self { config, is_foreign: false, connected: LastConnected::default() }
+    }
+
     /// A new connection; it ends when its last handle is dropped.
     pub(crate) async fn connect(&self) -> Result<jetstream::Context> {
-        let once = BusConfig { patience: Duration::ZERO, ..self.config.clone() };
-        connect_client(&once, &self.connected, false).await.map(context)
+        connect_once(self, &self.connected).await
     }
+}
+
+/// Connects without patience.
+pub(crate) async fn connect_once(outside: &Outside, connected: &LastConnected) -> Result<jetstream::Context> {
+    let once = BusConfig { patience: Duration::ZERO, ..outside.config.clone() };
+    connect_client(&once, connected, (false, outside.is_foreign)).await.map(context)
 }
 
 /// Makes or checks the streams; a cluster may have no leader yet.
@@ -176,7 +187,11 @@ fn context(client: Client) -> jetstream::Context {
 }
 
 /// Connects. Of a process's connections to the same servers, only one logs its changes.
-async fn connect_client(config: &BusConfig, connected: &LastConnected, logs: bool) -> Result<Client> {
+async fn connect_client(
+    config: &BusConfig,
+    connected: &LastConnected,
+    (logs, is_foreign): (bool, bool),
+) -> Result<Client> {
     let (role, started) = (config.role, Instant::now());
     let violations = Violations::default();
     let mut is_told = false;
@@ -186,7 +201,8 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, logs: boo
         let options = servers::options(&config.servers, config.login.as_ref()).map_err(Error::unavailable)?;
         let options = options
             .name(&config.name)
-            .custom_inbox_prefix(role.inbox(&config.subjects))
+            // Elsewhere a user may have what is usual.
+            .custom_inbox_prefix(if is_foreign { "_INBOX".to_owned() } else { role.inbox(&config.subjects) })
             .request_timeout(Some(REQUEST_TIMEOUT))
             .connection_timeout(REQUEST_TIMEOUT)
             .ping_interval(PING_INTERVAL)

@@ -35,7 +35,7 @@ pub struct Connection {
     pub(crate) deliveries: jetstream::Context,
     pub(crate) connected: LastConnected,
     /// How connections for what other services send are made, see [`Outside`].
-    pub(crate) outside: Outside,
+    pub(crate) outside: Arc<Outside>,
     pub(crate) role: Role,
     pub(crate) logs: bool,
     pub(crate) subjects: Arc<Subjects>,
@@ -70,6 +70,11 @@ impl Connection {
     /// How the names of functions are read, by everyone on this bus.
     pub fn default_namespace(&self) -> &DefaultNamespace {
         &self.default_namespace
+    }
+
+    /// What all subjects and streams of skep begin with.
+    pub fn subject_prefix(&self) -> &str {
+        self.subjects.prefix()
     }
 
     /// How long records are kept at most.

@@ -1,5 +1,6 @@
 //! The sources of events: checked, written, and given their secrets.
 
+mod captures;
 mod declaration;
 mod keys;
 mod programs;
@@ -64,8 +65,15 @@ impl Sources {
         if secrets != source.secrets {
             self.lease.put_source_secrets(&source.record.name, &secrets).await?;
         }
-        info!(source = %source.record.name, "source is created");
-        self.put(&source.record).await
+        let captures = self.capture(&source.record.name, &declaration).await?;
+        let created = self.put(&source.record).await;
+        match &created {
+            Ok(_) => info!(source = %source.record.name, "source is created"),
+            // Nobody would read it.
+            Err(_) if captures => self.release(&source.record.name).await?,
+            Err(_) => {}
+        }
+        created
     }
 
     pub(crate) async fn update(&self, name: SourceName, spec: Value) -> Result<Change> {
@@ -77,7 +85,11 @@ impl Sources {
         let paused = known.record.paused || (declaration.paused() && spec != known.record.spec);
         let record = SourceRecord { spec, ..known.record.clone() };
         let record = if paused == record.paused { record } else { record.with_pause(paused, skep_bus::now()) };
-        let wanted = Source { record, secrets: known.secrets };
+        let wanted = Source { record, secrets: known.secrets.clone() };
+        let captured = self.read(&name, &known.record.spec).is_ok_and(|before| before.captures());
+        if !self.capture(&name, &declaration).await? && captured {
+            self.release(&name).await?;
+        }
         let changed = self.refresh(&wanted, &declaration).await?;
         if wanted.record == known.record {
             return Ok(changed);
@@ -88,7 +100,11 @@ impl Sources {
 
     pub(crate) async fn delete(&self, name: &SourceName) -> Result<Change> {
         let _alone = self.alone().await;
-        self.require(name).await?;
+        let source = self.require(name).await?;
+        // What cannot be read now may have captured before.
+        if self.read(name, &source.record.spec).map_or(true, |declaration| declaration.captures()) {
+            self.release(name).await?;
+        }
         let revision = self.lease.remove_source(name).await?;
         info!(source = %name, "source is deleted");
         Ok(Change::Written(Revision(revision)))
@@ -199,7 +215,12 @@ impl Sources {
                 )),
                 other => other,
             })?;
-            for value in keys::of_file(&used.file, content).map_err(of_source)? {
+            let keys = if declaration.is_login(used) {
+                keys::whole_file(&used.file, content)
+            } else {
+                keys::of_file(&used.file, content)
+            };
+            for value in keys.map_err(of_source)? {
                 declaration.check_key(used.name.as_deref(), &value)?;
                 values.push((used.name.clone(), value));
             }
@@ -208,12 +229,9 @@ impl Sources {
     }
 
     fn read(&self, name: &SourceName, spec: &Value) -> Result<Declaration> {
-        let public_url = self.public_url.as_ref();
-        Declaration::read(
-            name,
-            spec,
-            &Defaults { public_url, ..Defaults::new(self.bus.connection.default_namespace()) },
-        )
+        let (public_url, connection) = (self.public_url.as_ref(), &self.bus.connection);
+        let prefix = connection.subject_prefix();
+        Declaration::read(name, spec, &Defaults { public_url, prefix, ..Defaults::new(connection.default_namespace()) })
     }
 
     fn keys<'source>(&'source self, source: &'source Source) -> Result<Keys<'source>> {

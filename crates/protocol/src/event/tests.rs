@@ -51,6 +51,7 @@ fn a_call_has_the_senders_headers_and_what_skep_tells_of_the_event() {
         ("x-skep-verified", "signature"),
         ("x-skep-route", "deploy"),
         ("x-topic", "github.push"),
+        ("x-skep-hops", "0"),
         ("x-connector", "skep"),
         ("x-call-id", call.call_id.as_str()),
     ] {

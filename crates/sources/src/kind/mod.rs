@@ -1,14 +1,18 @@
 //! How events come to a source. Each kind has keys of its own, and shares the rest with all others.
 
+pub(crate) mod mqtt;
 mod nats;
 mod platform;
 mod program;
 mod schedule;
 
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-pub use self::nats::{Mqtt, Nats};
+pub use self::mqtt::Mqtt;
+pub use self::nats::{Nats, Origin};
 pub use self::platform::{OwnEvent, PlatformEvents};
 pub use self::program::{Format, Program};
 pub use self::schedule::Schedule;
@@ -81,7 +85,7 @@ const SHAPES: [Shape; 5] = [
         name: "mqtt",
         markers: &["mqtt"],
         keys: &["mqtt"],
-        read: |own| nats::read_mqtt(at("mqtt", own)?).map(Kind::Mqtt),
+        read: |own| mqtt::read(&at("mqtt", own)?).map(Kind::Mqtt),
     },
     Shape {
         name: "program",
@@ -107,6 +111,24 @@ impl Kind {
             Self::Mqtt(_) => "mqtt",
             Self::Program(_) => "program",
             Self::Platform(_) => "skep",
+        }
+    }
+
+    /// Which messages are its events, if messages are.
+    pub fn messages(&self) -> Option<&Nats> {
+        match self {
+            Self::Nats(nats) => Some(nats),
+            Self::Mqtt(mqtt) => Some(&mqtt.messages),
+            Self::Webhook | Self::Schedule(_) | Self::Program(_) | Self::Platform(_) => None,
+        }
+    }
+
+    /// What a message is about, as its event tells it: the subject, the key of a bucket, or the MQTT topic.
+    pub fn topic_of<'s>(&self, subject: &'s str) -> Cow<'s, str> {
+        match self {
+            Self::Mqtt(_) => mqtt::to_topic(subject).into(),
+            Self::Nats(nats) => nats.topic(subject).into(),
+            Self::Webhook | Self::Schedule(_) | Self::Program(_) | Self::Platform(_) => subject.into(),
         }
     }
 

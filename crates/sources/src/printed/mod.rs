@@ -45,7 +45,7 @@ impl Receiver {
             remote: None,
             paused,
         };
-        Ok(Printed { event: self.decided(&event, kept), name })
+        Ok(Printed { event: self.decided(&event, kept, &[]), name })
     }
 
     fn name_of(&self, format: Format, facts: &Facts<'_>) -> Option<String> {

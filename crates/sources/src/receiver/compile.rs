@@ -39,12 +39,14 @@ pub struct Defaults<'d> {
     pub namespace: &'d DefaultNamespace,
     /// Where senders reach this gateway, for sources without a `url`.
     pub public_url: Option<&'d Url>,
+    /// What skep's own subjects and streams begin with.
+    pub prefix: &'d str,
 }
 
 impl<'d> Defaults<'d> {
     /// With the presets of this build, and without a public URL.
     pub fn new(namespace: &'d DefaultNamespace) -> Self {
-        Self { presets: Presets::embedded(), namespace, public_url: None }
+        Self { presets: Presets::embedded(), namespace, public_url: None, prefix: "skep" }
     }
 }
 
@@ -58,6 +60,9 @@ impl Receiver {
     pub fn compile(name: SourceName, source: Source, defaults: &Defaults<'_>) -> Result<Self, SourceError> {
         let preset = preset(&source, defaults.presets)?;
         let verify = verify(&source, preset)?;
+        if let Some(clash) = source.kind.messages().and_then(|messages| messages.clash(defaults.prefix)) {
+            return Err(clash.under(source.kind.name()));
+        }
         let needs_url = verify.needs_url() || preset.is_some_and(|preset| !preset.needs.is_empty());
         check_secrets(&source)?;
         let url = url(&name, &source, defaults, needs_url)?;
@@ -90,7 +95,9 @@ impl Receiver {
             otherwise: source.otherwise.or_else(|| Some(preset?.otherwise)).unwrap_or(Otherwise::Unique),
             event_type: source.event_type.clone().or_else(|| preset?.event_type.clone()),
             json_field: json_field.map(str::to_owned),
-            cloudevents: source.preset.as_deref() == Some(CLOUDEVENTS) || source.kind.prints_cloudevents(),
+            cloudevents: source.preset.as_deref() == Some(CLOUDEVENTS)
+                || source.kind.prints_cloudevents()
+                || source.kind.messages().is_some(),
             challenges: source.challenge.clone().or_else(|| Some(preset?.challenge.clone())).unwrap_or_default(),
             ack: source.ack.clone().or_else(|| Some(preset?.ack.clone())).unwrap_or_default(),
             volatile_query: queries(&verify),
