@@ -93,6 +93,16 @@ impl Intruder {
         let answer = self.client.request("$JS.API.STREAM.INFO.SKEP_INVOKE", "".into()).await.unwrap();
         assert!(String::from_utf8_lossy(&answer.payload).contains("SKEP_INVOKE"));
     }
+
+    /// Those that the queue-workers pull.
+    async fn may_not_use_consumers(&self) {
+        for consumer in ["INVOKE.lane-0", "INVOKE.lane-15", "DELAYED.due", "CALLS.callbacks", "EVENTS.route"] {
+            for verb in ["CREATE", "DELETE", "MSG.NEXT"] {
+                self.may_not_publish(&format!("$JS.API.CONSUMER.{verb}.SKEP_{consumer}"), "{}").await;
+            }
+            self.may_not_publish(&format!("$JS.API.CONSUMER.CREATE.SKEP_{consumer}.skep.mine"), "{}").await;
+        }
+    }
 }
 
 /// What no role may do but the controller, and what even it may not.
@@ -117,14 +127,8 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
     }
     gateway.may_not_hear(">").await;
     worker.may_not_read(&["SKEP_DEAD", "SKEP_AUDIT", "SKEP_HELD"]).await;
-    for intruder in [&gateway, &controller] {
-        for consumer in ["INVOKE.lane-0", "INVOKE.lane-15", "DELAYED.due", "CALLS.callbacks", "EVENTS.route"] {
-            for verb in ["CREATE", "DELETE", "MSG.NEXT"] {
-                intruder.may_not_publish(&format!("$JS.API.CONSUMER.{verb}.SKEP_{consumer}"), "{}").await;
-            }
-            intruder.may_not_publish(&format!("$JS.API.CONSUMER.CREATE.SKEP_{consumer}.skep.mine"), "{}").await;
-        }
-    }
+    gateway.may_not_use_consumers().await;
+    controller.may_not_use_consumers().await;
     gateway.may_not_hear("_INBOX_skep_queue-worker.>").await;
     gateway.may_not_publish("_INBOX_skep_queue-worker.mine", "{}").await;
     gateway.may_not_publish("_INBOX_skep_controller.mine", "{}").await;

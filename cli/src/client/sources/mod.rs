@@ -163,7 +163,7 @@ fn state(source: &SourceStatus) -> String {
         return "disabled".to_owned();
     }
     let words = [(source.paused, "paused"), (source.open, "open"), (source.silent, "silent")];
-    let mut words: Vec<_> = words.into_iter().filter_map(|(holds, word)| holds.then(|| word.to_owned())).collect();
+    let mut words: Vec<_> = words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_owned()).collect();
     words.extend(source.program.as_ref().map(|program| program.state.to_string()));
     if words.is_empty() { "ready".to_owned() } else { words.join(", ") }
 }

@@ -27,13 +27,12 @@ impl Receiver {
     pub fn printed(
         &self,
         format: Format,
-        body: Bytes,
+        body: &Bytes,
         received_at: OffsetDateTime,
         paused: bool,
     ) -> Result<Printed, EventError> {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()))]);
-        let request =
-            Request { method: &Method::POST, path: "", query: None, headers: &headers, body: &body, received_at };
+        let request = Request { method: &Method::POST, path: "", query: None, headers: &headers, body, received_at };
         let event = self.events(&request, Proof::None)?.pop();
         let event = event.ok_or_else(|| EventError::Malformed("it holds no event".to_owned()))?;
         let name = self.name_of(format, &self.facts(&request));
@@ -73,7 +72,7 @@ mod tests {
             Receiver::from_spec("rows".parse().unwrap(), &spec, &Defaults::new(&DefaultNamespace::default())).unwrap();
         let Kind::Program(program) = receiver.kind() else { panic!("a program") };
         let format = program.format;
-        receiver.printed(format, Bytes::from_static(body.as_bytes()), OffsetDateTime::UNIX_EPOCH, false)
+        receiver.printed(format, &Bytes::from_static(body.as_bytes()), OffsetDateTime::UNIX_EPOCH, false)
     }
 
     #[test]

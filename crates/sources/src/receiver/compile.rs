@@ -67,12 +67,7 @@ impl Receiver {
         check_secrets(&source)?;
         let url = url(&name, &source, defaults, needs_url)?;
         let keep = keep(&source)?;
-        if source.gone && !source.disabled {
-            return Err(SourceError::at_key("gone", "needs disabled: true; a source that takes events is not gone"));
-        }
-        if source.tolerance.is_some() && !has_time(&verify) {
-            return Err(SourceError::at_key("tolerance", "changes nothing: these requests have no signed time"));
-        }
+        check_use(&source, &verify)?;
         let redacted_query = tokens_in_query(&verify);
         let redacted = redacted(&source, preset, &verify)?;
         let routes = routes(&source, defaults.namespace, &mut Compiling::new(&redacted, &redacted_query))?;
@@ -175,6 +170,17 @@ fn url(
         )),
         None => Ok(None),
     }
+}
+
+/// Settings that are of no use as the source is.
+fn check_use(source: &Source, verify: &Verify) -> Result<(), SourceError> {
+    if source.gone && !source.disabled {
+        return Err(SourceError::at_key("gone", "needs disabled: true; a source that takes events is not gone"));
+    }
+    if source.tolerance.is_some() && !has_time(verify) {
+        return Err(SourceError::at_key("tolerance", "changes nothing: these requests have no signed time"));
+    }
+    Ok(())
 }
 
 /// How long events are kept, and with them the time of the last one.

@@ -129,7 +129,7 @@ impl Store {
         let declared = self.declared.borrow().clone();
         let wanted = declared.wanted.as_ref().ok_or("the source wants no program")?;
         let (receiver, now) = (&wanted.receiver, skep_bus::now());
-        let printed = receiver.printed(wanted.program.format, body, now, wanted.paused);
+        let printed = receiver.printed(wanted.program.format, &body, now, wanted.paused);
         let printed = printed.map_err(|error| error.to_string())?;
         printed.event.check_calls().map_err(|error| error.to_string())?;
         let (mut delays, mut was_held_up) = (STORE.delays(), false);
