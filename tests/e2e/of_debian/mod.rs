@@ -8,13 +8,13 @@ use http::Method;
 use serde_json::json;
 
 use self::postgres::Postgres;
-use crate::harness::{Function, Platform, Site, answer_to, processes_with, repository, wait_until};
+use crate::harness::{Function, Platform, Site, answer_to, repository, wait_until};
 
 const SOURCES: &str = "/system/sources";
 
 #[tokio::test]
 async fn each_file_that_is_written_into_a_folder_calls_a_function_once() {
-    let platform = Platform::start([Function::new("index", "sh -c '(cat; echo) >> runs'")]).await;
+    let platform = Platform::start([Function::new("index", r#"sh -c 'echo "$(cat)" >> runs'"#)]).await;
     let (site, gateway) = (&platform.site, &platform.gateway);
     let inbox = site.path("inbox");
     fs::create_dir(&inbox).unwrap();
@@ -46,7 +46,7 @@ async fn each_row_of_an_outbox_is_one_call_although_skep_is_killed() {
     let spec = json!({
         "name": "orders", "program": [script], "format": "json", "ack": "stdin", "id": ["json:id"],
         "environment": {
-            "PGHOST": postgres.socket(), "PGUSER": "postgres", "PGDATABASE": "postgres", "OF_SITE": site.folder(),
+            "PGHOST": postgres.socket(), "PGUSER": "postgres", "PGDATABASE": "postgres",
         },
         "routes": [{ "to": "book" }],
     });
@@ -59,8 +59,7 @@ async fn each_row_of_an_outbox_is_one_call_although_skep_is_killed() {
         ));
         wait_until("some of the rows are called", async || site.runs().len() > part * rows + rows / 4).await;
         up.kill();
-        let of_program = format!("OF_SITE={}", site.folder().display());
-        wait_until("the program has ended with skep", async || processes_with(&of_program).is_empty()).await;
+        wait_until("skep and its program have ended", async || site.processes().is_empty()).await;
         up = site.up(&[]).await;
     }
     wait_until("the outbox is empty", async || postgres.run("SELECT count(*) FROM outbox") == "0").await;
