@@ -1,12 +1,14 @@
 # make run: skep with the sample functions. make test: all tests. make bench: figures and their baselines. make fuzz: a minute of random input for each parser. make sbom: a bill of materials of each program.
 # make static: fwatchdog as one static file. make images: the images of skep and of fwatchdog. make pgo: skep and fwatchdog in target/pgo, a few percent faster, in a quarter of an hour.
-# make storm: ten minutes of calls while parts are killed at random, and as long again to look for each. make powercut: 50 power cuts, as root. make test-browser: only the tests in Chromium. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-images: function images, in Docker.
+# make storm: ten minutes of calls while parts are killed at random, and as long again to look for each. make powercut: 50 power cuts, as root. make test-browser: only the tests in Chromium. make test-debian: only the tests with PostgreSQL and inotifywait. make test-disk: only the tests on disks of their own, as root. make test-swarm: only the tests on a Swarm, as root. make test-certifier CERTIFIER=FILE: the certifier of OpenFaaS on a Swarm, as root. make test-images: function images, in Docker. make dist, make deb: an archive and a Debian package; make test-deb: the package on a Debian of its own, as root.
 
 CARGO ?= cargo
+# The folder of the skep and the fwatchdog that are measured or packed, as target/pgo.
+PROGRAMS ?= target/release
 DOCKER_BUILD ?= docker build
 NATS_SERVER = $$(sh scripts/nats-server.sh)
 
-.PHONY: run build static pgo images test test-browser test-disk test-swarm test-images storm powercut lint sbom bench bench-compare fuzz clean
+.PHONY: run build static pgo dist deb images test test-deb test-browser test-debian test-disk test-swarm test-certifier test-images storm powercut lint sbom bench bench-compare fuzz clean
 
 # Root is usual in a container, where functions may be root too; elsewhere run it as another user.
 run: build
@@ -23,6 +25,15 @@ static:
 pgo:
 	@CARGO=$(CARGO) sh scripts/pgo.sh
 
+# An archive for /usr/local, of the programs in PROGRAMS.
+dist:
+	@if [ "$(PROGRAMS)" = target/release ]; then $(MAKE) --no-print-directory build; fi
+	@CARGO=$(CARGO) PROGRAMS="$(PROGRAMS)" sh scripts/dist.sh
+
+# A Debian package of the same.
+deb: dist
+	@CARGO=$(CARGO) sh scripts/deb.sh
+
 images:
 	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml) && set -x && \
 	$(DOCKER_BUILD) --target skep -t skep/skep:$$version -t skep/skep:latest . && \
@@ -32,8 +43,9 @@ test:
 	@sh scripts/nats-server.sh >/dev/null
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --doc
-	SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked --workspace --lib --bins --tests -- --skip on_swarm:: --skip on_disk:: --skip in_browser::
+	SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked --workspace --lib --bins --tests -- --skip on_swarm:: --skip on_disk:: --skip in_browser:: --skip of_debian::
 	@$(MAKE) --no-print-directory test-browser
+	@$(MAKE) --no-print-directory test-debian
 	@$(MAKE) --no-print-directory test-disk
 	@$(MAKE) --no-print-directory test-swarm
 
@@ -45,6 +57,16 @@ test-browser:
 		$(CARGO) build --locked --workspace --bins && SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(BROWSER_TESTS) -- --test-threads 1; \
 	else \
 		echo "$$why, so these tests did not run:" && $(BROWSER_TESTS) -- --list && [ "$$CI" != true ]; \
+	fi
+
+# With programs of Debian; where they are missing, it names the tests that were left out, which fails in CI.
+DEBIAN_TESTS = $(CARGO) test --locked -p skep-tests --test e2e of_debian::
+
+test-debian:
+	@if why=$$(sh tests/debian.sh); then \
+		$(CARGO) build --locked --workspace --bins && SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(DEBIAN_TESTS); \
+	else \
+		echo "$$why, so these tests did not run:" && $(DEBIAN_TESTS) -- --list && [ "$$CI" != true ]; \
 	fi
 
 # On disks of the tests' own; where those cannot be, it names the tests that were left out, which fails in CI.
@@ -65,6 +87,7 @@ powercut:
 	SKEP_CUTS=$(CUTS) SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked -p skep-tests --test e2e power_cut -- --nocapture
 
 # On Docker engines of the tests' own; where those cannot run, it names the tests that were left out, which fails in CI.
+# The certifier is a program that you bring: see test-certifier.
 TESTS ?= on_swarm::
 SWARM_TESTS = $(CARGO) test --locked -p skep-tests --test e2e $(TESTS)
 
@@ -79,10 +102,18 @@ test-swarm:
 		} && \
 		$(CARGO) build --locked --bins && watchdog=$$(CARGO=$(CARGO) sh scripts/static-watchdog.sh) && \
 		SKEP_TEST_NATS_SERVER=$(NATS_SERVER) SKEP_TEST_STATIC_WATCHDOG="$$watchdog" \
-			$(SWARM_TESTS) -- --test-threads 1 $$without; \
+			$(SWARM_TESTS) -- --test-threads 1 --skip on_swarm::certifier $$without; \
 	else \
 		echo "$$why, so these tests did not run:" && $(SWARM_TESTS) -- --list && [ "$$CI" != true ]; \
 	fi
+
+# The certifier of OpenFaaS, whose test binary is at CERTIFIER (tests/README.md says how to build it).
+test-certifier:
+	@sh tests/engines.sh && sh tests/programs.sh
+	@[ -x "$(CERTIFIER)" ] || { echo "make test-certifier CERTIFIER=FILE: FILE is the certifier's test binary"; exit 1; }
+	$(CARGO) build --locked --bins && watchdog=$$(CARGO=$(CARGO) sh scripts/static-watchdog.sh) && \
+		SKEP_TEST_CERTIFIER=$(abspath $(CERTIFIER)) SKEP_TEST_NATS_SERVER=$(NATS_SERVER) SKEP_TEST_STATIC_WATCHDOG="$$watchdog" \
+		$(CARGO) test --locked -p skep-tests --test e2e on_swarm::certifier -- --nocapture
 
 # Calls, callbacks, and parts that are killed at random, for STORM_SECONDS.
 STORM_SECONDS ?= 600
@@ -90,6 +121,15 @@ storm:
 	@sh scripts/nats-server.sh >/dev/null
 	$(CARGO) build --locked --workspace --bins
 	SKEP_STORM_SECONDS=$(STORM_SECONDS) SKEP_TEST_NATS_SERVER=$(NATS_SERVER) $(CARGO) test --locked -p skep-tests --test e2e storm -- --nocapture
+
+# The Debian package on a Debian of the test's own: installed, upgraded with queued calls, purged.
+test-deb: deb
+	@if why=$$(sh tests/deb/machines.sh); then \
+		version=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml) && mv target/dist/skep_*.deb target/first.deb && \
+		VERSION=$$version-2 sh scripts/deb.sh && timeout 600 sh tests/deb/run.sh target/first.deb target/dist/skep_*.deb; \
+	else \
+		echo "$$why, so the package was not tried" && [ "$$CI" != true ]; \
+	fi
 
 test-images:
 	@DOCKER_BUILD="$(DOCKER_BUILD)" sh tests/images.sh
@@ -100,14 +140,13 @@ lint:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 	sh scripts/layers.sh
 	sh scripts/lengths.sh
+	@CARGO=$(CARGO) sh scripts/rust-version.sh
 	@CARGO=$(CARGO) sh scripts/deny.sh
 
 # A bill of materials of each program.
 sbom:
 	@CARGO=$(CARGO) sh scripts/sbom.sh
 
-# PROGRAMS is the folder of the skep and the fwatchdog that are measured, as target/pgo.
-PROGRAMS ?= target/release
 bench: build
 	$(CARGO) build --release --locked -p skep-benches
 	@nats=$(NATS_SERVER) && target/release/skep-benches --nats-server "$$nats" --programs "$(PROGRAMS)"

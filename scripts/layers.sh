@@ -22,16 +22,18 @@ check skep-process crates/process/Cargo.toml
 check skep-sandbox crates/sandbox/Cargo.toml
 check skep-secret-file crates/secret-file/Cargo.toml
 check skep-http crates/http/Cargo.toml
+check skep-https crates/https/Cargo.toml
 check skep-sources crates/sources/Cargo.toml skep-protocol
 check skep-stack crates/stack/Cargo.toml skep-protocol skep-sources
-check skep-bus crates/bus/Cargo.toml skep-backoff skep-protocol
+check skep-bus crates/bus/Cargo.toml skep-backoff skep-https skep-protocol
+check skep-own-events crates/own-events/Cargo.toml skep-bus skep-protocol skep-sources
 check skep-dispatch crates/dispatch/Cargo.toml skep-backoff skep-bus skep-http skep-protocol
 check skep-provider crates/provider/Cargo.toml skep-backoff skep-bus skep-http skep-process skep-protocol
-check skep-controller crates/controller/Cargo.toml skep-bus skep-protocol skep-provider skep-sources
+check skep-controller crates/controller/Cargo.toml skep-backoff skep-bus skep-own-events skep-protocol skep-provider skep-sources
 check skep-watchdog watchdog/Cargo.toml skep-backoff skep-http skep-process skep-protocol skep-sandbox
-check skep-gateway gateway/Cargo.toml skep-backoff skep-bus skep-dispatch skep-http skep-protocol skep-secret-file skep-sources
-check skep-queue-worker queue-worker/Cargo.toml skep-backoff skep-bus skep-dispatch skep-protocol
-check skep-cli cli/Cargo.toml skep-backoff skep-bus skep-controller skep-dispatch skep-gateway skep-http skep-process skep-protocol skep-provider skep-queue-worker skep-secret-file skep-sources skep-stack
+check skep-gateway gateway/Cargo.toml skep-backoff skep-bus skep-dispatch skep-http skep-own-events skep-protocol skep-secret-file skep-sources
+check skep-queue-worker queue-worker/Cargo.toml skep-backoff skep-bus skep-dispatch skep-https skep-own-events skep-protocol skep-sources
+check skep-cli cli/Cargo.toml skep-backoff skep-bus skep-controller skep-dispatch skep-gateway skep-http skep-https skep-process skep-protocol skep-provider skep-queue-worker skep-secret-file skep-sources skep-stack skep-watchdog
 
 # Only the bus speaks NATS, and only the watchdog and the provider start processes.
 if grep -ln '^async-nats' crates/*/Cargo.toml gateway/Cargo.toml queue-worker/Cargo.toml watchdog/Cargo.toml cli/Cargo.toml | grep -v '^crates/bus/'; then

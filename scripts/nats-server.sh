@@ -1,5 +1,6 @@
 #!/bin/sh
 # Prints the path of a nats-server that is new enough for skep: the one on PATH, or one fetched once into the cache folder.
+# With the argument "pinned" it is the one that is fetched.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,7 +15,7 @@ new_enough() {
     [ "$major" -gt 2 ] || { [ "$major" -eq 2 ] && [ "$minor" -ge 12 ]; }
 }
 
-if on_path=$(command -v nats-server) && new_enough "$on_path"; then
+if [ "${1:-}" != pinned ] && on_path=$(command -v nats-server) && new_enough "$on_path"; then
     echo "$on_path"
     exit 0
 fi

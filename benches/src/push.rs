@@ -9,7 +9,7 @@ use hyper::{
 };
 use serde_json::{Value, json};
 use skep_protocol::{DefaultNamespace, SealedSecret, SecretText, SourceName, SourceRecord, SourceSecrets, Subjects};
-use skep_sources::{Defaults, Presets, Receiver, Request, Secret};
+use skep_sources::{Defaults, Receiver, Request, Secret};
 use time::OffsetDateTime;
 
 use crate::{
@@ -34,7 +34,15 @@ impl Platform {
         let secret = SealedSecret { number: 1, name: None, created_at: now, expires_at: None, sealed };
         let secrets = SourceSecrets { secrets: vec![secret], last_number: 1 };
         let spec = spec(functions);
-        let record = SourceRecord { name, spec, created_at: now, updated_at: now, paused: false, function: None };
+        let record = SourceRecord {
+            name,
+            spec,
+            created_at: now,
+            updated_at: now,
+            paused: false,
+            paused_at: None,
+            function: None,
+        };
         let bucket = self.jetstream.get_key_value(Subjects::default().stream("SOURCES")).await?;
         bucket.put(format!("secrets.{NAME}"), serde_json::to_vec(&secrets)?.into()).await?;
         bucket.put(format!("spec.{NAME}"), serde_json::to_vec(&record)?.into()).await?;
@@ -57,7 +65,7 @@ impl Platform {
 /// The source, as the gateway has it.
 pub(crate) fn receiver(functions: &[String]) -> Result<Receiver> {
     let namespace = DefaultNamespace::default();
-    let defaults = Defaults { presets: Presets::embedded(), namespace: &namespace, public_url: None };
+    let defaults = Defaults::new(&namespace);
     Ok(Receiver::from_spec(NAME.parse()?, &spec(functions), &defaults)?)
 }
 

@@ -26,7 +26,7 @@ pub(crate) use self::{
     gateway::{GatewayArgs, ListenArgs},
     limits::LimitArgs,
     nats::{FetchArgs, NatsLoginArgs, NatsUrlArgs, NatsUsersArgs},
-    sources::SourcesArgs,
+    sources::{SealArgs, SourcesArgs},
     swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
     token::{TokenCommand, TokenCreateArgs, TokenFileArgs, TokenListArgs, TokenRevokeArgs, TokenRole},
     worker::WorkerArgs,
@@ -123,6 +123,9 @@ pub(crate) struct UpArgs {
     /// Where the NATS server that is started listens
     #[arg(long, env = "SKEP_NATS_LISTEN", default_value = "127.0.0.1:4222")]
     pub(crate) nats_listen: SocketAddr,
+    /// Where the NATS server that is started takes MQTT, such as 127.0.0.1:1883; without it, nowhere. Devices log in as the user in nats-users/mqtt of the data folder. MQTT is not encrypted here, so on other addresses than this machine's own its password can be overheard
+    #[arg(long, env = "SKEP_MQTT_LISTEN")]
+    pub(crate) mqtt_listen: Option<SocketAddr>,
     /// The nats-server program to start, 2.12 or newer; by default the one on PATH, beside skep, or fetched before
     #[arg(long, env = "SKEP_NATS_SERVER")]
     pub(crate) nats_server: Option<PathBuf>,
@@ -183,6 +186,8 @@ pub(crate) struct QueueWorkerRole {
     pub(crate) wake: WakeArgs,
     #[command(flatten)]
     pub(crate) worker: WorkerArgs,
+    #[command(flatten)]
+    pub(crate) seal: SealArgs,
 }
 
 #[derive(Debug, Args)]
@@ -295,7 +300,7 @@ pub(crate) struct ProviderArgs {
     /// Where functions keep their files, secrets, and NATS its data
     #[arg(long, env = "SKEP_DATA_DIR", default_value = ".skep")]
     pub(crate) data_dir: PathBuf,
-    /// The fwatchdog program; by default the one beside skep, or on PATH
+    /// The fwatchdog program; by default the one beside skep, or skep itself
     #[arg(long, env = "SKEP_WATCHDOG")]
     pub(crate) watchdog: Option<PathBuf>,
     /// Run functions as root when skep itself is root: each of them can then do anything on this machine

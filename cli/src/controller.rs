@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use skep_controller::Config as ControllerConfig;
+use prometheus::Registry;
+use skep_controller::{Config as ControllerConfig, ControllerMetrics};
 use skep_process::ProcessTag;
 use skep_protocol::{CallId, VersionInfo};
 use skep_provider::{Hardening, LocalConfig, ProviderConfig, SwarmConfig};
@@ -10,7 +11,7 @@ use tracing::warn;
 
 use crate::{
     args::{CallArgs, ProviderArgs, SwarmArgs},
-    failure::Result,
+    failure::{Failure, Result},
     files::FileLimit,
     up::surroundings::{DataDir, find_watchdog, sandbox_gaps},
 };
@@ -37,6 +38,7 @@ pub(crate) fn local(
     calls: &CallArgs,
     grace: Duration,
     files: &FileLimit,
+    metrics: &Registry,
 ) -> Result<ControllerConfig> {
     let watchdog = find_watchdog(args.watchdog.as_deref())?;
     if args.sandbox {
@@ -65,10 +67,16 @@ pub(crate) fn local(
         schedules: None,
         seal_key: None,
         public_url: None,
+        metrics: registered(metrics)?,
     })
 }
 
-pub(crate) fn swarm(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> ControllerConfig {
+pub(crate) fn swarm(
+    args: &SwarmArgs,
+    calls: &CallArgs,
+    grace: Duration,
+    metrics: &Registry,
+) -> Result<ControllerConfig> {
     let swarm = SwarmConfig {
         docker_host: args.docker_host.clone(),
         function_network: args.function_network.clone().filter(|network| !network.is_empty()),
@@ -77,7 +85,7 @@ pub(crate) fn swarm(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> Cont
     };
     let holder = format!("{} {}", host(), CallId::generate());
     let provider = ProviderConfig::Swarm(swarm);
-    ControllerConfig {
+    Ok(ControllerConfig {
         version: VersionInfo::of_this_build(),
         grace,
         holder,
@@ -86,7 +94,12 @@ pub(crate) fn swarm(args: &SwarmArgs, calls: &CallArgs, grace: Duration) -> Cont
         schedules: None,
         seal_key: None,
         public_url: None,
-    }
+        metrics: registered(metrics)?,
+    })
+}
+
+fn registered(metrics: &Registry) -> Result<ControllerMetrics> {
+    ControllerMetrics::register(metrics).map_err(Failure::internal)
 }
 
 fn host() -> String {

@@ -44,6 +44,9 @@ fn programs(args: &DoctorArgs) -> Vec<Finding> {
         Err(failure) => Finding::note(failure.to_string()),
     };
     let mut findings = vec![nats];
+    if !skep_https::trusts_somebody() {
+        findings.push(Finding::note(skep_https::NOBODY_IS_TRUSTED));
+    }
     match up::surroundings::find_watchdog(None) {
         Ok(found) => {
             findings.push(Finding::fine(format!("fwatchdog is {}", found.display())));

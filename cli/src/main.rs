@@ -24,13 +24,15 @@ mod signals;
 mod sockets;
 mod swarm;
 mod telemetry;
+mod terminal;
 mod token;
 mod up;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::FromArgMatches;
 use mimalloc::MiMalloc;
+use skep_provider::WATCHDOG;
 
 use crate::{
     args::{Cli, Command},
@@ -42,6 +44,9 @@ use crate::{
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    if is_started_as(WATCHDOG) {
+        return skep_watchdog::program();
+    }
     let cli = match Cli::from_arg_matches(&aliases::command().get_matches()) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
@@ -50,6 +55,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// Whether this program was started by another name than its own.
+fn is_started_as(name: &str) -> bool {
+    std::env::args_os().next().is_some_and(|program| Path::new(&program).file_name().is_some_and(|last| last == name))
 }
 
 fn start(cli: Cli) -> Result<()> {

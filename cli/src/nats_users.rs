@@ -26,21 +26,25 @@ pub(crate) fn users(
     password: impl Fn(Role) -> String,
 ) -> String {
     Role::ALL.into_iter().fold(String::new(), |mut text, role| {
-        let Permissions { mut publish, not_publish, subscribe } = role.permissions(subjects);
+        let Permissions { mut publish, subscribe, not_publish, not_subscribe } = role.permissions(subjects);
         if role == Role::QueueWorker {
             publish.extend(callback_subjects.iter().map(SubjectPattern::to_string));
         }
         let (name, password) = (role.user(), password(role));
-        let (publish, subscribe) = (list(&publish), list(&subscribe));
-        let denied = if not_publish.is_empty() { String::new() } else { format!(", deny: [{}]", list(&not_publish)) };
+        let (publish, subscribe) = (rule(&publish, &not_publish), rule(&subscribe, &not_subscribe));
         // Writing into a String cannot fail.
         let _ = write!(
             text,
             "  {{ user: {name}, password: {password}, permissions: {{\n    \
-             publish: {{ allow: [{publish}]{denied} }}\n    subscribe: {{ allow: [{subscribe}] }}\n  }} }}\n"
+             publish: {{ {publish} }}\n    subscribe: {{ {subscribe} }}\n  }} }}\n"
         );
         text
     })
+}
+
+pub(crate) fn rule(allow: &[String], deny: &[String]) -> String {
+    let allow = format!("allow: [{}]", list(allow));
+    if deny.is_empty() { allow } else { format!("{allow}, deny: [{}]", list(deny)) }
 }
 
 fn list(subjects: &[String]) -> String {

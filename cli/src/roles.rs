@@ -1,6 +1,6 @@
 //! The roles, each alone in a process: what a Swarm runs. `skep up` starts the same ones together.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use prometheus::Registry;
 use skep_bus::{Budget, Bus, BusConfig, Kept, Role};
@@ -10,6 +10,7 @@ use skep_gateway::{AuthConfig, GatewayConfig, Listeners};
 use skep_http::{Drain, HttpLimits, Readiness, Runtimes, ServeConfig};
 use skep_protocol::{PolicyDefaults, RetryPolicy};
 use skep_queue_worker::{CallbackRules, SigningKeys, WorkerConfig};
+use skep_sources::SealKey;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::add_extension::AddExtension;
@@ -111,7 +112,7 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let process = Process::new();
     let auth = auth::read(&args.gateway)?;
-    seal::read(&args.gateway.sources)?;
+    seal::read(&args.gateway.sources.seal)?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
     let listeners = sockets::listeners(&args.listen, auth.is_some()).await?;
     process.serve_admin(admin);
@@ -127,6 +128,7 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
 }
 
 pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
+    let seal_key = seal::read(&args.seal)?;
     let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let timeout = args.calls.upstream_timeout;
     let defaults = PolicyDefaults { timeout, retry: retry_policy(&args.worker)?, ..Default::default() };
@@ -140,7 +142,7 @@ pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
         let allow = args.worker.callback_allow.clone().unwrap_or_default();
         let rules = CallbackRules { allow, local: Vec::new(), own };
         let dispatch = process.dispatch(&bus, defaults, &args.wake).await?;
-        run_worker(&process, &args.worker, rules, &args.bus, bus, dispatch).await
+        run_worker(&process, &args.worker, rules, &args.bus, bus, dispatch, seal_key).await
     });
     process.run_role(role).await
 }
@@ -154,15 +156,18 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
         }
         ProviderKind::Swarm => None,
     };
-    let seal_key = seal::read(&args.sources)?;
+    let seal_key = seal::read(&args.sources.seal)?;
     let process = Process::new();
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
         let Some(bus) = connect_to(&process, Role::Controller, &nats, &args.bus).await? else { return Ok(()) };
         let config = match &data_dir {
-            Some(data_dir) => controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?,
-            None => controller::swarm(&args.swarm, &args.calls, args.bus.grace),
+            Some(data_dir) => {
+                let (files, metrics) = (&process.files, &process.metrics);
+                controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, files, metrics)?
+            }
+            None => controller::swarm(&args.swarm, &args.calls, args.bus.grace, &process.metrics)?,
         };
         let (audit, public_url) = (args.audit.periodic(&process.metrics)?, args.sources.public_url.clone());
         let schedules = Some(ScheduleMetrics::register(&process.metrics).map_err(Failure::internal)?);
@@ -258,7 +263,7 @@ pub(crate) async fn run_gateway(
         async_body_limit: args.async_body_limit,
         alexa_routing: args.alexa_routing,
         limits: args.limits.of_gateway(),
-        seal_key: seal::read(&args.sources)?,
+        seal_key: seal::read(&args.sources.seal)?,
         public_url: args.sources.public_url.clone(),
         serve: ServeConfig {
             limits,
@@ -285,8 +290,10 @@ pub(crate) async fn run_worker(
     bus_args: &BusArgs,
     bus: Bus,
     dispatch: Dispatch,
+    seal_key: Option<Arc<SealKey>>,
 ) -> Result<()> {
     let config = WorkerConfig {
+        seal_key,
         concurrency_per_replica: args.concurrency_per_replica,
         lane_window: args.lane_window,
         long_after: args.long_after,

@@ -11,7 +11,7 @@ use skep_secret_file::{warn_if_others_can_read, write_secret_file};
 use skep_sources::{SealError, SealKey};
 
 use crate::{
-    args::SourcesArgs,
+    args::{SealArgs, SourcesArgs},
     failure::{Failure, Result, bad_setting},
 };
 
@@ -20,7 +20,7 @@ const SETTING: &str = "--seal-key-file";
 const FILE: &str = "seal.key";
 
 /// Reads the key, if one is given.
-pub(crate) fn read(args: &SourcesArgs) -> Result<Option<Arc<SealKey>>> {
+pub(crate) fn read(args: &SealArgs) -> Result<Option<Arc<SealKey>>> {
     let Some(file) = &args.seal_key_file else { return Ok(None) };
     let text = fs::read_to_string(file).map_err(|error| bad(file, &error))?;
     let key = SealKey::parse(&text).map_err(|error| bad(file, &error))?;
@@ -30,7 +30,7 @@ pub(crate) fn read(args: &SourcesArgs) -> Result<Option<Arc<SealKey>>> {
 
 /// The key file of `skep up`: as given, or the one in the data folder. It is made if it is not there.
 pub(crate) fn prepare(args: &SourcesArgs, data_dir: &Path) -> Result<SourcesArgs> {
-    let file = args.seal_key_file.clone().unwrap_or_else(|| data_dir.join(FILE));
+    let file = args.seal.seal_key_file.clone().unwrap_or_else(|| data_dir.join(FILE));
     match fs::metadata(&file) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             write_secret_file(&file, &new_key()?).map_err(|error| bad(&file, &error))?;
@@ -38,8 +38,8 @@ pub(crate) fn prepare(args: &SourcesArgs, data_dir: &Path) -> Result<SourcesArgs
         // Its reader says what is wrong with it.
         Ok(_) | Err(_) => {}
     }
-    let args = SourcesArgs { seal_key_file: Some(file), ..args.clone() };
-    read(&args)?;
+    let args = SourcesArgs { seal: SealArgs { seal_key_file: Some(file) }, ..args.clone() };
+    read(&args.seal)?;
     Ok(args)
 }
 
@@ -61,11 +61,11 @@ mod tests {
     #[test]
     fn the_key_is_made_once_for_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let none = SourcesArgs { seal_key_file: None, public_url: None };
-        assert!(read(&none).unwrap().is_none());
+        let none = SourcesArgs { seal: SealArgs { seal_key_file: None }, public_url: None };
+        assert!(read(&none.seal).unwrap().is_none());
         let made = prepare(&none, folder.path()).unwrap();
         let file = folder.path().join(FILE);
-        assert_eq!(made.seal_key_file.as_ref(), Some(&file));
+        assert_eq!(made.seal.seal_key_file.as_ref(), Some(&file));
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         let text = fs::read_to_string(&file).unwrap();
         prepare(&none, folder.path()).unwrap();

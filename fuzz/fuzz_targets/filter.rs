@@ -6,7 +6,7 @@ use http::{HeaderMap, Method};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use skep_protocol::{DefaultNamespace, Proof};
-use skep_sources::{Defaults, Presets, Receiver, Request, Source};
+use skep_sources::{Defaults, Receiver, Request, Source};
 use time::OffsetDateTime;
 
 fuzz_target!(|input: &str| {
@@ -14,8 +14,8 @@ fuzz_target!(|input: &str| {
     let (filter, body) = input.split_once('\n').unwrap_or((input, ""));
     let Ok(filter) = serde_json::from_str::<Value>(filter) else { return };
     let spec = json!({"verify": "none", "type": "{json:type}", "routes": [{"to": "f", "filter": filter}]});
-    let defaults =
-        Defaults { presets: Presets::embedded(), namespace: &DefaultNamespace::default(), public_url: None };
+    let namespace = DefaultNamespace::default();
+    let defaults = Defaults::new(&namespace);
     let name = "fuzz".parse().expect("a name");
     let compiled = Source::from_spec(&spec).and_then(|source| Receiver::compile(name, source, &defaults));
     let receiver = match compiled {

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use http::{HeaderValue, StatusCode};
 use skep_protocol::{Alert, AlertWebhook, control::ApplyAlert, headers};
 use tokio::time::timeout;
-use tracing::error;
+use tracing::{error, info};
 
 use crate::{Error, Result, Routes, app::App, input::Json};
 
@@ -47,6 +47,12 @@ async fn alert(State(app): State<Arc<App>>, Json(webhook): Json<AlertWebhook>) -
 async fn scale(app: &App, alerts: Vec<Alert>) -> Vec<String> {
     let asked = stream::iter(alerts.into_iter().enumerate()).map(|(number, alert)| async move {
         let failure = scale_one(app, &alert).await.err()?;
+        if let Error::UnknownFunction(function) = &failure {
+            // Alerts of a deleted function go on for a while. An error would make Alertmanager send the whole group
+            // again, which would scale the other functions in it once more.
+            info!(%function, "an alert is about a function that is not deployed");
+            return None;
+        }
         error!(error = %failure, function = alert.labels.get(LABEL), "a function was not scaled as an alert says");
         Some(format!("[{number}] {}", failure.reason()))
     });

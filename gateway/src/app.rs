@@ -1,12 +1,13 @@
 //! The state that handlers share, and the steps that several of them take.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{HeaderMap, Request, Response};
 use skep_bus::GatewayBus;
 use skep_dispatch::{Dispatch, Function};
 use skep_http::Peer;
+use skep_own_events::OwnEvents;
 use skep_protocol::{
     CallId, FunctionName, NamespaceInfo, Pages,
     control::{Change, ControlRequest, ListNamespaces},
@@ -14,6 +15,7 @@ use skep_protocol::{
 use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
 
 use crate::{
     Error, Result, audit_log::AuditLog, auth::Auth, body, call_headers::RequestContext, config::Limits,
@@ -36,6 +38,8 @@ pub(crate) struct App {
     /// The place for an audit.
     pub(crate) audits: Arc<Semaphore>,
     pub(crate) hooks: Hooks,
+    /// What is noticed of skep itself.
+    pub(crate) own_events: OwnEvents,
     pub(crate) auth: Arc<Auth>,
     pub(crate) audit_log: Arc<AuditLog>,
     /// Places for changes.
@@ -91,7 +95,10 @@ impl App {
         context: &RequestContext,
     ) -> Result<Response<skep_http::Body>> {
         self.admit(function)?;
-        let mut response = self.dispatch.call(function, request).await.map_err(|error| self.judged(error))?;
+        // Pinned here, because the span takes it by value.
+        let called = pin!(self.dispatch.call(function, request));
+        let called = called.instrument(context.span(&function.name)).await;
+        let mut response = called.map_err(|error| self.judged(error))?;
         context.function_answer(response.headers_mut());
         if context.is_for_page && function.policy.pages == Pages::Sandboxed {
             pages::sandbox(response.headers_mut());

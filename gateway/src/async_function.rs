@@ -18,6 +18,7 @@ use skep_protocol::{
     Call, CallId, CallbackTarget, DefaultNamespace, Fingerprint, Fingerprinting, QUEUE_MAX_BYTES, Waiting,
     check_headers, headers, parse_callback, take_run_at,
 };
+use tracing::Instrument;
 use url::Url;
 
 use crate::{
@@ -153,7 +154,7 @@ async fn accept(
         run_at,
         ..Call::new(call_id, target.function, accepted_at)
     };
-    let submitted = bus.calls.submit(&call).await?;
+    let submitted = bus.calls.submit(&call).instrument(context.span(&call.function)).await?;
     if submitted == Submitted::Accepted {
         app.queues.add(&call.function, call.queued_bytes(), call.run_at.is_some());
     }

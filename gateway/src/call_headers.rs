@@ -4,7 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header, request::Parts, uri::Authority};
 use skep_http::Peer;
-use skep_protocol::{CallId, headers, remove_forged};
+use skep_protocol::{CallId, FunctionName, headers, remove_forged};
+use tracing::{Span, debug_span};
 
 use crate::{Error, Result, forwarded::TrustedProxies, pages};
 
@@ -43,6 +44,11 @@ impl RequestContext {
         headers.append(headers::START_TIME, start_time.clone());
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(SERVED_BY));
         Self { call_id, start_time, content_type: headers.get(header::CONTENT_TYPE).cloned(), is_for_page: false }
+    }
+
+    /// The span of a call. It costs nothing while nobody asks for it.
+    pub(crate) fn span(&self, function: &FunctionName) -> Span {
+        debug_span!("request", call_id = self.call_id.to_str().unwrap_or_default(), %function)
     }
 
     /// Marks the answer of a function.

@@ -176,6 +176,7 @@ fn hide(status: &mut CallStatus) {
     status.callback_url = status.callback_url.take().map(without_credentials);
     status.fingerprint = None;
     status.callback_authorized = false;
+    status.retry.clear();
 }
 
 enum Found {

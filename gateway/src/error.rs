@@ -105,8 +105,8 @@ pub(crate) enum Error {
     TooManyFailures(Duration),
     #[error("route not found")]
     RouteNotFound,
-    #[error("preset {0:?} is not known: GET /system/presets lists them")]
-    UnknownPreset(String),
+    #[error("preset {0:?} is not known: skep sources presets (GET /system/presets) lists those that are{1}")]
+    UnknownPreset(String, String),
     #[error("there is no source of this name")]
     UnknownSource,
     #[error("event {0} not found")]
@@ -187,7 +187,7 @@ impl Error {
             Self::IsCallback => (StatusCode::FORBIDDEN, "callback_refused"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::TooManyFailures(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
-            Self::UnknownPreset(_) => (StatusCode::NOT_FOUND, "unknown_preset"),
+            Self::UnknownPreset(..) => (StatusCode::NOT_FOUND, "unknown_preset"),
             Self::UnknownSource => (StatusCode::NOT_FOUND, "unknown_source"),
             Self::UnknownEvent(_) => (StatusCode::NOT_FOUND, "unknown_event"),
             Self::UnknownSample(_) => (StatusCode::NOT_FOUND, "unknown_sample"),

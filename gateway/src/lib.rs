@@ -4,6 +4,7 @@
 //! It keeps nothing: any number of gateways may run anywhere.
 //! It does not know how a function is run, what an orchestrator is, or when a queued call is done.
 
+mod addresses;
 mod alert;
 mod alexa;
 mod app;
@@ -51,6 +52,7 @@ use skep_bus::GatewayBus;
 use skep_dispatch::Dispatch;
 use skep_http::Runtimes;
 use skep_http::{RoleReadiness, serve};
+use skep_own_events::{OwnEventMetrics, OwnEvents};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -182,7 +184,9 @@ fn app(
 ) -> anyhow::Result<App> {
     let audit_log = Arc::new(AuditLog::register(Some(bus.audit_log.clone()), registry)?);
     let namespace = bus.connection.default_namespace().clone();
+    let (events, sources) = (bus.events.clone(), bus.sources.clone());
     Ok(App {
+        own_events: OwnEvents::new(events, sources, namespace.clone(), OwnEventMetrics::register("gateway", registry)?),
         bus,
         dispatch,
         async_body_limit: config.async_body_limit,

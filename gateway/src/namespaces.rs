@@ -16,7 +16,7 @@ use skep_protocol::{
 use crate::{
     Error, Result, Routes,
     app::App,
-    input::{Json, Segment},
+    input::{Json, OptionalJson, Segment},
 };
 
 pub(crate) fn routes() -> Routes {
@@ -45,7 +45,7 @@ async fn create(State(app): State<Arc<App>>, Json(namespace): Json<NamespaceInfo
 async fn create_named(
     State(app): State<Arc<App>>,
     Segment(name): Segment,
-    Json(namespace): Json<NamespaceInfo>,
+    OptionalJson(namespace): OptionalJson<NamespaceInfo>,
 ) -> Result<StatusCode> {
     app.control(&CreateNamespace(named(namespace, name)?)).await?;
     Ok(StatusCode::CREATED)

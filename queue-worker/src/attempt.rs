@@ -12,9 +12,9 @@ use skep_protocol::{
 };
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
-use tracing::warn;
+use tracing::{Instrument, warn};
 
-use crate::{Worker, body, decision::Ended};
+use crate::{Worker, body, decision::Ended, spans};
 
 /// A call that runs longer than this is announced, so that its state can be asked for.
 const ANNOUNCE_DELAY: Duration = Duration::from_millis(100);
@@ -141,13 +141,15 @@ impl Attempt {
 impl Worker {
     pub(crate) async fn attempt(&self, function: &Arc<Function>, call: &Call, attempt: &Attempt) -> Outcome {
         let in_flight = self.metrics.begin(&call.function);
+        // Pinned here, because the span takes it by value.
+        let called = pin!(self.call(function, call, attempt));
         let outcome = tokio::select! {
-            outcome = self.call(function, call, attempt) => outcome,
+            outcome = called.instrument(spans::attempt(attempt.number)) => outcome,
             never = self.announce(call, attempt) => match never {},
         };
         drop(in_flight);
         if let Outcome::Failed { reason } = &outcome {
-            warn!(call_id = %call.call_id, function = %function.name, attempt = attempt.number, reason, "a call could not be run");
+            warn!(reason, "a call could not be run");
         }
         outcome
     }

@@ -97,7 +97,7 @@ impl Worker {
                 return self.dead_letter_call(delivery, call, &reason).await;
             }
             Err(error) => {
-                warn!(error = error.chain(), call_id = %call.call_id, "a call cannot be moved to its backlog; it stays in its lane");
+                warn!(error = error.chain(), "a call cannot be moved to its backlog; it stays in its lane");
             }
         }
         delivery.give_back(&self.bus.queues, call, jittered(DEFERRAL.after(delivery.delivered), fastrand::f64())).await;

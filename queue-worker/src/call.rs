@@ -10,7 +10,7 @@ use skep_bus::{Delivery, Error, Location, Place, Submitted, life::NextStep};
 use skep_dispatch::Function;
 use skep_protocol::{Call, CallRecord, CallState, CallStatus, RETRY_MAX_AGE, RetryPolicy, format_duration};
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 
 use crate::{
     Worker,
@@ -20,6 +20,7 @@ use crate::{
     decision::{Circumstances, Decision, decide, is_too_old},
     held::HeldCall,
     slots::Slot,
+    spans,
     verdict::{Verdict, verdict},
 };
 
@@ -46,11 +47,12 @@ impl Worker {
         let cancelled = held.cancelled.clone();
         // Pinned here, because each function that takes a future by value reserves room for it again.
         let run = pin!(self.run_call(&delivery, call, &mut held));
+        let span = spans::delivery(call);
         tokio::select! {
-            () = self.hold(&delivery, call, run) => {}
+            () = self.hold(&delivery, call, run).instrument(span.clone()) => {}
             // Its record is written already; the running attempt ends with the request that is dropped.
             () = cancelled.cancelled() => {
-                info!(call_id = %call.call_id, function = %call.function, "a call was cancelled");
+                span.in_scope(|| info!("a call was cancelled"));
                 delivery.ack().await;
             }
         }
@@ -168,7 +170,7 @@ impl Worker {
     ) -> bool {
         let found = self.next_step(delivery, call, held, is_in_doubt).await;
         if let Err(error) = &found {
-            warn!(error = error.chain(), call_id = %call.call_id, "the record of this call cannot be looked up");
+            warn!(error = error.chain(), "the record of this call cannot be looked up");
         }
         match verdict(&found, delivery.delivered, delivery.interruptions(call)) {
             Verdict::Run => return true,
@@ -220,7 +222,7 @@ impl Worker {
                     return self.dead_letter(delivery, record, &reason).await;
                 }
                 Err(error) => {
-                    warn!(error = error.chain(), call_id = %call.call_id, "the next attempt cannot be stored; trying again");
+                    warn!(error = error.chain(), "the next attempt cannot be stored; trying again");
                 }
             }
             sleep(delays.next_delay()).await;
@@ -229,7 +231,7 @@ impl Worker {
         delivery.ack().await;
         // Until it is gone, the next attempt would find its subject in the lane taken; the move to the lane handles that, too.
         if let Err(error) = delivery.leave_lane(&self.bus.queues).await {
-            info!(error = error.chain(), call_id = %call.call_id, "a finished attempt could not be removed from its lane yet");
+            info!(error = error.chain(), "a finished attempt could not be removed from its lane yet");
         }
     }
 
@@ -263,13 +265,13 @@ impl Worker {
             let error = match self.bus.outcomes.store_record(&record).await {
                 Ok(stored) => {
                     if stored == Submitted::Duplicate {
-                        info!(call_id = %record.status.call_id, "this call already has a record; the first one stays");
+                        info!("this call already has a record; the first one stays");
                     }
                     return stored;
                 }
                 Err(error) => error,
             };
-            warn!(error = error.chain(), call_id = %record.status.call_id, "the record cannot be stored; trying again");
+            warn!(error = error.chain(), "the record cannot be stored; trying again");
             if !error.may_pass() {
                 record = Cow::Owned(bare(&record, &error));
             }
@@ -284,10 +286,14 @@ fn end_of(answer: Option<&Answer>) -> CallState {
     if is_good { CallState::Succeeded } else { CallState::Failed }
 }
 
-/// How a call is retried: as its function says, but where the call says otherwise.
+/// How a call is retried: as its function says, but where the call says otherwise. What a route says is about its last step.
 fn retry_policy<'policy>(function: &'policy Function, call: &Call) -> Cow<'policy, RetryPolicy> {
     let of_function = &function.policy.retry;
-    if call.retry.is_empty() { Cow::Borrowed(of_function) } else { Cow::Owned(of_function.with(&call.retry)) }
+    if call.retry.is_empty() || call.steps.is_some() {
+        Cow::Borrowed(of_function)
+    } else {
+        Cow::Owned(of_function.with(&call.retry))
+    }
 }
 
 /// The end of a call without its result.

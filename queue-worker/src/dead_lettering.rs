@@ -71,6 +71,8 @@ impl Worker {
             payload,
         };
         self.bus.outcomes.store_dead_letter(letter).await?;
+        // Before the record, which ends the call: until then all of it is done again.
+        self.tell_dead(status, headers, reason).await?;
         self.bus.outcomes.store_record(&record).await?;
         warn!(call_id = %record.status.call_id, function = record.status.function, reason, "call became a dead letter");
         self.metrics.count_finished(&record.status);

@@ -40,7 +40,7 @@ impl Worker {
             self.bus.queues.debounce(&key, &call.call_id, event.received_at, rule).await?
         };
         match entered {
-            Debounced::WaitsUntil(due) => self.queue(Call { run_at: Some(due), burst: Some(key), ..call }).await,
+            Debounced::WaitsUntil(due) => self.queue(Call { run_at: Some(due), burst: Some(key), ..call }, false).await,
             // What is known waits or was decided about already.
             Debounced::ReplacedBy(_) if self.bus.calls.status(&call.call_id).await?.is_some() => Ok(()),
             Debounced::ReplacedBy(by) => self.end_as_replaced(&call, &by).await,
@@ -66,7 +66,7 @@ impl Worker {
         match decided {
             Ok(()) => delivery.ack().await,
             Err(error) => {
-                warn!(error = error.chain(), call_id = %call.call_id, "it cannot be decided whether a debounced call runs; trying again");
+                warn!(error = error.chain(), "it cannot be decided whether a debounced call runs; trying again");
                 delivery.again_after(try_again(&error)).await;
             }
         }

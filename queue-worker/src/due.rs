@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use skep_bus::{Delivery, Location};
 use skep_protocol::Call;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
-use crate::{Worker, pull::Puller};
+use crate::{Worker, pull::Puller, spans};
 
 const WINDOW: usize = 256;
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -32,6 +32,10 @@ impl Worker {
                 return self.dead_letter_unreadable(delivery, &reason).await;
             }
         };
+        self.queue_due(delivery, call).instrument(spans::queueing(call)).await;
+    }
+
+    async fn queue_due(&self, delivery: &Delivery<Call>, call: &Call) {
         let Some(call) = self.out_of_burst(delivery, call).await else { return };
         if !Box::pin(self.has_its_turn(delivery, &call)).await {
             return;
@@ -41,7 +45,7 @@ impl Worker {
             Ok(_) => delivery.ack().await,
             Err(error) if !error.may_pass() => self.dead_letter_call(delivery, &call, &error.chain()).await,
             Err(error) => {
-                warn!(error = error.chain(), call_id = %call.call_id, "a due call cannot be queued; trying again");
+                warn!(error = error.chain(), "a due call cannot be queued; trying again");
                 delivery.again_after(RETRY_DELAY).await;
             }
         }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
 use skep_bus::{Delivery, NatsHeaders, Published};
-use skep_protocol::{CallId, CallStatus, FunctionName, parse_callback, returned_headers};
+use skep_protocol::{CallId, CallStatus, FunctionName, check_hops, parse_callback, returned_headers};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 use url::Url;
@@ -88,6 +88,9 @@ impl Worker {
             Ok(call_id) => {
                 let namespace = self.bus.connection.default_namespace();
                 let callback = published.callback.as_deref().and_then(|url| parse_callback(url, namespace).ok());
+                // A callback would go on with a loop.
+                let hops = published.hops.map_or(0, |hops| hops.saturating_add(1));
+                let callback = callback.filter(|_| check_hops(hops).is_ok());
                 let returned = callback.as_ref().map(|_| returned_headers(&published.headers)).unwrap_or_default();
                 let status = CallStatus {
                     callback_url: callback,
@@ -126,6 +129,7 @@ impl Worker {
             None => derived.clone(),
         };
         published.run_at.clone()?;
+        check_hops(published.hops.map_or(0, |hops| hops.saturating_add(1)))?;
         let callback = published.callback.as_deref().map(|url| parse_callback(url, namespace)).transpose()?;
         Ok((function, call_id, callback))
     }

@@ -18,10 +18,13 @@ mod holders;
 mod ingest;
 mod lane;
 mod metrics;
+mod own_events;
 mod peers;
 mod pull;
 mod route;
 mod slots;
+mod spans;
+mod topics;
 mod turn;
 mod verdict;
 
@@ -29,7 +32,9 @@ use std::{sync::Arc, time::Duration};
 
 use skep_bus::QueueWorkerBus;
 use skep_dispatch::Dispatch;
+use skep_own_events::OwnEvents;
 use skep_protocol::LANES;
+use skep_sources::SealKey;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -66,6 +71,8 @@ pub struct WorkerConfig {
     pub keep_records: Duration,
     /// How long calls that run may go on after the worker was told to stop.
     pub grace: Duration,
+    /// What the credentials of sources are sealed with.
+    pub seal_key: Option<Arc<SealKey>>,
     pub version: &'static str,
 }
 
@@ -80,7 +87,9 @@ pub(crate) struct Worker {
     pub(crate) holders: Holders,
     pub(crate) metrics: Metrics,
     pub(crate) callbacks: Callbacks,
+    pub(crate) own_events: OwnEvents,
     pub(crate) bursts: debounce::Turns,
+    pub(crate) topics: topics::Topics,
     /// Cancelled when the worker should begin nothing new.
     pub(crate) shutdown: CancellationToken,
     /// Cancelled when its last call has ended; until then it answers the other workers.
@@ -104,7 +113,9 @@ pub async fn run(
         holders,
         metrics: Metrics::register(metrics)?,
         callbacks: Callbacks::new(&config, dispatch.registry())?,
+        own_events: own_events::new(&bus, metrics)?,
         bursts: debounce::Turns::default(),
+        topics: topics::Topics::new(config.seal_key.clone()),
         config,
         bus,
         dispatch,
@@ -118,6 +129,7 @@ pub async fn run(
     tasks.spawn(due::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(ingest::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(route::run(Arc::clone(&worker), tasks.clone()));
+    tasks.spawn(topics::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(ingest::dead_letter_unreadable(Arc::clone(&worker)));
     tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(holders::ask(Arc::clone(&worker), questions));
@@ -144,6 +156,7 @@ pub async fn run(
 fn begin_presence(worker: &Arc<Worker>) -> TaskTracker {
     let presence = TaskTracker::new();
     presence.spawn(peers::run(Arc::clone(worker)));
+    presence.spawn(own_events::follow(Arc::clone(worker)));
     presence.spawn(holders::answer(Arc::clone(worker)));
     presence.spawn(cancellation::run(Arc::clone(worker)));
     presence

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
-use skep_protocol::{CallStatus, EventRoute, FunctionName, Occurrence};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector};
+use skep_protocol::{CallStatus, EventRoute, FunctionName, Occurrence, SourceName};
 
 pub(crate) struct Metrics {
     in_flight: IntGaugeVec,
@@ -12,8 +12,33 @@ pub(crate) struct Metrics {
     callbacks: IntCounterVec,
     routed: IntCounterVec,
     route_age: Histogram,
+    messages: IntCounterVec,
+    pending: IntGaugeVec,
     scheduled: IntCounterVec,
     lateness: Histogram,
+}
+
+/// What became of a message of a source.
+#[derive(Clone, Copy)]
+pub(crate) enum MessageOutcome {
+    Accepted,
+    Duplicate,
+    Ignored,
+    Failed,
+    /// There was no room for it.
+    Dropped,
+}
+
+impl MessageOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
 }
 
 /// What became of a call of a schedule that has come due.
@@ -24,54 +49,73 @@ pub(crate) enum ScheduleOutcome {
     Missed,
 }
 
+fn registered<T: Collector + Clone + 'static>(registry: &Registry, metric: T) -> prometheus::Result<T> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn scheduled(registry: &Registry) -> prometheus::Result<IntCounterVec> {
+    let help = "Calls of schedules that came due: fired, skipped because an earlier one ran, or missed.";
+    let options = Opts::new("queue_worker_schedule_calls_total", help);
+    registered(registry, IntCounterVec::new(options, &["source", "route", "outcome"])?)
+}
+
+fn lateness(registry: &Registry) -> prometheus::Result<Histogram> {
+    let help = "Seconds from when a call of a schedule was due until it was fired.";
+    let options = HistogramOpts::new("queue_worker_schedule_lateness_seconds", help);
+    registered(registry, Histogram::with_opts(options)?)
+}
+
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let metrics = Self {
-            in_flight: IntGaugeVec::new(
-                Opts::new("queue_worker_function_invocation_inflight", "Queued calls that run now."),
+        let counters =
+            |name, help, labels: &[&str]| registered(registry, IntCounterVec::new(Opts::new(name, help), labels)?);
+        let gauges =
+            |name, help, labels: &[&str]| registered(registry, IntGaugeVec::new(Opts::new(name, help), labels)?);
+        let histogram = |name, help| registered(registry, Histogram::with_opts(HistogramOpts::new(name, help))?);
+        Ok(Self {
+            in_flight: gauges(
+                "queue_worker_function_invocation_inflight",
+                "Queued calls that run now.",
                 &["function_name"],
             )?,
-            finished: IntCounterVec::new(
-                Opts::new("queue_worker_messages_processed_total", "Queued calls that ended, by their final state."),
+            finished: counters(
+                "queue_worker_messages_processed_total",
+                "Queued calls that ended, by their final state.",
                 &["function_name", "state"],
             )?,
-            retries: IntCounterVec::new(
-                Opts::new("queue_worker_retries_total", "Attempts that failed and are followed by another one."),
+            retries: counters(
+                "queue_worker_retries_total",
+                "Attempts that failed and are followed by another one.",
                 &["function_name"],
             )?,
-            callbacks: IntCounterVec::new(
-                Opts::new("queue_worker_callbacks_total", "Callbacks that ended, delivered or dead."),
+            callbacks: counters(
+                "queue_worker_callbacks_total",
+                "Callbacks that ended, delivered or dead.",
                 &["outcome"],
             )?,
-            routed: IntCounterVec::new(
-                Opts::new("queue_worker_routed_total", "Calls that events made, by source and route."),
+            routed: counters(
+                "queue_worker_routed_total",
+                "Calls that events made, by source and route.",
                 &["source", "route"],
             )?,
-            route_age: Histogram::with_opts(HistogramOpts::new(
+            route_age: histogram(
                 "queue_worker_route_age_seconds",
                 "Seconds from when an event was stored until all its calls were.",
-            ))?,
-            scheduled: IntCounterVec::new(
-                Opts::new(
-                    "queue_worker_schedule_calls_total",
-                    "Calls of schedules that came due: fired, skipped because an earlier one ran, or missed.",
-                ),
-                &["source", "route", "outcome"],
             )?,
-            lateness: Histogram::with_opts(HistogramOpts::new(
-                "queue_worker_schedule_lateness_seconds",
-                "Seconds from when a call of a schedule was due until it was fired.",
-            ))?,
-        };
-        registry.register(Box::new(metrics.in_flight.clone()))?;
-        registry.register(Box::new(metrics.finished.clone()))?;
-        registry.register(Box::new(metrics.retries.clone()))?;
-        registry.register(Box::new(metrics.callbacks.clone()))?;
-        registry.register(Box::new(metrics.routed.clone()))?;
-        registry.register(Box::new(metrics.route_age.clone()))?;
-        registry.register(Box::new(metrics.scheduled.clone()))?;
-        registry.register(Box::new(metrics.lateness.clone()))?;
-        Ok(metrics)
+            messages: counters(
+                "queue_worker_source_messages_total",
+                "Messages of NATS and MQTT that are events of sources.",
+                &["source", "outcome"],
+            )?,
+            pending: gauges(
+                "queue_worker_source_pending",
+                "Messages of a source's stream that are no events yet.",
+                &["source"],
+            )?,
+            scheduled: scheduled(registry)?,
+            lateness: lateness(registry)?,
+        })
     }
 
     /// Counts a call as running until the guard is dropped.
@@ -97,6 +141,17 @@ impl Metrics {
             self.routed.with_label_values(&[source, route.route.as_str()]).inc();
         }
         self.route_age.observe(age.as_secs_f64());
+    }
+
+    pub(crate) fn count_message(&self, source: &SourceName, outcome: MessageOutcome) {
+        self.messages.with_label_values(&[source.as_str(), outcome.as_str()]).inc();
+    }
+
+    pub(crate) fn set_pending(&self, source: &SourceName, pending: Option<u64>) {
+        if let Some(pending) = pending {
+            let pending = i64::try_from(pending).unwrap_or(i64::MAX);
+            self.pending.with_label_values(&[source.as_str()]).set(pending);
+        }
     }
 
     /// Counts a call of a schedule; sources and routes are those of the registry.

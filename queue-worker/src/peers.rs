@@ -32,13 +32,13 @@ const RETRY_DELAY: Duration = Duration::from_millis(500);
 pub(crate) struct Peers {
     /// This worker's own id.
     id: String,
-    heard: Mutex<Heard>,
-    /// When this worker heard its own first heartbeat.
+    seen: Mutex<Seen>,
+    /// When this worker received its own first heartbeat.
     began: SetOnce<Instant>,
 }
 
 #[derive(Default)]
-struct Heard {
+struct Seen {
     /// Own heartbeats that came back, and when the last of them did.
     own: u64,
     own_at: Option<Instant>,
@@ -49,7 +49,7 @@ struct Heard {
 impl Default for Peers {
     fn default() -> Self {
         let id = format!("{:016x}", fastrand::u64(..));
-        Self { id, heard: Mutex::default(), began: SetOnce::new() }
+        Self { id, seen: Mutex::default(), began: SetOnce::new() }
     }
 }
 
@@ -60,11 +60,11 @@ impl Peers {
 
     /// The ids of the other workers.
     pub(crate) fn others(&self) -> HashSet<String> {
-        self.heard().others.keys().cloned().collect()
+        self.seen().others.keys().cloned().collect()
     }
 
     pub(crate) fn has(&self, id: &str) -> bool {
-        self.heard().others.contains_key(id)
+        self.seen().others.contains_key(id)
     }
 
     /// Waits until the other workers are known.
@@ -74,40 +74,40 @@ impl Peers {
 
     /// This worker's part of the calls of a function that may run at once. The parts of all workers together are `capacity`, but each has one at least: a replica refuses what is too much for it.
     pub(crate) fn share(&self, function: &FunctionName, capacity: usize) -> usize {
-        let heard = self.heard();
-        let workers = heard.others.len() + 1;
+        let seen = self.seen();
+        let workers = seen.others.len() + 1;
         // What cannot be divided goes to those whose turn it is with this function.
         let own = turn(function, &self.id);
-        let before = heard.others.keys().filter(|id| turn(function, id) < own).count();
+        let before = seen.others.keys().filter(|id| turn(function, id) < own).count();
         let share = capacity / workers + usize::from(before < capacity % workers);
         share.max(usize::from(capacity > 0))
     }
 
     /// Notes a heartbeat. Returns whether it is that of a worker that was not known.
-    fn hear(&self, id: String, now: Instant) -> bool {
-        let mut heard = self.heard();
+    fn note_heartbeat(&self, id: String, now: Instant) -> bool {
+        let mut seen = self.seen();
         if id == self.id {
-            if heard.own_at.is_none_or(|last| now - last >= MIN_HEARTBEAT_INTERVAL) {
-                heard.own += 1;
-                heard.own_at = Some(now);
+            if seen.own_at.is_none_or(|last| now - last >= MIN_HEARTBEAT_INTERVAL) {
+                seen.own += 1;
+                seen.own_at = Some(now);
             }
             // It is set once.
             let _ = self.began.set(now);
             return false;
         }
-        let own = heard.own;
-        heard.others.insert(id, own).is_none()
+        let own = seen.own;
+        seen.others.insert(id, own).is_none()
     }
 
     fn forget_silent(&self) -> bool {
-        let mut heard = self.heard();
-        let (before, now) = (heard.others.len(), heard.own);
-        heard.others.retain(|_, last| now - *last < MISSED_HEARTBEATS);
-        heard.others.len() < before
+        let mut seen = self.seen();
+        let (before, now) = (seen.others.len(), seen.own);
+        seen.others.retain(|_, last| now - *last < MISSED_HEARTBEATS);
+        seen.others.len() < before
     }
 
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,11 +117,11 @@ fn turn(function: &FunctionName, id: &str) -> (u64, String) {
     (hasher.finish(), id.to_owned())
 }
 
-/// Tells the others of this worker and hears of them, until its last call has ended.
+/// Sends heartbeats and follows those of the other workers, until its last call has ended.
 pub(crate) async fn run(worker: Arc<Worker>) {
     while !worker.gone.is_cancelled() {
         match worker.bus.workers.heartbeats().await {
-            Ok(told) => follow(&worker, told).await,
+            Ok(heartbeats) => follow(&worker, heartbeats).await,
             Err(error) => {
                 warn!(error = error.chain(), "cannot subscribe to heartbeats of queue-workers; trying again");
                 worker.gone.run_until_cancelled(sleep(RETRY_DELAY)).await;
@@ -130,16 +130,16 @@ pub(crate) async fn run(worker: Arc<Worker>) {
     }
 }
 
-async fn follow(worker: &Worker, told: impl futures_util::Stream<Item = String>) {
-    let (peers, mut told) = (worker.slots.peers(), pin!(told));
-    let mut tell = interval(HEARTBEAT_INTERVAL);
-    tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
+async fn follow(worker: &Worker, heartbeats: impl futures_util::Stream<Item = String>) {
+    let (peers, mut heartbeats) = (worker.slots.peers(), pin!(heartbeats));
+    let mut own = interval(HEARTBEAT_INTERVAL);
+    own.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let has_changed = tokio::select! {
             () = worker.gone.cancelled() => return,
-            id = told.next() => match id {
+            id = heartbeats.next() => match id {
                 Some(id) => {
-                    let is_new = peers.hear(id, Instant::now());
+                    let is_new = peers.note_heartbeat(id, Instant::now());
                     if is_new {
                         // The new worker does not know this one yet.
                         let _ = worker.bus.workers.heartbeat(&peers.id).await;
@@ -148,14 +148,14 @@ async fn follow(worker: &Worker, told: impl futures_util::Stream<Item = String>)
                 }
                 None => return,
             },
-            _ = tell.tick() => {
+            _ = own.tick() => {
                 // A worker that misses it gets the next one a second later.
                 let _ = worker.bus.workers.heartbeat(&peers.id).await;
                 peers.forget_silent()
             }
         };
         if has_changed {
-            info!(workers = peers.heard().others.len() + 1, "queue-worker membership changed");
+            info!(workers = peers.seen().others.len() + 1, "queue-worker membership changed");
             worker.slots.resize_all();
         }
     }
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_worker_is_gone_when_only_our_own_heartbeats_come() {
         let (one, began) = (Peers::default(), Instant::now());
-        let beat = |id: &str, seconds| one.hear(id.to_owned(), began + Duration::from_secs(seconds));
+        let beat = |id: &str, seconds| one.note_heartbeat(id.to_owned(), began + Duration::from_secs(seconds));
         assert!(beat("other", 0));
         // NATS is away for a minute; then all heartbeats of that time come back at once.
         assert!(!one.forget_silent());
@@ -187,7 +187,7 @@ mod tests {
         let all: Vec<Peers> = (0..3).map(|_| Peers::default()).collect();
         for one in &all {
             for other in &all {
-                one.hear(other.id.clone(), Instant::now());
+                one.note_heartbeat(other.id.clone(), Instant::now());
             }
         }
         for function in ["a", "b", "c", "d"].map(|name| name.parse().unwrap()) {

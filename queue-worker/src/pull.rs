@@ -55,7 +55,7 @@ impl Puller {
     }
 
     /// Waits for room in the window, a moment longer for more of it, and then for as many deliveries as it has room for.
-    async fn next<T>(&self, queue: &mut Queue<T>, window: &Semaphore) -> Result<Vec<Delivery<T>>> {
+    pub(crate) async fn next<T>(&self, queue: &mut Queue<T>, window: &Semaphore) -> Result<Vec<Delivery<T>>> {
         let many = u32::try_from(self.window / 4).unwrap_or(u32::MAX);
         let room = async {
             drop(window.acquire().await);

@@ -6,14 +6,15 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use skep_bus::{Delivery, Error};
-use skep_protocol::{Call, Event, EventRoute};
+use skep_protocol::{Call, Event, EventRoute, check_hops};
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use crate::{
     Worker,
     dead_lettering::{try_again, without_answer},
     pull::Puller,
+    spans,
 };
 
 const WINDOW: usize = 256;
@@ -41,9 +42,14 @@ impl Worker {
                 return delivery.again_after(UNREADABLE_RETRY_DELAY).await;
             }
         };
+        if let Err(reason) = check_hops(event.hops()) {
+            return self.end_loop(delivery, event, &reason).await;
+        }
         // A paused event waits for a replay, and the calls of a schedule were planned.
         let routes = if event.decision.paused || event.occurrence.is_some() { &[][..] } else { &event.decision.routes };
-        let routed = join_all(routes.iter().map(|route| Box::pin(self.take_route(event, route)))).await;
+        // Of a single route, the gateway may have made the call for the event's sender.
+        let is_first = !delivery.may_be_repeated && routes.len() > 1;
+        let routed = join_all(routes.iter().map(|route| Box::pin(self.take_route(event, route, is_first)))).await;
         match routed.into_iter().find_map(Result::err) {
             None => {
                 self.metrics.count_routed(event.source.as_str(), routes, delivery.age());
@@ -57,21 +63,40 @@ impl Worker {
         }
     }
 
-    /// Queues the call of a route, or keeps it as a dead letter that says why it cannot be queued.
-    async fn take_route(&self, event: &Event, route: &EventRoute) -> skep_bus::Result<()> {
-        let call = event.call(route, None, skep_bus::now());
-        if let Some(debounce) = &route.debounce {
-            return Box::pin(self.take_debounced(event, debounce, call)).await;
+    /// Keeps the calls of an event as dead letters, because functions trigger each other.
+    async fn end_loop(&self, delivery: &Delivery<Event>, event: &Event, reason: &str) {
+        warn!(source = %event.source, event = %event.id, reason, "the calls of an event become dead letters");
+        for route in &event.decision.routes {
+            // A callback would go on with the loop.
+            let call = Call { callback: None, steps: None, ..event.call(route, None, skep_bus::now()) };
+            if let Err(error) = self.dead_letter_once(&call, reason).await {
+                let delay = if error.may_pass() { RETRY_DELAY } else { try_again(&error) };
+                return delivery.again_after(delay).await;
+            }
         }
-        self.queue(call).await
+        delivery.ack().await;
     }
 
-    pub(crate) async fn queue(&self, call: Call) -> skep_bus::Result<()> {
+    /// Queues the call of a route, or keeps it as a dead letter that says why it cannot be queued.
+    async fn take_route(&self, event: &Event, route: &EventRoute, is_first: bool) -> skep_bus::Result<()> {
+        let call = event.call(route, None, skep_bus::now());
+        let span = spans::queueing(&call);
+        let queued = async {
+            match &route.debounce {
+                Some(debounce) => Box::pin(self.take_debounced(event, debounce, call)).await,
+                None => self.queue(call, is_first).await,
+            }
+        };
+        queued.instrument(span).await
+    }
+
+    /// Queues a call; `is_first` says that it was not queued before.
+    pub(crate) async fn queue(&self, call: Call, is_first: bool) -> skep_bus::Result<()> {
         if self.dispatch.registry().get(&call.function).is_none() {
             let reason = format!("function {} is not deployed", call.function);
             return self.dead_letter_once(&call, &reason).await;
         }
-        match self.bus.calls.submit_derived(&call).await {
+        match self.bus.calls.submit_derived(&call, is_first).await {
             Ok(_) => Ok(()),
             Err(error) if error.may_pass() => Err(error),
             Err(Error::IdInUse(id)) => {

@@ -96,6 +96,47 @@ async fn what_was_set_aside_is_known_by_its_id_and_can_be_cancelled() {
     assert_eq!(runs, wanted);
 }
 
+/// How often something was stored in the lanes.
+async fn stored_in_lanes(site: &Site) -> u64 {
+    nats::stream(site, "SKEP_INVOKE").await.get_info().await.unwrap().state.last_sequence
+}
+
+#[tokio::test]
+async fn new_calls_of_a_function_with_a_backlog_go_there_directly_until_it_keeps_up_again() {
+    let platform = Platform::start([Function::gated()]).await;
+    let (gateway, site) = (&platform.gateway, &platform.site);
+    let mut ids = queue_many(gateway, 60).await;
+    wait_for_backlog(site, 60).await;
+    wait_until("a call is stored in the backlog alone", async || {
+        let before = stored_in_lanes(site).await;
+        ids.push(gateway.queue("gated", "x").await);
+        stored_in_lanes(site).await == before
+    })
+    .await;
+    let direct = ids[ids.len() - 1].clone();
+    assert_eq!(gateway.call_status(&direct).await.unwrap()["state"], "queued");
+    let listed = answer_to(gateway.get("/system/calls?state=queued,running&limit=1000")).await.json();
+    assert_eq!(listed.as_array().unwrap().len(), ids.len(), "each is listed once");
+
+    // The next one goes there too, and is cancelled there.
+    let cancelled = gateway.queue("gated", "x").await;
+    assert_eq!(gateway.cancel(&cancelled).await.status, 202);
+    assert_eq!(gateway.finished(&cancelled).await["state"], "cancelled");
+
+    site.open_gate();
+    all_succeed(gateway, &ids).await;
+    let (mut runs, mut wanted) = (site.runs(), ids);
+    runs.sort();
+    wanted.sort();
+    assert_eq!(runs, wanted, "each has run once");
+    wait_until("calls go to the lane again", async || {
+        let before = stored_in_lanes(site).await;
+        gateway.queue("gated", "x").await;
+        stored_in_lanes(site).await > before
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_backlog_outlives_its_workers_and_its_queue() {
     let mut roles = Roles::start([Function::gated()]).await;

@@ -128,7 +128,59 @@ async fn a_replay_makes_one_more_call_and_a_dry_one_none() {
     })
     .await;
     let resumed = site.client(&["sources", "resume", "github"]).await.said();
-    assert!(resumed.contains("1 event came") && resumed.contains("replay github --outcome paused"), "{resumed}");
+    assert!(
+        resumed.contains("1 event came") && resumed.contains("replay github --outcome paused --since 2"),
+        "{resumed}"
+    );
+    // Another pause has events of its own.
+    let first = json_of(site, &["sources", "events", "github", "--outcome", "paused"]).await;
+    let paused_since = async || {
+        site.client(&["sources", "pause", "github"]).await.said();
+        let shown = site.client(&["sources", "show", "github"]).await.said();
+        let since = shown.lines().find_map(|line| line.strip_prefix("paused since")).unwrap().trim().to_owned();
+        // Both to the second.
+        if since[..19] <= first["events"][0]["receivedAt"].as_str().unwrap()[..19] {
+            site.client(&["sources", "resume", "github"]).await.said();
+            return None;
+        }
+        Some(since)
+    };
+    let since = wait_for("a pause in another second", paused_since).await;
+    let resumed = site.client(&["sources", "resume", "github"]).await.said();
+    assert_eq!(resumed, "github is resumed\n");
+    let none = site.client(&["sources", "replay", "github", "--outcome", "paused", "--since", &since]).await.said();
+    assert!(none.contains("0 events"), "{none}");
+    assert_eq!(site.client(&["sources", "resume", "github"]).await.said(), "github is resumed\n");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told() {
+    let platform = Platform::start([Function::counted()]).await;
+    let site = &platform.site;
+    declared(&platform).await;
+    let skep = async |arguments: &[&str]| site.client(&[&["sources"], arguments].concat()).await;
+    for arguments in [
+        &["events", "nobody"][..],
+        &["events", "nobody", "--outcome", "failed"],
+        &["held", "nobody"],
+        &["samples", "nobody"],
+        &["replay", "nobody", "--since", "1h"],
+        &["resume", "nobody"],
+    ] {
+        skep(arguments).await.failed(3, "no source");
+    }
+    assert_eq!(skep(&["samples", "github"]).await.code, Some(0));
+    // One that was removed leaves its events.
+    let id = send(site, &[]).await["eventId"].as_str().unwrap().to_owned();
+    for more in [&["--since", "1h"][..], &["--id", &id], &["--id", &id, "--as-then"], &["--since", "1h", "--as-then"]] {
+        let wrong = skep(&[&["replay", "github", "--route", "deploi"], more].concat()).await;
+        wrong.failed(2, "no route \"deploi\": its routes are counted, deploy");
+    }
+    assert_eq!(site.runs().len(), 1);
+    skep(&["remove", "github"]).await.said();
+    assert!(skep(&["events", "github"]).await.said().contains(&id));
+    skep(&["presets", "show", "nope"]).await.failed(3, "skep sources presets");
+    skep(&["presets", "show", "githup"]).await.failed(3, "as gitea, github, gitlab");
 }
 
 #[tokio::test]

@@ -126,3 +126,29 @@ async fn a_route_to_a_function_that_is_not_deployed_makes_a_dead_letter_that_say
     runs(&platform, 2).await;
     assert_eq!(platform.site.runs().last().unwrap(), "delivery-1");
 }
+
+#[tokio::test]
+async fn what_is_let_in_later_is_not_the_newest_event() {
+    let platform = Platform::start([Function::counted()]).await;
+    let (gateway, site) = (&platform.gateway, &platform.site);
+    let mut spec = source();
+    spec["unverified"] = "hold".into();
+    gateway.declare("github", spec).await;
+    let body = payload("push");
+    let held = gateway.unsigned_webhook("github", "push", "held", &body);
+    let held = held.header("X-Hub-Signature-256", signature("the new secret", body.as_bytes()));
+    assert_eq!(answer_to(held).await.status, 202);
+    gateway.push("github", "newest").await;
+    gateway.add_secret("github", "the new secret").await;
+    wait_until("it is let in", async || {
+        let released = post(gateway, "/system/sources/github/release", &json!({ "all": true })).await;
+        released["released"][0]["events"] == json!(["held"])
+    })
+    .await;
+    let (held, newest) = (gateway.event("github", "held").await, gateway.event("github", "newest").await);
+    assert!(held["sequence"].as_u64() > newest["sequence"].as_u64(), "{held} {newest}");
+    let listed = answer_to(gateway.get("/system/sources")).await.json();
+    let shown = answer_to(gateway.get("/system/sources/github")).await.json();
+    assert_eq!((&listed[0]["lastEventAt"], &shown["lastEventAt"]), (&newest["receivedAt"], &newest["receivedAt"]));
+    assert!(site.client(&["sources", "list"]).await.said().contains("github"));
+}

@@ -138,6 +138,15 @@ async fn when_a_secret_was_used_last_is_told_by_gateways_that_took_no_event() {
     assert_eq!((&secrets[0]["number"], &secrets[0]["lastUsedAt"]), (&json!(2), &Value::Null), "{secrets}");
     assert_eq!((&secrets[1]["number"], &secrets[1]["lastUsedAt"]), (&json!(1), &event["receivedAt"]), "{secrets}");
     assert_eq!(status(&gateway, "github").await["secrets"], secrets);
+    // Another source of this name has a secret with the same number.
+    assert_eq!(gateway.send(Method::DELETE, "/system/sources", &json!({ "name": "github" })).await.status, 200);
+    gateway.wait_for_no_source("github").await;
+    let mut again = source(&json!({}));
+    again["name"] = "github".into();
+    assert_eq!(gateway.send(Method::POST, "/system/sources", &again).await.status, 201);
+    gateway.add_secret("github", "a secret that nobody uses").await;
+    let secrets = answer_to(gateway.get("/system/sources/github/secrets")).await.json();
+    assert_eq!((&secrets[0]["number"], &secrets[0]["lastUsedAt"]), (&json!(1), &Value::Null), "{secrets}");
 }
 
 #[tokio::test]

@@ -119,6 +119,10 @@ async fn a_sample_outlives_its_event_and_is_sent_and_tried_again() {
     assert_eq!((kept.as_array().unwrap().len(), &kept[0]["id"]), (1, &json!(id)), "{kept}");
     site.client(&["sources", "samples", "github", "--remove", "first-push"]).await.said();
     site.client(&["sources", "send", "github", "--sample", "first-push"]).await.failed(3, "no sample first-push");
+    for action in ["source-sample-keep", "source-sample-delete"] {
+        let log = answer_to(gateway.get(&format!("/system/audit-log?action={action}&object=github"))).await.json();
+        assert_eq!(log[0]["status"].as_u64().map(|status| status / 100), Some(2), "{action}: {log}");
+    }
     site.client(&["sources", "keep", "github", "nothing", "--as", "a"]).await.failed(3, "nothing");
 }
 

@@ -47,6 +47,32 @@ async fn a_route_has_its_own_retries() {
 }
 
 #[tokio::test]
+async fn the_retries_of_a_route_are_those_of_its_own_function_and_not_of_those_in_front() {
+    let failing = |name: &str| Function::new(name, "sh -c 'exit 3'").attempts(3);
+    let platform = Platform::start([failing("failing"), adding("one"), adding("two")]).await;
+    let gateway = &platform.gateway;
+    let route = |name: &str, to: &str, through: &[&str]| {
+        let retry = json!({ "attempts": 2, "min_wait": "100ms", "backoff": "fixed" });
+        json!({ "to": to, "name": name, "filter": { "type": "push" }, "through": through, "retry": retry })
+    };
+    let routes = [route("last", "failing", &["one", "two"]), route("front", "one", &["failing"])];
+    gateway.declare("github", json!({ "preset": "github", "routes": routes })).await;
+    gateway.push("github", "delivery-1").await;
+    let calls = gateway.routed_event("github", "delivery-1").await["calls"].clone();
+    let [last, front] = [0, 1].map(|number| calls[number]["callId"].as_str().unwrap().to_owned());
+    let of_last = format!("{last}-callback-callback");
+    wait_until("the last step has come", async || {
+        answer_to(gateway.get(&format!("/system/calls/{of_last}"))).await.status == 200
+    })
+    .await;
+    for (id, attempts) in [(of_last.as_str(), 2), (front.as_str(), 3)] {
+        let status = gateway.finished(id).await;
+        assert_eq!((&status["state"], &status["attempts"]), (&json!("dead"), &json!(attempts)), "{id}: {status}");
+        assert!(status.get("retry").is_none(), "{status}");
+    }
+}
+
+#[tokio::test]
 async fn an_event_goes_through_functions_in_front_one_after_the_other() {
     let last = Function::new("last", r#"sh -c 'cat; printf " last" | tee -a runs'"#);
     let refusing = Function::new("refusing", "sh -c 'exit 3'").answers_once();

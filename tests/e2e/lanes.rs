@@ -1,12 +1,17 @@
-//! The lane of a function: as our hash and as the server's own `partition()` have it, and another one while it is called very often.
+//! Where a call is stored first: in the lane of its function, as our hash and as the server's own `partition()` have it, in another lane while its function is called very often, or in the backlog that its function has.
+
+use std::{collections::HashMap, pin::pin};
 
 use async_nats::jetstream::{self, stream};
-use futures_util::{TryStreamExt, future::join_all};
+use futures_util::{StreamExt, TryStreamExt, future::join_all};
+use skep_bus::{Location, Submitted};
 use skep_protocol::{Call, FunctionName, LANES, is_bulk, lane_of};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bus::{invocation, start},
-    harness::Site,
+    bus::{invocation, messages_of, start},
+    harness::{DEADLINE, Site},
     nats,
 };
 
@@ -63,4 +68,73 @@ async fn a_function_that_is_called_very_often_makes_room_in_its_lane() {
     bus.calls.submit(&mine).await.unwrap();
     bus.calls.submit(&invocation("quiet", "first")).await.unwrap();
     assert_eq!(stored(&site).await, (600 - 256, 256 + 2));
+}
+
+#[tokio::test]
+async fn a_call_of_a_function_with_a_backlog_is_submitted_to_it_and_told_once() {
+    let (site, _server, bus) = start().await;
+    let mut news = pin!(bus.calls.news(None).await.unwrap());
+    let function: FunctionName = "slow".parse().unwrap();
+    let mut backlog = bus.queues.backlog(&function);
+    backlog.prepare().await.unwrap();
+    let moved = invocation("slow", "moved");
+    bus.calls.submit(&moved).await.unwrap();
+    bus.queues.relocate(&moved, Location::Backlog).await.unwrap();
+    let (backlogs, unread) = bus.queues.backlogs().await.unwrap();
+    assert_eq!((backlogs.len(), backlogs[0].waiting, unread), (1, 1, 0));
+
+    bus.calls.submit(&invocation("slow", "direct")).await.unwrap();
+    assert_eq!((messages_of(&site, "SKEP_INVOKE").await, messages_of(&site, "SKEP_BACKLOG").await), (1, 2));
+    let direct = "direct".parse().unwrap();
+    assert_eq!(bus.calls.status(&direct).await.unwrap().unwrap().function, "slow");
+    // What may come again has one place, and others have no backlog.
+    bus.calls.submit(&Call { has_callers_id: true, ..invocation("slow", "mine") }).await.unwrap();
+    bus.calls.submit(&invocation("quick", "last")).await.unwrap();
+    assert_eq!((messages_of(&site, "SKEP_INVOKE").await, messages_of(&site, "SKEP_BACKLOG").await), (3, 2));
+
+    let deliveries = backlog.next(10, &CancellationToken::new()).await.unwrap();
+    let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.content.as_ref().unwrap().call_id.as_str()).collect();
+    assert_eq!(ids, ["moved", "direct"]);
+    let mut told: HashMap<String, u32> = HashMap::new();
+    while told.len() < 4 {
+        let news = timeout(DEADLINE, news.next()).await.expect("each call is told of").unwrap();
+        *told.entry(news.call_id.to_string()).or_default() += 1;
+    }
+    assert!(told.values().all(|times| *times == 1), "{told:?}");
+
+    // All of it is taken, so the function may keep up again.
+    bus.queues.backlogs().await.unwrap();
+    bus.calls.submit(&invocation("slow", "later")).await.unwrap();
+    assert_eq!(messages_of(&site, "SKEP_INVOKE").await, 4);
+}
+
+#[tokio::test]
+async fn a_call_that_the_backlog_of_its_function_has_no_room_for_is_stored_in_its_lane() {
+    let (site, _server, bus) = start().await;
+    bus.queues.backlog(&"slow".parse().unwrap()).prepare().await.unwrap();
+    let first = invocation("slow", "first");
+    bus.queues.relocate(&first, Location::Backlog).await.unwrap();
+    bus.queues.backlogs().await.unwrap();
+    let mut config = nats::stream(&site, "SKEP_BACKLOG").await.cached_info().config.clone();
+    config.max_messages = 1;
+    jetstream::new(nats::client(&site).await).update_stream(config).await.unwrap();
+    bus.calls.submit(&invocation("slow", "second")).await.unwrap();
+    assert_eq!((messages_of(&site, "SKEP_INVOKE").await, messages_of(&site, "SKEP_BACKLOG").await), (1, 1));
+}
+
+#[tokio::test]
+async fn the_call_of_an_event_is_in_the_lane_that_was_decided_and_in_no_other() {
+    let (site, _server, bus) = start().await;
+    let call = Call { has_callers_id: true, in_bulk: true, ..invocation("busy", "ev-1") };
+    for (is_first, expected) in
+        [(true, Submitted::Accepted), (true, Submitted::Duplicate), (false, Submitted::Duplicate)]
+    {
+        assert_eq!(bus.calls.submit_derived(&call, is_first).await.unwrap(), expected);
+        assert_eq!(stored(&site).await, (1, 0));
+    }
+    // A further attempt of it is in the lane of its function.
+    nats::stream(&site, "SKEP_INVOKE").await.purge().await.unwrap();
+    bus.calls.submit(&Call { in_bulk: false, ..call.clone() }).await.unwrap();
+    assert_eq!(bus.calls.submit_derived(&call, false).await.unwrap(), Submitted::Duplicate);
+    assert_eq!(stored(&site).await, (0, 1));
 }

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::harness::{DEADLINE, Function, Platform, Program, Roles, Site, wait_until};
 
-const STREAMS: [&str; 20] = [
+const STREAMS: [&str; 21] = [
     "INVOKE",
     "BACKLOG",
     "PUBLISH",
@@ -22,6 +22,7 @@ const STREAMS: [&str; 20] = [
     "REFUSED",
     "HELD",
     "SAMPLES",
+    "TOPICS",
     "AUDIT",
     "REQUESTS",
     "RESULTS",
@@ -72,6 +73,12 @@ impl Intruder {
         self.is_refused("Subscription to", subject).await;
     }
 
+    async fn may_not_read(&self, streams: &[&str]) {
+        for stream in streams {
+            self.may_not_publish(&format!("$JS.API.CONSUMER.CREATE.{stream}.mine"), "{}").await;
+        }
+    }
+
     async fn may_not_touch_streams(&self, names: &[&str], verbs: &[&str]) {
         for name in names {
             let bucket = ["FUNCTIONS", "SOURCES", "NAMESPACES", "CONTROLLER"].contains(name);
@@ -79,6 +86,21 @@ impl Intruder {
             for verb in verbs {
                 self.may_not_publish(&format!("$JS.API.STREAM.{verb}.{stream}"), "{}").await;
             }
+        }
+    }
+
+    async fn gets_its_own_answers(&self) {
+        let answer = self.client.request("$JS.API.STREAM.INFO.SKEP_INVOKE", "".into()).await.unwrap();
+        assert!(String::from_utf8_lossy(&answer.payload).contains("SKEP_INVOKE"));
+    }
+
+    /// Those that the queue-workers pull.
+    async fn may_not_use_consumers(&self) {
+        for consumer in ["INVOKE.lane-0", "INVOKE.lane-15", "DELAYED.due", "CALLS.callbacks", "EVENTS.route"] {
+            for verb in ["CREATE", "DELETE", "MSG.NEXT"] {
+                self.may_not_publish(&format!("$JS.API.CONSUMER.{verb}.SKEP_{consumer}"), "{}").await;
+            }
+            self.may_not_publish(&format!("$JS.API.CONSUMER.CREATE.SKEP_{consumer}.skep.mine"), "{}").await;
         }
     }
 }
@@ -99,18 +121,14 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
         intruder.may_not_publish("$JS.API.CONSUMER.DURABLE.CREATE.SKEP_INVOKE.mine", "{}").await;
         intruder.may_not_touch_streams(&STREAMS, &["DELETE", "UPDATE", "PURGE"]).await;
         intruder.may_not_touch_streams(&["AUDIT", "FUNCTIONS", "SOURCES"], &["MSG.DELETE"]).await;
-        for subject in [">", "_INBOX.>", "_INBOX_skep_controller.>", "skep.control.*", "skep.control.deploy", "$KV.>"] {
+        for subject in ["_INBOX.>", "_INBOX_skep_controller.>", "skep.control.*", "skep.control.deploy", "$KV.>"] {
             intruder.may_not_hear(subject).await;
         }
     }
-    for intruder in [&gateway, &controller] {
-        for consumer in ["INVOKE.lane-0", "INVOKE.lane-15", "DELAYED.due", "CALLS.callbacks", "EVENTS.route"] {
-            for verb in ["CREATE", "DELETE", "MSG.NEXT"] {
-                intruder.may_not_publish(&format!("$JS.API.CONSUMER.{verb}.SKEP_{consumer}"), "{}").await;
-            }
-            intruder.may_not_publish(&format!("$JS.API.CONSUMER.CREATE.SKEP_{consumer}.skep.mine"), "{}").await;
-        }
-    }
+    gateway.may_not_hear(">").await;
+    worker.may_not_read(&["SKEP_DEAD", "SKEP_AUDIT", "SKEP_HELD"]).await;
+    gateway.may_not_use_consumers().await;
+    controller.may_not_use_consumers().await;
     gateway.may_not_hear("_INBOX_skep_queue-worker.>").await;
     gateway.may_not_publish("_INBOX_skep_queue-worker.mine", "{}").await;
     gateway.may_not_publish("_INBOX_skep_controller.mine", "{}").await;
@@ -120,23 +138,20 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
     worker.may_not_hear("skep.call.*").await;
     worker.may_not_publish("skep.control.deploy", r#"{"service":"mine"}"#).await;
     worker.may_not_publish("skep.audit-log", "{}").await;
-    worker.may_not_publish("skep.event.mine.1", "{}").await;
+    worker.may_not_publish("skep.held.mine", "{}").await;
 
     controller.may_not_touch_streams(&STREAMS, &["DELETE"]).await;
     controller.may_not_touch_streams(&["AUDIT", "LEDGER", "PUBLISH", "BACKLOG"], &["PURGE", "MSG.DELETE"]).await;
-    for subject in ["skep.calls.done.mine", "skep.dead.cat.mine", "skep.audit-log", "skep.cancel.mine"] {
+    let own = ["skep.calls.done.mine", "skep.dead.cat.mine", "skep.audit-log", "skep.cancel.mine"];
+    for subject in own.into_iter().chain(["$JS.API.DIRECT.GET.SKEP_AUDIT", "$JS.API.CONSUMER.CREATE.SKEP_HELD"]) {
         controller.may_not_publish(subject, "{}").await;
     }
-    controller.may_not_publish("$JS.API.DIRECT.GET.SKEP_AUDIT", "{}").await;
-    controller.may_not_publish("$JS.API.CONSUMER.CREATE.SKEP_HELD", "{}").await;
     for subject in ["skep.invoke.>", "skep.calls.>", "_INBOX_skep_gateway.>", "_INBOX_skep_queue-worker.>"] {
         controller.may_not_hear(subject).await;
     }
 
-    // Its own answers reach each of them.
     for role in [&gateway, &worker, &controller] {
-        let answer = role.client.request("$JS.API.STREAM.INFO.SKEP_INVOKE", "".into()).await.unwrap();
-        assert!(String::from_utf8_lossy(&answer.payload).contains("SKEP_INVOKE"));
+        role.gets_its_own_answers().await;
     }
 }
 

@@ -160,14 +160,22 @@ async fn alerts_scale_in_steps_and_their_end_drops_to_the_minimum() {
 #[tokio::test]
 async fn an_alert_that_cannot_be_followed_is_told() {
     let platform = Platform::start([Function::cat()]).await;
-    let answer = alert(&platform, &[("firing", "unknown"), ("firing", "cat"), ("firing", "Not One")]).await;
+    let answer = alert(&platform, &[("firing", "also bad"), ("firing", "cat"), ("firing", "Not One")]).await;
     answer.assert_refused(500);
     let text = answer.text();
     let lines: Vec<_> = text.lines().collect();
-    assert!(lines.len() == 2 && lines[0].starts_with("[0] ") && lines[0].contains("unknown"), "{text}");
+    assert!(lines.len() == 2 && lines[0].starts_with("[0] ") && lines[0].contains("also bad"), "{text}");
     assert!(lines[1].starts_with("[2] ") && lines[1].contains("Not One"), "{text}");
     wait_until("the good one is followed", async || replicas(&platform, "cat").await == 5).await;
     for body in ["", "{}", "[]", "{\"alerts\":7}"] {
         answer_to(platform.gateway.post("/system/alert").body(body)).await.assert_refused(400);
     }
+}
+
+#[tokio::test]
+async fn an_alert_about_a_deleted_function_is_no_failure_so_the_others_are_not_scaled_again() {
+    let platform = Platform::start([Function::cat()]).await;
+    let deleted = alert(&platform, &[("firing", "deleted"), ("resolved", "deleted"), ("firing", "cat")]).await;
+    assert_eq!(deleted.status, 200, "{deleted:?}");
+    wait_until("the one that is there is scaled", async || replicas(&platform, "cat").await == 5).await;
 }

@@ -50,5 +50,5 @@ async fn sources_are_read_whole_and_watched_with_their_secrets() {
 pub(crate) fn source_record(name: &str) -> SourceRecord {
     let at = OffsetDateTime::UNIX_EPOCH;
     let (name, spec) = (name.parse().unwrap(), json!({ "verify": "none" }));
-    SourceRecord { name, spec, created_at: at, updated_at: at, paused: false, function: None }
+    SourceRecord { name, spec, created_at: at, updated_at: at, paused: false, paused_at: None, function: None }
 }

@@ -16,19 +16,23 @@ use crate::{
 };
 
 /// A block of headers each, and what the dead letter says of it.
-const UNREADABLE: [(&[u8], &str); 3] = [
+pub(crate) const UNREADABLE: [(&[u8], &str); 3] = [
     (b"NATS/1.0\r\nX-Bad: a\rb\r\n\r\n", "NAME: VALUE"),
     (b"NATS/1.0\r\nX-Bad: \xff\xfe\r\n\r\n", "UTF-8"),
     (b"NATS/1.0\r\nno colon\r\n\r\n", "NAME: VALUE"),
 ];
 
 /// A connection that sends what it likes.
-struct Raw(TcpStream);
+pub(crate) struct Raw(TcpStream);
 
 impl Raw {
     /// As a service that may do no more than publish work and request answers.
     async fn connect(site: &Site) -> Self {
-        let (user, pass) = user(site, "publisher");
+        Self::connect_as(site, "publisher").await
+    }
+
+    pub(crate) async fn connect_as(site: &Site, name: &str) -> Self {
+        let (user, pass) = user(site, name);
         let options = json!({ "verbose": false, "headers": true, "user": user, "pass": pass });
         let mut raw = Self(TcpStream::connect(site.nats).await.unwrap());
         raw.0.write_all(format!("CONNECT {options}\r\n").as_bytes()).await.unwrap();
@@ -36,7 +40,7 @@ impl Raw {
         raw
     }
 
-    async fn publish(&mut self, subject: &str, reply: &str, headers: &[u8], body: &str) {
+    pub(crate) async fn publish(&mut self, subject: &str, reply: &str, headers: &[u8], body: &str) {
         let start = format!("HPUB {subject} {reply} {} {}\r\n", headers.len(), headers.len() + body.len());
         let message = [start.as_bytes(), headers, body.as_bytes(), b"\r\n"].concat();
         self.0.write_all(&message).await.unwrap();

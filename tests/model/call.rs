@@ -5,7 +5,7 @@ use stateright::{Model, Property};
 use crate::{
     flaw::Flaw,
     requests::{becomes_due, give_back},
-    state::{Budget, Cancel, End, Held, Message, Place, Progress, Server, State, Step, Submit, WORKERS},
+    state::{Budget, Cancel, End, Held, Message, Place, Progress, Server, State, Step, Submit, Submitting, WORKERS},
 };
 
 pub(crate) const KEPT: &str = "what got a 202 is kept or has ended";
@@ -21,8 +21,9 @@ pub(crate) const TWO_AT_ONCE: &str = "two workers run the same call";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    Submit,
+    Submit(Place),
     SubmitStep,
+    AnswerIsLost,
     GatewayDies,
     Cancel,
     CancelStep,
@@ -34,9 +35,9 @@ pub(crate) enum Action {
     WorkerDies(usize),
     /// The ack deadline passes while the holder is stuck, so that the message is free for others.
     Stall(Place),
-    Purge,
+    Purge(Place),
     BecomesDue,
-    AckIsForgotten,
+    AckIsForgotten(Place),
     RemovalIsForgotten,
 }
 
@@ -65,11 +66,7 @@ impl Model for Call {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         let budget = &state.budget;
-        match state.submit {
-            None if budget.submits > 0 => actions.push(Action::Submit),
-            None => {}
-            Some(_) => actions.extend([Action::SubmitStep, Action::GatewayDies]),
-        }
+        add_submits(state, actions);
         match state.cancel {
             None if budget.cancels > 0 && state.is_accepted => actions.push(Action::Cancel),
             None => {}
@@ -82,7 +79,7 @@ impl Model for Call {
                     actions.push(Action::Work(worker, true));
                     let has_two_ways = match held.step {
                         Step::Run => true,
-                        Step::Begin => held.place == Place::Lane && budget.overflow > 0,
+                        Step::Begin => matches!(held.place, Place::Lane | Place::Bulk) && budget.overflow > 0,
                         Step::Ask => budget.unanswered > 0,
                         _ => false,
                     };
@@ -103,24 +100,28 @@ impl Model for Call {
             let is_out = message.as_ref().is_some_and(|message| message.is_out && !message.is_acked);
             actions.extend((is_out && budget.stalls > 0).then_some(Action::Stall(place)));
         }
-        if state.server.lane.as_ref().is_some_and(|message| message.is_acked) {
-            actions.push(Action::Purge);
-            actions.extend((budget.lost_acks > 0).then_some(Action::AckIsForgotten));
+        for (lane, message) in [(Place::Lane, &state.server.lane), (Place::Bulk, &state.server.bulk)] {
+            if message.as_ref().is_some_and(|message| message.is_acked) {
+                actions.push(Action::Purge(lane));
+                actions.extend((budget.lost_acks > 0).then_some(Action::AckIsForgotten(lane)));
+            }
+            let was_removed = state.server.removed.as_ref().is_some_and(|(from, _)| *from == lane);
+            let may_come_back = was_removed && message.is_none() && budget.lost_removals > 0;
+            actions.extend(may_come_back.then_some(Action::RemovalIsForgotten));
         }
-        let may_come_back = state.server.removed.is_some() && state.server.lane.is_none() && budget.lost_removals > 0;
-        actions.extend(may_come_back.then_some(Action::RemovalIsForgotten));
         actions.extend(state.server.parked.is_some().then_some(Action::BecomesDue));
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
         let mut state = last.clone();
         match action {
-            Action::Submit => {
-                state.budget.submits -= 1;
-                state.is_accepted |= self.flaw == Flaw::AnswerBeforeStored;
-                state.submit = Some(Submit::Look);
-            }
+            Action::Submit(entry) => self.begin_submit(&mut state, entry),
             Action::SubmitStep => submit(&mut state),
+            Action::AnswerIsLost => {
+                state.budget.lost_answers -= 1;
+                let is_blind = self.flaw == Flaw::TriedAgainBlindly;
+                state.submit.as_mut()?.step = if is_blind { Submit::Put } else { Submit::Look };
+            }
             Action::GatewayDies => (state.submit, state.cancel) = (None, None),
             Action::Cancel => {
                 state.budget.cancels -= 1;
@@ -144,16 +145,17 @@ impl Model for Call {
                 let sequence = state.server.message(place).as_ref()?.sequence;
                 give_back(&mut state.server, place, sequence);
             }
-            Action::Purge => state.server.lane = None,
+            Action::Purge(lane) => *state.server.message(lane) = None,
             Action::BecomesDue => becomes_due(&mut state.server),
-            Action::AckIsForgotten => {
+            Action::AckIsForgotten(lane) => {
                 state.budget.lost_acks -= 1;
-                let message = state.server.lane.as_mut()?;
+                let message = state.server.message(lane).as_mut()?;
                 (message.is_acked, message.is_out, message.is_repeated) = (false, false, true);
             }
             Action::RemovalIsForgotten => {
                 state.budget.lost_removals -= 1;
-                state.server.lane = state.server.removed.take();
+                let (lane, message) = state.server.removed.take()?;
+                *state.server.message(lane) = Some(message);
             }
         }
         let state = state.canonical();
@@ -186,28 +188,56 @@ impl Model for Call {
     }
 }
 
-fn places(server: &Server) -> [(Place, &Option<Message>); 3] {
-    [(Place::Lane, &server.lane), (Place::Backlog, &server.backlog), (Place::Due, &server.due)]
+impl Call {
+    fn begin_submit(&self, state: &mut State, entry: Place) {
+        state.budget.submits -= 1;
+        state.is_accepted |= self.flaw == Flaw::AnswerBeforeStored;
+        // What has a new id is not known.
+        let step = if self.has_callers_id() { Submit::Look } else { Submit::Put };
+        state.submit = Some(Submitting { entry, step });
+    }
+
+    /// Whether its id may come again.
+    pub(crate) fn has_callers_id(&self) -> bool {
+        self.budget.submits > 1
+    }
 }
 
-/// `Calls::submit`: a known id is looked up, then one message is published, then the caller hears of it.
+fn add_submits(state: &State, actions: &mut Vec<Action>) {
+    let budget = &state.budget;
+    match state.submit {
+        None if budget.submits > 0 => actions.extend(budget.entries.iter().copied().map(Action::Submit)),
+        None => {}
+        Some(submit) => {
+            actions.extend([Action::SubmitStep, Action::GatewayDies]);
+            let may_be_lost = submit.step == Submit::Answer && budget.lost_answers > 0;
+            actions.extend(may_be_lost.then_some(Action::AnswerIsLost));
+        }
+    }
+}
+
+fn places(server: &Server) -> [(Place, &Option<Message>); 4] {
+    let Server { lane, bulk, backlog, due, .. } = server;
+    [(Place::Lane, lane), (Place::Bulk, bulk), (Place::Backlog, backlog), (Place::Due, due)]
+}
+
+/// `Calls::submit`: what may be known is looked up, then one message is published, then the caller hears of it.
 fn submit(state: &mut State) {
-    let server = &mut state.server;
-    state.submit = match state.submit {
-        Some(Submit::Look) if server.record.is_some() || server.lane.is_some() || server.holds_it() => {
-            Some(Submit::Answer)
+    let Some(Submitting { entry, step }) = state.submit else { return };
+    let next = match step {
+        Submit::Look if state.server.knows_it() => Submit::Answer,
+        Submit::Look => Submit::Put,
+        Submit::Put => {
+            state.server.put(entry, Progress::default(), false);
+            Submit::Answer
         }
-        Some(Submit::Look) => Some(Submit::Put),
-        Some(Submit::Put) => {
-            server.put_in_lane(Progress::default(), false);
-            Some(Submit::Answer)
-        }
-        Some(Submit::Answer) => {
+        Submit::Answer => {
             state.is_accepted = true;
-            None
+            state.submit = None;
+            return;
         }
-        None => None,
     };
+    state.submit = Some(Submitting { entry, step: next });
 }
 
 fn deliver(state: &mut State, worker: usize, place: Place, flaw: Flaw) {
@@ -220,9 +250,9 @@ fn deliver(state: &mut State, worker: usize, place: Place, flaw: Flaw) {
     let (has_yielded, lease) = (false, None);
     let mut held = Held { worker: id, place, sequence, progress, is_repeated, has_yielded, lease, step: Step::LookUp };
     held.step = match place {
-        Place::Lane | Place::Backlog if held.asks() && flaw != Flaw::NobodyIsAsked => Step::Ask,
-        Place::Lane | Place::Backlog => Step::LookUp,
         Place::Due => Step::ReturnToLane,
+        Place::Lane | Place::Bulk | Place::Backlog if held.asks() && flaw != Flaw::NobodyIsAsked => Step::Ask,
+        Place::Lane | Place::Bulk | Place::Backlog => Step::LookUp,
     };
     state.workers[worker] = Some(held);
 }

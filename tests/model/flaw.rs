@@ -26,6 +26,8 @@ pub(crate) enum Flaw {
     DueIsForgotten,
     /// What is found in the lane is taken for the call that is due, also if it is older.
     OlderIsTaken,
+    /// A submit whose answer was lost is stored again without a look at what became of it.
+    TriedAgainBlindly,
     /// A run that takes long gets a lease even if the call has become due elsewhere.
     DueIsOverlooked,
 }

@@ -20,8 +20,8 @@ pub(crate) fn lease(server: &mut Server, held: &mut Held, progress: Progress, se
 pub(crate) fn leave_lane(server: &mut Server, held: &Held) {
     if held.place == Place::Backlog {
         ack(server, held);
-    } else if let Some(message) = server.lane.take_if(|message| message.sequence == held.sequence) {
-        server.removed = Some(Message { is_acked: true, ..message });
+    } else if let Some(message) = server.message(held.place).take_if(|message| message.sequence == held.sequence) {
+        server.removed = Some((held.place, Message { is_acked: true, ..message }));
     }
 }
 

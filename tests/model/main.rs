@@ -17,10 +17,12 @@ use stateright::{Checker, HasDiscoveries, Model};
 
 use call::{Call, DEAD_LETTER, ENDS, KEPT, NOT_STUCK, ONE_AT_A_TIME, ONE_RECORD, ONE_RUN, TWO_AT_ONCE};
 use flaw::Flaw;
-use state::Budget;
+use state::{Budget, Place};
 
 const NOTHING: Budget = Budget {
     submits: 1,
+    entries: &[Place::Lane, Place::Bulk, Place::Backlog],
+    lost_answers: 0,
     cancels: 0,
     crashes: 0,
     stalls: 0,
@@ -30,18 +32,26 @@ const NOTHING: Budget = Budget {
     overflow: 0,
     long_runs: 0,
 };
+/// `Calls::entry`: an id that may come again has one place. Also where another one would show nothing new.
+const ONE_LANE: &[Place] = &[Place::Lane];
+/// What runs long leaves them.
+const LANES: &[Place] = &[Place::Lane, Place::Bulk];
 /// All that goes wrong, in any order, while the function keeps up.
-const TROUBLE: Budget = Budget { submits: 2, cancels: 1, crashes: 2, stalls: 1, lost_acks: 1, ..NOTHING };
+const TROUBLE: Budget =
+    Budget { submits: 2, entries: ONE_LANE, cancels: 1, crashes: 2, stalls: 1, lost_acks: 1, ..NOTHING };
+/// A new id, stored first in its lane, in one for hot functions or in a backlog, by a gateway that may try again.
+const ENTRIES: Budget = Budget { lost_answers: 1, cancels: 1, crashes: 1, stalls: 1, lost_acks: 1, ..NOTHING };
 /// Deliveries that come again while their workers live on, and workers that do not answer.
-const DOUBT: Budget = Budget { crashes: 1, stalls: 2, unanswered: 1, lost_acks: 1, ..NOTHING };
+const DOUBT: Budget = Budget { entries: ONE_LANE, crashes: 1, stalls: 2, unanswered: 1, lost_acks: 1, ..NOTHING };
 /// A function that does not keep up.
 const BACKLOG: Budget = Budget { cancels: 1, crashes: 1, stalls: 1, overflow: 2, ..NOTHING };
 /// A run that takes long.
-const LONG_RUN: Budget = Budget { cancels: 1, crashes: 1, stalls: 1, lost_removals: 1, long_runs: 1, ..NOTHING };
+const LONG_RUN: Budget =
+    Budget { entries: LANES, cancels: 1, crashes: 1, stalls: 1, lost_removals: 1, long_runs: 1, ..NOTHING };
 /// The same with a worker that does not answer.
-const LONG_DOUBT: Budget = Budget { crashes: 1, stalls: 1, unanswered: 1, long_runs: 1, ..NOTHING };
+const LONG_DOUBT: Budget = Budget { entries: ONE_LANE, crashes: 1, stalls: 1, unanswered: 1, long_runs: 1, ..NOTHING };
 /// Enough trouble to see what is wrong with a lease; exploring all of it takes minutes.
-const WRONG_LEASE: Budget = Budget { crashes: 2, unanswered: 1, ..LONG_RUN };
+const WRONG_LEASE: Budget = Budget { entries: ONE_LANE, crashes: 2, unanswered: 1, ..LONG_RUN };
 
 /// A call that is given back twice, and a server that has its message again.
 const GIVEN_BACK: Budget = Budget { long_runs: 2, lost_removals: 1, ..NOTHING };
@@ -69,6 +79,11 @@ fn no_order_of_steps_and_crashes_loses_or_doubles_a_call() {
 }
 
 #[test]
+fn no_order_of_steps_loses_or_doubles_a_call_wherever_it_is_stored_first() {
+    nothing_is_lost_or_doubled(ENTRIES);
+}
+
+#[test]
 fn no_order_of_steps_doubles_a_call_that_is_delivered_again_and_again() {
     nothing_is_lost_or_doubled(DOUBT).assert_any_discovery(TWO_AT_ONCE);
 }
@@ -93,6 +108,7 @@ fn every_way_to_do_it_wrong_is_caught() {
         (Flaw::AckBeforeDelay, TROUBLE, KEPT),
         (Flaw::AckBeforeOverflow, BACKLOG, KEPT),
         (Flaw::DueIsForgotten, TROUBLE, KEPT),
+        (Flaw::TriedAgainBlindly, ENTRIES, ONE_RUN),
         (Flaw::RecordBeforeDeadLetter, TROUBLE, DEAD_LETTER),
         (Flaw::RecordsAreReplaced, TROUBLE, ONE_RECORD),
         (Flaw::NoLookUp, TROUBLE, ONE_RUN),

@@ -24,7 +24,7 @@ pub(crate) fn becomes_due(server: &mut Server) {
 
 /// `Queues::relocate` to where a call is parked, what it looks at before it writes.
 pub(crate) fn look_before_parking(server: &Server, progress: Progress) -> Step {
-    let elsewhere = [Place::Lane, Place::Backlog, Place::Due].map(|place| server.progress_in(place));
+    let elsewhere = [Place::Lane, Place::Bulk, Place::Backlog, Place::Due].map(|place| server.progress_in(place));
     let there = server.parked.map(|(sequence, progress)| There {
         sequence: sequence.into(),
         progress: progress.into(),
@@ -55,8 +55,7 @@ pub(crate) fn overflow(server: &mut Server, progress: Progress) -> Step {
         NextMove::Done => Step::Ack,
         NextMove::Remove { sequence } => Step::RemoveBacklogged { sequence: small(sequence) },
         NextMove::Write { .. } => {
-            let sequence = server.next_sequence();
-            server.backlog = Some(Message { sequence, progress, is_out: false, is_acked: false, is_repeated: false });
+            server.put(Place::Backlog, progress, false);
             Step::Ack
         }
     }
@@ -69,7 +68,7 @@ pub(crate) fn return_to_lane(server: &mut Server, progress: Progress, moved_sinc
         NextMove::Done => Step::Ack,
         NextMove::Remove { sequence } => Step::RemoveQueued { sequence: small(sequence) },
         NextMove::Write { .. } => {
-            server.put_in_lane(progress, true);
+            server.put(Place::Lane, progress, true);
             Step::Ack
         }
     }

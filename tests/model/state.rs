@@ -61,6 +61,8 @@ pub(crate) struct Message {
 pub(crate) struct Server {
     /// `skep.invoke.…`: finished messages stay until they are purged.
     pub(crate) lane: Option<Message>,
+    /// The same in a lane for hot functions, where only new calls are stored.
+    pub(crate) bulk: Option<Message>,
     /// `skep.backlog.…`: what the function could not take.
     pub(crate) backlog: Option<Message>,
     /// `skep.delayed.wait.…`: parked.
@@ -74,14 +76,15 @@ pub(crate) struct Server {
     /// `skep.dead.…`.
     pub(crate) has_dead_letter: bool,
     pub(crate) last_sequence: u8,
-    /// What was removed from the lane last.
-    pub(crate) removed: Option<Message>,
+    /// What was removed from a lane last.
+    pub(crate) removed: Option<(Place, Message)>,
 }
 
 /// Where a message was handed out from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Place {
     Lane,
+    Bulk,
     Backlog,
     Due,
 }
@@ -153,7 +156,14 @@ impl Held {
     }
 }
 
-/// Someone who submits the call: the gateway, for a caller that may send twice.
+/// Someone who submits the call: the gateway, for a caller that may send twice, or that waits while the gateway tries again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Submitting {
+    /// Where it is stored, decided once.
+    pub(crate) entry: Place,
+    pub(crate) step: Submit,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Submit {
     Look,
@@ -173,7 +183,12 @@ pub(crate) enum Cancel {
 /// What may still go wrong; bounded, so that everything can be tried.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Budget {
+    /// More than one is of a caller's own id.
     pub(crate) submits: u8,
+    /// Where the call may be stored first.
+    pub(crate) entries: &'static [Place],
+    /// Answers to a submit that are lost, so that it is tried again.
+    pub(crate) lost_answers: u8,
     pub(crate) cancels: u8,
     /// Workers that die.
     pub(crate) crashes: u8,
@@ -194,7 +209,7 @@ pub(crate) struct Budget {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     pub(crate) server: Server,
-    pub(crate) submit: Option<Submit>,
+    pub(crate) submit: Option<Submitting>,
     pub(crate) cancel: Option<Cancel>,
     pub(crate) workers: [Option<Held>; WORKERS],
     /// The caller has its 202.
@@ -212,8 +227,10 @@ impl State {
     /// The same state with small sequences and workers in order: which worker it is and what number a message has makes no difference.
     pub(crate) fn canonical(mut self) -> Self {
         let mut sequences: Vec<&mut u8> = Vec::new();
-        let Server { lane, backlog, parked, due, removed, last_sequence, .. } = &mut self.server;
-        sequences.extend(lane.iter_mut().chain(backlog).chain(due).chain(removed).map(|message| &mut message.sequence));
+        let Server { lane, bulk, backlog, parked, due, removed, last_sequence, .. } = &mut self.server;
+        let removed = removed.iter_mut().map(|(_, message)| message);
+        let messages = lane.iter_mut().chain(bulk).chain(backlog).chain(due).chain(removed);
+        sequences.extend(messages.map(|message| &mut message.sequence));
         sequences.extend(parked.iter_mut().map(|(sequence, _)| sequence));
         for held in self.workers.iter_mut().flatten() {
             sequences.push(&mut held.sequence);
@@ -239,14 +256,12 @@ impl State {
 }
 
 impl Server {
-    /// Publishes to a subject of the invocation stream; refused if it holds a message.
-    pub(crate) fn put_in_lane(&mut self, progress: Progress, is_repeated: bool) -> bool {
-        if self.lane.is_some() {
-            return false;
+    /// Publishes to a subject that takes one message; refused if it holds one.
+    pub(crate) fn put(&mut self, place: Place, progress: Progress, is_repeated: bool) {
+        if self.message(place).is_none() {
+            let sequence = self.next_sequence();
+            *self.message(place) = Some(Message { sequence, progress, is_out: false, is_acked: false, is_repeated });
         }
-        let sequence = self.next_sequence();
-        self.lane = Some(Message { sequence, progress, is_out: false, is_acked: false, is_repeated });
-        true
     }
 
     pub(crate) fn next_sequence(&mut self) -> u8 {
@@ -257,6 +272,7 @@ impl Server {
     pub(crate) fn message(&mut self, place: Place) -> &mut Option<Message> {
         match place {
             Place::Lane => &mut self.lane,
+            Place::Bulk => &mut self.bulk,
             Place::Backlog => &mut self.backlog,
             Place::Due => &mut self.due,
         }
@@ -270,6 +286,7 @@ impl Server {
     pub(crate) fn progress_in(&self, place: Place) -> Option<life::Progress> {
         let message = match place {
             Place::Lane => &self.lane,
+            Place::Bulk => &self.bulk,
             Place::Backlog => &self.backlog,
             Place::Due => &self.due,
         };
@@ -283,6 +300,12 @@ impl Server {
     /// The call is somewhere from where it will be worked on.
     pub(crate) fn holds_it(&self) -> bool {
         let is_open = |message: &Option<Message>| message.as_ref().is_some_and(|message| !message.is_acked);
-        is_open(&self.lane) || is_open(&self.backlog) || is_open(&self.due) || self.parked.is_some()
+        let queued = [&self.lane, &self.bulk, &self.backlog, &self.due];
+        queued.into_iter().any(is_open) || self.parked.is_some()
+    }
+
+    /// `Calls::stored_status`: the call has its record, or a message anywhere, also one that is finished and not purged.
+    pub(crate) fn knows_it(&self) -> bool {
+        self.record.is_some() || self.lane.is_some() || self.bulk.is_some() || self.holds_it()
     }
 }

@@ -28,7 +28,7 @@ impl Call {
                 Some(Cancel::RemoveQueued)
             }
             Some(Cancel::RemoveQueued) => {
-                state.server.lane = None;
+                (state.server.lane, state.server.bulk) = (None, None);
                 None
             }
             None => None,
@@ -136,7 +136,10 @@ impl Call {
 
     /// `Queues::next_step`.
     fn look_up(&self, server: &Server, held: &Held) -> Step {
-        if self.flaw == Flaw::NoLookUp {
+        // A first delivery of a new id.
+        let is_new =
+            !held.asks() && !self.has_callers_id() && held.place != Place::Backlog && held.progress.attempts == 0;
+        if is_new || self.flaw == Flaw::NoLookUp {
             return Step::Begin;
         }
         let mut found = Found { has_record: server.record.is_some(), ..Found::default() };

@@ -30,7 +30,7 @@ use crate::{
     rename_all_env = "snake_case",
     rename_all = "snake_case"
 )]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The program and its arguments, split by the shell's quoting rules; no shell is involved.
     #[arg(long, env, hide_env_values = true)]
     pub(crate) fprocess: Option<String>,
@@ -42,13 +42,13 @@ pub struct Settings {
     pub(crate) mode: Option<ModeName>,
     /// Address to listen on.
     #[arg(long, env, default_value = "0.0.0.0")]
-    pub listen_address: IpAddr,
+    pub(crate) listen_address: IpAddr,
     /// Port to listen on; 0 takes a free one and names it on STDERR.
     #[arg(long, env, default_value_t = 8080)]
-    pub port: u16,
+    pub(crate) port: u16,
     /// Port of /metrics; 0 turns it off.
     #[arg(long, env, default_value_t = 8081)]
-    pub metrics_port: u16,
+    pub(crate) metrics_port: u16,
     /// How long a client may take to send a request's head, or the next piece of its body.
     #[arg(long, env, default_value = "30s", value_parser = duration)]
     pub(crate) read_timeout: Duration,
@@ -147,13 +147,13 @@ pub struct Settings {
     pub(crate) static_guard: bool,
     /// `stdin`: end with all processes as soon as STDIN ends, because then the owner is gone.
     #[arg(long, env)]
-    pub lifeline: Option<Lifeline>,
+    pub(crate) lifeline: Option<Lifeline>,
     /// The tag by which the starter of this process knows it.
     #[arg(long, env = skep_process::ProcessTag::VARIABLE, hide = true)]
     pub(crate) process_tag: Option<String>,
     /// Give up all rights that the function does not need: it writes only its working folder, TMPDIR and --writable, has no capabilities, and cannot signal others.
     #[arg(long)]
-    pub sandbox: bool,
+    pub(crate) sandbox: bool,
     /// A folder that the function cannot read in the sandbox.
     #[arg(long)]
     pub(crate) hidden: Option<PathBuf>,
@@ -163,12 +163,18 @@ pub struct Settings {
     /// A folder that the function can write, also in the hidden one; may be repeated.
     #[arg(long)]
     pub(crate) writable: Vec<PathBuf>,
+    /// Only run fprocess with the STDOUT and STDERR of the watchdog, without HTTP; it ends with all that it started.
+    #[arg(long)]
+    pub supervise: bool,
+    /// With --supervise: the program reads the STDIN of the watchdog.
+    #[arg(long = "share-stdin", requires = "supervise")]
+    pub(crate) share_stdin: bool,
     /// Only enter the sandbox, and say in a line each what this machine cannot do of it.
     #[arg(long = "check-sandbox")]
-    pub check_sandbox: bool,
+    pub(crate) check_sandbox: bool,
     /// Only tell by the exit code whether a watchdog is healthy on this machine.
     #[arg(long = "run-healthcheck")]
-    pub run_healthcheck: bool,
+    pub(crate) run_healthcheck: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -187,20 +193,20 @@ pub(crate) enum LogFormat {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Lifeline {
+pub(crate) enum Lifeline {
     Stdin,
 }
 
 /// Why the start stops, in one line; or text that was asked for.
 #[derive(Debug)]
-pub enum Stop {
+pub(crate) enum Stop {
     Asked(String),
     Refused(String),
 }
 
 impl Settings {
     /// Reads flags and environment; `-run-healthcheck` and `-version` work with one dash too, as in OpenFaaS.
-    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
+    pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
         let arguments = arguments.into_iter().map(|argument| match argument.to_str() {
             Some("-run-healthcheck") => "--run-healthcheck".into(),
             Some("-version") => "--version".into(),
@@ -212,7 +218,7 @@ impl Settings {
     }
 
     /// Gives way to other processes as far as that is asked for; threads and processes that are started from then on do so too.
-    pub fn give_way(&self) -> io::Result<()> {
+    pub(crate) fn give_way(&self) -> io::Result<()> {
         if self.nice > 0 {
             rustix::process::nice(self.nice.into())?;
         }
@@ -220,18 +226,21 @@ impl Settings {
     }
 
     /// What the function may still do in the sandbox, with its working folder and that of its temporary files.
-    pub fn sandbox(&self, own_folders: impl IntoIterator<Item = PathBuf>) -> Sandbox {
+    pub(crate) fn sandbox(&self, own_folders: impl IntoIterator<Item = PathBuf>) -> Sandbox {
         let writable = self.writable.iter().cloned().chain(own_folders).collect();
         Sandbox { hidden: self.hidden.clone(), readable: self.readable.clone(), writable }
     }
 
     /// A line for STDERR before there is a log, or after it.
-    pub fn line(&self, text: &str) -> Vec<u8> {
+    pub(crate) fn line(&self, text: &str) -> Vec<u8> {
         before_the_log(self.log_format, text)
     }
 
     /// Checks the settings against each other; `environment` are the names of the variables that the function inherits.
-    pub fn plan(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Plan, SettingError> {
+    pub(crate) fn plan(
+        &self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Plan, SettingError> {
         let (mut own, mut path) = (HashSet::new(), OsString::new());
         for (name, value) in environment {
             if name == "PATH" {

@@ -2,9 +2,10 @@
 
 use std::{io, thread};
 
-use skep_watchdog::Shutdown;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use crate::server::Shutdown;
 
 /// The first SIGTERM or SIGINT drains, the second ends at once. Both handlers live as long as the runtime.
 pub(crate) fn on_signals(shutdown: &Shutdown) -> io::Result<()> {

@@ -69,7 +69,7 @@ impl Health {
 }
 
 /// What `--run-healthcheck` finds: the lock file or, where there is none, what `/_/health` answers.
-pub async fn is_healthy(settings: &Settings) -> bool {
+pub(crate) async fn is_healthy(settings: &Settings) -> bool {
     let locked = !settings.suppress_lock && lock_file_exists();
     locked || answers_well(settings.listen_address, settings.port).await
 }

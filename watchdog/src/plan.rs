@@ -29,14 +29,14 @@ const CONTENT_TYPE: &str = "application/octet-stream";
 /// A setting that cannot be; its message names it.
 #[derive(Debug, Error)]
 #[error("{setting}: {problem}")]
-pub struct SettingError {
+pub(crate) struct SettingError {
     setting: &'static str,
     problem: String,
 }
 
 /// What to run, and how.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     pub(crate) command: Vec<String>,
     /// Where the command's program is, if it had to be searched for: once, and not at each start.
     pub(crate) program: Option<PathBuf>,
@@ -160,7 +160,7 @@ impl Plan {
     }
 
     /// Whether calls run on threads of their own, and not on those of the runtime that [`crate::run`] runs in.
-    pub fn has_own_threads(&self) -> bool {
+    pub(crate) fn has_own_threads(&self) -> bool {
         matches!(self.mode, Mode::Fork(_))
     }
 
@@ -174,7 +174,7 @@ fn refuse(setting: &'static str, problem: impl Into<String>) -> SettingError {
     SettingError { setting, problem: problem.into() }
 }
 
-fn command(settings: &Settings) -> Result<Vec<String>, SettingError> {
+pub(crate) fn command(settings: &Settings) -> Result<Vec<String>, SettingError> {
     let text = given(&settings.function_process).or(given(&settings.fprocess));
     let Some(text) = text else {
         return Err(refuse("fprocess", "is required: the program to run"));

@@ -38,20 +38,20 @@ const LAST_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where calls, and where Prometheus come in.
 #[derive(Debug)]
-pub struct Listeners {
-    pub calls: TcpListener,
-    pub metrics: Option<TcpListener>,
+pub(crate) struct Listeners {
+    pub(crate) calls: TcpListener,
+    pub(crate) metrics: Option<TcpListener>,
 }
 
 /// The two steps to the end: `drain` lets calls finish, `now` kills them.
 #[derive(Clone, Debug, Default)]
-pub struct Shutdown {
-    pub drain: CancellationToken,
-    pub now: CancellationToken,
+pub(crate) struct Shutdown {
+    pub(crate) drain: CancellationToken,
+    pub(crate) now: CancellationToken,
 }
 
 /// Serves until a shutdown is over; no process is left then.
-pub async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
+pub(crate) async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
     let log = Log::start(&plan.log).context("cannot start the log")?;
     let tasks = TaskTracker::new();
     let metrics = Metrics::new()?;

@@ -20,6 +20,7 @@ mod schedules;
 mod start;
 mod stream;
 mod sync;
+mod topic;
 
 use anyhow::Result;
 
@@ -50,6 +51,7 @@ pub(crate) enum Figure {
     HookRate,
     HookFanout,
     HookVerify,
+    TopicRate,
     ScheduledStart,
     QueuedLatency,
     CostForked,
@@ -64,7 +66,7 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 34] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::SyncLatency,
         Self::SyncRate,
         Self::SyncTail,
@@ -88,6 +90,7 @@ impl Figure {
         Self::HookRate,
         Self::HookFanout,
         Self::HookVerify,
+        Self::TopicRate,
         Self::ScheduledStart,
         Self::QueuedLatency,
         Self::CostForked,
@@ -126,6 +129,7 @@ impl Figure {
             Self::HookRate => "hook_accept_c64_rps",
             Self::HookFanout => "hook_fanout_3_rps",
             Self::HookVerify => "hook_verify_10k_us",
+            Self::TopicRate => "topic_events_rps",
             Self::ScheduledStart => "schedule_10k_start_s",
             Self::QueuedLatency => "async_started_p50_us",
             Self::CostForked => "cost_per_million_of_10k",
@@ -171,6 +175,7 @@ impl Figure {
             Self::HookRate => Box::pin(hook::rate(bench, name)).await,
             Self::HookFanout => Box::pin(hook::fanout(bench, name)).await,
             Self::HookVerify => Box::pin(hook::verification(bench, name)).await,
+            Self::TopicRate => Box::pin(topic::rate(bench, name)).await,
             Self::ScheduledStart => Box::pin(schedules::start(bench, name)).await,
             Self::QueuedLatency => Box::pin(queued::latency(bench)).await,
             Self::CostForked => Box::pin(cost::forked(bench, name)).await,

@@ -35,15 +35,15 @@ impl Api {
 
     /// A client of a gateway that is known.
     pub(super) fn to(target: Target, as_json: bool) -> Result<Self> {
-        // An answer that leads elsewhere may be a function's own.
-        let http = Client::builder().redirect(Policy::none());
-        let mut http = http.connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
         let Target { gateway, user, password } = target;
-        // A proxy of the environment cannot reach this machine's own addresses.
-        if is_loopback(&gateway) {
-            http = http.no_proxy();
-        }
-        let http = http.build().map_err(Failure::internal)?;
+        let http = skep_https::client(|| {
+            // An answer that leads elsewhere may be a function's own.
+            let http = Client::builder().redirect(Policy::none());
+            let http = http.connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
+            // A proxy of the environment cannot reach this machine's own addresses.
+            if is_loopback(&gateway) { http.no_proxy() } else { http }
+        });
+        let http = http.map_err(Failure::internal)?;
         Ok(Self { http, gateway, user, password, as_json })
     }
 

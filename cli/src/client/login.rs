@@ -1,6 +1,6 @@
 //! `skep login`, `skep logout` and `skep context`: gateways and passwords that need not be named each time.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use clap::{ArgGroup, Args, Subcommand};
 use reqwest::Url;
@@ -17,10 +17,10 @@ use crate::{
     failure::{Failure, Result},
     output,
     password::USER,
+    terminal,
 };
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("password").args(["password_stdin", "password_file"]).required(true))]
 pub(crate) struct LoginArgs {
     /// The gateway to log in to; OPENFAAS_URL counts where SKEP_GATEWAY is not set [default: http://127.0.0.1:8080]
     #[arg(short, long, env = "SKEP_GATEWAY", value_name = "URL", value_parser = gateway)]
@@ -28,11 +28,11 @@ pub(crate) struct LoginArgs {
     /// Who logs in; any name where the password is a token
     #[arg(short, long, env = "SKEP_USER", default_value = USER)]
     user: String,
-    /// Read the password, or a token, from STDIN
+    /// Read the password, or a token, from STDIN; without this and --password-file you are asked for it
     #[arg(short = 's', long)]
     password_stdin: bool,
     /// A file with the password, or a token
-    #[arg(long, env = "SKEP_PASSWORD_FILE")]
+    #[arg(long, env = "SKEP_PASSWORD_FILE", conflicts_with = "password_stdin")]
     password_file: Option<std::path::PathBuf>,
     /// What to call the context; the gateway's host and port without it
     #[arg(long)]
@@ -40,6 +40,7 @@ pub(crate) struct LoginArgs {
 }
 
 pub(crate) const LOGIN_EXAMPLES: &str = "Examples:
+  skep login -g https://faas.example.com
   skep login --password-stdin < .skep/auth/basic-auth-password
   skep login -g https://faas.example.com -u ci --password-stdin < token.txt
 
@@ -57,6 +58,14 @@ pub(crate) enum ContextCommand {
     List(ContextListArgs),
     /// Use another of them from now on
     Use(ContextUseArgs),
+    /// Forget one of them, as skep logout does
+    Remove(ContextRemoveArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContextRemoveArgs {
+    /// The context's name
+    name: String,
 }
 
 #[derive(Debug, Args)]
@@ -82,10 +91,8 @@ pub(crate) async fn login(args: LoginArgs) -> Result<()> {
     let gateway = args.gateway.map_or_else(target::default_gateway, Ok)?;
     let password = match &args.password_file {
         Some(file) => target::read(file, "--password-file")?,
-        None if std::io::stdin().is_terminal() => {
-            return Err(Failure::setting("give the password on STDIN, as in: skep login --password-stdin < FILE"));
-        }
-        None => target::read_stdin()?,
+        None if args.password_stdin => target::read_stdin()?,
+        None => ask(&args.user, &gateway)?,
     };
     if password.is_empty() {
         return Err(Failure::setting("the password is empty"));
@@ -110,6 +117,16 @@ pub(crate) async fn login(args: LoginArgs) -> Result<()> {
     Ok(())
 }
 
+/// Asks for the password, where somebody can be asked.
+fn ask(user: &str, gateway: &Url) -> Result<String> {
+    if !io::stdin().is_terminal() {
+        let mended = "give the password on STDIN, as in: skep login --password-stdin < FILE";
+        return Err(Failure::setting(mended));
+    }
+    let asked = terminal::ask_secret(&format!("Password or token of {user} at {gateway}: "));
+    asked.map_err(|error| Failure::setting(format!("the terminal cannot be asked for a password: {error}")))
+}
+
 /// Forgets a login.
 pub(crate) fn logout(args: LogoutArgs) -> Result<()> {
     let mut contexts = Contexts::read()?;
@@ -129,6 +146,7 @@ pub(crate) fn context(command: ContextCommand) -> Result<()> {
     match command {
         ContextCommand::List(args) => list(&args),
         ContextCommand::Use(args) => choose(args.name),
+        ContextCommand::Remove(args) => logout(LogoutArgs { name: Some(args.name) }),
     }
 }
 

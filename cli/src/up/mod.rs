@@ -5,7 +5,8 @@
 mod encryption;
 mod health;
 mod login;
-pub(crate) mod nats;
+pub(crate) mod mqtt;
+mod nats;
 mod report;
 mod sources;
 mod stack;
@@ -15,6 +16,7 @@ mod users;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use futures_util::StreamExt;
+use serde_json::Value;
 use skep_bus::{Bus, Role};
 use skep_controller::{Controller, ScheduleMetrics};
 use skep_dispatch::{Dispatch, Registry};
@@ -22,6 +24,7 @@ use skep_gateway::Listeners;
 use skep_http::Drain;
 use skep_protocol::PolicyDefaults;
 use skep_queue_worker::CallbackRules;
+use skep_sources::Source;
 use skep_stack::Stack;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -47,13 +50,7 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
     let stack = args.file.as_deref().map(|file| stack::read(file, namespace, public_url)).transpose()?;
     surroundings::require_no_root(&args.provider)?;
     surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
-    let program = match (&args.nats_url, args.bus.login.given()) {
-        (Some(_), _) => PathBuf::new(),
-        (None, None) => nats_program::find_or_fetch(args.nats_server.as_deref(), &args.fetch).await?,
-        (None, Some(flag)) => {
-            return Err(bad_setting(flag, "needs --nats-url; a server that skep starts has its own users"));
-        }
-    };
+    let program = program(&args).await?;
     auth::tls(&args.gateway)?;
     roles::signing_keys(&args.worker)?;
     let encryption = args.nats_encryption_key_file.as_deref().map(Encryption::read).transpose()?;
@@ -66,7 +63,8 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
     let (mut server, nats) = match &args.nats_url {
         Some(servers) => (None, Nats::given(servers, &args.bus)?),
         None => {
-            let (listen, data_dir, subjects) = (args.nats_listen, &data_dir.path, &args.bus.subject_prefix);
+            let listen = (args.nats_listen, args.mqtt_listen);
+            let (data_dir, subjects) = (&data_dir.path, &args.bus.subject_prefix);
             let callback_subjects = &args.worker.callback_subjects;
             let starting = NatsServer::start(&program, listen, data_dir, subjects, callback_subjects, encryption);
             let server = starting.await?;
@@ -81,7 +79,8 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
         process.tasks.spawn(async move { ending.run_until_cancelled(watch).await });
     }
     let publisher = server.as_ref().map(|server| server.users.publisher.file.as_path());
-    let nats_told = report::nats(&nats.servers, publisher);
+    let device = server.as_ref().and_then(|server| Some((server.mqtt?, server.users.device.as_ref()?.file.as_path())));
+    let nats_told = report::nats(&nats.servers, publisher, device);
     let sockets = Sockets { gateway: listeners, admin, nats, nats_told };
     let ended = Box::pin(run_roles(&args, &process, stack, &data_dir, login, sockets)).await;
     process.end().await;
@@ -89,6 +88,21 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
         server.stop();
     }
     ended
+}
+
+/// The nats-server program; none is needed with a server that runs already.
+async fn program(args: &UpArgs) -> Result<PathBuf> {
+    Ok(match (&args.nats_url, args.bus.login.given()) {
+        (Some(_), _) if args.mqtt_listen.is_some() => {
+            let reason = "is for the server that skep starts; turn MQTT on in the settings of the one in --nats-url";
+            return Err(bad_setting("--mqtt-listen", reason));
+        }
+        (Some(_), _) => PathBuf::new(),
+        (None, None) => nats_program::find_or_fetch(args.nats_server.as_deref(), &args.fetch).await?,
+        (None, Some(flag)) => {
+            return Err(bad_setting(flag, "needs --nats-url; a server that skep starts has its own users"));
+        }
+    })
 }
 
 /// Where callbacks may go, and the line about it in the start report.
@@ -115,6 +129,10 @@ struct Sockets {
     nats_told: String,
 }
 
+fn schedule_metrics(process: &Process) -> Result<Option<ScheduleMetrics>> {
+    ScheduleMetrics::register(&process.metrics).map(Some).map_err(Failure::internal)
+}
+
 async fn run_roles(
     args: &UpArgs,
     process: &Process,
@@ -128,12 +146,12 @@ async fn run_roles(
     let admin_address = sockets::local_address(&sockets.admin)?;
     let buses = Box::pin(Buses::connect(args, process, data_dir, &sockets.nats)).await?;
     process.serve_admin(sockets.admin);
-    let config = controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files)?;
+    let config =
+        controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files, &process.metrics)?;
     let sources = &args.gateway.sources;
-    let (seal_key, public_url) = (seal::read(sources)?, sources.public_url.clone());
-    let audit = args.audit.periodic(&process.metrics)?;
-    let schedules = Some(ScheduleMetrics::register(&process.metrics).map_err(Failure::internal)?);
-    let config = skep_controller::Config { seal_key, public_url, audit, schedules, ..config };
+    let (seal_key, public_url) = (seal::read(&sources.seal)?, sources.public_url.clone());
+    let (audit, schedules) = (args.audit.periodic(&process.metrics)?, schedule_metrics(process)?);
+    let config = skep_controller::Config { seal_key: seal_key.clone(), public_url, audit, schedules, ..config };
     // The controller goes on until the calls in flight have drained, because they need its replicas.
     let starting = Box::pin(Controller::start(config, buses.controller.for_controller(), CancellationToken::new()));
     let controller = starting.await.map_err(Failure::internal)?;
@@ -154,7 +172,7 @@ async fn run_roles(
     let nats_addresses = callbacks::addresses_of(&sockets.nats).await;
     let (rules, callbacks) = callback_rules(args, login.is_some(), listeners, nats_addresses)?;
     let bus = buses.worker.clone();
-    let worker = roles::run_worker(process, &args.worker, rules, &args.bus, bus, dispatch.clone());
+    let worker = roles::run_worker(process, &args.worker, rules, &args.bus, bus, dispatch.clone(), seal_key);
     let scheme = if args.gateway.tls_cert.is_some() { "https" } else { "http" };
     let entry_points = EntryPoints {
         gateway: format!("{scheme}://{gateway_address}"),
@@ -205,7 +223,9 @@ impl Buses {
 /// Deploys the stack, says what runs, and shows the functions' log for as long as everything runs.
 async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, entry_points: &EntryPoints<'_>) -> Result<()> {
     let mut lines = std::pin::pin!(bus.logs.follow(None).await.map_err(Failure::internal)?);
-    let sources: Vec<_> = stack.iter().flat_map(|stack| &stack.sources).map(|(name, _)| name.clone()).collect();
+    let is_webhook = |spec: &Value| Source::from_spec(spec).is_ok_and(|source| source.kind.is_webhook());
+    let sources = stack.iter().flat_map(|stack| &stack.sources).filter(|(_, spec)| is_webhook(spec));
+    let sources: Vec<_> = sources.map(|(name, _)| name.clone()).collect();
     if let Some(stack) = stack {
         stack::apply(bus, &stack).await?;
     }

@@ -22,6 +22,7 @@ use tracing::{error, info};
 
 use super::{
     encryption::Encryption,
+    mqtt,
     users::{self, Users},
 };
 use crate::{
@@ -46,6 +47,8 @@ pub(crate) struct NatsServer {
     pub(crate) address: SocketAddr,
     pub(crate) users: Users,
     pub(crate) system: SystemAccount,
+    /// Where it takes MQTT, if it does.
+    pub(crate) mqtt: Option<SocketAddr>,
     stopping: Arc<AtomicBool>,
     child: RunningChild,
     thread: Option<JoinHandle<()>>,
@@ -55,7 +58,7 @@ impl NatsServer {
     /// Starts the server on an address that was found free.
     pub(crate) async fn start(
         program: &Path,
-        listen: SocketAddr,
+        (listen, mqtt): (SocketAddr, Option<SocketAddr>),
         data_dir: &Path,
         subjects: &Subjects,
         callback_subjects: &[SubjectPattern],
@@ -65,18 +68,24 @@ impl NatsServer {
         let free = free.map_err(|error| bad_setting("--nats-listen", format!("cannot listen on {listen}: {error}")))?;
         let address = free.local_addr().map_err(Failure::internal)?;
         drop(free);
+        let mqtt = match mqtt {
+            Some(listen) => Some(mqtt::reserve(listen).await?),
+            None => None,
+        };
         let configuration = data_dir.join("nats.conf");
-        let users = Users::prepare(data_dir)?;
+        let users = Users::prepare(data_dir, mqtt.is_some())?;
         let bad = |error| bad_setting("--data-dir", format!("cannot write {}: {error}", configuration.display()));
         let settings = encryption.as_ref().map_or(CONFIGURATION.to_owned(), |_| Encryption::add_to(CONFIGURATION));
+        let settings = settings + &mqtt.map(mqtt::settings).unwrap_or_default();
         skep_secret_file::write_secret_file(&configuration, &(settings + &users.settings(subjects, callback_subjects)))
             .map_err(bad)?;
         users::adopt_streams(&data_dir.join("nats")).map_err(bad)?;
         let (program, data_dir) = (program.to_owned(), data_dir.to_owned());
-        let command = Launch { program, address, data_dir, configuration, encryption };
+        let this = std::env::current_exe().map_err(Failure::internal)?;
+        let command = Launch { this, program, address, data_dir, configuration, encryption };
         let system = SystemAccount::new(ServerUrls::from(address), users.monitor());
-        let mut server =
-            Self { address, users, system, stopping: Arc::default(), child: RunningChild::default(), thread: None };
+        let (stopping, child) = (Arc::default(), RunningChild::default());
+        let mut server = Self { address, users, system, mqtt, stopping, child, thread: None };
         let (stopping, child) = (Arc::clone(&server.stopping), server.child());
         let thread = std::thread::Builder::new().name("nats-server".to_owned());
         let thread = thread.spawn(move || keep_running(&command, &stopping, &child)).map_err(Failure::internal)?;
@@ -145,6 +154,8 @@ impl Drop for NatsServer {
 }
 
 struct Launch {
+    /// This program, as long as its file has its name: an update takes that away from a running one.
+    this: PathBuf,
     program: PathBuf,
     address: SocketAddr,
     data_dir: PathBuf,
@@ -154,7 +165,7 @@ struct Launch {
 
 impl Launch {
     fn spawn(&self) -> std::io::Result<Child> {
-        Command::new(std::env::current_exe()?)
+        Command::new(&self.this)
             .arg("__guard")
             .arg(std::process::id().to_string())
             .arg(&self.program)

@@ -26,11 +26,15 @@ pub(crate) struct EntryPoints<'up> {
 }
 
 /// Where NATS is, and how a service of one's own gets in.
-pub(crate) fn nats(servers: &ServerUrls, publisher: Option<&Path>) -> String {
-    match publisher {
+pub(crate) fn nats(servers: &ServerUrls, publisher: Option<&Path>, device: Option<(SocketAddr, &Path)>) -> String {
+    let device = device.map(|(address, file)| {
+        format!("\n  mqtt       mqtt://{address}, for devices with the user in {}", file.display())
+    });
+    let told = match publisher {
         Some(file) => format!("{servers}, for services with the user in {}", file.display()),
         None => servers.to_string(),
-    }
+    };
+    told + &device.unwrap_or_default()
 }
 
 pub(crate) fn print(functions: &[Arc<Function>], sources: &[SourceName], entry_points: &EntryPoints<'_>, all_up: bool) {

@@ -1,11 +1,12 @@
 //! Deploys the sources of the stack file over the bus, as `stack.rs` deploys its functions.
 
 use serde_json::Value;
-use skep_bus::{Bus, Error, Result, Source};
+use skep_bus::{Bus, Error, Result};
 use skep_protocol::{
     AuditAction, AuditLogEntry, SourceName,
     control::{Change, CreateSource, UpdateSource},
 };
+use skep_stack::{Difference, source_difference};
 
 /// The status of an addition of what is there already.
 const CONFLICT: u16 = 409;
@@ -41,15 +42,12 @@ async fn put(bus: &Bus, name: &SourceName, spec: &Value) -> (AuditAction, Result
         }
         // Someone else has added it since.
     }
-    if known.is_some_and(|known| is_same(&known, spec)) {
+    // A secret that is named may have changed while skep did not run.
+    let declared = known.as_ref().map(|known| &known.record.spec);
+    if source_difference(spec, declared) == Difference::Same && spec.get("secrets").is_none() {
         return (AuditAction::SourceUpdate, Ok(Change::Unchanged));
     }
     (AuditAction::SourceUpdate, bus.control.request(&UpdateSource { name: name.clone(), spec: spec.clone() }).await)
-}
-
-/// Whether nothing is to be done. A secret that is named may have changed while skep did not run.
-fn is_same(known: &Source, spec: &Value) -> bool {
-    known.record.spec == *spec && spec.get("secrets").is_none()
 }
 
 async fn log_change(bus: &Bus, name: &SourceName, action: AuditAction, refusal: Option<&Error>) {

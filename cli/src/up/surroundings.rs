@@ -3,10 +3,15 @@
 use std::{
     fs::{self, DirBuilder, File, Permissions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::{
+        fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::Command,
 };
+
+use skep_provider::WATCHDOG;
 
 use crate::{
     args::ProviderArgs,
@@ -79,7 +84,7 @@ pub(crate) fn require_no_root(args: &ProviderArgs) -> Result<()> {
     Ok(())
 }
 
-/// The watchdog: as given, or beside this program, or on PATH.
+/// The watchdog: as given, or installed with this program, or this program itself, which is larger (ADR 31).
 pub(crate) fn find_watchdog(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(given) = given {
         return if given.is_file() {
@@ -88,20 +93,20 @@ pub(crate) fn find_watchdog(given: Option<&Path>) -> Result<PathBuf> {
             Err(bad_setting("--watchdog", format!("{} is not a file", given.display())))
         };
     }
-    let beside = std::env::current_exe().map_err(Failure::internal)?.with_file_name("fwatchdog");
-    if beside.is_file() {
-        return Ok(beside);
-    }
-    let path = std::env::vars_os().find(|(name, _)| name == "PATH").map(|(_, value)| value).unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join("fwatchdog"))
-        .find(|candidate| candidate.is_file())
-        .ok_or_else(|| bad_setting("--watchdog", "fwatchdog is neither beside skep nor on PATH; put the one of this release beside skep, or name it here"))
+    let this = std::env::current_exe().map_err(Failure::internal)?;
+    Ok(beside(&this, WATCHDOG).find(|program| program.is_file()).unwrap_or(this))
+}
+
+/// Where another program is that was installed with this one: beside it, or in `lib/skep` beside its folder, as packages have it.
+pub(crate) fn beside(this: &Path, name: &str) -> impl Iterator<Item = PathBuf> + use<> {
+    let package = this.parent().and_then(Path::parent).map(|prefix| prefix.join("lib/skep").join(name));
+    std::iter::once(this.with_file_name(name)).chain(package)
 }
 
 /// What this machine cannot do of the sandbox that hides a folder, in a line each; a watchdog finds out by entering it.
 pub(crate) fn sandbox_gaps(watchdog: &Path, hidden: &Path) -> Vec<String> {
-    let checked = Command::new(watchdog).arg("--check-sandbox").arg("--hidden").arg(hidden).env_clear().output();
+    let checked =
+        Command::new(watchdog).arg0(WATCHDOG).arg("--check-sandbox").arg("--hidden").arg(hidden).env_clear().output();
     match checked {
         Ok(output) if output.status.success() => lines(&output.stdout),
         Ok(output) => lines(&output.stderr),

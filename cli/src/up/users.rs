@@ -16,6 +16,7 @@ use skep_protocol::Subjects;
 use skep_queue_worker::SubjectPattern;
 use skep_secret_file::write_secret_file;
 
+use super::mqtt;
 use crate::{
     failure::{Result, bad_setting},
     nats_users, password,
@@ -27,11 +28,12 @@ const OWN: &str = "    users: [ { user: skep, password: $SKEP_NATS_PASSWORD } ]\
 const SKEP: &str = "skep";
 const PUBLISHER: &str = "publisher";
 const MONITOR: &str = "monitor";
+const DEVICE: &str = "mqtt";
 
 /// A user of the server; a file holds its name and its password as `USER:PASSWORD`.
 pub(crate) struct User {
-    name: &'static str,
-    password: String,
+    pub(super) name: &'static str,
+    pub(super) password: String,
     pub(crate) file: PathBuf,
 }
 
@@ -43,32 +45,37 @@ pub(crate) struct Users {
     /// Of the server's own account, for asking how it is; nobody else needs it.
     monitor: String,
     pub(crate) publisher: User,
+    /// Of all devices that speak MQTT, if some may.
+    pub(crate) device: Option<User>,
 }
 
 impl Users {
     /// Makes new passwords for all of skep, and one for publishers if there is none.
-    pub(crate) fn prepare(data_dir: &Path) -> Result<Self> {
+    pub(crate) fn prepare(data_dir: &Path, takes_mqtt: bool) -> Result<Self> {
         let folder = data_dir.join("nats-users");
         let bad = |error: io::Error| bad_setting("--data-dir", format!("cannot use {}: {error}", folder.display()));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(bad)?;
         let skep = User::new(SKEP, &folder).map_err(bad)?;
         // Services hold on to theirs, so it stays until somebody removes the file.
-        let publisher = match User::read(PUBLISHER, &folder)? {
-            Some(known) => known,
-            None => User::new(PUBLISHER, &folder).map_err(bad)?,
+        let kept = |name| match User::read(name, &folder)? {
+            Some(known) => Ok(known),
+            None => User::new(name, &folder).map_err(bad),
         };
+        let publisher = kept(PUBLISHER)?;
+        let device = takes_mqtt.then(|| kept(DEVICE)).transpose()?;
         let new = || password::random().map_err(bad);
-        Ok(Self { skep, roles: [new()?, new()?, new()?], monitor: new()?, publisher })
+        Ok(Self { skep, roles: [new()?, new()?, new()?], monitor: new()?, publisher, device })
     }
 
     /// Their part of the server's settings.
     pub(crate) fn settings(&self, subjects: &Subjects, callback_subjects: &[SubjectPattern]) -> String {
-        let Self { skep, roles, monitor, publisher } = self;
+        let Self { skep, roles, monitor, publisher, device } = self;
         let accounts = ACCOUNTS
             .replace("\"skep.", &format!("\"{}.", subjects.prefix()))
             .replace("user: shop", &format!("user: {PUBLISHER}"));
         let users = nats_users::users(subjects, callback_subjects, |role| format!("{:?}", roles[role as usize]));
-        let own = format!("    users: [\n  {{ user: {SKEP}, password: $SKEP_NATS_PASSWORD }}\n{users}    ]\n");
+        let device = device.as_ref().map(|device| mqtt::user(device, subjects)).unwrap_or_default();
+        let own = format!("    users: [\n  {{ user: {SKEP}, password: $SKEP_NATS_PASSWORD }}\n{users}{device}    ]\n");
         let system = format!("accounts {{\n  SYS {{ users: [ {{ user: {MONITOR}, password: {monitor:?} }} ] }}\n");
         let accounts = accounts.replace(OWN, &own).replace("accounts {\n", &system);
         // A `$NAME` of the settings is looked up in them before it is in the environment.
@@ -130,14 +137,21 @@ mod tests {
     fn the_accounts_have_the_prefix_the_passwords_and_a_user_for_each_role() {
         let folder = std::env::temp_dir().join(format!("skep-users-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let users = Users::prepare(&folder).unwrap();
-        let again = Users::prepare(&folder).unwrap();
+        let users = Users::prepare(&folder, true).unwrap();
+        let again = Users::prepare(&folder, false).unwrap();
         fs::remove_dir_all(&folder).unwrap();
         assert_eq!(users.publisher.password, again.publisher.password, "services hold on to theirs");
         assert_ne!(users.skep.password, again.skep.password);
         let settings = users.settings(&Subjects::new("hive").unwrap(), &["orders.>".parse().unwrap()]);
         let passwords = users.roles.iter().chain([&users.skep.password]).map(String::as_str);
-        let told = ["\"hive.publish.*\"", "\"hive.call.*\"", "\"orders.>\"", "user: publisher", "system_account: SYS"];
+        let told = [
+            "\"hive.publish.*\"",
+            "\"hive.call.*\"",
+            "\"orders.>\"",
+            "user: publisher",
+            "system_account: SYS",
+            "[\"MQTT\"]",
+        ];
         for told in told.into_iter().chain(passwords).chain(Role::ALL.map(Role::user)) {
             assert!(settings.contains(told), "{told}: {settings}");
         }

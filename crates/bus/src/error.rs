@@ -78,6 +78,14 @@ impl Error {
         }
     }
 
+    /// What the server, or what stands in its place, has said; without that NATS does not answer.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Unavailable(source) => skep_protocol::error_chain(&**source),
+            other => other.chain(),
+        }
+    }
+
     /// This error with all its causes, on one line.
     pub fn chain(&self) -> String {
         skep_protocol::error_chain(self)

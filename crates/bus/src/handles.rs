@@ -60,6 +60,8 @@ handles! {
     events: Events,
     /// Sources of events, to be read; the controller writes them with its [`Lease`](crate::Lease).
     sources: Sources,
+    /// Messages of other services that are events of sources.
+    topics: Topics,
     /// Functions, to be read; the controller writes them with its [`Lease`](crate::Lease).
     registry: Registry,
     /// Being the controller: taking the lease, and answering control requests.
@@ -112,6 +114,7 @@ roles! {
         bodies: Bodies,
         events: Events,
         sources: Sources,
+        topics: Topics,
         control: Control,
         logs: Logs,
         audit: Audit,
@@ -127,6 +130,7 @@ roles! {
         bodies: Bodies,
         events: Events,
         sources: Sources,
+        topics: Topics,
         workers: Workers,
     }
 
@@ -138,6 +142,7 @@ roles! {
         events: Events,
         namespaces: Namespaces,
         sources: Sources,
+        topics: Topics,
         activity: Activity,
         logs: Logs,
         housekeeping: Housekeeping,

@@ -22,6 +22,7 @@ mod queue;
 mod registry;
 mod sources;
 mod streams;
+mod topics;
 mod wire;
 
 /// The headers of a NATS message, as they came.
@@ -55,12 +56,12 @@ pub use events::samples::Sample;
 pub use handles::{
     Activity, Audit, AuditLog, Bodies, Bus, Calls, Control, ControllerBus, DeadLetters, DispatchBus, Events,
     GatewayBus, Housekeeping, Inbound, Leadership, Logs, Namespaces, Outcomes, ProviderBus, QueueDepth, QueueWorkerBus,
-    Queues, Registry, Requests, Sources, Workers,
+    Queues, Registry, Requests, Sources, Topics, Workers,
 };
 pub use inbound::published::Published;
 pub use inbound::requests::{CallRequest, CallRequests};
 pub use inbound::unreadable::UnreadablePublish;
-pub use permissions::{Permissions, Role};
+pub use permissions::{Permissions, Role, device_permissions};
 pub use publish::answer::Announced;
 pub use queue::backlog::Backlog;
 pub use queue::delivery::{Delivery, Place};
@@ -71,4 +72,7 @@ pub use queue::{Queue, life};
 pub use registry::RegistryEvent;
 pub use registry::leadership::Lease;
 pub use sources::{FromSource, Source, SourceEvent, SourcesView};
+pub use streams::fullness::Fullness;
 pub use streams::{Budget, Kept};
+pub use topics::{Reply, TopicLink, TopicMessage, TopicProgress, TopicStream, TopicSubscription, UnreadableMessage};
+pub use wire::is_of_own_event;

@@ -2,8 +2,11 @@
 //!
 //! A new subject or stream gets its line here; a role that lacks it logs what NATS refuses, and so do the tests.
 
+mod foreign;
+
 use skep_protocol::{BodyKind, LANES, Subjects, control::Operation};
 
+pub use self::foreign::device_permissions;
 use crate::{
     calls::records::CALLBACKS,
     events::ROUTE,
@@ -25,6 +28,8 @@ pub struct Permissions {
     /// What `publish` has too much of.
     pub not_publish: Vec<String>,
     pub subscribe: Vec<String>,
+    /// What `subscribe` has too much of.
+    pub not_subscribe: Vec<String>,
 }
 
 /// What a role does with a stream, beside asking about it and making it where it is missing.
@@ -45,7 +50,7 @@ enum Use {
 use Use::{Consume, Get, Info, Purge, Remove};
 
 /// What the gateway, the queue-worker and the controller do with each stream and bucket.
-const STREAMS: [(&str, [&[Use]; 3]); 20] = [
+const STREAMS: [(&str, [&[Use]; 3]); 21] = [
     ("INVOKE", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Consume, Remove, Purge]]),
     ("BACKLOG", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Remove]]),
     ("PUBLISH", [&[], &[Get, Consume, Remove], &[]]),
@@ -59,11 +64,12 @@ const STREAMS: [(&str, [&[Use]; 3]); 20] = [
     ("REFUSED", [&[Get, Consume, Remove], &[], &[]]),
     ("HELD", [&[Get, Consume, Remove], &[], &[]]),
     ("SAMPLES", [&[Get, Consume, Remove], &[], &[]]),
+    ("TOPICS", [&[Get], &[Get], &[]]),
     ("AUDIT", [&[Get, Consume], &[], &[]]),
     ("REQUESTS", [&[Get], &[Get], &[Get, Purge]]),
     ("RESULTS", [&[Get], &[Get], &[Get, Purge]]),
     ("KV_FUNCTIONS", [&[Get, Consume], &[Get, Consume], &[Get, Consume]]),
-    ("KV_SOURCES", [&[Get, Consume], &[], &[Get, Consume]]),
+    ("KV_SOURCES", [&[Get, Consume], &[Get, Consume], &[Get, Consume]]),
     ("KV_NAMESPACES", [&[], &[], &[Get, Consume]]),
     ("KV_CONTROLLER", [&[], &[], &[Get]]),
 ];
@@ -108,8 +114,12 @@ impl Role {
         publish.extend(self.publishes(subjects));
         let mut subscribe = vec![all_below(&self.inbox(subjects))];
         subscribe.extend(self.subscribes(subjects));
-        let not_publish = if self == Self::QueueWorker { Vec::new() } else { durable_consumers(subjects) };
-        Permissions { publish, not_publish, subscribe }
+        let mut not_publish = self.no_publish(subjects);
+        if self != Self::QueueWorker {
+            not_publish.extend(durable_consumers(subjects));
+        }
+        let not_subscribe = self.no_subscribe(subjects);
+        Permissions { publish, not_publish, subscribe, not_subscribe }
     }
 
     /// JetStream's own API.
@@ -127,7 +137,22 @@ impl Role {
             allowed.extend(verbs.iter().map(|verb| api(&format!("STREAM.{verb}.{stream}"))));
             allowed.extend(uses[self as usize].iter().flat_map(|a_use| a_use.of(&stream)));
         }
+        allowed.extend(foreign::jetstream(self));
         allowed
+    }
+
+    /// What the rights on streams of others would take with them.
+    fn no_publish(self, subjects: &Subjects) -> Vec<String> {
+        let of_stream =
+            |(name, uses): &(&str, [&[Use]; 3])| foreign::denied(self, &stream_of(name, subjects), uses[self as usize]);
+        STREAMS.iter().flat_map(of_stream).collect()
+    }
+
+    fn no_subscribe(self, subjects: &Subjects) -> Vec<String> {
+        match self {
+            Self::QueueWorker => foreign::not_heard(subjects, &self.subscribes(subjects)),
+            Self::Gateway | Self::Controller => Vec::new(),
+        }
     }
 
     fn publishes(self, subjects: &Subjects) -> Vec<String> {
@@ -165,6 +190,8 @@ impl Role {
                 &stored,
                 &[subjects.body_all(BodyKind::Result), subjects.callback_try_all(), subjects.dead_all()],
                 &[subjects.workers(), subjects.holders(), subjects.bursts_all(), subjects.cancel_all()],
+                &[subjects.event_all(), subjects.topics_all()],
+                &foreign_inboxes,
                 &[subjects.control(Operation::Wake.as_str())],
                 &inboxes(&[Self::Gateway, Self::QueueWorker]),
             ]
@@ -187,6 +214,7 @@ impl Role {
             Self::Gateway => vec![
                 subjects.call_all(),
                 subjects.invoke_all(),
+                subjects.backlog_all(),
                 subjects.delayed_all(),
                 subjects.record_all(),
                 subjects.callback_try_all(),
@@ -194,7 +222,9 @@ impl Role {
                 subjects.event_all(),
             ],
             Self::QueueWorker => {
-                vec![subjects.running_all(), subjects.cancel_all(), subjects.workers(), subjects.holders()]
+                // What a source names; `no_subscribe` takes from it what is not for sources.
+                let any = ">".to_owned();
+                vec![subjects.running_all(), subjects.cancel_all(), subjects.workers(), subjects.holders(), any]
             }
             Self::Controller => {
                 vec![subjects.control("*"), subjects.activity(), subjects.discard(), "$SRV.>".to_owned()]
@@ -272,7 +302,13 @@ mod tests {
     fn only_the_controller_writes_buckets_and_nobody_may_more_than_named_streams() {
         let subjects = Subjects::new("hive").unwrap();
         for role in Role::ALL {
-            let Permissions { publish, subscribe, .. } = role.permissions(&subjects);
+            let Permissions { publish, subscribe, not_publish, not_subscribe } = role.permissions(&subjects);
+            let general = foreign::jetstream(role);
+            let any = (role == Role::QueueWorker).then(|| ">".to_owned());
+            let (mut publish, mut subscribe) = (publish, subscribe);
+            publish.retain(|subject| !general.contains(subject));
+            subscribe.retain(|subject| Some(subject) != any.as_ref());
+            assert!(not_publish.iter().chain(&not_subscribe).all(|subject| !subject.contains("skep")), "{role:?}");
             let writes = publish.iter().filter(|subject| subject.starts_with("$KV.")).count();
             assert_eq!(writes, if role == Role::Controller { BUCKETS.len() } else { 0 }, "{role:?}");
             for subject in publish.iter().chain(&subscribe) {

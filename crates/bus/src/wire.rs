@@ -41,6 +41,8 @@ const RETRY: &str = "Skep-Retry";
 const RUN_AT: &str = "Skep-Run-At";
 pub(crate) const ATTEMPTS: &str = "Skep-Attempts";
 const INTERRUPTIONS: &str = "Skep-Interruptions";
+/// On a call in a backlog: it was stored there when it was submitted, and comes from no lane.
+pub(crate) const SUBMITTED: &str = "Skep-Submitted";
 /// On a parked call: what it waits for.
 pub(crate) const PARKED: &str = "Skep-Parked";
 pub(crate) const NEXT_AT: &str = "Skep-Next-At";
@@ -155,6 +157,7 @@ pub(crate) fn read_call(headers: &NatsHeaders, body: Bytes) -> Result<Call, Unre
         has_callers_id: text(headers, CALLERS_ID).is_some(),
         fingerprint: text(headers, FINGERPRINT).map(Fingerprint::from_text),
         run_at: text(headers, RUN_AT).map(|_| read_timestamp(headers, RUN_AT)).transpose()?,
+        in_bulk: false,
         burst: text(headers, BURST).map(|_| parsed(headers, BURST)).transpose()?,
         occurrence: read_json(headers, OCCURRENCE)?,
         retry: read_json(headers, RETRY)?,
@@ -234,6 +237,11 @@ pub(crate) fn stored_body(headers: &NatsHeaders) -> Result<Option<StoredBody>, U
 /// The text of a header that skep or a publisher set.
 pub(crate) fn text<'headers>(headers: &'headers NatsHeaders, name: &'static str) -> Option<&'headers str> {
     headers.get(name).map(async_nats::HeaderValue::as_str)
+}
+
+/// Whether a message is a call that one of skep's own events made, or a callback of one.
+pub fn is_of_own_event(headers: &NatsHeaders) -> bool {
+    headers.get("Http-x-skep-own-event").is_some()
 }
 
 fn required<'headers>(headers: &'headers NatsHeaders, name: &'static str) -> Result<&'headers str, Unreadable> {

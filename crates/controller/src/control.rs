@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use skep_bus::ControlCall;
 use skep_protocol::{
-    FunctionDeployment, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret, VersionInfo,
+    FunctionDeployment, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret, SourceProgramReport, VersionInfo,
     control::{
         AddSourceSecret, AddedSourceSecret, ApplyAlert, BackfillSource, Change, ControlRequest, CreateNamespace,
         CreateSecret, CreateSource, Delete, DeleteNamespace, DeleteSecret, DeleteSource, Deploy, FireSource, Fired,
-        GetInfo, ListNamespaces, ListSecrets, PauseSource, RemoveSourceSecret, Scale, Update, UpdateNamespace,
-        UpdateSecret, UpdateSource, Wake,
+        GetInfo, ListNamespaces, ListSecrets, PauseSource, ReadSourceProgram, RemoveSourceSecret, Scale, Update,
+        UpdateNamespace, UpdateSecret, UpdateSource, Wake,
     },
     validate,
 };
+use tracing::{Instrument, error_span};
 
 use crate::{
     Error, Result,
@@ -20,7 +21,7 @@ use crate::{
     reconcile::{Command, Reconcilers},
     refusal::refusal,
     schedules,
-    sources::Sources,
+    sources::{Programs, Sources},
 };
 use skep_sources::Defaults;
 
@@ -28,7 +29,8 @@ use skep_sources::Defaults;
 pub(crate) struct Control {
     pub(crate) reconcilers: Arc<Reconcilers>,
     pub(crate) namespaces: Namespaces,
-    pub(crate) sources: Sources,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) programs: Arc<Programs>,
     pub(crate) version: VersionInfo,
 }
 
@@ -48,7 +50,10 @@ where
     F: Future<Output = Result<R::Reply>>,
 {
     let reply = match call.read::<R>() {
-        Ok(request) => handle(request).await.map_err(refusal),
+        Ok(request) => {
+            let span = error_span!("control", operation = call.operation.as_str());
+            handle(request).instrument(span).await.map_err(refusal)
+        }
         Err(refusal) => Err(refusal),
     };
     call.answer::<R>(reply).await;
@@ -80,6 +85,7 @@ impl Control {
             PauseSource => pause_source,
             AddSourceSecret => add_source_secret,
             RemoveSourceSecret => remove_source_secret,
+            ReadSourceProgram => read_source_program,
             FireSource => fire_source,
             BackfillSource => backfill_source,
         });
@@ -216,6 +222,12 @@ impl Control {
 
     async fn remove_source_secret(&self, asked: RemoveSourceSecret) -> Result<Change> {
         self.sources.remove_secret(asked).await
+    }
+
+    async fn read_source_program(&self, asked: ReadSourceProgram) -> Result<SourceProgramReport> {
+        let mut report = self.programs.report(&asked.source, asked.lines);
+        report.lines = last_that_fit(report.lines, self.reconcilers.bus.connection.largest_message());
+        Ok(report)
     }
 
     async fn fire_source(&self, asked: FireSource) -> Result<Fired> {

@@ -5,7 +5,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use prometheus::Registry;
 use skep_bus::{ControlServer, ControllerBus};
+use skep_own_events::{OwnEventMetrics, OwnEvents};
 use skep_protocol::VersionInfo;
 use skep_provider::{Provider, ProviderConfig};
 use skep_sources::SealKey;
@@ -15,8 +17,14 @@ use tracing::{info, warn};
 use url::Url;
 
 use crate::{
-    PeriodicAudit, Result, ScheduleMetrics, control::Control, housekeeping, leadership::Leadership,
-    namespaces::Namespaces, reconcile::Reconcilers, schedules, sources::Sources,
+    PeriodicAudit, Result, ScheduleMetrics,
+    control::Control,
+    disk, housekeeping,
+    leadership::Leadership,
+    namespaces::Namespaces,
+    reconcile::Reconcilers,
+    schedules,
+    sources::{ProgramMetrics, Programs, Sources},
 };
 
 /// Requests that are answered at the same time; more wait on the bus.
@@ -39,6 +47,24 @@ pub struct Config {
     pub seal_key: Option<Arc<SealKey>>,
     /// Where senders reach the gateways, for sources without a `url`.
     pub public_url: Option<Url>,
+    pub metrics: ControllerMetrics,
+}
+
+/// Figures that outlive a term; cheap to clone.
+#[derive(Clone)]
+pub struct ControllerMetrics {
+    programs: ProgramMetrics,
+    own_events: OwnEventMetrics,
+}
+
+impl ControllerMetrics {
+    /// Registers them, once in a process.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        Ok(Self {
+            programs: ProgramMetrics::register(registry)?,
+            own_events: OwnEventMetrics::register("controller", registry)?,
+        })
+    }
 }
 
 /// A controller that leads, has adopted the registry, and answers as soon as it runs.
@@ -71,7 +97,9 @@ impl Controller {
         let reports = bus.activity.reports().await?;
         let ending = CancellationToken::new();
         let abandoned = ending.clone().drop_guard();
-        let reconcilers = Arc::new(Reconcilers::new(bus.clone(), leadership.lease(), provider, ending));
+        let programs = Programs::new(bus.clone(), Arc::clone(&provider.programs), config.metrics.programs.clone());
+        let programs = Arc::new(programs);
+        let reconcilers = Arc::new(Reconcilers::new(bus.clone(), leadership.lease(), provider, ending.clone()));
         let following = Arc::clone(&reconcilers);
         reconcilers.spawn(async move { following.usage.follow(reports).await });
         reconcilers.spawn(Box::pin(housekeeping::run(bus.housekeeping.clone())));
@@ -83,11 +111,14 @@ impl Controller {
             reconcilers.adopt(name, record).await;
         }
         reconcilers.provider.runtime.adopted_all();
-        let files = Arc::clone(&reconcilers.provider.secrets);
-        let sources =
-            Sources::new(bus.clone(), leadership.lease(), files, (config.seal_key.clone(), config.public_url.clone()));
+        notice(&reconcilers, &config.metrics, &ending);
+        reconcilers.tasks.spawn(Box::pin(Arc::clone(&programs).run(ending)));
+        let keys = (config.seal_key.clone(), config.public_url.clone());
+        let sources = Arc::new(Sources::new(bus.clone(), leadership.lease(), &reconcilers.provider, keys));
+        reconcilers.spawn(Box::pin(Arc::clone(&sources).look_after_captures()));
         let version = config.version.clone();
-        let control = Arc::new(Control { reconcilers: Arc::clone(&reconcilers), namespaces, sources, version });
+        let control =
+            Arc::new(Control { reconcilers: Arc::clone(&reconcilers), namespaces, sources, programs, version });
         reconcilers.spawn(Box::pin(schedules::run(bus.clone(), leadership.lease(), config.schedules.clone())));
         reconcilers.spawn(Box::pin(schedules::follow_annotations(bus.clone(), Arc::clone(&control))));
         let server = bus.leadership.serve_control(env!("CARGO_PKG_VERSION")).await?;
@@ -141,4 +172,15 @@ impl Controller {
         self.leadership.resign().await;
         end
     }
+}
+
+/// Begins to tell what this role notices of skep itself.
+fn notice(reconcilers: &Reconcilers, metrics: &ControllerMetrics, ending: &CancellationToken) {
+    let bus = &reconcilers.bus;
+    let namespace = bus.connection.default_namespace().clone();
+    let own_events = OwnEvents::new(bus.events.clone(), bus.sources.clone(), namespace, metrics.own_events.clone());
+    let own_events = Arc::new(own_events);
+    reconcilers.spawn(Box::pin(disk::run(bus.housekeeping.clone(), Arc::clone(&own_events))));
+    let ending = ending.clone();
+    reconcilers.spawn(async move { Box::pin(own_events.follow(&ending)).await });
 }

@@ -6,6 +6,7 @@
 //! - `scaling/` decides how many replicas a function has: wake, alerts, scale to zero.
 //! - `sources/` checks and writes the sources of events, and seals their secrets.
 //! - `schedules/` plans the next occurrences of schedules.
+//! - `sources/programs` runs the programs of sources, and `disk.rs` tells when streams are nearly full.
 //! - `housekeeping.rs` removes what is finished or left behind, and `audit.rs` counts all calls.
 //! - `namespaces.rs` knows the namespaces, and keeps one while something is put into it.
 //!
@@ -14,6 +15,7 @@
 mod audit;
 mod control;
 mod controller;
+mod disk;
 mod housekeeping;
 mod leadership;
 mod namespaces;
@@ -24,6 +26,6 @@ mod schedules;
 mod sources;
 
 pub use audit::{AuditMetrics, PeriodicAudit};
-pub use controller::{Config, Controller};
+pub use controller::{Config, Controller, ControllerMetrics};
 pub use schedules::ScheduleMetrics;
 pub use skep_provider::{Error, Result};

@@ -43,6 +43,18 @@ impl Registry {
         functions.iter().flat_map(|function| &function.record.endpoints).any(|endpoint| is_wanted(endpoint.address))
     }
 
+    /// The functions whose `topic` annotation names one of these topics, by name.
+    pub fn subscribed(&self, topics: &[String]) -> Vec<FunctionName> {
+        let wants = |function: &Function| {
+            function.policy.topics.iter().any(|pattern| topics.iter().any(|topic| pattern.matches(topic)))
+        };
+        let functions = self.functions.load();
+        let mut found: Vec<_> =
+            functions.iter().filter(|function| wants(function)).map(|function| function.name.clone()).collect();
+        found.sort();
+        found
+    }
+
     /// The shortest time for which any function keeps its results, where one says so.
     pub fn shortest_result_ttl(&self) -> Option<Duration> {
         self.functions.load().iter().filter_map(|function| function.policy.result_ttl).min()

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::{
     BurstKey, CallBody, CallId, CallState, CallStatus, Fingerprint, FunctionName, HeadersTooLarge, Occurrence,
-    PastAttempt, PastEnd, check_headers, headers,
+    PastAttempt, PastEnd, check_headers, headers, hops, set_hops,
 };
 
 /// About what the queue adds to a call: its subject, skep's own headers, and the frame of a message on the disk.
@@ -44,7 +44,9 @@ pub struct Call {
     pub burst: Option<BurstKey>,
     /// It is of a schedule, and it is decided when it comes due whether it runs.
     pub occurrence: Option<Occurrence>,
-    /// What holds in place of its function's annotations on retries.
+    /// It waits in a lane for functions that are called very often; this counts only where it is stored first.
+    pub in_bulk: bool,
+    /// What holds in place of its function's annotations on retries; of several steps, for the last one.
     pub retry: BTreeMap<String, String>,
     /// How often its next attempt was begun and came to no end, as far as a lease tells. A worker may still run it.
     pub interruptions: u64,
@@ -71,7 +73,7 @@ pub struct LastAttempt {
 /// A caller's headers that come back with the callback, as [`headers::SKEP_CALLBACK_HEADERS`] asks for.
 ///
 /// Those of one hop do not, nor those that [stay behind](headers::stays_behind).
-/// [`headers::SKEP_LOCAL_CALLER`] is added where the call came from this machine.
+/// [`headers::SKEP_LOCAL_CALLER`] is added where the call came from this machine; [`headers::SKEP_OWN_EVENT`] stays with the callback.
 pub fn returned_headers(given: &HeaderMap) -> HeaderMap {
     let mut returned = HeaderMap::new();
     let asked = given.get_all(headers::SKEP_CALLBACK_HEADERS).iter();
@@ -85,8 +87,15 @@ pub fn returned_headers(given: &HeaderMap) -> HeaderMap {
     for of_the_request in [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::EXPECT] {
         returned.remove(of_the_request);
     }
+    // A callback leads on from the call.
+    if let Some(hops) = hops(given) {
+        set_hops(&mut returned, hops);
+    }
     if is_from_this_machine(given) {
         returned.insert(headers::SKEP_LOCAL_CALLER, HeaderValue::from_static("true"));
+    }
+    if given.contains_key(headers::SKEP_OWN_EVENT) {
+        returned.insert(headers::SKEP_OWN_EVENT, HeaderValue::from_static("true"));
     }
     returned
 }
@@ -122,6 +131,7 @@ impl Call {
             fingerprint: None,
             run_at: None,
             burst: None,
+            in_bulk: false,
             occurrence: None,
             retry: BTreeMap::new(),
             interruptions: 0,
@@ -147,6 +157,8 @@ impl Call {
         CallStatus {
             callback_url: self.callback.clone(),
             steps: self.steps.clone(),
+            // A last step takes it from its own message.
+            retry: self.steps.as_ref().map(|_| self.retry.clone()).unwrap_or_default(),
             callback_authorized: self.callback_authorized,
             fingerprint: self.fingerprint.clone(),
             attempts: self.attempts(),

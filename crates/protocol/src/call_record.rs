@@ -1,6 +1,6 @@
 //! What became of a call.
 
-use std::str::FromStr;
+use std::{collections::BTreeMap, str::FromStr};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -118,6 +118,7 @@ impl CallStatus {
             reason: None,
             callback_url: None,
             steps: None,
+            retry: BTreeMap::new(),
             callback_authorized: false,
             fingerprint: None,
             past_attempts: Vec::new(),
@@ -154,6 +155,11 @@ impl CallRecord {
     /// Whether its caller may name a receiver on this machine where others may not.
     pub fn has_local_caller(&self) -> bool {
         self.returned.contains_key(headers::SKEP_LOCAL_CALLER)
+    }
+
+    /// Whether one of skep's own events made the call, or a call before it whose callback it is.
+    pub fn is_of_own_event(&self) -> bool {
+        self.returned.contains_key(headers::SKEP_OWN_EVENT)
     }
 
     fn with_facts(&self, mut map: HeaderMap) -> HeaderMap {
@@ -228,6 +234,9 @@ pub struct CallStatus {
     /// As [`crate::Call::steps`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<Vec<Url>>,
+    /// As [`crate::Call::retry`], for the last of several steps; it is kept, and not shown.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub retry: BTreeMap<String, String>,
     /// Whether the caller has shown a token that may call the function that the callback names; it is kept, and not shown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub callback_authorized: bool,

@@ -8,9 +8,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::sources::{
     AddSourceSecret, AddedSourceSecret, BackfillSource, CreateSource, DeleteSource, FireSource, Fired, FiredOccurrence,
-    PauseSource, RemoveSourceSecret, UpdateSource, WhichSecret,
+    PauseSource, ReadSourceProgram, RemoveSourceSecret, UpdateSource, WhichSecret,
 };
-use crate::{AlertStatus, FunctionDeployment, FunctionName, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret};
+use crate::{
+    AlertStatus, FunctionDeployment, FunctionName, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret,
+    SourceProgramReport,
+};
 
 /// A request to the controller. It travels as JSON, and so does its reply.
 pub trait ControlRequest: Serialize + DeserializeOwned + Send + Sync {
@@ -160,6 +163,7 @@ requests! {
     PauseSource => PauseSource -> Change;
     AddSourceSecret => AddSourceSecret -> AddedSourceSecret;
     RemoveSourceSecret => RemoveSourceSecret -> Change;
+    ReadSourceProgram => ReadSourceProgram -> SourceProgramReport;
     FireSource => FireSource -> Fired;
     BackfillSource => BackfillSource -> Fired;
 }
@@ -189,12 +193,13 @@ pub enum Operation {
     PauseSource,
     AddSourceSecret,
     RemoveSourceSecret,
+    ReadSourceProgram,
     FireSource,
     BackfillSource,
 }
 
 impl Operation {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Deploy,
         Self::Update,
         Self::Delete,
@@ -217,6 +222,7 @@ impl Operation {
         Self::PauseSource,
         Self::AddSourceSecret,
         Self::RemoveSourceSecret,
+        Self::ReadSourceProgram,
         Self::FireSource,
         Self::BackfillSource,
     ];
@@ -245,6 +251,7 @@ impl Operation {
             Self::PauseSource => "pause-source",
             Self::AddSourceSecret => "add-source-secret",
             Self::RemoveSourceSecret => "remove-source-secret",
+            Self::ReadSourceProgram => "read-source-program",
             Self::FireSource => "fire-source",
             Self::BackfillSource => "backfill-source",
         }

@@ -18,7 +18,7 @@ pub use self::debounce::{BurstKey, BurstKeyError, EventDebounce};
 pub use self::info::{CallOfEvent, EventInfo, EventOutcome, HeldInfo, Replayed};
 use crate::{
     Call, CallId, EventId, EventOccurrence, Fingerprint, FunctionName, HeadersTooLarge, RouteName, SourceName,
-    check_headers, headers,
+    check_headers, headers, hops, set_hops,
 };
 
 /// OpenFaaS's names for what a schedule is about and what brings its events.
@@ -104,7 +104,10 @@ pub struct EventRoute {
     /// That its call waits for later events, which replace it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debounce: Option<EventDebounce>,
-    /// What holds for its call in place of the function's annotations on retries.
+    /// Its call goes to a lane for functions that are called very often.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_bulk: bool,
+    /// What holds for the call of the route's own function in place of its annotations on retries.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub retry: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,6 +140,11 @@ impl Proof {
             Self::Forced => "forced",
             Self::Test => "test",
         }
+    }
+
+    /// Whether it was held: it came long before it became an event.
+    pub fn was_held(self) -> bool {
+        matches!(self, Self::Released | Self::Forced)
     }
 }
 
@@ -208,6 +216,7 @@ impl Event {
             callback: route.callback.clone(),
             steps: route.steps.clone(),
             retry: route.retry.clone(),
+            in_bulk: route.in_bulk && replay.is_none(),
             // Who declares a source may name any function.
             callback_authorized: true,
             // A route may be taken again after its call has finished.
@@ -227,14 +236,19 @@ impl Event {
         self.decision.routes.iter().try_for_each(check)
     }
 
+    /// How many hops led to it.
+    pub fn hops(&self) -> u64 {
+        hops(&self.headers).unwrap_or_default()
+    }
+
     fn call_headers(&self, route: &EventRoute, call_id: &CallId, replay: Option<&str>) -> HeaderMap {
         let mut headers = self.headers.clone();
         headers.insert(headers::CALL_ID, value(call_id.as_str()));
-        self.tell(&mut headers, route, replay);
+        self.add_headers(&mut headers, route, replay);
         headers
     }
 
-    fn tell(&self, headers: &mut HeaderMap, route: &EventRoute, replay: Option<&str>) {
+    fn add_headers(&self, headers: &mut HeaderMap, route: &EventRoute, replay: Option<&str>) {
         let (topic, connector) = match (&self.occurrence, self.kind.as_str()) {
             (Some(_), _) => (CRON_TOPIC.to_owned(), CRON_CONNECTOR),
             (None, "") => (self.source.to_string(), "skep"),
@@ -242,22 +256,27 @@ impl Event {
         };
         let received = self.received_at.format(&Rfc3339).unwrap_or_default();
         let told = [
-            (headers::SKEP_SOURCE, self.source.as_str()),
-            (headers::SKEP_EVENT_ID, self.id.as_str()),
-            (headers::SKEP_EVENT_TYPE, &self.kind),
-            (headers::SKEP_RECEIVED_AT, &received),
-            (headers::SKEP_VERIFIED, self.verified.by.as_str()),
-            (headers::SKEP_ROUTE, route.route.as_str()),
-            (headers::TOPIC, &topic),
-            (headers::CONNECTOR, connector),
+            (headers::SKEP_SOURCE, Some(self.source.as_str())),
+            (headers::SKEP_EVENT_ID, Some(self.id.as_str())),
+            (headers::SKEP_EVENT_TYPE, Some(self.kind.as_str()).filter(|kind| !kind.is_empty())),
+            (headers::SKEP_RECEIVED_AT, Some(received.as_str())),
+            (headers::SKEP_VERIFIED, Some(self.verified.by.as_str())),
+            (headers::SKEP_ROUTE, Some(route.route.as_str())),
+            (headers::SKEP_REPLAY, replay),
+            (headers::CONNECTOR, Some(connector)),
         ];
+        set_hops(headers, self.hops());
+        // A source of messages tells their own topic with the route.
+        headers.insert(headers::TOPIC, value(&topic));
         for (name, text) in &route.headers {
             if let (Ok(name), Ok(text)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(&bytes_of(text))) {
                 headers.insert(name, text);
             }
         }
-        for (name, text) in told.into_iter().chain(replay.map(|replay| (headers::SKEP_REPLAY, replay))) {
-            headers.insert(name, value(text));
+        for (name, text) in told {
+            // A sender's own word for it goes, even where there is nothing to tell.
+            headers.remove(&name);
+            headers.extend(text.map(|text| (name, value(text))));
         }
         let Some(occurrence) = &self.occurrence else { return };
         let planned = occurrence.planned_at.format(&Rfc3339).unwrap_or_default();

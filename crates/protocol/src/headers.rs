@@ -67,6 +67,10 @@ pub const SKEP_VERIFIED: HeaderName = HeaderName::from_static("x-skep-verified")
 pub const SKEP_ROUTE: HeaderName = HeaderName::from_static("x-skep-route");
 /// On a call that the replay of an event made: the id of the replay.
 pub const SKEP_REPLAY: HeaderName = HeaderName::from_static("x-skep-replay");
+/// On a call that one of skep's own events made, and on the callbacks of that: such a call makes no further one.
+pub const SKEP_OWN_EVENT: HeaderName = HeaderName::from_static("x-skep-own-event");
+/// On a call that an event made, or a callback or message of such a call: how many of them led to it.
+pub const SKEP_HOPS: HeaderName = HeaderName::from_static("x-skep-hops");
 /// On a call that an event made: OpenFaaS's name for what the event is about.
 pub const TOPIC: HeaderName = HeaderName::from_static("x-topic");
 /// On a call that an event made: OpenFaaS's name for what brings events.
@@ -76,11 +80,6 @@ pub const CONNECTOR: HeaderName = HeaderName::from_static("x-connector");
 pub const SKEP_PLANNED_AT: HeaderName = HeaderName::from_static("x-skep-planned-at");
 /// On a call of a schedule that runs late: how many occurrences were missed, this one included.
 pub const SKEP_MISSED: HeaderName = HeaderName::from_static("x-skep-missed");
-
-/// Whether skep itself tells this of the event that made a call.
-pub fn is_of_event(name: &HeaderName) -> bool {
-    name.as_str().starts_with("x-skep-") || *name == TOPIC || *name == CONNECTOR
-}
 
 /// In a record: the call came from this machine itself, so its callback may go there. No caller can set it.
 pub const SKEP_LOCAL_CALLER: HeaderName = HeaderName::from_static("x-skep-local-caller");

@@ -19,6 +19,7 @@ mod event;
 mod event_id;
 mod fingerprint;
 pub mod headers;
+mod hops;
 mod inbound;
 mod lane;
 mod name;
@@ -36,12 +37,14 @@ mod schedule;
 mod setting;
 mod size;
 mod source;
+mod source_program;
 mod source_secret;
 mod source_status;
 mod status;
 mod subject;
 mod system;
 mod timeline;
+mod topic;
 pub mod validate;
 
 pub use audit::{
@@ -63,6 +66,7 @@ pub use event::{
 };
 pub use event_id::{EventId, InvalidEventId, InvalidRouteName, RouteName};
 pub use fingerprint::{Fingerprint, Fingerprinting};
+pub use hops::{HOPS_IN_MESSAGE, MAX_HOPS, check_hops, hops, set_hops};
 pub use inbound::{Found, remove_forged, remove_forwarding};
 pub use lane::{LANES, is_bulk, lane_of, lanes_of};
 pub use name::{CallId, CallIdError, FunctionName, NameError};
@@ -87,6 +91,7 @@ pub use schedule::{parse_past, take_run_at};
 pub use setting::{Setting, SettingError};
 pub use size::parse_size;
 pub use source::{InvalidSourceName, SourceName, SourceRecord};
+pub use source_program::{ProgramState, SourceProgram, SourceProgramReport};
 pub use source_secret::{MAX_SOURCE_SECRETS, SealedSecret, SecretText, SourceSecrets};
 pub use source_status::{SourceSecretStatus, SourceStatus};
 pub use status::{status_label, status_of_class};
@@ -95,3 +100,4 @@ pub use system::{
     DeleteFunction, GatewayInfo, LogLine, LogQuery, ProviderInfo, ScaleFunction, Secret, VERSION, VersionInfo,
 };
 pub use timeline::{CallDetails, CallEvent, CallNews, CallbackTry, PastAttempt, Step, timeline};
+pub use topic::{TOPIC, TopicPattern, TopicStart, TopicState};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{FunctionDeployment, Pages, QueueLimits, RetryPolicy, Scaling, Setting, SettingError};
+use crate::{FunctionDeployment, Pages, QueueLimits, RetryPolicy, Scaling, Setting, SettingError, TopicPattern, topic};
 
 /// The annotation that sets how long one call may run; every hop derives its own limit from it.
 pub const TIMEOUT: &str = "skep.timeout";
@@ -39,6 +39,8 @@ pub struct FunctionPolicy {
     pub queue: QueueLimits,
     pub retry: RetryPolicy,
     pub scaling: Scaling,
+    /// Events on these topics call it, whatever source they are of.
+    pub topics: Vec<TopicPattern>,
 }
 
 /// What holds where a function says nothing.
@@ -80,6 +82,7 @@ impl FunctionPolicy {
             queue: or(&mut errors, QueueLimits::of(deployment), QueueLimits::default()),
             retry: or(&mut errors, defaults.retry.of(deployment), defaults.retry.clone()),
             scaling: or(&mut errors, Scaling::of(deployment), Scaling::default()),
+            topics: topic::topics(deployment),
         };
         (policy, errors)
     }

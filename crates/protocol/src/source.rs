@@ -40,6 +40,20 @@ pub struct SourceRecord {
     /// The function whose annotations declare it, if it is not declared for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<FunctionName>,
+    /// When the pause began; none in a record of an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub paused_at: Option<OffsetDateTime>,
+}
+
+impl SourceRecord {
+    /// The source paused, or resumed; a pause that goes on keeps its beginning.
+    #[must_use]
+    pub fn with_pause(self, paused: bool, now: OffsetDateTime) -> Self {
+        let began = self.paused_at.filter(|_| self.paused).unwrap_or(now);
+        // A whole second, which is easy to copy, and before the first event of the pause.
+        let began = began.replace_nanosecond(0).unwrap_or(began);
+        Self { paused, paused_at: paused.then_some(began), ..self }
+    }
 }
 
 impl SourceName {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::{SealedSecret, SourceName};
+use crate::{SealedSecret, SourceName, SourceProgram};
 
 /// One source, as `GET /system/sources` tells it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct SourceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     pub paused: bool,
+    /// Since when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub paused_at: Option<OffsetDateTime>,
     /// It verifies nothing, so everybody can send it events.
     pub open: bool,
     /// The address to give to the provider, if the source or the gateway's `--public-url` says it.
@@ -28,6 +31,9 @@ pub struct SourceStatus {
     /// It has had no event for its `expect_every`.
     #[serde(default)]
     pub silent: bool,
+    /// How its program is doing, if it is one and the controller answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<SourceProgram>,
     /// Those that count now, the newest first.
     pub secrets: Vec<SourceSecretStatus>,
     #[serde(with = "time::serde::rfc3339")]
@@ -37,6 +43,9 @@ pub struct SourceStatus {
     /// What keeps it from taking events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Messages of its stream that are not stored as events yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<u64>,
     /// What is likely not meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

@@ -16,6 +16,9 @@ mod swarm;
 pub use swarm::frames::laws as log_frames;
 
 pub use error::{Error, Result};
-pub use local::{LocalConfig, MAX_REPLICAS, SECRETS_DIR, check_command};
-pub use provider::{Cause, Logs, Provider, ProviderConfig, Replicas, Runtime, Secrets};
+pub use local::{LocalConfig, MAX_REPLICAS, SECRETS_DIR, WATCHDOG, check_command};
+pub use provider::{
+    Cause, Logs, ProgramProcess, ProgramSpec, Programs, Provider, ProviderConfig, Replicas, Runtime, Secrets,
+    StartedProgram,
+};
 pub use swarm::{DockerHost, Hardening, SwarmConfig};

@@ -1,10 +1,13 @@
 //! The traits that the controller uses to run functions.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use skep_bus::{Lease, ProviderBus};
-use skep_protocol::{Endpoint, FunctionDeployment, FunctionName, FunctionRecord, LogLine, LogQuery, Secret};
+use skep_protocol::{
+    Endpoint, FunctionDeployment, FunctionName, FunctionRecord, LogLine, LogQuery, Secret, SourceName,
+};
+use tokio::process::{ChildStdin, ChildStdout};
 
 use crate::{LocalConfig, Result, SwarmConfig, local::Local, swarm::Swarm};
 
@@ -21,6 +24,7 @@ pub struct Provider {
     pub runtime: Arc<dyn Runtime>,
     pub secrets: Arc<dyn Secrets>,
     pub logs: Arc<dyn Logs>,
+    pub programs: Arc<dyn Programs>,
 }
 
 impl Provider {
@@ -32,9 +36,9 @@ impl Provider {
         })
     }
 
-    fn of(provider: impl Runtime + Secrets + Logs + 'static) -> Self {
+    fn of(provider: impl Runtime + Secrets + Logs + Programs + 'static) -> Self {
         let provider = Arc::new(provider);
-        Self { runtime: provider.clone(), secrets: provider.clone(), logs: provider }
+        Self { runtime: provider.clone(), secrets: provider.clone(), logs: provider.clone(), programs: provider }
     }
 }
 
@@ -90,6 +94,60 @@ pub trait Logs: Send + Sync {
 
     /// Publishes the lines of a function as they come, for the next minute.
     fn follow(&self, name: &FunctionName);
+}
+
+/// Runs the programs of sources.
+#[async_trait]
+pub trait Programs: Send + Sync {
+    /// Checks that a program can be started with what is there.
+    async fn check_program(&self, source: &SourceName, program: &ProgramSpec) -> Result<()>;
+
+    async fn start_program(&self, source: &SourceName, program: &ProgramSpec) -> Result<StartedProgram>;
+
+    /// Gives a program the new value of a secret that it names.
+    async fn renew_secrets(&self, source: &SourceName, program: &ProgramSpec) -> Result<()>;
+
+    /// Writes a line of skep's own into the log of a source.
+    fn note(&self, source: &SourceName, line: String);
+
+    /// The last lines of a source's log.
+    fn lines(&self, source: &SourceName, most: usize) -> Vec<LogLine>;
+
+    /// Drops what is kept in memory of a source that is gone.
+    fn forget_source(&self, source: &SourceName);
+}
+
+/// What a program is run with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProgramSpec {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// An absolute path; without it, a folder of the source's own.
+    pub workdir: Option<String>,
+    pub environment: BTreeMap<String, String>,
+    pub secrets: Vec<String>,
+    pub sandbox: bool,
+    /// Whether it reads its STDIN.
+    pub reads_stdin: bool,
+}
+
+/// A program that runs.
+pub struct StartedProgram {
+    pub pid: Option<u32>,
+    pub stdout: ChildStdout,
+    /// When it is closed, the program and all that it started are killed.
+    pub stdin: ChildStdin,
+    pub process: Box<dyn ProgramProcess>,
+}
+
+/// The process of a program.
+#[async_trait]
+pub trait ProgramProcess: Send {
+    /// Waits for its end and says how it came.
+    async fn ended(&mut self) -> String;
+
+    /// Asks it to end, and kills what is left of it and of what it started after the patience.
+    async fn stop(self: Box<Self>, patience: Duration);
 }
 
 /// Why a function gets another record.

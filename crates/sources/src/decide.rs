@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use skep_protocol::{Decision, EventDebounce, EventRoute, IgnoredRoute, RouteName, Verified, headers};
+use skep_protocol::{Decision, EventDebounce, EventRoute, FunctionName, IgnoredRoute, RouteName, Verified, headers};
 
 use crate::{Debounced, Event, Receiver, Request, Route};
 
@@ -28,12 +28,14 @@ pub struct Kept {
 
 impl Receiver {
     /// The event as it is stored: with the routes that it takes, and the reason why it does not take the others.
-    pub fn decided(&self, event: &Event<'_>, kept: Kept) -> skep_protocol::Event {
+    ///
+    /// `subscribed` are the functions whose annotation names one of its [`topics`](Self::topics).
+    pub fn decided(&self, event: &Event<'_>, kept: Kept, subscribed: &[FunctionName]) -> skep_protocol::Event {
         let request = Request { headers: &kept.headers, query: kept.query.as_deref(), ..event.request };
         let stored = Event { request, ..event.clone() };
         let decision = self.decide(event);
-        let routes = decision.routes.iter().filter_map(|name| self.route(name));
-        let routes = routes.map(|route| self.planned(route, &stored, None)).collect();
+        let routes = self.taken(&decision.routes, subscribed);
+        let routes = routes.iter().map(|route| self.planned(route, &stored)).collect();
         skep_protocol::Event {
             source: self.name().clone(),
             id: event.id.clone(),
@@ -52,16 +54,28 @@ impl Receiver {
     }
 
     /// The routes that a stored event takes as its source is declared now.
-    pub fn decided_again(&self, event: &skep_protocol::Event, replay: &str) -> Vec<EventRoute> {
+    pub fn decided_again(&self, event: &skep_protocol::Event, subscribed: &[FunctionName]) -> Vec<EventRoute> {
         let stored = Event::of_stored(event);
-        let decision = self.decide(&stored);
-        let routes = decision.routes.iter().filter_map(|name| self.route(name));
-        routes.map(|route| self.planned(route, &stored, Some(replay))).collect()
+        let routes = self.taken(&self.decide(&stored).routes, subscribed);
+        routes.iter().map(|route| self.planned(route, &stored)).collect()
+    }
+
+    /// The routes with these names, and those that functions bring along; a function gets an event once.
+    fn taken(&self, names: &[RouteName], subscribed: &[FunctionName]) -> Vec<Route> {
+        let mut routes: Vec<Route> = names.iter().filter_map(|name| self.route(name)).cloned().collect();
+        for function in subscribed {
+            let is_taken =
+                routes.iter().any(|route| route.first_function() == function || route.function() == function);
+            if !is_taken {
+                routes.extend(Route::of_function(function));
+            }
+        }
+        routes
     }
 
     /// What the router needs to know of a route: how the function's request differs from what is stored.
-    fn planned(&self, route: &Route, stored: &Event<'_>, replay: Option<&str>) -> EventRoute {
-        let wanted = self.function_request(route, stored, replay);
+    fn planned(&self, route: &Route, stored: &Event<'_>) -> EventRoute {
+        let wanted = self.function_request(route, stored);
         let debounced = self.debounced(route, stored);
         let request = &stored.request;
         let is_path = wanted.path == request.path || (wanted.path == "/" && request.path.is_empty());
@@ -71,6 +85,7 @@ impl Receiver {
             path: (!is_path).then_some(wanted.path),
             headers: Vec::new(),
             body: (*wanted.body != *request.body).then(|| Bytes::from(wanted.body.into_owned())),
+            in_bulk: false,
             delay_seconds: route.delay().map(|delay| delay.as_secs()),
             debounce: debounced
                 .map(|Debounced { key, wait, at_most }| EventDebounce::new(route.name(), &key, wait, at_most)),
@@ -79,9 +94,12 @@ impl Receiver {
             steps: route.steps().map(<[_]>::to_vec),
         };
         for (name, value) in &wanted.headers {
-            if request.headers.get_all(name).iter().all(|known| known != value) && !headers::is_of_event(name) {
+            if request.headers.get_all(name).iter().all(|known| known != value) {
                 planned.add_header(name, value);
             }
+        }
+        if let Some(topic) = stored.request.headers.get(headers::TOPIC).filter(|_| self.kind().messages().is_some()) {
+            planned.add_header(&headers::TOPIC, topic);
         }
         planned
     }

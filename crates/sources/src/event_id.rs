@@ -18,6 +18,11 @@ pub(crate) fn of_sender(text: &[u8]) -> EventId {
     as_it_is.and_then(|text| text.parse().ok()).unwrap_or_else(|| hashed("h", &[text]))
 }
 
+/// A text of skep's own making as an id, or a hash of it if it is too long for one.
+pub(crate) fn of_own(text: &str) -> EventId {
+    text.parse().unwrap_or_else(|_| hashed("h", &[text.as_bytes()]))
+}
+
 /// The same id for the same request: method, path, query and body; parameters of the query that `volatile` names do not count.
 pub(crate) fn of_content(request: &Request<'_>, volatile: &[String]) -> EventId {
     let mut query = form_urlencoded::Serializer::new(String::new());

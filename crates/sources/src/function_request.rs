@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
-use skep_protocol::{FunctionName, SourceName, headers};
+use skep_protocol::{FunctionName, SourceName};
 use time::{UtcOffset, format_description::well_known::Rfc3339};
 use url::Url;
 
@@ -16,7 +16,7 @@ use crate::{
     send::Send,
 };
 
-/// The request that a route makes of an event; the method is always `POST`.
+/// The request that a route makes of an event, but what skep itself tells of the event; the method is always `POST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionRequest<'e> {
     pub function: FunctionName,
@@ -30,12 +30,7 @@ pub struct FunctionRequest<'e> {
 }
 
 /// Fills in a route for an event.
-pub(crate) fn of<'e>(
-    receiver: &Receiver,
-    route: &Route,
-    event: &Event<'e>,
-    replay: Option<&str>,
-) -> FunctionRequest<'e> {
+pub(crate) fn of<'e>(receiver: &Receiver, route: &Route, event: &Event<'e>) -> FunctionRequest<'e> {
     // A secret that is not stored goes to no function either, even if the event was not read from where it is stored.
     let (stored_headers, query) = (receiver.stored_headers(&event.request), receiver.stored_query(&event.request));
     let stored = Request { headers: &stored_headers, query: query.as_deref(), ..event.request };
@@ -45,12 +40,12 @@ pub(crate) fn of<'e>(
     let body = match &route.send {
         Send::Body => event.request.body.into(),
         Send::Json(path) => one_value(&facts, path, &mut headers),
-        Send::Binary if receiver.cloudevents => cloudevents::to_binary(event, &mut headers),
+        Send::Binary if receiver.is_cloudevent(&stored) => cloudevents::to_binary(event, &mut headers),
         Send::Binary => {
             cloudevents::binary(&attributes(source, event), &mut headers);
             event.request.body.into()
         }
-        Send::Structured if receiver.cloudevents => cloudevents::to_structured(event, &mut headers),
+        Send::Structured if receiver.is_cloudevent(&stored) => cloudevents::to_structured(event, &mut headers),
         Send::Structured => cloudevents::structured(attributes(source, event), &mut headers, event.request.body).into(),
     };
     for (name, added) in &route.headers {
@@ -58,8 +53,6 @@ pub(crate) fn of<'e>(
             headers.insert(name, value);
         }
     }
-    // Last, so that nothing else is taken for skep's word.
-    tell(source, route, event, replay, &mut headers);
     FunctionRequest {
         function: route.first_function().clone(),
         path: route.path.clone().unwrap_or_else(|| facts.path().to_owned()),
@@ -86,27 +79,6 @@ fn attributes(source: &SourceName, event: &Event<'_>) -> Vec<(String, String)> {
 
 fn received_at(event: &Event<'_>) -> Option<String> {
     event.request.received_at.to_offset(UtcOffset::UTC).format(&Rfc3339).ok()
-}
-
-fn tell(source: &SourceName, route: &Route, event: &Event<'_>, replay: Option<&str>, told: &mut HeaderMap) {
-    let values = [
-        (headers::SKEP_SOURCE, Some(source.as_str().into())),
-        (headers::SKEP_EVENT_ID, Some(event.id.as_str().into())),
-        (headers::SKEP_EVENT_TYPE, event.event_type.as_deref().map(Cow::Borrowed)),
-        (headers::SKEP_RECEIVED_AT, received_at(event).map(Cow::Owned)),
-        (headers::SKEP_VERIFIED, Some(event.verified.as_str().into())),
-        (headers::SKEP_ROUTE, Some(route.name().as_str().into())),
-        (headers::SKEP_REPLAY, replay.map(Cow::Borrowed)),
-        (headers::TOPIC, Some(topic(source, event))),
-        (headers::CONNECTOR, Some("skep".into())),
-    ];
-    for (name, value) in values {
-        // A sender's own word for it goes, even where there is nothing to tell.
-        told.remove(&name);
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-            told.insert(name, value);
-        }
-    }
 }
 
 /// The source and the event's type: what OpenFaaS calls a topic.

@@ -63,7 +63,7 @@ impl Receiver {
             remote: None,
             paused: false,
         };
-        let mut decided = self.decided(&event, kept);
+        let mut decided = self.decided(&event, kept, &[]);
         decided.occurrence = Some(EventOccurrence { planned_at, missed });
         if let Some(reason) = ignored {
             let reason = |route| IgnoredRoute { route, reason: reason.to_owned() };

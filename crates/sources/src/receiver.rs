@@ -4,7 +4,7 @@ mod compile;
 #[cfg(test)]
 mod tests;
 
-use std::{net::IpAddr, time::Duration};
+use std::{borrow::Cow, net::IpAddr, time::Duration};
 
 use http::{HeaderMap, HeaderName, Method};
 use ipnet::IpNet;
@@ -202,6 +202,9 @@ impl Receiver {
     ///
     /// All of them are to be stored, or none. No two have the same id.
     pub fn events<'a>(&self, request: &Request<'a>, verified: Proof) -> Result<Vec<Event<'a>>, EventError> {
+        if self.kind().messages().is_some() && !self.is_cloudevent(request) {
+            return Ok(self.events_of_message(request, None));
+        }
         if !self.cloudevents {
             let facts = self.facts(request);
             let (id, event_type) = (self.id_of(&facts), self.type_of(&facts));
@@ -261,8 +264,8 @@ impl Receiver {
     }
 
     /// What the function of a route gets of a stored event.
-    pub fn function_request<'e>(&self, route: &Route, event: &Event<'e>, replay: Option<&str>) -> FunctionRequest<'e> {
-        function_request::of(self, route, event, replay)
+    pub fn function_request<'e>(&self, route: &Route, event: &Event<'e>) -> FunctionRequest<'e> {
+        function_request::of(self, route, event)
     }
 
     /// The id of an event; a batch of CloudEvents has several, see [`Self::events`].
@@ -300,19 +303,29 @@ impl Receiver {
         Facts::new(request, self.json_field.as_deref(), self.cloudevents)
     }
 
-    fn dedup(&self) -> bool {
+    pub(crate) fn dedup(&self) -> bool {
         self.source.dedup.unwrap_or(true)
     }
 
     /// An id that counts, or one that no later event has.
-    fn counted(&self, id: EventId) -> EventId {
+    pub(crate) fn counted(&self, id: EventId) -> EventId {
         if self.dedup() { id } else { event_id::repeatable(&id) }
     }
 
-    fn id_of(&self, facts: &Facts<'_>) -> EventId {
+    /// What the sender calls the event.
+    pub(crate) fn given_id<'f>(&'f self, facts: &'f Facts<'_>) -> Option<Cow<'f, [u8]>> {
         let given = |reference| facts.input.resolve(reference).ok().flatten().filter(|text| !text.is_empty());
-        match self.id.iter().find_map(given) {
-            Some(text) => self.counted(event_id::of_sender(&text)),
+        self.id.iter().find_map(given)
+    }
+
+    /// The id that the source's declaration finds, if it finds one.
+    pub(crate) fn declared_id(&self, facts: &Facts<'_>) -> Option<EventId> {
+        Some(self.counted(event_id::of_sender(&self.given_id(facts)?)))
+    }
+
+    fn id_of(&self, facts: &Facts<'_>) -> EventId {
+        match self.declared_id(facts) {
+            Some(id) => id,
             None if self.otherwise == Otherwise::Content => {
                 self.counted(event_id::of_content(facts.request(), &self.volatile_query))
             }
@@ -320,7 +333,7 @@ impl Receiver {
         }
     }
 
-    fn type_of(&self, facts: &Facts<'_>) -> Option<String> {
+    pub(crate) fn type_of(&self, facts: &Facts<'_>) -> Option<String> {
         event_type(&self.event_type.as_ref()?.render(&facts.input).ok()?)
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     added_header::AddedHeader,
     error::SourceError,
     event::{Event, Facts},
+    event_id,
     filter::{Compiling, Filter},
     path::{Field, Path, Step},
     send::Send,
@@ -43,6 +44,8 @@ pub struct Route {
 /// The longest waits of a debounced route.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 const MAX_PATH: usize = 1000;
+/// How the names of routes begin that functions bring along.
+const BROUGHT: &str = "topic_";
 /// Functions in front of a route's own.
 const MAX_THROUGH: usize = 8;
 
@@ -75,7 +78,7 @@ impl Route {
         }
         let function = namespace.function(&spec.to).map_err(|error| at("to")(error.to_string()))?;
         let name = spec.name.as_deref().unwrap_or(&spec.to);
-        let name = name.parse::<RouteName>().map_err(|error| at("name")(error.to_string()))?;
+        let name = route_name(name).map_err(at("name"))?;
         if spec.serial.as_ref().is_some_and(|serial| *serial != Value::Bool(false)) {
             return Err(SourceError::at_key("serial", "serial is not supported yet"));
         }
@@ -110,6 +113,26 @@ impl Route {
             debounce,
             retry,
             callback,
+        })
+    }
+
+    /// The route that a function brings along, whatever the source: the name says so, and no declared one can have it.
+    pub(crate) fn of_function(function: &FunctionName) -> Option<Self> {
+        let named = format!("{BROUGHT}{}", function.as_str()).parse();
+        let hashed = || format!("{BROUGHT}{}", event_id::of_parts(&[function.as_str().as_bytes()])).parse();
+        Some(Self {
+            name: named.or_else(|_| hashed()).ok()?,
+            function: function.clone(),
+            filter: Filter::default(),
+            path: None,
+            send: Send::default(),
+            headers: Vec::new(),
+            through: None,
+            steps: None,
+            delay: None,
+            debounce: None,
+            retry: RetryOverride::default(),
+            callback: None,
         })
     }
 
@@ -232,6 +255,14 @@ impl RetryOverride {
         }
         Ok(())
     }
+}
+
+/// A name that somebody gives.
+fn route_name(text: &str) -> Result<RouteName, String> {
+    if text.starts_with(BROUGHT) {
+        return Err(format!("cannot begin with {BROUGHT}, as the routes do that functions bring along"));
+    }
+    text.parse().map_err(|error: skep_protocol::InvalidRouteName| error.to_string())
 }
 
 fn next_call(to: &str, path: Option<&str>, namespace: &DefaultNamespace) -> Result<Url, String> {

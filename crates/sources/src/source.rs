@@ -12,6 +12,7 @@ use crate::{
     challenge_rule::Challenge,
     error::SourceError,
     kind::Kind,
+    message,
     preset::{BodyRule, Otherwise},
     reference::Reference,
     scheme::Verify,
@@ -172,7 +173,8 @@ impl Source {
         let kind = Kind::take(&mut declaration)?;
         let source: Self =
             serde_path_to_error::deserialize(Value::Object(declaration)).map_err(|error| SourceError::read(&error))?;
-        Ok(Self { kind, ..source })
+        let secrets = kind.messages().and_then(message::login).map_or(source.secrets, |login| vec![login]);
+        Ok(Self { kind, secrets, ..source })
     }
 }
 

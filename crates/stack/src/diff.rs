@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use serde_json::Value;
 use skep_protocol::{FunctionDeployment, Resources};
 
-/// How a function of a stack file differs from the deployed one.
+/// How a function or source of a stack file differs from what is deployed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// No such function is deployed.
+    /// Nothing of this name is deployed.
     New,
     /// It is deployed with other settings.
     Changed,
@@ -21,6 +22,15 @@ pub fn difference(wanted: &FunctionDeployment, deployed: Option<&FunctionDeploym
     match deployed {
         None => Difference::New,
         Some(deployed) if deployed == wanted => Difference::Same,
+        Some(_) => Difference::Changed,
+    }
+}
+
+/// Compares the declaration of a source with the one that there is.
+pub fn source_difference(wanted: &Value, declared: Option<&Value>) -> Difference {
+    match declared {
+        None => Difference::New,
+        Some(declared) if declared == wanted => Difference::Same,
         Some(_) => Difference::Changed,
     }
 }

@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use self::section::{EnvironmentFile, FunctionSection, StackFile};
 
-pub use self::diff::{Difference, SettingChange, changes, difference};
+pub use self::diff::{Difference, SettingChange, changes, difference, source_difference};
 
 /// The functions and sources of a stack file, in its order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,7 +85,8 @@ pub fn parse(
             .value
             .parse()
             .map_err(|error: skep_protocol::InvalidSourceName| source.error(line, error.to_string()))?;
-        let spec = declaration.to_json();
+        let mut spec = declaration.to_json();
+        place_program(&mut spec, &source).map_err(|reason| source.error(line, format!("source {name}: {reason}")))?;
         let error = |error: SourceError| {
             let line = declaration.line_of(error.at()).unwrap_or(line);
             source.error(line, format!("source {name}: {error}"))
@@ -94,6 +95,23 @@ pub fn parse(
         sources.push((name, spec));
     }
     Ok(Stack { functions, sources })
+}
+
+/// Has the program of a source run in the folder that it names, or in that of the file.
+fn place_program(spec: &mut Value, source: &Source<'_>) -> Result<(), String> {
+    let Some(spec) = spec.as_object_mut().filter(|spec| spec.contains_key("program")) else { return Ok(()) };
+    let asked = match spec.get("workdir") {
+        None => "",
+        Some(Value::String(folder)) => folder,
+        // What is wrong with it is told with the other keys.
+        Some(_) => return Ok(()),
+    };
+    let folder = source.folder().map_err(|error| format!("the stack's folder cannot be found: {error}"))?.join(asked);
+    let found = folder.canonicalize().ok().filter(|folder| folder.is_dir());
+    let found = found.as_deref().and_then(Path::to_str);
+    let found = found.ok_or_else(|| format!("workdir: folder {asked:?} does not exist, or is not named in UTF-8"))?;
+    spec.insert("workdir".to_owned(), found.into());
+    Ok(())
 }
 
 fn deployment(

@@ -1,6 +1,6 @@
 //! A request in the terms of the audit log.
 
-use axum::extract::{FromRequestParts, MatchedPath};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use http::{HeaderMap, Method, StatusCode, request::Parts};
 use serde::Deserialize;
 use skep_http::Peer;
@@ -9,10 +9,7 @@ use skep_protocol::{
     AuditLogEntry, DefaultNamespace, headers,
 };
 
-use crate::{
-    auth::{Caller, address},
-    input::Segment,
-};
+use crate::auth::{Caller, address};
 
 const REQUEST_ID: &str = "x-request-id";
 
@@ -27,7 +24,7 @@ enum By {
     Body,
     /// The body or the path, a namespace or a source.
     Name,
-    /// The path.
+    /// The first variable part of the path.
     Path,
     Nothing,
     /// `function` in the query.
@@ -77,7 +74,8 @@ impl Asked {
     /// Reads what is asked for. Only names are read from the body; it may not have arrived yet.
     pub(crate) async fn read(caller: &Caller, parts: &mut Parts, body: &[u8], default: &DefaultNamespace) -> Self {
         let (action, by) = action_of(&parts.method, parts.extensions.get().map(MatchedPath::as_str));
-        let segment = Segment::from_request_parts(parts, &()).await.ok().map(|Segment(text)| text);
+        let variables = RawPathParams::from_request_parts(parts, &()).await.ok();
+        let segment = variables.and_then(|variables| Some(variables.iter().next()?.1.to_owned()));
         let names = Names::read(body, parts.uri.query().unwrap_or_default());
         let object = match by {
             By::Body => names.in_namespace(segment, default),

@@ -1,28 +1,21 @@
 //! Failed logins: they are logged, counted, and slowed down per address.
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use prometheus::{IntCounterVec, Opts, Registry};
 use skep_backoff::Backoff;
-use skep_http::network_of;
 use tokio::time::Instant;
 use tracing::warn;
+
+use crate::addresses::{self, Addresses};
 
 /// Failures before the first pause, because people mistype, and a browser may have an old password.
 const MAX_FREE_FAILURES: u32 = 10;
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-/// An address without a failure for this long is forgotten.
-const FAILURES_TTL: Duration = Duration::from_secs(600);
-/// The most addresses that are remembered; the ones that failed longest ago are forgotten first.
-const MAX_REMEMBERED: usize = 4096;
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 const COUNTER: (&str, &str) = (
@@ -31,16 +24,15 @@ const COUNTER: (&str, &str) = (
 );
 
 pub(crate) struct Failures {
-    /// How many addresses are remembered: nobody who logs in waits for the lock while there is none.
-    remembered: AtomicUsize,
-    state: Mutex<State>,
+    addresses: Addresses<Past>,
+    told: Mutex<Told>,
     counter: IntCounterVec,
 }
 
+/// What the log has of them.
 #[derive(Default)]
-struct State {
-    addresses: HashMap<IpAddr, Past>,
-    told_at: Option<Instant>,
+struct Told {
+    at: Option<Instant>,
     untold: u64,
 }
 
@@ -52,71 +44,52 @@ struct Past {
     open_at: Instant,
 }
 
+impl addresses::Past for Past {
+    const TTL: Duration = Duration::from_secs(600);
+    const MAX_REMEMBERED: usize = 4096;
+
+    fn since(&self) -> Instant {
+        self.last
+    }
+}
+
 impl Failures {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let counter = IntCounterVec::new(Opts::new(COUNTER.0, COUNTER.1), &["outcome"])?;
         registry.register(Box::new(counter.clone()))?;
-        Ok(Self { remembered: AtomicUsize::new(0), state: Mutex::default(), counter })
+        Ok(Self { addresses: Addresses::default(), told: Mutex::default(), counter })
     }
 
     /// How long an address must wait until its next login is checked.
     pub(super) fn pause(&self, address: IpAddr) -> Option<Duration> {
-        if self.remembered.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let pause = state.addresses.get(&network_of(address))?.open_at.checked_duration_since(Instant::now())?;
-        if pause.is_zero() {
-            return None;
-        }
+        let open_at = self.addresses.look(address, |past| past.open_at)?;
+        let pause = open_at.checked_duration_since(Instant::now()).filter(|pause| !pause.is_zero())?;
         self.counter.with_label_values(&["refused"]).inc();
         Some(pause)
     }
 
     /// A login that was right: what failed from its address before was a mistake.
     pub(super) fn forgive(&self, address: IpAddr) {
-        if self.remembered.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.addresses.remove(&network_of(address));
-        self.remembered.store(state.addresses.len(), Ordering::Relaxed);
+        self.addresses.forget(address);
     }
 
     /// A login that was wrong.
     pub(super) fn note(&self, address: IpAddr) {
         self.counter.with_label_values(&["wrong"]).inc();
         let now = Instant::now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.make_room(now);
-        let past = state.addresses.entry(network_of(address)).or_insert(Past { failures: 0, last: now, open_at: now });
-        let is_forgotten = now.duration_since(past.last) >= FAILURES_TTL;
-        past.failures = if is_forgotten { 1 } else { past.failures.saturating_add(1) };
-        past.last = now;
-        past.open_at = now + pause_after(past.failures);
-        let failures = past.failures;
-        self.remembered.store(state.addresses.len(), Ordering::Relaxed);
-        state.untold += 1;
-        if state.told_at.is_none_or(|told| now.duration_since(told) >= LOG_INTERVAL) {
-            let since_the_last_line = std::mem::take(&mut state.untold);
-            state.told_at = Some(now);
-            drop(state);
+        let failures = self.addresses.note(address, Past { failures: 0, last: now, open_at: now }, |past| {
+            past.failures = past.failures.saturating_add(1);
+            past.last = now;
+            past.open_at = now + pause_after(past.failures);
+            past.failures
+        });
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.untold += 1;
+        if told.at.is_none_or(|at| now.duration_since(at) >= LOG_INTERVAL) {
+            let since_the_last_line = std::mem::take(&mut told.untold);
+            told.at = Some(now);
+            drop(told);
             warn!(%address, failures, since_the_last_line, "a login failed");
-        }
-    }
-}
-
-impl State {
-    /// Forgets what is old, and if that is not enough the oldest.
-    fn make_room(&mut self, now: Instant) {
-        if self.addresses.len() < MAX_REMEMBERED {
-            return;
-        }
-        self.addresses.retain(|_, past| now.duration_since(past.last) < FAILURES_TTL);
-        if self.addresses.len() >= MAX_REMEMBERED
-            && let Some(oldest) = self.addresses.iter().min_by_key(|(_, past)| past.last).map(|(address, _)| *address)
-        {
-            self.addresses.remove(&oldest);
         }
     }
 }
@@ -169,25 +142,8 @@ mod tests {
             failures.note(address(1));
         }
         assert!(failures.pause(address(1)).is_some());
-        advance(FAILURES_TTL).await;
+        advance(<Past as addresses::Past>::TTL).await;
         failures.note(address(1));
         assert_eq!(failures.pause(address(1)), None, "so does one that has not failed for long");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_remembered_has_a_bound() {
-        let failures = failures();
-        for last in 0..u32::try_from(MAX_REMEMBERED).unwrap() + 100 {
-            failures.note(address(last));
-        }
-        assert_eq!(failures.remembered.load(Ordering::Relaxed), MAX_REMEMBERED);
-    }
-
-    #[test]
-    fn addresses_of_one_network_of_ipv6_are_one() {
-        let of = |text: &str| network_of(text.parse().unwrap());
-        assert_eq!(of("2001:db8:1:2::3"), of("2001:db8:1:2:ffff::"));
-        assert_ne!(of("2001:db8:1:2::3"), of("2001:db8:1:3::3"));
-        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Right {
 /// What has no row here is for those who may do everything.
 const UNKNOWN: Right = Right { need: Admin, scope: Scope::Everything };
 
-const RIGHTS: [(&str, &str, Need, Scope); 60] = [
+const RIGHTS: [(&str, &str, Need, Scope); 61] = [
     ("GET", "/system/functions", Read, Scope::Namespace),
     ("POST", "/system/functions", Deploy, Scope::Deployment),
     ("PUT", "/system/functions", Deploy, Scope::Deployment),
@@ -34,6 +34,7 @@ const RIGHTS: [(&str, &str, Need, Scope); 60] = [
     ("PUT", "/system/sources", Deploy, Scope::Everything),
     ("DELETE", "/system/sources", Deploy, Scope::Everything),
     ("GET", "/system/sources/{name}", Read, Scope::Everything),
+    ("GET", "/system/sources/{name}/logs", Read, Scope::Everything),
     ("POST", "/system/sources/{name}/pause", Deploy, Scope::Everything),
     ("POST", "/system/sources/{name}/resume", Deploy, Scope::Everything),
     ("GET", "/system/sources/{name}/next", Read, Scope::Everything),

@@ -15,7 +15,7 @@ use super::{
     hook::Hook,
     metrics::Outcome,
     receive::apart_if_large,
-    request::{Arrived, tell_origin},
+    request::{Arrived, add_origin},
 };
 use crate::{Error, Result, app::App, calls};
 
@@ -31,11 +31,11 @@ pub(super) async fn accept(
     if bytes >= limit {
         return Err(Error::QueueFull { bytes, limit });
     }
-    let events = {
+    let mut events = {
         let (app, hook, peer, arrived) = (Arc::clone(app), Arc::clone(hook), peer.clone(), Arc::clone(arrived));
         apart_if_large(arrived.body.len(), move || decide(&app, &hook, Some(&peer), &arrived, &verified)).await??
     };
-    let stored = store(app, hook, &events).await?;
+    let stored = store(app, hook, &mut events).await?;
     let receiver = hook.receiver()?;
     let own = match (receiver.source().answer, &events[..], &stored[..]) {
         (AnswerBy::Function, [event], [submitted]) => answer_of_function(app, receiver, event, *submitted).await,
@@ -69,7 +69,7 @@ pub(super) fn decide(
     let decided = events.iter().map(|event| {
         let request = &event.request;
         let mut headers = receiver.stored_headers(request);
-        tell_origin(&mut headers, peer, arrived.remote, &app.trusted_proxies);
+        add_origin(&mut headers, peer, arrived.remote, &app.trusted_proxies);
         let body = if request.body.len() == arrived.body.len() {
             arrived.body.clone()
         } else {
@@ -83,7 +83,8 @@ pub(super) fn decide(
             remote: arrived.remote,
             paused: hook.is_paused,
         };
-        receiver.decided(event, kept)
+        let subscribed = app.dispatch.registry().subscribed(&receiver.topics(event));
+        receiver.decided(event, kept, &subscribed)
     });
     let decided: Vec<Event> = decided.collect();
     // What could not be queued later is refused now.
@@ -93,9 +94,14 @@ pub(super) fn decide(
 }
 
 /// Stores all of them, and says of each whether it was new.
-pub(super) async fn store(app: &App, hook: &Hook, events: &[Event]) -> Result<Vec<Submitted>> {
+pub(super) async fn store(app: &App, hook: &Hook, events: &mut [Event]) -> Result<Vec<Submitted>> {
     let keep = hook.receiver()?.keep();
     let bus = app.require_bus().await?;
+    for route in events.iter_mut().flat_map(|event| &mut event.decision.routes) {
+        // It is stored with the event, so that a call that is queued twice has one place.
+        route.in_bulk = bus.calls.is_often(&route.function);
+    }
+    let events = &*events;
     let stored = try_join_all(events.iter().map(|event| bus.events.store(event, keep))).await?;
     for (event, submitted) in events.iter().zip(&stored) {
         let outcome = match (submitted, event.decision.outcome()) {

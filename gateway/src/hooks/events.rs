@@ -87,6 +87,9 @@ async fn list(
     let stored = &app.require_bus().await?.events;
     if !wanted.wants_failed() {
         let page = stored.list(&name, &filter, limit, before).await?;
+        if page.events.is_empty() {
+            require(&app, &name).await?;
+        }
         return Ok(Json(Events { events: page.events, next: page.next }).into_response());
     }
     let (mut events, mut next, mut looked_at) = (Vec::new(), before, 0);
@@ -95,6 +98,9 @@ async fn list(
         looked_at += page.events.len();
         events.extend(wanted::failed_of(&app, page.events).await?);
         next = page.next;
+        if next.is_none() && looked_at == 0 {
+            require(&app, &name).await?;
+        }
         if next.is_none() || events.len() >= limit || looked_at >= MAX_LISTED {
             return Ok(Json(Events { events, next }).into_response());
         }
@@ -125,6 +131,12 @@ async fn body(State(app): State<Arc<App>>, Path((source, id)): Path<(String, Str
 
 fn shown(name: &HeaderName, value: &HeaderValue) -> String {
     if headers::is_secret(name) { HIDDEN.to_owned() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() }
+}
+
+/// Fails if there is no such source; one that was removed leaves its events.
+pub(super) async fn require(app: &App, source: &SourceName) -> Result<()> {
+    let found = app.require_bus().await?.sources.get(source).await?;
+    found.map(drop).ok_or(Error::UnknownSource)
 }
 
 pub(super) fn name(source: &str) -> Result<SourceName> {

@@ -1,6 +1,6 @@
 //! `GET /system/sources/NAME/events?follow=true`: events as they come, one JSON object a line.
 //!
-//! The stream of events is read, and what is heard of it says only when; so nothing is missed, and `after` goes on from any place.
+//! The stream of events is read, and its notices say only when to read on; so nothing is missed, and `after` goes on from any place.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{Error, Result, app::App};
 
 /// An answer ends after this; a client that goes on asks again with `after`.
 const MAX_STREAM: Duration = Duration::from_secs(3600);
-/// How often an event is looked for of which nothing was heard, and then how often an empty line keeps the connection.
+/// How often the stream is read without a notice, and then how often an empty line keeps the connection.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -43,8 +43,8 @@ struct Following {
     source: SourceName,
     filter: EventFilter,
     after: u64,
-    heard: Pin<Box<dyn Stream<Item = ()> + Send>>,
-    told_at: Instant,
+    published: Pin<Box<dyn Stream<Item = ()> + Send>>,
+    sent_at: Instant,
     _place: OwnedSemaphorePermit,
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn follow(
 ) -> Result<Response> {
     let place = app.follower()?;
     let events = &app.require_bus().await?.events;
-    let heard = Box::pin(events.hear(&source).await?);
+    let published = Box::pin(events.published(&source).await?);
     let after = match after {
         Some(after) => after,
         None if last == 0 => events.last_place().await?,
@@ -68,9 +68,9 @@ pub(super) async fn follow(
             first.map_or(events.last_place().await?, |first| first)
         }
     };
-    let (app, told_at) = (Arc::clone(app), Instant::now());
+    let (app, sent_at) = (Arc::clone(app), Instant::now());
     let shutdown = app.shutdown.clone();
-    let following = Following { app, source, filter, after, heard, told_at, _place: place };
+    let following = Following { app, source, filter, after, published, sent_at, _place: place };
     let lines = stream::unfold(following, async |mut following| Some((following.next().await, following)));
     let end = async move {
         shutdown.run_until_cancelled(sleep(MAX_STREAM)).await;
@@ -87,7 +87,7 @@ impl Following {
                 Ok(Some(stored)) => {
                     self.after = stored.sequence;
                     if self.filter.admits(&stored.event) {
-                        self.told_at = Instant::now();
+                        self.sent_at = Instant::now();
                         return line(&stored);
                     }
                     continue;
@@ -97,12 +97,12 @@ impl Following {
                 // While the bus is away there is nothing to tell.
                 Ok(None) | Err(_) => {}
             }
-            if self.told_at.elapsed() >= KEEPALIVE_INTERVAL {
-                self.told_at = Instant::now();
+            if self.sent_at.elapsed() >= KEEPALIVE_INTERVAL {
+                self.sent_at = Instant::now();
                 return Ok(Bytes::from_static(b"\n"));
             }
             tokio::select! {
-                Some(()) = self.heard.next() => {}
+                Some(()) = self.published.next() => {}
                 () = sleep(CHECK_INTERVAL) => {}
             }
         }
@@ -110,13 +110,13 @@ impl Following {
 }
 
 /// A signature is no secret, and a program that is tried checks it.
-fn is_told(name: &HeaderName) -> bool {
+fn is_shown(name: &HeaderName) -> bool {
     !headers::is_secret(name) || name.as_str().contains("signature")
 }
 
 fn line(StoredEvent { event, sequence }: &StoredEvent) -> Result<Bytes> {
     let mut info = EventInfo::of(event, *sequence, Some(event.body.len() as u64));
-    let shown = event.headers.iter().filter(|(name, _)| is_told(name));
+    let shown = event.headers.iter().filter(|(name, _)| is_shown(name));
     info.headers =
         shown.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();
     let whole = Whole { info, query: event.query.clone(), body: STANDARD.encode(&event.body) };

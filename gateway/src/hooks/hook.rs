@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock};
 use skep_bus::Source;
 use skep_protocol::SourceName;
-use skep_sources::{Rate, Receiver, Secret, Secrets, SignError};
+use skep_sources::{Kind, Rate, Receiver, Secret, Secrets, SignError};
 use time::OffsetDateTime;
 use tracing::warn;
 
-use super::{request::Arrived, silence::Heard};
+use super::{own_events::Unverified, request::Arrived, silence::Heard};
 use crate::{Error, Result, app::App};
 
 pub(crate) struct Hook {
@@ -22,6 +22,7 @@ pub(crate) struct Hook {
     pub(super) created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
     pub(super) heard: Arc<Heard>,
+    pub(super) unverified: Arc<Unverified>,
 }
 
 /// A secret, and until when it counts.
@@ -61,6 +62,7 @@ impl Hook {
             created_at: source.record.created_at,
             updated_at: source.record.updated_at,
             heard: before.map(|before| Arc::clone(&before.heard)).unwrap_or_default(),
+            unverified: before.map(|before| Arc::clone(&before.unverified)).unwrap_or_default(),
             name,
             receiver,
             limiter,
@@ -75,6 +77,10 @@ impl Hook {
         self.receiver.as_ref().ok_or_else(|| Error::SourceUnusable(self.name.clone()))
     }
 
+    pub(super) fn secret_names(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().map(|open| open.secret.name())
+    }
+
     /// Whether its events come as requests; of one that cannot be used, its senders are to be told so.
     pub(super) fn takes_requests(&self) -> bool {
         self.receiver.as_ref().is_none_or(|receiver| receiver.kind().is_webhook())
@@ -84,6 +90,11 @@ impl Hook {
     pub(super) fn expects_every(&self) -> Option<Duration> {
         let source = self.receiver.as_ref()?.source();
         source.expect_every.filter(|_| !source.disabled)
+    }
+
+    /// Whether its events are about skep itself: they tell nothing of each other.
+    pub(super) fn is_of_own_events(&self) -> bool {
+        self.receiver.as_ref().is_some_and(|receiver| matches!(receiver.kind(), Kind::Platform(_)))
     }
 
     /// Answers a challenge, or verifies an event with the secrets that count when it came.

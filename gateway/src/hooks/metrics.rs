@@ -114,11 +114,14 @@ impl HookMetrics {
         self.seconds.with_label_values(&[source.as_str()]).observe(started.elapsed().as_secs_f64());
     }
 
-    /// A source was removed.
-    pub(super) fn forget(&self, source: &SourceName) {
+    /// A source was removed, with these secrets.
+    pub(super) fn forget<'secret>(&self, source: &SourceName, secrets: impl Iterator<Item = &'secret str>) {
         // What was never counted cannot be removed.
         let _ = self.seconds.remove_label_values(&[source.as_str()]);
         let _ = self.last.remove_label_values(&[source.as_str()]);
+        for secret in secrets {
+            let _ = self.secret_used.remove_label_values(&[source.as_str(), secret]);
+        }
         self.set_silent(source, None);
     }
 }

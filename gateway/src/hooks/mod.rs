@@ -9,6 +9,7 @@ mod held;
 mod hook;
 mod learn;
 mod metrics;
+mod own_events;
 mod receive;
 mod refusals;
 mod release;
@@ -72,7 +73,7 @@ impl Hooks {
 
 /// Follows the sources, and notices which of them are silent, until shutdown.
 pub(crate) async fn follow(app: &App) {
-    tokio::join!(sources::follow(app), silence::follow(app));
+    tokio::join!(sources::follow(app), silence::follow(app), app.own_events.follow(&app.shutdown));
 }
 
 /// Sources are open: their senders prove who they are by other means than a password.

@@ -118,6 +118,7 @@ async fn judge(app: &App, hook: &Arc<Hook>, arrived: &Arc<Arrived>) -> Result<Ju
     let judged = apart_if_large(arrived.body.len(), move || judging.judge(&request)).await??;
     if let Judged::Refused(reason) = &judged {
         app.hooks.metrics.count_unverified(hook.name(), reason);
+        hook.unverified.note(reason);
     }
     Ok(judged)
 }

@@ -40,6 +40,9 @@ pub(super) async fn list(
         let held = app.require_bus().await?.events.held(&name, kind, 0, MAX_LISTED).await?;
         listed.extend(held.into_iter().map(|(id, request)| (id, info(id, request))));
     }
+    if listed.is_empty() {
+        events::require(&app, &name).await?;
+    }
     listed.sort_by_key(|(_, info)| std::cmp::Reverse(info.received_at));
     let most = if wanted.why { MAX_EXPLAINED } else { usize::MAX };
     listed.truncate(wanted.limit.unwrap_or(most).min(most));
@@ -178,8 +181,8 @@ async fn let_in(
         _ => Proof::Released,
     };
     let verified = Verified { by, key: verdict.key().map(str::to_owned) };
-    let decided = accept::decide(app, hook, None, &arrived, &verified)?;
-    let stored = accept::store(app, hook, &decided).await?;
+    let mut decided = accept::decide(app, hook, None, &arrived, &verified)?;
+    let stored = accept::store(app, hook, &mut decided).await?;
     // It is stored as an event now; asked for again, that is found to be there.
     app.bus.events.remove_held(id).await?;
     let duplicate = stored.iter().all(|submitted| *submitted == Submitted::Duplicate);

@@ -77,6 +77,9 @@ pub(super) async fn replay(
             let stored = events::find(&app, &source, id.as_str()).await?;
             run.again(&stored.event, &mut replayed).await?;
         }
+        if replayed.calls.is_empty() {
+            require_route(&hook, asked.route.as_deref())?;
+        }
         return Ok(done(replayed));
     }
     let Asked { since, until, kind, outcome, .. } = asked.clone();
@@ -101,9 +104,27 @@ pub(super) async fn replay(
         }
         match next {
             Some(_) => {}
-            None => return Ok(done(replayed)),
+            None => {
+                // Routes of then may have had names that none has today.
+                if replayed.calls.is_empty() && asked.after == 0 {
+                    require_route(&hook, asked.route.as_deref())?;
+                }
+                return Ok(done(replayed));
+            }
         }
     }
+}
+
+/// Fails if the source has no such route today.
+fn require_route(hook: &Hook, name: Option<&str>) -> Result<()> {
+    let Some(name) = name else { return Ok(()) };
+    let routes: Vec<_> = hook.receiver()?.routes().iter().map(|route| route.name().as_str()).collect();
+    if routes.contains(&name) {
+        return Ok(());
+    }
+    let (name, source, routes) = (name.chars().take(64).collect::<String>(), hook.name(), routes.join(", "));
+    let routes = if routes.is_empty() { "it has none".to_owned() } else { format!("its routes are {routes}") };
+    Err(Error::InvalidRequest(format!("route: source {source} has no route {name:?}: {routes}")))
 }
 
 fn done(replayed: Replayed) -> (Extension<Done>, Json<Replayed>) {
@@ -129,6 +150,9 @@ impl<'r> Run<'r> {
             Some(RateLimiter::direct(Quota::with_period(each)?))
         });
         let filter = filter.map_err(|error| invalid("filter", error.to_string()))?;
+        if !asked.as_then {
+            require_route(hook, asked.route.as_deref())?;
+        }
         Ok(Self { app, hook, asked, filter, pace })
     }
 
@@ -143,7 +167,9 @@ impl<'r> Run<'r> {
         let mut routes = if asked.as_then {
             event.decision.routes.clone()
         } else {
-            hook.receiver()?.decided_again(event, &replayed.replay)
+            let receiver = hook.receiver()?;
+            let topics = receiver.topics(&skep_sources::Event::of_stored(event));
+            receiver.decided_again(event, &app.dispatch.registry().subscribed(&topics))
         };
         routes.retain(|route| asked.route.as_deref().is_none_or(|name| name == route.route.as_str()));
         if asked.outcome == Some(Outcome::Failed) {

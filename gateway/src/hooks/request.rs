@@ -61,7 +61,7 @@ pub(super) fn split(uri: &Uri) -> (&str, &str) {
 /// Writes where a request came from into headers that go to functions.
 ///
 /// Of one that was held nothing is left of its connection, but who sent it.
-pub(super) fn tell_origin(
+pub(super) fn add_origin(
     headers: &mut HeaderMap,
     peer: Option<&Peer>,
     remote: Option<IpAddr>,

@@ -34,7 +34,11 @@ pub(super) struct Asked {
 }
 
 pub(super) async fn list(State(app): State<Arc<App>>, Segment(source): Segment) -> Result<Json<Vec<Listed>>> {
-    let samples = app.require_bus().await?.events.samples(&events::name(&source)?).await?;
+    let name = events::name(&source)?;
+    let samples = app.require_bus().await?.events.samples(&name).await?;
+    if samples.is_empty() {
+        events::require(&app, &name).await?;
+    }
     let listed = samples.into_iter().map(|Sample { label, event, sequence }| {
         let event = EventInfo::of(&event, sequence, None);
         Listed { label, event }

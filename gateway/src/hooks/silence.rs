@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
-use super::hook::Hook;
+use super::{hook::Hook, own_events};
 use crate::app::App;
 
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -33,6 +33,8 @@ pub(super) struct Heard {
 struct State {
     asked_at: Option<Instant>,
     is_silent: bool,
+    /// The last event before the silence.
+    silent_since: Option<OffsetDateTime>,
 }
 
 impl Heard {
@@ -44,6 +46,15 @@ impl Heard {
     pub(super) fn last(&self) -> Option<OffsetDateTime> {
         let micros = self.at.load(Ordering::Relaxed);
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).ok().filter(|_| micros > 0)
+    }
+
+    /// The last event before the silence, which has just begun or ended; `last` is that of now.
+    fn silent_since(&self, is_silent: bool, last: OffsetDateTime) -> OffsetDateTime {
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if is_silent {
+            state.silent_since = Some(last);
+        }
+        state.silent_since.unwrap_or(last)
     }
 
     /// Whether the stream is to be asked, which it then is.
@@ -78,7 +89,8 @@ pub(crate) fn is_silent(
 pub(super) async fn follow(app: &App) {
     loop {
         for hook in app.hooks.sources.all() {
-            if app.shutdown.run_until_cancelled(Box::pin(check(app, &hook))).await.is_none() {
+            let checks = async { tokio::join!(check(app, &hook), own_events::tell_unverified(app, &hook)) };
+            if app.shutdown.run_until_cancelled(Box::pin(checks)).await.is_none() {
                 return;
             }
         }
@@ -92,8 +104,8 @@ async fn check(app: &App, hook: &Arc<Hook>) {
     let (name, heard, every) = (hook.name(), &hook.heard, hook.expects_every());
     let seems_silent = || is_silent(every, hook.created_at, heard.last(), skep_bus::now());
     if (heard.last().is_none() || seems_silent()) && heard.is_due() {
-        match app.bus.events.last(name).await {
-            Ok(last) => last.into_iter().for_each(|stored| heard.note(stored.event.received_at)),
+        match app.bus.events.newest(name).await {
+            Ok(newest) => newest.into_iter().for_each(|at| heard.note(at)),
             // What is not known is not told.
             Err(error) => return debug!(error = error.chain(), source = %name, "the last event is not known"),
         }
@@ -111,7 +123,13 @@ async fn check(app: &App, hook: &Arc<Hook>) {
             warn!(source = %name, last, "a source has had no event for its expect_every");
         }
         (true, false) => info!(source = %name, "a source that was silent has events again"),
-        (false, _) => {}
+        (false, _) => return,
+    }
+    let last = heard.last().unwrap_or(hook.created_at).max(hook.created_at);
+    let since = heard.silent_since(silent, last);
+    if !own_events::tell_silent(app, hook, since, !silent).await {
+        // It is noticed again.
+        heard.turned(!silent);
     }
 }
 

@@ -22,7 +22,8 @@ impl FromSource for Hook {
     }
 
     fn forget(name: &SourceName, app: &App) {
-        app.hooks.metrics.forget(name);
+        let known = app.hooks.sources.get(name.as_str());
+        app.hooks.metrics.forget(name, known.iter().flat_map(|hook| hook.secret_names()));
     }
 }
 
@@ -30,6 +31,8 @@ impl FromSource for Hook {
 pub(crate) fn compile(source: &Source, app: &App) -> Result<Receiver, String> {
     let declared = Declaration::from_spec(&source.record.spec).map_err(|error| error.to_string())?;
     let public_url = app.hooks.public_url.as_ref();
-    let defaults = Defaults { public_url, ..Defaults::new(app.bus.connection.default_namespace()) };
+    let connection = &app.bus.connection;
+    let prefix = connection.subject_prefix();
+    let defaults = Defaults { public_url, prefix, ..Defaults::new(connection.default_namespace()) };
     Receiver::compile(source.record.name.clone(), declared, &defaults).map_err(|error| error.to_string())
 }

@@ -1,6 +1,7 @@
 //! `/system/sources`: the sources of events, their pauses and secrets, and the presets of providers.
 
 mod presets;
+mod program;
 mod schedules;
 mod secrets;
 mod status;
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> Routes {
     vec![
         ("/system/sources", get(list).post(create).put(update).delete(delete)),
         ("/system/sources/{name}", get(read)),
+        ("/system/sources/{name}/logs", get(program::logs)),
         ("/system/sources/{name}/pause", post(pause)),
         ("/system/sources/{name}/resume", post(resume)),
         ("/system/sources/{name}/next", get(schedules::next)),
@@ -48,7 +50,7 @@ async fn list(State(app): State<Arc<App>>) -> Result<AnswerJson<Vec<SourceStatus
 }
 
 async fn read(State(app): State<Arc<App>>, Segment(name): Segment) -> Result<AnswerJson<SourceStatus>> {
-    told(&app, &named(&name)?).await
+    status_of(&app, &named(&name)?).await
 }
 
 async fn create(
@@ -116,10 +118,10 @@ async fn changed<R: ControlRequest<Reply = Change>>(
     name: &SourceName,
 ) -> Result<AnswerJson<SourceStatus>> {
     app.control(request).await?;
-    told(app, name).await
+    status_of(app, name).await
 }
 
-async fn told(app: &App, name: &SourceName) -> Result<AnswerJson<SourceStatus>> {
+async fn status_of(app: &App, name: &SourceName) -> Result<AnswerJson<SourceStatus>> {
     let source = require(app, name).await?;
     Ok(AnswerJson(status::of_one(&source, app).await?))
 }

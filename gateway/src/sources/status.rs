@@ -1,19 +1,23 @@
 //! What the API shows of a source.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use futures_util::future::try_join_all;
+use futures_util::{TryFutureExt, future::try_join_all};
 use skep_bus::{EventFilter, Source};
 use skep_protocol::{Proof, SourceName, SourceSecretStatus, SourceStatus, Verified};
 use skep_sources::Receiver;
 use time::OffsetDateTime;
+use tokio::try_join;
 
+use super::program;
 use crate::{Result, app::App, hooks};
 
 /// Sources whose last events are asked for at once.
 const AT_ONCE: usize = 8;
 /// The next times of a schedule that are shown.
 const SHOWN_TIMES: usize = 3;
+/// Queue-workers say how it is at least this often.
+const SILENT_WORKERS: Duration = Duration::from_secs(60);
 /// The newest events of a source, which tell when its secrets were used last.
 const LOOKED_AT: usize = 1000;
 
@@ -21,18 +25,25 @@ const LOOKED_AT: usize = 1000;
 pub(super) async fn of_all(sources: &[Source], app: &App) -> Result<Vec<SourceStatus>> {
     let mut told = Vec::new();
     for sources in sources.chunks(AT_ONCE) {
-        let last = try_join_all(sources.iter().map(|source| app.bus.events.last(&source.record.name))).await?;
-        let known = sources.iter().zip(last);
-        told.extend(known.map(|(source, last)| of(source, app, last.map(|stored| stored.event.received_at))));
+        let newest = try_join_all(sources.iter().map(|source| app.bus.events.newest(&source.record.name))).await?;
+        told.extend(sources.iter().zip(newest).map(|(source, newest)| of(source, app, newest)));
+    }
+    for status in &mut told {
+        program::tell(app, status).await;
+        tell_topic(status, app).await?;
     }
     Ok(told)
 }
 
 /// One source, with the last uses of its secrets.
 pub(super) async fn of_one(source: &Source, app: &App) -> Result<SourceStatus> {
-    let uses = Uses::of(&source.record.name, app).await?;
-    let mut status = of(source, app, uses.last_event_at);
-    uses.tell(&mut status.secrets);
+    let name = &source.record.name;
+    let newest = app.bus.events.newest(name).map_err(Into::into);
+    let (newest, uses) = try_join!(Box::pin(newest), Box::pin(Uses::of(name, app)))?;
+    let mut status = of(source, app, newest);
+    uses.fill_in(&mut status.secrets);
+    program::tell(app, &mut status).await;
+    tell_topic(&mut status, app).await?;
     Ok(status)
 }
 
@@ -54,19 +65,42 @@ fn of(source: &Source, app: &App, last_event_at: Option<OffsetDateTime>) -> Sour
         kind: kind.to_owned(),
         path: (kind == "webhook").then(|| format!("/hooks/{}", record.name)),
         paused: record.paused,
+        paused_at: record.paused_at,
         open,
         url: receiver.as_ref().ok().and_then(Receiver::url).map(str::to_owned),
         last_event_at,
         silent: hooks::is_silent(every, record.created_at, last_event_at, skep_bus::now()),
+        program: None,
         secrets: active(source),
         created_at: record.created_at,
         updated_at: record.updated_at,
         problem,
         next: next(source, receiver.as_ref().ok()),
         function: record.function.as_ref().map(ToString::to_string),
+        pending: None,
         warnings: receiver.map(|receiver| receiver.warnings().to_vec()).unwrap_or_default(),
         spec: record.spec.clone(),
     }
+}
+
+/// What queue-workers say of a source of messages.
+async fn tell_topic(status: &mut SourceStatus, app: &App) -> Result<()> {
+    let listens = matches!(status.kind.as_str(), "nats" | "mqtt");
+    if !listens || status.problem.is_some() || status.spec["disabled"] == true {
+        return Ok(());
+    }
+    let state = app.bus.topics.state(&status.name).await?;
+    // What they said before the source was changed may be over.
+    let state = state.filter(|state| state.at > status.updated_at);
+    let since = state.as_ref().map_or(status.updated_at, |state| state.at);
+    if skep_bus::now() - since > SILENT_WORKERS {
+        status.problem = Some("no queue-worker listens for it".to_owned());
+        return Ok(());
+    }
+    if let Some(state) = state {
+        (status.problem, status.pending) = (state.problem, state.pending);
+    }
+    Ok(())
 }
 
 /// The next times of a schedule that runs.
@@ -79,7 +113,7 @@ fn next(source: &Source, receiver: Option<&Receiver>) -> Vec<String> {
 /// The secrets that count now, without their values.
 pub(super) async fn secrets(source: &Source, app: &App) -> Result<Vec<SourceSecretStatus>> {
     let mut secrets = active(source);
-    Uses::of(&source.record.name, app).await?.tell(&mut secrets);
+    Uses::of(&source.record.name, app).await?.fill_in(&mut secrets);
     Ok(secrets)
 }
 
@@ -87,32 +121,29 @@ fn active(source: &Source) -> Vec<SourceSecretStatus> {
     source.secrets.active(skep_bus::now()).map(SourceSecretStatus::from).collect()
 }
 
-/// What the newest events of a source say of its secrets, whichever gateway took them.
+/// What the newest events of a source say of its secrets, whichever gateway took them: when each was used last.
 #[derive(Default)]
-struct Uses {
-    last_event_at: Option<OffsetDateTime>,
-    by_key: HashMap<String, OffsetDateTime>,
-}
+struct Uses(HashMap<String, OffsetDateTime>);
 
 impl Uses {
     async fn of(source: &SourceName, app: &App) -> Result<Self> {
         let page = app.bus.events.list(source, &EventFilter::default(), LOOKED_AT, None).await?;
         let mut uses = Self::default();
         for event in &page.events {
-            let at = event.received_at;
-            uses.last_event_at = uses.last_event_at.max(Some(at));
             // What was let in later came when it came.
             if let Ok(Verified { by: Proof::Signature | Proof::Token, key: Some(key) }) = event.verified.parse() {
-                let last = uses.by_key.entry(key).or_insert(at);
-                *last = at.max(*last);
+                let last = uses.0.entry(key).or_insert(event.received_at);
+                *last = event.received_at.max(*last);
             }
         }
         Ok(uses)
     }
 
-    fn tell(&self, secrets: &mut [SourceSecretStatus]) {
+    fn fill_in(&self, secrets: &mut [SourceSecretStatus]) {
         for secret in secrets {
-            secret.last_used_at = self.by_key.get(&secret.number.to_string()).copied();
+            // A source of this name that was removed had secrets with the same numbers.
+            let used = self.0.get(&secret.number.to_string()).copied();
+            secret.last_used_at = used.filter(|used| *used >= secret.created_at);
         }
     }
 }

@@ -6,7 +6,8 @@ use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, Method};
 use skep_bus::{Announced, NotKept};
 use skep_protocol::{
-    AUTH, BodyKind, Call, CallBody, CallId, CallRecord, Fingerprinting, FunctionName, check_headers, headers,
+    AUTH, BodyKind, Call, CallBody, CallId, CallRecord, Fingerprinting, FunctionName, HOPS_IN_MESSAGE, check_headers,
+    check_hops, headers, hops, set_hops,
 };
 use thiserror::Error;
 
@@ -87,6 +88,13 @@ impl Worker {
         if let Ok(origin) = HeaderValue::from_str(origin.as_str()) {
             headers.insert(headers::SKEP_CALLBACK_OF, origin);
         }
+        if record.is_of_own_event() {
+            headers.insert(headers::SKEP_OWN_EVENT, HeaderValue::from_static("true"));
+        }
+        if let Some(hops) = hops(&record.returned).map(|hops| hops.saturating_add(1)) {
+            check_hops(hops).map_err(|reason| Refusal::ForGood { reason })?;
+            set_hops(&mut headers, hops);
+        }
         let call_id = origin.derived("callback");
         // Before the body is copied.
         check_headers(&headers, &path, query.as_deref(), None)
@@ -105,6 +113,7 @@ impl Worker {
             callback_authorized: callback.is_some() && record.status.callback_authorized,
             callback,
             steps,
+            retry: record.status.retry.clone(),
             ..Call::new(call_id, function, skep_bus::now())
         };
         match self.bus.calls.submit(&call).await {
@@ -153,7 +162,9 @@ impl Worker {
             let error = skep_bus::Error::TooLarge { limit: self.bus.connection.largest_message() };
             return Err(Refusal::ForGood { reason: error.to_string() });
         }
-        match self.bus.outcomes.publish_answer(subject.clone(), headers, record.body.in_message().clone()).await {
+        let mut headers = headers.clone();
+        headers.insert(HOPS_IN_MESSAGE, HeaderValue::from(hops(&record.returned).unwrap_or_default()));
+        match self.bus.outcomes.publish_answer(subject.clone(), &headers, record.body.in_message().clone()).await {
             Ok(Announced::Stored | Announced::Heard) => Ok(()),
             Ok(Announced::Unheard) => {
                 Err(Refusal::for_now(format!("no stream stores {subject} and nobody listens to it")))

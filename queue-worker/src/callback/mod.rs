@@ -20,7 +20,7 @@ use skep_bus::{Delivery, NewDeadLetter};
 use skep_dispatch::Registry;
 use skep_protocol::{CallBody, CallRecord, CallState, CallStatus, CallbackTarget, CallbackTry, DeadKind, headers};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, warn};
 use url::Url;
 
 pub(crate) use self::destinations::Destinations;
@@ -36,7 +36,7 @@ pub use self::{
     inward::{SubjectPattern, SubjectPatternError},
     signature::SigningKeys,
 };
-use crate::{Worker, WorkerConfig, dead_lettering::try_again, pull::Puller};
+use crate::{Worker, WorkerConfig, dead_lettering::try_again, pull::Puller, spans};
 
 /// Callbacks under way at once.
 const WINDOW: usize = 128;
@@ -87,7 +87,10 @@ pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     puller
         .run(queue, |delivery| {
             let worker = Arc::clone(&worker);
-            async move { delivery.hold(Box::pin(worker.deliver(&delivery))).await }
+            async move {
+                let span = spans::callback(&delivery);
+                delivery.hold(Box::pin(worker.deliver(&delivery))).instrument(span).await;
+            }
         })
         .await;
 }
@@ -102,7 +105,7 @@ impl Worker {
             return delivery.ack().await;
         };
         if record.status.steps.is_some() && record.status.state != CallState::Succeeded {
-            debug!(call_id = %record.status.call_id, "a step has failed, so the next one is not called");
+            debug!("a step has failed, so the next one is not called");
             return delivery.ack().await;
         }
         let next = match self.try_once(delivery.delivered, record, url).await {
@@ -111,7 +114,7 @@ impl Worker {
                 if delivery.delivered > 1 || delivery.was_redriven() {
                     self.keep_try(delivery, record, None, None).await;
                 }
-                debug!(call_id = %record.status.call_id, tries = delivery.delivered, "callback delivered");
+                debug!("callback delivered");
                 return delivery.ack().await;
             }
             Tried::Refused(refusal) => {
@@ -119,14 +122,14 @@ impl Worker {
                 next(refusal, delivery.delivered, delivery.age(), limit, fastrand::f64())
             }
             Tried::Untried { after, limit, reason } if delivery.age() + after < limit => {
-                debug!(call_id = %record.status.call_id, reason, "callback waits for its receiver");
+                debug!(reason, "callback waits for its receiver");
                 return delivery.again_after(after).await;
             }
             Tried::Untried { reason, .. } => Next::GiveUp { reason: reason.to_owned() },
         };
         match next {
             Next::Again { after, reason } => {
-                warn!(call_id = %record.status.call_id, tries = delivery.delivered, reason, "callback failed; trying again");
+                warn!(reason, "callback failed; trying again");
                 self.keep_try(delivery, record, Some(reason), Some(after)).await;
                 delivery.again_after(after).await;
             }
@@ -226,7 +229,7 @@ impl Worker {
         let next_at = again_after.map(|after| at + after);
         let one = CallbackTry { number: delivery.delivered, at, reason, next_at };
         if let Err(error) = self.bus.outcomes.store_callback_try(&record.status, &one).await {
-            debug!(error = error.chain(), call_id = %record.status.call_id, "a try of a callback could not be stored");
+            debug!(error = error.chain(), "a try of a callback could not be stored");
         }
     }
 
@@ -246,10 +249,13 @@ impl Worker {
             payload: &delivery.payload,
         };
         if let Err(error) = self.bus.outcomes.store_dead_letter(letter).await {
-            warn!(error = error.chain(), call_id = %record.status.call_id, "a dead letter cannot be stored; trying again");
+            warn!(error = error.chain(), "a dead letter cannot be stored; trying again");
             return delivery.again_after(try_again(&error)).await;
         }
-        warn!(call_id = %record.status.call_id, reason, "callback became a dead letter");
+        if let Err(error) = self.tell_undelivered(delivery, record, &reason).await {
+            return delivery.again_after(try_again(&error)).await;
+        }
+        warn!(reason, "callback became a dead letter");
         self.metrics.count_callback("dead");
         delivery.ack().await;
     }

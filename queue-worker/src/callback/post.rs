@@ -17,6 +17,7 @@ use reqwest::{
 };
 use skep_protocol::{causes, error_chain};
 use time::OffsetDateTime;
+use tracing::warn;
 use url::{Host, Url};
 
 use super::{
@@ -42,6 +43,9 @@ pub(crate) struct Post {
 
 impl Post {
     pub(crate) fn new(user_agent: String, timeout: Duration, guard: Guard) -> reqwest::Result<Self> {
+        if !skep_https::trusts_somebody() {
+            warn!("{}", skep_https::NOBODY_IS_TRUSTED);
+        }
         let lookup = |name: String| async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }.boxed();
         Self::with_lookup(user_agent, timeout, guard, Arc::new(lookup))
     }
@@ -87,16 +91,12 @@ impl Post {
         if let Some(client) = slot.get() {
             return Ok(client);
         }
-        let client = Client::builder()
-            .user_agent(&self.user_agent)
-            .redirect(Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(GuardedResolver {
-                guard: Arc::clone(&self.guard),
-                lookup: Arc::clone(&self.lookup),
-                wish,
-            }))
-            .build()?;
+        let settings = || {
+            let resolver = GuardedResolver { guard: Arc::clone(&self.guard), lookup: Arc::clone(&self.lookup), wish };
+            let settings = Client::builder().user_agent(&self.user_agent).redirect(Policy::none());
+            settings.no_proxy().dns_resolver(Arc::new(resolver))
+        };
+        let client = skep_https::client(settings)?;
         Ok(slot.get_or_init(|| client))
     }
 }

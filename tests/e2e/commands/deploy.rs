@@ -88,3 +88,48 @@ async fn a_version_that_does_not_become_ready_is_told_in_words() {
     assert_eq!(platform.gateway.call("echo", "x").await.status, 200);
     assert!(site.client(&[&broken[..], &["--no-wait"]].concat()).await.said().contains("stays as it is"));
 }
+
+#[tokio::test]
+async fn the_sources_of_a_stack_are_deployed_with_its_functions() {
+    let platform = Platform::start([]).await;
+    let (site, gateway) = (&platform.site, &platform.gateway);
+    let deploy = async |arguments: &[&str]| site.client(&[&["deploy", "-f", "shop.yml"], arguments].concat()).await;
+    let file = |kind: &str| {
+        let up = "  up:\n    fprocess: tr a-z A-Z\n";
+        stack(
+            &platform,
+            &format!(
+                "{up}sources:\n  github:\n    preset: github\n    routes:\n      - to: up\n        filter: {{ type: {kind} }}\n"
+            ),
+        );
+    };
+    file("push");
+    let dry = deploy(&["--dry-run"]).await.said();
+    assert_eq!(dry, "up is new: tr a-z A-Z\nsource github is new\nNothing is done (--dry-run).\n");
+    assert!(site.client(&["sources", "list"]).await.said().starts_with("No sources."));
+    let said = deploy(&[]).await.said();
+    assert!(said.contains("up  1 of 1 ready") && said.contains("skep sources secret add github"), "{said}");
+    gateway.add_secret("github", "It's a Secret to Everybody").await;
+    gateway.wait_for_source("github").await;
+    gateway.push("github", "one").await;
+    let call = gateway.routed_event("github", "one").await["calls"][0]["callId"].as_str().unwrap().to_owned();
+    assert_eq!(gateway.finished(&call).await["state"], "succeeded");
+
+    let again = deploy(&[]).await.said();
+    assert!(again.starts_with("up stays as it is\nsource github stays as it is\n"), "{again}");
+    file("release");
+    let only = deploy(&["--filter", "up"]).await.said();
+    assert!(!only.contains("source"), "{only}");
+    let changed: Value = serde_json::from_str(&deploy(&["--filter", "git*", "--json"]).await.said()).unwrap();
+    assert_eq!(changed, serde_json::json!([{ "source": "github", "change": "changed" }]));
+    let declared = crate::harness::answer_to(gateway.get("/system/sources/github")).await.json();
+    assert_eq!(declared["spec"]["routes"][0]["filter"]["type"], "release", "{declared}");
+    assert_eq!(declared["secrets"][0]["number"], 1, "its secret stays");
+    deploy(&["--filter", "x*"]).await.failed(3, "no function or source");
+    // What the gateway refuses is told, and the functions are deployed all the same.
+    let url = "sources:\n  sms:\n    preset: twilio\n    routes: [{ to: up }]\n";
+    stack(&platform, &format!("  down:\n    fprocess: tr A-Z a-z\n{url}"));
+    let refused = deploy(&[]).await;
+    assert!(refused.stdout.contains("down  1 of 1 ready"), "{refused:?}");
+    refused.failed(2, "source sms");
+}

@@ -1,5 +1,6 @@
 //! The commands of every day, as someone at a terminal uses them.
 
+mod bare;
 mod deploy;
 mod functions;
 mod invoke;
@@ -8,3 +9,4 @@ mod logs;
 mod nats_program;
 mod pages;
 mod secrets;
+mod terminal;

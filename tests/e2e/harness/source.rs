@@ -63,6 +63,14 @@ impl Gateway {
         .await;
     }
 
+    /// Waits until the gateway knows that a source is gone.
+    pub(crate) async fn wait_for_no_source(&self, source: &str) {
+        wait_until("the source is gone", async || {
+            answer_to(self.webhook(source, "ping", "ping", "{}")).await.status == 404
+        })
+        .await;
+    }
+
     /// A webhook as GitHub sends it.
     pub(crate) fn webhook(&self, source: &str, event: &str, delivery: &str, body: &str) -> RequestBuilder {
         self.unsigned_webhook(source, event, delivery, body)

@@ -1,5 +1,6 @@
 //! On Swarms of the tests' own engines.
 
+mod certifier;
 mod cold_start;
 mod engine_away;
 mod engines;

@@ -9,7 +9,7 @@ use crate::client::args::{ClientArgs, header};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DailyCommand {
-    /// Deploy the functions of a stack file, or one function, and wait until they are ready
+    /// Deploy the functions and sources of a stack file, or one function, and wait until functions are ready
     #[command(after_help = DEPLOY_EXAMPLES)]
     Deploy(DeployArgs),
     /// List the functions that are deployed
@@ -45,12 +45,12 @@ pub(crate) enum DailyCommand {
 }
 
 const DEPLOY_EXAMPLES: &str = "Examples:
-  skep deploy                               the functions of ./stack.yml
+  skep deploy                               the functions and sources of ./stack.yml
   skep deploy -f shop.yml --filter 'mail-*' --dry-run
   skep deploy upper --command 'tr a-z A-Z'
   skep deploy resize --image registry.lan/resize:2 --env QUALITY=80
 
-What changes is shown first, without the values of variables. Functions that are as they should be stay as they are.
+What changes is shown first, without the values of variables. What is as it should be stays as it is.
 The exit code is 0 if all functions are deployed and ready, and 1 if one is refused or not ready in time.";
 
 const INVOKE_EXAMPLES: &str = "Examples:
@@ -110,10 +110,10 @@ pub(crate) struct DeployArgs {
     /// The function to deploy, NAME or NAME.NAMESPACE, instead of those of a stack file
     #[arg(requires = "one", conflicts_with_all = ["file", "filter"])]
     pub(crate) name: Option<String>,
-    /// The functions to deploy, in OpenFaaS's stack.yml format
+    /// The functions and sources to deploy, in OpenFaaS's stack.yml format
     #[arg(short, long, value_name = "FILE", default_value = "stack.yml")]
     pub(crate) file: PathBuf,
-    /// Only functions of the file whose name fits; * stands for any text
+    /// Only functions and sources of the file whose name fits; * stands for any text
     #[arg(long, value_name = "PATTERN")]
     pub(crate) filter: Vec<String>,
     /// The command that the function runs

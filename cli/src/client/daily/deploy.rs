@@ -1,8 +1,9 @@
-//! `skep deploy`: the functions of a stack file, or one of the command line.
+//! `skep deploy`: the functions and sources of a stack file, or one function of the command line.
 
 use std::path::{Path, PathBuf};
 
 use reqwest::{Method, StatusCode};
+use serde::Serialize;
 use skep_protocol::{DefaultNamespace, FunctionDeployment, WORKDIR, validate};
 use skep_sources::Defaults;
 use skep_stack::{Difference, Stack};
@@ -12,6 +13,7 @@ use super::{
     full_name, plan,
     plan::Step,
     ready::{self, Awaited},
+    sources::{self, SourceStep},
 };
 use crate::{
     client::{api::Api, print_json},
@@ -20,31 +22,40 @@ use crate::{
     output,
 };
 
+/// What is done with a function or a source.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Done<'step> {
+    Function(&'step Step),
+    Source(&'step SourceStep),
+}
+
 pub(super) async fn run(mut args: DeployArgs) -> Result<()> {
     let (ready, dry_run) = (args.ready.timeout, args.dry_run);
     let wait = !args.ready.no_wait;
     let api = Api::new(args.client.clone())?;
-    let functions = match args.name.take() {
-        None => {
-            let stack = read_stack(&args.file)?;
-            warn_of_sources(&stack);
-            chosen(stack.functions, &args.filter)?
-        }
-        Some(name) => vec![one(name, &mut args, api.is_local())?],
+    let stack = match args.name.take() {
+        None => chosen(read_stack(&args.file)?, &args.filter)?,
+        Some(name) => Stack { functions: vec![one(name, &mut args, api.is_local())?], sources: Vec::new() },
     };
-    let steps = plan::plan(&api, functions).await?;
+    let steps = plan::plan(&api, stack.functions).await?;
+    let sources = sources::plan(&api, stack.sources).await?;
     if !api.as_json {
         plan::print(&steps);
+        sources::print(&sources);
     }
     if !dry_run {
         let (awaited, mut failures) = put_all(&api, &steps).await;
+        // After the functions, so that no event comes before them.
+        failures.extend(sources::put_all(&api, &sources).await);
         if wait && let Err(failure) = ready::wait(&api, awaited, ready).await {
             failures.push(failure);
         }
         Failure::all(failures)?;
     }
     if api.as_json {
-        return print_json(&steps);
+        let functions = steps.iter().map(Done::Function);
+        return print_json(&functions.chain(sources.iter().map(Done::Source)).collect::<Vec<_>>());
     }
     if dry_run {
         output::line("Nothing is done (--dry-run).");
@@ -55,37 +66,28 @@ pub(super) async fn run(mut args: DeployArgs) -> Result<()> {
 /// Reads a stack file as `skep up` does.
 pub(super) fn read_stack(file: &Path) -> Result<Stack> {
     let environment = controller::environment();
-    // Sources are not deployed here, so a URL that is missing does not matter.
+    // Only the gateway knows its public URL, without which it refuses some sources.
     let (namespace, public_url) = (DefaultNamespace::default(), "https://localhost".parse().ok());
     let defaults = Defaults { public_url: public_url.as_ref(), ..Defaults::new(&namespace) };
     let stack = skep_stack::read(file, &defaults, |name| environment.get(name).cloned());
     stack.map_err(|error| Failure::setting(format!("--file: {error}")))
 }
 
-fn warn_of_sources(stack: &Stack) {
-    let sources: Vec<_> = stack.sources.iter().map(|(name, _)| name.as_str()).collect();
-    if !sources.is_empty() {
-        eprintln!(
-            "The sources of the file are not deployed: {}. `skep sources add` and `update` do that, and `skep up -f`.",
-            sources.join(", ")
-        );
-    }
-}
-
-/// The functions whose name fits one of the patterns, or all.
-fn chosen(functions: Vec<FunctionDeployment>, patterns: &[String]) -> Result<Vec<FunctionDeployment>> {
+/// The functions and sources whose name fits one of the patterns, or all.
+fn chosen(mut stack: Stack, patterns: &[String]) -> Result<Stack> {
     if patterns.is_empty() {
-        return Ok(functions);
+        return Ok(stack);
     }
-    let fits = |function: &FunctionDeployment| {
-        let name = full_name(&function.service, &function.namespace);
-        patterns.iter().any(|pattern| fits(&name, pattern) || fits(&function.service, pattern))
-    };
-    let chosen: Vec<_> = functions.into_iter().filter(fits).collect();
-    if chosen.is_empty() {
-        return Err(Failure::Missing(format!("no function of the file fits --filter {}", patterns.join(", "))));
+    let fits_one = |name: &str| patterns.iter().any(|pattern| fits(name, pattern));
+    stack
+        .functions
+        .retain(|function| fits_one(&function.service) || fits_one(&full_name(&function.service, &function.namespace)));
+    stack.sources.retain(|(name, _)| fits_one(name.as_str()));
+    if stack.functions.is_empty() && stack.sources.is_empty() {
+        let patterns = patterns.join(", ");
+        return Err(Failure::Missing(format!("no function or source of the file fits --filter {patterns}")));
     }
-    Ok(chosen)
+    Ok(stack)
 }
 
 /// Whether a name fits a pattern, in which `*` stands for any text.

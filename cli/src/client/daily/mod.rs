@@ -12,6 +12,7 @@ mod ready;
 mod remove;
 mod scale;
 mod secret;
+mod sources;
 
 use reqwest::RequestBuilder;
 use skep_protocol::FunctionStatus;

@@ -82,13 +82,17 @@ fn step(wanted: FunctionDeployment, status: Option<&FunctionStatus>, function: S
     });
     let difference = difference(&wanted, as_deployed.as_ref());
     let changes = as_deployed.map(|deployed| changes(&wanted, &deployed)).unwrap_or_default();
-    let change = match difference {
+    let former = status.map(|status| status.instances.clone()).unwrap_or_default();
+    Step { function, change: word(difference), changes, queued_calls: None, wanted, difference, former }
+}
+
+/// What a program reads of a difference.
+pub(super) fn word(difference: Difference) -> &'static str {
+    match difference {
         Difference::New => "new",
         Difference::Changed => "changed",
         Difference::Same => "same",
-    };
-    let former = status.map(|status| status.instances.clone()).unwrap_or_default();
-    Step { function, change, changes, queued_calls: None, wanted, difference, former }
+    }
 }
 
 /// Says in words what will change.

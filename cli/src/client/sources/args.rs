@@ -55,6 +55,8 @@ The file has the keys of one source, as they are below its name in a stack file,
     Events(EventsArgs),
     /// Show an event: its headers, its calls with their states, and why other routes did not take it
     Event(EventArgs),
+    /// Print what the program of a source has written to STDERR, and why it was started again
+    Logs(SourceLogsArgs),
     /// List requests that could not be verified, and why: those that are held, and copies of those that were refused
     #[command(after_help = "Examples:
   skep sources held github
@@ -92,6 +94,17 @@ pub(crate) struct SourcesListArgs {
 pub(crate) struct SourceArgs {
     /// The source
     pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SourceLogsArgs {
+    /// The source
+    pub(crate) name: String,
+    /// How many lines, the newest ones
+    #[arg(long, default_value_t = 100)]
+    pub(crate) tail: usize,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

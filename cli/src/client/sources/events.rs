@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use skep_protocol::{EventInfo, EventOutcome, Replayed};
+use time::OffsetDateTime;
 
 use super::event_args::{EventArgs, EventFilterArgs, EventsArgs, ReplayArgs};
 use crate::{
@@ -176,16 +177,20 @@ pub(super) fn counted(count: u64, what: &str) -> String {
 }
 
 /// Tells how many events came while a source was paused, and how they make their calls.
-pub(super) async fn tell_paused(api: &Api, name: &str) -> Result<()> {
-    let query = [("outcome", "paused".to_owned()), ("limit", MAX_COUNTED.to_string())];
+pub(super) async fn tell_paused(api: &Api, name: &str, since: Option<OffsetDateTime>) -> Result<()> {
+    let since = since.map(table::at);
+    let mut query = vec![("outcome", "paused".to_owned()), ("limit", MAX_COUNTED.to_string())];
+    query.extend(since.clone().map(|since| ("since", since)));
     let paused: Events = api.json(api.get(&["sources", name, "events"]).query(&query)).await?;
     if paused.events.is_empty() {
         return Ok(());
     }
     let more = if paused.next.is_some() { "more than " } else { "" };
     let events = counted(paused.events.len() as u64, "event");
+    let since = since.map(|since| format!(" --since {since}")).unwrap_or_default();
     output::line(format_args!(
-        "{more}{events} came while it was paused, and made no call then: skep sources replay {name} --outcome paused"
+        "{more}{events} came while it was paused, and made no call then: \
+         skep sources replay {name} --outcome paused{since}"
     ));
     Ok(())
 }

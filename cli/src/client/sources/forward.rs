@@ -44,8 +44,8 @@ pub(super) async fn run(args: ForwardArgs) -> Result<()> {
     if !is_http {
         return Err(Failure::setting(format!("URL: {} must begin with http:// or https://", args.url)));
     }
-    let http = Client::builder().redirect(Policy::none()).no_proxy().timeout(ANSWER_TIMEOUT);
-    let http = http.build().map_err(Failure::internal)?;
+    let http = || Client::builder().redirect(Policy::none()).no_proxy().timeout(ANSWER_TIMEOUT);
+    let http = skep_https::client(http).map_err(Failure::internal)?;
     let api = Api::new(args.client)?;
     let mut place = match args.last {
         Some(last) => ("last", last.to_string()),

@@ -6,6 +6,7 @@ mod events;
 mod forward;
 mod held;
 mod presets;
+mod program;
 mod samples;
 mod schedule;
 mod schedule_args;
@@ -47,6 +48,7 @@ pub(crate) async fn run(command: SourcesCommand) -> Result<()> {
         SourcesCommand::Backfill(args) => schedule::backfill(args).await,
         SourcesCommand::Events(args) => events::list(args).await,
         SourcesCommand::Event(args) => events::show(args).await,
+        SourcesCommand::Logs(args) => program::logs(args).await,
         SourcesCommand::Held(args) => held::list(args).await,
         SourcesCommand::Release(args) => held::release(args).await,
         SourcesCommand::Replay(args) => events::replay(args).await,
@@ -119,17 +121,16 @@ async fn set_paused(args: SourceNamesArgs, what: &str) -> Result<()> {
     let api = Api::new(args.client)?;
     let mut failures = Vec::new();
     for name in &args.names {
-        match api.send(api.request(Method::POST, &["sources", name, what])).await {
-            Ok(_) => {
-                output::line(format_args!("{name} is {what}d"));
-                if what == "resume" {
-                    failures.extend(events::tell_paused(&api, name).await.err());
-                }
-            }
-            Err(failure) => failures.push(failure),
-        }
+        failures.extend(pause_or_resume(&api, name, what).await.err());
     }
     Failure::all(failures)
+}
+
+async fn pause_or_resume(api: &Api, name: &str, what: &str) -> Result<()> {
+    let before: SourceStatus = api.json(api.get(&["sources", name])).await?;
+    api.send(api.request(Method::POST, &["sources", name, what])).await?;
+    output::line(format_args!("{name} is {what}d"));
+    if what == "resume" && before.paused { events::tell_paused(api, name, before.paused_at).await } else { Ok(()) }
 }
 
 fn print(api: &Api, source: &SourceStatus) -> Result<()> {
@@ -142,14 +143,17 @@ fn print(api: &Api, source: &SourceStatus) -> Result<()> {
         ("url", source.url.clone().or_else(|| Some(api.url_of(source.path.as_ref()?))).unwrap_or_default()),
         ("preset", preset(source)),
         ("state", state(source)),
+        ("paused since", source.paused_at.map(table::at).unwrap_or_default()),
         ("problem", told(source.problem.as_ref())),
         ("note", source.warnings.join("; ")),
+        ("pending", source.pending.map(|pending| pending.to_string()).unwrap_or_default()),
         ("last event", source.last_event_at.map(table::at).unwrap_or_default()),
         ("next", source.next.join(", ")),
         ("of function", told(source.function.as_ref())),
         ("created", table::at(source.created_at)),
         ("updated", table::at(source.updated_at)),
     ]);
+    source.program.iter().for_each(program::print);
     if !source.secrets.is_empty() {
         output::line("\nSecrets");
         secrets::print(&source.secrets);
@@ -168,7 +172,8 @@ fn state(source: &SourceStatus) -> String {
         return "disabled".to_owned();
     }
     let words = [(source.paused, "paused"), (source.open, "open"), (source.silent, "silent")];
-    let words: Vec<_> = words.into_iter().filter_map(|(holds, word)| holds.then_some(word)).collect();
+    let mut words: Vec<_> = words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_owned()).collect();
+    words.extend(source.program.as_ref().map(|program| program.state.to_string()));
     if words.is_empty() { "ready".to_owned() } else { words.join(", ") }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! It scans the receipts, then the messages, then the records, each in order, and keeps a few bytes per call.
 //! Calls go on meanwhile, so a call that seems to be missing is looked up again by its id before it is reported.
+//!
+//! It is a part of the bus because it reads nearly every stream message by message. As a crate of its own it would need the streams to be public, and then every crate could read them.
 
 mod books;
 mod doubts;

@@ -15,6 +15,7 @@ impl Calls {
     pub async fn changes_of(&self, id: &CallId) -> Result<impl Stream<Item = ()> + use<>> {
         let subjects = [
             self.nats.subjects.invoke_by_id(id),
+            self.nats.subjects.backlog_by_id(id),
             self.nats.subjects.delayed_by_id(id),
             self.nats.subjects.record_by_id(id),
         ];
@@ -25,6 +26,8 @@ impl Calls {
     pub async fn news(&self, function: Option<&FunctionName>) -> Result<impl Stream<Item = CallNews> + use<>> {
         let subjects = [
             self.nats.subjects.invoke_of(function),
+            function
+                .map_or_else(|| self.nats.subjects.backlog_all(), |function| self.nats.subjects.backlog_of(function)),
             self.nats.subjects.delayed_of(function),
             self.nats.subjects.record_all(),
             self.nats.subjects.callback_try_all(),
@@ -63,6 +66,11 @@ fn news_of(message: &Message) -> Option<CallNews> {
             // One that has waited was told of when it began to, and one that comes back to its lane when it came there first.
             let is_new = call.last_attempt.is_none() && call.run_at.is_none() && call.interruptions == 0;
             (is_new || !call.history.is_empty()).then(|| call.status())?
+        }
+        // What comes from a lane is known already.
+        "backlog" => {
+            wire::text(headers, wire::SUBMITTED)?;
+            wire::read_call(headers, Bytes::new()).ok()?.status()
         }
         "tries" => {
             let one: CallbackTry = serde_json::from_slice(&message.payload).ok()?;

@@ -16,7 +16,7 @@ impl Calls {
     /// Stores a call that waits for its time, even if that is over. One that waits, runs or has ended makes no second one.
     pub async fn plan(&self, call: &Call) -> Result<Submitted> {
         call.check_headers().map_err(Error::HeadersTooLarge)?;
-        if self.may_be_known(&call.call_id).await?
+        if self.may_be_known(&call.call_id, false).await?
             && let Some(known) = self.stored_status(&call.call_id).await?
         {
             return same_call(call, known);

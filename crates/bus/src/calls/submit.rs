@@ -1,16 +1,13 @@
 //! Accepting a call: one durable message.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use async_nats::HeaderMap as NatsHeaders;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use http::{HeaderValue, header};
 use skep_backoff::Backoff;
-use skep_protocol::{Call, CallId, CallStatus, Subjects, headers, without_credentials};
+use skep_protocol::{Call, CallId, CallStatus, FunctionName, headers, without_credentials};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 use url::Url;
@@ -40,18 +37,29 @@ impl Calls {
     }
 
     /// The same of a call whose id follows from what it is for and from its function, as that of an event's route does. Most are new, and are looked up together.
-    pub async fn submit_derived(&self, call: &Call) -> Result<Submitted> {
-        let is_new = call.run_at.is_none() && !self.may_be_known(&call.call_id).await?;
+    ///
+    /// Nothing is looked up where nobody can have submitted it before.
+    pub async fn submit_derived(&self, call: &Call, is_first: bool) -> Result<Submitted> {
+        let is_new = call.run_at.is_none() && (is_first || !self.may_be_known(&call.call_id, call.in_bulk).await?);
         self.submit_call(call, is_new).await
     }
 
-    /// Whether a call has ended, or waits somewhere; one that is in its lane is found when it is stored there.
+    /// Whether a call has ended, or waits somewhere; one that is in its own lane is found when it is stored there.
     ///
     /// What happens meanwhile does no harm: each delivery of a call with a caller's id is looked up before it runs.
-    pub(crate) async fn may_be_known(&self, id: &CallId) -> Result<bool> {
-        let places = [&self.nats.recorded, &self.nats.parked, &self.nats.in_backlog];
-        let found = try_join_all(places.map(|place| place.has(id))).await?;
+    pub(crate) async fn may_be_known(&self, id: &CallId, in_bulk: bool) -> Result<bool> {
+        let mut places = vec![&self.nats.recorded, &self.nats.parked, &self.nats.in_backlog];
+        if in_bulk {
+            // A further attempt may be in the lane of its function.
+            places.push(&self.nats.in_lanes);
+        }
+        let found = try_join_all(places.into_iter().map(|place| place.has(id))).await?;
         Ok(found.contains(&true))
+    }
+
+    /// Counts a call that is submitted later, and says whether its function is called very often.
+    pub fn is_often(&self, function: &FunctionName) -> bool {
+        self.nats.rates.is_often(function)
     }
 
     async fn submit_call(&self, call: &Call, is_new: bool) -> Result<Submitted> {
@@ -70,10 +78,13 @@ impl Calls {
 
     async fn submit_patiently(&self, call: &Call, is_new: bool) -> Result<Submitted> {
         let patience = if self.nats.kept.replicas > 1 { ELECTION_TIMEOUT } else { REQUEST_TIMEOUT };
-        // Decided once: what is sent again must meet what may have been stored before.
-        let subject = self.lane_subject(call);
-        let queue = InLane { calls: self, call, subject, is_new: AtomicBool::new(is_new) };
-        let (submitted, tries) = patiently(call, patience, &queue).await;
+        let entry = self.entry(call);
+        let is_direct = matches!(entry, Entry::Backlog);
+        let (mut submitted, mut tries) = patiently(call, patience, &self.queue(call, entry, is_new)).await;
+        if is_direct && tries == 1 && matches!(submitted, Err(Error::Full(_))) {
+            // The backlog has no room and has refused the call, so it is stored nowhere.
+            (submitted, tries) = patiently(call, patience, &self.queue(call, Entry::Lane, is_new)).await;
+        }
         if matches!(submitted, Ok(Submitted::Accepted)) {
             self.nats.ledger.note(call);
         } else if tries == 1 && !matches!(submitted, Err(Error::Unavailable(_))) {
@@ -100,29 +111,35 @@ impl Calls {
         to_store(headers, callback, self.nats.kept.strip_credentials)
     }
 
-    /// Where a call waits to be taken.
-    fn lane_subject(&self, call: &Call) -> String {
+    /// Where a call is stored that is to be run now.
+    fn entry(&self, call: &Call) -> Entry {
         // An id that may come again has one place only, where the second call is refused.
-        let in_bulk = !call.has_callers_id && self.nats.rates.is_often(&call.function);
-        let subject = if in_bulk { Subjects::invoke_in_bulk } else { Subjects::invoke };
-        subject(&self.nats.subjects, &call.function, &call.call_id)
+        if call.in_bulk {
+            Entry::BulkLane
+        } else if call.has_callers_id {
+            Entry::Lane
+        } else if self.nats.backlogs.has(&call.function) {
+            Entry::Backlog
+        } else if self.nats.rates.is_often(&call.function) {
+            Entry::BulkLane
+        } else {
+            Entry::Lane
+        }
     }
 
-    async fn try_submit(&self, call: &Call, subject: String, is_new: bool) -> Result<Submitted> {
-        if call.has_callers_id
-            && !is_new
-            && let Some(known) = self.stored_status(&call.call_id).await?
-        {
+    fn queue<'call>(&'call self, call: &'call Call, entry: Entry, is_new: bool) -> InQueue<'call> {
+        InQueue { calls: self, call, entry, is_new: is_new || !call.has_callers_id }
+    }
+
+    /// Stores a call. One that may be known is looked up first, because a queue forgets what is finished.
+    async fn try_submit(&self, call: &Call, entry: Entry, is_new: bool) -> Result<Submitted> {
+        if !is_new && let Some(known) = self.stored_status(&call.call_id).await? {
             return same_call(call, known);
         }
         // The call of a burst waits even if its time is over, because another one may replace it.
         let waits = call.burst.is_some() || call.run_at.is_some_and(|run_at| run_at > clock::now());
-        let submitted = if waits {
-            self.nats.submit_delayed(call).await?
-        } else {
-            let body = call.body.in_message().clone();
-            self.nats.calls.store(subject, wire::call_headers(call), body).await?
-        };
+        let submitted =
+            if waits { self.nats.submit_delayed(call).await? } else { self.nats.store(call, entry).await? };
         if submitted == Submitted::Accepted || !call.has_callers_id {
             return Ok(submitted);
         }
@@ -133,6 +150,20 @@ impl Calls {
 }
 
 impl Connection {
+    /// Stores a new call that is to be run now.
+    async fn store(&self, call: &Call, entry: Entry) -> Result<Submitted> {
+        let (function, id) = (&call.function, &call.call_id);
+        let (mut headers, body) = (wire::call_headers(call), call.body.in_message().clone());
+        match entry {
+            Entry::Lane => self.calls.store(self.subjects.invoke(function, id), headers, body).await,
+            Entry::BulkLane => self.calls.store(self.subjects.invoke_in_bulk(function, id), headers, body).await,
+            Entry::Backlog => {
+                headers.insert(wire::SUBMITTED, "true");
+                self.backlogged.store(self.subjects.backlog(function, id), headers, body).await
+            }
+        }
+    }
+
     /// Publishes the only message of its subject.
     pub(crate) async fn publish_once(
         &self,
@@ -172,23 +203,34 @@ fn to_store(mut headers: http::HeaderMap, callback: Option<&Url>, strip_credenti
 
 /// Where a call is stored.
 trait Queue {
-    async fn store(&self) -> Result<Submitted>;
+    async fn store(&self, is_first_try: bool) -> Result<Submitted>;
 
     /// Whether it is of use to try again.
     async fn is_reachable(&self) -> bool;
 }
 
-struct InLane<'call> {
-    calls: &'call Calls,
-    call: &'call Call,
-    subject: String,
-    /// Until it was tried once.
-    is_new: AtomicBool,
+/// The queue that a new call is stored in.
+#[derive(Clone, Copy)]
+enum Entry {
+    Lane,
+    /// A lane for hot functions.
+    BulkLane,
+    /// The backlog of its function, behind the calls that wait there.
+    Backlog,
 }
 
-impl Queue for InLane<'_> {
-    async fn store(&self) -> Result<Submitted> {
-        self.calls.try_submit(self.call, self.subject.clone(), self.is_new.swap(false, Ordering::Relaxed)).await
+struct InQueue<'call> {
+    calls: &'call Calls,
+    call: &'call Call,
+    /// Decided once: what is sent again must meet what may have been stored before.
+    entry: Entry,
+    /// Nobody has submitted it before.
+    is_new: bool,
+}
+
+impl Queue for InQueue<'_> {
+    async fn store(&self, is_first_try: bool) -> Result<Submitted> {
+        self.calls.try_submit(self.call, self.entry, is_first_try && self.is_new).await
     }
 
     async fn is_reachable(&self) -> bool {
@@ -204,7 +246,7 @@ async fn patiently(call: &Call, patience: Duration, queue: &impl Queue) -> (Resu
     loop {
         tries += 1;
         let delay = delays.next_delay();
-        match queue.store().await {
+        match queue.store(tries == 1).await {
             // It was stored before, although nobody heard of it.
             Ok(Submitted::Duplicate) if tries > 1 && !call.has_callers_id => return (Ok(Submitted::Accepted), tries),
             Err(error @ Error::Unavailable(_)) => {

@@ -20,7 +20,7 @@ use crate::{
     Bus, Connection, Error, Kept, Login, Monitors, Result, Role, ServerUrls, audit::ledger::Ledger,
     bodies::deletions::Discards, calls::lookup::Lookup, client::connection::LastConnected,
     client::durability::LastFound, client::servers, publish::Publisher, publish::batch::Batcher, publish::rates::Rates,
-    publish::stalled::Stalled, streams, streams::supervisor::Missed,
+    publish::stalled::Stalled, queue::backlog::SeenBacklogs, streams, streams::supervisor::Missed,
 };
 
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
@@ -69,16 +69,15 @@ impl Bus {
     /// Connects, checks the server's version, makes or checks the streams, and looks at what the server does with them.
     pub async fn connect(config: &BusConfig) -> Result<Self> {
         let connected = LastConnected::default();
-        let client = connect_client(config, &connected, config.logs).await?;
+        let client = connect_client(config, &connected, (config.logs, false)).await?;
         require_version(&client)?;
         let jetstream = context(client.clone());
-        let deliveries = context(connect_client(config, &connected, false).await?);
+        let deliveries = context(connect_client(config, &connected, (false, false)).await?);
         let streams = Arc::new(Box::pin(ensure_streams(config, &jetstream)).await?);
         if config.logs {
             info!(server = client.server_info().version, "connected to NATS");
         }
-        let missed = Missed::default();
-        let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone(), missed: missed.clone() };
+        let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone(), missed: Missed::default() };
         let subjects = Arc::new(config.subjects.clone());
         let lookup = |stream, subject: fn(&Subjects, &CallId) -> String| {
             let names = Arc::clone(&subjects);
@@ -92,9 +91,12 @@ impl Bus {
             recorded: lookup("CALLS", Subjects::record_by_id),
             parked: lookup("DELAYED", Subjects::delayed_by_id),
             in_backlog: lookup("BACKLOG", Subjects::backlog_by_id),
+            backlogs: SeenBacklogs::default(),
+            in_lanes: lookup("INVOKE", Subjects::invoke_by_id),
             rates: Rates::default(),
             ledger: Ledger::start(publisher.clone(), Arc::clone(&subjects)),
             discards: Discards::start(client.clone(), config.role, Arc::clone(&streams), Arc::clone(&subjects)),
+            missed: publisher.missed.clone(),
             publisher,
             client,
             jetstream,
@@ -102,14 +104,13 @@ impl Bus {
             connected,
             role: config.role,
             logs: config.logs,
-            outside: Outside { config: config.clone(), connected: LastConnected::default() },
+            outside: Arc::new(Outside::new(config.clone())),
             subjects,
             default_namespace: config.default_namespace.clone(),
             streams,
             kept: config.kept.clone(),
             monitors: config.monitors.clone(),
             found: LastFound::default(),
-            missed,
             stalled: Stalled::default(),
         };
         connection.check_clock().await?;
@@ -132,17 +133,28 @@ impl Bus {
 /// The NATS client closes a connection when it receives headers that are not UTF-8, and its task panics at a value with a bare CR.
 /// So messages from outside get a connection of their own, which can be lost and replaced without harm to the rest.
 pub(crate) struct Outside {
-    config: BusConfig,
+    pub(crate) config: BusConfig,
+    /// Whether it is another server or account than skep's own.
+    pub(crate) is_foreign: bool,
     /// When one of them was made, or made again, last.
     pub(crate) connected: LastConnected,
 }
 
 impl Outside {
+    pub(crate) fn new(config: BusConfig) -> Self {
+        Self { config, is_foreign: false, connected: LastConnected::default() }
+    }
+
     /// A new connection; it ends when its last handle is dropped.
     pub(crate) async fn connect(&self) -> Result<jetstream::Context> {
-        let once = BusConfig { patience: Duration::ZERO, ..self.config.clone() };
-        connect_client(&once, &self.connected, false).await.map(context)
+        connect_once(self, &self.connected).await
     }
+}
+
+/// Connects without patience.
+pub(crate) async fn connect_once(outside: &Outside, connected: &LastConnected) -> Result<jetstream::Context> {
+    let once = BusConfig { patience: Duration::ZERO, ..outside.config.clone() };
+    connect_client(&once, connected, (false, outside.is_foreign)).await.map(context)
 }
 
 /// Makes or checks the streams; a cluster may have no leader yet.
@@ -175,7 +187,11 @@ fn context(client: Client) -> jetstream::Context {
 }
 
 /// Connects. Of a process's connections to the same servers, only one logs its changes.
-async fn connect_client(config: &BusConfig, connected: &LastConnected, logs: bool) -> Result<Client> {
+async fn connect_client(
+    config: &BusConfig,
+    connected: &LastConnected,
+    (logs, is_foreign): (bool, bool),
+) -> Result<Client> {
     let (role, started) = (config.role, Instant::now());
     let violations = Violations::default();
     let mut is_told = false;
@@ -185,7 +201,8 @@ async fn connect_client(config: &BusConfig, connected: &LastConnected, logs: boo
         let options = servers::options(&config.servers, config.login.as_ref()).map_err(Error::unavailable)?;
         let options = options
             .name(&config.name)
-            .custom_inbox_prefix(role.inbox(&config.subjects))
+            // Elsewhere a user may have what is usual.
+            .custom_inbox_prefix(if is_foreign { "_INBOX".to_owned() } else { role.inbox(&config.subjects) })
             .request_timeout(Some(REQUEST_TIMEOUT))
             .connection_timeout(REQUEST_TIMEOUT)
             .ping_interval(PING_INTERVAL)

@@ -22,6 +22,7 @@ use crate::{
     publish::batch::Batcher,
     publish::rates::Rates,
     publish::stalled::Stalled,
+    queue::backlog::SeenBacklogs,
     streams,
     streams::supervisor::Missed,
 };
@@ -34,7 +35,7 @@ pub struct Connection {
     pub(crate) deliveries: jetstream::Context,
     pub(crate) connected: LastConnected,
     /// How connections for what other services send are made, see [`Outside`].
-    pub(crate) outside: Outside,
+    pub(crate) outside: Arc<Outside>,
     pub(crate) role: Role,
     pub(crate) logs: bool,
     pub(crate) subjects: Arc<Subjects>,
@@ -57,6 +58,9 @@ pub struct Connection {
     pub(crate) parked: Lookup,
     /// Which calls their function cannot take now.
     pub(crate) in_backlog: Lookup,
+    pub(crate) in_lanes: Lookup,
+    /// Which functions have a backlog, and which ones are hot.
+    pub(crate) backlogs: SeenBacklogs,
     pub(crate) rates: Rates,
     pub(crate) ledger: Ledger,
     pub(crate) discards: Discards,
@@ -66,6 +70,11 @@ impl Connection {
     /// How the names of functions are read, by everyone on this bus.
     pub fn default_namespace(&self) -> &DefaultNamespace {
         &self.default_namespace
+    }
+
+    /// What all subjects and streams of skep begin with.
+    pub fn subject_prefix(&self) -> &str {
+        self.subjects.prefix()
     }
 
     /// How long records are kept at most.

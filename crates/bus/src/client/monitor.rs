@@ -79,8 +79,8 @@ async fn ask_ports(addresses: &[Url]) -> Result<Vec<Monitored>, String> {
     if addresses.is_empty() {
         return Ok(Vec::new());
     }
-    let client = Client::builder().timeout(ANSWER_TIMEOUT).redirect(Policy::none()).no_proxy().build();
-    let client = client.map_err(|error| error.to_string())?;
+    let client = || Client::builder().timeout(ANSWER_TIMEOUT).redirect(Policy::none()).no_proxy();
+    let client = skep_https::client(client).map_err(|error| error.to_string())?;
     let mut servers = Vec::with_capacity(addresses.len());
     for address in addresses {
         let varz = async { client.get(address.join("varz")?).send().await?.json::<Varz>().await.map_err(Failed::from) };

@@ -110,15 +110,26 @@ pub enum LoginError {
 }
 
 impl Login {
-    /// Reads a file with `USER:PASSWORD`; white space around it does not count.
-    pub fn read_password(file: &Path) -> Result<Self, LoginError> {
-        let text = read(file)?;
+    /// Reads the text of a credentials file, or one line `USER:PASSWORD`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if ConnectOptions::with_credentials(text).is_ok() {
+            return Some(Self::Credentials(text.to_owned()));
+        }
+        Self::password(text)
+    }
+
+    fn password(text: &str) -> Option<Self> {
         match text.trim().split_once(':') {
             Some((user, password)) if !user.is_empty() && !password.is_empty() && text.trim().lines().count() == 1 => {
-                Ok(Self::Password { user: user.to_owned(), password: password.to_owned() })
+                Some(Self::Password { user: user.to_owned(), password: password.to_owned() })
             }
-            _ => Err(LoginError::NoPassword(file.to_owned())),
+            _ => None,
         }
+    }
+
+    /// Reads a file with `USER:PASSWORD`; white space around it does not count.
+    pub fn read_password(file: &Path) -> Result<Self, LoginError> {
+        Self::password(&read(file)?).ok_or_else(|| LoginError::NoPassword(file.to_owned()))
     }
 
     /// Reads a credentials file, as `nsc` writes it.

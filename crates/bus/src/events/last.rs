@@ -2,10 +2,11 @@
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use futures_util::{Stream, StreamExt};
-use skep_protocol::SourceName;
+use skep_protocol::{EventInfo, SourceName, Verified};
+use time::OffsetDateTime;
 
 use super::{
-    list::{StoredEvent, read},
+    list::{EventFilter, StoredEvent, read},
     wire,
 };
 use crate::{
@@ -13,9 +14,37 @@ use crate::{
     calls::{records, scan::Scan},
 };
 
+/// Events that were held before, one behind the other, that are looked at at once, and at most.
+const HELD_AT_ONCE: usize = 100;
+const MAX_HELD: usize = 1000;
+
 impl Events {
+    /// When the newest event of a source came, as far as one is kept.
+    ///
+    /// What was held came long before it was stored, so the last one that was stored may not be the newest.
+    pub async fn newest(&self, source: &SourceName) -> Result<Option<OffsetDateTime>> {
+        let Some(last) = self.last(source).await? else { return Ok(None) };
+        let (mut newest, mut next) = (last.event.received_at, Some(last.sequence));
+        if !last.event.verified.by.was_held() {
+            return Ok(Some(newest));
+        }
+        let mut looked_at = 0;
+        while let Some(before) = next.filter(|_| looked_at < MAX_HELD) {
+            let page = self.list(source, &EventFilter::default(), HELD_AT_ONCE, Some(before)).await?;
+            for event in &page.events {
+                newest = newest.max(event.received_at);
+                if !was_held(event) {
+                    return Ok(Some(newest));
+                }
+            }
+            looked_at += HELD_AT_ONCE;
+            next = page.next;
+        }
+        Ok(Some(newest))
+    }
+
     /// The event of a source that was stored last, without its body, as far as one is kept.
-    pub async fn last(&self, source: &SourceName) -> Result<Option<StoredEvent>> {
+    async fn last(&self, source: &SourceName) -> Result<Option<StoredEvent>> {
         let config = pull::OrderedConfig {
             filter_subject: self.nats.subjects.events_of(source),
             deliver_policy: DeliverPolicy::Last,
@@ -43,10 +72,14 @@ impl Events {
     }
 
     /// Says each time that an event of a source may have been stored; it may also be a duplicate.
-    pub async fn hear(&self, source: &SourceName) -> Result<impl Stream<Item = ()> + Send + use<>> {
-        let heard =
+    pub async fn published(&self, source: &SourceName) -> Result<impl Stream<Item = ()> + Send + use<>> {
+        let events =
             self.nats.client.subscribe(self.nats.subjects.events_of(source)).await.map_err(Error::unavailable)?;
         self.nats.client.flush().await.map_err(Error::unavailable)?;
-        Ok(heard.map(|_| ()))
+        Ok(events.map(|_| ()))
     }
+}
+
+fn was_held(event: &EventInfo) -> bool {
+    event.verified.parse::<Verified>().is_ok_and(|verified| verified.by.was_held())
 }

@@ -152,6 +152,7 @@ mod tests {
             body: None,
             delay_seconds: Some(3),
             debounce: None,
+            in_bulk: true,
             retry: [("skep.retry.backoff".to_owned(), "fixed".to_owned())].into(),
             steps: Some(vec!["skep://next".parse().unwrap()]),
             callback: Some("https://example.com/".parse().unwrap()),

@@ -109,7 +109,7 @@ prop_compose! {
             call_id: "c".repeat(128).parse().unwrap(), function, method: Method::POST, path, query: None, headers,
             body: body.into(), callback, callback_authorized: true, accepted_at: now, has_callers_id: true, fingerprint,
             run_at: Some(now), steps: Some(vec![step; 8]), burst: Some("github.0123456789abcdef01234567".parse().unwrap()), retry,
-            interruptions: 10, last_attempt: Some(last), history,
+            in_bulk: false, occurrence: None, interruptions: 10, last_attempt: Some(last), history,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use async_nats::HeaderMap as NatsHeaders;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use skep_protocol::{Call, CallId, Fingerprint, FunctionName, headers as names, remove_forged, take_run_at};
+use skep_protocol::{
+    Call, CallId, Fingerprint, FunctionName, HOPS_IN_MESSAGE, headers as names, remove_forged, set_hops, take_run_at,
+};
 use time::OffsetDateTime;
 
 use crate::{Calls, Delivery, Inbound, Queue, client::clock};
@@ -24,6 +26,8 @@ pub struct Published {
     /// When the publisher wants it to run, or what is wrong with that.
     pub run_at: Result<Option<OffsetDateTime>, String>,
     pub headers: HeaderMap,
+    /// How many hops led to the call that has published it, if one did.
+    pub hops: Option<u64>,
 }
 
 impl Inbound {
@@ -40,6 +44,7 @@ impl Inbound {
                     callers_id: text(&names::CALL_ID),
                     callback: text(&names::CALLBACK_URL),
                     run_at,
+                    hops: hops_of(message.headers.as_ref()),
                     headers,
                 })
             });
@@ -68,8 +73,12 @@ impl Delivery<Published> {
         callback: Option<url::Url>,
     ) -> Call {
         let fingerprint = fingerprint(&function, &published.headers, &self.payload);
+        let mut headers = published.headers.clone();
+        if let Some(hops) = published.hops {
+            set_hops(&mut headers, hops.saturating_add(1));
+        }
         Call {
-            headers: calls.stored_headers(published.headers.clone(), callback.as_ref()),
+            headers: calls.stored_headers(headers, callback.as_ref()),
             body: self.payload.clone().into(),
             callback,
             // A publisher needs a login of NATS, and may publish calls of any function.
@@ -99,12 +108,25 @@ pub(crate) fn fingerprint(function: &FunctionName, headers: &HeaderMap, body: &[
     Fingerprint::of(function, &Method::POST, ("", None), headers, body)
 }
 
+fn hops_of(headers: Option<&NatsHeaders>) -> Option<u64> {
+    let mut all = headers.into_iter().flat_map(NatsHeaders::iter);
+    let is_hops = |name: &str| name.eq_ignore_ascii_case(HOPS_IN_MESSAGE.as_str());
+    let (_, values) = all.find(|(name, _)| is_hops(name.as_ref()))?;
+    values.first()?.as_str().parse().ok()
+}
+
+/// Whether a header is one of NATS itself, of its MQTT side, or of skep on NATS.
+pub(crate) fn is_of_nats(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["nats-", "nmqtt-", "skep-"].iter().any(|ours| name.starts_with(ours))
+}
+
 /// A publisher's headers as HTTP headers; those of NATS itself stay behind, and those that a caller over HTTP could not set either.
 pub(crate) fn publishers_headers(headers: Option<&NatsHeaders>) -> HeaderMap {
     let mut http = HeaderMap::new();
     for (name, values) in headers.into_iter().flat_map(NatsHeaders::iter) {
         let name = AsRef::<str>::as_ref(name);
-        if name.to_ascii_lowercase().starts_with("nats-") {
+        if is_of_nats(name) {
             continue;
         }
         let Ok(name) = name.parse::<HeaderName>() else {

@@ -56,7 +56,7 @@ async fn subscribe(nats: &Connection) -> Result<Subscriber> {
 ///
 /// The server does not check whether a requester may publish to the reply subject that it names.
 /// Without this rule the gateway would publish a function's answer to any subject with its own rights, `skep.control.deploy` for one.
-fn is_inbox(reply: &str) -> bool {
+pub(crate) fn is_inbox(reply: &str) -> bool {
     reply.starts_with('_')
 }
 

@@ -6,7 +6,10 @@
 
 use std::str::FromStr;
 
-use async_nats::{HeaderName, jetstream::consumer::PullConsumer};
+use async_nats::{
+    HeaderName,
+    jetstream::{self, consumer::PullConsumer},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -21,7 +24,7 @@ use crate::{
 };
 
 /// Messages that one look reads at most.
-const MAX_LOOKED_AT: usize = 1024;
+pub(crate) const MAX_LOOKED_AT: usize = 1024;
 
 /// A published message that cannot be taken up.
 #[derive(Debug)]
@@ -42,13 +45,13 @@ struct Answer {
 
 /// A message as `STREAM.MSG.GET` tells it.
 #[derive(Deserialize)]
-struct Raw {
-    subject: String,
-    seq: u64,
+pub(crate) struct Raw {
+    pub(crate) subject: String,
+    pub(crate) seq: u64,
     #[serde(default)]
-    hdrs: String,
+    pub(crate) hdrs: String,
     #[serde(default)]
-    data: String,
+    pub(crate) data: String,
 }
 
 impl Inbound {
@@ -69,12 +72,14 @@ impl Inbound {
         if !always && info.num_redelivered == 0 {
             return Ok(found);
         }
+        let name = self.nats.subjects.stream("PUBLISH");
         let mut next = info.ack_floor.stream_sequence + 1;
         for _ in 0..MAX_LOOKED_AT {
             if next > info.delivered.stream_sequence {
                 break;
             }
-            let Some(raw) = self.published_from(next).await? else { break };
+            let subjects = self.nats.subjects.publish_all();
+            let Some(raw) = raw_from(&self.nats.jetstream, &name, &subjects, next).await? else { break };
             next = raw.seq + 1;
             found.extend(unreadable(&raw, made));
         }
@@ -86,14 +91,19 @@ impl Inbound {
         // False says that another worker has removed it.
         self.nats.streams.publish.delete_message(message.sequence).await.map(drop).map_err(Error::unavailable)
     }
+}
 
-    /// The first published message with this number or a later one.
-    async fn published_from(&self, sequence: u64) -> Result<Option<Raw>> {
-        let api = format!("STREAM.MSG.GET.{}", self.nats.subjects.stream("PUBLISH"));
-        let query = json!({ "seq": sequence, "next_by_subj": self.nats.subjects.publish_all() });
-        let answer: Answer = self.nats.jetstream.request(api, &query).await.map_err(Error::unavailable)?;
-        Ok(answer.message)
-    }
+/// The first message of a stream, on these subjects, with this number or a later one.
+pub(crate) async fn raw_from(
+    context: &jetstream::Context,
+    stream: &str,
+    subjects: &str,
+    sequence: u64,
+) -> Result<Option<Raw>> {
+    let query = json!({ "seq": sequence, "next_by_subj": subjects });
+    let answer: Answer =
+        context.request(format!("STREAM.MSG.GET.{stream}"), &query).await.map_err(Error::unavailable)?;
+    Ok(answer.message)
 }
 
 fn unreadable(raw: &Raw, stream_made: OffsetDateTime) -> Option<UnreadablePublish> {
@@ -109,7 +119,7 @@ fn unreadable(raw: &Raw, stream_made: OffsetDateTime) -> Option<UnreadablePublis
 }
 
 /// What the client cannot read in a block of headers, if there is anything.
-fn fault(headers: &[u8]) -> Option<&'static str> {
+pub(crate) fn fault(headers: &[u8]) -> Option<&'static str> {
     let Ok(text) = str::from_utf8(headers) else { return Some("its NATS headers are not UTF-8") };
     let mut may_continue = false;
     // The first line is the version, which the server writes itself.

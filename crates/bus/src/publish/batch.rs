@@ -1,6 +1,6 @@
 //! Group commit: messages for one stream at about the same time are committed together, so that they share one disk sync.
 //!
-//! A single message is sent at once. Several go as a batch or one by one, whichever was faster lately ([`Costs`]).
+//! A single message is sent at once. Several go as a batch or one by one, whichever costs less ([`SingleCost`]).
 //! While a batch is on its way the next messages gather; then they wait a moment for as many as were sent last.
 
 use std::{collections::HashSet, mem, pin::pin, time::Duration};
@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     Error, Result, Submitted,
     client::connect::REQUEST_TIMEOUT,
-    publish::costs::Costs,
+    publish::costs::SingleCost,
     publish::{Batch, Message, Publisher},
 };
 
@@ -66,7 +66,7 @@ impl Batcher {
 /// One flight is on its way at a time: the server works on one batch after the other, and what that costs depends little on its size.
 async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
     // What has come and has no place yet.
-    let (mut costs, mut came) = (Costs::default(), Vec::new());
+    let (mut single, mut came) = (SingleCost::default(), Vec::new());
     // As many as went last are likely to come again.
     let (mut expected, mut planned) = (1, 1);
     let mut next = Flight::new(&publisher, false);
@@ -80,9 +80,9 @@ async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
         gather(&mut entries, &mut came, &mut next, expected).await;
         expected = next.size();
         // A batch that the server has begun to receive must be committed; one that grew beyond what was expected is decided again.
-        let together = next.handed_over > 0 || (expected > 2 * planned && costs.prefer_together(expected));
+        let together = next.handed_over > 0 || (expected > 2 * planned && single.prefer_together(expected));
         planned = expected;
-        let flying = mem::replace(&mut next, Flight::new(&publisher, costs.are_less_together(expected)));
+        let flying = mem::replace(&mut next, Flight::new(&publisher, single.are_less_together(expected)));
         let began = Instant::now();
         let mut flight = pin!(flying.fly(together));
         loop {
@@ -99,7 +99,9 @@ async fn run(publisher: Publisher, mut entries: mpsc::Receiver<Entry>) {
                 },
             }
         }
-        costs.took(expected, together, began.elapsed());
+        if !together {
+            single.took(expected, began.elapsed());
+        }
     }
 }
 

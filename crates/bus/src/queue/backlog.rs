@@ -1,17 +1,56 @@
 //! Calls of functions that cannot keep up. They wait in a stream of their own, with a queue for each such function, so that their lane is free for others.
 //!
 //! A worker writes a call there first and then leaves its lane; doing it twice makes one call.
+//! While calls wait there, new ones are submitted to it directly ([`SeenBacklogs`]).
 
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use async_nats::jetstream::consumer::pull;
 use futures_util::TryStreamExt;
 use skep_protocol::{Call, FunctionName};
+use tokio::time::Instant;
 
 use crate::{Error, Place, Queue, Queues, Result, wire};
 
 /// A list that takes longer ends with an error.
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What was seen longer ago does not count. A worker reads a backlog that is empty for longer than this.
+const SEEN_TTL: Duration = Duration::from_secs(3);
+
+/// The functions for which calls waited in a backlog when backlogs were listed last; cheap to clone.
+///
+/// It may be out of date. Then a call is stored in a backlog that has just become empty, where workers find it like any other.
+#[derive(Clone, Default)]
+pub(crate) struct SeenBacklogs(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    at: Option<Instant>,
+    functions: HashSet<FunctionName>,
+}
+
+impl SeenBacklogs {
+    pub(crate) fn has(&self, function: &FunctionName) -> bool {
+        let seen = self.seen();
+        seen.at.is_some_and(|at| at.elapsed() < SEEN_TTL) && seen.functions.contains(function)
+    }
+
+    /// A backlog whose calls are all taken does not count: the function keeps up again.
+    fn see(&self, backlogs: &[Backlog]) {
+        let waiting = backlogs.iter().filter(|backlog| backlog.waiting > 0);
+        let functions = waiting.map(|backlog| backlog.function.clone()).collect();
+        *self.seen() = Seen { at: Some(Instant::now()), functions };
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What waits for one function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +76,7 @@ impl Queues {
     pub async fn backlogs(&self) -> Result<(Vec<Backlog>, u64)> {
         let stored = self.nats.streams.backlog.get_info().await.map_err(Error::unavailable)?.state;
         if stored.messages == 0 && stored.consumer_count == 0 {
+            self.nats.backlogs.see(&[]);
             return Ok((Vec::new(), 0));
         }
         let listed = self.nats.streams.backlog.consumers().try_collect::<Vec<_>>();
@@ -49,6 +89,7 @@ impl Queues {
                 Some(Backlog { function, waiting: info.num_pending, held: info.num_ack_pending as u64 })
             })
             .collect();
+        self.nats.backlogs.see(&backlogs);
         let read: u64 = backlogs.iter().map(|backlog| backlog.waiting + backlog.held).sum();
         Ok((backlogs, stored.messages.saturating_sub(read)))
     }
@@ -82,5 +123,29 @@ impl Queues {
             self.nats.streams.backlog.delete_consumer(function.as_str()).await.map_err(Error::unavailable)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backlog(function: &str, waiting: u64, held: u64) -> Backlog {
+        Backlog { function: function.parse().unwrap(), waiting, held }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backlog_counts_while_calls_wait_in_it_and_it_was_seen_lately() {
+        let seen = SeenBacklogs::default();
+        let has = |function: &str| seen.has(&function.parse().unwrap());
+        assert!(!has("slow"));
+        seen.see(&[backlog("slow", 1, 16), backlog("taken", 0, 16)]);
+        assert_eq!(["slow", "taken", "other"].map(has), [true, false, false]);
+        tokio::time::advance(SEEN_TTL).await;
+        assert!(!has("slow"), "it may be gone by now");
+        seen.see(&[backlog("slow", 1, 0)]);
+        assert!(has("slow"));
+        seen.see(&[]);
+        assert!(!has("slow"));
     }
 }

@@ -22,8 +22,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Connection, Delivery, Error, Place, Result, client::connection::LastConnected, queue::delivery::Source,
-    wire::Unreadable,
+    Connection, Delivery, Error, Place, Result, client::connect::Outside, client::connection::LastConnected,
+    queue::delivery::Source, topics::TopicSource, wire::Unreadable,
 };
 
 /// A delivery that is neither finished nor extended for this long is given to another worker.
@@ -44,7 +44,9 @@ pub struct Queue<T> {
     read: fn(&async_nats::Message) -> Result<T, Unreadable>,
     place: Place,
     /// Whether other services write what it hands out, so that it needs a connection of its own.
-    is_from_outside: bool,
+    outside: Option<Arc<Outside>>,
+    /// The stream of another service, if it is one.
+    topic: Option<TopicSource>,
     open: Option<(PullConsumer, Source)>,
 }
 
@@ -57,7 +59,17 @@ impl<T> Queue<T> {
         read: fn(&async_nats::Message) -> Result<T, Unreadable>,
     ) -> Self {
         let (nats, stream) = (Arc::clone(nats), nats.subjects.stream(stream));
-        Self { nats, stream, name, filter, read, place: Place::Elsewhere, is_from_outside: false, open: None }
+        Self { nats, stream, name, filter, read, place: Place::Elsewhere, outside: None, topic: None, open: None }
+    }
+
+    /// A queue of messages that others have stored.
+    pub(crate) fn of_topic(
+        nats: &Arc<Connection>,
+        topic: TopicSource,
+        read: fn(&async_nats::Message) -> Result<T, Unreadable>,
+    ) -> Self {
+        let outside = Some(Arc::clone(&topic.topic.link.outside));
+        Self { outside, topic: Some(topic), ..Self::new(nats, "", String::new(), String::new(), read) }
     }
 
     /// The next deliveries, at most `limit`; an empty answer means that none came for a while, or that `stop` is cancelled.
@@ -99,15 +111,18 @@ impl<T> Queue<T> {
 
     /// Takes its deliveries over a connection of its own, which is replaced after an error.
     pub(crate) fn over_its_own_connection(self) -> Self {
-        Self { is_from_outside: true, ..self }
+        Self { outside: Some(Arc::clone(&self.nats.outside)), ..self }
     }
 
     /// When the connection was made that deliveries come over.
     fn connected(&self) -> &LastConnected {
-        if self.is_from_outside { &self.nats.outside.connected } else { &self.nats.connected }
+        self.outside.as_ref().map_or(&self.nats.connected, |outside| &outside.connected)
     }
 
     async fn open(&self) -> Result<(PullConsumer, Source)> {
+        if let Some(topic) = &self.topic {
+            return Box::pin(topic.open()).await;
+        }
         // The worker decides how often a message is tried, and how many messages it holds.
         let config = pull::Config {
             durable_name: Some(self.name.clone()),
@@ -118,10 +133,9 @@ impl<T> Queue<T> {
             max_ack_pending: -1,
             ..pull::Config::default()
         };
-        let jetstream = if self.is_from_outside {
-            Box::pin(self.nats.outside.connect()).await?
-        } else {
-            self.nats.deliveries.clone()
+        let jetstream = match &self.outside {
+            Some(outside) => Box::pin(outside.connect()).await?,
+            None => self.nats.deliveries.clone(),
         };
         let stream = jetstream.get_stream(&self.stream).await.map_err(|error| {
             self.nats.missed.notify();

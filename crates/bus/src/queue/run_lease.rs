@@ -53,7 +53,7 @@ impl Delivery<Call> {
                     if let Err(error) = renewed.await {
                         // Without a lease it stays in its lane.
                         can_be_leased = error.may_pass();
-                        warn!(error = error.chain(), call_id = %call.call_id, can_be_leased, "the lease of a long call was not renewed");
+                        warn!(error = error.chain(), can_be_leased, "the lease of a long call was not renewed");
                     }
                 }
             }
@@ -69,7 +69,7 @@ impl Delivery<Call> {
         let fence = queues.nats.subjects.delayed_or_due(&call.function, &call.call_id);
         let Some(sequence) = queues.nats.park(&leased, until, Why::Lease, fence, known.unwrap_or(0)).await? else {
             // Someone else has the call now, or it was cancelled; its record decides.
-            debug!(call_id = %call.call_id, "the lease of a long call is lost");
+            debug!("the lease of a long call is lost");
             return Ok(());
         };
         self.set_run_lease(RunLease { nats: Arc::clone(&queues.nats), sequence });
@@ -89,7 +89,10 @@ impl Delivery<Call> {
         // It counts as interrupted once, so the next worker does not take it for a new call.
         let interruptions = call.interruptions.max(1);
         if let Err(error) = self.lease(queues, call, interruptions, delay).await {
-            warn!(error = error.chain(), call_id = %call.call_id, "a call was not given back; it is delivered again when its lease or its deadline expires");
+            warn!(
+                error = error.chain(),
+                "a call was not given back; it is delivered again when its lease or its deadline expires"
+            );
         }
     }
 

@@ -24,6 +24,8 @@ type Known<T> = HashMap<SourceName, Arc<T>>;
 #[derive(Debug)]
 pub struct SourcesView<T> {
     known: watch::Sender<Arc<Known<T>>>,
+    /// Whether all sources have been seen once.
+    is_complete: watch::Sender<bool>,
 }
 
 /// What a role makes of a source.
@@ -40,7 +42,7 @@ pub trait FromSource: Sized {
 
 impl<T> Default for SourcesView<T> {
     fn default() -> Self {
-        Self { known: watch::Sender::default() }
+        Self { known: watch::Sender::default(), is_complete: watch::Sender::default() }
     }
 }
 
@@ -58,6 +60,12 @@ impl<T: FromSource> SourcesView<T> {
     /// The sources now, and whenever they change.
     pub fn changes(&self) -> watch::Receiver<Arc<HashMap<SourceName, Arc<T>>>> {
         self.known.subscribe()
+    }
+
+    /// Returns once all sources are known.
+    pub async fn complete(&self) {
+        // The sender lives as long as the view.
+        let _ = self.is_complete.subscribe().wait_for(|is_complete| *is_complete).await;
     }
 
     /// Follows the sources until shutdown; a watch that breaks is begun again from the whole state.
@@ -112,6 +120,7 @@ impl<T: FromSource> SourcesView<T> {
             }
             if is_complete {
                 self.known.send_replace(Arc::new(next.clone()));
+                self.is_complete.send_replace(true);
             }
         }
     }

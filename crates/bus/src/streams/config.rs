@@ -183,6 +183,18 @@ impl Wanted<'_> {
         }
     }
 
+    /// Where each source has come to, and how it is; a newer message replaces the one before.
+    pub(super) fn topics(self) -> Config {
+        Config {
+            name: self.subjects.stream("TOPICS"),
+            description: Some("how far sources have come with the streams of others".to_owned()),
+            subjects: vec![self.subjects.topics_all()],
+            max_messages_per_subject: 1,
+            allow_direct: true,
+            ..self.replicated()
+        }
+    }
+
     /// One per label; a newer one replaces it.
     pub(super) fn samples(self) -> Config {
         Config {

@@ -1,6 +1,7 @@
 //! The streams and buckets of skep, and the check that the server has them as configured.
 
 mod config;
+pub(crate) mod fullness;
 mod maker;
 pub(crate) mod retention;
 pub(crate) mod supervisor;
@@ -40,6 +41,8 @@ pub(crate) struct Streams {
     /// Copies of requests that sources have refused, and requests that wait until they can be verified.
     pub(crate) refused: Stream,
     pub(crate) held: Stream,
+    /// How far sources have come with the streams of others.
+    pub(crate) topics: Stream,
     /// Events that are kept without an end.
     pub(crate) samples: Stream,
     /// Who changed what, if that is kept.
@@ -116,6 +119,7 @@ pub(crate) async fn ensure(
         bursts: maker.stream(wanted.bursts()).await?,
         refused: maker.stream(wanted.refused()).await?,
         held: maker.stream(wanted.held()).await?,
+        topics: maker.stream(wanted.topics()).await?,
         samples: maker.stream(wanted.samples()).await?,
         audit_log: match kept.audit_log {
             Some(budget) => Some(maker.stream(wanted.audit_log(budget)).await?),

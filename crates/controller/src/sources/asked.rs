@@ -120,6 +120,7 @@ impl Sources {
                 spec,
                 created_at: now,
                 updated_at: now,
+                paused_at: None,
                 paused: false,
                 function: Some(function.clone()),
             },

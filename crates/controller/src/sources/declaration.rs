@@ -1,10 +1,13 @@
 //! What the controller needs of a source's declaration, which it checks whole.
 
 use serde_json::Value;
+use skep_bus::Login;
 use skep_protocol::{SecretText, SourceName};
-use skep_sources::{Defaults, KeyError, Receiver, SecretUse, Source, SourceError};
+use skep_provider::ProgramSpec;
+use skep_sources::{CREDENTIALS, Defaults, KeyError, Kind, Receiver, SecretUse, Source, SourceError};
 use time::OffsetDateTime;
 
+use super::programs;
 use crate::{Error, Result};
 
 /// The bytes of a declaration, as JSON; more would not go through NATS everywhere.
@@ -40,8 +43,38 @@ impl Declaration {
         &self.0.source().secrets
     }
 
+    /// Its program, if it has one.
+    pub(super) fn program(&self) -> Option<ProgramSpec> {
+        match self.0.kind() {
+            Kind::Program(program) => Some(programs::spec_of(program)),
+            _ => None,
+        }
+    }
+
+    /// Whether it cannot do without a secret.
+    pub(super) fn names_secret(&self, secret: &str) -> bool {
+        let is_of_program = self.program().is_some_and(|program| program.secrets.iter().any(|name| name == secret));
+        is_of_program || self.files().iter().any(|used| used.file == secret)
+    }
+
+    /// How its events come.
+    pub(super) fn kind(&self) -> &Kind {
+        self.0.kind()
+    }
+
+    /// Whether a secret is what the source logs in with.
+    pub(super) fn is_login(&self, used: &SecretUse) -> bool {
+        self.kind().messages().is_some() && used.name.as_deref() == Some(CREDENTIALS)
+    }
+
     /// Fails if a value is no key in the form that the source has them in.
     pub(super) fn check_key(&self, name: Option<&str>, value: &SecretText) -> Result<()> {
+        if self.kind().messages().is_some() && (name != Some(CREDENTIALS) || Login::parse(value.reveal()).is_none()) {
+            return Err(Error::Invalid(format!(
+                "source {}: its only secret is named {CREDENTIALS}: the text of a credentials file, or one line USER:PASSWORD",
+                self.0.name()
+            )));
+        }
         let checked = match name {
             None => self.0.check_secret(value.reveal()),
             Some(_) if value.reveal().trim().is_empty() => Err(KeyError::Empty),

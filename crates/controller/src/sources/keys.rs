@@ -141,6 +141,12 @@ fn ended(mut secrets: Vec<SealedSecret>, now: OffsetDateTime) -> Vec<SealedSecre
     SourceSecrets { secrets, last_number: 0 }.ended(now).cloned().collect()
 }
 
+/// A file that is one secret.
+pub(super) fn whole_file(file: &str, content: Vec<u8>) -> Result<Vec<SecretText>, String> {
+    let text = String::from_utf8(content).map_err(|_| format!("secret {file} is not text"))?;
+    Ok(vec![SecretText::new(text.trim().to_owned())])
+}
+
 /// The keys of a file: one a line, or in PEM.
 pub(super) fn of_file(file: &str, content: Vec<u8>) -> Result<Vec<SecretText>, String> {
     let text = String::from_utf8(content).map_err(|_| format!("secret {file} is not text"))?;

@@ -1,8 +1,10 @@
 //! The sources of events: checked, written, and given their secrets.
 
 mod asked;
+mod captures;
 mod declaration;
 mod keys;
+mod programs;
 
 use std::sync::Arc;
 
@@ -13,12 +15,13 @@ use skep_protocol::{
     control::{AddSourceSecret, AddedSourceSecret, Change, PauseSource, RemoveSourceSecret, Revision},
     validate,
 };
-use skep_provider::Secrets as SecretFiles;
+use skep_provider::{Programs as ProgramRunner, Provider, Secrets as SecretFiles};
 use skep_sources::{Defaults, SealKey};
 use tokio::sync::{Mutex, MutexGuard};
 use tracing::info;
 use url::Url;
 
+pub(crate) use self::programs::{ProgramMetrics, Programs};
 use self::{declaration::Declaration, keys::Keys};
 use crate::{Error, Result};
 
@@ -27,6 +30,8 @@ pub(crate) struct Sources {
     lease: Arc<Lease>,
     /// What `secrets` of a declaration names.
     files: Arc<dyn SecretFiles>,
+    /// What runs programs, and knows whether one can be run.
+    runner: Arc<dyn ProgramRunner>,
     seal_key: Option<Arc<SealKey>>,
     public_url: Option<Url>,
     /// Held over a change, so that what was read is what is there.
@@ -37,28 +42,47 @@ impl Sources {
     pub(crate) fn new(
         bus: ControllerBus,
         lease: Arc<Lease>,
-        files: Arc<dyn SecretFiles>,
+        provider: &Provider,
         (seal_key, public_url): (Option<Arc<SealKey>>, Option<Url>),
     ) -> Self {
-        Self { bus, lease, files, seal_key, public_url, one_at_a_time: Mutex::default() }
+        let (files, runner) = (Arc::clone(&provider.secrets), Arc::clone(&provider.programs));
+        Self { bus, lease, files, runner, seal_key, public_url, one_at_a_time: Mutex::default() }
     }
 
     pub(crate) async fn create(&self, name: SourceName, spec: Value) -> Result<Change> {
         let declaration = self.read(&name, &spec)?;
         let _alone = self.alone().await;
         if self.bus.sources.get(&name).await?.is_some() {
-            return Err(Error::Conflict(format!("source {name} already exists: use PUT to update it")));
+            return Err(Error::Conflict(format!(
+                "source {name} already exists: give it another declaration with skep sources update {name} (PUT)"
+            )));
         }
+        self.check_program(&name, &declaration).await?;
         let now = skep_bus::now();
-        let paused = declaration.paused();
-        let record = SourceRecord { name, spec, created_at: now, updated_at: now, paused, function: None };
+        let record = SourceRecord {
+            name,
+            spec,
+            created_at: now,
+            updated_at: now,
+            paused: false,
+            paused_at: None,
+            function: None,
+        };
+        let record = record.with_pause(declaration.paused(), now);
         let source = Source { record, secrets: SourceSecrets::default() };
         let secrets = self.secrets_of_files(&source, &declaration).await?.unwrap_or_default();
         if secrets != source.secrets {
             self.lease.put_source_secrets(&source.record.name, &secrets).await?;
         }
-        info!(source = %source.record.name, "source is created");
-        self.put(&source.record).await
+        let captures = self.capture(&source.record.name, &declaration).await?;
+        let created = self.put(&source.record).await;
+        match &created {
+            Ok(_) => info!(source = %source.record.name, "source is created"),
+            // Nobody would read it.
+            Err(_) if captures => self.release(&source.record.name).await?,
+            Err(_) => {}
+        }
+        created
     }
 
     pub(crate) async fn update(&self, name: SourceName, spec: Value) -> Result<Change> {
@@ -66,9 +90,16 @@ impl Sources {
         let _alone = self.alone().await;
         let known = self.require(&name).await?;
         refuse_of_function(&known.record)?;
+        self.check_program(&name, &declaration).await?;
         // A pause that the declaration asks for counts once, so that it can be lifted.
         let paused = known.record.paused || (declaration.paused() && spec != known.record.spec);
-        let wanted = Source { record: SourceRecord { spec, paused, ..known.record.clone() }, secrets: known.secrets };
+        let record = SourceRecord { spec, ..known.record.clone() };
+        let record = if paused == record.paused { record } else { record.with_pause(paused, skep_bus::now()) };
+        let wanted = Source { record, secrets: known.secrets.clone() };
+        let captured = self.read(&name, &known.record.spec).is_ok_and(|before| before.captures());
+        if !self.capture(&name, &declaration).await? && captured {
+            self.release(&name).await?;
+        }
         let changed = self.refresh(&wanted, &declaration).await?;
         if wanted.record == known.record {
             return Ok(changed);
@@ -79,7 +110,12 @@ impl Sources {
 
     pub(crate) async fn delete(&self, name: &SourceName) -> Result<Change> {
         let _alone = self.alone().await;
-        refuse_of_function(&self.require(name).await?.record)?;
+        let source = self.require(name).await?;
+        refuse_of_function(&source.record)?;
+        // What cannot be read now may have captured before.
+        if self.read(name, &source.record.spec).map_or(true, |declaration| declaration.captures()) {
+            self.release(name).await?;
+        }
         let revision = self.lease.remove_source(name).await?;
         info!(source = %name, "source is deleted");
         Ok(Change::Written(Revision(revision)))
@@ -92,7 +128,7 @@ impl Sources {
             return Ok(Change::Unchanged);
         }
         info!(source = %name, paused, "source is paused or resumed");
-        self.put(&SourceRecord { paused, ..record }).await
+        self.put(&record.with_pause(paused, skep_bus::now())).await
     }
 
     pub(crate) async fn add_secret(&self, asked: AddSourceSecret) -> Result<AddedSourceSecret> {
@@ -131,6 +167,11 @@ impl Sources {
             if declaration.files().iter().any(|used| used.file == secret) {
                 self.refresh(&source, &declaration).await?;
             }
+            if let Some(program) =
+                declaration.program().filter(|program| program.secrets.iter().any(|name| name == secret))
+            {
+                self.runner.renew_secrets(&source.record.name, &program).await?;
+            }
         }
         Ok(())
     }
@@ -140,12 +181,20 @@ impl Sources {
         for source in self.bus.sources.list().await? {
             let name = &source.record.name;
             if let Ok(declaration) = self.read(name, &source.record.spec)
-                && declaration.files().iter().any(|used| used.file == secret)
+                && declaration.names_secret(secret)
             {
                 return Err(Error::Conflict(format!("secret {secret} is used by source {name}")));
             }
         }
         Ok(())
+    }
+
+    /// Fails if the program of a source cannot be run here.
+    async fn check_program(&self, name: &SourceName, declaration: &Declaration) -> Result<()> {
+        match declaration.program() {
+            Some(program) => self.runner.check_program(name, &program).await,
+            None => Ok(()),
+        }
     }
 
     /// Reads the files that a declaration names, and writes the secrets if they differ.
@@ -177,7 +226,12 @@ impl Sources {
                 )),
                 other => other,
             })?;
-            for value in keys::of_file(&used.file, content).map_err(of_source)? {
+            let keys = if declaration.is_login(used) {
+                keys::whole_file(&used.file, content)
+            } else {
+                keys::of_file(&used.file, content)
+            };
+            for value in keys.map_err(of_source)? {
                 declaration.check_key(used.name.as_deref(), &value)?;
                 values.push((used.name.clone(), value));
             }
@@ -186,12 +240,9 @@ impl Sources {
     }
 
     fn read(&self, name: &SourceName, spec: &Value) -> Result<Declaration> {
-        let public_url = self.public_url.as_ref();
-        Declaration::read(
-            name,
-            spec,
-            &Defaults { public_url, ..Defaults::new(self.bus.connection.default_namespace()) },
-        )
+        let (public_url, connection) = (self.public_url.as_ref(), &self.bus.connection);
+        let prefix = connection.subject_prefix();
+        Declaration::read(name, spec, &Defaults { public_url, prefix, ..Defaults::new(connection.default_namespace()) })
     }
 
     fn keys<'source>(&'source self, source: &'source Source) -> Result<Keys<'source>> {
@@ -232,8 +283,8 @@ fn refuse_of_function(record: &SourceRecord) -> Result<()> {
 fn refuse_beside_files(name: &SourceName, declaration: &Declaration) -> Result<()> {
     let Some(used) = declaration.files().first() else { return Ok(()) };
     Err(Error::Conflict(format!(
-        "source {name} takes its secrets from secret {}: change that with PUT /system/secrets or faas-cli secret \
-         update (one key a line, the newest first)",
-        used.file
+        "source {name} takes its secrets from secret {file}: change that one with skep secret set {file} (PUT \
+         /system/secrets; one key a line, the newest first)",
+        file = used.file
     )))
 }

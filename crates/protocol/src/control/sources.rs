@@ -36,6 +36,14 @@ pub struct PauseSource {
     pub paused: bool,
 }
 
+/// Asks how the program of a source is doing, and for the last lines of its log.
+#[derive(Serialize, Deserialize)]
+pub struct ReadSourceProgram {
+    pub source: SourceName,
+    /// How many lines, at most.
+    pub lines: usize,
+}
+
 /// Has a schedule call its functions now.
 #[derive(Serialize, Deserialize)]
 pub struct FireSource {

@@ -9,6 +9,7 @@ fn route(name: &str) -> EventRoute {
         headers: Vec::new(),
         body: None,
         delay_seconds: None,
+        in_bulk: false,
         debounce: None,
         retry: BTreeMap::new(),
         callback: None,
@@ -28,7 +29,10 @@ fn event() -> Event {
         path: "/a".to_owned(),
         query: Some("b=c".to_owned()),
         remote: None,
-        headers: HeaderMap::from_iter([(HeaderName::from_static("x-github-event"), HeaderValue::from_static("push"))]),
+        headers: HeaderMap::from_iter(
+            [("x-github-event", "push"), ("x-topic", "forged"), ("x-skep-replay", "forged")]
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))),
+        ),
         body: Bytes::from_static(b"{}"),
         occurrence: None,
     }
@@ -48,6 +52,7 @@ fn a_call_has_the_senders_headers_and_what_skep_tells_of_the_event() {
         ("x-skep-verified", "signature"),
         ("x-skep-route", "deploy"),
         ("x-topic", "github.push"),
+        ("x-skep-hops", "0"),
         ("x-connector", "skep"),
         ("x-call-id", call.call_id.as_str()),
     ] {
@@ -55,6 +60,10 @@ fn a_call_has_the_senders_headers_and_what_skep_tells_of_the_event() {
     }
     assert_eq!((header("x-skep-replay"), &call.path, call.query.as_deref()), (None, &"/a".to_owned(), Some("b=c")));
     assert!(call.has_callers_id && call.fingerprint.is_some() && call.run_at.is_none());
+    let bare = Event { kind: String::new(), ..event };
+    let again = bare.call(&route("deploy"), Some("again-1"), OffsetDateTime::UNIX_EPOCH);
+    let told = ["x-skep-replay", "x-topic", "x-skep-event-type"].map(|name| again.headers.get(name));
+    assert_eq!(told.map(|value| value.map(|value| value.to_str().unwrap())), [Some("again-1"), Some("github"), None]);
 }
 
 #[test]

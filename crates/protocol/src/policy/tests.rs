@@ -61,6 +61,7 @@ fn without_settings_the_defaults_hold() {
         queue: QueueLimits::default(),
         retry: defaults.retry,
         scaling: Scaling::default(),
+        topics: Vec::new(),
     };
     assert_eq!(policy, expected);
 }

@@ -55,6 +55,30 @@ impl Subjects {
         format!("{}.sample.{source}.*", self.prefix)
     }
 
+    /// How far a source has come with its topic.
+    pub fn topic_state(&self, source: &SourceName) -> String {
+        format!("{}.topics.state.{source}", self.prefix)
+    }
+
+    /// From where a source goes on with its stream.
+    pub fn topic_place(&self, source: &SourceName) -> String {
+        format!("{}.topics.place.{source}", self.prefix)
+    }
+
+    pub fn topics_all(&self) -> String {
+        format!("{}.topics.*.*", self.prefix)
+    }
+
+    /// The stream that skep makes of what a source captures.
+    pub fn captured(&self, source: &SourceName) -> String {
+        self.stream(&format!("TOPIC_{}", source.as_str().to_ascii_uppercase()))
+    }
+
+    /// The source whose stream this is, if it is one.
+    pub fn source_of_captured(&self, stream: &str) -> Option<SourceName> {
+        stream.strip_prefix(&self.stream("TOPIC_"))?.to_ascii_lowercase().parse().ok()
+    }
+
     pub fn sample_all(&self) -> String {
         format!("{}.sample.*.*", self.prefix)
     }

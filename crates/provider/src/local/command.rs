@@ -22,25 +22,25 @@ pub fn check(
         check_workdir(name, folder)?;
     }
     let program = program_of(name, deployment)?;
+    let search = deployment.env_vars.get("PATH").or_else(|| environment.get("PATH"));
+    find(&program, workdir, search).map_err(|reason| Error::Invalid(format!("function {name}: {reason}")))
+}
+
+/// Why a program cannot be found, if so.
+pub(super) fn find(program: &str, workdir: &Path, search: Option<&String>) -> Result<(), String> {
     if program.contains('/') {
-        let path = workdir.join(&program);
+        let path = workdir.join(program);
         if is_executable(&path) {
             return Ok(());
         }
-        let path = path.display();
-        return Err(Error::Invalid(format!(
-            "function {name}: program {program:?} is not an executable file at {path}"
-        )));
+        return Err(format!("program {program:?} is not an executable file at {}", path.display()));
     }
-    let search = deployment.env_vars.get("PATH").or_else(|| environment.get("PATH"));
     let mut folders = search.map(String::as_str).unwrap_or_default().split(':');
     // An empty folder in PATH is the working folder.
-    if folders.any(|folder| is_executable(&workdir.join(folder).join(&program))) {
+    if folders.any(|folder| is_executable(&workdir.join(folder).join(program))) {
         return Ok(());
     }
-    Err(Error::Invalid(format!(
-        "function {name}: program {program:?} was not found on PATH; for a file in the working folder write ./{program}"
-    )))
+    Err(format!("program {program:?} was not found on PATH; for a file in the working folder write ./{program}"))
 }
 
 fn check_workdir(name: &FunctionName, folder: &str) -> Result<()> {

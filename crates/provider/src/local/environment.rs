@@ -10,7 +10,7 @@ use crate::{Error, Result};
 use super::SECRETS_DIR;
 
 /// Functions that take all of the processor still leave enough of it to accept calls.
-const NICE: &str = "10";
+pub(super) const NICE: &str = "10";
 
 /// The longest text that the kernel takes as one variable or argument, with the NUL at its end (`MAX_ARG_STRLEN`).
 const MAX_TEXT: usize = 128 * 1024;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use skep_protocol::{FunctionName, LogLine, LogQuery};
+use skep_protocol::{FunctionName, LogLine, LogQuery, SourceName};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -23,6 +23,8 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Logs {
     functions: Mutex<HashMap<FunctionName, Arc<Log>>>,
+    /// Nobody follows these, so they are not published.
+    sources: Mutex<HashMap<SourceName, Arc<SourceLog>>>,
     publish: mpsc::Sender<(FunctionName, LogLine)>,
     publisher: TaskTracker,
     ending: CancellationToken,
@@ -35,7 +37,7 @@ impl Logs {
         let ending = CancellationToken::new();
         publisher.spawn(publish_all(followers, lines, ending.clone()));
         publisher.close();
-        Self { functions: Mutex::default(), publish, publisher, ending }
+        Self { functions: Mutex::default(), sources: Mutex::default(), publish, publisher, ending }
     }
 
     /// Publishes what waits, and nothing after that.
@@ -56,6 +58,16 @@ impl Logs {
 
     pub(super) fn forget(&self, function: &FunctionName) {
         self.functions().remove(function);
+    }
+
+    pub(super) fn of_source(&self, source: &SourceName) -> Arc<SourceLog> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = sources.entry(source.clone());
+        Arc::clone(log.or_insert_with(|| Arc::new(SourceLog { source: source.clone(), kept: Mutex::default() })))
+    }
+
+    pub(super) fn forget_source(&self, source: &SourceName) {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).remove(source);
     }
 
     fn functions(&self) -> MutexGuard<'_, HashMap<FunctionName, Arc<Log>>> {
@@ -105,6 +117,27 @@ impl Log {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The log of the program of a source.
+pub(super) struct SourceLog {
+    source: SourceName,
+    kept: Mutex<Kept>,
+}
+
+impl SourceLog {
+    pub(super) fn push(&self, text: String) {
+        let name = self.source.to_string();
+        let (instance, namespace) = (name.clone(), String::new());
+        let line = LogLine { name, namespace, instance, timestamp: OffsetDateTime::now_utc(), text };
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    /// The last lines, oldest first.
+    pub(super) fn last(&self, most: usize) -> Vec<LogLine> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.lines.iter().skip(kept.lines.len().saturating_sub(most)).cloned().collect()
     }
 }
 

@@ -1,12 +1,14 @@
 //! The local provider: a replica is a watchdog on this machine, and the watchdog runs the function's command.
 //!
 //! Its folders: `secrets/NAME` and `namespaces/NAMESPACE/secrets/NAME` (one file per secret), `functions/NAME/work` (where a function runs unless it says otherwise), `functions/NAME/secrets` (links to the secrets that it names) and `functions/NAME/tmp` (the temporary files of each replica in a sandbox).
+//! Programs of sources have the same below `sources/NAME`.
 //! A deleted function's `work` directory stays, because it may hold what the function made.
 
 mod command;
 mod environment;
 mod lines;
 mod logs;
+mod program;
 mod replica;
 mod replicas;
 mod sandbox;
@@ -44,9 +46,12 @@ pub const MAX_REPLICAS: u64 = 100;
 /// The variable that tells a function the folder of its secrets; `/var/openfaas/secrets` cannot be made without root.
 pub const SECRETS_DIR: &str = "SKEP_SECRETS_DIR";
 
+/// The name by which a watchdog is started, whatever its file is called: `skep` is one, too.
+pub const WATCHDOG: &str = "fwatchdog";
+
 #[derive(Clone)]
 pub struct LocalConfig {
-    /// The program `fwatchdog`.
+    /// The program `fwatchdog`, or `skep`.
     pub watchdog: PathBuf,
     /// Where secrets and the functions' own folders are kept.
     pub data_dir: PathBuf,

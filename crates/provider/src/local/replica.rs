@@ -15,7 +15,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Instrument, error_span, info, warn};
 
 use crate::ready;
 
@@ -52,7 +52,13 @@ enum Run {
 }
 
 impl Replica {
+    /// Runs it in a span that names it, so that log lines inside do not.
     pub(super) async fn run(self) {
+        let span = error_span!("replica", function = %self.name, instance = %self.instance);
+        self.keep_running().instrument(span).await;
+    }
+
+    async fn keep_running(&self) {
         let mut delays = BACKOFF.delays();
         loop {
             let (reason, served) = match self.run_once().await {
@@ -66,7 +72,7 @@ impl Replica {
                 delays.reset();
             }
             let pause = delays.next_delay();
-            warn!(instance = self.instance, reason, ?pause, "replica failed and is started again");
+            warn!(reason, ?pause, "replica failed and is started again");
             self.log.push(&self.instance, format!("skep: replica {reason}; it is started again in {pause:?}"));
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -113,7 +119,7 @@ impl Replica {
     async fn serve(&self, mut watchdog: Watchdog, address: SocketAddr) -> Run {
         let since = Instant::now();
         self.address.set(Some(address));
-        info!(instance = self.instance, %address, "replica is ready");
+        info!(%address, "replica is ready");
         let outcome = tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
@@ -129,11 +135,11 @@ impl Replica {
         loop {
             ready::until_unready(address, READY).await;
             self.address.set(None);
-            warn!(instance = self.instance, "replica is not ready any more");
+            warn!("replica is not ready any more");
             self.log.push(&self.instance, "skep: replica is not ready any more, no calls are sent to it".to_owned());
             ready::until_ready(address, READY).await;
             self.address.set(Some(address));
-            info!(instance = self.instance, "replica is ready again");
+            info!("replica is ready again");
         }
     }
 
@@ -144,7 +150,7 @@ impl Replica {
         }
         let patience = self.context.policy(&self.deployment).timeout + STOP_MARGIN;
         watchdog.stop(patience, self.context.kill.cancelled()).await;
-        info!(instance = self.instance, "replica has ended");
+        info!("replica has ended");
         Run::Stopped
     }
 }

@@ -31,13 +31,17 @@ impl Sandbox {
             return Ok(None);
         }
         let temporary = context.own_folder(name).join("tmp").join(instance);
+        Self::at(context, temporary, context.secrets_folder(name)).map(Some)
+    }
+
+    /// Makes this folder for temporary files.
+    pub(super) fn at(context: &ProviderContext, temporary: PathBuf, secrets: PathBuf) -> Result<Self> {
         // Of a replica that was killed with skep.
         match fs::remove_dir_all(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("empty", temporary)(error)),
             Ok(()) | Err(_) => make_folder(&temporary)?,
         }
-        let (hidden, secrets) = (context.config.data_dir.clone(), context.secrets_folder(name));
-        Ok(Some(Self { temporary, hidden, secrets }))
+        Ok(Self { temporary, hidden: context.config.data_dir.clone(), secrets })
     }
 
     /// The arguments for the watchdog, which finds its working folder and TMPDIR by itself.

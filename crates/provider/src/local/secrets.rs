@@ -101,11 +101,21 @@ impl Secrets {
 
     /// Makes a function's folder of links; links to what it no longer names stay until [`prune`].
     pub(super) fn link(&self, function: &FunctionName, names: &[String]) -> Result<()> {
-        let (secrets, own) = (folder(&self.data_dir, function.namespace()), own_folder(&self.data_dir, function));
-        // Replicas that start at the same time must not take each other's unfinished link.
+        self.link_into(&own_folder(&self.data_dir, function), function.namespace(), names)
+    }
+
+    /// Makes a folder of links to secrets of a namespace, `None` being the default one.
+    pub(super) fn link_into(&self, own: &Path, namespace: Option<&str>, names: &[String]) -> Result<()> {
+        let secrets = folder(&self.data_dir, namespace);
+        // Two that start at the same time must not take each other's unfinished link.
         let _one_at_a_time = self.users();
-        make_folder(&own)?;
-        names.iter().try_for_each(|name| link_one(&secrets, &own, name))
+        make_folder(own)?;
+        names.iter().try_for_each(|name| link_one(&secrets, own, name))
+    }
+
+    /// The first of these secrets of the default namespace that is not there.
+    pub(super) fn missing<'name>(&self, names: &'name [String]) -> Option<&'name String> {
+        names.iter().find(|name| !self.exists("", name))
     }
 
     /// Reserves the secrets that a function names from now on; none of them can be deleted then.

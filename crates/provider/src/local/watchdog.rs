@@ -23,7 +23,7 @@ use tracing::warn;
 use crate::{Error, Result};
 
 use super::{
-    ProviderContext,
+    ProviderContext, WATCHDOG,
     environment::{Surroundings, variables},
     lines,
     logs::Log,
@@ -39,12 +39,12 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) struct Watchdog {
-    child: Child,
-    tag: ProcessTag,
+    pub(super) child: Child,
+    pub(super) tag: ProcessTag,
     /// Our end of its STDIN: when it is closed, by whatever end of ours, the watchdog kills all and exits.
-    _lifeline: Option<ChildStdin>,
-    readers: JoinSet<()>,
-    sandbox: Option<Sandbox>,
+    pub(super) _lifeline: Option<ChildStdin>,
+    pub(super) readers: JoinSet<()>,
+    pub(super) sandbox: Option<Sandbox>,
 }
 
 impl Watchdog {
@@ -73,6 +73,7 @@ impl Watchdog {
             tag: &tag,
         };
         let mut child = Command::new(&context.config.watchdog)
+            .arg0(WATCHDOG)
             .args(sandbox.as_ref().map(Sandbox::arguments).unwrap_or_default())
             .env_clear()
             .envs(variables(name, deployment, &surroundings))
@@ -133,7 +134,7 @@ impl Watchdog {
 
 /// A watchdog has the limit of this process at first, which may have raised its own.
 #[cfg(target_os = "linux")]
-fn limit_files(child: &Child, limit: Rlimit) {
+pub(super) fn limit_files(child: &Child, limit: Rlimit) {
     use rustix::process::{Resource, prlimit};
 
     if let Some(pid) = pid_of(child)
@@ -144,7 +145,7 @@ fn limit_files(child: &Child, limit: Rlimit) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn limit_files(_: &Child, _: Rlimit) {}
+pub(super) fn limit_files(_: &Child, _: Rlimit) {}
 
 fn pid_of(child: &Child) -> Option<Pid> {
     child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)

@@ -14,6 +14,7 @@ mod labels;
 mod logs;
 mod probe;
 mod problem;
+mod programs;
 mod replicas;
 mod resources;
 mod secrets;

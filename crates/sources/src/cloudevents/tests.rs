@@ -123,7 +123,7 @@ fn both_places_of_the_token_are_taken_and_none_is_stored() {
 
 fn sent_to_function<'e>(receiver: &Receiver, sent: &'e Sent) -> FunctionRequest<'e> {
     let events = receiver.events(&sent.request(), Proof::Token).unwrap();
-    receiver.function_request(&receiver.routes()[0], &events[0], None)
+    receiver.function_request(&receiver.routes()[0], &events[0])
 }
 
 fn attributes(headers: &HeaderMap) -> Vec<(&str, &str)> {

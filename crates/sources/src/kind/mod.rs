@@ -1,16 +1,20 @@
 //! How events come to a source. Each kind has keys of its own, and shares the rest with all others.
 
+pub(crate) mod mqtt;
 mod nats;
 mod platform;
 mod program;
 mod schedule;
 
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-pub use self::nats::{Mqtt, Nats};
-pub use self::platform::PlatformEvents;
-pub use self::program::Program;
+pub use self::mqtt::Mqtt;
+pub use self::nats::{Nats, Origin};
+pub use self::platform::{OwnEvent, PlatformEvents};
+pub use self::program::{Format, Program};
 pub use self::schedule::{Due, Listed, Schedule, Step};
 use crate::error::SourceError;
 
@@ -33,16 +37,16 @@ pub enum Kind {
 }
 
 /// Keys that every kind has.
-const SHARED: [&str; 9] = ["dedup", "disabled", "expect_every", "id", "keep", "paused", "redact", "routes", "type"];
+const SHARED: [&str; 10] =
+    ["dedup", "disabled", "else", "expect_every", "id", "keep", "paused", "redact", "routes", "type"];
 
 /// Keys of webhooks alone.
-const WEBHOOK: [&str; 17] = [
+const WEBHOOK: [&str; 16] = [
     "ack",
     "allow",
     "answer",
     "body",
     "challenge",
-    "else",
     "gone",
     "max_body",
     "methods",
@@ -81,13 +85,13 @@ const SHAPES: [Shape; 5] = [
         name: "mqtt",
         markers: &["mqtt"],
         keys: &["mqtt"],
-        read: |own| nats::read_mqtt(at("mqtt", own)?).map(Kind::Mqtt),
+        read: |own| mqtt::read(&at("mqtt", own)?).map(Kind::Mqtt),
     },
     Shape {
         name: "program",
         markers: &["program"],
         keys: program::KEYS,
-        read: |own| program::read(read(own)?).map(Kind::Program),
+        read: |own| program::read(own).map(Kind::Program),
     },
     Shape {
         name: "skep",
@@ -110,8 +114,30 @@ impl Kind {
         }
     }
 
+    /// Which messages are its events, if messages are.
+    pub fn messages(&self) -> Option<&Nats> {
+        match self {
+            Self::Nats(nats) => Some(nats),
+            Self::Mqtt(mqtt) => Some(&mqtt.messages),
+            Self::Webhook | Self::Schedule(_) | Self::Program(_) | Self::Platform(_) => None,
+        }
+    }
+
+    /// What a message is about, as its event tells it: the subject, the key of a bucket, or the MQTT topic.
+    pub fn topic_of<'s>(&self, subject: &'s str) -> Cow<'s, str> {
+        match self {
+            Self::Mqtt(_) => mqtt::to_topic(subject).into(),
+            Self::Nats(nats) => nats.topic(subject).into(),
+            Self::Webhook | Self::Schedule(_) | Self::Program(_) | Self::Platform(_) => subject.into(),
+        }
+    }
+
     pub fn is_webhook(&self) -> bool {
         matches!(self, Self::Webhook)
+    }
+
+    pub(crate) fn prints_cloudevents(&self) -> bool {
+        matches!(self, Self::Program(Program { format: Format::CloudEvents, .. }))
     }
 
     /// Reads what makes a declaration one of its kind, and leaves the keys that all kinds share, and those of webhooks.
@@ -171,7 +197,8 @@ mod tests {
         let known = text.split('`').skip(3).step_by(2);
         let mut known: Vec<&str> = known.collect();
         let mut listed: Vec<&str> = SHARED.into_iter().chain(WEBHOOK).collect();
-        (known.sort_unstable(), listed.sort_unstable());
+        known.sort_unstable();
+        listed.sort_unstable();
         assert_eq!(known, listed);
     }
 

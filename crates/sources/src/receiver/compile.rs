@@ -41,12 +41,14 @@ pub struct Defaults<'d> {
     pub namespace: &'d DefaultNamespace,
     /// Where senders reach this gateway, for sources without a `url`.
     pub public_url: Option<&'d Url>,
+    /// What skep's own subjects and streams begin with.
+    pub prefix: &'d str,
 }
 
 impl<'d> Defaults<'d> {
     /// With the presets of this build, and without a public URL.
     pub fn new(namespace: &'d DefaultNamespace) -> Self {
-        Self { presets: Presets::embedded(), namespace, public_url: None }
+        Self { presets: Presets::embedded(), namespace, public_url: None, prefix: "skep" }
     }
 }
 
@@ -60,16 +62,14 @@ impl Receiver {
     pub fn compile(name: SourceName, source: Source, defaults: &Defaults<'_>) -> Result<Self, SourceError> {
         let preset = preset(&source, defaults.presets)?;
         let verify = verify(&source, preset)?;
+        if let Some(clash) = source.kind.messages().and_then(|messages| messages.clash(defaults.prefix)) {
+            return Err(clash.under(source.kind.name()));
+        }
         let needs_url = verify.needs_url() || preset.is_some_and(|preset| !preset.needs.is_empty());
         check_secrets(&source)?;
         let url = url(&name, &source, defaults, needs_url)?;
         let keep = keep(&source)?;
-        if source.gone && !source.disabled {
-            return Err(SourceError::at_key("gone", "needs disabled: true; a source that takes events is not gone"));
-        }
-        if source.tolerance.is_some() && !has_time(&verify) {
-            return Err(SourceError::at_key("tolerance", "changes nothing: these requests have no signed time"));
-        }
+        check_use(&source, &verify)?;
         let redacted_query = tokens_in_query(&verify);
         let redacted = redacted(&source, preset, &verify)?;
         let routes = routes(&name, &source, defaults.namespace, &mut Compiling::new(&redacted, &redacted_query))?;
@@ -92,7 +92,9 @@ impl Receiver {
             otherwise: source.otherwise.or_else(|| Some(preset?.otherwise)).unwrap_or(Otherwise::Unique),
             event_type: source.event_type.clone().or_else(|| preset?.event_type.clone()),
             json_field: json_field.map(str::to_owned),
-            cloudevents: source.preset.as_deref() == Some(CLOUDEVENTS),
+            cloudevents: source.preset.as_deref() == Some(CLOUDEVENTS)
+                || source.kind.prints_cloudevents()
+                || source.kind.messages().is_some(),
             challenges: source.challenge.clone().or_else(|| Some(preset?.challenge.clone())).unwrap_or_default(),
             ack: source.ack.clone().or_else(|| Some(preset?.ack.clone())).unwrap_or_default(),
             volatile_query: queries(&verify),
@@ -170,6 +172,17 @@ fn url(
         )),
         None => Ok(None),
     }
+}
+
+/// Settings that are of no use as the source is.
+fn check_use(source: &Source, verify: &Verify) -> Result<(), SourceError> {
+    if source.gone && !source.disabled {
+        return Err(SourceError::at_key("gone", "needs disabled: true; a source that takes events is not gone"));
+    }
+    if source.tolerance.is_some() && !has_time(verify) {
+        return Err(SourceError::at_key("tolerance", "changes nothing: these requests have no signed time"));
+    }
+    Ok(())
 }
 
 /// How long events are kept, and with them the time of the last one.

@@ -14,10 +14,13 @@ fn call(has_callers_id: bool) -> Call {
 struct Server {
     answers: Mutex<std::vec::IntoIter<Result<Submitted>>>,
     is_reachable: bool,
+    /// Whether it was the first try, of each.
+    is_first: Mutex<Vec<bool>>,
 }
 
 impl Queue for Server {
-    async fn store(&self) -> Result<Submitted> {
+    async fn store(&self, is_first_try: bool) -> Result<Submitted> {
+        self.is_first.lock().unwrap().push(is_first_try);
         self.answers.lock().unwrap().next().expect("it is tried too often")
     }
 
@@ -28,8 +31,11 @@ impl Queue for Server {
 
 /// The end of a submit to which the server answers this, and how often it was tried.
 async fn end(call: &Call, patience: Duration, is_reachable: bool, answers: Vec<Result<Submitted>>) -> (String, u32) {
-    let server = Server { answers: Mutex::new(answers.into_iter()), is_reachable };
+    let server = Server { answers: Mutex::new(answers.into_iter()), is_reachable, is_first: Mutex::default() };
     let (end, tries) = patiently(call, patience, &server).await;
+    // What was tried before may be stored, and have ended since, so it is looked up.
+    let expected: Vec<_> = (1..=tries).map(|number| number == 1).collect();
+    assert_eq!(*server.is_first.lock().unwrap(), expected);
     let end = end.map_or_else(|error| error.chain(), |submitted| format!("{submitted:?}"));
     (end, tries)
 }

@@ -9,8 +9,15 @@ const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
 fn source(secrets: SourceSecrets) -> Source {
     let name = "github".parse().unwrap();
-    let record =
-        SourceRecord { name, spec: json!({}), created_at: NOW, updated_at: NOW, paused: false, function: None };
+    let record = SourceRecord {
+        name,
+        spec: json!({}),
+        created_at: NOW,
+        updated_at: NOW,
+        paused: false,
+        paused_at: None,
+        function: None,
+    };
     Source { record, secrets }
 }
 
