@@ -106,7 +106,7 @@ async fn a_program_has_its_secrets_as_files_and_the_sandbox_of_functions() {
     let platform = Platform::start([noted()]).await;
     let (site, gateway) = (&platform.site, &platform.gateway);
     let secret = json!({ "name": "mail", "value": "p4ss" });
-    assert_eq!(gateway.send(Method::POST, "/system/secrets", &secret).await.status, 202);
+    assert_eq!(gateway.send(Method::POST, "/system/secrets", &secret).await.status, 201);
     let script = format!(
         "#!/bin/sh\necho \"$FROM $SKEP_SOURCE $(cat $SKEP_SECRETS_DIR/mail)\"\necho \"nice $(nice)\"\n\
          grep NoNewPrivs /proc/self/status\nls {} >/dev/null 2>&1 && echo open || echo hidden\n\
@@ -250,7 +250,7 @@ async fn with_acks_each_row_is_one_call_although_skep_is_killed_again_and_again(
     for stop in [50, 150, 250] {
         wait_until("some rows are done", async || done() >= stop).await;
         up.kill();
-        wait_until("the program has ended with skep", async || processes(&site).is_empty()).await;
+        wait_until("skep and its program have ended", async || site.processes().is_empty()).await;
         up = site.up(&[]).await;
     }
     wait_until("all rows are done", async || done() >= ROWS).await;
