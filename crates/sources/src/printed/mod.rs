@@ -67,9 +67,9 @@ mod tests {
     use super::*;
     use crate::{Defaults, Kind};
 
-    fn printed(spec: serde_json::Value, body: &'static str) -> Result<Printed, EventError> {
+    fn printed(spec: &serde_json::Value, body: &'static str) -> Result<Printed, EventError> {
         let receiver =
-            Receiver::from_spec("rows".parse().unwrap(), &spec, &Defaults::new(&DefaultNamespace::default())).unwrap();
+            Receiver::from_spec("rows".parse().unwrap(), spec, &Defaults::new(&DefaultNamespace::default())).unwrap();
         let Kind::Program(program) = receiver.kind() else { panic!("a program") };
         let format = program.format;
         receiver.printed(format, &Bytes::from_static(body.as_bytes()), OffsetDateTime::UNIX_EPOCH, false)
@@ -81,20 +81,20 @@ mod tests {
             "program": "rows", "format": "json", "id": ["json:row"], "type": "{json:table}",
             "routes": [{ "to": "book", "filter": { "body.amount": { "gt": 5 } } }],
         });
-        let row = printed(spec.clone(), r#"{"row":17,"table":"Orders","amount":7}"#).unwrap();
+        let row = printed(&spec, r#"{"row":17,"table":"Orders","amount":7}"#).unwrap();
         assert_eq!((row.name.as_deref(), row.event.id.as_str(), row.event.kind.as_str()), (Some("17"), "17", "orders"));
         assert_eq!(row.event.decision.routes.len(), 1);
         assert_eq!(row.event.headers["content-type"], "application/json");
-        let small = printed(spec.clone(), r#"{"row":"a b","amount":1}"#).unwrap();
+        let small = printed(&spec, r#"{"row":"a b","amount":1}"#).unwrap();
         assert_eq!((small.name.as_deref(), small.event.decision.ignored.len()), (Some("a b"), 1));
         assert!(small.event.id.as_str().starts_with('h'));
-        assert_eq!(printed(spec, r#"{"amount":9}"#).unwrap().name, None);
+        assert_eq!(printed(&spec, r#"{"amount":9}"#).unwrap().name, None);
     }
 
     #[test]
     fn lines_are_events_of_their_own_or_the_same_by_content() {
         let by = |otherwise: &str| json!({ "program": "p", "else": otherwise, "routes": [] });
-        let ids = |spec: serde_json::Value| ["a", "a", "b"].map(|line| printed(spec.clone(), line).unwrap().event.id);
+        let ids = |spec: serde_json::Value| ["a", "a", "b"].map(|line| printed(&spec, line).unwrap().event.id);
         let [one, two, _] = ids(by("unique"));
         assert_ne!(one, two);
         let [one, two, other] = ids(by("content"));
@@ -105,10 +105,10 @@ mod tests {
     fn a_cloudevent_is_known_by_its_source_and_id() {
         let spec = json!({ "program": "p", "format": "cloudevents", "routes": [] });
         let event = r#"{"specversion":"1.0","id":"7","source":"/a","type":"Made"}"#;
-        let read = printed(spec.clone(), event).unwrap();
+        let read = printed(&spec, event).unwrap();
         assert_eq!((read.name.as_deref(), read.event.kind.as_str()), (Some("7"), "made"));
-        let other = printed(spec.clone(), r#"{"specversion":"1.0","id":"7","source":"/b","type":"made"}"#).unwrap();
+        let other = printed(&spec, r#"{"specversion":"1.0","id":"7","source":"/b","type":"made"}"#).unwrap();
         assert_ne!(read.event.id, other.event.id);
-        assert!(printed(spec, r#"{"id":"7"}"#).unwrap_err().to_string().contains("specversion"));
+        assert!(printed(&spec, r#"{"id":"7"}"#).unwrap_err().to_string().contains("specversion"));
     }
 }
