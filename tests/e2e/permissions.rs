@@ -141,8 +141,8 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
     worker.may_not_publish("skep.held.mine", "{}").await;
 
     controller.may_not_touch_streams(&STREAMS, &["DELETE"]).await;
-    controller.may_not_touch_streams(&["AUDIT", "LEDGER", "PUBLISH", "BACKLOG"], &["PURGE", "MSG.DELETE"]).await;
-    let own = ["skep.calls.done.mine", "skep.dead.cat.mine", "skep.audit-log", "skep.cancel.mine"];
+    controller.may_not_touch_streams(&["AUDIT", "LEDGER", "PUBLISH"], &["PURGE", "MSG.DELETE"]).await;
+    let own = ["skep.dead.cat.mine", "skep.audit-log"];
     for subject in own.into_iter().chain(["$JS.API.DIRECT.GET.SKEP_AUDIT", "$JS.API.CONSUMER.CREATE.SKEP_HELD"]) {
         controller.may_not_publish(subject, "{}").await;
     }

@@ -133,8 +133,8 @@ async fn hostile_output_is_counted_and_told_and_what_is_good_goes_on() {
     let platform = Platform::start([noted()]).await;
     let (site, gateway) = (&platform.site, &platform.gateway);
     let script = "#!/usr/bin/env python3\nimport sys, time\nout = sys.stdout\n\
-        print('x' * 10_000_000)\nprint('{\"id\": \"one\"}')\nprint('{\"id\": ')\nsys.stdout.buffer.write(b'\\xff\\xfe\\n')\n\
-        print()\nprint('{\"id\": \"one\"}')\nprint('{\"id\": \"two\"}', flush=True)\ntime.sleep(1000)\n";
+        print('x' * 10_000_000)\nprint('{\"id\": \"one\"}')\nprint('{\"id\": ', flush=True)\nsys.stdout.buffer.write(b'\\xff\\xfe\\n')\n\
+        sys.stdout.buffer.flush()\nprint()\nprint('{\"id\": \"one\"}')\nprint('{\"id\": \"two\"}', flush=True)\ntime.sleep(1000)\n";
     let mut spec = program(site, "hostile.py", script);
     spec["format"] = json!("json");
     spec["id"] = json!(["json:id"]);
