@@ -141,7 +141,7 @@ async fn functions_take_events_of_any_source_by_their_topics() {
     let annotated = |name: &str, topic: &str| telling(name).annotation("topic", topic);
     let site = Site::new([
         annotated("by-subject", "orders.*"),
-        annotated("by-source", "shop, cron-function"),
+        annotated("by-source", "shop, cron-function").annotation("schedule", "0 0 1 1 *"),
         annotated("by-type", "github.push"),
         annotated("by-route", "shop.>"),
     ]);
