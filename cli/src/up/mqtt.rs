@@ -21,7 +21,7 @@ pub(crate) async fn reserve(listen: SocketAddr) -> Result<SocketAddr> {
     if !address.ip().is_loopback() {
         warn!(
             %address,
-            "MQTT is not encrypted here: whoever can listen to this network can read the messages and the password of devices"
+            "MQTT is not encrypted here: everybody who can listen to this network can read the messages and the password of devices"
         );
     }
     Ok(address)

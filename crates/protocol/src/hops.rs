@@ -19,7 +19,7 @@ pub fn set_hops(headers: &mut HeaderMap, hops: u64) {
     headers.insert(SKEP_HOPS, HeaderValue::from(hops));
 }
 
-/// Why a call is not run that so many hops led to.
+/// Why a call that this many hops led to is not run.
 pub fn check_hops(hops: u64) -> Result<(), String> {
     if hops <= MAX_HOPS { Ok(()) } else { Err(format!("{hops} hops: functions trigger each other")) }
 }

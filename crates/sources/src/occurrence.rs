@@ -73,7 +73,7 @@ impl Receiver {
         decided
     }
 
-    /// The calls of an occurrence, which are the same whoever plans them.
+    /// The calls of an occurrence, which are the same from every planner.
     pub fn occurrence_calls(
         &self,
         schedule: &Schedule,

@@ -65,7 +65,7 @@ impl Tap {
         Self { url, shared, task }
     }
 
-    /// Catches the message with this text that comes after so many others of its kind.
+    /// Catches the message with this text that comes after this many others of its kind.
     pub(crate) fn set(&self, moment: Moment, text: &str, passed_over: usize, comes_through: bool) {
         let trap = Trap { moment, text: text.to_owned(), passed_over, comes_through, deliveries: HashMap::new() };
         *self.shared.trap.lock().unwrap() = Some(trap);

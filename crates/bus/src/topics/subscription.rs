@@ -53,7 +53,7 @@ impl TopicSubscription {
             if self.is_own && message.subject.split('.').next() == Some(self.nats.subjects.prefix()) {
                 continue;
             }
-            // Whoever names another subject would have skep publish there with its own rights.
+            // A publisher that names another subject would have skep publish there with its own rights.
             let reply = message.reply.clone().filter(|reply| is_inbox(reply));
             let reply = reply.map(|to| Reply { client: self.client.clone(), to });
             return Some((TopicMessage::of(&message), reply));

@@ -26,7 +26,7 @@ const WINDOW: u64 = 64;
 /// The bytes of events that are stored at once.
 const WINDOW_BYTES: u64 = 32 << 20;
 const STORE: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-/// A program that does not read what became of its messages for so long, while too much of it waits, is started again.
+/// A program that does not read what became of its messages in this time, while too much of it waits, is started again.
 const ACK_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the last of it may take.
 const LAST_ACKS_TIMEOUT: Duration = Duration::from_secs(1);

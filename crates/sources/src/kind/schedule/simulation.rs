@@ -57,7 +57,7 @@ enum Happens {
     OldPlans {
         writes: usize,
     },
-    /// A worker takes what is due, and stops after so many decisions.
+    /// A worker takes what is due, and stops after this many decisions.
     Works {
         decisions: usize,
         newest_first: bool,

@@ -181,5 +181,5 @@ fn an_occurrence_is_one_event_with_a_call_for_each_route() {
     let told = |calls: &[skep_protocol::Call]| {
         calls.iter().map(|call| (call.run_at, call.fingerprint.clone(), call.occurrence.clone())).collect::<Vec<_>>()
     };
-    assert_eq!(told(&again), told(&calls), "whoever plans it");
+    assert_eq!(told(&again), told(&calls), "each planner makes the same calls");
 }
