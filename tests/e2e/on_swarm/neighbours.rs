@@ -57,7 +57,7 @@ async fn namespaces_have_functions_and_secrets_of_one_name() {
         let secret = json!({ "name": "key", "namespace": namespace, "value": value });
         let created = gateway.send(Method::POST, "/system/secrets", &secret).await;
         assert_eq!(created.status, 201, "{created:?}");
-        let read = r#"sh -c 'cat /var/openfaas/secrets/key; ls -ln /var/openfaas/secrets/key | cut -c1-10; echo "asked in $OPENFAAS_NAMESPACE" >&2'"#;
+        let read = r#"sh -c 'cat /var/openfaas/secrets/key; set -- $(ls -lnL /var/openfaas/secrets/key); echo $1; echo "asked in $OPENFAAS_NAMESPACE" >&2'"#;
         let mut function = deployment("reader", read);
         function["envVars"] = json!({ "combine_output": "false" });
         function["namespace"] = json!(namespace);
