@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 const INTERVAL: Duration = Duration::from_secs(30);
 /// In percent, the highest first.
 const THRESHOLDS: [u64; 2] = [95, 80];
-/// Below this share it counts as emptied, and the next threshold is told again.
+/// Below this share it counts as emptied, and an event is made when it passes a threshold again.
 const EMPTIED: u64 = 70;
 
 /// Looks again and again, until it is dropped.

@@ -67,7 +67,7 @@ impl OwnEvents {
 
     /// Stores an event for each source that asks for this fact, and says whether one of them had no such event yet.
     ///
-    /// An error says that it is to be told again later.
+    /// After an error, the caller tries again later.
     /// What cannot be stored, and never could, is counted and logged: a full stream must not hold up what the fact is about.
     pub async fn tell(&self, fact: &Fact) -> Result<bool> {
         if timeout(READY_TIMEOUT, self.wanted.complete()).await.is_err() {
@@ -124,7 +124,7 @@ impl FromSource for Wanting {
 
     fn from_source(source: &Source, namespace: &DefaultNamespace, _before: Option<&Self>) -> Self {
         let record = &source.record;
-        // What cannot be read is told by others.
+        // The status of the source says what cannot be read.
         let receiver = Receiver::from_spec(record.name.clone(), &record.spec, &Defaults::new(namespace)).ok();
         let asked = receiver.and_then(|receiver| match receiver.kind() {
             Kind::Platform(events) if !receiver.source().disabled => {

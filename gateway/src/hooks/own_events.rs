@@ -60,7 +60,7 @@ pub(super) async fn tell_unverified(app: &App, hook: &Hook) {
     }
 }
 
-/// Tells that a source is silent, or has events again; false if it is to be told again.
+/// Makes an event of it that a source is silent, or has events again; false if that must be tried again.
 pub(super) async fn tell_silent(app: &App, hook: &Hook, since: OffsetDateTime, over: bool) -> bool {
     let Some(expect_every) = hook.expects_every().filter(|_| !hook.is_of_own_events()) else { return true };
     let fact = Fact::Silent { source: hook.name().clone(), expect_every, since, over };

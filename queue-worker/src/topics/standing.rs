@@ -14,7 +14,7 @@ use crate::Worker;
 
 /// Between two looks.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(2);
-/// What has not changed is told again after this time.
+/// A state that has not changed is reported again after this time.
 const TELL_INTERVAL: Duration = Duration::from_secs(15);
 /// How long a message that could not be taken is told of.
 const REFUSED_FOR: Duration = Duration::from_secs(600);

@@ -22,7 +22,7 @@ use super::ScheduleMetrics;
 const AT_ONCE: usize = 16;
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// The clock may be set meanwhile.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+const MAX_SLEEP: Duration = Duration::from_secs(30);
 const CHANGES_TOGETHER: usize = 256;
 
 /// Plans, until it is dropped.
@@ -80,7 +80,7 @@ impl Planner {
                 self.take_due(&mut changed);
                 self.look_at_all(std::mem::take(&mut changed)).await?;
             }
-            let pause = if is_current { self.pause() } else { LONGEST_SLEEP };
+            let pause = if is_current { self.pause() } else { MAX_SLEEP };
             tokio::select! {
                 biased;
                 batch = changes.next() => {
@@ -121,7 +121,7 @@ impl Planner {
 
     fn pause(&self) -> Duration {
         let next = self.looks.peek().map(|Reverse((at, _))| *at - skep_bus::now());
-        next.map_or(LONGEST_SLEEP, |pause| Duration::try_from(pause).unwrap_or_default().min(LONGEST_SLEEP))
+        next.map_or(MAX_SLEEP, |pause| Duration::try_from(pause).unwrap_or_default().min(MAX_SLEEP))
     }
 
     async fn look_at_all(&mut self, names: BTreeSet<SourceName>) -> Result<()> {

@@ -1,4 +1,4 @@
-//! What is told to a program that asks for it: a line for each of its messages, in their order.
+//! The answers to a program that asks for them: a line for each of its messages, in order.
 
 use std::{collections::VecDeque, io};
 

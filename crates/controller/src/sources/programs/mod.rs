@@ -157,7 +157,7 @@ impl FromSource for Declared {
 
     fn from_source(source: &Source, namespace: &DefaultNamespace, _before: Option<&Self>) -> Self {
         let record = &source.record;
-        // What cannot be read is told by others.
+        // The status of the source says what cannot be read.
         let receiver = Receiver::from_spec(record.name.clone(), &record.spec, &Defaults::new(namespace)).ok();
         let wanted = receiver.and_then(|receiver| match receiver.kind() {
             Kind::Program(program) if !receiver.source().disabled => {

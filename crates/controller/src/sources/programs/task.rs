@@ -23,13 +23,13 @@ use super::{
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
 /// After a program that ran this long, the delays begin again.
 const MIN_GOOD_RUN: Duration = Duration::from_secs(10);
-/// How long a program that is told to end may take.
+/// How long a program may take to end after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long what it has printed last may take to be stored.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A program that has closed its STDOUT has ended within this time, or is ended.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The lines of its log that are told with its end.
+/// The last lines of its log that are reported when it ends.
 const LAST_LINES: usize = 3;
 const MAX_LAST_LINES: usize = 500;
 
