@@ -3,7 +3,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-deny=$(sh scripts/cargo-tool.sh cargo-deny 0.20.2)
+# It runs for seconds, so it is not optimized.
+deny=$(sh scripts/cargo-tool.sh cargo-deny 0.20.2 --debug)
 "$deny" --log-level error --locked check licenses bans sources
 
 # The database of advisories is a git repository, which not every machine can reach.

@@ -17,23 +17,29 @@ check() {
 }
 
 check skep-backoff crates/backoff/Cargo.toml
-check skep-protocol crates/protocol/Cargo.toml
+check skep-networks crates/networks/Cargo.toml
+check skep-trace crates/trace/Cargo.toml skep-networks
+check skep-metrics crates/metrics/Cargo.toml skep-trace
+check skep-otlp crates/otlp/Cargo.toml skep-https skep-trace
+check skep-ui crates/ui/Cargo.toml
+check skep-protocol crates/protocol/Cargo.toml skep-scaling skep-trace
 check skep-process crates/process/Cargo.toml
 check skep-sandbox crates/sandbox/Cargo.toml
+check skep-scaling crates/scaling/Cargo.toml
 check skep-secret-file crates/secret-file/Cargo.toml
-check skep-http crates/http/Cargo.toml
+check skep-http crates/http/Cargo.toml skep-metrics
 check skep-https crates/https/Cargo.toml
-check skep-sources crates/sources/Cargo.toml skep-protocol
+check skep-sources crates/sources/Cargo.toml skep-networks skep-protocol skep-trace
 check skep-stack crates/stack/Cargo.toml skep-protocol skep-sources
-check skep-bus crates/bus/Cargo.toml skep-backoff skep-https skep-protocol
-check skep-own-events crates/own-events/Cargo.toml skep-bus skep-protocol skep-sources
-check skep-dispatch crates/dispatch/Cargo.toml skep-backoff skep-bus skep-http skep-protocol
-check skep-provider crates/provider/Cargo.toml skep-backoff skep-bus skep-http skep-process skep-protocol
-check skep-controller crates/controller/Cargo.toml skep-backoff skep-bus skep-own-events skep-protocol skep-provider skep-sources
-check skep-watchdog watchdog/Cargo.toml skep-backoff skep-http skep-process skep-protocol skep-sandbox
-check skep-gateway gateway/Cargo.toml skep-backoff skep-bus skep-dispatch skep-http skep-own-events skep-protocol skep-secret-file skep-sources
-check skep-queue-worker queue-worker/Cargo.toml skep-backoff skep-bus skep-dispatch skep-https skep-own-events skep-protocol skep-sources
-check skep-cli cli/Cargo.toml skep-backoff skep-bus skep-controller skep-dispatch skep-gateway skep-http skep-https skep-process skep-protocol skep-provider skep-queue-worker skep-secret-file skep-sources skep-stack skep-watchdog
+check skep-bus crates/bus/Cargo.toml skep-backoff skep-https skep-protocol skep-trace
+check skep-own-events crates/own-events/Cargo.toml skep-backoff skep-bus skep-protocol skep-sources skep-trace
+check skep-dispatch crates/dispatch/Cargo.toml skep-backoff skep-bus skep-http skep-metrics skep-protocol skep-trace
+check skep-provider crates/provider/Cargo.toml skep-backoff skep-bus skep-http skep-https skep-process skep-protocol skep-scaling
+check skep-controller crates/controller/Cargo.toml skep-backoff skep-bus skep-own-events skep-protocol skep-provider skep-scaling skep-sources
+check skep-watchdog watchdog/Cargo.toml skep-backoff skep-http skep-process skep-protocol skep-sandbox skep-trace
+check skep-gateway gateway/Cargo.toml skep-backoff skep-bus skep-dispatch skep-http skep-networks skep-own-events skep-protocol skep-secret-file skep-sources skep-trace skep-ui
+check skep-queue-worker queue-worker/Cargo.toml skep-backoff skep-bus skep-dispatch skep-https skep-metrics skep-networks skep-own-events skep-protocol skep-sources skep-trace
+check skep-cli cli/Cargo.toml skep-backoff skep-bus skep-controller skep-dispatch skep-gateway skep-http skep-https skep-otlp skep-process skep-protocol skep-provider skep-queue-worker skep-secret-file skep-sources skep-stack skep-trace skep-watchdog
 
 # Only the bus speaks NATS, and only the watchdog and the provider start processes.
 if grep -ln '^async-nats' crates/*/Cargo.toml gateway/Cargo.toml queue-worker/Cargo.toml watchdog/Cargo.toml cli/Cargo.toml | grep -v '^crates/bus/'; then

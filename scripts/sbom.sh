@@ -9,5 +9,5 @@ mkdir -p target/sbom
 "$cyclonedx" cyclonedx --quiet --format json --spec-version 1.5 --describe binaries
 mv -f cli/skep_bin.cdx.json target/sbom/skep.cdx.json
 mv -f watchdog/fwatchdog_bin.cdx.json target/sbom/fwatchdog.cdx.json
-rm -f benches/skep-benches_bin.cdx.json
+rm -f benches/skep-benches_bin.cdx.json tests/scaling/scaling-sim_bin.cdx.json
 ls target/sbom/*.json

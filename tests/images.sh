@@ -92,7 +92,7 @@ check_stop() {
     began=$(date +%s)
     docker stop -t 60 "$container" >/dev/null
     took=$(($(date +%s) - began))
-    # A call that is cut off fails here, and is told below.
+    # A call that is cut off fails here, and is reported below.
     wait $call || true
     is "docker stop: the running call finishes" finished "$(cat "$work/answer")"
     is "docker stop: exit code 0 (after $took s)" 0 "$(docker inspect -f '{{.State.ExitCode}}' "$container")"

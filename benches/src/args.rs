@@ -13,7 +13,7 @@ pub(crate) struct Args {
     /// The nats-server program, 2.12 or newer
     #[arg(long, default_value = "nats-server")]
     pub(crate) nats_server: PathBuf,
-    /// Runs of each figure; what is told is their median
+    /// Runs of each figure; the median of them is reported
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
     pub(crate) runs: u8,
     /// Functions that are deployed for the figures density_…; fewer suffice for a quick look

@@ -24,7 +24,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// The time in an answer of [`run`].
-pub(crate) fn told(answer: &[u8]) -> Result<u64> {
+pub(crate) fn reported(answer: &[u8]) -> Result<u64> {
     let text = String::from_utf8_lossy(answer);
     text.parse().with_context(|| format!("the function answered {text:?}, not a time"))
 }

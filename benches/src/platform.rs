@@ -48,12 +48,18 @@ pub(crate) struct Platform {
 
 impl Platform {
     pub(crate) async fn start(bench: &Bench, disk: Disk) -> Result<Self> {
+        Self::start_with(bench, disk, &[]).await
+    }
+
+    /// The same with further settings of the gateway.
+    pub(crate) async fn start_with(bench: &Bench, disk: Disk, settings: &[String]) -> Result<Self> {
         let (nats, nats_url, jetstream) = start_nats(bench, disk).await?;
         let (gateway, admin) = (free_address()?, free_address()?);
         let (seal_key, seal_file) = (SealKey::generate()?, bench.new_folder("seal")?.join("seal.key"));
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&seal_file)?.write_all(seal_key.as_bytes())?;
         let mut launch = role(bench, "gateway", &nats_url, &["--listen".to_owned(), gateway.to_string()], admin);
         launch.arguments.extend(["--seal-key-file".into(), seal_file.into()]);
+        launch.arguments.extend(settings.iter().map(Into::into));
         let mut process = Process::start(bench, launch)?;
         until_ready(&mut process, admin).await?;
         let functions = jetstream.get_key_value(Subjects::default().stream("FUNCTIONS")).await?;
@@ -92,13 +98,9 @@ impl Platform {
         let endpoints: Vec<Endpoint> = replicas
             .map(|(index, address)| Endpoint { instance: format!("{name}-{}", index + 1), address: *address })
             .collect();
-        let record = FunctionRecord {
-            deployment: FunctionDeployment { service: name.to_owned(), ..FunctionDeployment::default() }.into(),
-            replicas: endpoints.len() as u64,
-            endpoints,
-            created_at: OffsetDateTime::now_utc(),
-            problem: None,
-        };
+        let deployment = FunctionDeployment { service: name.to_owned(), ..FunctionDeployment::default() };
+        let record = FunctionRecord::without_replicas(deployment, endpoints.len() as u64, OffsetDateTime::now_utc());
+        let record = FunctionRecord { endpoints, ..record };
         self.functions.put(format!("status.{name}"), serde_json::to_vec(&record.status())?.into()).await?;
         self.functions.put(format!("spec.{name}"), serde_json::to_vec(&record.spec())?.into()).await?;
         Ok(())

@@ -127,13 +127,13 @@ pub(crate) fn arguments<const N: usize>(arguments: [&OsStr; N]) -> Vec<OsString>
     arguments.map(OsStr::to_owned).to_vec()
 }
 
-/// Becomes the program, and is told to end when its parent does; returns only if that is not possible.
+/// Becomes the program, which is terminated with its parent; returns only if that is not possible.
 pub(crate) fn replace_this_process(guard: &GuardArgs) -> Error {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::TERM)) {
         return error.into();
     }
-    // The parent may have died before the wish was heard.
+    // The parent may have died before that.
     let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
     if parent != Some(guard.parent) {
         return anyhow!("the parent process is gone");

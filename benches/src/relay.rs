@@ -21,7 +21,7 @@ use crate::{
 /// What is read at once; pipes hold as much.
 const PIECE: usize = 256 << 10;
 
-/// Serves until the process is told to end, with two threads for a connection.
+/// Serves until the process is terminated, with two threads for a connection.
 pub(crate) fn run(args: &RelayArgs) -> Result<()> {
     let listener = TcpListener::bind(args.listen).context("cannot listen")?;
     for caller in listener.incoming() {

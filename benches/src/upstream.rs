@@ -20,7 +20,7 @@ use crate::{
     process::{Launch, Process, free_address},
 };
 
-/// Serves until the process is told to end.
+/// Serves until the process is terminated.
 pub(crate) async fn run(port: u16, delay: Duration) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.context("cannot listen")?;
     loop {

@@ -1,13 +1,21 @@
 //! Every setting: a flag, a variable `SKEP_…`, a default, and a line that says what it is for.
 
 mod audit;
+mod backup;
 mod calls;
 mod gateway;
+mod images;
 mod limits;
+mod log;
+mod machine;
 mod nats;
+mod nodes;
+mod provider;
+mod scaling;
 mod sources;
 mod swarm;
 mod token;
+mod trace;
 mod values;
 mod worker;
 
@@ -22,13 +30,23 @@ use url::Url;
 use self::values::{default_namespace, duration, replicas, subjects};
 pub(crate) use self::{
     audit::PeriodicAuditArgs,
+    backup::{BACKUP_EXAMPLES, BackupArgs, RESTORE_EXAMPLES, RestoreArgs, StoredArgs},
     calls::{CallArgs, WakeArgs},
     gateway::{GatewayArgs, ListenArgs},
+    images::{ImageRelayRole, ImagesArgs, ImagesKeepArgs},
     limits::LimitArgs,
+    log::{LogArgs, LogFormat},
+    machine::{DOCTOR_EXAMPLES, DoctorArgs, DoctorPart, GuardArgs, HealthcheckArgs},
     nats::{FetchArgs, NatsLoginArgs, NatsUrlArgs, NatsUsersArgs},
+    nodes::NodeArgs,
+    provider::ProviderArgs,
+    scaling::{ScalingArgs, ScalingRoleArgs},
     sources::{SealArgs, SourcesArgs},
-    swarm::{SwarmCommand, SwarmDownArgs, SwarmUpArgs},
+    swarm::{
+        RemoveVolumesArgs, SwarmAdoptArgs, SwarmBackupArgs, SwarmCommand, SwarmDownArgs, SwarmPasswordArgs, SwarmUpArgs,
+    },
     token::{TokenCommand, TokenCreateArgs, TokenFileArgs, TokenListArgs, TokenRevokeArgs, TokenRole},
+    trace::{TraceArgs, TraceLinkArgs},
     worker::WorkerArgs,
 };
 use crate::{
@@ -38,16 +56,16 @@ use crate::{
         login::{ContextCommand, LOGIN_EXAMPLES, LoginArgs, LogoutArgs},
         sources::args::{SOURCES_EXAMPLES, SourcesCommand},
     },
+    dev::args::FolderCommand,
     pages::{COMPLETION_EXAMPLES, CompletionArgs, ManArgs},
 };
 
-/// Functions as a Service for your own machines: HTTP calls, webhooks and NATS messages in, any program runs, nothing accepted is lost.
+/// Functions as a Service for your own machines. HTTP calls, webhooks and NATS messages run any program, and no accepted call is lost.
 #[derive(Debug, Parser)]
 #[command(name = "skep", version, propagate_version = true)]
 pub(crate) struct Cli {
-    /// What to log, on STDERR: error, warn, info, debug, or per module (warn,skep_gateway=debug)
-    #[arg(long, global = true, env = "SKEP_LOG", default_value = "warn,skep=info")]
-    pub(crate) log: String,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -56,6 +74,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run everything on this machine: NATS, controller, gateway, queue-worker, and the functions of a stack file
     Up(Box<UpArgs>),
+    #[command(flatten)]
+    Folder(FolderCommand),
     #[command(flatten)]
     Daily(DailyCommand),
     /// Log in to a gateway, so that commands need neither its address nor the password
@@ -72,31 +92,40 @@ pub(crate) enum Command {
     QueueWorker(Box<QueueWorkerRole>),
     /// Run only the controller: turns deployments into replicas, as processes of this machine or on a Swarm
     Controller(Box<ControllerRole>),
+    /// Pass the pulls of this node's engine on to a gateway that keeps images; runs on each node of a Swarm
+    ImageRelay(ImageRelayRole),
     /// Start or stop the platform as a stack of a Docker Swarm
     #[command(subcommand)]
     Swarm(SwarmCommand),
-    /// Look at queued calls and take them back
+    /// Look at queued calls and cancel them
     #[command(subcommand)]
     Calls(CallsCommand),
-    /// Look at calls and callbacks that were given up, send them on their way again, or remove them
+    /// Look at dead letters (calls and callbacks that skep gave up on), redrive or remove them
     #[command(subcommand)]
     Dead(DeadCommand),
-    /// Describe a function, and what is done with a queued call of it that does not go well
+    /// Describe a function, and what happens to its queued calls when they fail
     Describe(DescribeArgs),
-    /// Take events from webhooks: add, look at, pause and remove their sources, and keep their secrets
+    /// Manage sources of events, such as webhooks and schedules, and their secrets
     #[command(subcommand, after_help = SOURCES_EXAMPLES)]
     Sources(SourcesCommand),
-    /// Count all queued calls by what became of them, and name those that do not add up
+    /// Count all queued calls by their state, and name those that are missing
     Audit(AuditArgs),
-    /// Show who changed what: deployments, secrets, tokens, cancelled calls, and what was refused
+    /// Show who changed what: deployments, secrets, tokens, cancelled calls, and refused requests
     #[command(after_help = AUDIT_LOG_EXAMPLES)]
     AuditLog(AuditLogArgs),
-    /// Create, list and revoke tokens: who else may use /system, and for what
+    /// Copy everything that skep stores to a file, while it runs
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup(BackupArgs),
+    /// Restore a backup into an empty installation
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore(RestoreArgs),
+    /// Create, list and revoke tokens, which let others use /system
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Print the users of a NATS server, one for each role with the permissions that it needs, for the server's settings
+    /// Print the setting `users` for a NATS server: a user for each role, with the permissions that it needs
     NatsUsers(NatsUsersArgs),
-    /// Look at this machine and its Swarm, and say what is wrong and how to mend it
+    /// Check this machine, NATS and the Swarm, and say what is wrong and how to fix it
+    #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
     /// Write a completion script for a shell to STDOUT
     #[command(after_help = COMPLETION_EXAMPLES)]
@@ -110,6 +139,9 @@ pub(crate) enum Command {
     /// Become another program that ends when its parent does
     #[command(name = "__guard", hide = true)]
     Guard(GuardArgs),
+    /// Remove volumes from the engine of this node
+    #[command(name = "__remove-volumes", hide = true)]
+    RemoveVolumes(RemoveVolumesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -123,7 +155,7 @@ pub(crate) struct UpArgs {
     /// Where the NATS server that is started listens
     #[arg(long, env = "SKEP_NATS_LISTEN", default_value = "127.0.0.1:4222")]
     pub(crate) nats_listen: SocketAddr,
-    /// Where the NATS server that is started takes MQTT, such as 127.0.0.1:1883; without it, nowhere. Devices log in as the user in nats-users/mqtt of the data folder. MQTT is not encrypted here, so on other addresses than this machine's own its password can be overheard
+    /// The NATS server that is started takes MQTT at this address, such as 127.0.0.1:1883; by default it takes none. Devices log in as the user in nats-users/mqtt of the data folder. MQTT is not encrypted here, so others can read the password on the network unless the address is a loopback address
     #[arg(long, env = "SKEP_MQTT_LISTEN")]
     pub(crate) mqtt_listen: Option<SocketAddr>,
     /// The nats-server program to start, 2.12 or newer; by default the one on PATH, beside skep, or fetched before
@@ -131,7 +163,7 @@ pub(crate) struct UpArgs {
     pub(crate) nats_server: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) fetch: FetchArgs,
-    /// Encrypt what the NATS server that is started stores, with the key in this file; it is made if it is not there. Whatever was stored before is encrypted, too
+    /// Encrypt what the NATS server that is started stores, with the key in this file, which is made if it is missing. Existing data is encrypted too
     #[arg(long, env = "SKEP_NATS_ENCRYPTION_KEY_FILE", conflicts_with = "nats_url")]
     pub(crate) nats_encryption_key_file: Option<PathBuf>,
     #[command(flatten)]
@@ -147,7 +179,11 @@ pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) worker: WorkerArgs,
     #[command(flatten)]
+    pub(crate) trace: TraceArgs,
+    #[command(flatten)]
     pub(crate) provider: ProviderArgs,
+    #[command(flatten)]
+    pub(crate) scaling: ScalingArgs,
     #[command(flatten)]
     pub(crate) audit: PeriodicAuditArgs,
 }
@@ -158,7 +194,7 @@ pub(crate) struct GatewayRole {
     pub(crate) nats: NatsUrlArgs,
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
-    /// How long calls are still taken after the program was told to stop, so that callers can go to another gateway; 0 for not at all
+    /// How long calls are still accepted after the program is asked to stop, so that callers can switch to another gateway; 0 for not at all
     #[arg(long, env = "SKEP_LINGER", default_value = "5s", value_parser = skep_protocol::parse_duration)]
     pub(crate) linger: Duration,
     #[command(flatten)]
@@ -169,6 +205,10 @@ pub(crate) struct GatewayRole {
     pub(crate) wake: WakeArgs,
     #[command(flatten)]
     pub(crate) gateway: GatewayArgs,
+    #[command(flatten)]
+    pub(crate) images: ImagesArgs,
+    #[command(flatten)]
+    pub(crate) trace: TraceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -188,6 +228,8 @@ pub(crate) struct QueueWorkerRole {
     pub(crate) worker: WorkerArgs,
     #[command(flatten)]
     pub(crate) seal: SealArgs,
+    #[command(flatten)]
+    pub(crate) trace: TraceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -211,7 +253,11 @@ pub(crate) struct ControllerRole {
     #[command(flatten)]
     pub(crate) sources: SourcesArgs,
     #[command(flatten)]
+    pub(crate) scaling: ScalingRoleArgs,
+    #[command(flatten)]
     pub(crate) audit: PeriodicAuditArgs,
+    #[command(flatten)]
+    pub(crate) trace: TraceArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -233,16 +279,20 @@ pub(crate) struct SwarmArgs {
     /// How many processes and threads the container of a function may have
     #[arg(long, env = "SKEP_FUNCTION_PROCESSES", default_value_t = 1024, value_parser = clap::value_parser!(i64).range(16..))]
     pub(crate) function_processes: i64,
-    /// Capabilities that a function may ask for with the annotation skep.capabilities, as NET_RAW,NET_BIND_SERVICE
+    /// Capabilities that a function may ask for with the annotation skep.capabilities, such as NET_RAW,NET_BIND_SERVICE
     #[arg(long, env = "SKEP_FUNCTION_CAPABILITIES", value_delimiter = ',')]
     pub(crate) function_capabilities: Vec<String>,
+    #[command(flatten)]
+    pub(crate) nodes: NodeArgs,
+    #[command(flatten)]
+    pub(crate) images: ImagesKeepArgs,
 }
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BusArgs {
     #[command(flatten)]
     pub(crate) login: NatsLoginArgs,
-    /// The first word of every subject, stream and bucket; several skeps may share a server with different ones
+    /// The first word of every subject, stream and bucket; installations that share a server need different ones
     #[arg(long, env = "SKEP_SUBJECT_PREFIX", default_value = "skep", value_parser = subjects)]
     pub(crate) subject_prefix: Subjects,
     /// The namespace of functions that name none; the same for all roles
@@ -260,22 +310,25 @@ pub(crate) struct BusArgs {
     /// How many bytes of dead letters are kept; when there are more, the oldest go first
     #[arg(long, env = "SKEP_DEAD_BYTES", default_value = "1GiB", value_parser = parse_size)]
     pub(crate) dead_bytes: u64,
-    /// How many bytes of events are kept; when there are more, the oldest go first, but none that is not routed yet. The same for all roles
+    /// How many bytes of events are kept; when there are more, the oldest that were routed go first. The same for all roles
     #[arg(long, env = "SKEP_EVENT_BYTES", default_value = "4GiB", value_parser = parse_size)]
     pub(crate) event_bytes: u64,
-    /// How long the audit log is kept, which says who changed what; 0 for no audit log. The same for all roles
+    /// How long entries of the audit log, which says who changed what, are kept; 0 for no audit log. The same for all roles
     #[arg(long, env = "SKEP_AUDIT_LOG_TTL", default_value = "90d", value_parser = skep_protocol::parse_duration)]
     pub(crate) audit_log_ttl: Duration,
     /// How many bytes of the audit log are kept; when there are more, the oldest entries go first
     #[arg(long, env = "SKEP_AUDIT_LOG_BYTES", default_value = "64MiB", value_parser = parse_size)]
     pub(crate) audit_log_bytes: u64,
-    /// How many bytes of published work may wait to be taken up; beyond, publishers get an error
+    /// How many versions of each function are kept, the current one included, from 2 to 64; the oldest go first. The same for all roles
+    #[arg(long, env = "SKEP_VERSIONS_KEPT", default_value_t = 20, value_parser = clap::value_parser!(i64).range(2..=64))]
+    pub(crate) versions_kept: i64,
+    /// How many bytes of published work may wait for a queue-worker; beyond that, publishers get an error
     #[arg(long, env = "SKEP_PUBLISH_BYTES", value_parser = parse_size)]
     pub(crate) publish_bytes: Option<u64>,
     /// A body of an asynchronous call, or its result, that is larger than this is stored in pieces; by default, and at most, what fits into one NATS message
     #[arg(long, env = "SKEP_LARGE_BODY", value_parser = parse_size)]
     pub(crate) large_body: Option<u64>,
-    /// How many bytes of such bodies are kept for calls that wait, run or are dead; beyond, a call with one is refused
+    /// How many bytes of such bodies are kept for calls that wait, run or are dead; beyond that, calls with large bodies are refused
     #[arg(long, env = "SKEP_BODY_BYTES", default_value = "10GiB", value_parser = parse_size)]
     pub(crate) body_bytes: u64,
     /// Do not store the headers Authorization and Cookie of asynchronous calls; their functions do not get them then. The same for all roles
@@ -284,56 +337,13 @@ pub(crate) struct BusArgs {
     /// Servers of a NATS cluster that store each message, 1 to 5; the same for all roles
     #[arg(long, env = "SKEP_NATS_REPLICAS", default_value_t = 1, value_parser = replicas)]
     pub(crate) nats_replicas: usize,
-    /// The monitoring ports of all NATS servers (http://host:8222), separated by commas: there it is read what an acknowledgement is worth
+    /// The monitoring ports of all NATS servers (http://host:8222), separated by commas; there skep reads what an acknowledgement is worth
     #[arg(long, env = "SKEP_NATS_MONITOR", value_delimiter = ',')]
     pub(crate) nats_monitor: Vec<Url>,
     /// How long to wait for NATS at the start, before the program ends; 0 for as long as it takes
     #[arg(long, env = "SKEP_NATS_WAIT", default_value = "30s", value_parser = skep_protocol::parse_duration)]
     pub(crate) nats_wait: Duration,
-    /// How long calls in flight may go on after the program was told to stop
+    /// How long calls in flight may go on after the program is asked to stop
     #[arg(long, env = "SKEP_GRACE", default_value = "30s", value_parser = duration)]
     pub(crate) grace: Duration,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ProviderArgs {
-    /// Where functions keep their files, secrets, and NATS its data
-    #[arg(long, env = "SKEP_DATA_DIR", default_value = ".skep")]
-    pub(crate) data_dir: PathBuf,
-    /// The fwatchdog program; by default the one beside skep, or skep itself
-    #[arg(long, env = "SKEP_WATCHDOG")]
-    pub(crate) watchdog: Option<PathBuf>,
-    /// Run functions as root when skep itself is root: each of them can then do anything on this machine
-    #[arg(long, env = "SKEP_ALLOW_ROOT", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
-    pub(crate) allow_root: bool,
-    /// Keep functions in a sandbox: on or off; the annotation skep.sandbox=off lifts it for one function
-    #[arg(long, env = "SKEP_SANDBOX", default_value = "on", action = clap::ArgAction::Set, value_parser = clap::builder::BoolishValueParser::new())]
-    pub(crate) sandbox: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DoctorArgs {
-    /// Where a gateway listens, or should
-    #[arg(long, env = "SKEP_LISTEN", default_value = "127.0.0.1:8080")]
-    pub(crate) listen: SocketAddr,
-    /// The nats-server program that skep up would start; by default the one on PATH, beside skep, or fetched before
-    #[arg(long, env = "SKEP_NATS_SERVER")]
-    pub(crate) nats_server: Option<PathBuf>,
-    /// The name of the stack on the Swarm
-    #[arg(long, env = "SKEP_STACK", default_value = "skep")]
-    pub(crate) name: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct HealthcheckArgs {
-    /// Where the role's metrics and health listen; 0.0.0.0 is asked at 127.0.0.1
-    #[arg(long, env = "SKEP_ADMIN_LISTEN", default_value = "127.0.0.1:8082")]
-    pub(crate) admin_listen: SocketAddr,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct GuardArgs {
-    pub(crate) parent: u32,
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
-    pub(crate) program: Vec<std::ffi::OsString>,
 }

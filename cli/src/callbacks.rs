@@ -42,7 +42,7 @@ impl Loopback {
     }
 
     /// The line about it in the start report.
-    pub(crate) fn told(self) -> &'static str {
+    pub(crate) fn describe(self) -> &'static str {
         match self {
             Self::Anybody => "public addresses and this machine (--callback-allow permits others)",
             Self::LocalCallers => {

@@ -4,6 +4,9 @@ use std::{fmt::Display, io::Write, process::ExitCode};
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
+/// The status of a refusal of the controller that may pass: it cannot write what it was asked to, for example.
+pub(crate) const TRY_AGAIN: u16 = 503;
+
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// A setting, a file or the surroundings are not as they must be; exit code 2.
@@ -32,6 +35,16 @@ impl Failure {
                 let reasons: Vec<String> = failures.iter().map(Self::to_string).collect();
                 Err(Self::Internal(anyhow::anyhow!(reasons.join("; "))))
             }
+        }
+    }
+
+    /// Whether the same may succeed later, because NATS, or the controller, does not answer now.
+    pub(crate) fn may_pass(&self) -> bool {
+        let Self::Internal(error) = self else { return false };
+        match error.downcast_ref::<skep_bus::Error>() {
+            Some(skep_bus::Error::Refused { status, .. }) => *status == TRY_AGAIN,
+            Some(error) => error.may_pass(),
+            None => false,
         }
     }
 

@@ -15,7 +15,7 @@ pub(crate) fn replace_this_process(guard: &GuardArgs) -> Failure {
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::TERM)) {
         return Failure::internal(std::io::Error::from(error));
     }
-    // The parent may have died before the wish was heard.
+    // The parent may have died before the request took effect.
     let parent = rustix::process::getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get().unsigned_abs());
     if parent != Some(guard.parent) {
         return Failure::setting("the parent process is gone");

@@ -8,7 +8,7 @@ use crate::{
     failure::{Result, bad_setting},
 };
 
-/// Servers, as whom skep connects to them, and where they tell what they do.
+/// Servers, the user that skep connects as, and where their state can be read.
 pub(crate) struct Nats {
     pub(crate) servers: ServerUrls,
     pub(crate) logins: Logins,
@@ -56,7 +56,7 @@ fn is_url_with_password(argument: &std::ffi::OsStr) -> bool {
     url.parse().is_ok_and(|servers: ServerUrls| servers.have_credentials())
 }
 
-fn login(args: &NatsLoginArgs) -> Result<Option<Login>> {
+pub(crate) fn login(args: &NatsLoginArgs) -> Result<Option<Login>> {
     let NatsLoginArgs { nats_user_password_file, nats_creds_file } = args;
     if let Some(file) = nats_user_password_file {
         let read = Login::read_password(file).map_err(|error| bad_setting("--nats-user-password-file", error))?;

@@ -1,8 +1,6 @@
-//! The users of a NATS server, one for each role, with the permissions that [`Role`] lists.
+//! The users of a NATS server: one for each role, with the permissions that [`Role`] lists, and one for backups.
 
-use std::fmt::Write;
-
-use skep_bus::{Permissions, Role};
+use skep_bus::{OPERATOR, Permissions, Role, operator_permissions};
 use skep_protocol::Subjects;
 use skep_queue_worker::SubjectPattern;
 
@@ -15,8 +13,10 @@ pub(crate) fn print(args: &NatsUsersArgs) {
 
 /// The setting `users`. The passwords are variables, named after the users.
 fn printed(args: &NatsUsersArgs) -> String {
-    let users = users(&args.subject_prefix, &args.callback_subjects, |role| format!("${}", role.user()));
-    format!("users: [\n{users}]")
+    let subjects = &args.subject_prefix;
+    let users = users(subjects, &args.callback_subjects, |role| format!("${}", role.user()));
+    let operator = user(OPERATOR, &format!("${OPERATOR}"), &operator_permissions(subjects));
+    format!("users: [\n{users}{operator}]")
 }
 
 /// One user for each role, as they stand in a server's settings.
@@ -25,24 +25,36 @@ pub(crate) fn users(
     callback_subjects: &[SubjectPattern],
     password: impl Fn(Role) -> String,
 ) -> String {
-    Role::ALL.into_iter().fold(String::new(), |mut text, role| {
-        let Permissions { mut publish, subscribe, not_publish, not_subscribe } = role.permissions(subjects);
+    let of = |role: Role| {
+        let mut permissions = role.permissions(subjects);
         if role == Role::QueueWorker {
-            publish.extend(callback_subjects.iter().map(SubjectPattern::to_string));
+            permissions.publish.extend(callback_subjects.iter().map(SubjectPattern::to_string));
         }
-        let (name, password) = (role.user(), password(role));
-        let (publish, subscribe) = (rule(&publish, &not_publish), rule(&subscribe, &not_subscribe));
-        // Writing into a String cannot fail.
-        let _ = write!(
-            text,
-            "  {{ user: {name}, password: {password}, permissions: {{\n    \
-             publish: {{ {publish} }}\n    subscribe: {{ {subscribe} }}\n  }} }}\n"
-        );
-        text
-    })
+        user(role.user(), &password(role), &permissions)
+    };
+    Role::ALL.map(of).concat()
 }
 
-pub(crate) fn rule(allow: &[String], deny: &[String]) -> String {
+fn user(name: &str, password: &str, permissions: &Permissions) -> String {
+    let Permissions { publish, subscribe, not_publish, not_subscribe } = permissions;
+    let (publish, subscribe) = (rule(publish, not_publish), rule(subscribe, not_subscribe));
+    format!(
+        "  {{ user: {name}, password: {password}, permissions: {{\n    \
+         publish: {{ {publish} }}\n    subscribe: {{ {subscribe} }}\n  }} }}\n"
+    )
+}
+
+/// The user of devices: over MQTT alone, for all topics but those of skep and of the server.
+pub(crate) fn device(name: &str, password: &str, permissions: &Permissions) -> String {
+    let Permissions { publish, subscribe, not_publish, not_subscribe } = permissions;
+    let (publish, subscribe) = (rule(publish, not_publish), rule(subscribe, not_subscribe));
+    format!(
+        "  {{ user: {name}, password: {password}, allowed_connection_types: [\"MQTT\"], permissions: {{\n    \
+         publish: {{ {publish} }}\n    subscribe: {{ {subscribe} }}\n  }} }}\n"
+    )
+}
+
+fn rule(allow: &[String], deny: &[String]) -> String {
     let allow = format!("allow: [{}]", list(allow));
     if deny.is_empty() { allow } else { format!("{allow}, deny: [{}]", list(deny)) }
 }

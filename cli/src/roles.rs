@@ -3,25 +3,33 @@
 use std::{sync::Arc, time::Duration};
 
 use prometheus::Registry;
-use skep_bus::{Budget, Bus, BusConfig, Kept, Role};
+use skep_bus::{Bus, Role};
 use skep_controller::{Config as ControllerConfig, Controller, ScheduleMetrics};
 use skep_dispatch::{Dispatch, DispatchConfig};
 use skep_gateway::{AuthConfig, GatewayConfig, Listeners};
 use skep_http::{Drain, HttpLimits, Readiness, Runtimes, ServeConfig};
-use skep_protocol::{PolicyDefaults, RetryPolicy};
-use skep_queue_worker::{CallbackRules, SigningKeys, WorkerConfig};
+use skep_https::SigningKeys;
+use skep_protocol::{Part, PolicyDefaults, RetryPolicy};
+use skep_queue_worker::{CallbackRules, WorkerConfig};
 use skep_sources::SealKey;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::add_extension::AddExtension;
 
 use crate::{
-    args::{BusArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderKind, QueueWorkerRole, WakeArgs, WorkerArgs},
-    auth, callbacks, clock, controller,
+    args::{
+        BusArgs, ControllerRole, GatewayArgs, GatewayRole, ProviderKind, QueueWorkerRole, TraceArgs, WakeArgs,
+        WorkerArgs,
+    },
+    auth, callbacks,
+    connection::connect,
+    controller,
     failure::{Failure, Result, bad_setting},
     files::FileLimit,
+    metrics,
     nats::Nats,
     seal, sockets,
+    traces::{self, Traces},
     up::surroundings::{self, DataDir},
 };
 
@@ -29,8 +37,9 @@ use crate::{
 pub(crate) struct Process {
     pub(crate) files: FileLimit,
     pub(crate) metrics: Registry,
+    pub(crate) traces: Traces,
     pub(crate) readiness: Readiness,
-    /// Cancelled when the process was told to stop.
+    /// Cancelled when the process is asked to stop.
     pub(crate) shutdown: CancellationToken,
     /// Cancelled when the roles have drained and the rest may go too.
     pub(crate) ending: CancellationToken,
@@ -38,15 +47,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn new() -> Self {
-        Self {
-            files: FileLimit::raise(),
-            metrics: clock::registry(),
-            readiness: Readiness::default(),
-            shutdown: CancellationToken::new(),
-            ending: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        }
+    /// A process whose service is called this in traces.
+    pub(crate) fn new(args: &TraceArgs, role: &str, bus: &BusArgs) -> Result<Self> {
+        let (metrics, ending, tasks) = (metrics::registry()?, CancellationToken::new(), TaskTracker::new());
+        let traces = Traces::start(args, role, bus, &metrics)?;
+        tasks.spawn(traces.show_started(ending.clone()));
+        let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
+        Ok(Self { traces, files: FileLimit::raise(), metrics, readiness, shutdown, ending, tasks })
     }
 
     /// Serves metrics and health until the process ends.
@@ -94,14 +101,23 @@ impl Process {
         self.ending.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.traces.end().await;
     }
 
-    pub(crate) async fn dispatch(&self, bus: &Bus, defaults: PolicyDefaults, wake: &WakeArgs) -> Result<Dispatch> {
+    /// `role` is what the controller calls this process.
+    pub(crate) async fn dispatch(
+        &self,
+        role: &str,
+        bus: &Bus,
+        defaults: PolicyDefaults,
+        wake: &WakeArgs,
+    ) -> Result<Dispatch> {
         let config = DispatchConfig {
+            part: Part::of_this_build(role),
             defaults,
             wake_timeout: wake.wake_timeout,
             held_calls: wake.held_calls,
-            scale_from_zero: wake.scale_from_zero,
+            scale_from_zero: wake.from_zero.scale_from_zero,
         };
         let dispatch = Dispatch::start(bus.for_dispatch(), &config, &self.metrics, &self.tasks, self.ending.clone());
         Ok(dispatch.await?)
@@ -110,17 +126,18 @@ impl Process {
 
 pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
-    let process = Process::new();
+    let process = Process::new(&args.trace, "skep-gateway", &args.bus)?;
     let auth = auth::read(&args.gateway)?;
-    seal::read(&args.gateway.sources.seal)?;
+    let seal_key = seal::read(&args.gateway.sources.seal)?;
     let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
-    let listeners = sockets::listeners(&args.listen, auth.is_some()).await?;
+    let images = sockets::images(&args.images, seal_key.as_deref()).await?;
+    let listeners = Listeners { images, ..sockets::listeners(&args.listen, auth.is_some()).await? };
     process.serve_admin(admin);
     let role = Box::pin(async {
         let Some(bus) = connect_to(&process, Role::Gateway, &nats, &args.bus).await? else { return Ok(()) };
         let timeout = args.calls.upstream_timeout;
         let defaults = PolicyDefaults { timeout, pages: args.gateway.function_pages, ..Default::default() };
-        let dispatch = process.dispatch(&bus, defaults, &args.wake).await?;
+        let dispatch = process.dispatch("gateway", &bus, defaults, &args.wake).await?;
         let drain = Drain { linger: args.linger, grace: args.bus.grace };
         run_gateway(&process, &args.gateway, auth, drain, bus, dispatch, listeners).await
     });
@@ -132,7 +149,7 @@ pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
     let nats = Nats::given(&args.nats.nats_url, &args.bus)?;
     let timeout = args.calls.upstream_timeout;
     let defaults = PolicyDefaults { timeout, retry: retry_policy(&args.worker)?, ..Default::default() };
-    let process = Process::new();
+    let process = Process::new(&args.trace, "skep-queue-worker", &args.bus)?;
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     let admin_address = sockets::local_address(&admin)?;
     process.serve_admin(admin);
@@ -141,7 +158,7 @@ pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
         let own = [vec![admin_address], callbacks::addresses_of(&nats).await].concat();
         let allow = args.worker.callback_allow.clone().unwrap_or_default();
         let rules = CallbackRules { allow, local: Vec::new(), own };
-        let dispatch = process.dispatch(&bus, defaults, &args.wake).await?;
+        let dispatch = process.dispatch("queue-worker", &bus, defaults, &args.wake).await?;
         run_worker(&process, &args.worker, rules, &args.bus, bus, dispatch, seal_key).await
     });
     process.run_role(role).await
@@ -157,21 +174,26 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
         ProviderKind::Swarm => None,
     };
     let seal_key = seal::read(&args.sources.seal)?;
-    let process = Process::new();
+    let process = Process::new(&args.trace, "skep-controller", &args.bus)?;
     let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
     process.serve_admin(admin);
     let role = Box::pin(async {
         let Some(bus) = connect_to(&process, Role::Controller, &nats, &args.bus).await? else { return Ok(()) };
+        let collector = traces::functions_endpoint(&args.trace, &args.provider)?;
         let config = match &data_dir {
             Some(data_dir) => {
                 let (files, metrics) = (&process.files, &process.metrics);
-                controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, files, metrics)?
+                controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, files, metrics, collector)?
             }
-            None => controller::swarm(&args.swarm, &args.calls, args.bus.grace, &process.metrics)?,
+            None => {
+                let (images, metrics) =
+                    (controller::images(&args.swarm.images, seal_key.as_deref())?, &process.metrics);
+                controller::swarm(&args.swarm, images, &args.calls, args.bus.grace, metrics, collector)?
+            }
         };
         let (audit, public_url) = (args.audit.periodic(&process.metrics)?, args.sources.public_url.clone());
         let schedules = Some(ScheduleMetrics::register(&process.metrics).map_err(Failure::internal)?);
-        let config = ControllerConfig { seal_key, public_url, audit, schedules, ..config };
+        let config = ControllerConfig { seal_key, public_url, audit, schedules, ..args.scaling.apply(config) };
         let Some(controller) = start_controller(&process, config, bus).await? else { return Ok(()) };
         let controller = controller.run(process.shutdown.clone());
         Box::pin(process.while_ready("controller", controller)).await.map_err(Failure::internal)
@@ -179,7 +201,7 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
     process.run_role(role).await
 }
 
-/// A controller that waits for its turn is as ready as it can be; `None` if it was told to stop meanwhile.
+/// A controller that waits for its turn is as ready as it can be; `None` if it was asked to stop meanwhile.
 async fn start_controller(process: &Process, config: ControllerConfig, bus: Bus) -> Result<Option<Controller>> {
     let waiting = CancellationToken::new();
     let readiness = process.readiness.role("controller");
@@ -198,45 +220,10 @@ async fn start_controller(process: &Process, config: ControllerConfig, bus: Bus)
     started.map(Some).map_err(Failure::internal)
 }
 
-/// Connects a role, and looks after the streams for as long as it runs; `None` if it was told to stop meanwhile.
+/// Connects a role, and looks after the streams for as long as it runs; `None` if it was asked to stop meanwhile.
 async fn connect_to(process: &Process, role: Role, nats: &Nats, args: &BusArgs) -> Result<Option<Bus>> {
     let connecting = Box::pin(connect(process, role, nats, args, true));
     process.shutdown.run_until_cancelled(connecting).await.transpose()
-}
-
-/// Connects a role; `logs` as in [`BusConfig::logs`].
-pub(crate) async fn connect(process: &Process, role: Role, nats: &Nats, args: &BusArgs, logs: bool) -> Result<Bus> {
-    let config = BusConfig {
-        servers: nats.servers.clone(),
-        login: nats.logins.of(role),
-        role,
-        logs,
-        subjects: args.subject_prefix.clone(),
-        default_namespace: args.function_namespace.clone(),
-        name: format!("skep {}", role.as_str()),
-        patience: if args.nats_wait.is_zero() { Duration::MAX } else { args.nats_wait },
-        kept: Kept {
-            replicas: args.nats_replicas,
-            records: Budget { age: args.result_ttl, bytes: args.result_bytes },
-            event_bytes: args.event_bytes,
-            letters: Budget { age: args.dead_ttl, bytes: args.dead_bytes },
-            audit_log: Some(Budget { age: args.audit_log_ttl, bytes: args.audit_log_bytes })
-                .filter(|budget| !budget.age.is_zero()),
-            published: args.publish_bytes,
-            bodies: args.body_bytes,
-            large_body: args.large_body,
-            strip_credentials: args.strip_credentials,
-        },
-        monitors: nats.monitors.clone(),
-    };
-    let bus = Bus::connect(&config).await.map_err(|error| match error {
-        skep_bus::Error::Connect { .. } | skep_bus::Error::ServerTooOld { .. } | skep_bus::Error::Differs { .. } => {
-            bad_setting("--nats-url", error.chain())
-        }
-        other => Failure::internal(other),
-    })?;
-    process.tasks.spawn(bus.clone().supervise(process.ending.clone()));
-    Ok(bus)
 }
 
 /// Reads the keys that callbacks are signed with, if they are asked for.
@@ -254,11 +241,18 @@ pub(crate) async fn run_gateway(
     dispatch: Dispatch,
     listeners: Listeners,
 ) -> Result<()> {
+    let tls = auth::tls(args)?;
+    if let Some(tls) = &tls {
+        metrics::show_certificate(&process.metrics, tls)?;
+    }
     let limits = args.limits.of_server(process.files.connections(args.max_connections));
     let config = GatewayConfig {
         auth,
         allowed_hosts: args.allowed_hosts.clone(),
+        ui: args.ui,
+        trace_url: args.trace_link.trace_url.clone(),
         trusted_proxies: args.trusted_proxies.clone(),
+        tracer: process.traces.tracer.clone(),
         serve_metrics: args.open_metrics,
         async_body_limit: args.async_body_limit,
         alexa_routing: args.alexa_routing,
@@ -268,7 +262,7 @@ pub(crate) async fn run_gateway(
         serve: ServeConfig {
             limits,
             proxies: args.trusted_proxies.networks().to_vec(),
-            tls: auth::tls(args)?,
+            tls,
             drain,
             readiness: Some(process.readiness.clone()),
         },
@@ -294,6 +288,7 @@ pub(crate) async fn run_worker(
 ) -> Result<()> {
     let config = WorkerConfig {
         seal_key,
+        tracer: process.traces.tracer.clone(),
         concurrency_per_replica: args.concurrency_per_replica,
         lane_window: args.lane_window,
         long_after: args.long_after,

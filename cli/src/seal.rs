@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, ErrorKind},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -28,9 +28,14 @@ pub(crate) fn read(args: &SealArgs) -> Result<Option<Arc<SealKey>>> {
     Ok(Some(Arc::new(key)))
 }
 
+/// The key file in a data folder.
+pub(crate) fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join(FILE)
+}
+
 /// The key file of `skep up`: as given, or the one in the data folder. It is made if it is not there.
 pub(crate) fn prepare(args: &SourcesArgs, data_dir: &Path) -> Result<SourcesArgs> {
-    let file = args.seal.seal_key_file.clone().unwrap_or_else(|| data_dir.join(FILE));
+    let file = args.seal.seal_key_file.clone().unwrap_or_else(|| file(data_dir));
     match fs::metadata(&file) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             write_secret_file(&file, &new_key()?).map_err(|error| bad(&file, &error))?;

@@ -22,6 +22,12 @@ pub(crate) async fn shutdown_signal(shutdown: CancellationToken) -> io::Error {
     process::exit(128 + second.as_raw_value());
 }
 
+/// Returns at the first SIGTERM or SIGINT.
+pub(crate) async fn first_signal() -> io::Result<()> {
+    Signals::listen()?.next().await;
+    Ok(())
+}
+
 struct Signals {
     terminate: Signal,
     interrupt: Signal,

@@ -2,13 +2,28 @@
 
 use std::net::SocketAddr;
 
-use skep_gateway::Listeners;
+use skep_gateway::{ImagesConfig, Listeners};
+use skep_sources::SealKey;
 use tokio::net::TcpListener;
 
 use crate::{
-    args::ListenArgs,
+    args::{ImagesArgs, ListenArgs},
     failure::{Result, bad_setting},
 };
+
+/// Binds where engines pull images, if they do.
+pub(crate) async fn images(args: &ImagesArgs, key: Option<&SealKey>) -> Result<Option<(TcpListener, ImagesConfig)>> {
+    let (Some(listen), Some(address)) = (args.images_listen, args.at.images_address.clone()) else { return Ok(None) };
+    let login = images_login(key, "--images-listen")?;
+    let config = ImagesConfig { address, limit: args.images_bytes, login };
+    Ok(Some((bind("--images-listen", listen).await?, config)))
+}
+
+/// What engines show when they pull; gateways and controller make it from the key that they share.
+pub(crate) fn images_login(key: Option<&SealKey>, flag: &str) -> Result<String> {
+    let key = key.ok_or_else(|| bad_setting(flag, "needs a key: --seal-key-file (SKEP_SEAL_KEY_FILE)"))?;
+    Ok(format!("skep:{}", key.password("pulling images")))
+}
 
 /// Binds a listener; a failure names the setting.
 pub(crate) async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener> {
@@ -41,5 +56,5 @@ pub(crate) async fn listeners(args: &ListenArgs, has_credentials: bool) -> Resul
         Some(address) => Some(bind("--admin-api-listen", address).await?),
         None => None,
     };
-    Ok(Listeners { public, admin_api })
+    Ok(Listeners { public, admin_api, images: None })
 }

@@ -23,6 +23,15 @@ pub(crate) fn ask_secret(question: &str) -> io::Result<String> {
     Ok(answer.trim().to_owned())
 }
 
+/// Asks a question on STDOUT; only yes is a yes.
+pub(crate) fn confirm(question: &str) -> io::Result<bool> {
+    let mut out = io::stdout();
+    out.write_all(question.as_bytes()).and_then(|()| out.flush())?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+}
+
 /// A terminal that shows nothing of what is typed, until this is dropped.
 struct Silent {
     terminal: File,

@@ -37,7 +37,7 @@ async fn alert(State(app): State<Arc<App>>, Json(webhook): Json<AlertWebhook>) -
         }
     };
     match timeout(ANSWER_TIMEOUT, app.tasks.spawn(scaling)).await {
-        Ok(Ok(failures)) if !failures.is_empty() => Ok(told(&failures)),
+        Ok(Ok(failures)) if !failures.is_empty() => Ok(failed_functions(&failures)),
         Ok(Ok(_)) | Err(_) => Ok(StatusCode::OK.into_response()),
         Ok(Err(error)) => Err(Error::Ended(error)),
     }
@@ -69,7 +69,7 @@ async fn scale_one(app: &App, alert: &Alert) -> Result<()> {
     Ok(())
 }
 
-fn told(failures: &[String]) -> Response {
+fn failed_functions(failures: &[String]) -> Response {
     let mut text = String::new();
     for failure in failures {
         // Writing into a String cannot fail.

@@ -6,8 +6,9 @@ use skep_protocol::FunctionName;
 /// The intent of a body that is an Alexa request: JSON with a session, an application and an intent.
 pub(crate) fn intent_of(body: &[u8]) -> Option<String> {
     let request: AlexaRequest = serde_json::from_slice(body).ok()?;
-    let told = [&request.session.session_id, &request.session.application.application_id, &request.request.intent.name];
-    told.iter().all(|text| !text.is_empty()).then_some(request.request.intent.name)
+    let required =
+        [&request.session.session_id, &request.session.application.application_id, &request.request.intent.name];
+    required.iter().all(|text| !text.is_empty()).then_some(request.request.intent.name)
 }
 
 /// What a function for an intent may be called: `HostnameIntent` is `hostnameintent` or `hostname-intent`.

@@ -6,20 +6,32 @@ use axum::body::Body;
 use http::{HeaderMap, Request, Response};
 use skep_bus::GatewayBus;
 use skep_dispatch::{Dispatch, Function};
-use skep_http::Peer;
+use skep_http::{Peer, Tls};
 use skep_own_events::OwnEvents;
 use skep_protocol::{
     CallId, FunctionName, NamespaceInfo, Pages,
     control::{Change, ControlRequest, ListNamespaces},
 };
+use skep_trace::Tracer;
 use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use crate::{
-    Error, Result, audit_log::AuditLog, auth::Auth, body, call_headers::RequestContext, config::Limits,
-    forwarded::TrustedProxies, hooks::Hooks, pages, queues::Queues,
+    Error, Result, UiMode,
+    audit_log::AuditLog,
+    auth::Auth,
+    body,
+    call_headers::{Entrance, RequestContext},
+    config::{ImagesConfig, Limits},
+    figures::Figures,
+    forwarded::TrustedProxies,
+    hooks::Hooks,
+    pages,
+    queues::Queues,
+    spans,
+    stats::StatsView,
 };
 
 /// How long the answer to a change waits until reads show it.
@@ -30,13 +42,23 @@ pub(crate) struct App {
     pub(crate) dispatch: Dispatch,
     pub(crate) async_body_limit: u64,
     pub(crate) alexa_routing: bool,
+    pub(crate) ui: UiMode,
+    pub(crate) trace_url: Option<String>,
+    /// With the certificate that is in use.
+    pub(crate) tls: Option<Tls>,
     pub(crate) body_idle_timeout: Duration,
     pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) tracer: Tracer,
     /// Places for alerts.
     pub(crate) alerts: Arc<Semaphore>,
     pub(crate) queues: Queues,
+    pub(crate) stats: StatsView,
+    /// What is made of them for those who look.
+    pub(crate) figures: Figures,
     /// The place for an audit.
     pub(crate) audits: Arc<Semaphore>,
+    /// How images are kept, if they are.
+    pub(crate) images: Option<ImagesConfig>,
     pub(crate) hooks: Hooks,
     /// What is noticed of skep itself.
     pub(crate) own_events: OwnEvents,
@@ -55,6 +77,11 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// Where requests to a route come in.
+    pub(crate) fn entrance(&self, route: &'static str) -> Entrance<'_> {
+        Entrance { trusted: &self.trusted_proxies, tracer: &self.tracer, route }
+    }
+
     /// Reads `NAME` or `NAME.NAMESPACE`, in a namespace that may have been given beside it.
     pub(crate) fn named(&self, name: &str, namespace: &str) -> Result<FunctionName> {
         Ok(self.bus.connection.default_namespace().function_in(name, namespace)?)
@@ -91,14 +118,19 @@ impl App {
     pub(crate) async fn call(
         &self,
         function: &Arc<Function>,
-        request: Request<skep_http::Body>,
+        mut request: Request<skep_http::Body>,
         context: &RequestContext,
     ) -> Result<Response<skep_http::Body>> {
+        if let Some(span) = context.scope.span() {
+            spans::enter_function(span, function);
+        }
         self.admit(function)?;
+        context.scope.join(&mut request);
         // Pinned here, because the span takes it by value.
-        let called = pin!(self.dispatch.call(function, request));
+        let called = pin!(self.dispatch.call(function, request, context.scope.span()));
         let called = called.instrument(context.span(&function.name)).await;
         let mut response = called.map_err(|error| self.judged(error))?;
+        context.scope.answered(response.status(), response.headers());
         context.function_answer(response.headers_mut());
         if context.is_for_page && function.policy.pages == Pages::Sandboxed {
             pages::sandbox(response.headers_mut());
@@ -144,10 +176,17 @@ impl App {
 
     /// Asks the controller for a change of the registry, and waits until reads show it.
     pub(crate) async fn change<R: ControlRequest<Reply = Change>>(&self, request: &R) -> Result<()> {
-        if let Change::Written(revision) = self.control(request).await? {
-            self.dispatch.registry().wait_for_revision(revision, CHANGE_TIMEOUT).await;
-        }
+        let change = self.control(request).await?;
+        self.wait_until_seen(change).await;
         Ok(())
+    }
+
+    /// Waits until reads show a change of the registry; `false` if they do not soon.
+    pub(crate) async fn wait_until_seen(&self, change: Change) -> bool {
+        match change {
+            Change::Unchanged => true,
+            Change::Written(revision) => self.dispatch.registry().wait_for_revision(revision, CHANGE_TIMEOUT).await,
+        }
     }
 
     /// Waits until a function that was deleted is gone from reads too.

@@ -32,10 +32,12 @@ use crate::{
     function::refused,
     prefer,
     queues::Queue,
+    spans,
     target::Target,
 };
 
 const ROUTE: &str = "/async-function";
+const TEMPLATE: &str = "/async-function/{name}";
 
 const SHAPES: [&str; 3] = [ROUTE, "/async-function/", "/async-function/{*rest}"];
 
@@ -58,11 +60,12 @@ async fn cancel(State(app): State<Arc<App>>, request: Request) -> Result<StatusC
 async fn invoke(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let given = parts.headers.get(headers::CALL_ID).filter(|id| !id.is_empty()).cloned();
-    let context = RequestContext::request(&mut parts, &peer, &app.trusted_proxies);
+    let context = RequestContext::request(&mut parts, &peer, app.entrance(TEMPLATE));
     let wait = prefer::wait(&parts.headers);
     match accept(&app, &peer, parts, body, given, &context).await {
         Ok(accepted) => {
             let mut response = accepted.answer(&app, wait).await;
+            context.scope.answered(response.status(), response.headers());
             context.answer(response.headers_mut());
             response
         }
@@ -141,7 +144,7 @@ async fn accept(
         given.is_some().then(|| Fingerprinting::begin(&target.function, &parts.method, path, &parts.headers));
     let seen = |piece: &Bytes| fingerprint.iter_mut().for_each(|fingerprint| fingerprint.body(piece));
     let body = body::kept(&bus.bodies, &call_id, &parts.headers, body, limit(app), app.body_idle_timeout, seen).await?;
-    let call = Call {
+    let mut call = Call {
         path: target.path.to_owned(),
         query: target.query.map(str::to_owned),
         method: parts.method,
@@ -154,7 +157,12 @@ async fn accept(
         run_at,
         ..Call::new(call_id, target.function, accepted_at)
     };
+    if let Some(span) = context.scope.span() {
+        spans::enter_function(span, &function);
+    }
+    let publishing = context.scope.publish(&mut call);
     let submitted = bus.calls.submit(&call).instrument(context.span(&call.function)).await?;
+    drop(publishing);
     if submitted == Submitted::Accepted {
         app.queues.add(&call.function, call.queued_bytes(), call.run_at.is_some());
     }

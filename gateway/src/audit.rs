@@ -45,8 +45,8 @@ async fn audit(State(app): State<Arc<App>>) -> Result<Response> {
 
 /// Runs an audit and streams its progress, until the client disconnects.
 async fn report(app: Arc<App>, _turn: OwnedSemaphorePermit, lines: mpsc::Sender<AuditLine>) {
-    let (told, progress) = watch::channel(AuditProgress::default());
-    let mut audit = pin!(app.bus.audit.run(MIN_LEFTOVER_AGE, &told));
+    let (report, progress) = watch::channel(AuditProgress::default());
+    let mut audit = pin!(app.bus.audit.run(MIN_LEFTOVER_AGE, &report));
     let mut tick = interval(PROGRESS_INTERVAL);
     let last = loop {
         tokio::select! {
@@ -61,7 +61,7 @@ async fn report(app: Arc<App>, _turn: OwnedSemaphorePermit, lines: mpsc::Sender<
             // A slow client gets the next one.
             _ = tick.tick() => drop(lines.try_send(AuditLine::Progress(*progress.borrow()))),
             () = lines.closed() => return,
-            () = app.shutdown.cancelled() => break AuditLine::Error("this gateway is told to stop".to_owned()),
+            () = app.shutdown.cancelled() => break AuditLine::Error("this gateway is stopping".to_owned()),
         }
     };
     // The client may have gone.

@@ -24,6 +24,8 @@ const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 pub(crate) struct Guard {
     /// `None`: any host will do.
     hosts: Option<Hosts>,
+    /// Whether web pages, the web UI's own among them, may only look.
+    is_read_only: bool,
 }
 
 /// The hosts by which the admin API may be reached, beside `localhost` and loopback addresses.
@@ -35,9 +37,10 @@ struct Hosts {
 
 impl Guard {
     /// A page that came by a host name of its own cannot know a password, so with one only `names` that were given are insisted on.
-    pub(crate) fn new(listen: IpAddr, names: &[String], has_credentials: bool) -> Arc<Self> {
+    pub(crate) fn new(listen: IpAddr, names: &[String], has_credentials: bool, is_read_only: bool) -> Arc<Self> {
         let hosts = Hosts { listen: listen.to_canonical(), names: names.to_vec() };
-        Arc::new(Self { hosts: Some(hosts).filter(|hosts| !has_credentials || !hosts.names.is_empty()) })
+        let hosts = Some(hosts).filter(|hosts| !has_credentials || !hosts.names.is_empty());
+        Arc::new(Self { hosts, is_read_only })
     }
 
     /// Guards all routes of a router, those for unknown paths and wrong verbs included.
@@ -62,6 +65,9 @@ impl Guard {
         }
         if is_of_another_site(headers, host) && !is_visit(method, uri, headers) {
             return Err(Error::CrossSite);
+        }
+        if self.is_read_only && !method.is_safe() && is_of_a_page(headers) {
+            return Err(Error::Forbidden("web pages change nothing here (--ui read): use the command skep".to_owned()));
         }
         Ok(())
     }
@@ -91,6 +97,11 @@ impl Hosts {
 fn host<'request>(uri: &'request Uri, headers: &'request HeaderMap) -> Option<&'request str> {
     let in_header = || headers.get(header::HOST).map(|host| host.to_str().unwrap_or("?"));
     uri.authority().map(Authority::as_str).or_else(in_header)
+}
+
+/// Whether a page sent the request: one of another site, or the web UI.
+fn is_of_a_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(FETCH_SITE) || headers.contains_key(header::ORIGIN)
 }
 
 /// Whether a page of another origin sent the request. Programs send neither header, and pages can set neither.
@@ -131,8 +142,8 @@ mod tests {
     #[test]
     fn only_hosts_that_cannot_be_made_to_point_here_are_allowed() {
         let names = ["skep.example".to_owned()];
-        let loopback = Guard::new("127.0.0.1".parse().unwrap(), &names, false);
-        let any_address = Guard::new("::".parse().unwrap(), &names, false);
+        let loopback = Guard::new("127.0.0.1".parse().unwrap(), &names, false, false);
+        let any_address = Guard::new("::".parse().unwrap(), &names, false, false);
         let is_allowed = |guard: &Guard, host: &str| judged(guard, "GET", "/system/info", &[("host", host)]).is_ok();
         for good in [
             "localhost",
@@ -166,8 +177,10 @@ mod tests {
     fn a_password_makes_the_host_matter_only_where_names_are_given() {
         let listen = "127.0.0.1".parse().unwrap();
         let host = [("host", "evil.test")];
-        assert!(judged(&Guard::new(listen, &[], true), "GET", "/system/info", &host).is_ok());
-        assert!(judged(&Guard::new(listen, &["a.test".to_owned()], true), "GET", "/system/info", &host).is_err());
+        assert!(judged(&Guard::new(listen, &[], true, false), "GET", "/system/info", &host).is_ok());
+        assert!(
+            judged(&Guard::new(listen, &["a.test".to_owned()], true, false), "GET", "/system/info", &host).is_err()
+        );
     }
 
     #[test]
@@ -188,6 +201,19 @@ mod tests {
         {
             assert!(!passes(&[(origin, foreign)]), "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_read_only_ui_lets_pages_look_and_programs_change() {
+        let guard = Guard { is_read_only: true, ..Guard::default() };
+        let own_page = [("host", "a.test"), ("sec-fetch-site", "same-origin")];
+        let old_page = [("host", "a.test"), ("origin", "http://a.test")];
+        for page in [own_page, old_page] {
+            assert!(judged(&guard, "GET", "/system/functions", &page).is_ok());
+            assert!(judged(&guard, "DELETE", "/system/functions", &page).is_err());
+            assert!(judged(&Guard::default(), "DELETE", "/system/functions", &page).is_ok());
+        }
+        assert!(judged(&guard, "DELETE", "/system/functions", &[("host", "a.test")]).is_ok());
     }
 
     #[test]

@@ -5,9 +5,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header, request::Parts, uri::Authority};
 use skep_http::Peer;
 use skep_protocol::{CallId, FunctionName, headers, remove_forged};
-use tracing::{Span, debug_span};
+use skep_trace::{Kind, TraceId, Tracer};
+use tracing::{Span, debug_span, error_span};
 
-use crate::{Error, Result, forwarded::TrustedProxies, pages};
+use crate::{
+    Error, Result,
+    forwarded::TrustedProxies,
+    pages,
+    spans::{self, Scope},
+};
 
 /// What an answer carries, whatever becomes of the call.
 #[derive(Clone, Debug)]
@@ -18,16 +24,39 @@ pub(crate) struct RequestContext {
     content_type: Option<HeaderValue>,
     /// A browser will show the answer as a page.
     pub(crate) is_for_page: bool,
+    /// Where the call belongs in a trace.
+    pub(crate) scope: Scope,
+}
+
+/// Where a request comes in.
+#[derive(Clone, Copy)]
+pub(crate) struct Entrance<'app> {
+    pub(crate) trusted: &'app TrustedProxies,
+    pub(crate) tracer: &'app Tracer,
+    /// The template of its path.
+    pub(crate) route: &'static str,
 }
 
 impl RequestContext {
     /// Prepares a request that came over HTTP: removes what a caller must not say, then adds what skep says.
-    pub(crate) fn request(parts: &mut Parts, peer: &Peer, trusted: &TrustedProxies) -> Self {
+    pub(crate) fn request(parts: &mut Parts, peer: &Peer, entrance: Entrance<'_>) -> Self {
+        let Entrance { trusted, tracer, route } = entrance;
         let found = remove_forged(&mut parts.headers);
+        // Before the list of proxies has its sender.
+        let incoming = found.trace.then(|| {
+            let sender = trusted.sender(peer, &parts.headers);
+            tracer.incoming(&mut parts.headers, sender)
+        });
         let host = parts.headers.get(header::HOST).cloned();
+        let named = host.clone().filter(|_| tracer.is_on());
         trusted.stamp(&mut parts.headers, peer, host, found.forwarding);
         let is_for_page = found.browser && pages::is_wanted(&parts.headers);
-        Self { is_for_page, ..Self::headers(&mut parts.headers) }
+        let scope = Scope::enter(tracer, Kind::Server, incoming);
+        let context = Self::headers(&mut parts.headers);
+        if let Some(span) = scope.span() {
+            spans::describe_request(span, route, parts, peer, (named, Some(&context.call_id)));
+        }
+        Self { is_for_page, scope, ..context }
     }
 
     /// Prepares a request from any entry point: sets its id, its time and its sender's name.
@@ -43,12 +72,34 @@ impl RequestContext {
         let start_time = HeaderValue::from(nanoseconds_now());
         headers.append(headers::START_TIME, start_time.clone());
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(SERVED_BY));
-        Self { call_id, start_time, content_type: headers.get(header::CONTENT_TYPE).cloned(), is_for_page: false }
+        Self {
+            call_id,
+            start_time,
+            content_type: headers.get(header::CONTENT_TYPE).cloned(),
+            is_for_page: false,
+            scope: Scope::default(),
+        }
+    }
+
+    /// The same within a trace.
+    pub(crate) fn within(self, scope: Scope) -> Self {
+        Self { scope, ..self }
     }
 
     /// The span of a call. It costs nothing while nobody asks for it.
     pub(crate) fn span(&self, function: &FunctionName) -> Span {
-        debug_span!("request", call_id = self.call_id.to_str().unwrap_or_default(), %function)
+        let call_id = self.call_id.to_str().unwrap_or_default();
+        debug_span!("request", call_id, %function, trace_id = self.trace_id().map(tracing::field::display))
+    }
+
+    /// The span of a line in the log, which no filter takes from it. It is made for each line, because most calls have none.
+    pub(crate) fn log_span(&self) -> Span {
+        let call_id = self.call_id.to_str().unwrap_or_default();
+        error_span!("request", call_id, trace_id = self.trace_id().map(tracing::field::display))
+    }
+
+    fn trace_id(&self) -> Option<TraceId> {
+        self.scope.context().map(|context| context.trace_id)
     }
 
     /// Marks the answer of a function.
@@ -106,6 +157,11 @@ fn nanoseconds_now() -> u64 {
 mod tests {
     use super::*;
 
+    fn entrance() -> Entrance<'static> {
+        let trusted = Box::leak(Box::new("private".parse().unwrap()));
+        Entrance { trusted, tracer: Box::leak(Box::default()), route: "/" }
+    }
+
     fn stamped(headers: &[(&'static str, &'static str)]) -> (HeaderMap, RequestContext) {
         let mut request = Request::post("/function/a").body(()).unwrap();
         for (name, value) in headers {
@@ -113,7 +169,7 @@ mod tests {
         }
         let peer = Peer::new("[::ffff:10.0.0.7]:4711".parse().unwrap(), false);
         let (mut parts, ()) = request.into_parts();
-        let context = RequestContext::request(&mut parts, &peer, &"private".parse().unwrap());
+        let context = RequestContext::request(&mut parts, &peer, entrance());
         (parts.headers, context)
     }
 

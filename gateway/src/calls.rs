@@ -40,13 +40,14 @@ pub(crate) fn routes() -> Routes {
 
 /// Which calls to list.
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Wanted {
     /// Several are separated by commas; without one, any.
     state: String,
     function: String,
     since: String,
     until: String,
+    min_duration: String,
     limit: Option<usize>,
     after: String,
 }
@@ -66,14 +67,13 @@ impl Wanted {
             "" => Ok(None),
             text => parse_past(text, now).map(Some).map_err(|reason| invalid(name, reason)),
         };
+        let min_duration = (!self.min_duration.is_empty()).then(|| parse_duration(&self.min_duration)).transpose();
         Ok(CallFilter {
-            function: Some(&self.function)
-                .filter(|name| !name.is_empty())
-                .map(|name| app.named(name, ""))
-                .transpose()?,
+            function: (!self.function.is_empty()).then(|| app.named(&self.function, "")).transpose()?,
             states: states.collect::<Result<_>>()?,
             since: time("since", &self.since)?,
             until: time("until", &self.until)?,
+            min_duration: min_duration.map_err(|error| invalid("minDuration", error.to_string()))?,
         })
     }
 
@@ -174,9 +174,9 @@ fn shown(mut status: CallStatus) -> CallStatus {
 /// Takes away what is kept of a call and is nobody's business.
 fn hide(status: &mut CallStatus) {
     status.callback_url = status.callback_url.take().map(without_credentials);
-    status.fingerprint = None;
-    status.callback_authorized = false;
+    (status.fingerprint, status.callback_authorized) = (None, false);
     status.retry.clear();
+    status.trace = status.trace.take().map(skep_trace::Context::without_state);
 }
 
 enum Found {

@@ -1,12 +1,13 @@
 //! The gateway's settings, as the program's command line fills them.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use skep_http::{Drain, HttpLimits, ServeConfig};
 use skep_sources::SealKey;
+use skep_trace::Tracer;
 use url::Url;
 
-use crate::{auth::AuthConfig, forwarded::TrustedProxies};
+use crate::{UiMode, auth::AuthConfig, forwarded::TrustedProxies};
 
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
@@ -14,8 +15,14 @@ pub struct GatewayConfig {
     pub auth: Option<AuthConfig>,
     /// Host names by which `/system` and `/ui` may be reached; see docs/security.md.
     pub allowed_hosts: Vec<String>,
+    /// `--ui`, `SKEP_UI`.
+    pub ui: UiMode,
+    /// Where traces can be seen; `{traceId}` stands for the id.
+    pub trace_url: Option<String>,
     /// Who is believed about where a call came from.
     pub trusted_proxies: TrustedProxies,
+    /// Whose traces are gone on with, and where spans go.
+    pub tracer: Tracer,
     /// The largest body of an asynchronous call, in bytes.
     pub async_body_limit: u64,
     /// `--alexa-routing`, `SKEP_ALEXA_ROUTING`: an Alexa request that is posted to `/` goes to its intent's function.
@@ -31,6 +38,23 @@ pub struct GatewayConfig {
     /// Whether `/metrics` is also on the gateway's own port.
     pub serve_metrics: bool,
     pub serve: ServeConfig,
+}
+
+/// Images of functions that are kept on the bus.
+#[derive(Clone)]
+pub struct ImagesConfig {
+    /// Where the engine of each node pulls them, such as `127.0.0.1:5757`.
+    pub address: String,
+    /// What all of them may take, in bytes.
+    pub limit: u64,
+    /// What an engine shows as its login: `USER:PASSWORD`.
+    pub login: String,
+}
+
+impl fmt::Debug for ImagesConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ImagesConfig").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 /// How much one gateway takes on at once; beyond it callers are refused.
@@ -71,7 +95,10 @@ impl Default for GatewayConfig {
         Self {
             auth: None,
             allowed_hosts: Vec::new(),
+            ui: UiMode::default(),
+            trace_url: None,
             trusted_proxies: TrustedProxies::default(),
+            tracer: Tracer::default(),
             async_body_limit: 1 << 30,
             alexa_routing: false,
             body_idle_timeout: Duration::from_secs(30),

@@ -25,7 +25,7 @@ use crate::{
     audit_log::Done,
     auth::{Caller, Need},
     input::{self, Queried, Segment},
-    pages,
+    pages, spans,
 };
 
 /// In the place of a value that is not shown.
@@ -175,7 +175,7 @@ async fn remove(
     Ok(StatusCode::OK)
 }
 
-/// What was done with dead letters; the audit log tells how many they are.
+/// What was done with dead letters; the audit log has their number.
 type Counted = (Extension<Done>, Json<DeadDone>);
 
 fn counted(done: DeadDone) -> Counted {
@@ -268,13 +268,24 @@ fn is_about_the_dead_letter(error: &Error) -> bool {
 }
 
 async fn send_again(app: &App, caller: &Caller, letter: &DeadLetter, edit: Edit) -> Result<()> {
-    if letter.info.kind == DeadKind::Call {
-        // It would only die again.
-        app.function(&app.named(&letter.info.function, "")?)?;
-    }
+    let sampled = match letter.info.kind {
+        // Without its function it would only die again.
+        DeadKind::Call => app.function(&app.named(&letter.info.function, "")?)?.policy.traced,
+        DeadKind::Callback => None,
+    };
     let may_call =
         |function: &FunctionName| app.auth.may_call(caller, function, app.bus.connection.default_namespace());
-    answer_to_redrive(app.bus.dead_letters.redrive(letter, edit, may_call).await?, &letter.info.call_id)
+    let span = spans::publish_again(&app.tracer, letter.trace(), sampled);
+    if let Some(span) = &span {
+        let id = letter.info.call_id.to_string();
+        span.describe(move |description| {
+            description.name = "redrive".into();
+            description.attributes.push(("skep.call.id", id.into()));
+        });
+    }
+    let trace = span.as_ref().map(|span| span.context().clone());
+    let redriven = app.bus.dead_letters.redrive(letter, edit, trace, may_call).await?;
+    answer_to_redrive(redriven, &letter.info.call_id)
 }
 
 fn answer_to_redrive(redriven: Redriven, id: &CallId) -> Result<()> {

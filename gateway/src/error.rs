@@ -8,8 +8,7 @@ use skep_protocol::{CallId, CallIdError, FunctionName, NameError, SourceName, er
 use thiserror::Error;
 use tracing::{debug, error, warn};
 
-use crate::outage;
-use crate::pages::NOSNIFF;
+use crate::{images::ImagesError, outage, pages::NOSNIFF};
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -21,6 +20,8 @@ pub(crate) enum Error {
     InvalidPath,
     #[error("error finding function {0}: not deployed")]
     UnknownFunction(FunctionName),
+    #[error("function {0} has no canary")]
+    NoCanary(FunctionName),
     #[error("namespace {0:?} not found")]
     UnknownNamespace(String),
     #[error("no function is deployed for intent {0:?}")]
@@ -49,13 +50,13 @@ pub(crate) enum Error {
     InvalidCallId(#[from] CallIdError),
     #[error("call {0} not found")]
     UnknownCall(CallId),
-    #[error("call {0} is not kept any more")]
+    #[error("call {0} is no longer kept")]
     CallExpired(CallId),
     #[error("call {id} has no result: {reason}")]
     NoResult { id: CallId, reason: String },
     #[error("call {0} has no dead letter of this kind")]
     UnknownDeadLetter(CallId),
-    #[error("the dead letter of call {id} cannot be sent again: {reason}")]
+    #[error("the dead letter of call {id} cannot be redriven: {reason}")]
     NotRedriven { id: CallId, reason: String },
     #[error("call {id} has ended already: {state}")]
     CallEnded { id: CallId, state: &'static str },
@@ -64,44 +65,46 @@ pub(crate) enum Error {
     #[error("{0}")]
     InvalidRequest(String),
     #[error(
-        "say which function to call: POST / with the header X-Function: NAME, or POST /function/NAME (GET / tells more)"
+        "say which function to call: POST / with the header X-Function: NAME, or POST /function/NAME (GET / shows more)"
     )]
     NoFunctionNamed,
     #[error("too many alerts are being handled")]
     TooManyAlerts,
-    #[error("{0} callers follow calls or logs, as many as may at once (--max-followers)")]
+    #[error("{0} callers already follow calls or logs, which is the limit (--max-followers)")]
     TooManyFollowers(usize),
-    #[error("{0} callers wait for calls to end, as many as may at once (--max-waiters)")]
+    #[error("{0} pages and programs already follow the figures of this installation, which is the limit")]
+    TooManyWatchers(usize),
+    #[error("{0} callers already wait for calls to end, which is the limit (--max-waiters)")]
     TooManyWaiters(usize),
-    #[error("{limit} {whose} are under way at this gateway, as many as may be at once ({setting})")]
+    #[error("{limit} {whose} are in flight at this gateway, which is the limit ({setting})")]
     TooManyInFlight { whose: String, limit: usize, setting: &'static str },
-    #[error(
-        "more than {limit} requests in a second come from {address}, and --max-requests-per-address permits no more"
-    )]
+    #[error("{address} sends more than {limit} requests per second, which is the limit (--max-requests-per-address)")]
     TooManyRequests { address: IpAddr, limit: u32, wait: Duration },
     #[error("{bytes} bytes wait in the queue, and --queue-bytes permits {limit}")]
     QueueFull { bytes: u64, limit: u64 },
     #[error("this gateway keeps no audit log: start it with --audit-log-ttl 90d (SKEP_AUDIT_LOG_TTL)")]
     NoAuditLog,
-    #[error("another audit is under way")]
+    #[error(transparent)]
+    Images(#[from] ImagesError),
+    #[error("another audit is running")]
     AuditUnderWay,
-    #[error("what was begun did not come to its end")]
+    #[error("an internal task did not finish")]
     Ended(#[source] tokio::task::JoinError),
     #[error("invalid credentials")]
     Unauthorized,
     #[error(
-        "the request comes from a web page of another site, and only programs and pages of this gateway's own may ask here"
+        "the request comes from a web page of another site: only programs and this gateway's own pages may send it"
     )]
     CrossSite,
     #[error(
         "host {0:?} is not allowed here: use localhost or the address that the gateway listens on, or name it with --allowed-hosts (SKEP_ALLOWED_HOSTS)"
     )]
     HostNotAllowed(String),
-    #[error("no callback is taken here: skep://NAME calls a function")]
+    #[error("callbacks may not go here: use skep://NAME to call a function")]
     IsCallback,
     #[error("{0}")]
     Forbidden(String),
-    #[error("too many logins from this address have failed; the next one is looked at in {0:?}")]
+    #[error("too many logins from this address have failed; try again in {0:?}")]
     TooManyFailures(Duration),
     #[error("route not found")]
     RouteNotFound,
@@ -113,9 +116,9 @@ pub(crate) enum Error {
     UnknownEvent(String),
     #[error("source has no sample {0}")]
     UnknownSample(String),
-    #[error("this source takes no more events")]
+    #[error("this source no longer accepts events")]
     SourceGone,
-    #[error("source {0} cannot take events: its declaration is not valid for this version")]
+    #[error("source {0} cannot accept events: its declaration is not valid for this version")]
     SourceUnusable(SourceName),
     #[error("this address may not send events here")]
     AddressNotAllowed,
@@ -125,7 +128,7 @@ pub(crate) enum Error {
     TooManyUnverified,
     #[error("the event could not be verified")]
     UnverifiedEvent,
-    #[error("source {source_name} takes no more events now (its rate)")]
+    #[error("source {source_name} accepts no more events now (its rate)")]
     TooManyEvents { source_name: SourceName, wait: Duration },
     #[error("method is not allowed here")]
     MethodNotAllowed,
@@ -146,9 +149,8 @@ impl Error {
     pub(crate) fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Name(NameError::Empty) => (StatusCode::NOT_FOUND, "no_function_name"),
-            Self::Name(NameError::Invalid(_) | NameError::InvalidNamespace(_) | NameError::TwoNamespaces(..)) => {
-                (StatusCode::BAD_REQUEST, "invalid_name")
-            }
+            Self::Name(_) => (StatusCode::BAD_REQUEST, "invalid_name"),
+            Self::NoCanary(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::UnknownNamespace(_) => (StatusCode::NOT_FOUND, "unknown_namespace"),
             Self::InvalidPath => (StatusCode::BAD_REQUEST, "invalid_path"),
             Self::UnknownFunction(_) => (StatusCode::NOT_FOUND, "unknown_function"),
@@ -174,11 +176,13 @@ impl Error {
             Self::NoFunctionNamed => (StatusCode::BAD_REQUEST, "no_function_named"),
             Self::TooManyAlerts => (StatusCode::SERVICE_UNAVAILABLE, "too_many_alerts"),
             Self::TooManyFollowers(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_followers"),
+            Self::TooManyWatchers(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_watchers"),
             Self::TooManyWaiters(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_waiters"),
             Self::TooManyInFlight { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_in_flight"),
             Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::QueueFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
             Self::NoAuditLog => (StatusCode::NOT_FOUND, "no_audit_log"),
+            Self::Images(error) => error.status(),
             Self::AuditUnderWay => (StatusCode::SERVICE_UNAVAILABLE, "audit_under_way"),
             Self::Ended(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),

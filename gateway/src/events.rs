@@ -19,10 +19,10 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use skep_protocol::{CallEvent, CallId, CallNews, Step};
+use skep_protocol::{CallEvent, CallId, CallNews, FunctionName, ScaleChange, Stats, Step};
 use time::OffsetDateTime;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::{OwnedSemaphorePermit, broadcast::error::RecvError, mpsc},
     time::sleep,
 };
 
@@ -53,30 +53,72 @@ struct Wanted {
     function: Option<String>,
 }
 
-/// The steps of all calls, or of one function's, from now on.
+/// What is sent of all calls and functions.
+enum News {
+    Call(Box<CallNews>),
+    Scaled(Box<Scaled>),
+}
+
+/// The number of replicas of a function was changed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Scaled {
+    event: &'static str,
+    function: String,
+    #[serde(flatten)]
+    change: ScaleChange,
+}
+
+/// The steps of all calls and changes of replicas, or of one function's, from now on.
 async fn all(State(app): State<Arc<App>>, Queried(wanted): Queried<Wanted>) -> Result<Response> {
     let function = wanted.function.as_deref().map(|name| app.named(name, "")).transpose()?;
     let place = app.follower()?;
     let mut news = Box::pin(app.require_bus().await?.calls.news(function.as_ref()).await?);
-    let (sender, receiver) = mpsc::channel::<CallNews>(MAX_WAITING);
+    let (sender, receiver) = mpsc::channel::<News>(MAX_WAITING);
     let shutdown = app.shutdown.clone();
-    // What is heard is taken at once, so that no bodies of calls pile up.
+    let mut seconds = app.stats.follow();
+    // Messages are taken at once, so that no bodies of calls pile up.
     app.tasks.spawn(async move {
         let _place = place;
         loop {
             let next = tokio::select! {
-                next = news.next() => next,
+                next = news.next() => match next {
+                    Some(next) => vec![News::Call(Box::new(next))],
+                    None => return,
+                },
+                second = seconds.recv() => match second {
+                    Ok(second) => changes_of(&second, function.as_ref()),
+                    Err(RecvError::Lagged(_)) => continue,
+                    Err(RecvError::Closed) => return,
+                },
                 () = sender.closed() => return,
                 () = shutdown.cancelled() => return,
             };
-            let Some(next) = next else { return };
-            if sender.try_send(next).is_err() {
-                return;
+            for news in next {
+                if sender.try_send(news).is_err() {
+                    return;
+                }
             }
         }
     });
     let events = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
-    Ok(answer(&app, events.map(|news| written(news.event.event, &news))))
+    Ok(answer(
+        &app,
+        events.map(|news| match news {
+            News::Call(news) => written(news.event.event.as_str(), &news),
+            News::Scaled(news) => written(news.event, &news),
+        }),
+    ))
+}
+
+/// The functions of which the number of replicas has changed.
+fn changes_of(second: &Stats, wanted: Option<&FunctionName>) -> Vec<News> {
+    let functions = second.functions.iter().filter(|function| wanted.is_none_or(|wanted| *wanted == function.name));
+    let changed = functions.filter_map(|function| {
+        let (function, change) = (function.name.to_string(), function.scaled.clone()?);
+        Some(News::Scaled(Box::new(Scaled { event: "scaled", function, change })))
+    });
+    changed.collect()
 }
 
 /// The steps of one call, from the first one to its end.
@@ -88,14 +130,14 @@ async fn of_call(State(app): State<Arc<App>>, Segment(id): Segment) -> Result<Re
         app: Arc::clone(&app),
         id,
         changes,
-        told: HashSet::new(),
-        to_tell: VecDeque::new(),
+        sent: HashSet::new(),
+        to_send: VecDeque::new(),
         has_ended: false,
         _place: place,
     };
     following.check().await?;
     let events = stream::unfold(following, async |mut following| Some((following.next().await?, following)));
-    Ok(answer(&app, events.map(|event| written(event.event, &event))))
+    Ok(answer(&app, events.map(|event| written(event.event.as_str(), &event))))
 }
 
 /// A call that someone follows.
@@ -103,8 +145,8 @@ struct Following {
     app: Arc<App>,
     id: CallId,
     changes: Pin<Box<dyn Stream<Item = ()> + Send>>,
-    told: HashSet<(OffsetDateTime, Step)>,
-    to_tell: VecDeque<CallEvent>,
+    sent: HashSet<(OffsetDateTime, Step)>,
+    to_send: VecDeque<CallEvent>,
     has_ended: bool,
     _place: OwnedSemaphorePermit,
 }
@@ -112,7 +154,7 @@ struct Following {
 impl Following {
     async fn next(&mut self) -> Option<CallEvent> {
         loop {
-            if let Some(event) = self.to_tell.pop_front() {
+            if let Some(event) = self.to_send.pop_front() {
                 return Some(event);
             }
             if self.has_ended {
@@ -123,7 +165,7 @@ impl Following {
                 () = sleep(CHECK_INTERVAL) => {}
             }
             match self.check().await {
-                // While the bus is away there is nothing to tell.
+                // While the bus is away there is nothing to send.
                 Ok(()) | Err(Error::Bus(_) | Error::Disconnected) => {}
                 Err(_) => return None,
             }
@@ -133,8 +175,8 @@ impl Following {
     async fn check(&mut self) -> Result<()> {
         let details = calls::details_of(&self.app, &self.id).await?;
         self.has_ended = details.status.state.is_final();
-        let told = &mut self.told;
-        self.to_tell.extend(details.timeline.into_iter().filter(|event| told.insert((event.at, event.event))));
+        let sent = &mut self.sent;
+        self.to_send.extend(details.timeline.into_iter().filter(|event| sent.insert((event.at, event.event))));
         Ok(())
     }
 }
@@ -147,6 +189,6 @@ fn answer(app: &App, events: impl Stream<Item = Result<Event, axum::Error>> + Se
     Sse::new(events.take_until(Box::pin(end))).keep_alive(KeepAlive::new().interval(KEEPALIVE_INTERVAL)).into_response()
 }
 
-fn written(step: Step, event: &impl Serialize) -> Result<Event, axum::Error> {
-    Event::default().event(step.as_str()).json_data(event)
+fn written(name: &str, event: &impl Serialize) -> Result<Event, axum::Error> {
+    Event::default().event(name).json_data(event)
 }

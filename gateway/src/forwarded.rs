@@ -17,12 +17,9 @@ pub struct TrustedProxies(Vec<IpNet>);
 impl Default for TrustedProxies {
     /// Only a program of this machine comes from loopback, usually the reverse proxy.
     fn default() -> Self {
-        Self(LOOPBACK.iter().filter_map(|network| network.parse().ok()).collect())
+        Self(skep_networks::loopback())
     }
 }
-
-const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
-const PRIVATE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
 
 impl FromStr for TrustedProxies {
     type Err = String;
@@ -32,22 +29,10 @@ impl FromStr for TrustedProxies {
         if text.trim() == "none" {
             return Ok(Self(Vec::new()));
         }
-        let mut networks = Vec::new();
-        for part in text.split(',').map(str::trim) {
-            let words: &[&str] = match part {
-                "loopback" => &LOOPBACK,
-                "private" => &PRIVATE,
-                other => &[other],
-            };
-            for word in words {
-                let address = || word.parse::<IpAddr>().map(IpNet::from);
-                let network = word.parse::<IpNet>().or_else(|_| address());
-                networks.push(network.map_err(|_| {
-                    format!("{word:?} must be an address, a network as 10.0.0.0/8, loopback, private or none")
-                })?);
-            }
-        }
-        Ok(Self(networks))
+        let networks = skep_networks::list(text);
+        networks.map(Self).map_err(|wrong| {
+            format!("{wrong:?} must be an address, a network as 10.0.0.0/8, loopback, private or none")
+        })
     }
 }
 
@@ -69,8 +54,8 @@ impl TrustedProxies {
 
     /// The address that a request came from, also if that is of this machine.
     pub(crate) fn sender(&self, peer: &Peer, headers: &HeaderMap) -> IpAddr {
-        let told = if self.contain(peer.address) { self.forwarded(headers) } else { None };
-        told.unwrap_or(peer.address)
+        let client = if self.contain(peer.address) { self.forwarded(headers) } else { None };
+        client.unwrap_or(peer.address)
     }
 
     fn forwarded(&self, headers: &HeaderMap) -> Option<IpAddr> {
@@ -126,7 +111,7 @@ mod tests {
     use super::*;
 
     /// The headers that a function gets, of a request that came from an address.
-    fn told(trusted: &TrustedProxies, from: &str) -> Vec<(String, String)> {
+    fn forwarded(trusted: &TrustedProxies, from: &str) -> Vec<(String, String)> {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("x-forwarded-for", "1.1.1.1"),
@@ -141,10 +126,10 @@ mod tests {
         }
         let peer = Peer::new(from.parse().unwrap(), false);
         trusted.stamp(&mut headers, &peer, Some(HeaderValue::from_static("inner")), true);
-        let mut told: Vec<_> =
+        let mut forwarded: Vec<_> =
             headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
-        told.sort();
-        told
+        forwarded.sort();
+        forwarded
     }
 
     fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -162,7 +147,7 @@ mod tests {
             ("x-real-ip", "1.1.1.1"),
         ];
         for trusted in ["10.0.0.7", "private", "192.0.2.1,10.0.0.0/24"] {
-            assert_eq!(told(&trusted.parse().unwrap(), "[::ffff:10.0.0.7]:4711"), pairs(&believed), "{trusted}");
+            assert_eq!(forwarded(&trusted.parse().unwrap(), "[::ffff:10.0.0.7]:4711"), pairs(&believed), "{trusted}");
         }
     }
 
@@ -170,9 +155,9 @@ mod tests {
     fn nobody_else_is() {
         let replaced =
             |ip| pairs(&[("x-forwarded-for", ip), ("x-forwarded-host", "inner"), ("x-forwarded-proto", "http")]);
-        assert_eq!(told(&TrustedProxies::default(), "10.0.0.7:1"), replaced("10.0.0.7"));
-        assert_eq!(told(&"none".parse().unwrap(), "127.0.0.1:1"), replaced("127.0.0.1"));
-        assert_ne!(told(&TrustedProxies::default(), "[::1]:1"), replaced("::1"));
+        assert_eq!(forwarded(&TrustedProxies::default(), "10.0.0.7:1"), replaced("10.0.0.7"));
+        assert_eq!(forwarded(&"none".parse().unwrap(), "127.0.0.1:1"), replaced("127.0.0.1"));
+        assert_ne!(forwarded(&TrustedProxies::default(), "[::1]:1"), replaced("::1"));
     }
 
     #[test]

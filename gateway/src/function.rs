@@ -7,6 +7,7 @@ use skep_http::{Body, Peer};
 use crate::{Error, Result, app::App, body, call_headers::RequestContext, target::Target};
 
 const ROUTE: &str = "/function";
+const TEMPLATE: &str = "/function/{name}";
 const METHODS: [Method; 7] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
 
@@ -17,7 +18,7 @@ pub(crate) fn is_call(path: &str) -> bool {
 
 pub(crate) async fn invoke(app: &App, peer: &Peer, request: Request<Body>) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
-    let context = RequestContext::request(&mut parts, peer, &app.trusted_proxies);
+    let context = RequestContext::request(&mut parts, peer, app.entrance(TEMPLATE));
     match call(app, peer, Request::from_parts(parts, body), &context).await {
         Ok(answer) => answer,
         Err(error) => refused(error, &context).map(Body::new),
@@ -40,7 +41,9 @@ async fn call(app: &App, peer: &Peer, mut request: Request<Body>, context: &Requ
 /// An answer of the platform to a call, which also tells the call's id.
 pub(crate) fn refused(error: Error, context: &RequestContext) -> Response<axum::body::Body> {
     let is_method = matches!(error, Error::MethodNotAllowed);
-    let mut response = error.into_response();
+    // Its line in the log is made here.
+    let mut response = context.log_span().in_scope(|| error.into_response());
+    context.scope.answered(response.status(), response.headers());
     context.answer(response.headers_mut());
     if is_method {
         let allowed = METHODS.map(|method| method.to_string()).join(",");

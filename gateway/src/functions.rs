@@ -3,26 +3,34 @@
 use std::{slice, sync::Arc, time::Duration};
 
 use axum::{
-    Json as AnswerJson,
+    Extension, Json as AnswerJson,
     extract::State,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http::StatusCode;
+use http::{StatusCode, header};
+use serde::Deserialize;
 use skep_dispatch::Function;
 use skep_protocol::{
-    DeleteFunction, FunctionDeployment, FunctionStatus, Namespace, ScaleFunction,
-    control::{Change, ControlRequest, Delete, Deploy, Scale, Update},
+    Author, CanaryMode, DeleteFunction, FunctionDeployment, FunctionStatus, Namespace, ScaleFunction, ScalingStatus,
+    control::{Change, ControlRequest, Delete, Deploy, Scale, Update, held_by_default},
+    format_duration, has_same_settings, parse_duration,
 };
 use tokio::time::timeout;
 
 use crate::{
     Error, Result, Routes,
     app::App,
+    audit_log::Details,
+    auth::Caller,
     input::{Json, NamespaceQuery, Queried, Segment, function_in_body},
+    versions,
 };
 
 /// How long the answer waits for the number of waiting calls; later it goes without.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A number of replicas that a person sets is kept for no longer.
+const MAX_HOLD: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) fn routes() -> Routes {
     vec![
@@ -57,6 +65,11 @@ async fn read(
 ) -> Result<AnswerJson<FunctionStatus>> {
     let function = app.function(&app.named(&name, &namespace.namespace)?)?;
     let mut status = report(&function);
+    status.scaling = Some(
+        app.stats
+            .of(&function.name)
+            .unwrap_or_else(|| ScalingStatus::of(&function.record, &function.policy.scaling, skep_bus::now())),
+    );
     // While the bus is away, the answer has everything else.
     if let Ok(Ok(waiting)) = timeout(QUEUE_TIMEOUT, app.bus.queue_depth.waiting(slice::from_ref(&function.name))).await
         && let Some(waiting) = waiting.functions.get(&function.name)
@@ -67,20 +80,43 @@ async fn read(
     Ok(AnswerJson(status))
 }
 
+/// The query of a deployment: a note, and whether it is a canary.
+#[derive(Deserialize)]
+struct DeployQuery {
+    note: Option<String>,
+    canary: Option<String>,
+}
+
+impl DeployQuery {
+    fn canary(&self) -> Result<Option<CanaryMode>> {
+        let invalid = |error| Error::InvalidRequest(format!("canary: {error}"));
+        self.canary.as_deref().map(|text| text.parse().map_err(invalid)).transpose()
+    }
+}
+
 async fn deploy(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Queried(namespace): Queried<NamespaceQuery>,
+    Queried(query): Queried<DeployQuery>,
     Json(deployment): Json<FunctionDeployment>,
-) -> Result<StatusCode> {
-    put(&app, Deploy, namespace, deployment).await
+) -> Result<Response> {
+    let author = versions::author(&caller, query.note.as_deref())?;
+    // A function that is new has no version that a canary could be beside.
+    query.canary()?;
+    put(&app, |deployment, author| Deploy { deployment, author }, namespace, deployment, author).await
 }
 
 async fn update(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Queried(namespace): Queried<NamespaceQuery>,
+    Queried(query): Queried<DeployQuery>,
     Json(deployment): Json<FunctionDeployment>,
-) -> Result<StatusCode> {
-    put(&app, Update, namespace, deployment).await
+) -> Result<Response> {
+    let author = versions::author(&caller, query.note.as_deref())?;
+    let canary = query.canary()?;
+    put(&app, |deployment, author| Update { deployment, author, canary }, namespace, deployment, author).await
 }
 
 async fn delete(
@@ -108,20 +144,49 @@ async fn scale(
         let reason = format!("the path names {name} and serviceName another function");
         return Err(Error::InvalidRequest(reason));
     }
-    app.change(&Scale { function: name, replicas: wanted.replicas }).await?;
+    let hold = held_for(&wanted.hold)?;
+    app.change(&Scale { function: name, replicas: wanted.replicas, hold }).await?;
     Ok(StatusCode::ACCEPTED)
+}
+
+/// How long a number of replicas is kept that a person sets.
+fn held_for(text: &str) -> Result<Duration> {
+    if text.is_empty() {
+        return Ok(held_by_default());
+    }
+    match parse_duration(text) {
+        Ok(hold) if hold <= MAX_HOLD => Ok(hold),
+        Ok(_) => Err(Error::InvalidRequest(format!("hold: must be at most {}", format_duration(MAX_HOLD)))),
+        Err(error) => Err(Error::InvalidRequest(format!("hold: {error}"))),
+    }
 }
 
 async fn put<R: ControlRequest<Reply = Change>>(
     app: &App,
-    request: fn(FunctionDeployment) -> R,
+    request: impl FnOnce(FunctionDeployment, Author) -> R,
     namespace: NamespaceQuery,
     mut deployment: FunctionDeployment,
-) -> Result<StatusCode> {
+    author: Author,
+) -> Result<Response> {
     namespace.fill(&mut deployment.namespace)?;
-    function_in_body(app, &deployment.service, &deployment.namespace)?;
-    app.change(&request(deployment)).await?;
-    Ok(StatusCode::ACCEPTED)
+    let name = function_in_body(app, &deployment.service, &deployment.namespace)?;
+    let wanted = FunctionDeployment { registry_auth: String::new(), ..deployment.clone() };
+    let change = app.control(&request(deployment, author)).await?;
+    let is_seen = app.wait_until_seen(change).await;
+    let function = app.function(&name).ok().filter(|_| is_seen);
+    let version = function.and_then(|function| {
+        let canary = function.record.canary.as_ref();
+        let canary = canary.filter(|canary| has_same_settings(&wanted, &canary.deployment));
+        canary.map(|canary| canary.version.number).or_else(|| function.record.number())
+    });
+    Ok(match version {
+        Some(version) => {
+            let details = Details(format!("version {version}"));
+            let location = [(header::LOCATION, versions::location(&name, version))];
+            (StatusCode::ACCEPTED, location, Extension(details)).into_response()
+        }
+        None => StatusCode::ACCEPTED.into_response(),
+    })
 }
 
 fn report(function: &Function) -> FunctionStatus {

@@ -53,15 +53,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Queried<T> {
     }
 }
 
-/// The one variable part of a path, decoded.
+/// The first variable part of a path, decoded.
 pub(crate) struct Segment(pub(crate) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Segment {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let Path(segment) = Path::from_request_parts(parts, state).await.map_err(|_| Error::InvalidPath)?;
-        Ok(Self(segment))
+        let read = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let Path(segments) = read.map_err(|_| Error::InvalidPath)?;
+        segments.into_iter().next().map(|(_, segment)| Self(segment)).ok_or(Error::InvalidPath)
     }
 }
 

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use skep_bus::{CallRequest, CallRequests};
 use skep_dispatch::Function;
 use skep_protocol::{check_headers, headers};
+use skep_trace::Kind;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -17,7 +18,12 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use crate::{Error, Result, app::App, call_headers::RequestContext};
+use crate::{
+    Error, Result,
+    app::App,
+    call_headers::RequestContext,
+    spans::{self, Scope},
+};
 
 /// Requests that run at once; further ones wait with the client's subscription.
 const MAX_AT_ONCE: usize = 1024;
@@ -79,17 +85,32 @@ async fn next(
 
 async fn answer(app: Arc<App>, request: CallRequest, _place: OwnedSemaphorePermit) {
     let mut headers = request.headers.clone();
-    let context = RequestContext::headers(&mut headers);
+    let incoming = app.tracer.published(&mut headers);
+    let scope = Scope::enter(&app.tracer, Kind::Server, Some(incoming));
+    if let Some(span) = scope.span() {
+        span.describe(|description| {
+            description.name = "process skep.call".into();
+            description.attributes.push(("messaging.system", "nats".into()));
+            description.attributes.push(("messaging.operation.name", "process".into()));
+            description.attributes.push(("messaging.operation.type", "process".into()));
+            description.attributes.push(("messaging.destination.template", "skep.call.{function}".into()));
+        });
+    }
+    let context = RequestContext::headers(&mut headers).within(scope);
+    if let Some(span) = context.scope.span() {
+        spans::describe_call(span, &context.call_id);
+    }
     let answered = match call(&app, &request, headers, &context).await {
         Ok((function, response)) => respond(&app, &request, &function, response).await,
         Err(error) => Err(error),
     };
     let Err(error) = answered else { return };
-    error.log();
+    context.log_span().in_scope(|| error.log());
     let mut headers = error.headers();
-    headers.insert(headers::CALL_ID, context.call_id);
+    context.scope.answered(error.status().0, &headers);
+    headers.insert(headers::CALL_ID, context.call_id.clone());
     if let Err(error) = request.refuse(error.status().0, &headers, &error.reason()).await {
-        warn!(%error, "a request on NATS was not answered");
+        context.log_span().in_scope(|| warn!(%error, "a request on NATS was not answered"));
     }
 }
 

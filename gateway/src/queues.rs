@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts, Registry};
 use skep_bus::Waits;
 use skep_protocol::{FunctionName, Waiting};
 use tokio::{
@@ -40,6 +40,10 @@ const DEPTH: (&str, &str) =
     ("queue_worker_pending_messages", "Calls that wait for a function, as a gateway sees it that is asked for them.");
 const AGE: (&str, &str) = ("gateway_queue_age_seconds", "How long the first call waits that waits for a function.");
 
+const BYTES: (&str, &str) = ("skep_queue_bytes", "Bytes that all queued calls take that have not run.");
+const BYTES_LIMIT: (&str, &str) =
+    ("skep_queue_limit_bytes", "Bytes that queued calls may take; beyond it the gateway refuses more.");
+
 pub(crate) struct Queues {
     known: Mutex<HashMap<FunctionName, Known>>,
     used: Notify,
@@ -47,6 +51,7 @@ pub(crate) struct Queues {
     bytes: AtomicU64,
     depth: IntGaugeVec,
     age: GaugeVec,
+    shown_bytes: IntGauge,
 }
 
 struct Known {
@@ -74,12 +79,18 @@ pub(crate) struct Queue {
 }
 
 impl Queues {
-    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
+    /// `limit` is that of the bytes of all waiting calls.
+    pub(crate) fn register(limit: u64, registry: &Registry) -> prometheus::Result<Self> {
         let depth = IntGaugeVec::new(Opts::new(DEPTH.0, DEPTH.1), &[LABEL])?;
         let age = GaugeVec::new(Opts::new(AGE.0, AGE.1), &[LABEL])?;
         registry.register(Box::new(depth.clone()))?;
         registry.register(Box::new(age.clone()))?;
-        Ok(Self { known: Mutex::default(), used: Notify::new(), bytes: AtomicU64::new(0), depth, age })
+        let (shown_bytes, shown_limit) =
+            (IntGauge::new(BYTES.0, BYTES.1)?, IntGauge::new(BYTES_LIMIT.0, BYTES_LIMIT.1)?);
+        shown_limit.set(limit.try_into().unwrap_or(i64::MAX));
+        registry.register(Box::new(shown_bytes.clone()))?;
+        registry.register(Box::new(shown_limit))?;
+        Ok(Self { known: Mutex::default(), used: Notify::new(), bytes: AtomicU64::new(0), depth, age, shown_bytes })
     }
 
     /// What waits for a function that is called now.
@@ -177,6 +188,7 @@ pub(crate) async fn follow(app: &App) {
 async fn check(app: &App) -> skep_bus::Result<()> {
     let queued = app.bus.queue_depth.queued().await?;
     app.queues.bytes.store(queued.bytes, Ordering::Relaxed);
+    app.queues.shown_bytes.set(queued.bytes.try_into().unwrap_or(i64::MAX));
     let functions = app.queues.next();
     for function in app.queues.due_for_count(&functions) {
         let (calls, first_bytes) =
@@ -213,7 +225,7 @@ mod tests {
 
     #[test]
     fn calls_that_have_become_due_count_once_although_nobody_has_counted_the_delayed_again() {
-        let queues = Queues::register(&Registry::new()).unwrap();
+        let queues = Queues::register(1, &Registry::new()).unwrap();
         let function: FunctionName = "cat".parse().unwrap();
         let bytes = || queues.of(&function).bytes;
         assert_eq!(bytes(), 0);
@@ -232,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_is_counted_twice_is_no_more_than_others_have_delayed_and_the_next_count_ends_it() {
-        let queues = Queues::register(&Registry::new()).unwrap();
+        let queues = Queues::register(1, &Registry::new()).unwrap();
         let function: FunctionName = "cat".parse().unwrap();
         queues.of(&function);
         (0..10).for_each(|_| queues.add(&function, 100, true));

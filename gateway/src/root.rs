@@ -6,7 +6,7 @@ use axum::{
     Extension, Router,
     body::Body,
     extract::{Request, State},
-    response::Response,
+    response::{IntoResponse, Redirect, Response},
     routing::get,
 };
 use http::{HeaderMap, Uri};
@@ -20,6 +20,7 @@ use crate::{
     body::{self, BodyLimit},
     call_headers::RequestContext,
     function::refused,
+    pages,
     target::function_uri,
 };
 
@@ -34,19 +35,24 @@ what became of it           GET  /system/calls/CALL-ID?wait=30s
   the function's answer     GET  /system/calls/CALL-ID/result
 what is deployed            GET  /system/functions
 a function's log            GET  /system/logs?name=NAME&follow=true
+web UI                      GET  /ui/
 health                      GET  /healthz   (metrics: /metrics on the admin port)
 
 From NATS: publish to skep.publish.NAME, or request skep.call.NAME.
 The API under /system is compatible with OpenFaaS.
 ";
 
-pub(crate) fn router() -> Router<Arc<App>> {
-    Router::new().route("/", get(async || HELP).post(invoke))
+/// Somebody who comes with a browser is sent to the web UI, if it is here.
+pub(crate) fn router(has_ui: bool) -> Router<Arc<App>> {
+    let help = async move |headers: HeaderMap| {
+        if has_ui && pages::is_wanted(&headers) { Redirect::to("/ui/").into_response() } else { HELP.into_response() }
+    };
+    Router::new().route("/", get(help).post(invoke))
 }
 
 async fn invoke(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let context = RequestContext::request(&mut parts, &peer, &app.trusted_proxies);
+    let context = RequestContext::request(&mut parts, &peer, app.entrance("/"));
     let answered = call(&app, &peer, Request::from_parts(parts, body), &context).await;
     answered.unwrap_or_else(|error| refused(error, &context))
 }

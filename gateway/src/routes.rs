@@ -13,13 +13,13 @@ use prometheus::Registry;
 use skep_protocol::headers;
 
 use crate::{
-    Error, alert,
+    Error, UiMode, alert,
     app::App,
     async_function, audit, audit_log, auth,
     browsers::Guard,
-    calls, dead, events, functions, hooks, logs,
+    calls, dead, events, figures, functions, hooks, images, logs,
     metrics::{self, HttpMetrics},
-    namespaces, pages, platform, root, secrets, sources,
+    namespaces, pages, platform, root, secrets, sources, status, ui, versions,
 };
 
 /// One row per route: its template and its verbs.
@@ -38,27 +38,29 @@ impl Assembly<'_> {
     /// All routes at one entry point.
     pub(crate) fn together(self) -> Router {
         let asynchronous = in_our_words(async_function::calls().merge(self.cancels()).merge(hooks::routes()));
-        self.finish(self.open().merge(self.counted(asynchronous.merge(self.admin_api()))))
+        let root = root::router(self.app.ui != UiMode::Off);
+        self.finish(self.open(root).merge(self.counted(asynchronous.merge(self.admin_api()))))
     }
 
     /// The entry point of callers, and that of the admin API.
     pub(crate) fn apart(self) -> (Router, Router) {
-        let public =
-            self.finish(self.open().merge(self.counted(in_our_words(async_function::calls().merge(hooks::routes())))));
+        let calls = self.counted(in_our_words(async_function::calls().merge(hooks::routes())));
+        let public = self.finish(self.open(root::router(false)).merge(calls));
         let admin_api = in_our_words(platform::open_router(None))
             .merge(self.counted(in_our_words(self.cancels()).merge(self.admin_api())));
         (public, self.finish(admin_api))
     }
 
-    fn open(&self) -> Router<Arc<App>> {
-        in_our_words(root::router().merge(platform::open_router(self.own_port_metrics.clone())))
+    fn open(&self, root: Router<Arc<App>>) -> Router<Arc<App>> {
+        in_our_words(root.merge(platform::open_router(self.own_port_metrics.clone())))
     }
 
     fn admin_api(&self) -> Router<Arc<App>> {
         let closed = closed().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
         let confined = auth::confine(in_our_words(closed), &self.app);
         let closed = auth::protect(confined, Arc::clone(&self.app.auth));
-        self.guard.protect(closed.layer(middleware::from_fn(refuse_callbacks)))
+        let guarded = self.guard.protect(closed.layer(middleware::from_fn(refuse_callbacks)));
+        guarded.layer(middleware::from_fn(ui::protect))
     }
 
     fn cancels(&self) -> Router<Arc<App>> {
@@ -90,17 +92,22 @@ fn closed() -> Routes {
         calls::routes(),
         dead::routes(),
         events::routes(),
+        figures::routes(),
         functions::routes(),
         hooks::api_routes(),
+        images::routes(),
         logs::routes(),
         namespaces::routes(),
         platform::routes(),
         secrets::routes(),
         sources::routes(),
+        versions::routes(),
+        status::routes(),
+        ui::routes(),
     ];
     table.extend(resources.into_iter().flatten());
     // What does not exist under these prefixes, or not yet, is behind the same layer.
-    for path in ["/system", "/system/", "/system/{*rest}", "/ui", "/ui/", "/ui/{*rest}"] {
+    for path in ["/system", "/system/", "/system/{*rest}"] {
         table.push((path, any(route_not_found)));
     }
     table
@@ -167,7 +174,7 @@ mod tests {
     #[test]
     fn every_closed_route_has_a_row_in_the_table_of_rights() {
         let rows: Vec<_> = rows_with_rights().map(|(_, path)| path).collect();
-        let is_a_rest = |path: &str| path.contains("{*rest}") || ["/system", "/system/", "/ui", "/ui/"].contains(&path);
+        let is_a_rest = |path: &str| ["/system", "/system/", "/system/{*rest}"].contains(&path);
         for path in closed_paths().into_iter().filter(|path| !is_a_rest(path)) {
             assert!(rows.contains(&path), "{path} has no row in auth/rights.rs");
         }

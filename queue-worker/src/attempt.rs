@@ -1,20 +1,31 @@
 //! One attempt: the request to the function, and its outcome.
 
-use std::{convert::Infallible, future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts};
 use skep_bus::NotKept;
-use skep_dispatch::{Body, Error, Function, Taker};
+use skep_dispatch::{Body, Error, Function, Taker, Unhurried};
 use skep_protocol::{
     BodyKind, Call, CallBody, CallRecord, CallState, CallStatus, FunctionName, LastAttempt, PastAttempt, error_chain,
     headers, retry_after, without_credentials,
 };
+use skep_trace::{Context, Mark, Span};
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 use tracing::{Instrument, warn};
 
-use crate::{Worker, body, decision::Ended, spans};
+use crate::{
+    Worker, body,
+    decision::{Decision, Ended},
+    spans,
+};
 
 /// A call that runs longer than this is announced, so that its state can be asked for.
 const ANNOUNCE_DELAY: Duration = Duration::from_millis(100);
@@ -39,6 +50,12 @@ pub(crate) struct Answer {
     pub(crate) reason: Option<String>,
 }
 
+impl Answer {
+    pub(crate) fn is_good(&self) -> bool {
+        self.status.as_u16() < 400 && self.reason.is_none()
+    }
+}
+
 /// What is known of an attempt while it is made.
 pub(crate) struct Attempt {
     /// Counted from 1.
@@ -48,6 +65,8 @@ pub(crate) struct Attempt {
     started_at: OffsetDateTime,
     started: Instant,
     taker: Taker,
+    /// Its span in the trace of its call.
+    span: Option<Arc<Span>>,
 }
 
 impl Outcome {
@@ -60,6 +79,11 @@ impl Outcome {
             Self::Busy => Ended::Busy,
             Self::Failed { reason } => Ended::Failed { reason },
         }
+    }
+
+    /// Whether a call that ends with it has succeeded: the function itself answered well.
+    pub(crate) fn is_good(&self) -> bool {
+        matches!(self, Self::Answered(answer) if answer.is_good())
     }
 
     /// The function's answer, if there is one.
@@ -90,14 +114,47 @@ impl Outcome {
 impl Attempt {
     pub(crate) fn begin(number: u64, most: u64) -> Self {
         let (started_at, started) = (skep_bus::now(), Instant::now());
-        Self { number, most, started_at, started, taker: Taker::default() }
+        Self { number, most, started_at, started, taker: Taker::default(), span: None }
+    }
+
+    /// The same with a span.
+    pub(crate) fn traced(self, span: Option<Arc<Span>>) -> Self {
+        Self { span, ..self }
+    }
+
+    /// Where it belongs in a trace.
+    pub(crate) fn trace(&self, call: &Call) -> Option<Context> {
+        self.span.as_ref().map(|span| span.context()).or(call.trace.as_ref()).cloned()
+    }
+
+    /// Notes in its span what follows from it.
+    pub(crate) fn decided(&self, decision: &Decision, outcome: &Outcome) {
+        let Some(span) = &self.span else { return };
+        let (what, wait) = match decision {
+            Decision::Done if outcome.is_good() => ("succeeded", None),
+            Decision::Done => ("failed", None),
+            Decision::Dead(_) => ("dead", None),
+            Decision::RetryAfter(wait) => ("retrying", Some(*wait)),
+            Decision::WaitFor(_) => return,
+        };
+        if let "failed" | "dead" = what {
+            span.fail();
+        }
+        let reason = (what != "succeeded").then(|| outcome.reason());
+        let at = SystemTime::now();
+        span.describe(move |description| {
+            description.attributes.push(("skep.outcome", what.into()));
+            description.error = reason.map(Into::into);
+            let attributes = |wait: Duration| vec![("skep.retry.wait.seconds", wait.into())];
+            description.marks.extend(wait.map(|wait| Mark { name: "retrying", at, attributes: attributes(wait) }));
+        });
     }
 
     /// What the next attempt knows of this one, that ended with this outcome.
     pub(crate) fn before(&self, call: &Call, outcome: &Outcome, wait: Duration) -> LastAttempt {
         let next_at = skep_bus::now() + wait;
         let (number, status, reason) = (self.number, outcome.status(), outcome.reason());
-        let mut told = call.last_attempt.as_ref().map(|last| last.told.clone()).unwrap_or_default();
+        let mut past = call.last_attempt.as_ref().map(|last| last.past.clone()).unwrap_or_default();
         let this = PastAttempt {
             number,
             started_at: self.started_at,
@@ -107,8 +164,14 @@ impl Attempt {
             reason: reason.clone(),
             next_at,
         };
-        this.append_to(&mut told);
-        LastAttempt { number, status, reason, next_at, told }
+        this.append_to(&mut past);
+        LastAttempt { number, status, reason, next_at, past }
+    }
+
+    /// How long the call waited before it, if it is the first one. One that no replica took is no attempt, and a redriven call is as old as its dead letter.
+    fn wait_before(&self, call: &Call, outcome: &Outcome) -> Option<Duration> {
+        let is_first = self.number == 1 && call.history.is_empty() && !matches!(outcome, Outcome::Busy);
+        is_first.then(|| call.age(self.started_at))
     }
 
     /// The record of a call that ends with this attempt.
@@ -133,6 +196,7 @@ impl Attempt {
             replica: self.taker.replica(),
             attempts: self.number,
             max_attempts: Some(self.most),
+            trace: self.trace(call),
             ..call.status()
         }
     }
@@ -140,7 +204,8 @@ impl Attempt {
 
 impl Worker {
     pub(crate) async fn attempt(&self, function: &Arc<Function>, call: &Call, attempt: &Attempt) -> Outcome {
-        let in_flight = self.metrics.begin(&call.function);
+        let metrics = self.metrics.of(&call.function);
+        let in_flight = metrics.begin();
         // Pinned here, because the span takes it by value.
         let called = pin!(self.call(function, call, attempt));
         let outcome = tokio::select! {
@@ -148,6 +213,10 @@ impl Worker {
             never = self.announce(call, attempt) => match never {},
         };
         drop(in_flight);
+        if let Some(waited) = attempt.wait_before(call, &outcome) {
+            let sampled = attempt.span.as_ref().and_then(|span| span.sampled_trace());
+            metrics.observe_wait(waited, sampled);
+        }
         if let Outcome::Failed { reason } = &outcome {
             warn!(reason, "a call could not be run");
         }
@@ -165,7 +234,7 @@ impl Worker {
                 return Outcome::Failed { reason: format!("the request cannot be built: {error}") };
             }
         };
-        let response = match self.dispatch.call(function, request).await {
+        let response = match self.dispatch.call(function, request, attempt.span.as_ref()).await {
             Ok(response) => response,
             Err(error @ Error::TimedOut(_)) => {
                 return Outcome::Answered(platform_answer(StatusCode::GATEWAY_TIMEOUT, error.to_string()));
@@ -180,7 +249,7 @@ impl Worker {
         let limit = self.config.result_limit;
         // Boxed, because the compiler cannot show otherwise that a future over a boxed error is `Send`.
         let id = &call.call_id;
-        let body = pin!(body::answered(body, function.longest_silence()));
+        let body = pin!(body::answered(body, function.idle_timeout()));
         match self.bus.bodies.keep(BodyKind::Result, id, limit, body).boxed().await {
             Ok(body) => Outcome::Answered(Answer { status: parts.status, headers: parts.headers, body, reason: None }),
             Err(NotKept::TooLarge) => {
@@ -246,6 +315,11 @@ fn request(call: &Call, attempt: &Attempt, body: Body) -> http::Result<Request<B
     request.headers_mut().insert(headers::SKEP_ATTEMPT, HeaderValue::from(attempt.number));
     request.headers_mut().insert(headers::SKEP_ATTEMPTS, HeaderValue::from(attempt.most));
     request.extensions_mut().insert(attempt.taker.clone());
+    request.extensions_mut().insert(Unhurried);
+    // With a span, dispatch writes the context. An older gateway has left what the caller sent among its headers.
+    if let (None, Some(trace)) = (&attempt.span, &call.trace) {
+        trace.write(request.headers_mut());
+    }
     Ok(request)
 }
 

@@ -198,7 +198,7 @@ impl Look {
     async fn check(&mut self, worker: &Arc<Worker>) -> Result<()> {
         let (backlogs, unread) = worker.bus.queues.backlogs().await?;
         let mut empty = HashSet::new();
-        for Backlog { function, waiting, held } in backlogs {
+        for Backlog { function, waiting, held, .. } in backlogs {
             if waiting + held > 0 {
                 worker.begin_backlog(&function);
             } else if self.empty.contains(&function) {

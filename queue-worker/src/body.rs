@@ -23,13 +23,13 @@ pub(crate) async fn streamed(bodies: &Bodies, body: &CallBody) -> Result<Body> {
 }
 
 /// An answer as it arrives; it breaks off when nothing arrives for this long.
-pub(crate) fn answered(body: Body, longest_silence: Duration) -> impl Stream<Item = Result<Bytes, BodyError>> {
+pub(crate) fn answered(body: Body, idle_timeout: Duration) -> impl Stream<Item = Result<Bytes, BodyError>> {
     stream::try_unfold(body.into_data_stream(), move |mut data| async move {
-        match timeout(longest_silence, data.try_next()).await {
+        match timeout(idle_timeout, data.try_next()).await {
             Ok(piece) => Ok(piece?.map(|piece| (piece, data))),
             Err(_) => {
                 let allowed = "longer than its timeout (skep.timeout) allows";
-                Err(format!("nothing of its answer came for {longest_silence:?}, {allowed}").into())
+                Err(format!("nothing of its answer came for {idle_timeout:?}, {allowed}").into())
             }
         }
     })

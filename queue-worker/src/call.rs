@@ -73,11 +73,11 @@ impl Worker {
         if !self.is_to_be_run(delivery, call, held, is_in_doubt).await {
             return;
         }
-        let (number, mut busy) = (call.attempts() + 1, 0);
+        let (number, mut busy, mut span) = (call.attempts() + 1, 0, None);
         loop {
             let Some((function, slot)) = self.slot(delivery, call).await else { return };
             if self.bus.connection.connections() != connections || !self.bus.connection.is_connected() {
-                // It may have been given to another worker, ended or been cancelled while this one could not hear of it.
+                // It may have been given to another worker, ended or been cancelled while this worker was not connected.
                 drop(slot);
                 connections = self.bus.connection.connections();
                 if !self.is_to_be_run(delivery, call, held, true).await {
@@ -86,13 +86,17 @@ impl Worker {
                 continue;
             }
             let policy = &*retry_policy(&function, call);
-            let attempt = Attempt::begin(number, policy.attempts);
+            // An attempt that waits for a free replica has one span.
+            span = span.or_else(|| spans::process(&self.config.tracer, delivery, call, number));
+            let attempt = Attempt::begin(number, policy.attempts).traced(span.clone());
             let outcome = self.attempt(&function, call, &attempt).await;
             drop(slot);
             busy += u32::from(matches!(outcome, Outcome::Busy));
             let age = call.age(skep_bus::now());
             let circumstances = Circumstances { attempt: number, busy, age, random: fastrand::f64() };
-            match decide(outcome.ended(), circumstances, policy) {
+            let decision = decide(outcome.ended(), circumstances, policy);
+            attempt.decided(&decision, &outcome);
+            match decision {
                 Decision::Done => return self.finish(delivery, call, &attempt, outcome).await,
                 Decision::Dead(reason) => {
                     let record = attempt.record(call, CallState::Dead, outcome.into_answer());
@@ -210,7 +214,8 @@ impl Worker {
         wait: Duration,
     ) {
         let last_attempt = Some(attempt.before(call, outcome, wait));
-        let next = Call { last_attempt, interruptions: 0, ..call.clone() };
+        let trace = call.trace.clone().or_else(|| attempt.trace(call));
+        let next = Call { last_attempt, trace, interruptions: 0, ..call.clone() };
         let mut delays = STORE.delays();
         loop {
             match self.bus.queues.relocate(&next, Location::until_due(&next)).await {
@@ -227,7 +232,7 @@ impl Worker {
             }
             sleep(delays.next_delay()).await;
         }
-        self.metrics.count_retry(&call.function);
+        self.metrics.of(&call.function).count_retry();
         delivery.ack().await;
         // Until it is gone, the next attempt would find its subject in the lane taken; the move to the lane handles that, too.
         if let Err(error) = delivery.leave_lane(&self.bus.queues).await {
@@ -240,7 +245,7 @@ impl Worker {
         let mut record = attempt.record(call, end_of(answer.as_ref()), answer);
         self.keep(&mut record);
         let stored = self.store_record(&record).await;
-        self.metrics.count_finished(&record.status);
+        self.metrics.of(&call.function).count_end(record.status.state);
         delivery.ack().await;
         // The worker that recorded another end may have kept the body for a dead letter.
         if let (Submitted::Accepted, Some(body)) = (stored, call.body.stored()) {
@@ -248,10 +253,15 @@ impl Worker {
         }
     }
 
+    /// The function that a record names, if it is deployed.
+    pub(crate) fn deployed(&self, name: &str) -> Option<Arc<Function>> {
+        let name = self.bus.connection.default_namespace().function(name).ok()?;
+        self.dispatch.registry().get(&name)
+    }
+
     /// Sets how long a record is kept, if the function says so.
     pub(crate) fn keep(&self, record: &mut CallRecord) {
-        let name = self.bus.connection.default_namespace().function(&record.status.function);
-        let ttl = name.ok().and_then(|name| self.dispatch.registry().get(&name)?.policy.result_ttl);
+        let ttl = self.deployed(&record.status.function).and_then(|function| function.policy.result_ttl);
         record.status.kept_until = ttl.map(|ttl| skep_bus::now() + ttl);
     }
 
@@ -282,8 +292,7 @@ impl Worker {
 
 /// How a call ends that gets no further attempt after this answer.
 fn end_of(answer: Option<&Answer>) -> CallState {
-    let is_good = answer.is_some_and(|answer| answer.status.as_u16() < 400 && answer.reason.is_none());
-    if is_good { CallState::Succeeded } else { CallState::Failed }
+    if answer.is_some_and(Answer::is_good) { CallState::Succeeded } else { CallState::Failed }
 }
 
 /// How a call is retried: as its function says, but where the call says otherwise. What a route says is about its last step.
@@ -305,39 +314,4 @@ fn bare(record: &CallRecord, refused: &Error) -> CallRecord {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::StatusCode;
-    use skep_protocol::CallBody;
-
-    use super::*;
-
-    fn answer(status: u16, reason: Option<&str>) -> Answer {
-        Answer {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers: HeaderMap::new(),
-            body: CallBody::empty(),
-            reason: reason.map(str::to_owned),
-        }
-    }
-
-    #[test]
-    fn a_call_succeeds_by_a_good_answer_that_is_the_functions_own() {
-        assert_eq!(end_of(Some(&answer(204, None))), CallState::Succeeded);
-        assert_eq!(end_of(Some(&answer(302, None))), CallState::Succeeded);
-        assert_eq!(end_of(Some(&answer(404, None))), CallState::Failed);
-        assert_eq!(end_of(Some(&answer(200, Some("the answer is too large")))), CallState::Failed);
-        assert_eq!(end_of(None), CallState::Failed);
-    }
-
-    #[test]
-    fn a_record_that_nats_refuses_is_stored_without_its_result() {
-        let call = Call::new("order-17".parse().unwrap(), "resize".parse().unwrap(), skep_bus::now());
-        let good = Answer { body: bytes::Bytes::from_static(b"large").into(), ..answer(200, None) };
-        let record = Attempt::begin(2, 3).record(&call, CallState::Succeeded, Some(good));
-        let bare = bare(&record, &Error::TooLarge { limit: 7 });
-        assert_eq!((bare.status.state, bare.status.attempts), (CallState::Succeeded, 2));
-        assert_eq!(bare.body, CallBody::empty());
-        let reason = bare.status.reason.unwrap();
-        assert!(reason.contains("cannot be stored") && reason.contains('7'), "{reason}");
-    }
-}
+mod tests;

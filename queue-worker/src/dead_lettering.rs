@@ -8,7 +8,7 @@ use skep_bus::{Delivery, Error, KEPT_OF_ANSWER, NatsHeaders, NewDeadLetter};
 use skep_protocol::{Call, CallBody, CallId, CallRecord, CallState, CallStatus, DeadKind};
 use tracing::warn;
 
-use crate::Worker;
+use crate::{Worker, spans};
 
 /// When a message is delivered again whose dead letter could not be stored.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -21,6 +21,7 @@ const MAX_NAME: usize = 128;
 impl Worker {
     /// Dead-letters a call that gets no further attempt.
     pub(crate) async fn dead_letter_call(&self, delivery: &Delivery<Call>, call: &Call, reason: &str) {
+        spans::dead(&self.config.tracer, call, reason);
         let record = without_answer(call.status(), call.returned_headers());
         Box::pin(self.dead_letter(delivery, record, reason)).await;
     }
@@ -72,10 +73,13 @@ impl Worker {
         };
         self.bus.outcomes.store_dead_letter(letter).await?;
         // Before the record, which ends the call: until then all of it is done again.
-        self.tell_dead(status, headers, reason).await?;
+        self.report_dead(status, headers, reason).await?;
         self.bus.outcomes.store_record(&record).await?;
         warn!(call_id = %record.status.call_id, function = record.status.function, reason, "call became a dead letter");
-        self.metrics.count_finished(&record.status);
+        let function = self.deployed(&record.status.function);
+        let function = function.as_ref().map(|function| &function.name);
+        self.metrics.count_end(function, CallState::Dead);
+        self.metrics.count_dead(function, DeadKind::Call);
         Ok(())
     }
 }

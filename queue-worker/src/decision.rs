@@ -63,7 +63,7 @@ pub const TABLE: [[&str; 3]; 9] = [
     ],
     ["the function answered with one of the codes", "the last", "dead, with the answer"],
     [
-        "no replica is there, or the replica has as many calls as it takes",
+        "there is no replica, or the replica has as many calls as it accepts",
         "any",
         "the same attempt after 0.2 s; this one does not count",
     ],
@@ -74,7 +74,7 @@ pub const TABLE: [[&str; 3]; 9] = [
         "the next attempt after the wait",
     ],
     ["no connection, broken off or fallen silent, or the watchdog could not run it", "the last", "dead"],
-    ["any that would be tried again, but then the call would be older than its longest age", "any", "dead"],
+    ["any of these that would be tried again, but the call would then be older than its longest age", "any", "dead"],
 ];
 
 /// Decides, see [`TABLE`].

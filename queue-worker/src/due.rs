@@ -1,9 +1,10 @@
 //! Moves calls whose time has come to their lanes.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use skep_bus::{Delivery, Location};
-use skep_protocol::Call;
+use skep_protocol::{Call, headers};
+use skep_trace::Span;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, warn};
 
@@ -35,10 +36,22 @@ impl Worker {
         self.queue_due(delivery, call).instrument(spans::queueing(call)).await;
     }
 
+    /// Begins the trace of a call that a schedule has planned.
+    fn fired<'call>(&self, call: Cow<'call, Call>) -> (Cow<'call, Call>, Option<Span>) {
+        if call.occurrence.is_none() || call.trace.is_some() || !self.config.tracer.is_on() {
+            return (call, None);
+        }
+        let mut call = call.into_owned();
+        let firing = spans::publish_within(self, None, &mut call);
+        (Cow::Owned(call), firing)
+    }
+
     async fn queue_due(&self, delivery: &Delivery<Call>, call: &Call) {
         let Some(call) = self.out_of_burst(delivery, call).await else { return };
-        if !Box::pin(self.has_its_turn(delivery, &call)).await {
-            return;
+        let Some(begins) = Box::pin(self.turn_of(delivery, &call)).await else { return };
+        let (mut call, _firing) = self.fired(call);
+        if let Some(missed) = begins.missed {
+            call.to_mut().headers.insert(headers::SKEP_MISSED, missed.into());
         }
         let lane = Location::Shared { moved_since: delivery.stored_at() };
         match self.bus.queues.relocate(&call, lane).await {

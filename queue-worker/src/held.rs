@@ -142,10 +142,10 @@ mod tests {
             let (mut of_first, mut of_second) = (first.hold(&id), second.hold(&id));
             assert!(!of_first.doubt() && !of_second.doubt());
             let of_second_before = (!second_asks_late).then(|| first.held_of(asked(), false));
-            let heard_by_first = second.held_of(asked(), true);
-            let first_runs = heard_by_first.is_empty() && of_first.settle();
-            let heard_by_second = of_second_before.unwrap_or_else(|| first.held_of(asked(), false));
-            let second_runs = heard_by_second.is_empty() && of_second.settle();
+            let answers_to_first = second.held_of(asked(), true);
+            let first_runs = answers_to_first.is_empty() && of_first.settle();
+            let answers_to_second = of_second_before.unwrap_or_else(|| first.held_of(asked(), false));
+            let second_runs = answers_to_second.is_empty() && of_second.settle();
             assert_eq!((first_runs, second_runs), (true, false));
         }
     }

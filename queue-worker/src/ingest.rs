@@ -6,10 +6,10 @@ use http::HeaderMap;
 use skep_bus::{Delivery, NatsHeaders, Published};
 use skep_protocol::{CallId, CallStatus, FunctionName, check_hops, parse_callback, returned_headers};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, warn};
 use url::Url;
 
-use crate::{Worker, dead_lettering::without_answer, pull::Puller};
+use crate::{Worker, dead_lettering::without_answer, pull::Puller, spans};
 
 const WINDOW: usize = 256;
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -69,14 +69,19 @@ impl Worker {
             Ok(judged) => judged,
             Err(reason) => return self.reject(delivery, published, derived, &reason).await,
         };
-        let call = delivery.invocation(&self.bus.calls, published, function, call_id, callback);
-        match self.bus.calls.submit(&call).await {
+        let mut call = delivery.invocation(&self.bus.calls, published, function, call_id, callback);
+        let incoming = self.config.tracer.published(&mut call.headers);
+        let _publishing = spans::publish(&self, &incoming, &mut call);
+        let span = spans::queueing(&call);
+        match self.bus.calls.submit(&call).instrument(span.clone()).await {
             Ok(_) => delivery.ack().await,
             Err(error) if !error.may_pass() => {
                 self.reject(delivery, published, derived, &error.to_string()).await;
             }
             Err(error) => {
-                warn!(error = error.chain(), "published work cannot be submitted; trying again");
+                span.in_scope(|| {
+                    warn!(error = error.chain(), "published work cannot be submitted; trying again");
+                });
                 delivery.again_after(RETRY_DELAY).await;
             }
         }

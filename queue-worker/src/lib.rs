@@ -18,6 +18,7 @@ mod holders;
 mod ingest;
 mod lane;
 mod metrics;
+mod missed;
 mod own_events;
 mod peers;
 mod pull;
@@ -32,18 +33,21 @@ use std::{sync::Arc, time::Duration};
 
 use skep_bus::QueueWorkerBus;
 use skep_dispatch::Dispatch;
+use skep_https::SigningKeys;
 use skep_own_events::OwnEvents;
 use skep_protocol::LANES;
 use skep_sources::SealKey;
+use skep_trace::Tracer;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    backlog::Backlogs, callback::Callbacks, held::HeldCalls, holders::Holders, metrics::Metrics, slots::Slots,
+    backlog::Backlogs, callback::Callbacks, held::HeldCalls, holders::Holders, metrics::Metrics, missed::MissedCalls,
+    slots::Slots,
 };
 
-pub use crate::callback::{Allowance, AllowanceError, CallbackRules, SigningKeys, SubjectPattern, SubjectPatternError};
+pub use crate::callback::{Allowance, AllowanceError, CallbackRules, SubjectPattern, SubjectPatternError};
 
 /// An answer that waits for NATS ends within this time.
 const PRESENCE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,10 +73,12 @@ pub struct WorkerConfig {
     pub callback_keys: Option<SigningKeys>,
     /// How long the bus keeps records.
     pub keep_records: Duration,
-    /// How long calls that run may go on after the worker was told to stop.
+    /// How long running calls may go on after the worker is asked to stop.
     pub grace: Duration,
     /// What the credentials of sources are sealed with.
     pub seal_key: Option<Arc<SealKey>>,
+    /// Where spans go.
+    pub tracer: Tracer,
     pub version: &'static str,
 }
 
@@ -88,6 +94,7 @@ pub(crate) struct Worker {
     pub(crate) metrics: Metrics,
     pub(crate) callbacks: Callbacks,
     pub(crate) own_events: OwnEvents,
+    pub(crate) missed: MissedCalls,
     pub(crate) bursts: debounce::Turns,
     pub(crate) topics: topics::Topics,
     /// Cancelled when the worker should begin nothing new.
@@ -113,7 +120,8 @@ pub async fn run(
         holders,
         metrics: Metrics::register(metrics)?,
         callbacks: Callbacks::new(&config, dispatch.registry())?,
-        own_events: own_events::new(&bus, metrics)?,
+        own_events: own_events::new(&bus, dispatch.registry().clone(), metrics, config.tracer.clone())?,
+        missed: MissedCalls::default(),
         bursts: debounce::Turns::default(),
         topics: topics::Topics::new(config.seal_key.clone()),
         config,
@@ -134,6 +142,7 @@ pub async fn run(
     tasks.spawn(callback::run(Arc::clone(&worker), tasks.clone()));
     tasks.spawn(holders::ask(Arc::clone(&worker), questions));
     tasks.spawn(slots::follow(Arc::clone(&worker)));
+    tasks.spawn(metrics::tend(Arc::clone(&worker)));
     let presence = begin_presence(&worker);
     info!(lanes = LANES, "queue-worker is pulling");
 
@@ -157,6 +166,7 @@ fn begin_presence(worker: &Arc<Worker>) -> TaskTracker {
     let presence = TaskTracker::new();
     presence.spawn(peers::run(Arc::clone(worker)));
     presence.spawn(own_events::follow(Arc::clone(worker)));
+    presence.spawn(missed::run(Arc::clone(worker)));
     presence.spawn(holders::answer(Arc::clone(worker)));
     presence.spawn(cancellation::run(Arc::clone(worker)));
     presence

@@ -1,19 +1,28 @@
-//! What the worker tells of skep itself: that a call died, and that a callback was given up.
+//! The worker's events about skep itself: a call that died, and a callback that was given up.
 
 use std::sync::Arc;
 
 use prometheus::Registry;
 use skep_bus::{Delivery, NatsHeaders, QueueWorkerBus, Result, is_of_own_event};
+use skep_dispatch::Registry as Functions;
 use skep_own_events::{OwnEventMetrics, OwnEvents};
 use skep_protocol::{CallRecord, CallStatus};
 use skep_sources::Fact;
+use skep_trace::Tracer;
 
 use crate::Worker;
 
-pub(crate) fn new(bus: &QueueWorkerBus, metrics: &Registry) -> prometheus::Result<OwnEvents> {
+pub(crate) fn new(
+    bus: &QueueWorkerBus,
+    functions: Functions,
+    metrics: &Registry,
+    tracer: Tracer,
+) -> prometheus::Result<OwnEvents> {
     let namespace = bus.connection.default_namespace().clone();
     let metrics = OwnEventMetrics::register("queue_worker", metrics)?;
-    Ok(OwnEvents::new(bus.events.clone(), bus.sources.clone(), namespace, metrics))
+    let subscribers = Box::new(move |topics: &[String]| functions.subscribed(topics));
+    let own_events = OwnEvents::new(bus.events.clone(), bus.sources.clone(), namespace, metrics, subscribers);
+    Ok(own_events.traced(tracer))
 }
 
 /// Follows the sources until the last call has ended.
@@ -23,7 +32,7 @@ pub(crate) async fn follow(worker: Arc<Worker>) {
 
 impl Worker {
     /// Tells that a call died, unless such an event made the call: its end would make the next one.
-    pub(crate) async fn tell_dead(&self, status: &CallStatus, headers: &NatsHeaders, reason: &str) -> Result<()> {
+    pub(crate) async fn report_dead(&self, status: &CallStatus, headers: &NatsHeaders, reason: &str) -> Result<()> {
         if is_of_own_event(headers) {
             return Ok(());
         }
@@ -34,12 +43,13 @@ impl Worker {
             attempts: status.attempts,
             last_status: status.status,
             begun_at: status.run_at.unwrap_or(status.accepted_at),
+            trace: status.trace.clone(),
         };
-        Box::pin(self.own_events.tell(&fact)).await.map(drop)
+        Box::pin(self.own_events.publish(&fact)).await.map(drop)
     }
 
     /// Tells that a callback was given up, unless such an event made its call.
-    pub(crate) async fn tell_undelivered(
+    pub(crate) async fn report_undelivered(
         &self,
         delivery: &Delivery<CallRecord>,
         record: &CallRecord,
@@ -53,7 +63,8 @@ impl Worker {
             function: record.status.function.clone(),
             reason: reason.to_owned(),
             begun_at: delivery.stored_at(),
+            trace: record.status.trace.clone(),
         };
-        Box::pin(self.own_events.tell(&fact)).await.map(drop)
+        Box::pin(self.own_events.publish(&fact)).await.map(drop)
     }
 }

@@ -47,8 +47,7 @@ impl Worker {
         }
         // A paused event waits for a replay, and the calls of a schedule were planned.
         let routes = if event.decision.paused || event.occurrence.is_some() { &[][..] } else { &event.decision.routes };
-        // Of a single route, the gateway may have made the call for the event's sender.
-        let is_first = !delivery.may_be_repeated && routes.len() > 1;
+        let is_first = !delivery.may_be_repeated && event.decision.is_routed_only;
         let routed = join_all(routes.iter().map(|route| Box::pin(self.take_route(event, route, is_first)))).await;
         match routed.into_iter().find_map(Result::err) {
             None => {
@@ -79,7 +78,8 @@ impl Worker {
 
     /// Queues the call of a route, or keeps it as a dead letter that says why it cannot be queued.
     async fn take_route(&self, event: &Event, route: &EventRoute, is_first: bool) -> skep_bus::Result<()> {
-        let call = event.call(route, None, skep_bus::now());
+        let mut call = event.call(route, None, skep_bus::now());
+        let _publishing = spans::publish_within(self, event.trace.as_ref(), &mut call);
         let span = spans::queueing(&call);
         let queued = async {
             match &route.debounce {

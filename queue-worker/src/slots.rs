@@ -53,7 +53,7 @@ impl Slots {
         patience: Duration,
     ) -> Option<Slot> {
         let slots = self.of(function);
-        let waiting = Waiting::begin(&slots);
+        let waiting = (Waiting::begin(&slots), function.waits());
         wake.await;
         let permit = timeout(patience, Arc::clone(&slots.semaphore).acquire_owned()).await;
         drop(waiting);

@@ -107,11 +107,22 @@ check_function() {
     check "a function cannot read skep's files" in_shell 'read=$(skep invoke thief); echo "$read"; case $read in *"No such file"*done) ;; *) exit 1 ;; esac'
 }
 
+# The calls wait for a gate, so that calls are left for the new version however fast this machine is.
 queue_calls() {
-    in_shell 'skep deploy slow --command "sh -c \"sleep 0.4; cat\"" --env max_inflight=1' >/dev/null
-    in_shell "for i in \$(seq $calls); do curl -sf -d \$i -H \"X-Call-Id: call-\$i\" http://127.0.0.1:8080/async-function/slow -o /dev/null || exit 1; done"
-    check "some of $calls queued calls are done" wait_for "skep calls result call-3"
+    gate='until curl -sf -o /dev/null http://127.0.0.1:8080/function/gate; do sleep 0.2; done; cat'
+    in_shell "skep deploy slow --command 'sh -c \"$gate\"' --env max_inflight=1" >/dev/null
+    open_gate
+    queue 1 3
+    check "calls are done before the upgrade" wait_for "skep calls result call-3"
+    in_shell 'skep remove gate' >/dev/null
+    queue 4 $calls
     inside sed -i 's/^#SKEP_FILE=.*/SKEP_RESULT_TTL=25h/' /etc/skep/skep.env
+}
+
+open_gate() { in_shell 'skep deploy gate --command true' >/dev/null; }
+
+queue() {
+    in_shell "for i in \$(seq $1 $2); do curl -sf -d \$i -H \"X-Call-Id: call-\$i\" http://127.0.0.1:8080/async-function/slow -o /dev/null || exit 1; done"
 }
 
 upgrade() {
@@ -124,7 +135,8 @@ upgrade() {
 
 check_calls() {
     check "calls were left for the new version" in_shell "[ \"\$(curl -s -o /dev/null -w '%{http_code}' \
-        -u admin:\$(cat /var/lib/skep/auth/basic-auth-password) http://127.0.0.1:8080/system/calls/call-$calls/result)\" = 202 ]"
+        -u admin:\$(cat /var/lib/skep/auth/basic-auth-password) http://127.0.0.1:8080/system/calls/call-4/result)\" = 202 ]"
+    open_gate
     check "each of $calls calls has its answer" \
         wait_for "for i in \$(seq $calls); do [ \"\$(skep calls result call-\$i)\" = \$i ] || exit 1; done"
     check "the audit adds up" inside skep audit

@@ -77,14 +77,14 @@ async fn a_publisher_hears_of_nothing_and_reaches_nothing_else() {
     }
     shop.publish(format!("skep.cancel.{waits}"), "".into()).await.unwrap();
 
-    let mut heard = shop.subscribe(">").await.unwrap();
+    let mut received = shop.subscribe(">").await.unwrap();
     shop.flush().await.unwrap();
     let secret = roles.gateway.queue("cat", "secret").await;
     assert_eq!(roles.gateway.finished(&secret).await["state"], "succeeded");
     assert_eq!(roles.gateway.call("cat", "secret").await.text(), "secret");
     shop.flush().await.unwrap();
-    assert!(heard.next().now_or_never().is_none(), "nothing of skep's own reaches him");
-    drop(heard);
+    assert!(received.next().now_or_never().is_none(), "nothing of skep's own reaches him");
+    drop(received);
 
     // An answer goes only to the publisher, whatever reply subject it names.
     let mut control = skep.subscribe("skep.control.>").await.unwrap();

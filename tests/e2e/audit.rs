@@ -146,13 +146,13 @@ async fn a_call_whose_message_or_record_is_gone_is_named() {
     assert_eq!((&cat["accepted"], &cat["missing"]), (&json!(2), &json!(2)), "{report}");
     assert_eq!((&report["functions"][1]["accepted"], &report["functions"][1]["dead"]), (&json!(2), &json!(2)));
 
-    let told = site.client(&["audit"]).await;
+    let reported = site.client(&["audit"]).await;
     for part in
         [later.as_str(), done.as_str(), "What does not add up", "neither a message of it nor a record", "send it again"]
     {
-        assert!(told.stdout.contains(part), "{part} is missing: {told:?}");
+        assert!(reported.stdout.contains(part), "{part} is missing: {reported:?}");
     }
-    told.failed(1, "3 calls do not add up");
+    reported.failed(1, "3 calls do not add up");
     // The advice helps.
     site.open_gate();
     site.client(&["dead", "redrive", &forgotten]).await.said();
@@ -312,12 +312,12 @@ async fn the_figures_are_in_the_metrics_and_one_audit_runs_at_a_time() {
     .await;
     let many = (0..20).map(|_| answer_to(platform.gateway.get("/system/audit").timeout(Duration::from_secs(60))));
     let answers = futures_util::future::join_all(many).await;
-    let (told, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
-    assert!(!told.is_empty(), "{refused:?}");
+    let (reported, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+    assert!(!reported.is_empty(), "{refused:?}");
     for answer in refused {
         answer.assert_refused(503);
         assert_eq!(answer.header("x-skep-error"), "audit_under_way");
     }
-    let last: Value = serde_json::from_str(told[0].text().lines().last().unwrap()).unwrap();
+    let last: Value = serde_json::from_str(reported[0].text().lines().last().unwrap()).unwrap();
     assert_eq!(last["report"]["functions"][0]["accepted"], 1, "{last}");
 }

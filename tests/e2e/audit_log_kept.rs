@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use http::Method;
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
@@ -101,11 +100,13 @@ async fn the_command_shows_it() {
         };
         Program::start("follow", command, site.folder())
     };
-    let (told, as_json) = (follow(&[]), follow(&["--action", "scale", "--json"]));
-    wait_until("what was there", async || told.stdout().lines().count() == 3 && as_json.stdout().lines().count() == 1)
-        .await;
+    let (reported, as_json) = (follow(&[]), follow(&["--action", "scale", "--json"]));
+    wait_until("what was there", async || {
+        reported.stdout().lines().count() == 3 && as_json.stdout().lines().count() == 1
+    })
+    .await;
     assert_eq!(scale(&site.gateway, 1).await.status, 202);
-    wait_until("what comes", async || told.stdout().lines().count() == 4 && as_json.stdout().lines().count() == 2)
+    wait_until("what comes", async || reported.stdout().lines().count() == 4 && as_json.stdout().lines().count() == 2)
         .await;
     let last: Value = serde_json::from_str(as_json.stdout().lines().last().unwrap()).unwrap();
     assert_eq!(last, watched.entries("limit=1").await[0]);
@@ -149,7 +150,7 @@ async fn a_log_that_cannot_be_written_is_told_and_holds_nobody_up() {
 
     // A server that stands still is waited for, and for the entry no longer than a second more.
     let before = lost().await;
-    roles.nats.signal(Signal::STOP);
+    roles.nats.suspend().await;
     let began = Instant::now();
     gateway.cancel("nobody").await.assert_refused(503);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
@@ -178,7 +179,7 @@ async fn a_caller_who_goes_away_leaves_an_entry_all_the_same() {
         drop(crate::harness::raw::send(platform.site.listen, &request).await);
     }
     platform.gateway.wait_for_replicas("cat", 3).await;
-    wait_until("all of them are told", async || {
+    wait_until("all of them are listed", async || {
         let entries = answer_to(platform.gateway.get("/system/audit-log?action=scale")).await.json();
         entries.as_array().unwrap().len() == 5
     })

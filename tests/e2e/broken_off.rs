@@ -76,6 +76,7 @@ async fn a_long_call_whose_worker_is_always_gone_becomes_a_dead_letter() {
             (schedule.headers.get("Skep-Interruptions")?.as_str() == begun.to_string()).then_some(())
         })
         .await;
+        roles.site.wait_for_runs(begun).await;
         roles.worker.kill();
         roles.worker = start(&roles.site).await;
     }

@@ -70,7 +70,7 @@ async fn nats_that_is_stopped_and_started_loses_nothing() {
 #[tokio::test]
 async fn nats_that_stands_still_for_half_a_minute_loses_nothing() {
     let (roles, _relay, ids) = start().await;
-    roles.nats.signal(Signal::STOP);
+    roles.nats.suspend().await;
     let still = Instant::now();
     is_refused_and_synchronous_calls_go_on(&roles).await;
     // What is tested is a pause that is longer than all deadlines.

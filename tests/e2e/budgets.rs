@@ -30,7 +30,7 @@ async fn results_and_letters_keep_to_their_bytes_and_the_oldest_go_first() {
     }
     for id in good.iter().chain(&bad).rev() {
         wait_until("it has ended", async || {
-            // The oldest may be gone by then.
+            // The oldest may have gone before.
             gateway
                 .call_status(id)
                 .await

@@ -48,6 +48,7 @@ pub(crate) async fn connect_with(site: &Site, letters: Budget) -> Bus {
             letters,
             event_bytes: 1 << 30,
             audit_log: None,
+            versions: 20,
             published: None,
             bodies: 1 << 30,
             large_body: None,
@@ -335,11 +336,6 @@ async fn what_a_former_controller_writes_is_refused() {
 }
 
 pub(crate) fn function_record(service: &str) -> FunctionRecord {
-    FunctionRecord {
-        deployment: FunctionDeployment { service: service.to_owned(), ..Default::default() }.into(),
-        replicas: 1,
-        endpoints: vec![],
-        created_at: OffsetDateTime::UNIX_EPOCH,
-        problem: None,
-    }
+    let deployment = FunctionDeployment { service: service.to_owned(), ..Default::default() };
+    FunctionRecord::without_replicas(deployment, 1, OffsetDateTime::UNIX_EPOCH)
 }

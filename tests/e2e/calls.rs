@@ -60,13 +60,33 @@ async fn a_call_of_a_function_that_was_deleted_is_dead_and_says_so() {
     result.assert_refused(409);
     assert!(result.text().contains(reason), "{result:?}");
 
-    // Whoever waits for a callback hears of it, and the request itself is kept.
+    // The receiver of the callback learns of it, and the request itself is kept.
     let callback = receiver.wait_for(1).await.remove(0);
     assert_eq!((callback.header("x-call-id"), callback.header("x-skep-error")), (id.as_str(), "dead"));
     let mut stream = crate::nats::stream(&platform.site, "SKEP_DEAD").await;
     assert_eq!(stream.info().await.unwrap().state.messages, 1);
     let letter = stream.get_last_raw_message_by_subject(&format!("skep.dead.cat.{id}")).await.unwrap();
     assert_eq!(letter.payload, "kept");
+}
+
+#[tokio::test]
+async fn a_list_may_have_only_calls_that_took_long() {
+    let platform = Platform::start([Function::cat(), Function::new("nap", "sleep 1"), Function::gated()]).await;
+    let gateway = &platform.gateway;
+    for (id, function) in [("quick", "cat"), ("long", "nap"), ("open", "gated")] {
+        assert_eq!(gateway.queue_as(id, function, "x").await.status, 202);
+    }
+    gateway.finished("quick").await;
+    gateway.finished("long").await;
+    let ask = async |least: &str| answer_to(gateway.get(&format!("/system/calls?minDuration={least}"))).await;
+    let listed = ask("900ms").await.json();
+    let ids: Vec<_> = listed.as_array().unwrap().iter().map(|call| call["callId"].clone()).collect();
+    assert_eq!(ids, ["long"], "what has not ended has not taken long");
+    let refused = ask("long").await;
+    refused.assert_refused(400);
+    assert!(refused.text().contains("minDuration"), "{refused:?}");
+    let said = platform.site.client(&["calls", "list", "--min-duration", "900ms"]).await.said();
+    assert!(said.contains("long") && !said.contains("quick"), "{said}");
 }
 
 #[tokio::test]

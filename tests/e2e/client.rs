@@ -19,7 +19,7 @@ async fn said(platform: &Platform, arguments: &[&str]) -> String {
     platform.site.client(arguments).await.said()
 }
 
-async fn told(platform: &Platform, arguments: &[&str]) -> Value {
+async fn reported(platform: &Platform, arguments: &[&str]) -> Value {
     serde_json::from_str(&said(platform, &[arguments, &["--json"]].concat()).await).unwrap()
 }
 
@@ -32,20 +32,20 @@ async fn a_letter_is_listed_shown_changed_and_sent_again() {
     let lines: Vec<&str> = listed.lines().collect();
     assert!(lines[0].starts_with("CALL") && lines[0].ends_with("REASON"), "{listed}");
     assert!(lines[1].starts_with("order-7") && lines[1].contains("the function answered 500"), "{listed}");
-    assert_eq!(told(&platform, &["dead", "list"]).await[0]["callId"], "order-7");
-    assert_eq!(told(&platform, &["dead", "list", "--reason", "other"]).await, json!([]));
+    assert_eq!(reported(&platform, &["dead", "list"]).await[0]["callId"], "order-7");
+    assert_eq!(reported(&platform, &["dead", "list", "--reason", "other"]).await, json!([]));
 
     let shown = said(&platform, &["dead", "show", "order-7"]).await;
     for part in ["order-7", "sick", "x-call-id", "honey", "sorry"] {
         assert!(shown.contains(part), "{part} is missing:\n{shown}");
     }
-    assert_eq!(told(&platform, &["dead", "show", "order-7"]).await["text"], "honey");
+    assert_eq!(reported(&platform, &["dead", "show", "order-7"]).await["text"], "honey");
 
     std::fs::write(platform.site.path("well"), "").unwrap();
     let edited = said(&platform, &["dead", "edit", "order-7", "--text", "wax", "--header", "X-Order: 7"]).await;
     assert_eq!(edited, "order-7 is on its way\n");
     assert_eq!(said(&platform, &["calls", "result", "order-7", "--wait", "60s"]).await, "wax");
-    let status = told(&platform, &["calls", "show", "order-7"]).await;
+    let status = reported(&platform, &["calls", "show", "order-7"]).await;
     assert_eq!((&status["state"], &status["history"][0]["attempts"]), (&json!("succeeded"), &json!(1)));
 }
 
@@ -65,7 +65,7 @@ async fn letters_are_sent_again_and_removed_by_id_or_by_what_they_share() {
     assert_eq!(platform.gateway.finished("c").await["state"], "succeeded");
     assert_eq!(said(&platform, &["dead", "redrive", "d"]).await, "d is on its way\n");
     assert_eq!(platform.gateway.finished("d").await["state"], "succeeded");
-    assert_eq!(told(&platform, &["dead", "remove", "--all"]).await, json!({ "done": 0 }));
+    assert_eq!(reported(&platform, &["dead", "remove", "--all"]).await, json!({ "done": 0 }));
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn calls_are_shown_and_taken_back() {
     assert!(said(&platform, &["calls", "show", &open]).await.contains("running"));
     site.client(&["calls", "result", &open]).await.failed(1, "has not ended: it is running");
     assert_eq!(said(&platform, &["calls", "cancel", &open]).await, format!("{open} is cancelled\n"));
-    assert_eq!(told(&platform, &["calls", "show", &open, "--wait", "60s"]).await["state"], "cancelled");
+    assert_eq!(reported(&platform, &["calls", "show", &open, "--wait", "60s"]).await["state"], "cancelled");
     site.client(&["calls", "result", &open]).await.failed(1, "it was cancelled");
 
     let failed = gateway.queue("failing", "x").await;
@@ -126,7 +126,7 @@ async fn a_function_is_described_with_what_follows_from_each_end() {
     assert_eq!(line("attempts"), "attempts 3");
     assert_eq!(line("it answers 503"), "it answers 503 again after the wait dead letter");
     assert!(line("it answers 500, or its program").ends_with("done: failed done: failed"));
-    let facts = told(&platform, &["describe", "sick"]).await;
+    let facts = reported(&platform, &["describe", "sick"]).await;
     assert_eq!((&facts["policy"]["codes"], &facts["function"]["name"]), (&json!("503"), &json!("sick")));
     assert_eq!(facts["waits"].as_array().unwrap().len(), 2, "{facts}");
 }

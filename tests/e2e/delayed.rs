@@ -12,7 +12,7 @@ use crate::bus::{invocation, messages_of, queued, record, start, take};
 fn after_attempt(id: &str, number: u64, wait: time::Duration) -> Call {
     let next_at = OffsetDateTime::now_utc() + wait;
     let reason = "the function\nanswered 500".to_owned();
-    let last_attempt = LastAttempt { number, status: Some(500), reason, next_at, told: Vec::new() };
+    let last_attempt = LastAttempt { number, status: Some(500), reason, next_at, past: Vec::new() };
     Call { last_attempt: Some(last_attempt), ..invocation("f", id) }
 }
 

@@ -14,7 +14,7 @@ async fn promised(site: &Site) -> (String, String) {
 }
 
 #[tokio::test]
-async fn the_server_that_skep_starts_syncs_and_this_is_told() {
+async fn the_server_that_skep_starts_syncs_and_this_is_reported() {
     let platform = Platform::start([Function::cat()]).await;
     assert_eq!(promised(&platform.site).await.0, "fsync");
     assert!(platform.up.stderr().contains(r#"tier="fsync""#), "{}", platform.up.stderr());

@@ -60,12 +60,12 @@ async fn what_is_stored_with_a_key_cannot_be_read_on_disk_and_outlives_a_restart
 async fn a_key_that_others_may_read_or_that_is_too_short_is_refused() {
     let site = Site::new([Function::cat()]);
     let key = site.path("nats.key");
-    for (text, mode, told) in [("0123456789abcdef", 0o644, "mode 644"), ("short", 0o600, "5 characters")] {
+    for (text, mode, expected) in [("0123456789abcdef", 0o644, "mode 644"), ("short", 0o600, "5 characters")] {
         fs::write(&key, text).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
         let arguments = ["--nats-encryption-key-file", key.to_str().unwrap()];
         let (code, said) = site.run_to_the_end(site.up_command(&arguments)).await;
         assert_eq!(code, Some(2), "{said}");
-        assert!(said.contains("--nats-encryption-key-file") && said.contains(told), "{said}");
+        assert!(said.contains("--nats-encryption-key-file") && said.contains(expected), "{said}");
     }
 }

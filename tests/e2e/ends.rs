@@ -103,7 +103,7 @@ async fn an_answer_with_too_many_bytes_of_headers_ends_its_call_and_the_function
 }
 
 #[tokio::test]
-async fn published_work_with_more_headers_than_a_call_may_have_is_a_dead_letter_and_its_callback_is_told() {
+async fn published_work_with_more_headers_than_a_call_may_have_is_a_dead_letter_and_its_callback_is_reported() {
     let platform = Platform::start([Function::cat()]).await;
     let receiver = Receiver::start().await;
     let mut headers = HeaderMap::new();

@@ -1,5 +1,7 @@
 //! Functions that cannot keep up, and the others of their lane.
 
+use std::time::Duration;
+
 use skep_protocol::{FunctionName, lane_of};
 
 use crate::{
@@ -69,7 +71,13 @@ async fn a_stuck_function_holds_no_other_and_pins_nothing() {
     let left = async || messages(site, "SKEP_BACKLOG").await + messages(site, "SKEP_INVOKE").await;
     wait_until("nothing is left", async || left().await == 0).await;
     let backlog = nats::stream(site, "SKEP_BACKLOG").await;
-    wait_until("its queue is gone", async || backlog.get_info().await.unwrap().state.consumer_count == 0).await;
+    let queues = async || backlog.get_info().await.unwrap().state.consumer_count;
+    wait_until("its queue is gone", async || queues().await == 0).await;
+    // A worker that still read it would make it again.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(queues().await, 0);
+    let log = platform.up.stderr();
+    assert!(!log.contains("a backlog cannot be read"), "{log}");
 }
 
 #[tokio::test]

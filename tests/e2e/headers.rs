@@ -55,13 +55,13 @@ async fn from_proxy(platform: &Platform) -> Answer {
 #[tokio::test]
 async fn only_a_trusted_proxy_is_believed_about_where_a_call_came_from() {
     let platform = Platform::start_with(&["--trusted-proxies", "192.0.2.0/24"], [Function::echo_http()]).await;
-    let told = seen(&from_proxy(&platform).await.json());
-    assert_eq!((&*told["x-forwarded-for"], &*told["x-forwarded-proto"]), ("127.0.0.1", "http"));
-    assert_eq!(told["x-forwarded-host"], platform.site.listen.to_string());
+    let reported = seen(&from_proxy(&platform).await.json());
+    assert_eq!((&*reported["x-forwarded-for"], &*reported["x-forwarded-proto"]), ("127.0.0.1", "http"));
+    assert_eq!(reported["x-forwarded-host"], platform.site.listen.to_string());
     for forged in ["x-real-ip", "forwarded", "x_forwarded_for"] {
-        assert!(!told.contains_key(forged), "{told:?}");
+        assert!(!reported.contains_key(forged), "{reported:?}");
     }
-    assert_eq!(told["authorization"], "Bearer x");
+    assert_eq!(reported["authorization"], "Bearer x");
 }
 
 #[tokio::test]

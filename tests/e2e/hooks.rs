@@ -50,6 +50,7 @@ async fn a_signed_push_runs_both_of_its_functions_once() {
     let event = gateway.event("github", "delivery-1").await;
     assert_eq!(event["outcome"], "routed", "{event}");
     assert_eq!(event["verified"], "signature;key=1");
+    gateway.wait_for_duplicates("github", 1).await;
     let metrics = metrics_of(site.admin).await;
     for line in [
         r#"gateway_source_events_total{outcome="accepted",source="github"} 2"#,
@@ -72,14 +73,14 @@ async fn what_is_not_signed_is_refused_without_a_hint_and_kept_with_its_reason()
     let unsigned = || gateway.unsigned_webhook("github", "push", "forged", &body);
     let wrong = signature("another secret", body.as_bytes());
     let changed = gateway.webhook("github", "push", "forged", &body).body(format!("{body} "));
-    let mut told = HashSet::new();
+    let mut reported = HashSet::new();
     for request in [unsigned(), unsigned().header("X-Hub-Signature-256", wrong), changed] {
         let answer = answer_to(request).await;
         answer.assert_refused(401);
         assert_eq!((answer.header("x-skep-error"), answer.header("www-authenticate")), ("unverified_event", ""));
-        told.insert(answer.text());
+        reported.insert(answer.text());
     }
-    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(reported.len(), 1, "{reported:?}");
     let held = answer_to(gateway.get("/system/sources/github/held")).await.json();
     let of_push: Vec<_> = held.as_array().unwrap().iter().filter(|held| held["bytes"].as_u64() > Some(1000)).collect();
     let reasons: Vec<_> = of_push.iter().map(|held| held["reason"].as_str().unwrap()).collect();
@@ -126,8 +127,12 @@ async fn a_filter_decides_and_its_reason_is_kept_with_the_event() {
     let listed = answer_to(gateway.get("/system/sources/github/events?outcome=ignored&limit=1")).await.json();
     assert_eq!(listed["events"][0]["id"], "ping", "{listed}");
     let tried = json!({ "headers": { "X-GitHub-Event": "push" }, "text": r#"{"ref":"refs/heads/none"}"# });
-    let told = gateway.send(Method::POST, "/system/sources/github/try", &tried).await.json();
-    assert_eq!(told[0]["routes"][0], json!({ "route": "deploy", "function": "deploy", "deployed": true }), "{told}");
+    let reported = gateway.send(Method::POST, "/system/sources/github/try", &tried).await.json();
+    assert_eq!(
+        reported[0]["routes"][0],
+        json!({ "route": "deploy", "function": "deploy", "deployed": true }),
+        "{reported}"
+    );
     assert_eq!(platform.site.runs(), ["audit delivery-1 push signature github.push"]);
 }
 

@@ -51,6 +51,8 @@ async fn what_is_sent_is_signed_with_the_secret_and_runs_the_function() {
     assert_eq!((&first["status"], &first["duplicate"]), (&json!(202), &json!(false)), "{first}");
     let id = first["eventId"].as_str().unwrap();
     site.wait_for_runs(1).await;
+    let headers = platform.gateway.event("github", id).await["headers"].clone();
+    assert!(headers.as_array().unwrap().contains(&json!(["x-github-delivery", id])), "functions see it: {headers}");
     // Its id is made up, so a second one is another event; an id that is given counts.
     let second = send(site, &["--header", "X-GitHub-Delivery: delivery-1"]).await;
     assert_eq!(second["eventId"], "delivery-1");
@@ -68,6 +70,25 @@ async fn what_is_sent_is_signed_with_the_secret_and_runs_the_function() {
     site.client(&["sources", "events", "nobody", "--since", "never"]).await.failed(2, "since");
     let log = answer_to(platform.gateway.get("/system/audit-log?action=source-send")).await.json();
     assert_eq!(log[0]["object"], "github", "{log}");
+}
+
+#[tokio::test]
+async fn an_id_that_the_provider_signs_is_made_up_for_each_request() {
+    let platform = Platform::start([Function::counted()]).await;
+    let (gateway, site) = (&platform.gateway, &platform.site);
+    let spec = json!({ "name": "sw", "preset": "standard-webhooks", "routes": [{ "to": "counted" }] });
+    assert_eq!(gateway.send(Method::POST, "/system/sources", &spec).await.status, 201);
+    gateway.add_secret("sw", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").await;
+    fs::write(site.path("body.json"), "{}").unwrap();
+    let file = site.path("body.json");
+    let arguments = ["sources", "send", "sw", "--file", file.to_str().unwrap()];
+    wait_until("the secret counts", async || site.client(&arguments).await.code == Some(0)).await;
+    let [one, other] = [json_of(site, &arguments).await, json_of(site, &arguments).await];
+    assert_eq!([&one["duplicate"], &other["duplicate"]], [&json!(false); 2], "{one} {other}");
+    let id = one["eventId"].as_str().unwrap();
+    assert_eq!(gateway.event("sw", id).await["verified"], "signature;key=1");
+    let sent = gateway.event("sw", id).await["headers"].to_string();
+    assert!(sent.contains(id), "its id is the one that was signed: {sent}");
 }
 
 #[tokio::test]
@@ -128,33 +149,26 @@ async fn a_replay_makes_one_more_call_and_a_dry_one_none() {
     })
     .await;
     let resumed = site.client(&["sources", "resume", "github"]).await.said();
-    assert!(
-        resumed.contains("1 event came") && resumed.contains("replay github --outcome paused --since 2"),
-        "{resumed}"
-    );
-    // Another pause has events of its own.
-    let first = json_of(site, &["sources", "events", "github", "--outcome", "paused"]).await;
-    let paused_since = async || {
+    let reported =
+        "1 event came while it was paused, and made no call then: skep sources replay github --outcome paused\n";
+    assert_eq!(resumed, format!("github is resumed\n{reported}"));
+    // It waits through another pause, until a replay has made its call.
+    let again = async || {
         site.client(&["sources", "pause", "github"]).await.said();
-        let shown = site.client(&["sources", "show", "github"]).await.said();
-        let since = shown.lines().find_map(|line| line.strip_prefix("paused since")).unwrap().trim().to_owned();
-        // Both to the second.
-        if since[..19] <= first["events"][0]["receivedAt"].as_str().unwrap()[..19] {
-            site.client(&["sources", "resume", "github"]).await.said();
-            return None;
-        }
-        Some(since)
+        site.client(&["sources", "resume", "github"]).await.said()
     };
-    let since = wait_for("a pause in another second", paused_since).await;
-    let resumed = site.client(&["sources", "resume", "github"]).await.said();
-    assert_eq!(resumed, "github is resumed\n");
-    let none = site.client(&["sources", "replay", "github", "--outcome", "paused", "--since", &since]).await.said();
+    assert_eq!(again().await, format!("github is resumed\n{reported}"));
+    let replay = ["sources", "replay", "github", "--outcome", "paused"];
+    let made = site.client(&replay).await.said();
+    assert!(made.contains("1 event made 1 call"), "{made}");
+    let none = site.client(&replay).await.said();
     assert!(none.contains("0 events"), "{none}");
+    assert_eq!(again().await, "github is resumed\n");
     assert_eq!(site.client(&["sources", "resume", "github"]).await.said(), "github is resumed\n");
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told() {
+async fn what_is_not_there_is_reported() {
     let platform = Platform::start([Function::counted()]).await;
     let site = &platform.site;
     declared(&platform).await;
@@ -169,6 +183,15 @@ async fn what_is_not_there_is_told() {
     ] {
         skep(arguments).await.failed(3, "no source");
     }
+    // Names that a URL would leave out.
+    for name in ["..", ".", "../github", "github/..", "%2e%2e", "github?x", "github#x"] {
+        for arguments in [&["show", name][..], &["events", name], &["held", name], &["pause", name]] {
+            let ran = skep(arguments).await;
+            assert!(ran.stderr.contains("source"), "{ran:?}");
+            assert!([Some(2), Some(3)].contains(&ran.code) && ran.stdout.is_empty(), "{ran:?}");
+        }
+    }
+    assert_ne!(site.client(&["dead", "remove", ".."]).await.code, Some(0));
     assert_eq!(skep(&["samples", "github"]).await.code, Some(0));
     // One that was removed leaves its events.
     let id = send(site, &[]).await["eventId"].as_str().unwrap().to_owned();
@@ -198,7 +221,7 @@ async fn a_trial_tells_what_the_filters_say_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_signed_or_verified_is_told() {
+async fn what_cannot_be_signed_or_verified_is_reported() {
     let platform = Platform::start([Function::counted()]).await;
     let (gateway, site) = (&platform.gateway, &platform.site);
     fs::write(site.path("body.json"), "{}").unwrap();

@@ -2,6 +2,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::harness::{Function, Gateway, Platform, answer_to, payload, signature, wait_for, wait_until};
 
@@ -86,11 +87,11 @@ async fn events_of_a_paused_source_wait_for_their_replay() {
     let asked = json!({ "outcome": "paused", "type": "push", "replay": "resumed" });
     let mut dry = asked.clone();
     dry["dryRun"] = true.into();
-    let told = post(gateway, replay, &dry).await;
-    assert_eq!((told["events"].as_u64(), told["calls"].as_array().unwrap().len()), (Some(1), 1), "{told}");
+    let reported = post(gateway, replay, &dry).await;
+    assert_eq!((reported["events"].as_u64(), reported["calls"].as_array().unwrap().len()), (Some(1), 1), "{reported}");
     post(gateway, "/system/sources/github/resume", &json!({})).await;
     let made = post(gateway, replay, &asked).await;
-    assert_eq!(made["calls"], told["calls"]);
+    assert_eq!(made["calls"], reported["calls"]);
     runs(&platform, before + 1).await;
     // Asked for again, as when the answer was lost, it makes no call twice; another replay makes one.
     post(gateway, replay, &asked).await;
@@ -118,6 +119,11 @@ async fn a_route_to_a_function_that_is_not_deployed_makes_a_dead_letter_that_say
     .await;
     assert_eq!(letters[0]["function"], "missing", "{letters}");
     assert_eq!(letters[0]["reason"], "function missing is not deployed");
+    let failed = async || {
+        let listed = answer_to(gateway.get("/system/sources/github/events?outcome=failed")).await.json();
+        listed["events"].as_array().unwrap().iter().any(|event| event["id"] == "delivery-1")
+    };
+    assert!(failed().await, "a dead letter is a failed call");
     // It is a whole call, so it can be redriven when its function is there.
     let missing = Function::new("missing", r#"sh -c 'echo "$Http_X_Skep_Event_Id" >> runs; cat'"#);
     platform.site.deploy(&missing).await;
@@ -125,12 +131,11 @@ async fn a_route_to_a_function_that_is_not_deployed_makes_a_dead_letter_that_say
     assert_eq!(answer_to(gateway.post(&format!("/system/dead/{id}/redrive"))).await.status, 202);
     runs(&platform, 2).await;
     assert_eq!(platform.site.runs().last().unwrap(), "delivery-1");
+    wait_until("its redrive has made it succeed", async || !failed().await).await;
 }
 
-#[tokio::test]
-async fn what_is_let_in_later_is_not_the_newest_event() {
-    let platform = Platform::start([Function::counted()]).await;
-    let (gateway, site) = (&platform.gateway, &platform.site);
+/// Declares a source that holds what it cannot verify, and sends it the event `held`, signed with a secret that it does not have.
+async fn hold_an_event(gateway: &Gateway) {
     let mut spec = source();
     spec["unverified"] = "hold".into();
     gateway.declare("github", spec).await;
@@ -138,6 +143,13 @@ async fn what_is_let_in_later_is_not_the_newest_event() {
     let held = gateway.unsigned_webhook("github", "push", "held", &body);
     let held = held.header("X-Hub-Signature-256", signature("the new secret", body.as_bytes()));
     assert_eq!(answer_to(held).await.status, 202);
+}
+
+#[tokio::test]
+async fn what_is_let_in_later_is_not_the_newest_event() {
+    let platform = Platform::start([Function::counted()]).await;
+    let (gateway, site) = (&platform.gateway, &platform.site);
+    hold_an_event(gateway).await;
     gateway.push("github", "newest").await;
     gateway.add_secret("github", "the new secret").await;
     wait_until("it is let in", async || {
@@ -151,4 +163,57 @@ async fn what_is_let_in_later_is_not_the_newest_event() {
     let shown = answer_to(gateway.get("/system/sources/github")).await.json();
     assert_eq!((&listed[0]["lastEventAt"], &shown["lastEventAt"]), (&newest["receivedAt"], &newest["receivedAt"]));
     assert!(site.client(&["sources", "list"]).await.said().contains("github"));
+}
+
+/// Sends pings until one has this outcome, which shows that a pause or its end counts.
+async fn wait_until_pings_are(gateway: &Gateway, outcome: &str) {
+    let mut pings = 0;
+    wait_until(&format!("pings are {outcome}"), async || {
+        pings += 1;
+        let id = format!("{outcome}-{pings}");
+        let ping = gateway.webhook("github", "ping", &id, "{}");
+        answer_to(ping).await.status == 202 && gateway.event("github", &id).await["outcome"] == outcome
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_held_and_is_let_in_during_a_pause_is_found_by_its_replay() {
+    let platform = Platform::start([Function::counted()]).await;
+    let (gateway, site) = (&platform.gateway, &platform.site);
+    hold_an_event(gateway).await;
+    // It came before the pause, which begins with a whole second, and is let in during it.
+    let came_at = OffsetDateTime::now_utc().unix_timestamp();
+    wait_until("another second", async || OffsetDateTime::now_utc().unix_timestamp() > came_at).await;
+    site.client(&["sources", "pause", "github"]).await.said();
+    wait_until_pings_are(gateway, "paused").await;
+    gateway.add_secret("github", "the new secret").await;
+    wait_until("it is let in", async || {
+        let released = post(gateway, "/system/sources/github/release", &json!({ "all": true })).await;
+        released["released"][0]["events"] == json!(["held"])
+    })
+    .await;
+    let event = gateway.event("github", "held").await;
+    let paused_at = answer_to(gateway.get("/system/sources/github")).await.json()["pausedAt"].clone();
+    assert_eq!(event["outcome"], "paused", "{event}");
+    let time = |text: &Value| OffsetDateTime::parse(text.as_str().unwrap(), &Rfc3339).unwrap();
+    assert!(time(&event["receivedAt"]) < time(&paused_at), "{event} {paused_at}");
+    let resumed = site.client(&["sources", "resume", "github"]).await.said();
+    let hint = resumed.split_once("skep ").unwrap().1.trim();
+    assert!(resumed.contains("1 event came while it was paused"), "{resumed}");
+    wait_until_pings_are(gateway, "ignored").await;
+    // Its time is that at which it came.
+    let since = |time: &Value| json!({ "outcome": "paused", "since": time, "dryRun": true });
+    let calls = async |asked: Value| {
+        let replayed = post(gateway, "/system/sources/github/replay", &asked).await;
+        replayed["calls"].as_array().unwrap().len()
+    };
+    assert_eq!((calls(since(&event["receivedAt"])).await, calls(since(&paused_at)).await), (1, 0));
+    let replay: Vec<_> = hint.split(' ').collect();
+    let made = site.client(&replay).await.said();
+    assert!(made.contains("made 1 call"), "{made}");
+    runs(&platform, 1).await;
+    site.client(&replay).await.said();
+    let again = answer_to(gateway.get("/system/sources/github/events/held")).await.json();
+    assert_eq!(again["replays"].as_array().unwrap().len(), 1, "{again}");
 }

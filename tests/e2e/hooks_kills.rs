@@ -29,7 +29,7 @@ const fn step(name: &'static str, moment: Moment, passed_over: usize, comes_thro
     Step { name, at: (moment, passed_over), comes_through }
 }
 
-/// The gateway has read the request; nothing is stored, or it is stored and nobody was told.
+/// The gateway has read the request; nothing is stored, or it is stored and not answered yet.
 const OF_GATEWAY: [Step; 2] =
     [step("event-not-stored", Published(EVENT), 0, false), step("event-stored", Published(EVENT), 0, true)];
 
@@ -158,7 +158,7 @@ async fn an_event_is_routed_once_wherever_the_gateway_is_killed() {
         tapped.set(step);
         let sender = tokio::spawn(send(tapped.roles.gateway.clone(), step.name));
         tapped.caught(step).await;
-        assert!(!sender.is_finished(), "nobody has told that it is stored");
+        assert!(!sender.is_finished(), "the sender has no answer before it is stored");
         tapped.roles.role_gateway.kill();
         tapped.tap.cut();
         tapped.start_gateway().await;

@@ -4,8 +4,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Function, Gateway, Platform, Roles, Site, answer_to, free_address, metrics_of, payload, signature, wait_for,
-    wait_until,
+    Function, Gateway, Platform, Program, Roles, Site, answer_to, free_address, metrics_of, payload, signature,
+    wait_for, wait_until,
 };
 
 fn source(more: &Value) -> Value {
@@ -63,8 +63,11 @@ async fn a_source_without_events_is_silent_on_each_gateway_and_after_a_restart()
     let last = time::OffsetDateTime::parse(last.as_str().unwrap(), &time::format_description::well_known::Rfc3339);
     roles.role_gateway.kill();
     roles.role_gateway = roles.site.start_gateway(&[]).await;
-    let told = wait_for("the new gateway knows the last event", async || metric(&roles.site, LAST).await).await;
-    assert!((told.parse::<f64>().unwrap() - last.unwrap().unix_timestamp_nanos() as f64 / 1e9).abs() < 0.01, "{told}");
+    let reported = wait_for("the new gateway knows the last event", async || metric(&roles.site, LAST).await).await;
+    assert!(
+        (reported.parse::<f64>().unwrap() - last.unwrap().unix_timestamp_nanos() as f64 / 1e9).abs() < 0.01,
+        "{reported}"
+    );
     wait_until("it is not silent", async || metric(&roles.site, SILENT).await.as_deref() == Some("0")).await;
     update(&gateway, "github", source(&json!({}))).await;
     wait_until("nothing is expected", async || metric(&roles.site, SILENT).await.is_none()).await;
@@ -93,14 +96,14 @@ async fn the_probable_mistake_of_a_request_that_does_not_fit_is_told_in_words() 
     let secret = "It's a Secret to Everybody";
     let reordered = serde_json::from_str::<Value>(&body).unwrap().to_string();
     let spaced = serde_json::to_string_pretty(&serde_json::from_str::<Value>(&body).unwrap()).unwrap();
-    for (signed, sent, told) in [
+    for (signed, sent, expected) in [
         (body.clone(), format!("{body}\n"), "white space at the end"),
         (reordered, spaced, "without white space"),
         (body.clone(), body.clone().replace("main", "mean"), "None of the usual mistakes"),
     ] {
         send(signature(secret, signed.as_bytes()), sent).await;
         let said = why(site).await;
-        assert!(said.contains(told) && !said.contains(secret), "{told:?} is not in {said}");
+        assert!(said.contains(expected) && !said.contains(secret), "{expected:?} is not in {said}");
     }
     // The secret is changed here and not at the sender.
     gateway.add_secret("github", "the new secret").await;
@@ -178,6 +181,24 @@ async fn a_provider_that_brings_the_secret_is_believed_once() {
     let log = answer_to(gateway.get("/system/audit-log?action=source-secret-add")).await.json();
     assert_eq!((&log[0]["actor"], &log[0]["object"]), (&json!("the provider"), &json!("asana")), "{log}");
     assert!(site.client(&["sources", "show", "asana"]).await.said().contains("LAST USED"));
+}
+
+#[tokio::test]
+async fn the_start_says_where_senders_reach_each_source() {
+    let site = Site::new([Function::cat()]);
+    let mut stack: Value = serde_json::from_slice(&std::fs::read(site.path("stack.yml")).unwrap()).unwrap();
+    let routes = json!([{ "to": "cat" }]);
+    let own = json!({ "verify": "none", "url": "https://own.example/x", "routes": routes });
+    stack["sources"] = json!({ "open": { "verify": "none", "routes": routes }, "own": own });
+    std::fs::write(site.path("stack.yml"), stack.to_string()).unwrap();
+    let up = Program::start("up", site.up_command(&["--public-url", "https://hooks.example.com/in/"]), site.folder());
+    wait_until("the report", async || up.stdout().contains("is up")).await;
+    for line in [
+        "source open takes events at https://hooks.example.com/in/hooks/open\n",
+        "source own takes events at https://own.example/x\n",
+    ] {
+        assert!(up.stdout().contains(line), "{}", up.stdout());
+    }
 }
 
 #[tokio::test]

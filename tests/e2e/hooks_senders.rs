@@ -244,3 +244,51 @@ async fn what_was_held_is_checked_at_the_time_at_which_it_came() {
     .await;
     platform.site.wait_for_runs(1).await;
 }
+
+#[tokio::test]
+async fn cloudevents_shake_hands_and_come_in_each_mode() {
+    let reported = Function::new("told", r#"sh -c 'echo "$Http_Ce_Id $Http_Ce_Type $(cat)" >> runs'"#);
+    let platform = Platform::start([reported]).await;
+    let (gateway, site) = (&platform.gateway, &platform.site);
+    let spec = json!({ "name": "ce", "preset": "cloudevents", "routes": [{ "to": "told", "send": "cloudevents" }] });
+    assert_eq!(gateway.send(Method::POST, "/system/sources", &spec).await.status, 201);
+    gateway.add_secret("ce", "the token").await;
+    let shake = || {
+        let asked =
+            gateway.request(Method::OPTIONS, "/hooks/ce").header("WebHook-Request-Origin", "events.example.com");
+        asked.header("WebHook-Request-Rate", "120")
+    };
+    let allowed = answered(200, shake).await;
+    let names = ["webhook-allowed-origin", "webhook-allowed-rate", "allow"];
+    assert_eq!(names.map(|name| allowed.header(name)), ["events.example.com", "*", "POST"]);
+    let post = |kind: &str, body: &Value| {
+        let request = gateway.post("/hooks/ce").header("Content-Type", kind).body(body.to_string());
+        request.header("Authorization", "Bearer the token")
+    };
+    let event = |id: &str| json!({ "specversion": "1.0", "id": id, "source": "/shop", "type": "com.example.sold", "data": { "id": id } });
+    let binary = || {
+        let attributes =
+            [("ce-specversion", "1.0"), ("ce-id", "a"), ("ce-source", "/shop"), ("ce-type", "com.example.sold")];
+        let request = post("application/json", &json!({ "id": "a" }));
+        attributes.into_iter().fold(request, |request, (name, value)| request.header(name, value))
+    };
+    answered(202, binary).await;
+    let structured = answer_to(post("application/cloudevents+json", &event("b"))).await;
+    assert_eq!(structured.status, 202, "{structured:?}");
+    // Source and id are what an event is, in whichever mode it comes.
+    let again = answer_to(post("application/cloudevents+json", &event("a"))).await;
+    assert_eq!((again.status, again.header("x-skep-duplicate")), (202, "true"), "{again:?}");
+    let batch = |ids: &[&str]| Value::Array(ids.iter().map(|id| event(id)).collect());
+    let mut broken = batch(&["x", "y"]);
+    broken[1].as_object_mut().unwrap().remove("type");
+    answer_to(post("application/cloudevents-batch+json", &broken)).await.assert_refused(400);
+    assert_eq!(answer_to(post("application/cloudevents-batch+json", &batch(&["c", "d"]))).await.status, 202);
+    let forged = gateway.post("/hooks/ce").header("Content-Type", "application/cloudevents+json");
+    let forged = forged.header("Authorization", "Bearer another").body(event("e").to_string());
+    answer_to(forged).await.assert_refused(401);
+    site.wait_for_runs(4).await;
+    let mut runs = site.runs();
+    runs.sort();
+    let expected = ["a", "b", "c", "d"].map(|id| format!(r#"{id} com.example.sold {{"id":"{id}"}}"#));
+    assert_eq!(runs, expected);
+}

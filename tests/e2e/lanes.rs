@@ -1,12 +1,12 @@
 //! Where a call is stored first: in the lane of its function, as our hash and as the server's own `partition()` have it, in another lane while its function is called very often, or in the backlog that its function has.
 
-use std::{collections::HashMap, pin::pin};
+use std::{collections::HashMap, pin::pin, time::Duration};
 
 use async_nats::jetstream::{self, stream};
 use futures_util::{StreamExt, TryStreamExt, future::join_all};
-use skep_bus::{Location, Submitted};
+use skep_bus::{Bus, Location, Submitted};
 use skep_protocol::{Call, FunctionName, LANES, is_bulk, lane_of};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -70,8 +70,15 @@ async fn a_function_that_is_called_very_often_makes_room_in_its_lane() {
     assert_eq!(stored(&site).await, (600 - 256, 256 + 2));
 }
 
+/// Lists backlogs until a call that waits there has waited long enough for new ones to follow it.
+async fn wait_in_backlog(bus: &Bus) {
+    bus.queues.backlogs().await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    bus.queues.backlogs().await.unwrap();
+}
+
 #[tokio::test]
-async fn a_call_of_a_function_with_a_backlog_is_submitted_to_it_and_told_once() {
+async fn a_call_of_a_function_with_a_backlog_is_submitted_to_it_and_announced_once() {
     let (site, _server, bus) = start().await;
     let mut news = pin!(bus.calls.news(None).await.unwrap());
     let function: FunctionName = "slow".parse().unwrap();
@@ -82,6 +89,7 @@ async fn a_call_of_a_function_with_a_backlog_is_submitted_to_it_and_told_once() 
     bus.queues.relocate(&moved, Location::Backlog).await.unwrap();
     let (backlogs, unread) = bus.queues.backlogs().await.unwrap();
     assert_eq!((backlogs.len(), backlogs[0].waiting, unread), (1, 1, 0));
+    wait_in_backlog(&bus).await;
 
     bus.calls.submit(&invocation("slow", "direct")).await.unwrap();
     assert_eq!((messages_of(&site, "SKEP_INVOKE").await, messages_of(&site, "SKEP_BACKLOG").await), (1, 2));
@@ -95,12 +103,12 @@ async fn a_call_of_a_function_with_a_backlog_is_submitted_to_it_and_told_once() 
     let deliveries = backlog.next(10, &CancellationToken::new()).await.unwrap();
     let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.content.as_ref().unwrap().call_id.as_str()).collect();
     assert_eq!(ids, ["moved", "direct"]);
-    let mut told: HashMap<String, u32> = HashMap::new();
-    while told.len() < 4 {
-        let news = timeout(DEADLINE, news.next()).await.expect("each call is told of").unwrap();
-        *told.entry(news.call_id.to_string()).or_default() += 1;
+    let mut announced: HashMap<String, u32> = HashMap::new();
+    while announced.len() < 4 {
+        let news = timeout(DEADLINE, news.next()).await.expect("each call is announced").unwrap();
+        *announced.entry(news.call_id.to_string()).or_default() += 1;
     }
-    assert!(told.values().all(|times| *times == 1), "{told:?}");
+    assert!(announced.values().all(|times| *times == 1), "{announced:?}");
 
     // All of it is taken, so the function may keep up again.
     bus.queues.backlogs().await.unwrap();
@@ -114,7 +122,7 @@ async fn a_call_that_the_backlog_of_its_function_has_no_room_for_is_stored_in_it
     bus.queues.backlog(&"slow".parse().unwrap()).prepare().await.unwrap();
     let first = invocation("slow", "first");
     bus.queues.relocate(&first, Location::Backlog).await.unwrap();
-    bus.queues.backlogs().await.unwrap();
+    wait_in_backlog(&bus).await;
     let mut config = nats::stream(&site, "SKEP_BACKLOG").await.cached_info().config.clone();
     config.max_messages = 1;
     jetstream::new(nats::client(&site).await).update_stream(config).await.unwrap();

@@ -37,13 +37,47 @@ async fn past_lines_are_told_as_one_object_a_line() {
     let time = line["timestamp"].as_str().unwrap();
     assert_eq!(saying(&ask(&format!("&since={time}")).await, "said").len(), 3);
     assert_eq!(ask("&tail=2").await.len(), 2);
-    assert!(ask("&tail=0").await.len() >= all.len(), "the watchdog may have told more of the last call meanwhile");
+    assert!(ask("&tail=0").await.len() >= all.len(), "the watchdog may have logged more of the last call meanwhile");
     assert_eq!(ask("&instance=speaker-9").await.len(), 0);
     for bad in ["&tail=many", "&follow=perhaps", "&since=yesterday", "&namespace=other"] {
         let answer = answer_to(platform.gateway.get(&format!("/system/logs?name=speaker{bad}"))).await;
         assert!([400, 404].contains(&answer.status), "{bad}: {answer:?}");
     }
     answer_to(platform.gateway.get("/system/logs")).await.assert_refused(400);
+}
+
+#[tokio::test]
+async fn lines_of_several_functions_come_in_the_order_of_their_times() {
+    let named = |name: &str| Function::new(name, r#"sh -c 'echo "said $(cat)" >&2'"#).env("combine_output", "false");
+    let platform = Platform::start([named("first"), named("second"), named("third")]).await;
+    let says =
+        async |name: &str, word: &str| assert_eq!(platform.gateway.call(name, word.to_owned()).await.status, 200);
+    for (name, word) in [("first", "one"), ("second", "two"), ("first", "three"), ("third", "other")] {
+        says(name, word).await;
+    }
+    let path = "/system/logs?name=first,second";
+    let past = wait_for("all past lines", async || {
+        let said = saying(&lines(&answer_to(platform.gateway.get(path)).await), "said");
+        (said.len() == 3).then_some(said)
+    })
+    .await;
+    for (line, word) in past.iter().zip(["one", "two", "three"]) {
+        assert!(line.ends_with(&format!("said {word}")), "{past:?}");
+    }
+
+    let response = platform.gateway.get(&format!("{path}&follow=true&tail=1")).send().await.unwrap();
+    let mut pieces = response.bytes_stream();
+    let mut text = String::new();
+    for (name, word) in [("second", "four"), ("first", "five")] {
+        says(name, word).await;
+        while !text.contains(word) {
+            text.push_str(std::str::from_utf8(&pieces.next().await.unwrap().unwrap()).unwrap());
+        }
+    }
+    assert!(!text.contains("other"), "{text}");
+    answer_to(platform.gateway.get("/system/logs?name=first,nobody")).await.assert_refused(404);
+    let many = vec!["first"; 17].join(",");
+    answer_to(platform.gateway.get(&format!("/system/logs?name={many}"))).await.assert_refused(400);
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ async fn a_long_call_can_be_cancelled_and_fails_as_any_other() {
 async fn a_worker_that_wakes_up_late_cannot_record_a_second_result() {
     let roles = start().await;
     let id = long_call(&roles).await;
-    roles.worker.signal(Signal::STOP);
+    roles.worker.suspend().await;
     let other = roles.site.start_worker_with(free_address(), &LONG_AFTER).await;
     roles.site.wait_for_runs(2).await;
     roles.site.open_gate();

@@ -10,35 +10,36 @@ use serde_json::json;
 use crate::harness::{Function, Platform, Site, answer_to, free_address, variable, wait_until};
 
 /// The client of Debian's mosquitto-clients; where it is missing the tests say so, and with CI=true they fail.
-fn has_mosquitto() -> bool {
+pub(crate) fn has_mosquitto() -> bool {
     let is_there = Command::new("mosquitto_pub").arg("--help").output().is_ok();
     if !is_there {
-        let told = "mosquitto_pub is missing here (apt-get install mosquitto-clients), so MQTT is not tested";
-        assert!(variable("CI").is_none(), "{told}");
-        eprintln!("{told}");
+        let reported = "mosquitto_pub is missing here (apt-get install mosquitto-clients), so MQTT is not tested";
+        assert!(variable("CI").is_none(), "{reported}");
+        eprintln!("{reported}");
     }
     is_there
 }
 
-struct Device {
-    port: String,
-    user: String,
-    password: String,
+pub(crate) struct Device {
+    pub(crate) host: String,
+    pub(crate) port: String,
+    pub(crate) user: String,
+    pub(crate) password: String,
 }
 
 impl Device {
     fn of(site: &Site, port: u16) -> Self {
         let (user, password) = crate::own_nats::user(site, "mqtt");
-        Self { port: port.to_string(), user, password }
+        Self { host: "127.0.0.1".to_owned(), port: port.to_string(), user, password }
     }
 
-    fn publish(&self, topic: &str, qos: &str, body: &str, more: &[&str]) -> Output {
+    pub(crate) fn publish(&self, topic: &str, qos: &str, body: &str, more: &[&str]) -> Output {
         let mut command = Command::new("mosquitto_pub");
-        command.args(["-h", "127.0.0.1", "-p", &self.port, "-u", &self.user, "-P", &self.password]);
+        command.args(["-h", &self.host, "-p", &self.port, "-u", &self.user, "-P", &self.password]);
         command.args(["-t", topic, "-q", qos, "-m", body]).args(more).output().unwrap()
     }
 
-    fn must_publish(&self, topic: &str, qos: &str, body: &str) {
+    pub(crate) fn must_publish(&self, topic: &str, qos: &str, body: &str) {
         let output = self.publish(topic, qos, body, &[]);
         assert!(output.status.success(), "{topic} {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -68,13 +69,13 @@ async fn messages_of_devices_are_events_with_their_topics() {
     platform.site.wait_for_runs(5).await;
     let mut runs = platform.site.runs();
     runs.sort();
-    let told = |topic: &str, body: &str| format!("{topic} {topic} {body}");
+    let reported = |topic: &str, body: &str| format!("{topic} {topic} {body}");
     let mut expected = [
-        told("home/kitchen/motion", "one"),
-        told("home/v1.2/motion", "two"),
-        told("garden/a/b", "three"),
-        told("garden", "four"),
-        told("odd//level", "five"),
+        reported("home/kitchen/motion", "one"),
+        reported("home/v1.2/motion", "two"),
+        reported("garden/a/b", "three"),
+        reported("garden", "four"),
+        reported("odd//level", "five"),
     ];
     expected.sort();
     assert_eq!(runs, expected);

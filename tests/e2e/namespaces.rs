@@ -138,8 +138,8 @@ async fn functions_of_one_name_live_side_by_side_in_two_namespaces() {
 async fn a_callback_and_a_log_name_the_namespace() {
     let platform = Platform::start([]).await;
     create(&platform, "dev").await;
-    let told = Function::new("told", r#"sh -c 'echo "$OPENFAAS_NAME in $OPENFAAS_NAMESPACE" >&2'"#);
-    deploy(&platform, &told.env("combine_output", "false"), "dev").await;
+    let reported = Function::new("told", r#"sh -c 'echo "$OPENFAAS_NAME in $OPENFAAS_NAMESPACE" >&2'"#);
+    deploy(&platform, &reported.env("combine_output", "false"), "dev").await;
     let receiver = Receiver::start().await;
     let request = platform.gateway.post("/async-function/told.dev").header("X-Callback-Url", &receiver.url);
     assert_eq!(answer_to(request.body("x")).await.status, 202);

@@ -102,8 +102,8 @@ async fn published_work_that_cannot_run_is_dead_and_not_gone() {
         .await;
         assert_eq!(letter.payload, "kept");
         assert!(letter.subject.starts_with(&format!("skep.dead.{function}.")), "{}", letter.subject);
-        let told = format!("{:?}", letter.headers);
-        assert!(told.contains(reason), "{told}");
+        let reported = format!("{:?}", letter.headers);
+        assert!(reported.contains(reason), "{reported}");
     }
     for id in ["no-function", "no-name"] {
         let status = platform.gateway.finished(id).await;
@@ -159,13 +159,13 @@ async fn a_publisher_cannot_say_what_only_skep_says() {
     let queued = platform.gateway.result("published-1").await.json();
     let answer = client(&platform.site).await.request_with_headers("skep.call.echo", map, "x".into()).await.unwrap();
     let called: serde_json::Value = serde_json::from_slice(&answer.payload).unwrap();
-    for told in [queued, called] {
-        let headers = told["headers"].as_object().unwrap();
+    for reported in [queued, called] {
+        let headers = reported["headers"].as_object().unwrap();
         let names: Vec<String> = headers.keys().map(|name| name.to_lowercase()).collect();
         let has = |name: &str| names.iter().any(|known| known == name);
-        assert!(has("x-call-id") && has("content-type") && !has("connection"), "{told}");
+        assert!(has("x-call-id") && has("content-type") && !has("connection"), "{reported}");
         for gone in ["x-kept", "x-skep-callback-of", "x-skep-error", "x-function-status"] {
-            assert!(!has(gone), "{gone}: {told}");
+            assert!(!has(gone), "{gone}: {reported}");
         }
     }
 }

@@ -24,7 +24,7 @@ fn without_seccomp<T: Send>(errno: i32, start: impl FnOnce() -> T + Send) -> T {
 }
 
 #[tokio::test]
-async fn without_seccomp_functions_run_and_the_weaker_sandbox_is_told() {
+async fn without_seccomp_functions_run_and_the_weaker_sandbox_is_reported() {
     let site = Site::new([Function::new("status", "cat /proc/self/status")]);
     let up =
         without_seccomp(ENOSYS, || Builder::new_current_thread().enable_all().build().unwrap().block_on(site.up(&[])));

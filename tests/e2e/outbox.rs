@@ -111,10 +111,10 @@ async fn a_callback_may_be_a_call_of_another_function() {
 #[tokio::test]
 async fn a_callback_may_be_published() {
     let platform = Platform::start([Function::cat()]).await;
-    let mut heard = nats::client(&platform.site).await.subscribe("callback.orders").await.unwrap();
+    let mut received = nats::client(&platform.site).await.subscribe("callback.orders").await.unwrap();
     // The first one may be published before the server knows of the subscription; then it is published again.
     let id = queue(&platform.gateway, "nats://callback.orders", &[]).await;
-    let message = heard.next().await.unwrap();
+    let message = received.next().await.unwrap();
     let headers = message.headers.unwrap();
     assert_eq!((&message.payload[..], headers.get("X-Call-Id").unwrap().as_str()), (&b"honey"[..], id.as_str()));
     assert_eq!(headers.get("X-Function-Status").unwrap().as_str(), "200");

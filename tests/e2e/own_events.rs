@@ -9,7 +9,7 @@ use crate::harness::{Function, Gateway, Platform, Roles, Site, answer_to, metric
 
 const SOURCES: &str = "/system/sources";
 
-/// Writes what it is told into the file `runs`.
+/// Writes each event that it gets into the file `runs`.
 fn alert() -> Function {
     Function::new("alert", r#"sh -c '(cat; echo) >> runs'"#)
 }
@@ -25,8 +25,8 @@ async fn declare(gateway: &Gateway, name: &str, mut spec: Value) {
     assert_eq!(answer.status, 201, "{answer:?}");
 }
 
-/// What the function has been told, each as JSON.
-fn told(site: &Site) -> Vec<Value> {
+/// The events that the function got, each as JSON.
+fn alerts(site: &Site) -> Vec<Value> {
     site.runs().iter().map(|run| serde_json::from_str(run).unwrap()).collect()
 }
 
@@ -56,7 +56,7 @@ async fn a_call_that_dies_calls_a_function_once_for_each_death() {
     declare(gateway, "others", json!({ "skep": ["disk"], "routes": [{ "to": "alert" }] })).await;
     assert_eq!(gateway.queue_as("order-17", "resize", "x").await.status, 202);
     site.wait_for_runs(1).await;
-    let [first] = &told(site)[..] else { panic!("{:?}", told(site)) };
+    let [first] = &alerts(site)[..] else { panic!("{:?}", alerts(site)) };
     assert_eq!(
         (&first["event"], &first["callId"], &first["function"]),
         (&json!("dead"), &json!("order-17"), &json!("resize"))
@@ -139,7 +139,7 @@ async fn a_callback_that_is_given_up_calls_a_function() {
     let call = platform.gateway.post("/async-function/cat").header("X-Callback-Url", "nats://not.allowed").body("x");
     assert_eq!(answer_to(call.header("X-Call-Id", "order-17")).await.status, 202);
     platform.site.wait_for_runs(1).await;
-    let [only] = &told(&platform.site)[..] else { panic!("one event") };
+    let [only] = &alerts(&platform.site)[..] else { panic!("one event") };
     assert_eq!((&only["event"], &only["callId"]), (&json!("undelivered"), &json!("order-17")));
 }
 
@@ -154,7 +154,7 @@ async fn refused_requests_are_told_with_their_number_once_a_minute() {
         assert_eq!(answer_to(request).await.status, 401);
     }
     site.wait_for_runs(1).await;
-    let first = &told(site)[0];
+    let first = &alerts(site)[0];
     assert_eq!((&first["event"], &first["source"]), (&json!("unverified"), &json!("github")));
     assert!(first["count"].as_u64() >= Some(1) && first["reason"].as_str().is_some(), "{first}");
     assert!(events(gateway, "platform").await.len() <= 2, "one a minute");
@@ -168,21 +168,22 @@ async fn silence_and_its_end_are_told_once() {
         .await;
     declare(gateway, "shop", json!({ "verify": "none", "expect_every": "3s", "routes": [{ "to": "cat" }] })).await;
     site.wait_for_runs(1).await;
-    assert_eq!((&told(site)[0]["source"], &told(site)[0]["over"]), (&json!("shop"), &json!(false)));
+    assert_eq!((&alerts(site)[0]["source"], &alerts(site)[0]["over"]), (&json!("shop"), &json!(false)));
     wait_until("the source takes events", async || {
         answer_to(gateway.post("/hooks/shop").body("x")).await.status == 202
     })
     .await;
-    let over =
-        wait_for("the end of the silence is told", async || told(site).into_iter().find(|one| one["over"] == true));
+    let over = wait_for("the end of the silence is reported", async || {
+        alerts(site).into_iter().find(|one| one["over"] == true)
+    });
     assert_eq!(over.await["source"], "shop");
     // Of its own silence the source tells nothing, however long it lasts.
     tokio::time::sleep(Duration::from_millis(10)).await;
-    assert!(told(site).iter().all(|one| one["source"] == "shop"), "{:?}", told(site));
+    assert!(alerts(site).iter().all(|one| one["source"] == "shop"), "{:?}", alerts(site));
 }
 
 #[tokio::test]
-async fn a_stream_that_is_nearly_full_is_told() {
+async fn a_stream_that_is_nearly_full_is_reported() {
     let mut site = Site::new([alert()]);
     site.bus_arguments.extend(["--publish-bytes".to_owned(), "1MiB".to_owned()]);
     let mut roles = Roles::start_at(site).await;
@@ -194,6 +195,25 @@ async fn a_stream_that_is_nearly_full_is_told() {
     }
     nats.flush().await.unwrap();
     let gateway = roles.gateway.clone();
-    let stored = wait_for("it is told", async || events(&gateway, "platform").await.into_iter().next()).await;
+    let stored = wait_for("it is reported", async || events(&gateway, "platform").await.into_iter().next()).await;
     assert!(stored["id"].as_str().unwrap().contains("disk-SKEP_PUBLISH-80-"), "{stored}");
+}
+
+#[tokio::test]
+async fn an_event_that_finds_the_stream_full_is_stored_when_there_is_room_and_holds_nothing_up() {
+    let roles = Roles::start([alert(), dying("resize")]).await;
+    let gateway = &roles.gateway;
+    declare(gateway, "platform", json!({ "skep": ["dead"], "routes": [{ "to": "alert" }] })).await;
+    let jetstream = async_nats::jetstream::new(roles.site.nats_client().await);
+    let usual = crate::nats::stream(&roles.site, "SKEP_EVENTS").await.cached_info().config.clone();
+    jetstream.update_stream(async_nats::jetstream::stream::Config { max_bytes: 1, ..usual.clone() }).await.unwrap();
+    assert_eq!(gateway.queue_as("order-17", "resize", "x").await.status, 202);
+    wait_until("the call has died", async || {
+        answer_to(gateway.get("/system/dead")).await.json().as_array().unwrap().len() == 1
+    })
+    .await;
+    assert_eq!(events(gateway, "platform").await.len(), 0);
+    jetstream.update_stream(usual).await.unwrap();
+    roles.site.wait_for_runs(1).await;
+    assert_eq!(alerts(&roles.site)[0]["callId"], "order-17");
 }

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::harness::{DEADLINE, Function, Platform, Program, Roles, Site, wait_until};
 
-const STREAMS: [&str; 21] = [
+const STREAMS: [&str; 25] = [
     "INVOKE",
     "BACKLOG",
     "PUBLISH",
@@ -18,15 +18,19 @@ const STREAMS: [&str; 21] = [
     "DEAD",
     "LEDGER",
     "EVENTS",
+    "REPLAYS",
     "BURSTS",
     "REFUSED",
     "HELD",
+    "DUPLICATES",
     "SAMPLES",
     "TOPICS",
     "AUDIT",
     "REQUESTS",
     "RESULTS",
+    "IMAGES",
     "FUNCTIONS",
+    "VERSIONS",
     "SOURCES",
     "NAMESPACES",
     "CONTROLLER",
@@ -81,7 +85,7 @@ impl Intruder {
 
     async fn may_not_touch_streams(&self, names: &[&str], verbs: &[&str]) {
         for name in names {
-            let bucket = ["FUNCTIONS", "SOURCES", "NAMESPACES", "CONTROLLER"].contains(name);
+            let bucket = ["FUNCTIONS", "VERSIONS", "SOURCES", "NAMESPACES", "CONTROLLER"].contains(name);
             let stream = format!("{}SKEP_{name}", if bucket { "KV_" } else { "" });
             for verb in verbs {
                 self.may_not_publish(&format!("$JS.API.STREAM.{verb}.{stream}"), "{}").await;
@@ -120,7 +124,7 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
         intruder.may_not_publish("skep.logs.cat", "{}").await;
         intruder.may_not_publish("$JS.API.CONSUMER.DURABLE.CREATE.SKEP_INVOKE.mine", "{}").await;
         intruder.may_not_touch_streams(&STREAMS, &["DELETE", "UPDATE", "PURGE"]).await;
-        intruder.may_not_touch_streams(&["AUDIT", "FUNCTIONS", "SOURCES"], &["MSG.DELETE"]).await;
+        intruder.may_not_touch_streams(&["AUDIT", "FUNCTIONS", "VERSIONS", "SOURCES"], &["MSG.DELETE"]).await;
         for subject in ["_INBOX.>", "_INBOX_skep_controller.>", "skep.control.*", "skep.control.deploy", "$KV.>"] {
             intruder.may_not_hear(subject).await;
         }
@@ -142,8 +146,8 @@ async fn intrude(server: SocketAddr, password: impl Fn(&str) -> String) {
 
     controller.may_not_touch_streams(&STREAMS, &["DELETE"]).await;
     controller.may_not_touch_streams(&["AUDIT", "LEDGER", "PUBLISH"], &["PURGE", "MSG.DELETE"]).await;
-    let own = ["skep.dead.cat.mine", "skep.audit-log"];
-    for subject in own.into_iter().chain(["$JS.API.DIRECT.GET.SKEP_AUDIT", "$JS.API.CONSUMER.CREATE.SKEP_HELD"]) {
+    // It adds rollbacks of its own to the audit log, and reads none of it.
+    for subject in ["skep.dead.cat.mine", "$JS.API.DIRECT.GET.SKEP_AUDIT", "$JS.API.CONSUMER.CREATE.SKEP_HELD"] {
         controller.may_not_publish(subject, "{}").await;
     }
     for subject in ["skep.invoke.>", "skep.calls.>", "_INBOX_skep_gateway.>", "_INBOX_skep_queue-worker.>"] {

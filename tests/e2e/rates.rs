@@ -61,9 +61,9 @@ async fn an_address_that_makes_too_many_requests_is_429_and_others_are_served() 
     }
     assert_eq!(statuses(&platform.gateway, "", 20).await, [200; 20], "this machine is not counted");
     assert!(statuses(&platform.gateway, "203.0.113.7", 20).await.contains(&429), "the caller of a proxy is");
-    let told = metrics_of(platform.site.admin).await;
-    let counted = told.lines().find_map(|line| line.strip_prefix("gateway_rate_limited_requests_total "));
-    assert!(counted.expect(&told).parse::<u64>().unwrap() >= refusals, "{told}");
+    let reported = metrics_of(platform.site.admin).await;
+    let counted = reported.lines().find_map(|line| line.strip_prefix("gateway_rate_limited_requests_total "));
+    assert!(counted.expect(&reported).parse::<u64>().unwrap() >= refusals, "{reported}");
     assert!(platform.up.stderr().contains("--max-requests-per-address"), "{}", platform.up.stderr());
     wait_until("the address is served again", async || outside.call("cat", "x").await.status == 200).await;
 }
@@ -97,8 +97,8 @@ async fn an_address_with_as_many_connections_as_it_may_have_is_429_and_others_ar
     // It is refused before it has sent anything.
     let refused = raw::exchange(outside, "").await;
     assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
-    for told in ["x-skep-error: too_many_connections\r\n", "retry-after: 1\r\n", "--max-connections-per-address"] {
-        assert!(refused.contains(told), "{told}: {refused}");
+    for reported in ["x-skep-error: too_many_connections\r\n", "retry-after: 1\r\n", "--max-connections-per-address"] {
+        assert!(refused.contains(reported), "{reported}: {refused}");
     }
     assert!(platform.up.stderr().contains("--max-connections-per-address"), "{}", platform.up.stderr());
     assert_eq!(platform.gateway.call("cat", "x").await.status, 200, "loopback is another address");

@@ -74,12 +74,12 @@ async fn a_deployment_that_cannot_be_is_400_and_names_what_is_wrong() {
         ("namespace", json!("elsewhere"), "elsewhere"),
         ("readOnlyRootFilesystem", json!("yes"), "column"),
     ];
-    for (field, value, told) in wrong {
+    for (field, value, expected) in wrong {
         let mut body = good.clone();
         body[field] = value;
         let answer = platform.gateway.send(Method::POST, "/system/functions", &body).await;
         answer.assert_refused(400);
-        assert!(answer.text().contains(told), "{body}: {}", answer.text());
+        assert!(answer.text().contains(expected), "{body}: {}", answer.text());
         if field != "service" {
             body["service"] = json!("cat");
             let answer = platform.gateway.send(Method::PUT, "/system/functions", &body).await;

@@ -28,7 +28,7 @@ async fn an_attempt_that_fails_is_followed_by_another_until_one_succeeds() {
     let runs = platform.site.runs();
     assert_eq!((&status["state"], &status["attempts"]), (&"succeeded".into(), &runs.len().into()), "{status}");
     let numbered: Vec<String> = (1..=runs.len()).map(|number| format!("{number}/500")).collect();
-    assert_eq!(runs, numbered, "each attempt is told its number and how many there are");
+    assert_eq!(runs, numbered, "each attempt knows its number and how many there are");
     assert_eq!(platform.gateway.result(&id).await.text(), "x");
 }
 

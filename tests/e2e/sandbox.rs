@@ -125,7 +125,7 @@ async fn what_cannot_be_started_is_refused_or_says_why() {
 
     let wrong = Function::new("wrong", "cat").env("mode", "no-such-mode").deployment(platform.site.folder());
     assert_eq!(platform.gateway.send(Method::POST, "/system/functions", &wrong).await.status, 202);
-    wait_until("the problem is told", async || {
+    wait_until("the problem is shown", async || {
         let status = platform.gateway.function("wrong").await.unwrap();
         status["problem"].as_str().is_some_and(|problem| problem.contains("exited with code 2"))
     })

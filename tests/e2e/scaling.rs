@@ -158,7 +158,7 @@ async fn alerts_scale_in_steps_and_their_end_drops_to_the_minimum() {
 }
 
 #[tokio::test]
-async fn an_alert_that_cannot_be_followed_is_told() {
+async fn an_alert_that_cannot_be_followed_is_reported() {
     let platform = Platform::start([Function::cat()]).await;
     let answer = alert(&platform, &[("firing", "also bad"), ("firing", "cat"), ("firing", "Not One")]).await;
     answer.assert_refused(500);

@@ -52,10 +52,10 @@ async fn a_schedule_is_declared_with_its_next_times_and_bad_ones_are_refused() {
     let platform = Platform::start([Function::cat()]).await;
     let (gateway, site) = (&platform.gateway, &platform.site);
     let spec = json!({ "cron": "0 3 * * *", "timezone": "Europe/Berlin", "routes": [{ "to": "cat" }] });
-    let told = declare(gateway, "nightly", spec.clone()).await;
-    assert_eq!((&told["kind"], &told["path"]), (&json!("schedule"), &Value::Null));
-    let next = told["next"].as_array().unwrap();
-    assert!(next.len() == 3 && next.iter().all(|time| time.as_str().unwrap().contains("T03:00:00+0")), "{told}");
+    let reported = declare(gateway, "nightly", spec.clone()).await;
+    assert_eq!((&reported["kind"], &reported["path"]), (&json!("schedule"), &Value::Null));
+    let next = reported["next"].as_array().unwrap();
+    assert!(next.len() == 3 && next.iter().all(|time| time.as_str().unwrap().contains("T03:00:00+0")), "{reported}");
     let ids = wait_for_planned(site, 2).await;
     assert!(ids.iter().all(|id| id.starts_with("cron-nightly_cat-")), "{ids:?}");
     for (key, value, expected) in [
@@ -154,6 +154,7 @@ async fn an_occurrence_is_an_event_and_its_call_says_what_it_is() {
     let metrics = metrics_of(site.admin).await;
     assert!(metrics.contains("queue_worker_schedule_calls_total{outcome=\"fired\",route=\"echo\",source=\"ticks\"}"));
     assert!(metrics.contains("controller_schedule_planned_total{source=\"ticks\"}"));
+    assert!(metrics.contains("queue_worker_schedule_lateness_seconds_count "));
     site.client(&["audit"]).await.code_is(0);
 }
 
@@ -180,6 +181,9 @@ async fn fire_and_backfill_make_calls_of_their_own() {
     }
     let runs = site.runs();
     assert_eq!(runs[1..].iter().map(|run| json!(run)).collect::<Vec<_>>(), ids, "each once, the oldest first");
+    let time = |value: &Value| OffsetDateTime::parse(value.as_str().unwrap(), &Rfc3339).unwrap();
+    let last = gateway.source("rare").await["lastEventAt"].clone();
+    assert_eq!(time(&last), time(&fired["occurrences"][0]["plannedAt"]), "times of the past are not the last event");
     for (path, body, expected) in [
         ("backfill", json!({}), "from is missing"),
         ("backfill", json!({ "from": "1h", "to": "2099-01-01T00:00:00Z" }), "to: must not be later than now"),

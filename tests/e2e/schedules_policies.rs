@@ -78,7 +78,7 @@ async fn a_later_occurrence_replaces_one_that_runs() {
 }
 
 /// Says that a schedule was planned until some hours ago and not since, as after an outage.
-async fn forget_plan(roles: &Roles, source: &str, hours: i64) {
+pub(crate) async fn forget_plan(roles: &Roles, source: &str, hours: i64) {
     let sources = async_nats::jetstream::new(roles.site.nats_client().await);
     let sources = sources.get_key_value("SKEP_SOURCES").await.unwrap();
     let key = format!("plan.{source}");

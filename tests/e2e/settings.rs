@@ -59,10 +59,10 @@ async fn a_broken_stack_file_is_told_with_its_line() {
         ("functions:\n  a:\n    fprocess: cat\n  a:\n    fprocess: cat\n", "a"),
         ("provider:\n  name: lambda\n", "lambda"),
     ];
-    for (text, told) in stacks {
+    for (text, expected) in stacks {
         fs::write(site.path("stack.yml"), text).unwrap();
         let said = check(&site, &[], "--file").await;
-        assert!(said.contains("stack.yml") && said.contains(told), "{said}");
+        assert!(said.contains("stack.yml") && said.contains(expected), "{said}");
         assert_nothing_is_left(&site);
     }
     fs::write(site.path("stack.yml"), b"functions:\n  \xff: {}\n").unwrap();
@@ -74,10 +74,10 @@ async fn a_broken_stack_file_is_told_with_its_line() {
 #[tokio::test]
 async fn a_function_that_cannot_run_here_is_told_and_nothing_stays() {
     let site = Site::new([]);
-    for (section, told) in [("image: example/a", "image"), ("fprocess: no-such-program", "no-such-program")] {
+    for (section, expected) in [("image: example/a", "image"), ("fprocess: no-such-program", "no-such-program")] {
         fs::write(site.path("stack.yml"), format!("functions:\n  a:\n    {section}\n")).unwrap();
         let said = check(&site, &[], "--file").await;
-        assert!(said.contains(told), "{said}");
+        assert!(said.contains(expected), "{said}");
         assert_nothing_is_left(&site);
     }
 }
@@ -93,10 +93,10 @@ async fn a_nats_server_that_is_too_old_or_missing_is_named() {
     };
     let old = program("old", "#!/bin/sh\necho 'nats-server: v2.9.10'\n");
     let strange = program("strange", "#!/bin/sh\necho 'hello'\n");
-    for (path, told) in [(old, "2.9.10"), (strange, "version"), (site.path("missing"), "missing")] {
+    for (path, expected) in [(old, "2.9.10"), (strange, "version"), (site.path("missing"), "missing")] {
         site.nats_server = path;
         let said = check(&site, &[], "--nats-server").await;
-        assert!(said.contains(told), "{said}");
+        assert!(said.contains(expected), "{said}");
         assert_nothing_is_left(&site);
     }
 }

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Function, Gateway, Platform, Process, Site, answer_to, metrics_of, processes_with, wait_for, wait_until,
+    Function, Gateway, Platform, Process, Program, Site, answer_to, metrics_of, processes_with, wait_for, wait_until,
 };
 
 const SOURCES: &str = "/system/sources";
@@ -41,7 +41,7 @@ async fn source(gateway: &Gateway) -> Value {
     answer_to(gateway.get("/system/sources/rows")).await.json()
 }
 
-/// Waits until what is told of the program holds.
+/// Waits until what the API says of the program holds.
 async fn program_is(gateway: &Gateway, what: &str, is: impl Fn(&Value) -> bool) -> Value {
     wait_for(what, async || Some(source(gateway).await["program"].clone()).filter(|program| is(program))).await
 }
@@ -57,9 +57,16 @@ async fn each_line_is_an_event_and_the_command_line_tells_how_the_program_is_doi
     let mut lines: Vec<_> = site.runs().iter().map(|run| run.split_once(' ').unwrap().1.to_owned()).collect();
     lines.sort();
     assert_eq!(lines, ["line-1", "line-2", "line-3"]);
-    let told = source(gateway).await;
-    assert_eq!((&told["kind"], &told["path"], &told["problem"]), (&json!("program"), &Value::Null, &Value::Null));
-    assert_eq!((&told["program"]["state"], &told["program"]["events"]), (&json!("running"), &json!(3)), "{told}");
+    let reported = source(gateway).await;
+    assert_eq!(
+        (&reported["kind"], &reported["path"], &reported["problem"]),
+        (&json!("program"), &Value::Null, &Value::Null)
+    );
+    assert_eq!(
+        (&reported["program"]["state"], &reported["program"]["events"]),
+        (&json!("running"), &json!(3)),
+        "{reported}"
+    );
     let shown = site.client(&["sources", "show", "rows"]).await;
     assert!(shown.stdout.contains("running since") && shown.stdout.contains("program"), "{shown:?}");
     let logs = site.client(&["sources", "logs", "rows"]).await;
@@ -70,7 +77,7 @@ async fn each_line_is_an_event_and_the_command_line_tells_how_the_program_is_doi
     assert!(metrics.contains(count), "{metrics}");
 
     // Other routes need no other program, and the next event takes them.
-    let pid = told["program"]["pid"].clone();
+    let pid = reported["program"]["pid"].clone();
     let mut other = spec.clone();
     other["routes"] = json!([]);
     assert_eq!(gateway.send(Method::PUT, SOURCES, &other).await.status, 200);
@@ -83,10 +90,29 @@ async fn each_line_is_an_event_and_the_command_line_tells_how_the_program_is_doi
 }
 
 #[tokio::test]
+async fn the_log_of_a_program_can_be_followed() {
+    let platform = Platform::start([]).await;
+    let (site, gateway) = (&platform.site, &platform.gateway);
+    let script = "#!/bin/sh\necho first >&2\necho second >&2\nwhile [ ! -e go ]; do sleep 0.1; done\necho third >&2\nexec sleep 1000\n";
+    let mut spec = program(site, "talk.sh", script);
+    spec["routes"] = json!([]);
+    declare(gateway, &spec).await;
+    wait_until("its log begins", async || site.client(&["sources", "logs", "rows"]).await.stdout.contains("second"))
+        .await;
+    let command = site.client_command(&["sources", "logs", "rows", "-f", "--tail", "1"]);
+    let following = Program::start("logs", command, site.folder());
+    wait_until("the past", async || following.stdout().contains("second")).await;
+    fs::write(site.path("go"), "").unwrap();
+    wait_until("what comes", async || following.stdout().contains("third")).await;
+    let said = following.stdout();
+    assert!(!said.contains("first") && said.lines().count() == 2, "{said}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_run_is_refused_with_the_setting_that_is_wrong() {
     let platform = Platform::start([noted()]).await;
     let (site, gateway) = (&platform.site, &platform.gateway);
-    for (spec, told) in [
+    for (spec, expected) in [
         (json!({ "name": "a", "program": "no-such-program-here" }), "was not found on PATH"),
         (json!({ "name": "a", "program": "./print.sh", "workdir": site.folder() }), "is not an executable file"),
         (json!({ "name": "a", "program": "cat", "workdir": "/no/such/folder" }), "workdir: folder /no/such/folder"),
@@ -97,7 +123,7 @@ async fn what_cannot_be_run_is_refused_with_the_setting_that_is_wrong() {
     ] {
         let answer = gateway.send(Method::POST, SOURCES, &spec).await;
         answer.assert_refused(400);
-        assert!(answer.text().contains(told), "{told:?} is not in {}", answer.text());
+        assert!(answer.text().contains(expected), "{expected:?} is not in {}", answer.text());
     }
 }
 
@@ -139,16 +165,17 @@ async fn hostile_output_is_counted_and_told_and_what_is_good_goes_on() {
     spec["format"] = json!("json");
     spec["id"] = json!(["json:id"]);
     declare(gateway, &spec).await;
-    let told = program_is(gateway, "all of it is read", |program| {
-        program["events"] == json!(3) && program["refused"] == json!(3)
+    let reported = program_is(gateway, "all of it is read", |program| {
+        program["events"] == json!(2) && program["refused"] == json!(3)
     })
     .await;
-    assert!(told["lastRefused"].as_str().unwrap().contains("it is no JSON"), "{told}");
+    assert!(reported["lastRefused"].as_str().unwrap().contains("it is no JSON"), "{reported}");
     site.wait_for_runs(2).await;
     let mut ids: Vec<_> = site.runs().iter().map(|run| run[..3].to_owned()).collect();
     ids.sort();
     assert_eq!(ids, ["one", "two"]);
     let metrics = metrics_of(site.admin).await;
+    gateway.wait_for_duplicates("rows", 1).await;
     for line in [r#"{outcome="refused",source="rows"} 3"#, r#"{outcome="duplicate",source="rows"} 1"#] {
         assert!(metrics.contains(&format!("controller_source_program_messages_total{line}")), "{metrics}");
     }
@@ -177,11 +204,11 @@ async fn a_program_that_ends_is_started_again_later_and_later() {
     let (site, gateway) = (&platform.site, &platform.gateway);
     let spec = program(site, "dies.sh", "#!/bin/sh\ndate +%s%N >> starts\necho cannot connect >&2\nexit 3\n");
     declare(gateway, &spec).await;
-    let told = program_is(gateway, "four restarts", |program| program["restarts"].as_u64() >= Some(4)).await;
+    let reported = program_is(gateway, "four restarts", |program| program["restarts"].as_u64() >= Some(4)).await;
     let problem =
-        wait_for("the problem is told", async || source(gateway).await["problem"].as_str().map(str::to_owned));
+        wait_for("the problem is shown", async || source(gateway).await["problem"].as_str().map(str::to_owned));
     let problem = problem.await;
-    assert!(problem.contains("exited with code 3") && problem.contains("cannot connect"), "{problem} {told}");
+    assert!(problem.contains("exited with code 3") && problem.contains("cannot connect"), "{problem} {reported}");
     let starts = fs::read_to_string(site.path("starts")).unwrap();
     let starts: Vec<u64> = starts.lines().map(|line| line.parse().unwrap()).collect();
     let pauses: Vec<u64> = starts.windows(2).map(|pair| (pair[1] - pair[0]) / 1_000_000).collect();
@@ -201,8 +228,8 @@ async fn a_program_that_closes_its_stdout_is_started_again_and_all_it_started_en
     let script = "#!/bin/sh\ntrap '' TERM\n(setsid sh -c 'trap \"\" TERM; while true; do sleep 1; done' </dev/null >/dev/null 2>&1 &)\n\
         echo one\nexec 1>&-\nwhile true; do sleep 1; done\n";
     declare(gateway, &program(site, "closes.sh", script)).await;
-    let told = program_is(gateway, "it is started again", |program| program["restarts"].as_u64() >= Some(1)).await;
-    assert!(told["lastError"].as_str().unwrap().contains("closed its STDOUT"), "{told}");
+    let reported = program_is(gateway, "it is started again", |program| program["restarts"].as_u64() >= Some(1)).await;
+    assert!(reported["lastError"].as_str().unwrap().contains("closed its STDOUT"), "{reported}");
     site.wait_for_runs(2).await;
     let count = processes(site).len();
     assert!(count < 8, "{count} processes: those of the runs before are still there");
@@ -239,7 +266,7 @@ async fn with_acks_each_row_is_one_call_although_skep_is_killed_again_and_again(
     let rows: String = (0..ROWS).map(|row| format!("{row}\n")).collect();
     fs::write(site.path("rows"), rows).unwrap();
     let mut up = site.up(&[]).await;
-    // What it reads is `row-N`, so it is told apart from what it printed.
+    // What it reads is `row-N`, so it differs from what it printed.
     let script = OUTBOX.replace("done.write(line)", "done.write(line.replace('row-', ''))");
     let mut spec = program(&site, "outbox.py", &script);
     spec["format"] = json!("json");
@@ -278,12 +305,12 @@ async fn what_is_no_event_is_told_to_a_program_that_asks_in_the_order_of_its_mes
     spec["ack"] = json!("stdin");
     spec["id"] = json!(["json:id"]);
     declare(gateway, &spec).await;
-    let told = wait_for("four lines are told", async || {
-        let told = fs::read_to_string(site.path("told")).unwrap_or_default();
-        Some(told).filter(|told| told.lines().count() == 4)
+    let reported = wait_for("four lines are there", async || {
+        let reported = fs::read_to_string(site.path("told")).unwrap_or_default();
+        Some(reported).filter(|reported| reported.lines().count() == 4)
     })
     .await;
-    let lines: Vec<_> = told.lines().collect();
+    let lines: Vec<_> = reported.lines().collect();
     assert_eq!((lines[0], lines[2], lines[3]), ("a", "3", "b"));
-    assert!(lines[1].starts_with("!2 it is no JSON"), "{told}");
+    assert!(lines[1].starts_with("!2 it is no JSON"), "{reported}");
 }

@@ -50,7 +50,7 @@ async fn a_source_lives_from_create_to_delete() {
     }
     assert_eq!(gateway.send(Method::DELETE, PATH, &json!({ "name": "github" })).await.status, 200);
     let entries = answer_to(gateway.get("/system/audit-log?object=github")).await.json();
-    let told: Vec<_> = entries.as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    let reported: Vec<_> = entries.as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
     let expected = [
         "source-delete",
         "source-resume",
@@ -60,7 +60,7 @@ async fn a_source_lives_from_create_to_delete() {
         "source-create",
         "source-create",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     for answer in [
         read(gateway, "github").await,
         gateway.send(Method::DELETE, PATH, &json!({ "name": "github" })).await,
@@ -75,7 +75,7 @@ async fn a_source_lives_from_create_to_delete() {
 #[tokio::test]
 async fn a_bad_declaration_is_refused_with_its_key_and_what_is_allowed() {
     let platform = Platform::start([]).await;
-    for (declaration, told) in [
+    for (declaration, expected) in [
         (json!({ "preset": "github" }), "name of the source is missing"),
         (json!({ "name": "Git.Hub", "preset": "github" }), "lower-case letters"),
         (json!({ "name": "a" }), "verify"),
@@ -96,7 +96,7 @@ async fn a_bad_declaration_is_refused_with_its_key_and_what_is_allowed() {
     ] {
         let answer = platform.gateway.send(Method::POST, PATH, &declaration).await;
         answer.assert_refused(400);
-        assert!(answer.text().contains(told), "{told:?} is not in {}", answer.text());
+        assert!(answer.text().contains(expected), "{expected:?} is not in {}", answer.text());
     }
     assert_eq!(answer_to(platform.gateway.get(PATH)).await.json(), json!([]));
 }
@@ -107,7 +107,7 @@ async fn secrets_count_newest_first_expire_and_are_checked_when_they_are_stored(
     let gateway = &platform.gateway;
     let svix = json!({ "name": "svix", "preset": "svix", "routes": [] });
     assert_eq!(gateway.send(Method::POST, PATH, &svix).await.status, 201);
-    for (bad, told) in [
+    for (bad, expected) in [
         (json!({ "value": "" }), "empty"),
         (json!({ "value": "whsec_%%%" }), "whsec_"),
         (json!({ "value": "whsec_AAAA", "expires": "soon" }), "expires"),
@@ -117,7 +117,7 @@ async fn secrets_count_newest_first_expire_and_are_checked_when_they_are_stored(
     ] {
         let answer = add_secret(gateway, "svix", &bad).await;
         answer.assert_refused(400);
-        assert!(answer.text().contains(told) && !answer.text().contains("AAAA"), "{answer:?}");
+        assert!(answer.text().contains(expected) && !answer.text().contains("AAAA"), "{answer:?}");
     }
     for (number, value) in [(1, "whsec_AAAA"), (2, "whsec_BBBB"), (3, "whsec_CCCC"), (4, "whsec_DDDD")] {
         let answer = add_secret(gateway, "svix", &json!({ "value": value })).await;
@@ -294,6 +294,7 @@ async fn a_stack_file_deploys_sources_and_the_keys_of_the_secrets_that_they_name
     let mut up = Program::start("up", site.up_command(&[]), site.folder());
     assert_eq!(up.ended().await.code(), Some(2));
     assert!(up.stderr().contains("secret github-webhook not found"), "{}", up.stderr());
+    assert!(up.stderr().contains("/secrets/github-webhook"), "{}", up.stderr());
 
     fs::create_dir_all(site.data.join("secrets")).unwrap();
     let write_keys = |keys: &str| fs::write(site.data.join("secrets/github-webhook"), keys).unwrap();

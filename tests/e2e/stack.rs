@@ -1,7 +1,7 @@
 //! `skep up` brings a stack into being while others deploy too.
 
 use serde_json::json;
-use skep_protocol::control::Deploy;
+use skep_protocol::{Author, control::Deploy};
 
 use crate::{
     bus,
@@ -20,7 +20,10 @@ async fn a_function_that_somebody_else_deploys_meanwhile_becomes_what_the_stack_
     wait_until("the first function", async || !bus.registry.functions().await.unwrap().is_empty()).await;
     let mut other = asleep("f59").deployment(site.folder());
     other["labels"]["whose"] = json!("somebody else's");
-    let deployed = bus.control.request(&Deploy(serde_json::from_value(other).unwrap())).await;
+    let deployed = bus
+        .control
+        .request(&Deploy { deployment: serde_json::from_value(other).unwrap(), author: Author::default() })
+        .await;
     deployed.expect("the stack was faster");
 
     site.wait_for_functions().await;

@@ -20,7 +20,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     clocks::Clocks,
-    harness::{Function, Gateway, Process, Receiver, Roles, Site, number, wait_until},
+    harness::{Function, Gateway, Process, Receiver, Roles, Site, number, wait_for, wait_until},
     nats, storm_hooks,
     storm_hooks::Senders,
     strangers::Strangers,
@@ -84,6 +84,7 @@ async fn nothing_accepted_is_lost_in_a_storm() {
     let from_strangers = strangers.end().await;
     roles.site.wait_for_functions().await;
     assert!(!accepted.is_empty(), "calls came through");
+    drained(&roles.gateway).await;
 
     for id in &accepted {
         let status = roles.gateway.finished(id).await;
@@ -116,6 +117,18 @@ async fn nothing_accepted_is_lost_in_a_storm() {
     eprintln!("{from_strangers} connections of strangers");
     eprintln!("{} events, {} calls of them, {} replaced", of_events.events, of_events.calls, of_events.replaced);
     tell(&roles, &accepted, &blows);
+}
+
+/// Waits until no call waits, however many there are, as long as their number changes.
+async fn drained(gateway: &Gateway) {
+    let depth = async || gateway.function("counted").await.and_then(|function| function["queueDepth"].as_u64());
+    let mut last = None;
+    while last != Some(0) {
+        last = wait_for("the number of calls that wait changes", async || {
+            depth().await.map(Some).filter(|now| *now != last)
+        })
+        .await;
+    }
 }
 
 /// Callers that send each call until they see a 202, with an id of their own.

@@ -20,7 +20,7 @@ fn steps(timeline: &Value) -> Vec<&str> {
 }
 
 /// The steps that a stream of events reported.
-fn told(answer: &Answer) -> Vec<Value> {
+fn reported(answer: &Answer) -> Vec<Value> {
     assert!(answer.header("content-type").starts_with("text/event-stream"), "{answer:?}");
     let text = answer.text();
     text.lines()
@@ -176,10 +176,10 @@ async fn the_steps_of_a_call_come_as_they_happen_and_end_with_it() {
         gateway.state(&id, "running").await;
         platform.site.open_gate();
     });
-    let events: Value = told(&followed).into();
+    let events: Value = reported(&followed).into();
     assert_eq!(steps(&events), ["accepted", "started", "succeeded"], "{events}");
     assert!(followed.text().contains("event: succeeded\n"), "{followed:?}");
-    let again: Value = told(&answer_to(gateway.get(&path)).await).into();
+    let again: Value = reported(&answer_to(gateway.get(&path)).await).into();
     assert_eq!(steps(&again), ["accepted", "started", "succeeded"], "the steps of a call that has ended");
     answer_to(gateway.get("/system/calls/nobody/events")).await.assert_refused(404);
 }
@@ -191,12 +191,12 @@ async fn the_steps_of_all_calls_come_until_the_gateway_stops() {
     let mut stream = gateway.get("/system/events?function=counted").send().await.unwrap();
     gateway.queue_as("other", "cat", "x").await;
     gateway.queue_as("mine", "counted", "x").await;
-    let mut heard = String::new();
-    while !heard.contains("succeeded") {
-        heard.push_str(std::str::from_utf8(&stream.chunk().await.unwrap().expect("it goes on")).unwrap());
+    let mut seen = String::new();
+    while !seen.contains("succeeded") {
+        seen.push_str(std::str::from_utf8(&stream.chunk().await.unwrap().expect("it goes on")).unwrap());
     }
-    assert!(heard.contains(r#""callId":"mine","function":"counted""#) && heard.contains("event: accepted"), "{heard}");
-    assert!(!heard.contains("other"), "{heard}");
+    assert!(seen.contains(r#""callId":"mine","function":"counted""#) && seen.contains("event: accepted"), "{seen}");
+    assert!(!seen.contains("other"), "{seen}");
     roles.role_gateway.signal(Signal::TERM);
     let mut rest = Vec::new();
     while let Some(chunk) = stream.chunk().await.unwrap() {

@@ -17,7 +17,7 @@ async fn curl(arguments: &[&str]) -> Option<String> {
 }
 
 /// Writes a new certificate for this machine and its key, and a copy of the certificate for its clients.
-fn certify(site: &Site, trusted: &str) {
+pub(crate) fn certify(site: &Site, trusted: &str) {
     let made = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     fs::write(site.path(trusted), made.cert.pem()).unwrap();
     fs::write(site.path("key.pem"), made.signing_key.serialize_pem()).unwrap();

@@ -43,11 +43,23 @@ impl Guarded {
 }
 
 /// What each role may do, by the letters of read, invoke, deploy and admin.
-const MATRIX: [(&str, &str, &str); 34] = [
+const MATRIX: [(&str, &str, &str); 46] = [
     ("GET", "/system/info", "rida"),
     ("GET", "/system/functions", "rda"),
     ("GET", "/system/function/cat", "rda"),
+    ("GET", "/system/function/cat/versions", "rda"),
+    ("GET", "/system/function/cat/versions/1", "rda"),
+    ("POST", "/system/function/cat/rollback", "da"),
+    ("GET", "/system/function/cat/canary", "rda"),
+    ("POST", "/system/function/cat/promote", "da"),
+    ("GET", "/system/stats", "rda"),
+    ("GET", "/system/status", "rda"),
+    ("GET", "/system/streams", "rda"),
+    ("GET", "/system/nats", "rda"),
     ("GET", "/system/logs?name=cat", "rda"),
+    ("GET", "/system/images", "rda"),
+    ("GET", "/system/images/blobs/sha256:0", "da"),
+    ("PUT", "/system/images/manifests/sha256:0", "da"),
     ("GET", "/system/secrets", "rda"),
     ("GET", "/system/namespaces", "rda"),
     ("GET", "/system/calls", "rda"),
@@ -77,7 +89,7 @@ const MATRIX: [(&str, &str, &str); 34] = [
     ("POST", "/system/alert", "da"),
     ("POST", "/system/namespace/", "a"),
     ("PATCH", "/system/functions", "a"),
-    ("GET", "/ui", "a"),
+    ("GET", "/ui/", "rida"),
 ];
 
 #[tokio::test]
@@ -156,6 +168,7 @@ async fn a_limited_token_neither_touches_nor_sees_other_namespaces() {
         "/system/function/cat",
         "/system/secrets",
         "/system/logs?name=cat",
+        "/system/logs?name=upper.dev,cat",
         "/system/calls",
         "/system/calls?function=cat",
         "/system/calls/theirs",
@@ -165,8 +178,16 @@ async fn a_limited_token_neither_touches_nor_sees_other_namespaces() {
         "/system/dead",
         "/system/namespaces",
         "/system/audit",
+        "/system/streams",
+        "/system/nats",
     ] {
         answer_to(limited.get(path)).await.assert_refused(403);
+    }
+    for (caller, expected) in [(&limited, &["upper.dev"][..]), (admin, &["cat", "upper.dev"])] {
+        let status = answer_to(caller.get("/system/status")).await.json();
+        let names: Vec<_> = status["functions"].as_array().unwrap().iter().map(|row| row["name"].clone()).collect();
+        assert_eq!(names, expected);
+        assert_eq!(status["queueBytes"].is_null(), expected.len() == 1, "{status}");
     }
     let strange = json!({ "service": "strange", "envProcess": "cat" });
     let hidden = json!({ "service": "cat.openfaas-fn", "envProcess": "false" });
@@ -188,8 +209,9 @@ async fn a_limited_token_neither_touches_nor_sees_other_namespaces() {
     let secret = json!({ "name": "key", "value": "not for the log" });
     assert_eq!(limited.send(Method::POST, "/system/secrets?namespace=dev", &secret).await.status, 201);
     let said = guarded.up.stderr();
-    for told in ["token dev", "user admin", "127.0.0.1", "/system/secrets", "upper.dev", "status=202", "status=403"] {
-        assert!(said.contains(told), "{told} is missing: {said}");
+    for reported in ["token dev", "user admin", "127.0.0.1", "/system/secrets", "upper.dev", "status=202", "status=403"]
+    {
+        assert!(said.contains(reported), "{reported} is missing: {said}");
     }
     assert!(!said.contains("not for the log"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! Messages on subjects that nobody stores: each becomes an event, and a sender that asks is told so.
+//! Messages on subjects that nobody stores: each becomes an event, and a sender that asks gets an answer.
 
 use async_nats::{Client, HeaderMap};
 use http::Method;
@@ -54,7 +54,7 @@ async fn event_of(client: &Client, subject: &'static str, headers: HeaderMap, bo
     answer["event"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-/// Writes what it is told of the event to the file `runs`.
+/// Writes what it gets of the event to the file `runs`.
 fn telling(name: &str) -> Function {
     let script = r#"echo "$Http_X_Skep_Event_Type $Http_X_Topic $Http_X_Own $Http_Nats_Msg_Id $Http_X_Skep_Hops $(cat)" >> runs"#;
     Function::new(name, &format!("sh -c '{script}'"))
@@ -88,11 +88,21 @@ async fn a_message_becomes_an_event_and_its_sender_is_told_the_id() {
     client.publish("orders.new", "two".into()).await.unwrap();
     client.flush().await.unwrap();
     assert_eq!(gateway.wait_for_events("orders", 3).await.len(), 3);
+    gateway.wait_for_duplicates("orders", 1).await;
     let metrics = answer_to(Gateway::new(format!("http://{}", roles.site.worker_admin)).get("/metrics")).await.text();
     assert!(
         metrics.contains(r#"queue_worker_source_messages_total{outcome="duplicate",source="orders"} 1"#),
         "{metrics}"
     );
+    let paused = gateway.send(Method::POST, "/system/sources/orders/pause", &json!({})).await;
+    assert_eq!(paused.status, 200, "{paused:?}");
+    let waiting = wait_for("an event waits", async || {
+        let id = event_of(&client, "orders.paused", HeaderMap::new(), "three").await;
+        let event = answer_to(gateway.get(&format!("/system/sources/orders/events/{id}"))).await.json();
+        (event["outcome"] == "paused").then_some(event)
+    })
+    .await;
+    assert_eq!(waiting["calls"], json!([]), "{waiting}");
 }
 
 #[tokio::test]
@@ -120,6 +130,10 @@ async fn what_would_take_skeps_own_messages_is_refused() {
         (json!({ "subjects": [">"] }), "matches every message"),
         (json!({ "subjects": ["$SYS.>"] }), "begins with $"),
         (json!({ "stream": "SKEP_EVENTS" }), "nats.stream: SKEP_EVENTS is skep's own"),
+        (
+            json!({ "subjects": ["*.control.*"], "capture": true }),
+            "*.control.* cannot be captured: a NATS server stores",
+        ),
         (json!({ "subject": "a" }), "unknown field `subject`"),
     ] {
         let answer = roles.gateway.send(Method::POST, "/system/sources", &json!({ "name": "own", "nats": nats })).await;
@@ -127,7 +141,7 @@ async fn what_would_take_skeps_own_messages_is_refused() {
         assert!(answer.text().contains(expected), "{answer:?}");
     }
     // A wildcard that stands for skep's prefix hears nothing of it.
-    roles.gateway.listen_to("any", json!({ "nats": { "subjects": ["*.workers", "*.x"] } })).await;
+    roles.gateway.listen_to("any", json!({ "nats": { "subjects": ["*.queue-workers", "*.x"] } })).await;
     roles.gateway.heard_source("any").await;
     let client = client(&roles.site).await;
     client.publish("skep.x", "".into()).await.unwrap();

@@ -105,6 +105,22 @@ async fn a_deleted_consumer_goes_on_where_it_was_and_a_stream_made_anew_is_anoth
 }
 
 #[tokio::test]
+async fn a_stream_that_is_made_after_its_source_is_read_from_its_beginning() {
+    let roles = Roles::start([noting()]).await;
+    let gateway = &roles.gateway;
+    gateway.listen_to("payments", json!({ "nats": { "stream": "PAYMENTS" }, "routes": [{ "to": "book" }] })).await;
+    wait_until("the source misses its stream", async || {
+        gateway.source("payments").await["problem"].as_str().is_some_and(|problem| problem.contains("does not exist"))
+    })
+    .await;
+    let context = context(&roles.site).await;
+    made(&context, "PAYMENTS", &["payments.>"]).await;
+    publish(&context, "payments.new", 0..5).await;
+    roles.site.wait_for_runs(5).await;
+    assert_eq!(bodies(&roles.site).len(), 5);
+}
+
+#[tokio::test]
 async fn other_subjects_are_read_at_once_and_the_consumer_goes_with_its_source() {
     let roles = Roles::start([noting()]).await;
     let jetstream = context(&roles.site).await;
@@ -211,9 +227,81 @@ async fn a_login_of_another_account_is_a_secret_and_never_shown() {
     platform.gateway.listen_to("orders", json!({ "nats": nats, "routes": [{ "to": "book" }] })).await;
     let options = async_nats::ConnectOptions::with_user_and_password(user, password.clone());
     let shop = options.connect(platform.site.nats.to_string()).await.unwrap();
-    wait_until("the source is heard", async || shop.request("orders", "one".into()).await.is_ok()).await;
+    wait_until("the source answers", async || shop.request("orders", "one".into()).await.is_ok()).await;
     platform.site.wait_for_runs(1).await;
     let shown = answer_to(platform.gateway.get("/system/sources")).await.text();
     assert!(shown.contains("orders") && !shown.contains(&password), "{shown}");
     assert!(!platform.up.stderr().contains(&password));
+}
+
+#[tokio::test]
+async fn a_consumer_that_was_left_behind_goes_when_a_queue_worker_starts_and_others_stay() {
+    let mut roles = Roles::start([noting()]).await;
+    let jetstream = context(&roles.site).await;
+    let stream = made(&jetstream, "PAYMENTS", &["payments.>"]).await;
+    let has_consumer = async |name: &str| stream.get_consumer::<jetstream::consumer::pull::Config>(name).await.is_ok();
+    let other =
+        |name: &str| jetstream::consumer::pull::Config { durable_name: Some(name.to_owned()), ..Default::default() };
+    // Nobody of skep made these, whatever their names are.
+    stream.create_consumer(other("mine")).await.unwrap();
+    let source = json!({ "nats": { "stream": "PAYMENTS" }, "routes": [{ "to": "book" }] });
+    for name in ["gone", "kept", "replaced", "moved"] {
+        roles.gateway.listen_to(name, source.clone()).await;
+        wait_until("it has its consumer", async || has_consumer(&format!("skep-{name}")).await).await;
+    }
+    publish(&jetstream, "payments.new", 0..1).await;
+    for name in ["gone", "kept", "replaced", "moved"] {
+        roles.gateway.wait_for_events(name, 1).await;
+    }
+    roles.worker.kill();
+    for name in ["gone", "replaced"] {
+        let answer = roles.gateway.send(Method::DELETE, "/system/sources", &json!({ "name": name })).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    stream.delete_consumer("skep-replaced").await.unwrap();
+    stream.create_consumer(other("skep-replaced")).await.unwrap();
+    let elsewhere = json!({ "name": "moved", "nats": { "subjects": ["elsewhere.>"] }, "routes": [{ "to": "book" }] });
+    let answer = roles.gateway.send(Method::PUT, "/system/sources", &elsewhere).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(has_consumer("skep-gone").await && has_consumer("skep-moved").await);
+    roles.worker = roles.site.start_worker().await;
+    wait_until("what nobody reads with is gone", async || {
+        !has_consumer("skep-gone").await && !has_consumer("skep-moved").await
+    })
+    .await;
+    for name in ["mine", "skep-kept", "skep-replaced"] {
+        assert!(has_consumer(name).await, "{name}");
+    }
+    publish(&jetstream, "payments.new", 1..2).await;
+    roles.gateway.wait_for_events("kept", 2).await;
+}
+
+#[tokio::test]
+async fn no_consumer_goes_because_the_registry_was_lost() {
+    let mut roles = Roles::start([noting()]).await;
+    let jetstream = context(&roles.site).await;
+    let stream = made(&jetstream, "PAYMENTS", &["payments.>"]).await;
+    for name in ["lost", "removed"] {
+        let source = json!({ "nats": { "stream": "PAYMENTS" }, "routes": [{ "to": "book" }] });
+        roles.gateway.listen_to(name, source).await;
+    }
+    publish(&jetstream, "payments.new", 0..1).await;
+    roles.gateway.wait_for_events("lost", 1).await;
+    roles.gateway.wait_for_events("removed", 1).await;
+    roles.worker.kill();
+    roles.controller.kill();
+    jetstream.delete_stream("KV_SKEP_SOURCES").await.unwrap();
+    roles.controller = roles.site.start_controller().await;
+    roles.worker = roles.site.start_worker().await;
+    // A source that is made, and removed while no queue-worker runs, shows that the next one has looked.
+    let source = json!({ "nats": { "stream": "PAYMENTS", "start": "all" }, "routes": [{ "to": "book" }] });
+    roles.gateway.listen_to("later", source).await;
+    roles.gateway.wait_for_events("later", 1).await;
+    roles.worker.kill();
+    let answer = roles.gateway.send(Method::DELETE, "/system/sources", &json!({ "name": "later" })).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    roles.worker = roles.site.start_worker().await;
+    let has_consumer = async |name: &str| stream.get_consumer::<jetstream::consumer::pull::Config>(name).await.is_ok();
+    wait_until("the consumer of the removed one is gone", async || !has_consumer("skep-later").await).await;
+    assert!(has_consumer("skep-lost").await && has_consumer("skep-removed").await);
 }

@@ -36,7 +36,7 @@ impl Raw {
         let options = json!({ "verbose": false, "headers": true, "user": user, "pass": pass });
         let mut raw = Self(TcpStream::connect(site.nats).await.unwrap());
         raw.0.write_all(format!("CONNECT {options}\r\n").as_bytes()).await.unwrap();
-        raw.heard().await;
+        raw.was_received().await;
         raw
     }
 
@@ -44,11 +44,11 @@ impl Raw {
         let start = format!("HPUB {subject} {reply} {} {}\r\n", headers.len(), headers.len() + body.len());
         let message = [start.as_bytes(), headers, body.as_bytes(), b"\r\n"].concat();
         self.0.write_all(&message).await.unwrap();
-        self.heard().await;
+        self.was_received().await;
     }
 
     /// Waits until the server has read everything.
-    async fn heard(&mut self) {
+    async fn was_received(&mut self) {
         self.0.write_all(b"PING\r\n").await.unwrap();
         let mut read = Vec::new();
         while !read.ends_with(b"PONG\r\n") {
@@ -78,9 +78,9 @@ async fn published_work_with_headers_that_cannot_be_read_is_dead_and_all_other_w
     wait_until("each is a dead letter", async || letters().await.as_array().unwrap().len() == UNREADABLE.len()).await;
     let letters = letters().await;
     for (_, reason) in UNREADABLE {
-        let told =
+        let reported =
             letters.as_array().unwrap().iter().filter(|letter| letter["reason"].as_str().unwrap().contains(reason));
-        assert!(told.count() > 0, "{reason}: {letters}");
+        assert!(reported.count() > 0, "{reason}: {letters}");
     }
     let id = letters[0]["callId"].as_str().unwrap();
     assert_eq!(platform.gateway.finished(id).await["state"], "dead");

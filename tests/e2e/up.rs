@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::harness::{Function, Platform, Program, Site, repository, wait_until};
+use crate::harness::{Function, Platform, Program, Roles, Site, repository, wait_until};
 
 #[tokio::test]
 async fn it_says_what_runs_and_what_to_try() {
@@ -16,8 +16,8 @@ async fn it_says_what_runs_and_what_to_try() {
     };
     wait_until("three lines to try", async || lines_to_try().len() == 3).await;
     let said = up.stdout();
-    for told in [site.listen, site.admin, site.nats] {
-        assert!(said.contains(&told.to_string()), "{told} is missing in {said}");
+    for reported in [site.listen, site.admin, site.nats] {
+        assert!(said.contains(&reported.to_string()), "{reported} is missing in {said}");
     }
     for (function, replicas) in [("wordcount", "1/1"), ("sha256", "2/2")] {
         let line = said.lines().find(|line| line.starts_with(&format!("{function} "))).expect(&said);
@@ -154,4 +154,15 @@ async fn a_running_nats_server_can_be_used_instead() {
     assert!(up.ended().await.success());
     assert!(nats.status().is_none(), "it is not ours to stop");
     crate::nats::client(&site).await.flush().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_role_says_by_its_exit_code_whether_it_is_ready() {
+    let mut roles = Roles::start([Function::cat()]).await;
+    let ask = async |site: &Site, address: &str| site.client(&["healthcheck", "--admin-listen", address]).await;
+    let address = roles.site.admin.to_string();
+    assert_eq!(ask(&roles.site, &address).await.said(), "");
+    roles.role_gateway.kill();
+    ask(&roles.site, &address).await.failed(1, "Connection refused");
+    ask(&roles.site, "nowhere").await.code_is(2);
 }

@@ -27,12 +27,12 @@ async fn depth(platform: &Platform) -> Option<u64> {
 async fn what_waits_is_told_with_each_call_and_of_the_function() {
     let platform = with_backlog(Function::cat(), 7).await;
     wait_until("seven calls wait", async || depth(&platform).await == Some(7)).await;
-    let told = wait_for("a figure that is up to date", async || {
+    let reported = wait_for("a figure that is up to date", async || {
         let delayed = platform.gateway.post("/async-function/cat").header("X-Skep-Delay", "1h");
         let answer = answer_to(delayed.body("x")).await;
         Some(answer).filter(|answer| answer.header("x-skep-queue-depth") == "7")
     });
-    assert!(told.await.header("x-skep-queue-age").parse::<u64>().is_ok());
+    assert!(reported.await.header("x-skep-queue-age").parse::<u64>().is_ok());
     let function = platform.gateway.function("cat").await.unwrap();
     assert!(function["queueAgeSeconds"].as_f64() > Some(0.0), "{function}");
     wait_until("the metrics tell", async || {

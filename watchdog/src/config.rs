@@ -55,7 +55,7 @@ pub(crate) struct Settings {
     /// How long a client may take to read the next piece of an answer, and running calls to end after a shutdown began.
     #[arg(long, env, default_value = "30s", value_parser = duration)]
     pub(crate) write_timeout: Duration,
-    /// How long a call may run; 0 is for ever [default: 0 in fork and static mode, else 30s].
+    /// How long a call may run; 0 is no limit [default: 0 in fork and static mode, else 30s].
     #[arg(long, env, value_parser = duration)]
     pub(crate) exec_timeout: Option<Duration>,
     /// How long calls are still accepted after a shutdown began [default: write_timeout].
@@ -64,43 +64,43 @@ pub(crate) struct Settings {
     /// Log what the function answers.
     #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) write_debug: bool,
-    /// Give the facts of the request to the process as Http_* variables [default: true, or false if prefork is set].
+    /// Pass the request's metadata to the process as variables Http_* [default: true, or false if prefork is set].
     #[arg(long, env, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) cgi_headers: Option<bool>,
-    /// How many processes at most wait for requests, started beforehand; 0 is none [default: 8 if cgi_headers is set to false, else 0].
+    /// The most processes that are started in advance and wait for requests; 0 is none [default: 8 if cgi_headers is set to false, else 0].
     #[arg(long, env)]
     pub(crate) prefork: Option<usize>,
-    /// The output begins with header lines and an empty line, as that of a CGI program.
+    /// The output begins with header lines and an empty line, like that of a CGI program.
     #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) cgi_response: bool,
     /// An answer of the fork mode with more bytes is sent as it comes; -1 is no limit.
     #[arg(long, env, default_value_t = 16 << 20, allow_negative_numbers = true)]
     pub(crate) output_buffer_size: i64,
-    /// A request's body that is read whole (marshal_request, http_buffer_req_body) has no more bytes, or is 413; -1 is no limit.
+    /// The most bytes of a request's body that is read whole (marshal_request, http_buffer_req_body); beyond that 413; -1 is no limit.
     #[arg(long, env, default_value_t = 64 << 20, allow_negative_numbers = true)]
     pub(crate) input_buffer_size: i64,
-    /// Content type of each answer of a process [default: in fork mode the request's, else that which the output looks like; application/octet-stream in serializing and streaming mode].
+    /// Content type of each answer of a process [default: in fork mode the request's, else detected from the output; application/octet-stream in serializing and streaming mode].
     #[arg(long, env)]
     pub(crate) content_type: Option<String>,
     /// Merge STDERR into the answer; else it goes to the log [default: true in fork mode, false in serializing and streaming mode].
     #[arg(long, env, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) combine_output: Option<bool>,
-    /// How many calls may run at a time; 0 is no limit.
+    /// How many calls may run at once; 0 is no limit.
     #[arg(long, env, default_value_t = 0)]
     pub(crate) max_inflight: usize,
     /// How long a call beyond max_inflight waits for its turn before it is refused.
     #[arg(long, env, default_value = "0s", value_parser = duration)]
     pub(crate) max_inflight_wait: Duration,
-    /// How many processes run calls at a time; further calls wait for their turn until their time is over. 0 is no limit (fork mode).
+    /// How many processes may run calls at once; further calls wait for their turn until their time is up. 0 is no limit (fork mode).
     #[arg(long, env, default_value_t = 256)]
     pub(crate) max_processes: usize,
-    /// By how much this process and all that it starts give way to others, as `nice` has it: 0 to 19.
+    /// How much this process and everything that it starts yields to other processes, as in `nice -n`: 0 to 19.
     #[arg(long, env, default_value_t = 0, value_parser = value_parser!(u8).range(0..=19))]
     pub(crate) nice: u8,
     /// Do not write the lock file /tmp/.lock.
     #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) suppress_lock: bool,
-    /// Where the program of the http mode listens [default: a free port, told to it as PORT].
+    /// Where the program of the http mode listens [default: a free port, passed to it as PORT].
     #[arg(long, env)]
     pub(crate) upstream_url: Option<String>,
     /// Same as upstream_url, and wins over it.
@@ -124,43 +124,46 @@ pub(crate) struct Settings {
     /// text, or json: one document per line with time, stream, call_id and text.
     #[arg(long, env, default_value = "text")]
     pub(crate) log_format: LogFormat,
-    /// How many lines of the function's are logged per second, the others are counted; 0 is no limit.
+    /// How many lines of the function are logged per second; further ones are dropped and counted. 0 is no limit.
     #[arg(long, env, default_value_t = 5000)]
     pub(crate) log_rate: u32,
     /// Put the call id before the function's log lines (fork mode, text).
     #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) log_callid: bool,
+    /// Begin each log line with its call id and its trace id between two characters U+001E, for the program that reads the log.
+    #[arg(long, env = "SKEP_LOG_TAGS", hide = true, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub(crate) log_tags: bool,
     /// Log the headers of each request, without secrets.
     #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) debug_headers: bool,
-    /// Give header and body to the process as one JSON document.
+    /// Pass headers and body to the process as one JSON document.
     #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) marshal_request: bool,
-    /// Not supported, and so refused when set.
+    /// Not supported: true is refused.
     #[arg(long, env, default_value = "false", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) jwt_auth: bool,
     /// Directory of the static mode.
     #[arg(long, env, default_value = "/home/app/public")]
     pub(crate) static_path: PathBuf,
-    /// Static mode leaves out files whose names begin with a dot, and links that lead out of static_path; false serves them too.
+    /// Static mode does not serve files whose names begin with a dot, nor links that lead out of static_path; false serves them too.
     #[arg(long, env, default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub(crate) static_guard: bool,
-    /// `stdin`: end with all processes as soon as STDIN ends, because then the owner is gone.
+    /// `stdin`: end with all processes when STDIN ends, because its owner is then gone.
     #[arg(long, env)]
     pub(crate) lifeline: Option<Lifeline>,
     /// The tag by which the starter of this process knows it.
     #[arg(long, env = skep_process::ProcessTag::VARIABLE, hide = true)]
     pub(crate) process_tag: Option<String>,
-    /// Give up all rights that the function does not need: it writes only its working folder, TMPDIR and --writable, has no capabilities, and cannot signal others.
+    /// Give up all rights that the function does not need: it can write only to its working folder, TMPDIR and --writable, has no capabilities, and cannot signal other processes.
     #[arg(long)]
     pub(crate) sandbox: bool,
     /// A folder that the function cannot read in the sandbox.
     #[arg(long)]
     pub(crate) hidden: Option<PathBuf>,
-    /// A folder in the hidden one that the function can read; may be repeated.
+    /// A folder that the function can read, even in the hidden one; may be repeated.
     #[arg(long)]
     pub(crate) readable: Vec<PathBuf>,
-    /// A folder that the function can write, also in the hidden one; may be repeated.
+    /// A folder that the function can write to, even in the hidden one; may be repeated.
     #[arg(long)]
     pub(crate) writable: Vec<PathBuf>,
     /// Only run fprocess with the STDOUT and STDERR of the watchdog, without HTTP; it ends with all that it started.
@@ -169,10 +172,10 @@ pub(crate) struct Settings {
     /// With --supervise: the program reads the STDIN of the watchdog.
     #[arg(long = "share-stdin", requires = "supervise")]
     pub(crate) share_stdin: bool,
-    /// Only enter the sandbox, and say in a line each what this machine cannot do of it.
+    /// Only print the parts of the sandbox that this machine does not support, one a line.
     #[arg(long = "check-sandbox")]
     pub(crate) check_sandbox: bool,
-    /// Only tell by the exit code whether a watchdog is healthy on this machine.
+    /// Exit with 0 if the watchdog on this machine is healthy, else with 1.
     #[arg(long = "run-healthcheck")]
     pub(crate) run_healthcheck: bool,
 }

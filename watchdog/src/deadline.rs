@@ -22,7 +22,7 @@ pub(crate) fn limit_of(headers: &HeaderMap, setting: Option<Duration>) -> Option
 }
 
 /// Tells the program how long it has from now on.
-pub(crate) fn tell_rest(headers: &mut HeaderMap, until: Instant) {
+pub(crate) fn set_remaining(headers: &mut HeaderMap, until: Instant) {
     // Zero would be no limit.
     let rest = until.saturating_duration_since(Instant::now()).as_millis().max(1);
     if let Ok(value) = HeaderValue::try_from(format!("{rest}ms")) {

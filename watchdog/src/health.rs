@@ -43,10 +43,10 @@ impl Health {
         if self.state.compare_exchange(STARTING, OPEN, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             return;
         }
-        let tell = |error: &io::Error| {
-            log.say(&format!("Cannot write {LOCK_FILE}: {error}; goes without it, as with suppress_lock=true"));
+        let log = |error: &io::Error| {
+            log.say(&format!("Cannot write {LOCK_FILE}: {error}; continues without it, as with suppress_lock=true"));
         };
-        let has_lock = self.wants_lock && write_lock_file().inspect_err(tell).is_ok();
+        let has_lock = self.wants_lock && write_lock_file().inspect_err(log).is_ok();
         self.has_lock.store(has_lock, Ordering::Relaxed);
     }
 

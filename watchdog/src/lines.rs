@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use http::HeaderMap;
 use skep_protocol::headers::CALL_ID;
+use skep_trace::{Context, TraceId};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::log::Log;
@@ -16,13 +17,15 @@ const WIDEST: usize = 4;
 pub(crate) struct Origin {
     pub(crate) stream: &'static str,
     pub(crate) call_id: Option<String>,
+    pub(crate) trace_id: Option<TraceId>,
 }
 
 impl Origin {
     /// Of the call that has these headers.
     pub(crate) fn of_call(stream: &'static str, headers: &HeaderMap) -> Self {
         let call_id = headers.get(CALL_ID).map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
-        Self { stream, call_id }
+        let trace_id = Context::read(headers).map(|context| context.trace_id);
+        Self { stream, call_id, trace_id }
     }
 }
 
@@ -38,7 +41,7 @@ pub(crate) struct Piece<'a> {
 
 /// Reads to the end; a line that is too long becomes several pieces.
 pub(crate) async fn copy_lines(mut output: impl AsyncRead + Unpin, origin: Origin, log: Log) {
-    let mut lines = Lines::new(log.longest_line());
+    let mut lines = Lines::new(log.max_line());
     let mut emit = |piece: Piece<'_>| log.relay(&origin, piece);
     loop {
         lines.pending.reserve(CHUNK);
@@ -52,7 +55,7 @@ pub(crate) async fn copy_lines(mut output: impl AsyncRead + Unpin, origin: Origi
 
 /// The same for output that is in memory.
 pub(crate) fn log_output(output: &[u8], origin: &Origin, log: &Log) {
-    let mut lines = Lines::new(log.longest_line());
+    let mut lines = Lines::new(log.max_line());
     let mut emit = |piece: Piece<'_>| log.relay(origin, piece);
     for chunk in output.chunks(CHUNK) {
         lines.pending.extend_from_slice(chunk);

@@ -57,7 +57,7 @@ struct Queue {
     /// How many lines did not fit.
     lost: u64,
     cap: Cap,
-    /// The writer has nothing to do, or waits only to tell what the cap dropped.
+    /// The writer has nothing to do, or waits only to report what the cap dropped.
     asleep: bool,
     flush: bool,
     closed: bool,
@@ -107,13 +107,13 @@ impl Log {
             shared.add(queue, &Line::of_function(origin, piece));
         } else if queue.cap.count(now) {
             drop(queue);
-            // From now on the writer has a time at which to tell it.
+            // From now on the writer has a time at which to report it.
             shared.work.notify_one();
         }
     }
 
-    pub(crate) fn longest_line(&self) -> usize {
-        self.0.shared.plan.longest_line
+    pub(crate) fn max_line(&self) -> usize {
+        self.0.shared.plan.max_line
     }
 
     /// Waits, but not for long, until what was said is written; blocks.
@@ -159,7 +159,7 @@ impl Shared {
     fn write_all(&self, mut output: impl Write) {
         let mut batch = Vec::new();
         while self.take(&mut batch) {
-            // There is no other place to tell that STDERR is gone.
+            // There is no other place to report that STDERR is gone.
             let _ = output.write_all(&batch);
             batch.clear();
             batch.shrink_to(KEPT);
@@ -266,14 +266,14 @@ mod tests {
         }
         drop(log);
         let written = batches.iter().collect::<Vec<String>>().concat();
-        let (told, whole): (Vec<&str>, Vec<&str>) = written.lines().partition(|line| line.contains(" dropped: "));
+        let (reports, whole): (Vec<&str>, Vec<&str>) = written.lines().partition(|line| line.contains(" dropped: "));
         let count = |line: &str| line.split(' ').nth(2).unwrap().parse::<usize>().unwrap();
         assert!(
-            told.iter().all(|line| line.ends_with("log lines were dropped: STDERR is read too slowly")),
-            "{told:?}"
+            reports.iter().all(|line| line.ends_with("log lines were dropped: STDERR is read too slowly")),
+            "{reports:?}"
         );
         assert!(whole.len() < 100 && written.len() < 3 * BOUND);
-        assert_eq!(whole.len() + told.into_iter().map(count).sum::<usize>(), 100);
+        assert_eq!(whole.len() + reports.into_iter().map(count).sum::<usize>(), 100);
     }
 
     #[test]
@@ -295,11 +295,11 @@ mod tests {
         flush.join().unwrap();
         let dropped = 5 - written.matches("of the function\n").count();
         assert!(dropped > 0 && written.matches(" own\n").count() == 5, "{written}");
-        let told = format!(" {dropped} log lines of the function were dropped: more than log_rate (1) per second\n");
-        assert!(written.contains(&told), "{written}");
+        let reports = format!(" {dropped} log lines of the function were dropped: more than log_rate (1) per second\n");
+        assert!(written.contains(&reports), "{written}");
     }
 
-    const ORIGIN: Origin = Origin { stream: "stdout", call_id: None };
+    const ORIGIN: Origin = Origin { stream: "stdout", call_id: None, trace_id: None };
 
     fn piece(text: &[u8]) -> Piece<'_> {
         Piece { text, continued: false, partial: false }
@@ -307,7 +307,7 @@ mod tests {
 
     fn start(rate: Option<u32>) -> (Log, Receiver<String>) {
         let (sender, batches) = sync_channel(0);
-        let plan = LogPlan { format: LogFormat::Text, prefix: false, call_id: false, longest_line: 100, rate };
+        let plan = LogPlan { format: LogFormat::Text, prefix: false, call_id: false, tags: false, max_line: 100, rate };
         (Log::start_with(&plan, Batches(sender)).unwrap(), batches)
     }
 }

@@ -63,8 +63,10 @@ pub(crate) struct LogPlan {
     pub(crate) prefix: bool,
     /// The call id goes before each line of the function's, in text; JSON has it anyway.
     pub(crate) call_id: bool,
+    /// Each line begins with a tag that names its call, for the program that reads the log.
+    pub(crate) tags: bool,
     /// In bytes.
-    pub(crate) longest_line: usize,
+    pub(crate) max_line: usize,
     /// Lines of the function's per second.
     pub(crate) rate: Option<u32>,
 }
@@ -152,7 +154,8 @@ impl Plan {
                 format: settings.log_format,
                 prefix: settings.prefix_logs,
                 call_id: settings.log_callid,
-                longest_line: size("log_buffer_size", settings.log_buffer_size, 1)?,
+                tags: settings.log_tags,
+                max_line: size("log_buffer_size", settings.log_buffer_size, 1)?,
                 rate: Some(settings.log_rate).filter(|rate| *rate > 0),
             },
             inherited_tag: settings.process_tag.clone(),

@@ -33,6 +33,8 @@ const MAX_HEADERS: usize = 200;
 /// Starting a process holds its thread until the program is loaded, so there may be more of them than cores.
 const MAX_THREADS: usize = 8;
 const METRICS_READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long connections without a call stay open: a client that does not know of the shutdown yet may have sent one.
+const LAST_CALLS_TIMEOUT: Duration = Duration::from_millis(500);
 /// For what is left when everything was cancelled and killed.
 const LAST_TASKS_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -75,7 +77,7 @@ pub(crate) async fn run(plan: Plan, listeners: Listeners, shutdown: Shutdown) ->
     }
     let runtimes = Runtimes::new(if plan.has_own_threads() { MAX_THREADS } else { 0 });
     // The server goes with this line, and with it tasks that are waited for below.
-    let served = Server::new(&plan, watchdog).serve(listeners.calls, &runtimes, &shutdown).await;
+    let served = Server::new(&plan, watchdog, &shutdown).serve(listeners.calls, &runtimes, &shutdown).await;
     finished.cancel();
     scrapes.cut();
     processes.kill_all().await;
@@ -103,12 +105,12 @@ struct Server {
 }
 
 impl Server {
-    fn new(plan: &Plan, watchdog: Watchdog) -> Self {
+    fn new(plan: &Plan, watchdog: Watchdog, shutdown: &Shutdown) -> Self {
         Self {
             watchdog: Arc::new(watchdog),
             limits: limits(plan.read_timeout, plan.write_timeout),
             healthcheck_interval: plan.healthcheck_interval,
-            connections: Connections::default(),
+            connections: Connections::leaving_at(shutdown.drain.clone()),
         }
     }
 
@@ -158,6 +160,7 @@ impl Server {
             let _ = timeout(self.healthcheck_interval, calls.wait()).await;
         };
         self.accept(listener, runtimes, lame_duck).await;
+        let _ = timeout(LAST_CALLS_TIMEOUT, self.connections.ended()).await;
         self.connections.close();
         if timeout(self.limits.write_timeout, self.connections.ended()).await.is_err() {
             self.watchdog.log.say("Calls that are still running are killed: write_timeout is over.");
@@ -174,7 +177,7 @@ impl Server {
             Event::AcceptFailed(error) | Event::NotServed { error, .. } => {
                 log.say(&format!("Cannot accept a connection: {error}"));
             }
-            // How a connection ends is the client's business; a call on it has told its own end.
+            // How a connection ends is the client's business; a call on it has logged its own end.
             _ => {}
         };
         let make = move |_| service(Arc::clone(&watchdog), connections.clone());

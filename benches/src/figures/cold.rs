@@ -16,7 +16,7 @@ use crate::{
 
 /// Cold starts of one run; what counts is their median.
 const STARTS: usize = 9;
-/// The function's replica of before is gone by then, so that its end is not measured.
+/// The function's earlier replica has gone before, so that its end is not measured.
 const QUIET: Duration = Duration::from_millis(100);
 
 pub(super) async fn start(bench: &Bench, name: &str) -> Result<Vec<Row>> {

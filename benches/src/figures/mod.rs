@@ -21,6 +21,7 @@ mod start;
 mod stream;
 mod sync;
 mod topic;
+mod traced;
 
 use anyhow::Result;
 
@@ -31,6 +32,8 @@ pub(crate) enum Figure {
     SyncLatency,
     SyncRate,
     SyncTail,
+    SyncTraced,
+    SyncTracedAll,
     EndToEnd,
     Growth,
     ForkLatency,
@@ -53,6 +56,7 @@ pub(crate) enum Figure {
     HookVerify,
     TopicRate,
     ScheduledStart,
+    ScheduledIdle,
     QueuedLatency,
     CostForked,
     CostHttp,
@@ -66,10 +70,12 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 38] = [
         Self::SyncLatency,
         Self::SyncRate,
         Self::SyncTail,
+        Self::SyncTraced,
+        Self::SyncTracedAll,
         Self::EndToEnd,
         Self::Growth,
         Self::ForkLatency,
@@ -92,6 +98,7 @@ impl Figure {
         Self::HookVerify,
         Self::TopicRate,
         Self::ScheduledStart,
+        Self::ScheduledIdle,
         Self::QueuedLatency,
         Self::CostForked,
         Self::CostHttp,
@@ -109,6 +116,8 @@ impl Figure {
             Self::SyncLatency => "sync_c1_p50_us",
             Self::SyncRate => "sync_c64_rps",
             Self::SyncTail => "sync_c64_p99_us",
+            Self::SyncTraced => "sync_c64_traced_rps",
+            Self::SyncTracedAll => "sync_c64_traced_all_rps",
             Self::EndToEnd => "sync_end_to_end_http_c16_rps",
             Self::Growth => "sync_10k_functions_rps",
             Self::ForkLatency => "fork_c1_p50_us",
@@ -131,6 +140,7 @@ impl Figure {
             Self::HookVerify => "hook_verify_10k_us",
             Self::TopicRate => "topic_events_rps",
             Self::ScheduledStart => "schedule_10k_start_s",
+            Self::ScheduledIdle => "schedule_10k_idle_cpu_percent",
             Self::QueuedLatency => "async_started_p50_us",
             Self::CostForked => "cost_per_million_of_10k",
             Self::CostHttp => "cost_per_million_http_of_10k",
@@ -155,6 +165,8 @@ impl Figure {
             Self::SyncLatency => Box::pin(sync::latency(bench, name)).await,
             Self::SyncRate => Box::pin(sync::rate(bench, name)).await,
             Self::SyncTail => Box::pin(sync::tail(bench, name)).await,
+            Self::SyncTraced => Box::pin(traced::usual(bench, name)).await,
+            Self::SyncTracedAll => Box::pin(traced::all(bench, name)).await,
             Self::EndToEnd => Box::pin(sync::end_to_end(bench, name)).await,
             Self::Growth => Box::pin(growth::rates(bench, name)).await,
             Self::ForkLatency => Box::pin(fork::latency(bench, name)).await,
@@ -177,6 +189,7 @@ impl Figure {
             Self::HookVerify => Box::pin(hook::verification(bench, name)).await,
             Self::TopicRate => Box::pin(topic::rate(bench, name)).await,
             Self::ScheduledStart => Box::pin(schedules::start(bench, name)).await,
+            Self::ScheduledIdle => Box::pin(schedules::idle(bench, name)).await,
             Self::QueuedLatency => Box::pin(queued::latency(bench)).await,
             Self::CostForked => Box::pin(cost::forked(bench, name)).await,
             Self::CostHttp => Box::pin(cost::http(bench, name)).await,

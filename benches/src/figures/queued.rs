@@ -93,7 +93,7 @@ impl Caller {
         self.connection.exchange(&call, "202")?;
         let answer = self.connection.exchange(&ask, "200")?;
         let answered = clock::now_ns()?;
-        took.add(sent, clock::told(&answer)?, answered)
+        took.add(sent, clock::reported(&answer)?, answered)
     }
 }
 
@@ -106,7 +106,7 @@ async fn publish_and_spawn(publisher: &Publisher, raw: &Raw, took: &mut Took) ->
         let begun = clock::now_ns()?;
         let answer = raw.answer()?;
         let ended = clock::now_ns()?;
-        let started = clock::told(&answer)?;
+        let started = clock::reported(&answer)?;
         thread::sleep(PAUSE);
         anyhow::Ok((begun, started, ended))
     })

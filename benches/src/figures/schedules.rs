@@ -1,4 +1,4 @@
-//! Schedules whose occurrences are in the same second: until all their calls have run.
+//! Many schedules: those whose occurrences are in the same second until all their calls have run, and what planning takes while none is due.
 
 use std::time::Duration;
 
@@ -11,16 +11,23 @@ use crate::{
     bench::Bench,
     http::{Target, with_requests},
     measure::{Row, Side, tell},
+    tree::{self, Member},
     up::Up,
 };
 
 const SCHEDULES: usize = 10_000;
 /// All are declared and planned before it is over.
-const LEAD: i64 = 150;
+const LEAD: i64 = 300;
 const IN_TIME: Duration = Duration::from_secs(300);
+/// Nothing is due while it is measured what planning takes.
+const FAR_AWAY: i64 = 1800;
+const IDLE_WINDOW: Duration = Duration::from_secs(60);
+const SETTLES_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// What the gateway and the queue-worker say of calls that have ended.
 const ENDED: &str = "queue_worker_messages_processed_total{function_name=\"noop\",state=\"succeeded\"} ";
+
+const PLANNED: &str = "controller_schedule_planned_total{";
 
 pub(super) async fn start(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     let mut sides = [Side::new("skep up")];
@@ -35,6 +42,47 @@ pub(super) async fn start(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     }
     let [side] = sides;
     Ok(vec![Row { name: name.to_owned(), unit: "s", values: side.values, baseline: None }])
+}
+
+/// What 10,000 schedules, none of which is due, take of a core, beside what skep and NATS take without them.
+pub(super) async fn idle(bench: &Bench, name: &str) -> Result<Vec<Row>> {
+    let (mut sides, mut values) = ([Side::new("with schedules"), Side::new("without")], Vec::new());
+    for run in 1..=bench.runs {
+        let up = Up::start(bench).await?;
+        sleep(SETTLES_WITHIN).await;
+        let without = percent_of_a_core(&up).await?;
+        declare(&up, (OffsetDateTime::now_utc().unix_timestamp() + FAR_AWAY) % 3600).await?;
+        all_planned(&up).await?;
+        sleep(SETTLES_WITHIN).await;
+        let with = percent_of_a_core(&up).await?;
+        sides[0].values.push(with);
+        sides[1].values.push(without);
+        values.push(with - without);
+        tell(name, run, bench.runs, &sides);
+    }
+    Ok(vec![Row { name: name.to_owned(), unit: "%", values, baseline: None }])
+}
+
+async fn percent_of_a_core(up: &Up) -> Result<f64> {
+    let seconds = || Ok::<f64, anyhow::Error>(tree::of(up.process.id())?.into_iter().map(Member::own_seconds).sum());
+    let before = seconds()?;
+    sleep(IDLE_WINDOW).await;
+    Ok((seconds()? - before) / IDLE_WINDOW.as_secs_f64() * 100.0)
+}
+
+/// Waits until the next two occurrences of each are planned.
+async fn all_planned(up: &Up) -> Result<()> {
+    let (metrics, give_up) = (Target::new(up.admin, "/metrics"), OffsetDateTime::now_utc() + IN_TIME);
+    loop {
+        let text = metrics.read().await?;
+        let planned = text.lines().filter(|line| line.starts_with(PLANNED));
+        let planned: f64 = planned.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
+        if planned >= 2.0 * SCHEDULES as f64 {
+            return Ok(());
+        }
+        ensure!(OffsetDateTime::now_utc() < give_up, "{planned} calls are planned");
+        sleep(Duration::from_secs(1)).await;
+    }
 }
 
 async fn declare(up: &Up, offset: i64) -> Result<()> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_nats::jetstream::stream::Config;
-use futures_util::future::try_join_all;
+use futures_util::{TryStreamExt, future::try_join_all};
 use serde_json::json;
 use skep_protocol::{SourceRecord, Subjects};
 use time::OffsetDateTime;
@@ -25,7 +25,7 @@ const MESSAGES: usize = 10_000;
 const TOGETHER: usize = 500;
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// The function has no replica, so nothing of the machine goes into running it.
+/// No call runs: the function has no replica, and the worker takes none.
 pub(super) async fn rate(bench: &Bench, name: &str) -> Result<Vec<Row>> {
     let platform = Platform::start(bench, Disk::Synced).await?;
     platform.register(None).await?;
@@ -52,6 +52,7 @@ async fn per_second(bench: &Bench, platform: &Platform, run: usize) -> Result<f6
         try_join_all(sent.into_iter().map(IntoFuture::into_future)).await?;
     }
     let worker = platform.start_worker(bench).await?;
+    pause_calls(platform).await?;
     let now = OffsetDateTime::now_utc();
     let spec = json!({ "nats": { "stream": "TOPIC", "start": "all" }, "routes": [{ "to": FUNCTION }] });
     let record = SourceRecord {
@@ -79,6 +80,17 @@ async fn per_second(bench: &Bench, platform: &Platform, run: usize) -> Result<f6
     drop(worker);
     jetstream.delete_stream("TOPIC").await?;
     Ok(MESSAGES as f64 / took.as_secs_f64())
+}
+
+/// Keeps the worker from taking calls, as there is no worker while calls are accepted. It goes on taking events.
+async fn pause_calls(platform: &Platform) -> Result<()> {
+    let queue = platform.stream("INVOKE").await?;
+    let lanes: Vec<String> = queue.consumer_names().try_collect().await?;
+    anyhow::ensure!(!lanes.is_empty(), "the worker has no consumers yet");
+    for lane in lanes {
+        queue.pause_consumer(&lane, OffsetDateTime::now_utc() + DEADLINE).await?;
+    }
+    Ok(())
 }
 
 /// How many events have become calls.

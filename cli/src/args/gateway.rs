@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
-use skep_gateway::TrustedProxies;
+use skep_gateway::{TrustedProxies, UiMode};
 use skep_protocol::{Pages, parse_size};
 
-use super::{LimitArgs, SourcesArgs, values::host};
+use super::{LimitArgs, SourcesArgs, TraceLinkArgs, values::host};
 
 #[derive(Debug, Args)]
 pub(crate) struct ListenArgs {
@@ -35,22 +35,27 @@ pub(crate) struct GatewayArgs {
     /// The file of tokens, as skep token writes it; it is read again when it changes. By default tokens.json beside the two basic auth files
     #[arg(long, env = "SKEP_TOKENS_FILE", value_name = "FILE")]
     pub(crate) tokens_file: Option<PathBuf>,
-    /// Host names by which /system and /ui may be reached, separated by commas; without authentication only localhost, loopback addresses and the listen address are allowed otherwise
+    /// Host names under which /system and /ui may be reached, separated by commas; by default, without authentication, only localhost, loopback addresses and the listen address
     #[arg(long, env = "SKEP_ALLOWED_HOSTS", value_delimiter = ',', value_parser = host)]
     pub(crate) allowed_hosts: Vec<String>,
-    /// Proxies that are believed about where a call came from (X-Forwarded-…, X-Real-IP, Forwarded): addresses, networks, loopback and private, separated by commas, or none
+    /// The web UI at /ui/: off, read (web pages change nothing) or full
+    #[arg(long, env = "SKEP_UI", default_value = "full")]
+    pub(crate) ui: UiMode,
+    #[command(flatten)]
+    pub(crate) trace_link: TraceLinkArgs,
+    /// Proxies that are trusted to say where a call came from (X-Forwarded-…, X-Real-IP, Forwarded): addresses, networks, loopback and private, separated by commas, or none
     #[arg(long, env = "SKEP_TRUSTED_PROXIES", default_value = "loopback")]
     pub(crate) trusted_proxies: TrustedProxies,
-    /// What functions' answers may do that a browser shows as pages, if annotation skep.pages does not say: sandboxed (scripts run, but without the gateway's origin) or trusted
+    /// What answers of functions may do that a browser shows as pages, unless the annotation skep.pages says: sandboxed (scripts run, but without the gateway's origin) or trusted
     #[arg(long, env = "SKEP_FUNCTION_PAGES", default_value = "sandboxed")]
     pub(crate) function_pages: Pages,
-    /// Show /metrics where functions are called too, to everybody
+    /// Show /metrics on the gateway's port too, to everybody
     #[arg(long, env = "SKEP_OPEN_METRICS", num_args = 0..=1, default_missing_value = "true", default_value = "false")]
     pub(crate) open_metrics: bool,
     /// The largest body of an asynchronous call
     #[arg(long, env = "SKEP_ASYNC_BODY_LIMIT", default_value = "1GiB", value_parser = parse_size)]
     pub(crate) async_body_limit: u64,
-    /// Connections at once; further ones wait to be accepted. There are fewer where fewer files may be open (ulimit -Hn): a call takes two
+    /// Connections at once; further ones wait to be accepted. There are fewer if the limit of open files is low (ulimit -Hn): a call takes two
     #[arg(long, env = "SKEP_MAX_CONNECTIONS", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_connections: u32,
     #[command(flatten)]

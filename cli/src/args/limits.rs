@@ -14,7 +14,7 @@ pub(crate) struct LimitArgs {
     /// Connections at once from one address (of IPv6: one /64 network); further ones are refused. By default a quarter of --max-connections; those from this machine and from --trusted-proxies are not counted
     #[arg(long, env = "SKEP_MAX_CONNECTIONS_PER_ADDRESS", value_parser = at_least_one)]
     pub(crate) max_connections_per_address: Option<usize>,
-    /// Requests in a second from one address (of IPv6: one /64 network), and twice as many at once; further ones are refused with 429. 0 for no limit; those from this machine are not counted
+    /// Requests per second from one address (of IPv6: one /64 network), in bursts up to twice as many; further ones are refused with 429. 0 for no limit; those from this machine are not counted
     #[arg(long, env = "SKEP_MAX_REQUESTS_PER_ADDRESS", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) max_requests_per_address: u32,
     /// Synchronous calls of all functions at once; further ones are refused with 429
@@ -32,7 +32,7 @@ pub(crate) struct LimitArgs {
     /// Bytes that may wait in the queue, large bodies not counted; when there are more, calls are refused with 503
     #[arg(long, env = "SKEP_QUEUE_BYTES", default_value = "4GiB", value_parser = parse_size)]
     pub(crate) queue_bytes: u64,
-    /// Bytes of them that may wait for one function, unless its annotation skep.queue.max-bytes says it; when there are more, its calls are refused with 429. By default a quarter of --queue-bytes
+    /// Bytes that may wait for one function, unless its annotation skep.queue.max-bytes sets another limit; when there are more, its calls are refused with 429. By default a quarter of --queue-bytes
     #[arg(long, env = "SKEP_QUEUE_BYTES_PER_FUNCTION", value_parser = parse_size)]
     pub(crate) queue_bytes_per_function: Option<u64>,
     /// A client that reads nothing of an answer for this long is disconnected

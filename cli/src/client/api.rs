@@ -81,8 +81,13 @@ impl Api {
 
     fn url(&self, route: &str, path: &[&str]) -> Url {
         let mut url = self.gateway.clone();
+        // A segment of dots would be left out, and the path would be that of something else.
+        let written = |name: &&str| match *name {
+            "." | ".." => name.replace('.', "%2E"),
+            name => name.to_owned(),
+        };
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push(route).extend(path);
+            segments.pop_if_empty().push(route).extend(path.iter().map(written));
         }
         url
     }

@@ -5,18 +5,19 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand};
 use reqwest::Url;
 
+use crate::args::TraceLinkArgs;
+
 /// Which gateway is asked, and who asks.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Gateway")]
 pub(crate) struct ClientArgs {
-    /// The gateway to ask; OPENFAAS_URL counts where SKEP_GATEWAY is not set. Without either it is that of the current
-    /// context, see skep login, or http://127.0.0.1:8080
+    /// The gateway to ask; by default OPENFAAS_URL, else the gateway of the current context (see skep login), else http://127.0.0.1:8080
     #[arg(short, long, env = "SKEP_GATEWAY", value_name = "URL", value_parser = gateway)]
     pub(crate) gateway: Option<Url>,
     /// The context to use, see skep context list
     #[arg(long, env = "SKEP_CONTEXT", value_name = "NAME")]
     pub(crate) context: Option<String>,
-    /// Who asks, where the gateway wants a password [default: admin]
+    /// The user, if the gateway asks for a password [default: admin]
     #[arg(short, long, env = "SKEP_USER")]
     pub(crate) user: Option<String>,
     /// A file with the password
@@ -25,10 +26,10 @@ pub(crate) struct ClientArgs {
     /// Read the password from STDIN
     #[arg(short = 's', long)]
     pub(crate) password_stdin: bool,
-    /// The gateway's own folder of basic-auth-user and basic-auth-password; counts where no password is given
+    /// The gateway's folder with basic-auth-user and basic-auth-password; used if no password is given
     #[arg(long, env = "SKEP_SECRET_MOUNT_PATH")]
     pub(crate) secret_mount_path: Option<PathBuf>,
-    /// The data folder of skep up on this machine: its password counts where no other is given and the gateway is on this machine
+    /// The data folder of skep up on this machine; its password is used if no other is given and the gateway is on this machine
     #[arg(long, env = "SKEP_DATA_DIR", default_value = ".skep")]
     pub(crate) data_dir: PathBuf,
     /// Print JSON, for programs
@@ -38,22 +39,22 @@ pub(crate) struct ClientArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CallsCommand {
-    /// List calls: first those that wait and run, the oldest first, then those that have ended, the last one first
+    /// List calls: first those that wait or run, the oldest first, then those that have ended, the latest first
     #[command(after_help = "Examples:
   skep calls list --since 1h --state failed,dead       what went wrong within the last hour
   skep calls list --function resize --state queued     what waits for a function
   skep calls list --until 2026-01-31T08:00:00Z --json")]
     List(CallListArgs),
-    /// Show what became of a call, step by step
-    Show(CallShowArgs),
+    /// Show what happened to a call, step by step
+    Show(CallTraceArgs),
     /// Print the function's answer to a call, byte by byte
     ///
-    /// The exit code is 0 if the call succeeded, 3 if there is no such call, and 1 for all else: not ended yet, failed,
-    /// dead or cancelled; the answer is printed all the same where there is one.
+    /// The exit code is 0 if the call succeeded, 3 if there is no such call, and 1 otherwise (not ended yet, failed, dead or
+    /// cancelled). If there is an answer, it is printed in any case.
     Result(CallShowArgs),
-    /// Take calls back that have not ended; what runs of them is ended
+    /// Cancel calls that have not ended; running ones are stopped
     Cancel(CallIdsArgs),
-    /// Tell the steps of a call as they come, until it ends; without an id, those of all calls from now on
+    /// Show the steps of a call as they come, until it ends; without an id, those of all calls from now on
     Events(CallEventsArgs),
 }
 
@@ -65,12 +66,15 @@ pub(crate) struct CallListArgs {
     /// Only those in these states, separated by commas: scheduled, queued, running, retrying, succeeded, failed, dead, cancelled
     #[arg(long)]
     pub(crate) state: Option<String>,
-    /// Only those that were accepted then or later: a time (2026-01-31T08:00:00Z), or how long ago (15m)
+    /// Only those accepted since this time: a time (2026-01-31T08:00:00Z), or how long ago (15m)
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
-    /// Only those that were accepted before then
+    /// Only those accepted before this time
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
+    /// Only those that have ended and took at least this long
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) min_duration: Option<String>,
     /// The most calls to list
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) limit: u32,
@@ -101,6 +105,14 @@ pub(crate) struct CallShowArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct CallTraceArgs {
+    #[command(flatten)]
+    pub(crate) call: CallShowArgs,
+    #[command(flatten)]
+    pub(crate) link: TraceLinkArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CallIdsArgs {
     /// The calls' ids
     #[arg(required = true)]
@@ -122,13 +134,13 @@ pub(crate) enum DeadCommand {
   skep dead redrive --reason 'answered 503' --limit 10
   skep dead redrive --all")]
     Redrive(DeadRedriveArgs),
-    /// Change a call's request and send it on its way again
+    /// Change a call's request and redrive it
     #[command(after_help = "Examples:
   skep dead edit order-7 --text '{\"size\": 2}'
   skep dead edit order-7 --body-file fixed.png --header 'Content-Type: image/png'
   skep dead edit order-7 --path /v2 --remove-header X-Debug")]
     Edit(DeadEditArgs),
-    /// Delete dead letters
+    /// Remove dead letters
     Remove(DeadRemoveArgs),
 }
 
@@ -153,7 +165,7 @@ pub(crate) struct DeadFilterArgs {
 pub(crate) struct DeadListArgs {
     #[command(flatten)]
     pub(crate) filter: DeadFilterArgs,
-    /// Go on behind this place, the last one of the list before
+    /// Continue after this place, the last one of the previous list
     #[arg(long, value_name = "SEQUENCE")]
     pub(crate) after: Option<u64>,
     #[command(flatten)]
@@ -216,7 +228,7 @@ pub(crate) struct DeadEditArgs {
     /// The new path behind the function's name
     #[arg(long)]
     pub(crate) path: Option<String>,
-    /// The new query; an empty one takes it away
+    /// The new query; an empty one removes it
     #[arg(long)]
     pub(crate) query: Option<String>,
     /// A header to set, as 'Name: value'
@@ -255,26 +267,27 @@ pub(crate) const AUDIT_LOG_EXAMPLES: &str = "Examples:
   skep audit-log --since 24h                     what changed today
   skep audit-log --object resize                 who touched a function
   skep audit-log --actor ci --action deploy --json
-  skep audit-log --action login,read --follow    failed logins and refused looks, as they come
+  skep audit-log --action login,read --follow    failed logins and refused reads, as they come
 
-The last change comes first. An entry has its time, actor, role and address, what was done to
-what, and the result: an HTTP status, and the code of X-Skep-Error where it was refused.
-It takes the password, or a token of the role admin. To count calls, see skep audit.";
+The latest change comes first. An entry has its time, actor, role and address, the action and its
+object, and the result: an HTTP status, and the code of X-Skep-Error if it was refused.
+This needs the password, or a token with the role admin. To count calls, see skep audit.";
 
 #[derive(Debug, Args)]
 pub(crate) struct AuditLogArgs {
-    /// Only entries of then or later: a time (2026-01-31T08:00:00Z), or how long ago (15m, 7d)
+    /// Only entries since this time: a time (2026-01-31T08:00:00Z), or how long ago (15m, 7d)
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
-    /// Only entries from before then
+    /// Only entries before this time
     #[arg(long, value_name = "TIME", conflicts_with = "follow")]
     pub(crate) until: Option<String>,
     /// Only what this user or token did: ci, 'token ci', 'stack file', 'tokens file', anonymous
     #[arg(long, value_name = "NAME")]
     pub(crate) actor: Option<String>,
-    /// Only these actions, separated by commas: deploy, update, delete, scale, alert, secret-create, secret-update,
-    /// secret-delete, source-create, source-update, source-delete, source-pause, source-resume, source-release,
-    /// source-replay, source-try, source-send, source-secret-add, source-secret-remove, namespace-create, namespace-update, namespace-delete, cancel, redrive, dead-delete, dead-purge,
+    /// Only these actions, separated by commas: deploy, update, delete, rollback, promote, scale, alert, secret-create,
+    /// secret-update, secret-delete, source-create, source-update, source-delete, source-pause, source-resume, source-fire,
+    /// source-backfill, source-release, source-replay, source-try, source-send, source-secret-add, source-secret-remove,
+    /// namespace-create, namespace-update, namespace-delete, image-push, cancel, redrive, dead-delete, dead-purge,
     /// token-create, token-update, token-revoke, login (one that failed), invoke and read (refused ones), other
     #[arg(long)]
     pub(crate) action: Option<String>,
@@ -284,7 +297,7 @@ pub(crate) struct AuditLogArgs {
     /// The most entries
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) limit: u32,
-    /// Print entries the oldest first, and go on with new ones as they come; with --json one line each
+    /// Print entries the oldest first, then new ones as they come; with --json one a line
     #[arg(short, long)]
     pub(crate) follow: bool,
     #[command(flatten)]

@@ -104,10 +104,10 @@ fn print(report: &AuditReport) {
         output::line(format_args!("and {} more", report.more_findings));
     }
     output::line("\nWhat to do");
-    let mut told: Vec<AuditKind> = Vec::new();
+    let mut kinds: Vec<AuditKind> = Vec::new();
     for kind in report.findings.iter().map(|finding| finding.kind) {
-        if !told.contains(&kind) {
-            told.push(kind);
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
             output::line(format_args!("{}: {}", kind.what(), kind.advice()));
         }
     }

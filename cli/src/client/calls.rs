@@ -8,7 +8,7 @@ use skep_protocol::{CallDetails, CallEvent, CallStatus};
 
 use super::{
     api::Api,
-    args::{CallIdsArgs, CallListArgs, CallShowArgs, CallsCommand},
+    args::{CallIdsArgs, CallListArgs, CallShowArgs, CallTraceArgs, CallsCommand},
     events, print_json, table,
 };
 use crate::{
@@ -31,7 +31,13 @@ pub(crate) async fn run(command: CallsCommand) -> Result<()> {
 
 async fn list(args: CallListArgs) -> Result<()> {
     let api = Api::new(args.client)?;
-    let given = [("function", args.function), ("state", args.state), ("since", args.since), ("until", args.until)];
+    let given = [
+        ("function", args.function),
+        ("state", args.state),
+        ("since", args.since),
+        ("until", args.until),
+        ("minDuration", args.min_duration),
+    ];
     let filter: Vec<_> = given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let limit = args.limit as usize;
     let (mut calls, mut next) = (Vec::<CallStatus>::new(), None::<String>);
@@ -75,7 +81,7 @@ async fn list(args: CallListArgs) -> Result<()> {
     Ok(())
 }
 
-async fn show(args: CallShowArgs) -> Result<()> {
+async fn show(CallTraceArgs { call: args, link }: CallTraceArgs) -> Result<()> {
     let api = Api::new(args.client)?;
     let request = api.get(&["calls", &args.id]).query(&wait(args.wait));
     let details: CallDetails = api.json(request).await?;
@@ -91,6 +97,7 @@ async fn show(args: CallShowArgs) -> Result<()> {
         ("attempts", status.attempts.to_string()),
         ("due", table::or_empty(status.next_attempt_at.map(table::at))),
         ("callback", table::or_empty(status.callback_url)),
+        ("trace", table::or_empty(status.trace.map(|trace| link.shown(&trace.trace_id.to_string())))),
     ]);
     output::line("");
     let rows = timeline.iter().map(|event| {
@@ -136,7 +143,7 @@ async fn cancel(args: CallIdsArgs) -> Result<()> {
 }
 
 /// What there is to say of a step beside its name.
-pub(super) fn more(event: &CallEvent) -> String {
+pub(crate) fn more(event: &CallEvent) -> String {
     let parts = [
         event.replica.as_ref().map(|replica| format!("on {replica}")),
         event.status.map(|status| format!("answered {status}")),

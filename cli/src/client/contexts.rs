@@ -60,7 +60,7 @@ impl Contexts {
         };
         // The reader's error may quote the file, so only the line and column are shown.
         let read: Self = serde_json::from_str(&text)
-            .map_err(|error| bad(format!("cannot be understood at line {}; mend or remove it", error.line())))?;
+            .map_err(|error| bad(format!("cannot be understood at line {}; correct or remove it", error.line())))?;
         if read.version != VERSION {
             return Err(bad(format!("has version {}, and this skep knows version {VERSION}", read.version)));
         }

@@ -86,8 +86,9 @@ async fn show(args: DeadShowArgs) -> Result<()> {
     }
     let bytes = large_body.unwrap_or_else(|| STANDARD.decode(&body).map_or(0, |bytes| bytes.len() as u64));
     output::line(format_args!("\nBody, {bytes} bytes"));
-    let untold = if large_body.is_some() { "(too large to be shown)" } else { "(no text; --json has it in base64)" };
-    output::line(text.map_or_else(|| untold.to_owned(), |text| output::harmless(&text)));
+    let placeholder =
+        if large_body.is_some() { "(too large to be shown)" } else { "(no text; --json has it in base64)" };
+    output::line(text.map_or_else(|| placeholder.to_owned(), |text| output::harmless(&text)));
     if let Some(answer) = last_answer {
         output::line(format_args!("\nLast answer\n{}", output::harmless(&answer)));
     }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use skep_protocol::{
-    FunctionDeployment, FunctionPolicy, FunctionStatus, PolicyDefaults, RetryPolicy, SettingError, format_duration,
+    CanaryReport, FunctionDeployment, FunctionPolicy, FunctionStatus, FunctionVersion, PolicyDefaults, RetryPolicy,
+    ScalingStatus, SettingError, format_duration,
 };
 use skep_queue_worker::decision::{Circumstances, Decision, Ended, decide};
 
-use super::{api::Api, args::DescribeArgs, print_json, table};
+use super::{api::Api, args::DescribeArgs, daily::canary, print_json, table};
 use crate::{
     failure::{Failure, Result},
     output,
@@ -24,6 +25,8 @@ const WAITS_SHOWN: u64 = 8;
 #[serde(rename_all = "camelCase")]
 struct Description {
     function: FunctionStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canary: Option<CanaryReport>,
     policy: Policy,
     decisions: Vec<Row>,
     waits: Vec<Wait>,
@@ -63,8 +66,12 @@ pub(crate) async fn run(args: DescribeArgs) -> Result<()> {
     let function: FunctionStatus = api.json(api.get(&["function", &args.function])).await?;
     let policy = policy_of(&function).map_err(|error| Failure::setting(error.to_string()))?;
     let retry = &policy.retry;
+    let canary = match &function.canary {
+        Some(_) => canary::report(&api, &args.function).await?,
+        None => None,
+    };
     let description =
-        Description { policy: Policy::of(retry), decisions: decisions(retry), waits: waits(retry), function };
+        Description { policy: Policy::of(retry), decisions: decisions(retry), waits: waits(retry), canary, function };
     if api.as_json {
         return print_json(&description);
     }
@@ -84,24 +91,30 @@ fn policy_of(function: &FunctionStatus) -> std::result::Result<FunctionPolicy, S
 }
 
 fn print(description: &Description, settings: &FunctionPolicy) {
-    let Description { function, policy, decisions, waits } = description;
+    let Description { function, canary, policy, decisions, waits } = description;
     let timeout = settings.own_timeout.map(format_duration);
     table::print_facts([
         ("function", function.name.clone()),
         ("namespace", function.namespace.clone()),
         ("image", function.image.clone()),
         ("command", function.env_process.clone()),
+        ("version", function.version.as_ref().map(version).unwrap_or_default()),
         ("replicas", format!("{} of {} ready", function.available_replicas, function.replicas)),
         ("waiting", waiting(function)),
         ("problem", function.problem.clone().unwrap_or_default()),
-        ("scales", format!("{} to {}", settings.scaling.min, settings.scaling.max)),
+        ("scales", format!("{} to {}, type {}", settings.scaling.min, settings.scaling.max, settings.scaling.kind)),
+        ("because", function.scaling.as_ref().map(scaling).unwrap_or_default()),
         ("timeout", timeout.unwrap_or_else(|| "the platform's (--upstream-timeout)".to_owned())),
         ("at once", at_once(settings)),
         ("secrets", function.secrets.join(", ")),
-        ("called", format!("{} times, as this gateway has counted", function.invocation_count)),
+        ("called", called(function.invocation_count)),
         ("since", table::at(function.created_at)),
     ]);
-    output::line("\nQueued calls that do not go well");
+    if let Some(canary) = canary {
+        output::line("\nCanary");
+        canary::lines(canary).into_iter().for_each(output::line);
+    }
+    output::line("\nQueued calls that fail");
     let Policy { attempts, codes, min_wait, max_wait, backoff, max_age } = policy;
     table::print_facts([
         ("attempts", attempts.to_string()),
@@ -115,11 +128,31 @@ fn print(description: &Description, settings: &FunctionPolicy) {
     if !waits.is_empty() {
         output::line("");
         let rows = waits.iter().map(|wait| [wait.after_attempt.to_string(), wait.least.clone(), wait.most.clone()]);
+        let more = (*attempts > WAITS_SHOWN + 1).then(|| ["…".to_owned(), String::new(), String::new()]);
+        let rows = rows.chain(more);
         table::print(["AFTER ATTEMPT", "WAITS AT LEAST", "AT MOST"], rows);
     }
-    output::line(
-        "\nWhat the function's annotations do not say is the default; the settings of the queue-workers may differ.",
-    );
+    output::line("\nSettings that have no annotation are the defaults; queue-workers may have other ones.");
+}
+
+fn called(times: f64) -> String {
+    let times = times.to_string();
+    format!("{times} {}, as counted by this gateway", if times == "1" { "time" } else { "times" })
+}
+
+/// Which version it is, and why, in words.
+fn version(version: &FunctionVersion) -> String {
+    let note = version.note.as_ref().map(|note| format!(": {}", note.as_str())).unwrap_or_default();
+    format!("{}, {} by {}{note}", version.number, table::at(version.at), version.actor)
+}
+
+/// Why it has as many replicas as it has.
+fn scaling(scaling: &ScalingStatus) -> String {
+    let load = scaling.load.map(|load| format!("; {load:.1} calls run at once on average")).unwrap_or_default();
+    let due = scaling.due.filter(|due| *due > 0).map(|due| format!("; due soon: {due}")).unwrap_or_default();
+    let since = scaling.since.map(|since| format!("; since {}", table::at(since))).unwrap_or_default();
+    let held = scaling.held_until.map(|until| format!("; held until {}", table::at(until))).unwrap_or_default();
+    format!("{}{load}{due}{since}{held}", scaling.reason)
 }
 
 /// What is queued, if the gateway could see it.

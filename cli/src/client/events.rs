@@ -34,7 +34,7 @@ pub(super) async fn run(args: CallEventsArgs) -> Result<()> {
     if has_ended && args.id.is_some() {
         return Ok(());
     }
-    Err(Failure::internal(anyhow!("the gateway has ended the stream: ask again to go on")))
+    Err(Failure::internal(anyhow!("the gateway ended the stream: run the command again to continue")))
 }
 
 /// Prints a step, of a call that is named only if there may be others; returns the step.

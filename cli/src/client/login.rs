@@ -34,7 +34,7 @@ pub(crate) struct LoginArgs {
     /// A file with the password, or a token
     #[arg(long, env = "SKEP_PASSWORD_FILE", conflicts_with = "password_stdin")]
     password_file: Option<std::path::PathBuf>,
-    /// What to call the context; the gateway's host and port without it
+    /// The name of the context; by default the gateway's host and port
     #[arg(long)]
     name: Option<String>,
 }
@@ -48,7 +48,7 @@ The login is kept in $XDG_CONFIG_HOME/skep/contexts.json, which only you can rea
 
 #[derive(Debug, Args)]
 pub(crate) struct LogoutArgs {
-    /// The context to forget; the current one without it
+    /// The context to forget; by default the current one
     name: Option<String>,
 }
 

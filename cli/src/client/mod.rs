@@ -2,6 +2,7 @@
 //!
 //! They are clients of its HTTP API and of nothing else, so they work from any machine that reaches it.
 
+pub(crate) mod adopt;
 mod api;
 pub(crate) mod args;
 mod audit;
@@ -12,17 +13,19 @@ pub(crate) mod daily;
 mod dead;
 mod describe;
 mod events;
+mod images;
 mod lines;
 pub(crate) mod login;
 pub(crate) mod sources;
+pub(crate) mod status;
 pub(crate) mod table;
 mod target;
 
 use serde::Serialize;
 
 pub(crate) use self::{
-    audit::run as audit, audit_log::run as audit_log, calls::run as calls, daily::run as daily, dead::run as dead,
-    describe::run as describe, sources::run as sources,
+    audit::run as audit, audit_log::run as audit_log, calls::more, calls::run as calls, daily::run as daily,
+    dead::run as dead, describe::run as describe, sources::run as sources,
 };
 use crate::{failure::Result, output};
 

@@ -1,18 +1,26 @@
 //! What people read: tables, and texts that cannot do anything to the terminal.
 
-use comfy_table::{Table, presets};
+use comfy_table::{Cell, Table, presets};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::output;
 
 /// Prints rows under their headings, the columns aligned.
 pub(crate) fn print<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
+    lines(headings, rows).into_iter().for_each(output::line);
+}
+
+/// The same as lines of text.
+pub(crate) fn lines(
+    headings: impl IntoIterator<Item = impl Into<Cell>>,
+    rows: impl IntoIterator<Item = impl IntoIterator<Item = String>>,
+) -> Vec<String> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(headings);
     for row in rows {
-        table.add_row(row.map(|cell| one_line(&cell)));
+        table.add_row(row.into_iter().map(|cell| one_line(&cell)));
     }
-    print_lines(&table);
+    trimmed(&table)
 }
 
 /// Prints names and what they stand for; those that stand for nothing are left out.
@@ -24,13 +32,11 @@ pub(super) fn print_facts(facts: impl IntoIterator<Item = (impl Into<String>, St
             table.add_row([one_line(&name.into()), one_line(&value)]);
         }
     }
-    print_lines(&table);
+    trimmed(&table).into_iter().for_each(output::line);
 }
 
-fn print_lines(table: &Table) {
-    for line in table.lines() {
-        output::line(line.trim());
-    }
+fn trimmed(table: &Table) -> Vec<String> {
+    table.lines().map(|line| line.trim().to_owned()).collect()
 }
 
 pub(super) fn one_line(text: &str) -> String {

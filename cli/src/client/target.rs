@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{self, Read},
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use reqwest::Url;
@@ -20,6 +20,8 @@ use crate::{
 };
 
 const DEFAULT_GATEWAY: &str = "http://127.0.0.1:8080";
+/// The data folder of `skep dev`, in that of `skep up`.
+const DEV_FOLDER: &str = "dev";
 const MAX_PASSWORD: u64 = 64 * 1024;
 
 /// A gateway, and who asks it.
@@ -48,8 +50,12 @@ impl Target {
             let Context { gateway, user, password, .. } = context;
             return Ok(Self { gateway, user, password: Some(password) });
         }
-        let gateway = args.gateway.clone().map_or_else(default_gateway, Ok)?;
-        match own_credentials(&args.data_dir, &gateway) {
+        let folders = [args.data_dir.clone(), args.data_dir.join(DEV_FOLDER)];
+        let gateway = match args.gateway.clone() {
+            Some(gateway) => gateway,
+            None => gateway_of_dev(&folders).map_or_else(default_gateway, Ok)?,
+        };
+        match folders.iter().find_map(|folder| own_credentials(folder, &gateway)) {
             Some((user, password)) => Ok(Self { gateway, user, password: Some(password) }),
             None => Ok(Self { gateway, user, password: None }),
         }
@@ -112,6 +118,13 @@ fn own_credentials(data_dir: &Path, gateway: &Url) -> Option<(String, String)> {
     let listens_at: SocketAddr = read(ADDRESS_FILE)?.parse().ok()?;
     let is_asked = is_at(gateway, listens_at) && DataDir::is_in_use(data_dir);
     if is_asked { Some((read(USER_FILE)?, read(PASSWORD_FILE)?)) } else { None }
+}
+
+/// Where `skep dev` listens, if it runs in this folder and `skep up` does not.
+fn gateway_of_dev([up, dev]: &[PathBuf; 2]) -> Option<Url> {
+    let listens_at = read(&dev.join(FOLDER).join(ADDRESS_FILE), "--data-dir").ok()?;
+    let is_dev = !DataDir::is_in_use(up) && DataDir::is_in_use(dev);
+    gateway(&format!("http://{listens_at}")).ok().filter(|_| is_dev)
 }
 
 /// Whether a URL leads over loopback to what listens there.

@@ -103,10 +103,10 @@ fn shown(url: &Url) -> String {
     shown.to_string()
 }
 
-async fn read(mut response: Response, longest: usize, tell: bool) -> Result<Vec<u8>> {
+async fn read(mut response: Response, longest: usize, show_progress: bool) -> Result<Vec<u8>> {
     let url = response.url().clone();
     let (mut bytes, length) = (Vec::new(), response.content_length());
-    let progress = tell && io::stderr().is_terminal();
+    let progress = show_progress && io::stderr().is_terminal();
     let bad = |reason: String| bad_setting("--nats-index", format!("{}: {reason}", shown(&url)));
     while let Some(chunk) = response.chunk().await.map_err(|error| bad(cause(&error.without_url())))? {
         bytes.extend_from_slice(&chunk);

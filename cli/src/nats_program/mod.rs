@@ -70,13 +70,16 @@ fn find_with(given: Option<&Path>, pinned: &Pinned) -> Result<PathBuf> {
     Err(bad_setting("--nats-server", format!("there is no nats-server of 2.12 or newer on PATH, beside skep{mended}")))
 }
 
-/// This command, and that it may fetch.
+/// This command as it was typed, and that it may fetch.
 fn command_that_fetches() -> String {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let is_up = arguments.first().is_some_and(|first| first == "up");
-    let given = if is_up { arguments } else { vec!["up".to_owned()] };
-    let words = ["skep"].into_iter().chain(given.iter().map(String::as_str)).chain(["--fetch-nats"]);
-    shlex::try_join(words).unwrap_or_else(|_| "skep up --fetch-nats".to_owned())
+    let mut typed = env::args();
+    let program = typed.next().unwrap_or_else(|| "skep".to_owned());
+    let command = typed.next().filter(|command| ["up", "dev"].contains(&command.as_str()));
+    let rest = typed.take(if command.is_some() { usize::MAX } else { 0 });
+    let command = command.unwrap_or_else(|| "up".to_owned());
+    // Behind `--` it would be a setting of another command.
+    let words: Vec<String> = [program, command, "--fetch-nats".to_owned()].into_iter().chain(rest).collect();
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| "skep up --fetch-nats".to_owned())
 }
 
 /// Asks at a terminal; elsewhere nobody could answer.

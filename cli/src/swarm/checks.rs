@@ -94,10 +94,12 @@ pub(crate) async fn overlay(stack: &str, encrypt: bool) -> Finding {
     }
 }
 
-/// Whether the gateway's port is free on this machine. What runs already may have it.
-pub(crate) async fn port(engine: &Engine, stack: &str, port: u16) -> Finding {
-    if docker(&["service", "inspect", "--format", "{{.ID}}", &format!("{stack}_gateway")]).await.is_ok() {
-        return Finding::fine(format!("port {port} is the gateway's, which runs already or is replaced"));
+/// Whether a port is free on this machine, which `setting` asks for. A service that runs already may have it.
+pub(crate) async fn port(engine: &Engine, service: &str, port: u16, setting: &str) -> Finding {
+    let published = "{{range .Spec.EndpointSpec.Ports}}{{.PublishedPort}} {{end}}";
+    let published = docker(&["service", "inspect", "--format", published, service]).await.unwrap_or_default();
+    if published.split(' ').any(|one| one.parse() == Ok(port)) {
+        return Finding::fine(format!("port {port} is that of {service}, which runs already"));
     }
     if !engine.is_local {
         return Finding::note(format!("port {port} must be free on the nodes"));
@@ -106,7 +108,7 @@ pub(crate) async fn port(engine: &Engine, stack: &str, port: u16) -> Finding {
         Ok(_) => Finding::fine(format!("port {port} is free here")),
         Err(error) => Finding::wrong(
             format!("port {port} cannot be used here: {error}"),
-            format!("end what listens there (ss -ltnp 'sport = :{port}'), or choose another with --port"),
+            format!("end what listens there (ss -ltnp 'sport = :{port}'), or choose another with {setting}"),
         ),
     }
 }

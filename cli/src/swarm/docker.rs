@@ -1,6 +1,11 @@
 //! The `docker` program: it knows contexts, TLS and stack files, so skep asks it rather than an engine.
 
-use std::{fmt::Display, path::Path, process::Stdio, time::Duration};
+use std::{
+    fmt::Display,
+    path::Path,
+    process::{Output, Stdio},
+    time::Duration,
+};
 
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
@@ -22,6 +27,18 @@ pub(crate) async fn docker(arguments: &[&str]) -> Result<String, Refused> {
     finish(command(arguments), None).await
 }
 
+/// As `docker`, with what it printed to STDERR behind that; the logs of a service are on both.
+pub(crate) async fn docker_with_errors(arguments: &[&str]) -> Result<String, Refused> {
+    let output = output_of(command(arguments), None).await?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok(String::from_utf8_lossy(&text).trim().to_owned())
+}
+
+/// As `docker`, for what takes long.
+pub(crate) async fn docker_within(arguments: &[&str], patience: Duration) -> Result<String, Refused> {
+    said(&output_within(command(arguments), None, patience).await?)
+}
+
 /// As `docker`, with text for its STDIN.
 pub(crate) async fn docker_with_input(arguments: &[&str], input: &str) -> Result<String, Refused> {
     finish(command(arguments), Some(input)).await
@@ -30,7 +47,7 @@ pub(crate) async fn docker_with_input(arguments: &[&str], input: &str) -> Result
 /// Runs `docker` in a folder, with variables.
 pub(crate) async fn docker_in(
     folder: &Path,
-    variables: &[(&str, String)],
+    variables: &[(String, String)],
     arguments: &[&str],
 ) -> Result<String, Refused> {
     let mut docker = command(arguments);
@@ -44,7 +61,20 @@ fn command(arguments: &[&str]) -> Command {
     docker
 }
 
-async fn finish(mut docker: Command, input: Option<&str>) -> Result<String, Refused> {
+async fn finish(docker: Command, input: Option<&str>) -> Result<String, Refused> {
+    said(&output_of(docker, input).await?)
+}
+
+fn said(output: &Output) -> Result<String, Refused> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(Refused(text(&output.stderr))) }
+}
+
+async fn output_of(docker: Command, input: Option<&str>) -> Result<Output, Refused> {
+    output_within(docker, input, COMMAND_TIMEOUT).await
+}
+
+async fn output_within(mut docker: Command, input: Option<&str>, patience: Duration) -> Result<Output, Refused> {
     docker.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     let run = async {
         let mut child = docker.spawn()?;
@@ -53,14 +83,12 @@ async fn finish(mut docker: Command, input: Option<&str>) -> Result<String, Refu
         }
         child.wait_with_output().await
     };
-    let output = match timeout(COMMAND_TIMEOUT, run).await {
-        Err(_) => return Err(Refused(format!("docker did not answer within {} s", COMMAND_TIMEOUT.as_secs()))),
+    match timeout(patience, run).await {
+        Err(_) => Err(Refused(format!("docker did not answer within {} s", patience.as_secs()))),
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Refused("the program docker is not on PATH".to_owned()));
+            Err(Refused("the program docker is not on PATH".to_owned()))
         }
-        Ok(Err(error)) => return Err(Refused(format!("docker cannot be run: {error}"))),
-        Ok(Ok(output)) => output,
-    };
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(Refused(text(&output.stderr))) }
+        Ok(Err(error)) => Err(Refused(format!("docker cannot be run: {error}"))),
+        Ok(Ok(output)) => Ok(output),
+    }
 }

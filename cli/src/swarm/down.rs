@@ -4,31 +4,34 @@ use std::time::{Duration, Instant};
 
 use super::{
     docker::{Refused, docker},
-    services,
-    stack::{FORMER_SECRET, SECRETS, failed},
+    services::{self, FUNCTIONS},
+    settings::{self, Settings},
+    stack::{self, FORMER_SECRET, failed},
+    volumes,
 };
 use crate::{
     args::SwarmDownArgs,
     failure::{Failure, Result},
     output,
+    password::PASSWORD_FILE,
 };
 
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// One that was on a node that is lost seems to run for ever.
 const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(30);
-/// The label that functions carry.
-const FUNCTIONS: &str = "label=com.openfaas.function";
 /// The label that the networks of functions carry.
 const NETWORKS: &str = "label=openfaas=true";
 
 pub(crate) async fn run(args: SwarmDownArgs) -> Result<()> {
     let name = &args.name;
     let functions = functions_of(name).await.map_err(failed)?;
+    let before = Settings::of_stack(name).await;
     if services::of_stack(name).await.map_err(failed)?.is_empty() && functions.is_empty() {
         output::line(format_args!("there is no stack {name}"));
         if args.volumes {
             // What it kept when it was taken down before.
-            remove_what_is_kept(name).await?;
+            let before = Settings::kept(name).await.unwrap_or_default();
+            remove_what_is_kept(&args, &before).await?;
             output::line("its volumes and secrets are gone");
         }
         return Ok(());
@@ -37,8 +40,11 @@ pub(crate) async fn run(args: SwarmDownArgs) -> Result<()> {
     output::line(if args.volumes {
         "  remove the volumes and secrets: queued calls and results are gone with them\n"
     } else {
-        "  keep the volumes and secrets: skep swarm up finds its functions and queued calls again\n"
+        "  keep the volumes, secrets and settings: skep swarm up finds its functions and queued calls again\n"
     });
+    if let (Some(before), false) = (&before, args.volumes) {
+        before.keep(name).await.map_err(failed)?;
+    }
     if !functions.is_empty() {
         end_controller(name).await.map_err(failed)?;
         let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
@@ -47,7 +53,7 @@ pub(crate) async fn run(args: SwarmDownArgs) -> Result<()> {
     docker(&["stack", "rm", name]).await.map_err(failed)?;
     wait(&args).await?;
     if args.volumes {
-        remove_what_is_kept(name).await?;
+        remove_what_is_kept(&args, &before.unwrap_or_default()).await?;
     }
     output::line("skep is down");
     Ok(())
@@ -108,12 +114,23 @@ async fn wait(args: &SwarmDownArgs) -> Result<()> {
     }
 }
 
-async fn remove_what_is_kept(stack: &str) -> Result<()> {
-    for volume in ["nats", "prometheus"].map(|name| format!("{stack}_{name}")) {
-        if docker(&["volume", "inspect", &volume]).await.is_ok() {
-            docker(&["volume", "rm", &volume]).await.map_err(failed)?;
-        }
+async fn remove_what_is_kept(args: &SwarmDownArgs, before: &Settings) -> Result<()> {
+    let stack = &args.name;
+    settings::forget(stack).await;
+    remove_secrets(stack).await?;
+    let stay = volumes::remove(stack, &before.image, args.wait).await.map_err(failed)?;
+    if stay.is_empty() {
+        return Ok(());
     }
+    let reason = format!(
+        "everything else is gone, but the volumes on {} may still be there; run this on each of these nodes: docker \
+         volume rm $(docker volume ls --quiet --filter label=com.docker.stack.namespace={stack})",
+        stay.join(", ")
+    );
+    Err(Failure::internal(anyhow::Error::msg(reason)))
+}
+
+async fn remove_secrets(stack: &str) -> Result<()> {
     // Those that functions had; the controller labels them with the network of the stack's functions.
     let label = format!("label=skep.network={stack}_functions");
     let of_functions = docker(&["secret", "ls", "--quiet", "--filter", &label]).await.map_err(failed)?;
@@ -121,7 +138,12 @@ async fn remove_what_is_kept(stack: &str) -> Result<()> {
         let ids: Vec<&str> = of_functions.lines().collect();
         docker(&[&["secret", "rm"], &ids[..]].concat()).await.map_err(failed)?;
     }
-    for secret in SECRETS.into_iter().chain([FORMER_SECRET]) {
+    let all = docker(&["secret", "ls", "--format", "{{.Name}}"]).await.map_err(failed)?;
+    let is_rotated = |name: &&str| name.starts_with(&format!("{PASSWORD_FILE}-")) || stack::is_login(name);
+    for rotated in all.lines().filter(is_rotated) {
+        docker(&["secret", "rm", rotated]).await.map_err(failed)?;
+    }
+    for secret in stack::SECRETS.into_iter().chain(stack::OPTIONAL_SECRETS).chain([FORMER_SECRET]) {
         if docker(&["secret", "inspect", secret]).await.is_ok() {
             docker(&["secret", "rm", secret]).await.map_err(failed)?;
         }

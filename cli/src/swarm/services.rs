@@ -2,6 +2,9 @@
 
 use super::docker::{Refused, docker};
 
+/// The label that functions carry.
+pub(crate) const FUNCTIONS: &str = "label=com.openfaas.function";
+
 pub(crate) struct Service {
     /// Without the name of the stack.
     pub(crate) name: String,
@@ -14,11 +17,29 @@ impl Service {
     pub(crate) fn is_complete(&self) -> bool {
         self.running == self.wanted
     }
+
+    /// Whether more tasks are counted than are wanted.
+    pub(crate) fn has_too_many(&self) -> bool {
+        self.running.parse::<usize>().unwrap_or_default() > self.wanted_tasks()
+    }
+
+    pub(crate) fn wanted_tasks(&self) -> usize {
+        self.wanted.parse().unwrap_or_default()
+    }
 }
 
+/// The services of the platform.
 pub(crate) async fn of_stack(stack: &str) -> Result<Vec<Service>, Refused> {
-    let filter = format!("label=com.docker.stack.namespace={stack}");
-    let listed = docker(&["service", "ls", "--filter", &filter, "--format", "{{.Name}} {{.Replicas}}"]).await?;
+    list(stack, &format!("label=com.docker.stack.namespace={stack}")).await
+}
+
+/// The services of functions.
+pub(crate) async fn functions(stack: &str) -> Result<Vec<Service>, Refused> {
+    list(stack, FUNCTIONS).await
+}
+
+async fn list(stack: &str, filter: &str) -> Result<Vec<Service>, Refused> {
+    let listed = docker(&["service", "ls", "--filter", filter, "--format", "{{.Name}} {{.Replicas}}"]).await?;
     let services = listed.lines().filter_map(|line| {
         let mut words = line.split(' ');
         let name = words.next()?;
@@ -31,10 +52,22 @@ pub(crate) async fn of_stack(stack: &str) -> Result<Vec<Service>, Refused> {
     Ok(services)
 }
 
+/// The nodes of the tasks that run, as far as Swarm knows: of a node that is lost it goes on saying so.
+pub(crate) async fn nodes_of(stack: &str, service: &str) -> Result<Vec<String>, Refused> {
+    let name = format!("{stack}_{service}");
+    let tasks = docker(&["service", "ps", "--format", "{{.Node}} {{.CurrentState}}", &name]).await?;
+    let tasks = tasks.lines().filter_map(|line| line.split_once(' '));
+    Ok(tasks.filter(|(_, state)| state.starts_with("Running")).map(|(node, _)| node.to_owned()).collect())
+}
+
 /// The newest error of the service's tasks, in Docker's words.
 pub(crate) async fn newest_error(stack: &str, service: &str) -> Option<String> {
-    let name = format!("{stack}_{service}");
-    let tasks = docker(&["service", "ps", "--no-trunc", "--format", "{{.Error}}", &name]).await.ok()?;
+    newest_error_of(&format!("{stack}_{service}")).await
+}
+
+/// The same of a service by its whole name.
+pub(crate) async fn newest_error_of(name: &str) -> Option<String> {
+    let tasks = docker(&["service", "ps", "--no-trunc", "--format", "{{.Error}}", name]).await.ok()?;
     tasks.lines().map(|line| line.trim_matches('"')).find(|line| !line.is_empty()).map(str::to_owned)
 }
 
@@ -45,7 +78,14 @@ pub(crate) fn advice(stack: &str, service: &str, error: &str) -> String {
         "a node has not got the image and cannot pull it: load it there, or name one in a registry with --image"
             .to_owned()
     } else if known("host-mode port already in use") {
-        "the port is taken on every node that is left: choose another with --port, or fewer --gateways".to_owned()
+        let (port, or) = match service {
+            "image-relay" => ("--images-port", ""),
+            "grafana" => ("--grafana-port", ""),
+            "gateway" => ("--port", ", or fewer --gateways"),
+            // It has a port for MQTT alone.
+            _ => ("--mqtt-port", ""),
+        };
+        format!("the port is taken on every node that is left: choose another with {port}{or}")
     } else if known("max replicas per node") {
         "there is one gateway to a node at most: fewer --gateways, or more nodes".to_owned()
     } else if known("scheduling constraints not satisfied") {
@@ -66,10 +106,22 @@ mod tests {
     use super::advice;
 
     #[test]
+    fn a_port_that_is_taken_is_changed_by_the_setting_of_its_service() {
+        let error = "no suitable node (host-mode port already in use on 1 node)";
+        for (service, setting) in [
+            ("gateway", "with --port, or fewer --gateways"),
+            ("image-relay", "with --images-port"),
+            ("grafana", "with --grafana-port"),
+            ("nats", "with --mqtt-port"),
+        ] {
+            assert!(advice("skep", service, error).ends_with(setting), "{service}");
+        }
+    }
+
+    #[test]
     fn advice_fits_the_error_of_the_task() {
         for (error, word) in [
             ("No such image: skep/skep:1", "--image"),
-            ("no suitable node (host-mode port already in use on 1 node)", "--port"),
             ("no suitable node (max replicas per node limit exceed)", "--gateways"),
             ("no suitable node (scheduling constraints not satisfied on 3 nodes)", "skep_gateway"),
             ("task: non-zero exit (2)", "docker service logs skep_gateway"),

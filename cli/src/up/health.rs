@@ -18,7 +18,9 @@ use tracing::{error, warn};
 use super::nats::RunningChild;
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// It is left alone for this many looks: while it makes a stream, a busy server may say for a moment that it cannot recover it.
+/// While it makes a stream, a busy server may say for a moment that it cannot recover it: this look is the first that is reported.
+const REPORTED_CHECK: u32 = 3;
+/// It is left alone for this many looks.
 const MIN_SICK_CHECKS: u32 = 5;
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// A disk that does not answer is not well.
@@ -39,10 +41,10 @@ pub(crate) async fn watch(server: SystemAccount, child: RunningChild, data_dir: 
             restarts.reset();
             continue;
         };
-        if looks == 0 {
+        looks += 1;
+        if looks == REPORTED_CHECK {
             error!(reason, "nats-server is not well; calls to the queue are refused");
         }
-        looks += 1;
         if looks >= MIN_SICK_CHECKS && takes_writes(&data_dir).await {
             warn!("the disk takes writes, so nats-server is started again");
             restart(&child).await;

@@ -16,7 +16,7 @@ use crate::{
     password::{self, ADDRESS_FILE, FOLDER, PASSWORD_FILE, USER, USER_FILE},
 };
 
-/// Whether the admin API of `skep up` asks for a password; it does unless told not to.
+/// Whether the admin API of `skep up` asks for a password; it does by default.
 pub(crate) fn is_wanted(args: &GatewayArgs) -> bool {
     args.basic_auth.unwrap_or(true)
 }
@@ -51,7 +51,7 @@ impl Login {
     }
 
     /// Where the password is; the password itself only at the first start, and only to somebody at a terminal.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let (user, file) = (self.auth.credentials.user(), self.password_file.display());
         match &self.new {
             Some(new) if io::stdout().is_terminal() => {

@@ -2,52 +2,75 @@
 //!
 //! First all checks and sockets, so that nothing is half started; then NATS, the controller, the gateway and the queue-worker, the same as on a Swarm; then the functions and sources of the stack file.
 
-mod encryption;
+mod buses;
+pub(crate) mod encryption;
 mod health;
 mod login;
 pub(crate) mod mqtt;
-mod nats;
+pub(crate) mod nats;
+mod needs;
 mod report;
 mod sources;
 mod stack;
 pub(crate) mod surroundings;
-mod users;
+pub(crate) mod users;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
-use serde_json::Value;
-use skep_bus::{Bus, Role};
-use skep_controller::{Controller, ScheduleMetrics};
+use anyhow::anyhow;
+use futures_util::{StreamExt, future::OptionFuture};
+use skep_bus::{Bus, patiently};
+use skep_controller::{Config as ControllerConfig, Controller, ScheduleMetrics};
 use skep_dispatch::{Dispatch, Registry};
 use skep_gateway::Listeners;
 use skep_http::Drain;
-use skep_protocol::PolicyDefaults;
+use skep_protocol::{DefaultNamespace, PolicyDefaults};
 use skep_queue_worker::CallbackRules;
-use skep_sources::Source;
+use skep_sources::{Defaults, Receiver, SealKey};
 use skep_stack::Stack;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
+pub(crate) use self::stack::apply as deploy_stack;
 use crate::{
     args::UpArgs,
     auth,
     callbacks::{self, Loopback},
     controller,
+    dev::Follower,
     failure::{Failure, Result, bad_setting},
     nats::Nats,
     nats_program, output,
     roles::{self, Process},
-    seal, sockets,
-    up::{encryption::Encryption, login::Login, nats::NatsServer, report::EntryPoints, surroundings::DataDir},
+    seal, sockets, traces,
+    up::{
+        buses::Buses,
+        encryption::Encryption,
+        login::Login,
+        nats::{NatsServer, RunningChild},
+        report::EntryPoints,
+        surroundings::DataDir,
+    },
 };
 
 /// How long the start waits for functions before it reports what runs.
 const FUNCTIONS_TIMEOUT: Duration = Duration::from_secs(15);
 
-pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
+pub(crate) async fn run(args: UpArgs) -> Result<()> {
+    run_with(args, None).await
+}
+
+/// The stack file, checked for this machine; an empty stack without a file.
+pub(crate) fn read_stack(args: &UpArgs) -> Result<Stack> {
     let (namespace, public_url) = (&args.bus.function_namespace, args.gateway.sources.public_url.as_ref());
     let stack = args.file.as_deref().map(|file| stack::read(file, namespace, public_url)).transpose()?;
+    Ok(stack.unwrap_or_default())
+}
+
+/// The same as `run`, and the files of the functions are followed.
+pub(crate) async fn run_with(mut args: UpArgs, follower: Option<Follower>) -> Result<()> {
+    let stack = read_stack(&args)?;
     surroundings::require_no_root(&args.provider)?;
     surroundings::find_watchdog(args.provider.watchdog.as_deref())?;
     let program = program(&args).await?;
@@ -66,13 +89,13 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
             let listen = (args.nats_listen, args.mqtt_listen);
             let (data_dir, subjects) = (&data_dir.path, &args.bus.subject_prefix);
             let callback_subjects = &args.worker.callback_subjects;
-            let starting = NatsServer::start(&program, listen, data_dir, subjects, callback_subjects, encryption);
+            let starting = NatsServer::start(&program, listen, data_dir, subjects, callback_subjects, encryption, true);
             let server = starting.await?;
             let nats = server.nats();
             (Some(server), nats)
         }
     };
-    let process = Process::new();
+    let process = Process::new(&args.trace, "skep", &args.bus)?;
     if let Some(server) = &server {
         let watch = health::watch(server.system.clone(), server.child(), data_dir.path.clone());
         let ending = process.ending.clone();
@@ -80,9 +103,10 @@ pub(crate) async fn run(mut args: UpArgs) -> Result<()> {
     }
     let publisher = server.as_ref().map(|server| server.users.publisher.file.as_path());
     let device = server.as_ref().and_then(|server| Some((server.mqtt?, server.users.device.as_ref()?.file.as_path())));
-    let nats_told = report::nats(&nats.servers, publisher, device);
-    let sockets = Sockets { gateway: listeners, admin, nats, nats_told };
-    let ended = Box::pin(run_roles(&args, &process, stack, &data_dir, login, sockets)).await;
+    let nats_report = report::nats(&nats.servers, publisher, device);
+    let nats_child = server.as_ref().map(NatsServer::child);
+    let sockets = Sockets { gateway: listeners, admin, nats, nats_child, nats_report };
+    let ended = Box::pin(run_roles(&args, &process, (stack, follower), &data_dir, login, sockets)).await;
     process.end().await;
     if let Some(server) = &mut server {
         server.stop();
@@ -118,7 +142,7 @@ fn callback_rules(
         return Ok((rules, "public addresses and what --callback-allow permits"));
     }
     let loopback = Loopback::of(&own, args.nats_url.is_none(), has_password);
-    Ok((loopback.rules(own), loopback.told()))
+    Ok((loopback.rules(own), loopback.describe()))
 }
 
 /// What everything is reached by: the listeners, and the NATS server, one's own or not.
@@ -126,17 +150,33 @@ struct Sockets {
     gateway: Listeners,
     admin: TcpListener,
     nats: Nats,
-    nats_told: String,
+    /// The process of a server of skep's own.
+    nats_child: Option<RunningChild>,
+    nats_report: String,
 }
 
 fn schedule_metrics(process: &Process) -> Result<Option<ScheduleMetrics>> {
     ScheduleMetrics::register(&process.metrics).map(Some).map_err(Failure::internal)
 }
 
+fn controller_config(
+    args: &UpArgs,
+    process: &Process,
+    data_dir: &DataDir,
+    seal_key: Option<Arc<SealKey>>,
+) -> Result<ControllerConfig> {
+    let collector = traces::functions_endpoint(&args.trace, &args.provider)?;
+    let (calls, grace, files, metrics) = (&args.calls, args.bus.grace, &process.files, &process.metrics);
+    let config = controller::local(&args.provider, data_dir, calls, grace, files, metrics, collector)?;
+    let public_url = args.gateway.sources.public_url.clone();
+    let (audit, schedules) = (args.audit.periodic(&process.metrics)?, schedule_metrics(process)?);
+    Ok(ControllerConfig { seal_key, public_url, audit, schedules, ..args.scaling.apply(args.wake.from_zero, config) })
+}
+
 async fn run_roles(
     args: &UpArgs,
     process: &Process,
-    stack: Option<Stack>,
+    wanted: (Stack, Option<Follower>),
     data_dir: &DataDir,
     login: Option<Login>,
     sockets: Sockets,
@@ -144,24 +184,20 @@ async fn run_roles(
     let gateway_address = sockets::local_address(&sockets.gateway.public)?;
     let admin_api_address = sockets.gateway.admin_api.as_ref().map(sockets::local_address).transpose()?;
     let admin_address = sockets::local_address(&sockets.admin)?;
-    let buses = Box::pin(Buses::connect(args, process, data_dir, &sockets.nats)).await?;
+    let buses = Box::pin(Buses::connect(args, process, data_dir, &sockets)).await?;
     process.serve_admin(sockets.admin);
-    let config =
-        controller::local(&args.provider, data_dir, &args.calls, args.bus.grace, &process.files, &process.metrics)?;
-    let sources = &args.gateway.sources;
-    let (seal_key, public_url) = (seal::read(&sources.seal)?, sources.public_url.clone());
-    let (audit, schedules) = (args.audit.periodic(&process.metrics)?, schedule_metrics(process)?);
-    let config = skep_controller::Config { seal_key: seal_key.clone(), public_url, audit, schedules, ..config };
+    let seal_key = seal::read(&args.gateway.sources.seal)?;
+    let config = controller_config(args, process, data_dir, seal_key.clone())?;
     // The controller goes on until the calls in flight have drained, because they need its replicas.
     let starting = Box::pin(Controller::start(config, buses.controller.for_controller(), CancellationToken::new()));
     let controller = starting.await.map_err(Failure::internal)?;
-    let controller = process.tasks.spawn(controller.run(process.ending.clone()));
+    let mut controller = process.tasks.spawn(controller.run(process.ending.clone()));
     let defaults = PolicyDefaults {
         timeout: args.calls.upstream_timeout,
         pages: args.gateway.function_pages,
         retry: roles::retry_policy(&args.worker)?,
     };
-    let dispatch = process.dispatch(&buses.gateway, defaults, &args.wake).await?;
+    let dispatch = process.dispatch("all", &buses.gateway, defaults, &args.wake).await?;
 
     // There is no other gateway that callers could go to meanwhile.
     let drain = Drain { linger: Duration::ZERO, grace: args.bus.grace };
@@ -178,14 +214,18 @@ async fn run_roles(
         gateway: format!("{scheme}://{gateway_address}"),
         admin_api: admin_api_address.map(|address| format!("{scheme}://{address}")),
         admin: admin_address,
-        nats: &sockets.nats_told,
+        nats: &sockets.nats_report,
         callbacks,
         login,
     };
-    let welcome = welcome(&buses.gateway, &dispatch, stack, &entry_points);
+    let welcome = welcome(args, &buses.gateway, &dispatch, wanted, &entry_points);
     tokio::select! {
         ended = async { tokio::try_join!(gateway, worker) } => ended.map(|_| ())?,
         ended = welcome => ended?,
+        ended = &mut controller => {
+            ended.map_err(Failure::internal)?.map_err(Failure::internal)?;
+            return Err(Failure::internal(anyhow!("the controller has ended")));
+        }
         error = crate::signals::shutdown_signal(process.shutdown.clone()) => return Err(Failure::internal(error)),
     }
     process.ending.cancel();
@@ -194,50 +234,37 @@ async fn run_roles(
     ended
 }
 
-/// Each role connects as itself, as it does in a process of its own.
-struct Buses {
-    controller: Bus,
-    gateway: Bus,
-    worker: Bus,
-}
-
-impl Buses {
-    async fn connect(args: &UpArgs, process: &Process, data_dir: &DataDir, nats: &Nats) -> Result<Self> {
-        // First the one that makes and changes the streams.
-        let controller = roles::connect(process, Role::Controller, nats, &args.bus, true).await;
-        let controller = controller.map_err(|failure| match &args.nats_url {
-            Some(_) => failure,
-            None => {
-                let log_file = nats::log_file(&data_dir.path);
-                bad_setting("--nats-server", format!("it does not answer; see {}", log_file.display()))
-            }
-        })?;
-        let (gateway, worker) = tokio::try_join!(
-            roles::connect(process, Role::Gateway, nats, &args.bus, false),
-            roles::connect(process, Role::QueueWorker, nats, &args.bus, false),
-        )?;
-        Ok(Self { controller, gateway, worker })
-    }
+fn webhooks(stack: &Stack, namespace: &DefaultNamespace, public_url: Option<&Url>) -> Vec<report::Webhook> {
+    let defaults = Defaults { public_url, ..Defaults::new(namespace) };
+    let receivers =
+        stack.sources.iter().filter_map(|(name, spec)| Receiver::from_spec(name.clone(), spec, &defaults).ok());
+    let webhooks = receivers.filter(|receiver| receiver.kind().is_webhook());
+    webhooks.map(|webhook| (webhook.name().clone(), webhook.url().map(str::to_owned))).collect()
 }
 
 /// Deploys the stack, says what runs, and shows the functions' log for as long as everything runs.
-async fn welcome(bus: &Bus, dispatch: &Dispatch, stack: Option<Stack>, entry_points: &EntryPoints<'_>) -> Result<()> {
-    let mut lines = std::pin::pin!(bus.logs.follow(None).await.map_err(Failure::internal)?);
-    let is_webhook = |spec: &Value| Source::from_spec(spec).is_ok_and(|source| source.kind.is_webhook());
-    let sources = stack.iter().flat_map(|stack| &stack.sources).filter(|(_, spec)| is_webhook(spec));
-    let sources: Vec<_> = sources.map(|(name, _)| name.clone()).collect();
-    if let Some(stack) = stack {
-        stack::apply(bus, &stack).await?;
-    }
+async fn welcome(
+    args: &UpArgs,
+    bus: &Bus,
+    dispatch: &Dispatch,
+    (stack, follower): (Stack, Option<Follower>),
+    entry_points: &EntryPoints<'_>,
+) -> Result<()> {
+    let mut lines = pin!(bus.logs.follow(None).await.map_err(Failure::internal)?);
+    let sources = webhooks(&stack, &args.bus.function_namespace, args.gateway.sources.public_url.as_ref());
+    patiently("stack file", Failure::may_pass, || deploy_stack(bus, &stack)).await?;
     let all_up = |registry: &Registry| registry.every(report::is_up);
-    let mut waited = std::pin::pin!(dispatch.registry().wait_until(all_up, FUNCTIONS_TIMEOUT));
+    let mut waited = pin!(dispatch.registry().wait_until(all_up, FUNCTIONS_TIMEOUT));
     let mut is_reported = false;
+    let followed = OptionFuture::from(follower.map(|follower| follower.follow(args, bus, dispatch)));
+    let mut followed = pin!(followed);
     loop {
         tokio::select! {
             all_up = &mut waited, if !is_reported => {
                 is_reported = true;
                 report::print(&dispatch.registry().all(), &sources, entry_points, all_up);
             }
+            Some(ended) = &mut followed, if is_reported => return ended,
             line = lines.next() => match line {
                 // A function, or its callers, must not speak to the terminal.
                 Some(line) => output::line(output::harmless(&format!("{} | {}", line.instance, line.text))),

@@ -18,7 +18,7 @@ use skep_bus::{Monitors, ServerUrls, SystemAccount};
 use skep_protocol::Subjects;
 use skep_queue_worker::SubjectPattern;
 use tokio::net::TcpListener;
-use tracing::{error, info};
+use tracing::{debug, error};
 
 use super::{
     encryption::Encryption,
@@ -34,6 +34,9 @@ const RESTART_DELAY: Duration = Duration::from_secs(1);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same settings as on a Swarm.
 const CONFIGURATION: &str = include_str!("../../../deploy/nats.conf");
+
+/// Its setting by which an acknowledgement comes when the disk has what was stored.
+const SYNCS: &str = "sync_interval: always";
 
 /// Where the server writes its own log.
 pub(crate) fn log_file(data_dir: &Path) -> PathBuf {
@@ -56,6 +59,8 @@ pub(crate) struct NatsServer {
 
 impl NatsServer {
     /// Starts the server on an address that was found free.
+    ///
+    /// One that does not sync each write is only for data that its user syncs in the end.
     pub(crate) async fn start(
         program: &Path,
         (listen, mqtt): (SocketAddr, Option<SocketAddr>),
@@ -63,6 +68,7 @@ impl NatsServer {
         subjects: &Subjects,
         callback_subjects: &[SubjectPattern],
         encryption: Option<Encryption>,
+        syncs: bool,
     ) -> Result<Self> {
         let free = TcpListener::bind(listen).await;
         let free = free.map_err(|error| bad_setting("--nats-listen", format!("cannot listen on {listen}: {error}")))?;
@@ -76,10 +82,12 @@ impl NatsServer {
         let users = Users::prepare(data_dir, mqtt.is_some())?;
         let bad = |error| bad_setting("--data-dir", format!("cannot write {}: {error}", configuration.display()));
         let settings = encryption.as_ref().map_or(CONFIGURATION.to_owned(), |_| Encryption::add_to(CONFIGURATION));
+        let settings = if syncs { settings } else { settings.replace(SYNCS, "") };
         let settings = settings + &mqtt.map(mqtt::settings).unwrap_or_default();
         skep_secret_file::write_secret_file(&configuration, &(settings + &users.settings(subjects, callback_subjects)))
             .map_err(bad)?;
         users::adopt_streams(&data_dir.join("nats")).map_err(bad)?;
+        users::note_address(data_dir, address).map_err(bad)?;
         let (program, data_dir) = (program.to_owned(), data_dir.to_owned());
         let this = std::env::current_exe().map_err(Failure::internal)?;
         let command = Launch { this, program, address, data_dir, configuration, encryption };
@@ -194,10 +202,10 @@ fn keep_running(launch: &Launch, stopping: &AtomicBool, shared: &RunningChild) {
         }
         let ended = wait(shared, stopping);
         if stopping.load(Ordering::SeqCst) {
-            info!("nats-server has stopped");
+            debug!("nats-server has stopped");
             return;
         }
-        error!(status = ended, log = %log_file(&launch.data_dir).display(), "nats-server ended by itself; it is started again");
+        error!(status = ended, log = %log_file(&launch.data_dir).display(), "nats-server ended unexpectedly and is restarted");
         std::thread::park_timeout(RESTART_DELAY);
     }
 }
@@ -220,5 +228,15 @@ fn wait(shared: &RunningChild, stopping: &AtomicBool) -> Option<String> {
         }
         let pause = if stopping.load(Ordering::SeqCst) { 5 } else { 100 };
         std::thread::park_timeout(Duration::from_millis(pause));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_that_a_restore_leaves_out_is_in_the_configuration() {
+        assert_eq!(CONFIGURATION.matches(SYNCS).count(), 1);
     }
 }

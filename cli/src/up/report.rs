@@ -8,6 +8,12 @@ use skep_protocol::SourceName;
 
 use crate::{output, up::login::Login};
 
+/// What to do where nothing is deployed; the password is found from the same folder.
+const FIRST_STEPS: &str = "No function is deployed yet. Try, in another terminal and in the same folder:
+  skep deploy upper --command 'tr a-z A-Z'
+  echo shout | skep invoke upper
+";
+
 /// Whether all replicas that are wanted have answered.
 pub(crate) fn is_up(function: &Function) -> bool {
     function.replicas() as u64 >= function.record.replicas
@@ -30,17 +36,20 @@ pub(crate) fn nats(servers: &ServerUrls, publisher: Option<&Path>, device: Optio
     let device = device.map(|(address, file)| {
         format!("\n  mqtt       mqtt://{address}, for devices with the user in {}", file.display())
     });
-    let told = match publisher {
+    let line = match publisher {
         Some(file) => format!("{servers}, for services with the user in {}", file.display()),
         None => servers.to_string(),
     };
-    told + &device.unwrap_or_default()
+    line + &device.unwrap_or_default()
 }
 
-pub(crate) fn print(functions: &[Arc<Function>], sources: &[SourceName], entry_points: &EntryPoints<'_>, all_up: bool) {
+/// A webhook source, and the address that its provider knows, if that is declared.
+pub(crate) type Webhook = (SourceName, Option<String>);
+
+pub(crate) fn print(functions: &[Arc<Function>], sources: &[Webhook], entry_points: &EntryPoints<'_>, all_up: bool) {
     let EntryPoints { gateway, admin_api, admin, nats, callbacks, login } = entry_points;
     let own_api = admin_api.as_ref().map(|address| format!("  admin API  {address}\n")).unwrap_or_default();
-    let password = login.as_ref().map_or("not asked for (--basic-auth=false)".to_owned(), Login::told);
+    let password = login.as_ref().map_or("not asked for (--basic-auth=false)".to_owned(), Login::describe);
     let mut text = format!(
         "\nskep {} is up\n  gateway    {gateway}\n{own_api}  password   {password}\n  admin      http://{admin}/metrics\n  \
          nats       {nats}\n  callbacks  to {callbacks}\n\n",
@@ -48,7 +57,7 @@ pub(crate) fn print(functions: &[Arc<Function>], sources: &[SourceName], entry_p
     );
     let longest = functions.iter().map(|function| function.name.to_string().len()).max().unwrap_or_default().max(8);
     if functions.is_empty() {
-        text.push_str("No function is deployed yet. Write a stack.yml and start with -f stack.yml.\n");
+        text.push_str(FIRST_STEPS);
     } else {
         // Writing into a String cannot fail.
         let _ = writeln!(text, "{:longest$}  REPLICAS  COMMAND", "FUNCTION");
@@ -58,8 +67,9 @@ pub(crate) fn print(functions: &[Arc<Function>], sources: &[SourceName], entry_p
         let command = &function.record.deployment.env_process;
         let _ = writeln!(text, "{:longest$}  {replicas:8}  {command}", function.name.to_string());
     }
-    for source in sources {
-        let _ = writeln!(text, "source {source} takes events at {gateway}/hooks/{source}");
+    for (source, url) in sources {
+        let url = url.clone().unwrap_or_else(|| format!("{gateway}/hooks/{source}"));
+        let _ = writeln!(text, "source {source} takes events at {url}");
     }
     if !all_up {
         text.push_str("Some replicas have not answered yet; their log is below.\n");

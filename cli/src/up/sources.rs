@@ -8,6 +8,8 @@ use skep_protocol::{
 };
 use skep_stack::{Difference, source_difference};
 
+use crate::failure::TRY_AGAIN;
+
 /// The status of an addition of what is there already.
 const CONFLICT: u16 = 409;
 
@@ -21,7 +23,7 @@ pub(super) async fn apply(bus: &Bus, sources: &[(SourceName, Value)]) -> Result<
         let refusal = match written {
             Ok(Change::Unchanged) => continue,
             Ok(Change::Written(_)) => None,
-            Err(refusal @ Error::Refused { .. }) => Some(refusal),
+            Err(refusal @ Error::Refused { status, .. }) if status != TRY_AGAIN => Some(refusal),
             Err(error) => return Err(error),
         };
         log_change(bus, name, action, refusal.as_ref()).await;

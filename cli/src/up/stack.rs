@@ -3,13 +3,12 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
-    sync::Arc,
 };
 
 use skep_bus::{Bus, Error, Result};
 use skep_protocol::{
-    AuditAction, AuditLogEntry, DefaultNamespace, FunctionDeployment, FunctionName, WORKDIR,
-    control::{Deploy, Update},
+    AuditAction, AuditLogEntry, Author, DefaultNamespace, FunctionDeployment, FunctionName, FunctionRecord, WORKDIR,
+    control::{Change, Deploy, Update},
 };
 use skep_provider::check_command;
 use skep_sources::Defaults;
@@ -18,10 +17,12 @@ use url::Url;
 
 use crate::{
     controller,
-    failure::{self, Failure, bad_setting},
-    up::sources,
+    failure::{self, Failure, TRY_AGAIN, bad_setting},
+    up::{needs, sources},
 };
 
+/// Who changes what the file has, in versions and in the audit log.
+const STACK_FILE: &str = "stack file";
 /// The status of a deploy of what is deployed already.
 const CONFLICT: u16 = 409;
 
@@ -50,7 +51,8 @@ fn check(stack: &Stack, environment: &BTreeMap<String, String>, default: &Defaul
 /// Deploys or updates what differs from the registry. What the stack does not name stays as it is.
 ///
 /// A function or source that the controller refuses does not keep the others from being deployed, but ends the start.
-pub(super) async fn apply(bus: &Bus, stack: &Stack) -> failure::Result<()> {
+pub(crate) async fn apply(bus: &Bus, stack: &Stack) -> failure::Result<()> {
+    needs::apply(bus, stack).await?;
     let of_functions = try_to_apply(bus, stack).await.map_err(Failure::internal)?;
     let of_sources = sources::apply(bus, &stack.sources).await.map_err(Failure::internal)?;
     match of_functions.or(of_sources) {
@@ -91,7 +93,7 @@ async fn log_change(bus: &Bus, wanted: &FunctionDeployment, outcome: &Outcome) {
     let (Outcome::Changed(action) | Outcome::Refused(action, _)) = outcome else { return };
     let name = bus.connection.default_namespace().function_in(&wanted.service, &wanted.namespace);
     let object = name.map_or_else(|_| wanted.service.clone(), |name| name.to_string());
-    let mut entry = AuditLogEntry::new(skep_bus::now(), "stack file", *action).about(&object);
+    let mut entry = AuditLogEntry::new(skep_bus::now(), STACK_FILE, *action).about(&object);
     if let Outcome::Refused(_, Error::Refused { status, .. }) = outcome {
         (entry.status, entry.error) = (Some(*status), Some("refused".to_owned()));
     }
@@ -101,39 +103,39 @@ async fn log_change(bus: &Bus, wanted: &FunctionDeployment, outcome: &Outcome) {
 
 /// What the registry holds.
 struct Deployed<'bus> {
-    functions: HashMap<FunctionName, FunctionDeployment>,
+    functions: HashMap<FunctionName, FunctionRecord>,
     namespace: &'bus DefaultNamespace,
 }
 
 impl<'bus> Deployed<'bus> {
     async fn read(bus: &'bus Bus) -> Result<Self> {
-        let functions = bus
-            .registry
-            .functions()
-            .await?
-            .into_iter()
-            .map(|(name, record)| (name, Arc::unwrap_or_clone(record.deployment)))
-            .collect();
+        let functions = bus.registry.functions().await?.into_iter().collect();
         Ok(Self { functions, namespace: bus.connection.default_namespace() })
     }
 
     /// The function of the same name; the controller refuses invalid names.
-    fn of(&self, wanted: &FunctionDeployment) -> Option<&FunctionDeployment> {
+    fn of(&self, wanted: &FunctionDeployment) -> Option<&FunctionRecord> {
         let name = self.namespace.function_in(&wanted.service, &wanted.namespace).ok()?;
         self.functions.get(&name)
     }
 }
 
-/// Deploys or updates one function, if it differs.
-async fn put(bus: &Bus, wanted: &FunctionDeployment, deployed: Option<&FunctionDeployment>) -> Result<Outcome> {
-    let (action, written) = match difference(wanted, deployed) {
-        Difference::Same => return Ok(Outcome::Unchanged),
-        Difference::New => (AuditAction::Deploy, bus.control.request(&Deploy(wanted.clone())).await),
-        Difference::Changed => (AuditAction::Update, bus.control.request(&Update(wanted.clone())).await),
+/// Deploys or updates one function, if it differs or has a canary.
+async fn put(bus: &Bus, wanted: &FunctionDeployment, deployed: Option<&FunctionRecord>) -> Result<Outcome> {
+    let (deployment, author) = (wanted.clone(), Author::new(STACK_FILE, None));
+    let has_canary = deployed.is_some_and(|deployed| deployed.canary.is_some());
+    let (action, written) = match difference(wanted, deployed.map(|deployed| &*deployed.deployment)) {
+        Difference::Same if !has_canary => return Ok(Outcome::Unchanged),
+        Difference::New => (AuditAction::Deploy, bus.control.request(&Deploy { deployment, author }).await),
+        Difference::Changed | Difference::Same => {
+            (AuditAction::Update, bus.control.request(&Update { deployment, author, canary: None }).await)
+        }
     };
     match written {
-        Ok(_) => Ok(Outcome::Changed(action)),
-        Err(refusal @ Error::Refused { .. }) => Ok(Outcome::Refused(action, refusal)),
+        // The canary has these settings.
+        Ok(Change::Unchanged) => Ok(Outcome::Unchanged),
+        Ok(Change::Written(_)) => Ok(Outcome::Changed(action)),
+        Err(refusal @ Error::Refused { status, .. }) if status != TRY_AGAIN => Ok(Outcome::Refused(action, refusal)),
         Err(error) => Err(error),
     }
 }

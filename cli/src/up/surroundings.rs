@@ -77,8 +77,8 @@ fn close_to_others(path: &Path) -> Result<()> {
 /// Refuses to run functions as root, unless that is asked for.
 pub(crate) fn require_no_root(args: &ProviderArgs) -> Result<()> {
     if rustix::process::geteuid().is_root() && !args.allow_root {
-        let reason = "skep runs as root, and so would every function; run it as another user, or say that this is \
-                      wanted, as in a container of its own";
+        let reason = "skep runs as root, and so would every function: run it as another user, or add --allow-root if that \
+                      is intended, for example in a container of its own";
         return Err(bad_setting("--allow-root", reason));
     }
     Ok(())

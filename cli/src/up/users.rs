@@ -5,23 +5,28 @@
 //! The passwords are not hashed, because only skep's own user can read the server's settings and these files.
 
 use std::{
+    fmt::Display,
     fs,
     io::{self, ErrorKind},
+    net::SocketAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
-use skep_bus::{Login, Role};
+use skep_bus::{Login, Role, ServerUrls, device_permissions};
 use skep_protocol::Subjects;
 use skep_queue_worker::SubjectPattern;
 use skep_secret_file::write_secret_file;
 
-use super::mqtt;
 use crate::{
     failure::{Result, bad_setting},
     nats_users, password,
 };
 
+/// The folder of their files, in the data folder.
+const FOLDER: &str = "nats-users";
+/// Where the server listens, for commands on the same machine.
+const ADDRESS: &str = "address";
 const ACCOUNTS: &str = include_str!("../../../deploy/nats-accounts.conf");
 /// The line of it with skep's own user.
 const OWN: &str = "    users: [ { user: skep, password: $SKEP_NATS_PASSWORD } ]\n";
@@ -52,7 +57,7 @@ pub(crate) struct Users {
 impl Users {
     /// Makes new passwords for all of skep, and one for publishers if there is none.
     pub(crate) fn prepare(data_dir: &Path, takes_mqtt: bool) -> Result<Self> {
-        let folder = data_dir.join("nats-users");
+        let folder = data_dir.join(FOLDER);
         let bad = |error: io::Error| bad_setting("--data-dir", format!("cannot use {}: {error}", folder.display()));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(bad)?;
         let skep = User::new(SKEP, &folder).map_err(bad)?;
@@ -74,7 +79,10 @@ impl Users {
             .replace("\"skep.", &format!("\"{}.", subjects.prefix()))
             .replace("user: shop", &format!("user: {PUBLISHER}"));
         let users = nats_users::users(subjects, callback_subjects, |role| format!("{:?}", roles[role as usize]));
-        let device = device.as_ref().map(|device| mqtt::user(device, subjects)).unwrap_or_default();
+        let device = device.as_ref().map(|User { name, password, .. }| {
+            nats_users::device(name, &format!("{password:?}"), &device_permissions(subjects))
+        });
+        let device = device.unwrap_or_default();
         let own = format!("    users: [\n  {{ user: {SKEP}, password: $SKEP_NATS_PASSWORD }}\n{users}{device}    ]\n");
         let system = format!("accounts {{\n  SYS {{ users: [ {{ user: {MONITOR}, password: {monitor:?} }} ] }}\n");
         let accounts = accounts.replace(OWN, &own).replace("accounts {\n", &system);
@@ -120,6 +128,21 @@ impl User {
     }
 }
 
+/// Notes where the server listens.
+pub(crate) fn note_address(data_dir: &Path, address: SocketAddr) -> io::Result<()> {
+    write_secret_file(&data_dir.join(FOLDER).join(ADDRESS), &format!("{address}\n"))
+}
+
+/// Where the server of a running skep listens, and the user that may do everything there.
+pub(crate) fn of_running(data_dir: &Path) -> Result<(ServerUrls, Login)> {
+    let folder = data_dir.join(FOLDER);
+    let bad = |what: &dyn Display| bad_setting("--data-dir", format!("{}: {what}", folder.display()));
+    let address = fs::read_to_string(folder.join(ADDRESS)).map_err(|error| bad(&error))?;
+    let address: SocketAddr = address.trim().parse().map_err(|error| bad(&error))?;
+    let login = Login::read_password(&folder.join(SKEP)).map_err(|error| bad(&error))?;
+    Ok((ServerUrls::from(address), login))
+}
+
 /// Before skep had an account its streams were in the one that NATS gives to everybody; they move with it.
 pub(crate) fn adopt_streams(storage: &Path) -> io::Result<()> {
     let (before, now) = (storage.join("jetstream/$G"), storage.join("jetstream/SKEP"));
@@ -144,7 +167,7 @@ mod tests {
         assert_ne!(users.skep.password, again.skep.password);
         let settings = users.settings(&Subjects::new("hive").unwrap(), &["orders.>".parse().unwrap()]);
         let passwords = users.roles.iter().chain([&users.skep.password]).map(String::as_str);
-        let told = [
+        let subjects = [
             "\"hive.publish.*\"",
             "\"hive.call.*\"",
             "\"orders.>\"",
@@ -152,8 +175,8 @@ mod tests {
             "system_account: SYS",
             "[\"MQTT\"]",
         ];
-        for told in told.into_iter().chain(passwords).chain(Role::ALL.map(Role::user)) {
-            assert!(settings.contains(told), "{told}: {settings}");
+        for text in subjects.into_iter().chain(passwords).chain(Role::ALL.map(Role::user)) {
+            assert!(settings.contains(text), "{text}: {settings}");
         }
         assert!(!settings.contains("\"skep.") && !settings.contains("shop,"), "{settings}");
     }

@@ -33,7 +33,7 @@ pub enum Error {
     Rejected(#[source] Source),
     #[error("NATS server {found} is too old: skep needs {needed} or newer")]
     ServerTooOld { found: String, needed: &'static str },
-    #[error("cannot connect to NATS at {url} within {waited:?}")]
+    #[error("cannot connect to NATS at {url}{}", within(*.waited))]
     Connect {
         url: String,
         waited: Duration,
@@ -90,4 +90,9 @@ impl Error {
     pub fn chain(&self) -> String {
         skep_protocol::error_chain(self)
     }
+}
+
+/// How long a connection was waited for, if it was.
+fn within(waited: Duration) -> String {
+    if waited.is_zero() { String::new() } else { format!(" within {waited:?}") }
 }

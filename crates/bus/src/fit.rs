@@ -105,7 +105,7 @@ pub(crate) fn dead_letter(headers: &mut NatsHeaders, payload: &mut Bytes, larges
     let given = wire::text(headers, wire::REASON).map(str::to_owned);
     let parts: [(&str, IsLeftOut); 3] = [
         ("the last answer", |name| name == wire::LAST_ANSWER),
-        ("the attempts and ends before", |name| name == wire::TOLD || name == wire::HISTORY),
+        ("the attempts and ends before", |name| name == wire::PAST_ATTEMPTS || name == wire::HISTORY),
         ("the headers of the request", |name| !OF_THE_END.contains(&name)),
     ];
     for (name, is_left_out) in parts {

@@ -56,6 +56,8 @@ handles! {
     dead_letters: DeadLetters,
     /// Large bodies.
     bodies: Bodies,
+    /// Images of functions.
+    images: Images,
     /// Events of sources, and the requests that a source has refused or holds.
     events: Events,
     /// Sources of events, to be read; the controller writes them with its [`Lease`](crate::Lease).
@@ -64,17 +66,21 @@ handles! {
     topics: Topics,
     /// Functions, to be read; the controller writes them with its [`Lease`](crate::Lease).
     registry: Registry,
+    /// Versions of functions, to be read; the controller writes them with its [`Lease`](crate::Lease).
+    versions: Versions,
     /// Being the controller: taking the lease, and answering control requests.
     leadership: Leadership,
     /// Namespaces, for the controller alone.
     namespaces: Namespaces,
     /// Requests to the controller.
     control: Control,
-    /// Which functions are in use.
+    /// Which functions are in use, and how much.
     activity: Activity,
+    /// What follows from it for each function, and for the installation.
+    stats: Stats,
     /// Log lines of functions, as they are written.
     logs: Logs,
-    /// What queue-workers tell each other, and hear of the calls they hold.
+    /// What queue-workers send to each other about the calls they hold.
     workers: Workers,
     /// Retention: removing what is finished, orphaned, or beyond its budget.
     housekeeping: Housekeeping,
@@ -112,10 +118,12 @@ roles! {
         queue_depth: QueueDepth,
         dead_letters: DeadLetters,
         bodies: Bodies,
+        images: Images,
         events: Events,
         sources: Sources,
         topics: Topics,
         control: Control,
+        stats: Stats,
         logs: Logs,
         audit: Audit,
         audit_log: AuditLog,
@@ -138,15 +146,20 @@ roles! {
     Bus.for_controller -> ControllerBus {
         leadership: Leadership,
         registry: Registry,
+        versions: Versions,
+        images: Images,
         calls: Calls,
         events: Events,
         namespaces: Namespaces,
         sources: Sources,
         topics: Topics,
+        queue_depth: QueueDepth,
         activity: Activity,
+        stats: Stats,
         logs: Logs,
         housekeeping: Housekeeping,
         audit: Audit,
+        audit_log: AuditLog,
     }
 
     /// What the way to a function needs.

@@ -5,6 +5,7 @@
 //! It does not know how a function is reached, what runs it, or what an HTTP caller sees.
 
 mod audit;
+mod backup;
 mod bodies;
 mod broadcast;
 mod calls;
@@ -15,6 +16,7 @@ mod error;
 mod events;
 mod fit;
 mod handles;
+mod images;
 mod inbound;
 mod permissions;
 mod publish;
@@ -23,6 +25,7 @@ mod registry;
 mod sources;
 mod streams;
 mod topics;
+mod trace;
 mod wire;
 
 /// The headers of a NATS message, as they came.
@@ -33,18 +36,23 @@ pub use wire::laws as headers_on_the_wire;
 
 pub use audit::MIN_LEFTOVER_AGE;
 pub use audit::log::{AuditLogFilter, AuditLogPage, warn_of_lost_entry};
+pub use backup::{BackupError, BackupPart, BackupReader, BackupWriter, OPERATOR, Operator, operator_permissions};
 pub use bodies::NotKept;
 pub use broadcast::workers::{CallsOfWorker, HoldersAnswers, HoldersQuestion};
 pub use calls::cancel::Cancelled;
 pub use calls::list::{CallFilter, Page, Position};
+pub use calls::plan::PlannedCalls;
 pub use calls::submit::Submitted;
 pub use client::clock::{ahead as server_clock_ahead, now};
 pub use client::connect::{BusConfig, OLDEST_SERVER};
 pub use client::connection::Connection;
+pub use client::measure::{Measured, Way};
 pub use client::monitor::Monitors;
+pub use client::patience::patiently;
 pub use client::servers::{Login, LoginError, ServerUrls, ServerUrlsError};
 pub use client::system_account::SystemAccount;
 pub use control::{ControlCall, ControlServer};
+pub use dead_letters::count::DeadCounts;
 pub use dead_letters::list::{DeadLetter, DeadLetterFilter};
 pub use dead_letters::redrive::{Edit, Redriven};
 pub use dead_letters::store::{KEPT_OF_ANSWER, NewDeadLetter};
@@ -55,9 +63,10 @@ pub use events::list::{EventFilter, EventPage, StoredEvent};
 pub use events::samples::Sample;
 pub use handles::{
     Activity, Audit, AuditLog, Bodies, Bus, Calls, Control, ControllerBus, DeadLetters, DispatchBus, Events,
-    GatewayBus, Housekeeping, Inbound, Leadership, Logs, Namespaces, Outcomes, ProviderBus, QueueDepth, QueueWorkerBus,
-    Queues, Registry, Requests, Sources, Topics, Workers,
+    GatewayBus, Housekeeping, Images, Inbound, Leadership, Logs, Namespaces, Outcomes, ProviderBus, QueueDepth,
+    QueueWorkerBus, Queues, Registry, Requests, Sources, Stats, Topics, Versions, Workers,
 };
+pub use images::Swept;
 pub use inbound::published::Published;
 pub use inbound::requests::{CallRequest, CallRequests};
 pub use inbound::unreadable::UnreadablePublish;
@@ -66,13 +75,18 @@ pub use publish::answer::Announced;
 pub use queue::backlog::Backlog;
 pub use queue::delivery::{Delivery, Place};
 pub use queue::depth::{Queued, Waits};
-pub use queue::overdue::Overdue;
+pub use queue::overdue::DelayedCalls;
 pub use queue::relocate::{Location, Moved, Why};
+pub use queue::upcoming::UpcomingCall;
 pub use queue::{Queue, life};
 pub use registry::RegistryEvent;
 pub use registry::leadership::Lease;
 pub use sources::{FromSource, Source, SourceEvent, SourcesView};
 pub use streams::fullness::Fullness;
+pub use streams::usage::{DeadLetterCounts, WaitingCallbacks};
 pub use streams::{Budget, Kept};
-pub use topics::{Reply, TopicLink, TopicMessage, TopicProgress, TopicStream, TopicSubscription, UnreadableMessage};
+pub use topics::{
+    ReadPlace, Reply, TopicLink, TopicMessage, TopicProgress, TopicStream, TopicSubscription, UnreadableMessage,
+};
+pub use trace::{describe_process, describe_publish};
 pub use wire::is_of_own_event;

@@ -50,9 +50,9 @@ enum Use {
 use Use::{Consume, Get, Info, Purge, Remove};
 
 /// What the gateway, the queue-worker and the controller do with each stream and bucket.
-const STREAMS: [(&str, [&[Use]; 3]); 21] = [
+const STREAMS: [(&str, [&[Use]; 3]); 25] = [
     ("INVOKE", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Consume, Remove, Purge]]),
-    ("BACKLOG", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Remove]]),
+    ("BACKLOG", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Consume, Remove]]),
     ("PUBLISH", [&[], &[Get, Consume, Remove], &[]]),
     ("DELAYED", [&[Get, Consume, Remove], &[Get, Consume, Remove], &[Get, Info, Remove]]),
     ("CALLS", [&[Get, Consume, Remove], &[Get, Consume], &[Get, Consume, Remove, Purge]]),
@@ -60,16 +60,20 @@ const STREAMS: [(&str, [&[Use]; 3]); 21] = [
     ("DEAD", [&[Get, Consume, Remove], &[], &[Get, Consume, Remove, Purge]]),
     ("LEDGER", [&[Get, Consume], &[], &[Get, Consume]]),
     ("EVENTS", [&[Get, Consume], &[Get, Consume], &[Get, Consume, Purge]]),
+    ("REPLAYS", [&[Get], &[], &[]]),
     ("BURSTS", [&[], &[Get], &[]]),
     ("REFUSED", [&[Get, Consume, Remove], &[], &[]]),
     ("HELD", [&[Get, Consume, Remove], &[], &[]]),
+    ("DUPLICATES", [&[Get], &[], &[]]),
     ("SAMPLES", [&[Get, Consume, Remove], &[], &[]]),
     ("TOPICS", [&[Get], &[Get], &[]]),
     ("AUDIT", [&[Get, Consume], &[], &[]]),
     ("REQUESTS", [&[Get], &[Get], &[Get, Purge]]),
     ("RESULTS", [&[Get], &[Get], &[Get, Purge]]),
+    ("IMAGES", [&[Get], &[], &[Get, Remove, Purge]]),
     ("KV_FUNCTIONS", [&[Get, Consume], &[Get, Consume], &[Get, Consume]]),
     ("KV_SOURCES", [&[Get, Consume], &[Get, Consume], &[Get, Consume]]),
+    ("KV_VERSIONS", [&[], &[], &[Get, Consume]]),
     ("KV_NAMESPACES", [&[], &[], &[Get, Consume]]),
     ("KV_CONTROLLER", [&[], &[], &[Get]]),
 ];
@@ -150,7 +154,7 @@ impl Role {
 
     fn no_subscribe(self, subjects: &Subjects) -> Vec<String> {
         match self {
-            Self::QueueWorker => foreign::not_heard(subjects, &self.subscribes(subjects)),
+            Self::QueueWorker => foreign::not_subscribed(subjects, &self.subscribes(subjects)),
             Self::Gateway | Self::Controller => Vec::new(),
         }
     }
@@ -167,6 +171,7 @@ impl Role {
             subjects.receipts(),
             subjects.brief_records(),
             subjects.activity(),
+            subjects.trials(),
             subjects.running_all(),
             subjects.discard(),
         ];
@@ -174,14 +179,9 @@ impl Role {
             Self::Gateway => [
                 &moved[..],
                 &stored,
-                &[
-                    subjects.event_all(),
-                    subjects.refused_all(),
-                    subjects.held_all(),
-                    subjects.sample_all(),
-                    subjects.audit_log(),
-                ],
-                &[subjects.cancel_all(), subjects.control("*")],
+                &[subjects.event_all(), subjects.replay_all(), subjects.refused_all()],
+                &[subjects.held_all(), subjects.duplicates_all(), subjects.sample_all(), subjects.audit_log()],
+                &[subjects.cancel_all(), subjects.control("*"), subjects.images_all()],
                 &foreign_inboxes,
             ]
             .concat(),
@@ -190,7 +190,7 @@ impl Role {
                 &stored,
                 &[subjects.body_all(BodyKind::Result), subjects.callback_try_all(), subjects.dead_all()],
                 &[subjects.workers(), subjects.holders(), subjects.bursts_all(), subjects.cancel_all()],
-                &[subjects.event_all(), subjects.topics_all()],
+                &[subjects.event_all(), subjects.duplicates_all(), subjects.topics_all()],
                 &foreign_inboxes,
                 &[subjects.control(Operation::Wake.as_str())],
                 &inboxes(&[Self::Gateway, Self::QueueWorker]),
@@ -200,8 +200,9 @@ impl Role {
                 &BUCKETS.map(|bucket| format!("$KV.{}.>", subjects.stream(bucket)))[..],
                 &moved,
                 &[subjects.logs_all(), subjects.removed_records(), subjects.running_all()],
-                &[subjects.event_all(), subjects.record_all(), subjects.cancel_all(), subjects.brief_records()],
-                &[subjects.discard(), subjects.receipts()],
+                &[subjects.event_all(), subjects.duplicates_all(), subjects.record_all(), subjects.cancel_all()],
+                &[subjects.brief_records(), subjects.discard(), subjects.receipts(), subjects.audit_log()],
+                &[subjects.stats()],
                 &inboxes(&[Self::Gateway, Self::QueueWorker]),
                 &foreign_inboxes[..1],
             ]
@@ -220,6 +221,7 @@ impl Role {
                 subjects.callback_try_all(),
                 subjects.logs_all(),
                 subjects.event_all(),
+                subjects.stats(),
             ],
             Self::QueueWorker => {
                 // What a source names; `no_subscribe` takes from it what is not for sources.
@@ -227,7 +229,8 @@ impl Role {
                 vec![subjects.running_all(), subjects.cancel_all(), subjects.workers(), subjects.holders(), any]
             }
             Self::Controller => {
-                vec![subjects.control("*"), subjects.activity(), subjects.discard(), "$SRV.>".to_owned()]
+                [subjects.control("*"), subjects.activity(), subjects.trials(), subjects.discard(), "$SRV.>".to_owned()]
+                    .to_vec()
             }
         }
     }
@@ -271,7 +274,7 @@ fn durable_consumers(subjects: &Subjects) -> Vec<String> {
     durables.flat_map(acts).collect()
 }
 
-const BUCKETS: [&str; 4] = ["FUNCTIONS", "SOURCES", "NAMESPACES", "CONTROLLER"];
+const BUCKETS: [&str; 5] = ["FUNCTIONS", "VERSIONS", "SOURCES", "NAMESPACES", "CONTROLLER"];
 
 fn api(subject: &str) -> String {
     format!("$JS.API.{subject}")
@@ -287,7 +290,7 @@ pub(crate) fn streams(subjects: &Subjects) -> impl Iterator<Item = String> {
 }
 
 /// The name of a stream, or of the stream under a bucket.
-fn stream_of(name: &str, subjects: &Subjects) -> String {
+pub(crate) fn stream_of(name: &str, subjects: &Subjects) -> String {
     match name.strip_prefix("KV_") {
         Some(bucket) => format!("KV_{}", subjects.stream(bucket)),
         None => subjects.stream(name),

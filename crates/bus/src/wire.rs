@@ -9,8 +9,10 @@ mod fixtures;
 pub mod laws;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod version;
 
+pub(crate) use self::trace::{add_trace, is_of_trace, read_trace};
 pub(crate) use self::version::{add as add_version, check as check_version};
 
 use std::sync::LazyLock;
@@ -35,7 +37,7 @@ const CALLBACK: &str = "Skep-Callback";
 const STEPS: &str = "Skep-Steps";
 const CALLBACK_AUTHORIZED: &str = "Skep-Callback-Authorized";
 const ACCEPTED_AT: &str = "Skep-Accepted-At";
-const BURST: &str = "Skep-Burst";
+pub(crate) const BURST: &str = "Skep-Burst";
 const OCCURRENCE: &str = "Skep-Occurrence";
 const RETRY: &str = "Skep-Retry";
 const RUN_AT: &str = "Skep-Run-At";
@@ -50,7 +52,8 @@ pub(crate) const LAST_STATUS: &str = "Skep-Last-Status";
 pub(crate) const LAST_ANSWER: &str = "Skep-Last-Answer";
 pub(crate) const HISTORY: &str = "Skep-History";
 const BODY: &str = "Skep-Body";
-pub(crate) const TOLD: &str = "Skep-Told";
+/// The name on the wire stays, because stored calls have it.
+pub(crate) const PAST_ATTEMPTS: &str = "Skep-Told";
 /// On a record whose callback is delivered once more.
 pub(crate) const REDRIVEN: &str = "Skep-Redriven";
 /// On a dead letter: what of the original message it has not.
@@ -105,12 +108,13 @@ pub(crate) fn call_headers(call: &Call) -> NatsHeaders {
         headers.insert(INTERRUPTIONS, call.interruptions.to_string());
     }
     insert_list(&mut headers, HISTORY, &call.history);
+    add_trace(&mut headers, call.trace.as_ref());
     name_body(&mut headers, &call.body);
     if let Some(last) = &call.last_attempt {
         headers.insert(ATTEMPTS, last.number.to_string());
         headers.insert(NEXT_AT, timestamp(last.next_at));
         headers.insert(REASON, fit::reason(&last.reason));
-        insert_list(&mut headers, TOLD, &last.told);
+        insert_list(&mut headers, PAST_ATTEMPTS, &last.past);
         if let Some(status) = last.status {
             headers.insert(LAST_STATUS, status.to_string());
         }
@@ -164,6 +168,7 @@ pub(crate) fn read_call(headers: &NatsHeaders, body: Bytes) -> Result<Call, Unre
         interruptions: text(headers, INTERRUPTIONS).map_or(Ok(0), |_| parsed(headers, INTERRUPTIONS))?,
         last_attempt: text(headers, ATTEMPTS).map(|_| read_last_attempt(headers)).transpose()?,
         history: read_json(headers, HISTORY)?,
+        trace: read_trace(headers),
     })
 }
 
@@ -173,7 +178,7 @@ fn read_last_attempt(headers: &NatsHeaders) -> Result<LastAttempt, Unreadable> {
         status: text(headers, LAST_STATUS).map(|_| parsed(headers, LAST_STATUS)).transpose()?,
         reason: text(headers, REASON).unwrap_or_default().to_owned(),
         next_at: read_timestamp(headers, NEXT_AT)?,
-        told: read_json(headers, TOLD)?,
+        past: read_json(headers, PAST_ATTEMPTS)?,
     })
 }
 
@@ -276,6 +281,11 @@ pub(crate) fn add_http_headers(nats: &mut NatsHeaders, prefix: &str, headers: &H
 pub(crate) fn plain_headers(headers: &HeaderMap) -> NatsHeaders {
     let mut nats = NatsHeaders::new();
     for (name, value) in headers {
+        if is_of_trace(name.as_str()) {
+            // Tracers look for these as W3C writes them.
+            nats.append(name.as_str(), escape(value.as_bytes()));
+            continue;
+        }
         let words = name.as_str().split('-').map(|word| {
             let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
             first.to_ascii_uppercase() + rest

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use skep_bus::ControlCall;
 use skep_protocol::{
-    FunctionDeployment, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret, SourceProgramReport, VersionInfo,
+    Author, CanaryReport, FunctionDeployment, KeptVersion, ListedVersion, LogLine, LogQuery, NamespaceInfo,
+    ProviderInfo, Secret, SourceProgramReport, StreamUsage, VersionInfo,
     control::{
         AddSourceSecret, AddedSourceSecret, ApplyAlert, BackfillSource, Change, ControlRequest, CreateNamespace,
         CreateSecret, CreateSource, Delete, DeleteNamespace, DeleteSecret, DeleteSource, Deploy, FireSource, Fired,
-        GetInfo, ListNamespaces, ListSecrets, PauseSource, ReadSourceProgram, RemoveSourceSecret, Scale, Update,
-        UpdateNamespace, UpdateSecret, UpdateSource, Wake,
+        GetInfo, ListNamespaces, ListSecrets, ListStreams, ListVersions, PauseSource, Promote, Promoted, ReadCanary,
+        ReadSourceProgram, ReadVersion, RemoveSourceSecret, RollBack, RolledBack, Scale, Update, UpdateNamespace,
+        UpdateSecret, UpdateSource, Wake,
     },
-    validate,
+    listed, validate,
 };
 use tracing::{Instrument, error_span};
 
@@ -66,11 +68,17 @@ impl Control {
             Deploy => deploy,
             Update => update,
             Delete => delete,
+            ListVersions => list_versions,
+            ReadVersion => read_version,
+            RollBack => roll_back,
+            ReadCanary => read_canary,
+            Promote => promote,
             Scale => scale,
             Wake => wake,
             ApplyAlert => apply_alert,
             GetInfo => info,
             LogQuery => logs,
+            ListStreams => list_streams,
             ListNamespaces => list_namespaces,
             CreateNamespace => create_namespace,
             UpdateNamespace => update_namespace,
@@ -91,23 +99,49 @@ impl Control {
         });
     }
 
-    async fn deploy(&self, Deploy(deployment): Deploy) -> Result<Change> {
-        self.put(deployment, Command::Deploy).await
+    async fn deploy(&self, Deploy { deployment, author }: Deploy) -> Result<Change> {
+        self.put(deployment, author, Command::Deploy).await
     }
 
-    async fn update(&self, Update(deployment): Update) -> Result<Change> {
-        self.put(deployment, Command::Update).await
+    async fn update(&self, Update { deployment, author, canary }: Update) -> Result<Change> {
+        self.put(deployment, author, |deployment, author| Command::Update(deployment, author, canary)).await
     }
 
     async fn put(
         &self,
         mut deployment: FunctionDeployment,
-        command: fn(FunctionDeployment) -> Command,
+        author: Author,
+        command: impl FnOnce(FunctionDeployment, Author) -> Command,
     ) -> Result<Change> {
         let name = validate::deployment(&mut deployment, self.namespaces.default())?;
         schedules::check_annotations(&name, &deployment.annotations, &Defaults::new(self.namespaces.default()))?;
         let _inside = self.namespaces.enter(name.namespace()).await?;
-        self.reconcilers.apply(name, command(deployment)).await
+        self.reconcilers.apply(name, command(deployment, author)).await
+    }
+
+    async fn list_versions(&self, asked: ListVersions) -> Result<Vec<ListedVersion>> {
+        let (kept, roles) = self.reconcilers.versions(asked.function).await?;
+        Ok(listed(kept, roles))
+    }
+
+    async fn read_version(&self, ReadVersion { function, version }: ReadVersion) -> Result<KeptVersion> {
+        let (kept, _) = self.reconcilers.versions(function.clone()).await?;
+        let found = kept.into_iter().find(|kept| kept.version.number == version);
+        found.ok_or_else(|| {
+            Error::NotFound(format!("function {function} has no version {version}, or it is not kept any more"))
+        })
+    }
+
+    async fn roll_back(&self, RollBack { function, version, author }: RollBack) -> Result<RolledBack> {
+        self.reconcilers.roll_back(function, version, author).await
+    }
+
+    async fn read_canary(&self, asked: ReadCanary) -> Result<Option<CanaryReport>> {
+        self.reconcilers.canary(asked.function).await
+    }
+
+    async fn promote(&self, asked: Promote) -> Result<Promoted> {
+        self.reconcilers.promote(asked.function).await
     }
 
     async fn delete(&self, asked: Delete) -> Result<()> {
@@ -115,7 +149,9 @@ impl Control {
     }
 
     async fn scale(&self, asked: Scale) -> Result<Change> {
-        self.reconcilers.apply(asked.function, Command::Scale(asked.replicas)).await
+        let Scale { function, replicas, hold } = asked;
+        let held_until = Some(hold).filter(|hold| !hold.is_zero()).map(|hold| skep_bus::now() + hold);
+        self.reconcilers.apply(function, Command::Scale(replicas, held_until)).await
     }
 
     async fn wake(&self, Wake(function): Wake) -> Result<Change> {
@@ -132,6 +168,7 @@ impl Control {
             provider: runtime.name().to_owned(),
             orchestration: runtime.orchestration().to_owned(),
             version: self.version.clone(),
+            parts: self.reconcilers.loads.parts(),
         })
     }
 
@@ -143,6 +180,10 @@ impl Control {
         }
         let lines = provider.logs.past(&query).await?;
         Ok(last_that_fit(lines, bus.connection.largest_message()))
+    }
+
+    async fn list_streams(&self, ListStreams: ListStreams) -> Result<Vec<StreamUsage>> {
+        Ok(self.reconcilers.bus.housekeeping.stream_usage().await)
     }
 
     async fn list_namespaces(&self, ListNamespaces: ListNamespaces) -> Result<Vec<NamespaceInfo>> {
@@ -282,6 +323,9 @@ mod tests {
             namespace: String::new(),
             instance: "f-1".to_owned(),
             timestamp: OffsetDateTime::UNIX_EPOCH,
+            call_id: None,
+            trace_id: None,
+            stream: None,
             text: format!("{number}{}", "\u{0}".repeat(1000)),
         };
         let found = last_that_fit((0..100).map(line).collect(), 64 * 1024);

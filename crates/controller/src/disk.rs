@@ -16,11 +16,11 @@ const EMPTIED: u64 = 70;
 
 /// Looks again and again, until it is dropped.
 pub(crate) async fn run(bus: Housekeeping, own_events: Arc<OwnEvents>) {
-    let mut told = HashMap::new();
+    let mut reported = HashMap::new();
     loop {
         if own_events.are_wanted(OwnEvent::Disk) {
             match bus.fullness().await {
-                Ok(found) => tell(&own_events, &found, &mut told).await,
+                Ok(found) => report(&own_events, &found, &mut reported).await,
                 Err(error) => debug!(error = error.chain(), "it is not known how full the streams are"),
             }
         }
@@ -28,28 +28,28 @@ pub(crate) async fn run(bus: Housekeeping, own_events: Arc<OwnEvents>) {
     }
 }
 
-async fn tell(own_events: &OwnEvents, found: &[Fullness], told: &mut HashMap<String, u64>) {
+async fn report(own_events: &OwnEvents, found: &[Fullness], reported: &mut HashMap<String, u64>) {
     for Fullness { what, bytes, limit } in found {
-        let Some(percent) = passed(*bytes, *limit, told.get(what).copied()) else { continue };
+        let Some(percent) = passed(*bytes, *limit, reported.get(what).copied()) else { continue };
         if percent == 0 {
-            told.remove(what);
+            reported.remove(what);
             continue;
         }
         let day = skep_bus::now().unix_timestamp() / 86_400;
         let fact = Fact::Disk { what: what.clone(), bytes: *bytes, limit: *limit, percent, day };
         warn!(what, bytes, limit, percent, "a stream or the storage of NATS is nearly full");
-        if own_events.tell(&fact).await.is_ok() {
-            told.insert(what.clone(), percent);
+        if own_events.publish(&fact).await.is_ok() {
+            reported.insert(what.clone(), percent);
         }
     }
 }
 
-/// The threshold that is to be told now; 0 if it has emptied.
-fn passed(bytes: u64, limit: u64, told: Option<u64>) -> Option<u64> {
+/// The threshold to report now; 0 if it has emptied.
+fn passed(bytes: u64, limit: u64, reported: Option<u64>) -> Option<u64> {
     let percent = bytes.saturating_mul(100).checked_div(limit)?;
     let threshold = THRESHOLDS.into_iter().find(|threshold| percent >= *threshold);
-    match (threshold, told) {
-        (Some(threshold), told) if told.is_none_or(|told| told < threshold) => Some(threshold),
+    match (threshold, reported) {
+        (Some(threshold), reported) if reported.is_none_or(|reported| reported < threshold) => Some(threshold),
         (None, Some(_)) if percent < EMPTIED => Some(0),
         _ => None,
     }
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn each_threshold_is_told_once_until_it_has_emptied() {
-        for (bytes, told, expected) in [
+        for (bytes, reported, expected) in [
             (79, None, None),
             (80, None, Some(80)),
             (94, Some(80), None),
@@ -72,7 +72,7 @@ mod tests {
             (69, Some(80), Some(0)),
             (69, None, None),
         ] {
-            assert_eq!(passed(bytes, 100, told), expected, "{bytes} {told:?}");
+            assert_eq!(passed(bytes, 100, reported), expected, "{bytes} {reported:?}");
         }
         assert_eq!(passed(1, 0, None), None);
     }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use skep_bus::{Housekeeping, Result};
+use skep_bus::{DelayedCalls, Housekeeping, Result};
 use tokio::{join, time::sleep};
 use tracing::{debug, info, warn};
 
@@ -39,7 +39,7 @@ async fn purge(bus: &Housekeeping) {
 async fn delete_discarded(bus: &Housekeeping) {
     loop {
         if let Err(error) = bus.delete_discarded().await {
-            warn!(error = error.chain(), "discarded bodies cannot be heard of; trying again");
+            warn!(error = error.chain(), "discarded bodies cannot be followed; trying again");
         }
         sleep(PURGE_INTERVAL).await;
     }
@@ -60,16 +60,12 @@ async fn remove_orphans(bus: &Housekeeping) {
 
 /// Looks for delayed calls that the server has forgotten, a part of them each time.
 async fn send_on_overdue(bus: &Housekeeping) {
-    let mut from = 0;
+    let mut calls = DelayedCalls::default();
     loop {
         sleep(OVERDUE_INTERVAL).await;
-        match bus.send_on_overdue(from, MAX_OVERDUE_CHECKS, MIN_OVERDUE_AGE).await {
-            Ok(found) => {
-                from = found.next;
-                if found.sent_on > 0 {
-                    warn!(calls = found.sent_on, "NATS did not move due calls; they were moved to their lanes");
-                }
-            }
+        match bus.send_on_overdue(&mut calls, MAX_OVERDUE_CHECKS, MIN_OVERDUE_AGE).await {
+            Ok(0) => {}
+            Ok(calls) => warn!(calls, "NATS did not move due calls; they were moved to their lanes"),
             Err(error) => warn!(error = error.chain(), "delayed calls cannot be checked; trying again"),
         }
     }

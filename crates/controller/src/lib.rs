@@ -3,10 +3,10 @@
 //! - `controller.rs` starts it and runs it for as long as it leads; `leadership.rs` holds the lease.
 //! - `control.rs` answers the requests on the bus.
 //! - `reconcile/` has one task per function, which keeps its replicas and its record as they are wanted.
-//! - `scaling/` decides how many replicas a function has: wake, alerts, scale to zero.
+//! - `scaling/` decides how many replicas a function has: by its use each second, on wake, by alerts, and to zero.
 //! - `sources/` checks and writes the sources of events, and seals their secrets.
-//! - `schedules/` plans the next occurrences of schedules.
-//! - `sources/programs` runs the programs of sources, and `disk.rs` tells when streams are nearly full.
+//! - `schedules/` plans the next occurrences of schedules, and `subscriptions.rs` knows which functions name topics.
+//! - `sources/programs` runs the programs of sources, and `disk.rs` reports streams that are nearly full.
 //! - `housekeeping.rs` removes what is finished or left behind, and `audit.rs` counts all calls.
 //! - `namespaces.rs` knows the namespaces, and keeps one while something is put into it.
 //!
@@ -17,6 +17,7 @@ mod control;
 mod controller;
 mod disk;
 mod housekeeping;
+mod images;
 mod leadership;
 mod namespaces;
 mod reconcile;
@@ -24,6 +25,9 @@ mod refusal;
 mod scaling;
 mod schedules;
 mod sources;
+mod storage_metrics;
+mod subscriptions;
+mod trials;
 
 pub use audit::{AuditMetrics, PeriodicAudit};
 pub use controller::{Config, Controller, ControllerMetrics};

@@ -23,12 +23,17 @@ const MAX_IDLE: usize = 256;
 /// A replica that refuses connections is passed over this long, doubling up to the limit.
 const EJECTION: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(8));
 
+/// A replica whose host is lost counts as if it had refused this often before, because each try waits for it: it is passed over for 2 s at least.
+const FAILURES_OF_LOST_HOST: u32 = 3;
+
 /// A connection, and since when it is idle.
 type Idle = (Connection, Instant);
 
 pub(crate) struct Endpoint {
     pub(crate) instance: String,
     pub(crate) address: SocketAddr,
+    /// As text, for spans.
+    pub(crate) ip: String,
     in_flight: AtomicUsize,
     failures: AtomicU32,
     ejected_until: Mutex<Option<Instant>>,
@@ -41,6 +46,7 @@ impl Endpoint {
         Self {
             instance,
             address,
+            ip: address.ip().to_string(),
             in_flight: AtomicUsize::new(0),
             failures: AtomicU32::new(0),
             ejected_until: Mutex::default(),
@@ -78,6 +84,15 @@ impl Endpoint {
         let pause = EJECTION.after(u64::from(before) + 1);
         if let Ok(mut until) = self.ejected_until.lock() {
             *until = Some(Instant::now() + pause);
+        }
+    }
+
+    /// Its host does not answer, so connections that are left are of no use.
+    pub(crate) fn lost(&self) {
+        self.failures.fetch_max(FAILURES_OF_LOST_HOST, Ordering::Relaxed);
+        self.refused();
+        if let Ok(mut idle) = self.idle.lock() {
+            idle.iter_mut().for_each(|(_, idle)| idle.clear());
         }
     }
 
@@ -140,6 +155,27 @@ mod tests {
     };
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_replica_whose_host_is_lost_is_passed_over_longer_than_one_that_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = |name: &str| Endpoint::new(name.to_owned(), listener.local_addr().unwrap());
+        let (refused, lost) = (endpoint("f-1"), endpoint("f-2"));
+        lost.put_idle(Connection::new(TcpStream::connect(lost.address).await.unwrap()));
+        pause();
+        refused.refused();
+        lost.lost();
+        assert!(lost.take_idle().is_none());
+        advance(Duration::from_secs(1)).await;
+        assert!(refused.is_in() && !lost.is_in());
+        advance(Duration::from_secs(2)).await;
+        assert!(lost.is_in());
+        lost.lost();
+        advance(Duration::from_secs(3)).await;
+        assert!(!lost.is_in(), "twice as long the next time");
+        lost.connected();
+        assert!(lost.is_in());
+    }
 
     #[tokio::test]
     async fn connections_that_nobody_uses_are_closed() {

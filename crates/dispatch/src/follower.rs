@@ -64,7 +64,7 @@ impl Follower {
     async fn replaced(&self, made_at: OffsetDateTime) {
         loop {
             sleep(CHECK_INTERVAL).await;
-            // A server that is away tells nothing; the last state is kept.
+            // A server that is away sends nothing; the last state is kept.
             if self.functions.made_at().await.is_ok_and(|now| now != made_at) {
                 return;
             }

@@ -40,7 +40,7 @@ impl Registry {
     /// Whether a replica of any function has an address like this.
     pub fn has_replica(&self, is_wanted: impl Fn(SocketAddr) -> bool) -> bool {
         let functions = self.functions.load();
-        functions.iter().flat_map(|function| &function.record.endpoints).any(|endpoint| is_wanted(endpoint.address))
+        functions.iter().flat_map(|function| function.all_endpoints()).any(|endpoint| is_wanted(endpoint.address))
     }
 
     /// The functions whose `topic` annotation names one of these topics, by name.
@@ -84,7 +84,7 @@ impl Registry {
         timeout(deadline, changed.wait_for(|seen| *seen >= revision.0)).await.is_ok_and(|seen| seen.is_ok())
     }
 
-    /// A channel that tells of each change; its value is the last revision.
+    /// A channel that signals each change; its value is the last revision.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.clone()
     }

@@ -10,29 +10,46 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use skep_http::Incoming;
+use skep_trace::Span;
 use tokio::time::Instant;
+use tracing::debug;
 
-use crate::{BodyError, Function, endpoint::Endpoint};
+use crate::{
+    BodyError, Function,
+    endpoint::Endpoint,
+    trial::{End, Tally},
+};
 
 /// One call from its start to the end of its answer; dropping it counts it.
 pub(crate) struct CallGuard {
     function: Arc<Function>,
-    started: Instant,
+    pub(crate) started: Instant,
     pub(crate) code: StatusCode,
+    /// It ends with the call. Boxed, so that calls without one do not carry the room for it.
+    pub(crate) span: Option<Box<Span>>,
 }
 
 impl CallGuard {
     pub(crate) fn begin(function: &Arc<Function>) -> Self {
+        let started = Instant::now();
         function.metrics.count_start();
-        function.usage.begin();
-        Self { function: Arc::clone(function), started: Instant::now(), code: StatusCode::BAD_GATEWAY }
+        function.usage.begin(started);
+        Self { function: Arc::clone(function), started, code: StatusCode::BAD_GATEWAY, span: None }
     }
 }
 
 impl Drop for CallGuard {
     fn drop(&mut self) {
-        self.function.metrics.count_end(self.code, self.started.elapsed());
-        self.function.usage.end();
+        let now = Instant::now();
+        let took = now.saturating_duration_since(self.started);
+        let sampled = self.span.as_mut().and_then(|span| {
+            span.end_at(now.into_std());
+            span.sampled_trace()
+        });
+        self.function.metrics.count_end(self.code, took, sampled);
+        let (status, seconds) = (self.code.as_u16(), took.as_secs_f64());
+        debug!(target: "skep_dispatch::calls", function = %self.function.name, status, seconds, "a call has ended");
+        self.function.usage.end(now, took);
     }
 }
 
@@ -57,11 +74,12 @@ pub(crate) struct ResponseBody {
     incoming: Incoming,
     in_flight: InFlight,
     _call: CallGuard,
+    tally: Option<Tally>,
 }
 
 impl ResponseBody {
-    pub(crate) fn new(incoming: Incoming, in_flight: InFlight, call: CallGuard) -> Self {
-        let mut body = Self { incoming, in_flight, _call: call };
+    pub(crate) fn new(incoming: Incoming, in_flight: InFlight, call: CallGuard, tally: Option<Tally>) -> Self {
+        let mut body = Self { incoming, in_flight, _call: call, tally };
         if body.incoming.is_end_stream() {
             body.release();
         }
@@ -86,6 +104,9 @@ impl Body for ResponseBody {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(context));
         if frame.is_none() || self.incoming.is_end_stream() {
             self.release();
+        }
+        if let Some(Err(_)) = &frame {
+            Tally::ends(&mut self.tally, Some(End::Failed));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

@@ -1,11 +1,6 @@
 //! Waiting for a replica, and waking a function that is scaled to zero: one request to the controller, however many calls wait.
 
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
-};
+use std::{convert::Infallible, time::Duration};
 
 use skep_bus::Control;
 use skep_protocol::{
@@ -14,11 +9,14 @@ use skep_protocol::{
 };
 use tokio::{
     sync::{Mutex as Turns, Semaphore},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tracing::warn;
 
-use crate::{DispatchConfig, Error, Function, Registry, Result};
+use crate::{
+    DispatchConfig, Error, Function, Registry, Result,
+    herd::{Herd, Place, Shared},
+};
 
 /// When a function that is still at zero, or a controller that does not answer, is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -33,7 +31,8 @@ pub(crate) struct Wakes {
     /// Places for calls that wait.
     places: Semaphore,
     /// The caller that asks for a function holds its turn; the others wait for it.
-    turns: Mutex<HashMap<FunctionName, Weak<Turns<()>>>>,
+    turns: Shared<Turns<()>>,
+    herds: Shared<Herd>,
 }
 
 impl Wakes {
@@ -44,24 +43,33 @@ impl Wakes {
             wake_timeout: config.wake_timeout,
             scale_from_zero: config.scale_from_zero,
             places: Semaphore::new(config.held_calls),
-            turns: Mutex::default(),
+            turns: Shared::default(),
+            herds: Shared::default(),
         }
     }
 
     /// Returns when the function has a replica or is gone, or when it took too long; dropping it ends the wait.
-    pub(crate) async fn ready(&self, function: &Function) -> Result<()> {
+    ///
+    /// The place, if there is one, is the call's until it is answered.
+    pub(crate) async fn ready(&self, function: &Function) -> Result<Option<Place>> {
         if function.replicas() > 0 || self.stays_asleep(function) {
-            return Ok(());
+            return Ok(None);
         }
         let Ok(_place) = self.places.try_acquire() else {
             return Err(Error::TooManyHeld(function.name.clone()));
         };
-        let _use = function.usage.held();
+        let _paused = function.usage.paused();
         let is_settled = |registry: &Registry| registry.get(&function.name).is_none_or(|found| found.replicas() > 0);
+        let (began, herd) = (Instant::now(), self.herds.of(&function.name));
         tokio::select! {
-            _ = self.registry.wait_until(is_settled, self.wake_timeout) => Ok(()),
+            _ = self.registry.wait_until(is_settled, self.wake_timeout) => {}
             never = self.keep_awake(&function.name) => match never {},
         }
+        if self.registry.get(&function.name).is_none_or(|found| found.replicas() == 0) {
+            return Ok(None);
+        }
+        function.metrics.count_cold_start(began.elapsed());
+        Ok(herd.place(&self.registry, &function.name).await)
     }
 
     /// Has a function woken if it is asleep, and returns when that is seen here, or could not be done in time.
@@ -70,7 +78,7 @@ impl Wakes {
         if !self.is_asleep(&function.name) || self.stays_asleep(function) {
             return;
         }
-        let turns = self.turns_of(&function.name);
+        let turns = self.turns.of(&function.name);
         let asked = timeout(patience, async {
             let _turn = turns.lock().await;
             self.ask(&function.name).await;
@@ -81,7 +89,7 @@ impl Wakes {
 
     /// Asks as often as the function falls asleep, until dropped.
     async fn keep_awake(&self, name: &FunctionName) -> Infallible {
-        let turns = self.turns_of(name);
+        let turns = self.turns.of(name);
         let _turn = turns.lock().await;
         loop {
             self.ask(name).await;
@@ -108,17 +116,5 @@ impl Wakes {
 
     fn stays_asleep(&self, function: &Function) -> bool {
         function.record.replicas == 0 && !self.scale_from_zero
-    }
-
-    fn turns_of(&self, name: &FunctionName) -> Arc<Turns<()>> {
-        let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turns) = all.get(name).and_then(Weak::upgrade) {
-            return turns;
-        }
-        // What nobody waits for any more goes, so that there are as many as functions that sleep.
-        all.retain(|_, turns| turns.strong_count() > 0);
-        let turns = Arc::new(Turns::new(()));
-        all.insert(name.clone(), Arc::downgrade(&turns));
-        turns
     }
 }

@@ -1,12 +1,14 @@
 //! The admin port: `/metrics`, `/healthz` (the process lives) and `/readyz` (it should get work).
 
+mod accept;
+
 use axum::{
     Router,
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{StatusCode, header};
-use prometheus::{Registry, TextEncoder};
+use http::{HeaderMap, StatusCode, header};
+use prometheus::Registry;
 use tracing::error;
 
 use crate::Readiness;
@@ -14,14 +16,18 @@ use crate::Readiness;
 /// What a role serves on its admin listener.
 pub fn admin_router(metrics: Registry, readiness: Readiness) -> Router {
     Router::new()
-        .route("/metrics", get(async move || metrics_text(&metrics)))
+        .route("/metrics", get(async move |headers: HeaderMap| metrics_page(&metrics, &headers)))
         .route("/healthz", get(async || "OK"))
         .route("/readyz", get(async move || readyz(&readiness)))
 }
 
-/// All metrics in the text format of Prometheus.
-pub fn metrics_text(metrics: &Registry) -> Response {
-    match TextEncoder::new().encode_to_string(&metrics.gather()) {
+/// All metrics: in the format of OpenMetrics for those who ask for it (`Accept`), else in the text format of Prometheus.
+pub fn metrics_page(metrics: &Registry, headers: &HeaderMap) -> Response {
+    if accept::wants_openmetrics(headers) {
+        let kind = [(header::CONTENT_TYPE, skep_metrics::OPENMETRICS)];
+        return (kind, skep_metrics::openmetrics(metrics)).into_response();
+    }
+    match skep_metrics::plain(metrics) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             error!(%error, "metrics cannot be written");

@@ -12,7 +12,7 @@ pub(crate) const MAX_HEADERS: usize = 100;
 /// Headers that a proxy may add.
 const ROOM_FOR_MORE: usize = 6;
 
-/// The headers of a head of this length, each of which is also told to `note`.
+/// The headers of a head of this length, each of which is also passed to `note`.
 pub(crate) fn headers_of(
     buffer: &[u8],
     length: usize,

@@ -28,7 +28,7 @@ mod tls;
 pub use server::properties;
 
 #[cfg(feature = "admin")]
-pub use admin::{admin_router, metrics_text};
+pub use admin::{admin_router, metrics_page};
 pub use body::Body;
 pub use client::{Connection, Incoming, Outgoing, get};
 pub use error::{BodyError, Error, NotAnswered, Result};

@@ -123,7 +123,7 @@ mod tests {
         for _ in 0..count {
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (accepted, _) = listener.accept().await.unwrap();
-            runtimes.serve(accepted, tasks, tell_and_hold).unwrap();
+            runtimes.serve(accepted, tasks, greet_and_hold).unwrap();
             let mut id = [0; 64];
             let length = client.read(&mut id).await.unwrap();
             connections.push((client, String::from_utf8_lossy(&id[..length]).into_owned()));
@@ -131,7 +131,7 @@ mod tests {
         connections
     }
 
-    async fn tell_and_hold(mut stream: TcpStream) {
+    async fn greet_and_hold(mut stream: TcpStream) {
         stream.write_all(format!("{:?}", thread::current().id()).as_bytes()).await.unwrap();
         let _ = stream.read(&mut [0]).await;
     }

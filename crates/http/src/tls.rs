@@ -49,6 +49,7 @@ struct Pair {
     /// As the files have them.
     text: [Vec<u8>; 2],
     certified: Arc<CertifiedKey>,
+    not_after: Option<i64>,
 }
 
 impl Tls {
@@ -62,6 +63,11 @@ impl Tls {
         let mut config = config.with_no_client_auth().with_cert_resolver(Arc::<Files>::clone(&files));
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
         Ok(Self { config: Arc::new(config), files })
+    }
+
+    /// When the certificate in use, or the first one of its chain, runs out, in seconds since 1970; `None` if that cannot be read.
+    pub fn not_after(&self) -> Option<i64> {
+        self.files.pair.load().not_after
     }
 
     /// Begins to encrypt a connection, and says whether its client wants HTTP/2.
@@ -116,9 +122,14 @@ impl Pair {
         if chain.is_empty() {
             return Err(anyhow!("there is no certificate in PEM in it"));
         }
+        let not_after = chain.iter().filter_map(|certificate| {
+            let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+            Some(certificate.validity().not_after.timestamp())
+        });
+        let not_after = not_after.min();
         let key = PrivateKeyDer::from_pem_slice(key).context("there is no private key in PEM in it")?;
         let certified = CertifiedKey::from_der(chain, key, provider).context("certificate and key do not fit")?;
-        Ok(Self { text, certified: Arc::new(certified) })
+        Ok(Self { text, certified: Arc::new(certified), not_after })
     }
 }
 

@@ -1,4 +1,8 @@
-//! Clients of other people's servers, which work on a machine without CA certificates too, as far as that is possible.
+//! Clients of other people's servers, which work on a machine without CA certificates too, as far as that is possible, and signatures of what they send.
+
+mod signature;
+
+pub use signature::{Signature, SigningKeys};
 
 use reqwest::{Client, ClientBuilder};
 

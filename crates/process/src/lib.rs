@@ -6,6 +6,8 @@
 //! This crate does not start programs and knows nothing of functions.
 
 #[cfg(target_os = "linux")]
+mod cpu;
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 mod orphan;
@@ -18,11 +20,13 @@ mod tag;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 #[cfg(target_os = "linux")]
+pub use cpu::cpu_time;
+#[cfg(target_os = "linux")]
 pub use linux::{kill_descendants, kill_tree};
 #[cfg(target_os = "linux")]
 pub use orphan::{Orphan, adopt_orphans, kill_orphan, orphans, reap};
 #[cfg(not(target_os = "linux"))]
-pub use portable::{Orphan, adopt_orphans, kill_descendants, kill_orphan, kill_tree, orphans, reap};
+pub use portable::{Orphan, adopt_orphans, cpu_time, kill_descendants, kill_orphan, kill_tree, orphans, reap};
 pub use tag::ProcessTag;
 
 /// Asks a process group to end (SIGTERM); `leader` is its first process, which must not have been waited for yet.

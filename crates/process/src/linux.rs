@@ -27,7 +27,7 @@ const MIN_CHECKS: usize = 4;
 /// `leader` is the first process of the program's own group and must not have been waited for yet, else its id may be another's already: then give `None`, the tag alone is safe at any time.
 /// It blocks for some milliseconds.
 pub fn kill_tree(leader: Option<u32>, tag: &ProcessTag) -> usize {
-    // Stopped first and not killed: who is dead no longer tells whose parent it was.
+    // Stopped first and not killed: a dead process no longer shows whose parent it was.
     if let Some(leader) = leader {
         signal_group(leader, Signal::STOP);
     }
@@ -49,7 +49,7 @@ struct Prey<'a> {
 #[derive(Default)]
 struct Sight {
     alive: usize,
-    /// There were processes whose mark could not be told.
+    /// There were processes whose mark could not be read.
     unsure: bool,
 }
 

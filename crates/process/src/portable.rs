@@ -1,6 +1,6 @@
 //! Systems without Linux's `/proc`: only process groups are known.
 
-use std::io;
+use std::{io, time::Duration};
 
 use crate::{kill_group, tag::ProcessTag};
 
@@ -41,3 +41,8 @@ pub fn reap(_orphan: &Orphan) {}
 
 /// See the Linux version; here there is nothing to do.
 pub fn kill_orphan(_orphan: &Orphan) {}
+
+/// See the Linux version; here it is not known.
+pub fn cpu_time(_pid: u32) -> Option<Duration> {
+    None
+}

@@ -35,7 +35,7 @@ pub struct AuditReport {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceLedger>,
     pub findings: Vec<AuditFinding>,
-    /// Findings that are not told, because there are too many.
+    /// Findings that are left out, because there are too many.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more_findings: u64,
 }

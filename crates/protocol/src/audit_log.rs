@@ -19,6 +19,8 @@ pub enum AuditAction {
     Deploy,
     Update,
     Delete,
+    Rollback,
+    Promote,
     Scale,
     Alert,
     SecretCreate,
@@ -42,6 +44,8 @@ pub enum AuditAction {
     SourceSampleDelete,
     SourceSecretAdd,
     SourceSecretRemove,
+    /// An image of which all parts are there.
+    ImagePush,
     Cancel,
     Redrive,
     DeadDelete,
@@ -60,10 +64,12 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 40] = [
         Self::Deploy,
         Self::Update,
         Self::Delete,
+        Self::Rollback,
+        Self::Promote,
         Self::Scale,
         Self::Alert,
         Self::SecretCreate,
@@ -87,6 +93,7 @@ impl AuditAction {
         Self::SourceSampleDelete,
         Self::SourceSecretAdd,
         Self::SourceSecretRemove,
+        Self::ImagePush,
         Self::Cancel,
         Self::Redrive,
         Self::DeadDelete,
@@ -105,6 +112,8 @@ impl AuditAction {
             Self::Deploy => "deploy",
             Self::Update => "update",
             Self::Delete => "delete",
+            Self::Rollback => "rollback",
+            Self::Promote => "promote",
             Self::Scale => "scale",
             Self::Alert => "alert",
             Self::SecretCreate => "secret-create",
@@ -128,6 +137,7 @@ impl AuditAction {
             Self::SourceSampleDelete => "source-sample-delete",
             Self::SourceSecretAdd => "source-secret-add",
             Self::SourceSecretRemove => "source-secret-remove",
+            Self::ImagePush => "image-push",
             Self::Cancel => "cancel",
             Self::Redrive => "redrive",
             Self::DeadDelete => "dead-delete",
@@ -165,7 +175,7 @@ pub struct AuditLogEntry {
     pub sequence: Option<u64>,
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// `user NAME`, `token NAME`, `anonymous`, `stack file`, `tokens file`, or `unknown` for a failed login.
+    /// `user NAME`, `token NAME`, `anonymous`, `stack file`, `tokens file`, `controller`, or `unknown` for a failed login.
     pub actor: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use skep_trace::Context;
 use time::OffsetDateTime;
 use url::Url;
 
@@ -48,12 +49,14 @@ pub struct Call {
     pub in_bulk: bool,
     /// What holds in place of its function's annotations on retries; of several steps, for the last one.
     pub retry: BTreeMap<String, String>,
-    /// How often its next attempt was begun and came to no end, as far as a lease tells. A worker may still run it.
+    /// How often its next attempt was begun and came to no end, as far as a lease shows. A worker may still run it.
     pub interruptions: u64,
     /// What came of the attempt before, if there was one.
     pub last_attempt: Option<LastAttempt>,
     /// How it ended before it was sent on its way again.
     pub history: Vec<PastEnd>,
+    /// The span that put it into the queue: its attempts are children of that.
+    pub trace: Option<Context>,
 }
 
 /// An attempt that is to be followed by another one.
@@ -67,7 +70,7 @@ pub struct LastAttempt {
     /// When the next one is due.
     pub next_at: OffsetDateTime,
     /// What is shown of all attempts so far, including this one.
-    pub told: Vec<PastAttempt>,
+    pub past: Vec<PastAttempt>,
 }
 
 /// A caller's headers that come back with the callback, as [`headers::SKEP_CALLBACK_HEADERS`] asks for.
@@ -137,6 +140,7 @@ impl Call {
             interruptions: 0,
             last_attempt: None,
             history: Vec::new(),
+            trace: None,
         }
     }
 
@@ -165,8 +169,9 @@ impl Call {
             status: last.and_then(|last| last.status),
             reason: last.map(|last| last.reason.clone()),
             run_at: self.run_at,
-            past_attempts: last.map(|last| last.told.clone()).unwrap_or_default(),
+            past_attempts: last.map(|last| last.past.clone()).unwrap_or_default(),
             history: self.history.clone(),
+            trace: self.trace.clone(),
             ..accepted
         }
     }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
+use skep_trace::Context;
 use time::OffsetDateTime;
 use url::Url;
 
@@ -123,6 +124,7 @@ impl CallStatus {
             fingerprint: None,
             past_attempts: Vec::new(),
             history: Vec::new(),
+            trace: None,
         }
     }
 }
@@ -135,12 +137,12 @@ impl CallRecord {
 
     /// Headers of a callback: those of the result, and what the caller wants back.
     ///
-    /// Of both only those that do not [stay behind](headers::stays_behind); an answer that the platform made is still told as one.
+    /// Of both only those that do not [stay behind](headers::stays_behind); an answer of the platform is still marked as one.
     pub fn callback_headers(&self) -> HeaderMap {
         let mut map = HeaderMap::new();
         for (name, value) in &self.headers {
-            let is_told = *name == headers::SKEP_ERROR || !headers::stays_behind(name);
-            if is_told && !self.returned.contains_key(name) {
+            let is_kept = *name == headers::SKEP_ERROR || !headers::stays_behind(name);
+            if is_kept && !self.returned.contains_key(name) {
                 map.append(name, value.clone());
             }
         }
@@ -249,4 +251,7 @@ pub struct CallStatus {
     /// How it ended before it was sent on its way again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastEnd>,
+    /// Its trace, and the last span of it that skep has made: that of the last attempt, once there is a record.
+    #[serde(flatten)]
+    pub trace: Option<Context>,
 }

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_and_subjects_are_told() {
+    fn functions_and_subjects_are_reported() {
         let function = |path: &str, query: Option<&str>| CallbackTarget::Function {
             name: "resize".parse().unwrap(),
             path: path.to_owned(),

@@ -3,6 +3,9 @@
 //! So the caller and the controller cannot disagree about the type of a reply.
 
 mod sources;
+mod versions;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -10,9 +13,12 @@ pub use self::sources::{
     AddSourceSecret, AddedSourceSecret, BackfillSource, CreateSource, DeleteSource, FireSource, Fired, FiredOccurrence,
     PauseSource, ReadSourceProgram, RemoveSourceSecret, UpdateSource, WhichSecret,
 };
+pub use self::versions::{
+    Deploy, ListVersions, Promote, Promoted, ReadCanary, ReadVersion, RollBack, RolledBack, Update,
+};
 use crate::{
-    AlertStatus, FunctionDeployment, FunctionName, LogLine, LogQuery, NamespaceInfo, ProviderInfo, Secret,
-    SourceProgramReport,
+    AlertStatus, CanaryReport, FunctionName, KeptVersion, ListedVersion, LogLine, LogQuery, NamespaceInfo,
+    ProviderInfo, Secret, SourceProgramReport, StreamUsage,
 };
 
 /// A request to the controller. It travels as JSON, and so does its reply.
@@ -51,16 +57,6 @@ impl From<Change> for Option<Revision> {
     }
 }
 
-/// Deploys a function that is not there yet.
-#[derive(Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Deploy(pub FunctionDeployment);
-
-/// Changes a function, and runs its image anew.
-#[derive(Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Update(pub FunctionDeployment);
-
 /// Removes a function.
 #[derive(Serialize, Deserialize)]
 pub struct Delete {
@@ -72,6 +68,14 @@ pub struct Delete {
 pub struct Scale {
     pub function: FunctionName,
     pub replicas: u64,
+    /// How long it is kept although the use of the function would change it.
+    #[serde(default = "held_by_default")]
+    pub hold: Duration,
+}
+
+/// How long a number of replicas is kept that a person has set.
+pub fn held_by_default() -> Duration {
+    Duration::from_secs(600)
 }
 
 /// Scales a function that is at zero to its minimum.
@@ -89,6 +93,10 @@ pub struct ApplyAlert {
 /// Says what runs functions.
 #[derive(Serialize, Deserialize)]
 pub struct GetInfo;
+
+/// Says what each stream takes.
+#[derive(Serialize, Deserialize)]
+pub struct ListStreams;
 
 /// Lists all namespaces, the default one first.
 #[derive(Serialize, Deserialize)]
@@ -144,11 +152,17 @@ requests! {
     Deploy => Deploy -> Change;
     Update => Update -> Change;
     Delete => Delete -> ();
+    ListVersions => ListVersions -> Vec<ListedVersion>;
+    ReadVersion => ReadVersion -> KeptVersion;
+    RollBack => RollBack -> RolledBack;
+    ReadCanary => ReadCanary -> Option<CanaryReport>;
+    Promote => Promote -> Promoted;
     Scale => Scale -> Change;
     Wake => Wake -> Change;
     ApplyAlert => Alert -> Change;
     GetInfo => Info -> ProviderInfo;
     LogQuery => Logs -> Vec<LogLine>;
+    ListStreams => ListStreams -> Vec<StreamUsage>;
     ListNamespaces => ListNamespaces -> Vec<NamespaceInfo>;
     CreateNamespace => CreateNamespace -> ();
     UpdateNamespace => UpdateNamespace -> ();
@@ -174,11 +188,17 @@ pub enum Operation {
     Deploy,
     Update,
     Delete,
+    ListVersions,
+    ReadVersion,
+    RollBack,
+    ReadCanary,
+    Promote,
     Scale,
     Wake,
     Alert,
     Info,
     Logs,
+    ListStreams,
     ListNamespaces,
     CreateNamespace,
     UpdateNamespace,
@@ -199,15 +219,21 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 31] = [
         Self::Deploy,
         Self::Update,
         Self::Delete,
+        Self::ListVersions,
+        Self::ReadVersion,
+        Self::RollBack,
+        Self::ReadCanary,
+        Self::Promote,
         Self::Scale,
         Self::Wake,
         Self::Alert,
         Self::Info,
         Self::Logs,
+        Self::ListStreams,
         Self::ListNamespaces,
         Self::CreateNamespace,
         Self::UpdateNamespace,
@@ -232,11 +258,17 @@ impl Operation {
             Self::Deploy => "deploy",
             Self::Update => "update",
             Self::Delete => "delete",
+            Self::ListVersions => "list-versions",
+            Self::ReadVersion => "read-version",
+            Self::RollBack => "roll-back",
+            Self::ReadCanary => "read-canary",
+            Self::Promote => "promote",
             Self::Scale => "scale",
             Self::Wake => "wake",
             Self::Alert => "alert",
             Self::Info => "info",
             Self::Logs => "logs",
+            Self::ListStreams => "list-streams",
             Self::ListNamespaces => "list-namespaces",
             Self::CreateNamespace => "create-namespace",
             Self::UpdateNamespace => "update-namespace",
@@ -263,6 +295,7 @@ mod tests {
     use serde_json::{Value, from_value, json, to_value};
 
     use super::*;
+    use crate::Author;
 
     #[test]
     fn a_change_travels_as_its_revision_or_null() {
@@ -270,6 +303,16 @@ mod tests {
             assert_eq!(to_value(change).unwrap(), expected);
             assert_eq!(from_value::<Change>(expected).unwrap(), change);
         }
+    }
+
+    #[test]
+    fn a_deploy_of_an_older_gateway_names_no_author() {
+        let deploy: Deploy = from_value(json!({ "service": "a", "image": "i:1", "limits": null })).unwrap();
+        assert_eq!((deploy.deployment.image.as_str(), deploy.author), ("i:1", Author::default()));
+        let update =
+            Update { author: Author::new("user admin", None), ..from_value(json!({ "service": "a" })).unwrap() };
+        let sent = to_value(update).unwrap();
+        assert_eq!((&sent["service"], &sent["author"]["actor"]), (&json!("a"), &json!("user admin")));
     }
 
     #[test]

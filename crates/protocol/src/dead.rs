@@ -8,13 +8,24 @@ use time::OffsetDateTime;
 use crate::{CallId, timeline::shorten};
 
 /// What could not be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeadKind {
     /// The call could not be run to a good end.
     Call,
     /// The call has ended, and its callback could not be delivered.
     Callback,
+}
+
+impl DeadKind {
+    pub const ALL: [Self; 2] = [Self::Call, Self::Callback];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Callback => "callback",
+        }
+    }
 }
 
 /// A dead letter without its content.

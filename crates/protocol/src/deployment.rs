@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
-use crate::FunctionRecord;
+use crate::{CanaryOverview, FunctionRecord, FunctionVersion, ScalingStatus};
 
 /// What `POST` and `PUT /system/functions` carry; every optional field may also be `null`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -96,6 +96,18 @@ pub struct FunctionStatus {
     /// Why there are fewer replicas than are wanted, if there is anything to be said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Which version it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<FunctionVersion>,
+    /// The number of the last version that had all its replicas ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_version: Option<u64>,
+    /// The new version beside it that takes a share of the calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryOverview>,
+    /// How it is scaled, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<ScalingStatus>,
 }
 
 impl FunctionStatus {
@@ -126,6 +138,10 @@ impl FunctionStatus {
             queue_age_seconds: None,
             created_at: record.created_at,
             problem: record.problem.clone(),
+            version: record.version.clone(),
+            ready_version: record.ready_version,
+            canary: CanaryOverview::of(record),
+            scaling: None,
         }
     }
 
@@ -171,7 +187,7 @@ where
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-fn is_false(flag: &bool) -> bool {
+pub(crate) fn is_false(flag: &bool) -> bool {
     !flag
 }
 
@@ -190,13 +206,8 @@ mod tests {
 
     #[test]
     fn what_was_not_asked_for_is_not_reported() {
-        let record = FunctionRecord {
-            deployment: FunctionDeployment { service: "a".to_owned(), ..Default::default() }.into(),
-            replicas: 1,
-            endpoints: vec![],
-            created_at: OffsetDateTime::UNIX_EPOCH,
-            problem: None,
-        };
+        let deployment = FunctionDeployment { service: "a".to_owned(), ..Default::default() };
+        let record = FunctionRecord::without_replicas(deployment, 1, OffsetDateTime::UNIX_EPOCH);
         let status = serde_json::to_value(FunctionStatus::new(&record, 0.0)).unwrap();
         for absent in ["envVars", "constraints", "secrets", "requests", "limits", "network", "instances"] {
             assert!(status.get(absent).is_none(), "{absent}");
@@ -210,13 +221,7 @@ mod tests {
         let labels = [("tier".to_owned(), "one".to_owned()), ("function".to_owned(), "mine".to_owned())].into();
         let (service, network) = ("a".to_owned(), "hive".to_owned());
         let deployment = FunctionDeployment { service, network, labels, ..Default::default() };
-        let record = FunctionRecord {
-            deployment: deployment.clone().into(),
-            replicas: 1,
-            endpoints: vec![],
-            created_at: OffsetDateTime::UNIX_EPOCH,
-            problem: None,
-        };
+        let record = FunctionRecord::without_replicas(deployment.clone(), 1, OffsetDateTime::UNIX_EPOCH);
         let mut expected = deployment;
         // skep reports its own value of this label.
         expected.labels.remove("function");

@@ -5,17 +5,18 @@
 mod debounce;
 mod info;
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
+use skep_trace::Context;
 use thiserror::Error;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use url::Url;
 
 pub use self::debounce::{BurstKey, BurstKeyError, EventDebounce};
-pub use self::info::{CallOfEvent, EventInfo, EventOutcome, HeldInfo, Replayed};
+pub use self::info::{CallOfEvent, EventInfo, EventOutcome, EventReplay, HeldInfo, Replayed};
 use crate::{
     Call, CallId, EventId, EventOccurrence, Fingerprint, FunctionName, HeadersTooLarge, RouteName, SourceName,
     check_headers, headers, hops, set_hops,
@@ -30,7 +31,7 @@ const CRON_CONNECTOR: &str = "cron-connector";
 pub struct Event {
     pub source: SourceName,
     pub id: EventId,
-    /// Its type, as `push`; empty where the source tells none.
+    /// Its type, as `push`; empty where the source has none.
     pub kind: String,
     pub received_at: OffsetDateTime,
     pub verified: Verified,
@@ -47,6 +48,8 @@ pub struct Event {
     pub body: Bytes,
     /// What it is of a schedule. Its calls are planned and not routed.
     pub occurrence: Option<EventOccurrence>,
+    /// The span that accepted it.
+    pub trace: Option<Context>,
 }
 
 /// How it is known that an event is from whom it should be.
@@ -80,6 +83,8 @@ pub struct Decision {
     pub ignored: Vec<IgnoredRoute>,
     /// Its source was paused, so its routes wait for a replay.
     pub paused: bool,
+    /// Only the router makes its calls; else the gateway may have made the only one, for the event's sender.
+    pub is_routed_only: bool,
 }
 
 /// A route that an event takes: the call that it becomes.
@@ -207,7 +212,7 @@ impl Event {
         let seen = (path.as_str(), self.query.as_deref());
         let fingerprint = Fingerprint::of(&route.function, &method, seen, &headers, &body);
         Call {
-            run_at: route.delay_seconds.map(|delay| self.received_at + Duration::from_secs(delay)),
+            run_at: route.delay_seconds.map(|delay| after(self.received_at, delay)),
             path,
             query: self.query.clone(),
             method,
@@ -222,6 +227,8 @@ impl Event {
             // A route may be taken again after its call has finished.
             has_callers_id: true,
             fingerprint: Some(fingerprint),
+            // A replay is long after, and belongs to a trace of its own.
+            trace: self.trace.clone().filter(|_| replay.is_none()),
             ..Call::new(call_id, route.function.clone(), now)
         }
     }
@@ -255,7 +262,7 @@ impl Event {
             (None, kind) => (format!("{}.{kind}", self.source), "skep"),
         };
         let received = self.received_at.format(&Rfc3339).unwrap_or_default();
-        let told = [
+        let own_headers = [
             (headers::SKEP_SOURCE, Some(self.source.as_str())),
             (headers::SKEP_EVENT_ID, Some(self.id.as_str())),
             (headers::SKEP_EVENT_TYPE, Some(self.kind.as_str()).filter(|kind| !kind.is_empty())),
@@ -266,15 +273,15 @@ impl Event {
             (headers::CONNECTOR, Some(connector)),
         ];
         set_hops(headers, self.hops());
-        // A source of messages tells their own topic with the route.
+        // The topic of a source of messages goes with the route.
         headers.insert(headers::TOPIC, value(&topic));
         for (name, text) in &route.headers {
             if let (Ok(name), Ok(text)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(&bytes_of(text))) {
                 headers.insert(name, text);
             }
         }
-        for (name, text) in told {
-            // A sender's own word for it goes, even where there is nothing to tell.
+        for (name, text) in own_headers {
+            // A sender's own header of this name is removed, even where skep sets none.
             headers.remove(&name);
             headers.extend(text.map(|text| (name, value(text))));
         }
@@ -285,6 +292,11 @@ impl Event {
             headers.insert(headers::SKEP_MISSED, missed.into());
         }
     }
+}
+
+/// A time some seconds later; there is none after the year 9999.
+fn after(time: OffsetDateTime, seconds: u64) -> OffsetDateTime {
+    time.saturating_add(time::Duration::seconds(seconds.cast_signed()))
 }
 
 /// The bytes of a header that [`EventRoute::add_header`] has written as text.

@@ -78,7 +78,7 @@ pub const CONNECTOR: HeaderName = HeaderName::from_static("x-connector");
 
 /// On a call of a schedule: when it was planned for (RFC 3339), with the offset of the schedule's time zone.
 pub const SKEP_PLANNED_AT: HeaderName = HeaderName::from_static("x-skep-planned-at");
-/// On a call of a schedule that runs late: how many occurrences were missed, this one included.
+/// On a call of a schedule that came too late, or runs in the place of others: for how many it runs, itself included.
 pub const SKEP_MISSED: HeaderName = HeaderName::from_static("x-skep-missed");
 
 /// In a record: the call came from this machine itself, so its callback may go there. No caller can set it.

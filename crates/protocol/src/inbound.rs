@@ -11,6 +11,8 @@ pub struct Found {
     pub forwarding: bool,
     /// Headers that only browsers send.
     pub browser: bool,
+    /// Headers that say which trace it belongs to.
+    pub trace: bool,
 }
 
 /// Headers of skep's own that callers set.
@@ -27,11 +29,13 @@ enum Kind {
     Forwarding,
     /// Only browsers send it.
     Browser,
+    /// It says which trace a request belongs to.
+    Trace,
     /// An underscore, which many programs cannot tell from a hyphen.
     Underscore,
 }
 
-/// Removes from a request's headers what its caller cannot say, and tells what else was found.
+/// Removes from a request's headers what its caller cannot say, and returns what else was found.
 ///
 /// Most requests have no such header, so they are scanned once and not changed.
 pub fn remove_forged(headers: &mut HeaderMap) -> Found {
@@ -44,6 +48,7 @@ pub fn remove_forged(headers: &mut HeaderMap) -> Found {
             Kind::Reserved | Kind::Underscore => has_forged = true,
             Kind::Forwarding => found.forwarding = true,
             Kind::Browser => found.browser = true,
+            Kind::Trace => found.trace = true,
         }
     }
     if has_hops {
@@ -81,7 +86,7 @@ fn is_forged(name: &str) -> bool {
     match kind(name) {
         Kind::Reserved => true,
         Kind::Underscore => is_shadow(name),
-        Kind::Usual | Kind::Hop | Kind::Forwarding | Kind::Browser => false,
+        Kind::Usual | Kind::Hop | Kind::Forwarding | Kind::Browser | Kind::Trace => false,
     }
 }
 
@@ -93,6 +98,7 @@ fn is_shadow(name: &str) -> bool {
 
 fn kind(name: &str) -> Kind {
     match name.as_bytes() {
+        [b't', b'r', b'a', b'c', b'e', ..] if name == "traceparent" || name == "tracestate" => Kind::Trace,
         [b'c' | b'k' | b'p' | b't' | b'u', ..] if headers::is_hop_by_hop(name) => Kind::Hop,
         [b's', ..] if name.starts_with("sec-fetch-") => Kind::Browser,
         [b'u', ..] if name == "upgrade-insecure-requests" => Kind::Browser,
@@ -161,10 +167,13 @@ mod tests {
     fn what_proxies_and_browsers_say_is_found_and_not_touched() {
         assert_eq!(left(&[("accept", "*/*"), ("host", "a"), ("user-agent", "b")]).1, Found::default());
         for name in ["forwarded", "x-forwarded-for", "x-forwarded-port", "x-real-ip"] {
-            assert_eq!(left(&[(name, "1")]), (vec![name.to_owned()], Found { forwarding: true, browser: false }));
+            assert_eq!(left(&[(name, "1")]), (vec![name.to_owned()], Found { forwarding: true, ..Found::default() }));
+        }
+        for name in ["traceparent", "tracestate"] {
+            assert_eq!(left(&[(name, "1")]), (vec![name.to_owned()], Found { trace: true, ..Found::default() }));
         }
         for name in ["sec-fetch-mode", "upgrade-insecure-requests"] {
-            assert_eq!(left(&[(name, "1")]), (vec![name.to_owned()], Found { forwarding: false, browser: true }));
+            assert_eq!(left(&[(name, "1")]), (vec![name.to_owned()], Found { browser: true, ..Found::default() }));
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::{EventId, Namespace, RouteName, SourceName};
 /// The longest name of a function, its namespace included: what a Swarm takes as the name of a service.
 const MAX_FUNCTION_NAME: usize = 63;
 const MAX_CALL_ID: usize = 128;
+/// What the name of a function's canary ends in, where a provider needs one.
+const CANARY_SUFFIX: &str = "--canary";
 
 /// The name of a function: lower-case letters, digits and inner hyphens, and after a `_` the namespace, unless that is the default one.
 ///
@@ -33,6 +35,10 @@ pub enum NameError {
     Invalid(String),
     #[error("namespace {0:?} is not valid: use lower-case letters, digits and inner hyphens, at most 63 characters")]
     InvalidNamespace(String),
+    #[error(
+        "function {0} cannot have a canary: its name and its namespace may have 55 characters together, so that the canary's has at most 63"
+    )]
+    TooLongForCanary(String),
     #[error("function {0} is not in namespace {1}: name one namespace")]
     TwoNamespaces(String, String),
 }
@@ -60,6 +66,28 @@ impl FunctionName {
     /// The name alone.
     pub fn name(&self) -> &str {
         self.0.split_once('_').map_or(&self.0, |(name, _)| name)
+    }
+
+    /// The name under which a provider runs the function's canary. No function is deployed under such a name.
+    pub fn of_canary(&self) -> Result<Self, NameError> {
+        let (name, rest) = (self.name(), self.0.get(self.name().len()..).unwrap_or_default());
+        let token = format!("{name}{CANARY_SUFFIX}{rest}");
+        if token.len() > MAX_FUNCTION_NAME {
+            return Err(NameError::TooLongForCanary(self.to_string()));
+        }
+        Ok(Self(token))
+    }
+
+    /// The function that this is the canary of, or the function itself.
+    pub fn without_canary(&self) -> Self {
+        match self.name().strip_suffix(CANARY_SUFFIX).filter(|name| !name.is_empty()) {
+            Some(name) => Self(format!("{name}{}", self.0.get(self.name().len()..).unwrap_or_default())),
+            None => self.clone(),
+        }
+    }
+
+    pub(crate) fn is_of_canary(&self) -> bool {
+        self.without_canary() != *self
     }
 
     /// The namespace, if it is not the default one.
@@ -133,7 +161,7 @@ impl CallId {
         Self(Uuid::new_v7(Timestamp::now(NoContext)).to_string())
     }
 
-    /// When an id of skep's own making was made; an id of a caller's own does not tell.
+    /// When an id of skep's own making was made; an id that a caller chose has no time.
     pub fn made_at(&self) -> Option<OffsetDateTime> {
         let (seconds, nanoseconds) = Uuid::try_parse(&self.0).ok()?.get_timestamp()?.to_unix();
         let at = OffsetDateTime::from_unix_timestamp(seconds.try_into().ok()?).ok()?;
@@ -162,15 +190,20 @@ impl CallId {
             hash.update(part);
             hash.update([0]);
         }
-        let digits = hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect::<String>();
-        Self(format!("ev-{source}-{digits}"))
+        Self(format!("ev-{source}-{}", digits(hash, 12)))
     }
 
     /// The id of the call that a route makes of an occurrence of a schedule: `cron-SOURCE_ROUTE-OCCURRENCE`.
     ///
-    /// No source has `_` in its name, so no two have the same id; a route's dots become `_`, too. The names are bounded so that it is no longer than an id may be.
+    /// No source has `_` in its name, so no two have the same id; a route's dots become `_`, too.
+    /// Names that are declared are bounded so that it is no longer than an id may be; a longer one has a hash of its route.
     pub fn of_occurrence(source: &SourceName, route: &RouteName, occurrence: &EventId) -> Self {
-        Self(format!("{}{}-{occurrence}", Self::of_schedule(source), route.as_str().replace('.', "_")))
+        let of_route = |route: &str| format!("{}{route}-{occurrence}", Self::of_schedule(source));
+        let id = of_route(&route.as_str().replace('.', "_"));
+        if id.len() <= MAX_CALL_ID {
+            return Self(id);
+        }
+        Self(of_route(&format!("h{}", digits(Sha256::new_with_prefix(route.as_str()), 8))))
     }
 
     /// How the ids of all calls of a schedule begin.
@@ -181,6 +214,11 @@ impl CallId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The first bytes of a hash, in hexadecimal digits.
+fn digits(hash: Sha256, bytes: usize) -> String {
+    hash.finalize().iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl FromStr for CallId {
@@ -232,6 +270,20 @@ mod tests {
             assert!(matches!(bad.parse::<FunctionName>(), Err(NameError::InvalidNamespace(_))), "{bad}");
         }
         assert!(format!("{}_{}", "x".repeat(32), "y".repeat(31)).parse::<FunctionName>().is_err());
+    }
+
+    #[test]
+    fn a_canary_has_a_name_of_its_own() {
+        for (function, canary) in [("a", "a--canary"), ("a_dev", "a--canary_dev")] {
+            let (function, canary): (FunctionName, FunctionName) = (function.parse().unwrap(), canary.parse().unwrap());
+            assert_eq!(function.of_canary().unwrap(), canary);
+            assert_eq!(canary.without_canary(), function);
+            assert!(canary.is_of_canary() && !function.is_of_canary());
+        }
+        assert!(matches!(
+            "x".repeat(56).parse::<FunctionName>().unwrap().of_canary(),
+            Err(NameError::TooLongForCanary(_))
+        ));
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{FunctionDeployment, Pages, QueueLimits, RetryPolicy, Scaling, Setting, SettingError, TopicPattern, topic};
+use crate::{
+    CanarySettings, FunctionDeployment, Pages, QueueLimits, RetryPolicy, Scaling, Setting, SettingError, TopicPattern,
+    topic,
+};
 
 /// The annotation that sets how long one call may run; every hop derives its own limit from it.
 pub const TIMEOUT: &str = "skep.timeout";
@@ -12,6 +15,18 @@ pub const AUTH: &str = "skep.auth";
 pub const RESULT_TTL: &str = "skep.result-ttl";
 /// The annotation that lifts the sandbox of a local function: `off`.
 pub const SANDBOX: &str = "skep.sandbox";
+
+/// The annotation that says whether traces that begin with a call of the function are sampled: `on` or `off`.
+pub const TRACE: &str = "skep.trace";
+/// The annotation that has a function send its own spans to the collector that skep sends to: `on`.
+pub const TRACE_EXPORT: &str = "skep.trace.export";
+/// The annotation that sets how long an update may take to become ready before it is rolled back: a duration, or `off`.
+pub const UPDATE_TIMEOUT: &str = "skep.update.timeout";
+/// As long as a replica may take to become ready.
+const DEFAULT_UPDATE_TIMEOUT: Duration = Duration::from_secs(300);
+/// The annotation that sets how many calls, all of them failed, make an update be rolled back: a number, or `off`.
+pub const UPDATE_FIRST_CALLS: &str = "skep.update.first-calls";
+const DEFAULT_FIRST_CALLS: u64 = 10;
 
 /// The contract's timeout of a call, where [`TIMEOUT`] is not set; 0 is none.
 const EXEC_TIMEOUT: Setting = Setting::Variable("exec_timeout");
@@ -39,6 +54,15 @@ pub struct FunctionPolicy {
     pub queue: QueueLimits,
     pub retry: RetryPolicy,
     pub scaling: Scaling,
+    /// How long an update may take to become ready before it is rolled back; `None` if it never is.
+    pub update_timeout: Option<Duration>,
+    /// Whether traces that begin with a call of it are sampled; `None` if the sampler decides.
+    pub traced: Option<bool>,
+    /// It gets the address of the collector of spans.
+    pub exports_spans: bool,
+    /// After this number of failed calls an update that has answered none is rolled back; `None` if it is never rolled back for that.
+    pub first_calls: Option<u64>,
+    pub canary: CanarySettings,
     /// Events on these topics call it, whatever source they are of.
     pub topics: Vec<TopicPattern>,
 }
@@ -82,6 +106,11 @@ impl FunctionPolicy {
             queue: or(&mut errors, QueueLimits::of(deployment), QueueLimits::default()),
             retry: or(&mut errors, defaults.retry.of(deployment), defaults.retry.clone()),
             scaling: or(&mut errors, Scaling::of(deployment), Scaling::default()),
+            update_timeout: or(&mut errors, update_timeout(deployment), Some(DEFAULT_UPDATE_TIMEOUT)),
+            traced: or(&mut errors, traced(deployment), None),
+            exports_spans: or(&mut errors, exports_spans(deployment), false),
+            first_calls: or(&mut errors, first_calls(deployment), Some(DEFAULT_FIRST_CALLS)),
+            canary: or(&mut errors, CanarySettings::of(deployment), CanarySettings::default()),
             topics: topic::topics(deployment),
         };
         (policy, errors)
@@ -123,14 +152,32 @@ fn needs_token(deployment: &FunctionDeployment) -> Result<bool, SettingError> {
     }
 }
 
-fn sandbox(deployment: &FunctionDeployment) -> Result<bool, SettingError> {
-    let setting = Setting::Annotation(SANDBOX);
+fn update_timeout(deployment: &FunctionDeployment) -> Result<Option<Duration>, SettingError> {
+    Setting::Annotation(UPDATE_TIMEOUT).duration_or_off(deployment, DEFAULT_UPDATE_TIMEOUT)
+}
+
+fn first_calls(deployment: &FunctionDeployment) -> Result<Option<u64>, SettingError> {
+    let setting = Setting::Annotation(UPDATE_FIRST_CALLS);
     match setting.of(deployment) {
         // A YAML file may say it without quotes.
-        None | Some("on" | "true") => Ok(true),
-        Some("off" | "false") => Ok(false),
-        Some(other) => Err(setting.error(format!("{other:?} is neither on nor off"))),
+        Some("off" | "false") => Ok(None),
+        _ => match setting.whole_number(deployment)? {
+            Some(0) => Err(setting.error("must be at least 1, or off")),
+            calls => Ok(Some(calls.unwrap_or(DEFAULT_FIRST_CALLS))),
+        },
     }
+}
+
+fn sandbox(deployment: &FunctionDeployment) -> Result<bool, SettingError> {
+    Ok(Setting::Annotation(SANDBOX).switch(deployment)?.unwrap_or(true))
+}
+
+fn exports_spans(deployment: &FunctionDeployment) -> Result<bool, SettingError> {
+    Ok(Setting::Annotation(TRACE_EXPORT).switch(deployment)?.unwrap_or(false))
+}
+
+fn traced(deployment: &FunctionDeployment) -> Result<Option<bool>, SettingError> {
+    Setting::Annotation(TRACE).switch(deployment)
 }
 
 #[cfg(test)]

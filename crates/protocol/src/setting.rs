@@ -69,6 +69,30 @@ impl Setting {
         Ok(Some(duration))
     }
 
+    /// A duration that is more than 0, or `None` for `off`.
+    pub(crate) fn duration_or_off(
+        self,
+        deployment: &FunctionDeployment,
+        default: Duration,
+    ) -> Result<Option<Duration>, SettingError> {
+        match self.of(deployment) {
+            // A YAML file may say it without quotes.
+            Some("off" | "false") => Ok(None),
+            _ => Ok(Some(self.positive_duration(deployment)?.unwrap_or(default))),
+        }
+    }
+
+    /// `on` or `off`.
+    pub(crate) fn switch(self, deployment: &FunctionDeployment) -> Result<Option<bool>, SettingError> {
+        match self.of(deployment) {
+            None => Ok(None),
+            // A YAML file may say it without quotes.
+            Some("on" | "true") => Ok(Some(true)),
+            Some("off" | "false") => Ok(Some(false)),
+            Some(other) => Err(self.error(format!("{other:?} is neither on nor off"))),
+        }
+    }
+
     pub(crate) fn positive_duration(self, deployment: &FunctionDeployment) -> Result<Option<Duration>, SettingError> {
         match self.duration(deployment)? {
             Some(Duration::ZERO) => Err(self.error("must be more than 0")),

@@ -20,7 +20,7 @@ pub struct SourceProgram {
     pub since: OffsetDateTime,
     /// How often it was started again, as far as this controller knows.
     pub restarts: u64,
-    /// Events that it printed and that are stored, those that came again included.
+    /// Events that it printed and that are stored, each once.
     pub events: u64,
     /// What it printed and that is no event.
     pub refused: u64,

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 /// The most secrets of a source that verify its events.
 pub const MAX_SOURCE_SECRETS: usize = 4;
-/// How long a secret is kept, sealed, that does not count any more: to tell of a request that it was signed with an old one.
+/// How long a secret is kept, sealed, that does not count any more: so that a request that was signed with an old one can be explained.
 const ENDED_SECRETS_TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// All secrets of a source; written only by the controller.

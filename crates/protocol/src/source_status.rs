@@ -1,11 +1,11 @@
-//! What the HTTP API tells of sources.
+//! Sources in the form of the HTTP API.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{SealedSecret, SourceName, SourceProgram};
 
-/// One source, as `GET /system/sources` tells it.
+/// One source, in the form of `GET /system/sources`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceStatus {
@@ -55,11 +55,42 @@ pub struct SourceStatus {
     /// The function whose annotations declare it, if it is not declared for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
+    /// What is kept of it, and what was decided about its newest events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<SourceCounts>,
     /// The declaration as it was given.
     pub spec: serde_json::Value,
 }
 
-/// One secret of a source; its value is never told.
+/// How much is kept of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceCounts {
+    pub events: u64,
+    /// How often one of them came again in the last seven days, up to 10,000.
+    #[serde(default)]
+    pub duplicates: u64,
+    /// Copies of requests that were refused, the newest of them.
+    pub refused: u64,
+    /// Requests that wait to be released.
+    pub held: u64,
+    /// Only where one source is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<DecidedCounts>,
+}
+
+/// What was decided about the newest events of a source, at most 1,000.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecidedCounts {
+    /// When the oldest of them came.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+    pub routed: u64,
+    pub ignored: u64,
+    pub paused: u64,
+}
+
+/// One secret of a source; its value is never shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceSecretStatus {

@@ -1,5 +1,6 @@
 //! Names on the bus. Everything starts with one prefix, so several skeps can share a NATS server.
 
+mod images;
 mod sources;
 
 use thiserror::Error;
@@ -138,7 +139,7 @@ impl Subjects {
         format!("{}.delayed.wait.{function}.*", self.prefix)
     }
 
-    /// Where workers hear that a call was cancelled.
+    /// Where workers learn that a call was cancelled.
     pub fn cancel(&self, id: &CallId) -> String {
         format!("{}.cancel.{id}", self.prefix)
     }
@@ -293,9 +294,19 @@ impl Subjects {
         format!("{}.holders", self.prefix)
     }
 
-    /// Where gateways and workers say which functions are in use.
+    /// Where gateways and workers report which functions are in use, and how much.
     pub fn activity(&self) -> String {
         format!("{}.activity", self.prefix)
+    }
+
+    /// Where gateways and workers say how calls of versions on trial have ended.
+    pub fn trials(&self) -> String {
+        format!("{}.trials", self.prefix)
+    }
+
+    /// Where the controller publishes what follows from these reports.
+    pub fn stats(&self) -> String {
+        format!("{}.stats", self.prefix)
     }
 
     /// The name of the controller's micro service.

@@ -105,7 +105,7 @@ pub struct CallDetails {
     pub timeline: Vec<CallEvent>,
 }
 
-/// A step of some call, as `GET /system/events` tells it.
+/// A step of some call, in the form of `GET /system/events`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallNews {
@@ -134,7 +134,7 @@ impl PastAttempt {
     }
 }
 
-/// Leaves of a reason what the past tells of it.
+/// Shortens a reason to what the history shows of it.
 pub(crate) fn shorten(reason: &mut String) {
     if let Some((end, _)) = reason.char_indices().nth(MAX_REASON) {
         reason.truncate(end);

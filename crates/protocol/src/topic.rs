@@ -35,8 +35,8 @@ impl TopicPattern {
     }
 }
 
-/// The topics of a function.
-pub(crate) fn topics(deployment: &FunctionDeployment) -> Vec<TopicPattern> {
+/// The topics that a function names.
+pub fn topics(deployment: &FunctionDeployment) -> Vec<TopicPattern> {
     let given = Setting::Annotation(TOPIC).of(deployment).unwrap_or_default();
     let topics = given.split(',').map(str::trim).filter(|topic| !topic.is_empty() && *topic != SCHEDULED);
     topics.map(TopicPattern::new).collect()

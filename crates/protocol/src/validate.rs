@@ -22,6 +22,9 @@ pub fn deployment(deployment: &mut FunctionDeployment, default: &DefaultNamespac
         (deployment.service, deployment.namespace) = (service.to_owned(), namespace.to_owned());
     }
     let invalid = |reason: String| Invalid(format!("function {name}: {reason}"));
+    if name.is_of_canary() {
+        return Err(invalid("a name that ends in --canary is skep's own".to_owned()));
+    }
     let checked = FunctionPolicy::parse(deployment, &PolicyDefaults::default());
     checked.map_err(|error| invalid(error.to_string()))?;
     for (variable, value) in &deployment.env_vars {

@@ -52,16 +52,21 @@ pub trait Runtime: Send + Sync {
 
     fn check_replicas(&self, name: &FunctionName, replicas: u64) -> Result<()>;
 
+    /// The cores that all replicas share, where they run on one machine.
+    fn shared_cores(&self) -> Option<f64> {
+        None
+    }
+
     /// Checks a deployment against what is there, and reserves the secrets that it names until [`Replicas`] get the record.
     async fn admit(&self, name: &FunctionName, deployment: &FunctionDeployment) -> Result<()>;
 
-    /// The replicas of one function, none at first.
+    /// The replicas of one function, or of its [canary](FunctionName::of_canary), none at first.
     fn replicas(&self, name: &FunctionName) -> Box<dyn Replicas>;
 
     /// Called once all functions of the registry have their replicas; any others belong to no function.
     fn adopted_all(&self);
 
-    /// Drops what is kept in memory of a function that is gone.
+    /// Drops what is kept in memory of a function or of a canary that is gone.
     fn forget(&self, name: &FunctionName);
 
     /// Kills all replicas that still drain.
@@ -156,6 +161,8 @@ pub enum Cause {
     Deployed { registry_auth: String },
     /// Its settings or its image have changed; without new credentials it keeps the former ones.
     Updated { registry_auth: String },
+    /// It goes back to former settings. Replicas that have them go on.
+    RolledBack,
     /// Only the number of replicas has changed.
     Scaled,
 }
@@ -163,7 +170,7 @@ pub enum Cause {
 /// The replicas of one function: how many run, which take calls, which drain.
 #[async_trait]
 pub trait Replicas: Send + Sync {
-    /// Sets what is to run, as the registry says; [`Self::converge`] does it. A changed deployment means new replicas.
+    /// Sets what is to run, as the registry says; [`Self::converge`] does it. A changed deployment means new replicas, unless some of it are still there.
     fn adopt(&mut self, record: &FunctionRecord);
 
     /// As [`Self::adopt`], for a new record. Returns an error if it cannot be, and then nothing has changed.
@@ -180,6 +187,22 @@ pub trait Replicas: Send + Sync {
 
     /// Why there are fewer of them than wanted, if the reason is known.
     fn problem(&self) -> Option<String>;
+
+    /// Why some of the replicas that are wanted cannot be placed anywhere.
+    fn shortage(&self) -> Option<String> {
+        None
+    }
+
+    /// What a replica that takes calls uses of the CPU since this was asked last, on average over all of them, in thousandths of a core; `None` if it is not known.
+    fn cpu(&mut self) -> Option<f64> {
+        None
+    }
+
+    /// Whether all replicas that are wanted, and some are, run the present deployment and take calls.
+    fn is_ready(&self) -> bool;
+
+    /// Why replicas of the present deployment will hardly ever be ready: they fail again and again.
+    fn failure(&self) -> Option<String>;
 
     /// Lets replicas that are no endpoints drain and end; called once the registry no longer names them.
     fn retire(&mut self);

@@ -66,10 +66,10 @@ mod tests {
     fn nothing_is_gained_also_where_the_kernel_has_neither_landlock_nor_seccomp() {
         // Both of them ask for the same, but only where they are. It is a matter of one thread.
         let status = || fs::read_to_string("/proc/thread-self/status").unwrap();
-        let told = std::thread::spawn(move || {
+        let status = std::thread::spawn(move || {
             gain_none().unwrap();
             status()
         });
-        assert!(told.join().unwrap().contains("NoNewPrivs:\t1"));
+        assert!(status.join().unwrap().contains("NoNewPrivs:\t1"));
     }
 }

@@ -1,6 +1,6 @@
 //! Answers to challenges. Some providers have the receiver sign a text of the asker's choice, so that an answer without guards would sign forged events.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, StatusCode,
@@ -35,6 +35,8 @@ pub struct Challenged<'a> {
     pub url: Option<&'a str>,
     /// The preset's `body.form`.
     pub json_field: Option<&'a str>,
+    /// How far a signed time may be from now, in place of the preset's.
+    pub tolerance: Option<Duration>,
     /// Whether the source's time to learn its secret from a request is not over.
     pub learning: bool,
 }
@@ -106,7 +108,7 @@ impl Challenged<'_> {
         match &challenge.need {
             ChallengeNeed::None => Some(keys.first()),
             ChallengeNeed::Signature => {
-                let verdict = verify(self.verify, &input.request, self.secrets, self.url, None);
+                let verdict = verify(self.verify, &input.request, self.secrets, self.url, self.tolerance);
                 verdict.is_accepted().then(|| keys.iter().find(|secret| Some(secret.name()) == verdict.key()))
             }
             ChallengeNeed::Secret { secret, equals } => {

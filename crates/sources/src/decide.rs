@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use serde_json::Value;
 use skep_protocol::{Decision, EventDebounce, EventRoute, FunctionName, IgnoredRoute, RouteName, Verified, headers};
 
-use crate::{Debounced, Event, Receiver, Request, Route};
+use crate::{AnswerBy, Debounced, Event, Filter, Receiver, Request, Route, SourceError, filter::Compiling};
 
 /// Bytes of an event's headers that say why it does not take routes.
 const MAX_REASON_BYTES: usize = 8 * 1024;
@@ -26,23 +27,32 @@ pub struct Kept {
     pub paused: bool,
 }
 
+/// Finds the functions whose annotation names one of these topics.
+pub type Subscribers<'f> = dyn Fn(&[String]) -> Vec<FunctionName> + Send + Sync + 'f;
+
 impl Receiver {
     /// The event as it is stored: with the routes that it takes, and the reason why it does not take the others.
     ///
-    /// `subscribed` are the functions whose annotation names one of its [`topics`](Self::topics).
-    pub fn decided(&self, event: &Event<'_>, kept: Kept, subscribed: &[FunctionName]) -> skep_protocol::Event {
+    /// Functions that name one of its [`topics`](Self::topics) bring a route along, whatever the kind of the source.
+    pub fn decided(&self, event: &Event<'_>, kept: Kept, subscribers: &Subscribers<'_>) -> skep_protocol::Event {
         let request = Request { headers: &kept.headers, query: kept.query.as_deref(), ..event.request };
         let stored = Event { request, ..event.clone() };
         let decision = self.decide(event);
-        let routes = self.taken(&decision.routes, subscribed);
-        let routes = routes.iter().map(|route| self.planned(route, &stored)).collect();
+        let routes = self.taken(&decision.routes, &subscribers(&self.topics(event)));
+        let routes: Vec<_> = routes.iter().map(|route| self.planned(route, &stored)).collect();
+        let may_be_answered = self.source().answer == AnswerBy::Function && routes.len() == 1;
         skep_protocol::Event {
             source: self.name().clone(),
             id: event.id.clone(),
             kind: event.event_type.clone().unwrap_or_default(),
             received_at: event.request.received_at,
             verified: kept.verified,
-            decision: Decision { routes, ignored: ignored(decision.ignored), paused: kept.paused },
+            decision: Decision {
+                routes,
+                ignored: ignored(decision.ignored),
+                paused: kept.paused,
+                is_routed_only: !may_be_answered,
+            },
             method: event.request.method.clone(),
             path: event.request.path.to_owned(),
             query: kept.query,
@@ -50,14 +60,25 @@ impl Receiver {
             headers: kept.headers,
             body: kept.body,
             occurrence: None,
+            trace: None,
         }
     }
 
     /// The routes that a stored event takes as its source is declared now.
-    pub fn decided_again(&self, event: &skep_protocol::Event, subscribed: &[FunctionName]) -> Vec<EventRoute> {
+    pub fn decided_again(&self, event: &skep_protocol::Event, subscribers: &Subscribers<'_>) -> Vec<EventRoute> {
         let stored = Event::of_stored(event);
-        let routes = self.taken(&self.decide(&stored).routes, subscribed);
+        let routes = self.taken(&self.decide(&stored).routes, &subscribers(&self.topics(&stored)));
         routes.iter().map(|route| self.planned(route, &stored)).collect()
+    }
+
+    /// Reads a filter of an administrator, which has the keys of those of routes.
+    pub fn filter(&self, value: &Value) -> Result<Filter, SourceError> {
+        Filter::compile(value, &mut Compiling::new(&self.redacted, &self.redacted_query, self.kind()))
+    }
+
+    /// Why an event does not match it, if it does not.
+    pub fn miss(&self, filter: &Filter, event: &Event<'_>) -> Option<String> {
+        filter.miss(&self.facts(&event.request), event)
     }
 
     /// The routes with these names, and those that functions bring along; a function gets an event once.

@@ -57,7 +57,11 @@ impl SourceError {
             Segment::Seq { index } => Some(KeyStep::Index(*index)),
             Segment::Enum { .. } | Segment::Unknown => None,
         });
-        Self { at: at.collect(), reason: one_line(&error.inner().to_string()) }
+        // Readers of YAML do not say which word it was.
+        let reason = error.inner().to_string();
+        let reason = reason.replace("boolean `false`", "truth value (no, off or false)");
+        let reason = reason.replace("boolean `true`", "truth value (yes, on or true)");
+        Self { at: at.collect(), reason: one_line(&reason) }
     }
 }
 

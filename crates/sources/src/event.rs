@@ -3,6 +3,7 @@
 use std::{borrow::Cow, cell::OnceCell, collections::HashMap};
 
 use http::{HeaderMap, HeaderName, header::CONTENT_TYPE};
+use serde::de::IgnoredAny;
 use serde_json::{Value, value::RawValue};
 use skep_protocol::{EventId, Proof};
 
@@ -91,6 +92,9 @@ impl<'a> Facts<'a> {
         if self.json().is_some() {
             return None;
         }
+        if self.input.json().is_some_and(|json| serde_json::from_slice::<IgnoredAny>(json).is_ok()) {
+            return Some("the JSON has parts that are too deep, or numbers that are too large".to_owned());
+        }
         Some(match self.input.json_field() {
             _ if request.body.is_empty() => "the body is empty".to_owned(),
             Some(field) if form::is_form(request.headers) => match self.input.form_field(field) {
@@ -134,7 +138,7 @@ impl<'a> Facts<'a> {
     pub(crate) fn find<'f>(&'f self, event: &'f Event<'_>, path: &Path) -> Vec<Option<Found<'f>>> {
         let one = |text: Option<Cow<'f, str>>| vec![text.map(Found::Text)];
         match &path.field {
-            Field::Type => one(event.event_type.as_deref().map(Cow::Borrowed)),
+            Field::Type | Field::Topic => one(event.event_type.as_deref().map(Cow::Borrowed)),
             Field::Id => one(Some(event.id.as_str().into())),
             Field::Method => one(Some(self.request().method.as_str().into())),
             Field::Path => one(Some(self.path().into())),

@@ -15,6 +15,7 @@ use self::condition::Condition;
 use crate::{
     error::SourceError,
     event::{Event, Facts, Found},
+    kind::Kind,
     path::{Field, Path, Step},
 };
 
@@ -51,12 +52,14 @@ pub(crate) struct Compiling<'c> {
     pub(crate) redacted: &'c [HeaderName],
     /// Fields of the query whose values are not shown.
     pub(crate) redacted_query: &'c [String],
+    /// Whether types are topics of messages, as they are written.
+    has_topics: bool,
     keys: usize,
 }
 
 impl<'c> Compiling<'c> {
-    pub(crate) fn new(redacted: &'c [HeaderName], redacted_query: &'c [String]) -> Self {
-        Self { redacted, redacted_query, keys: 0 }
+    pub(crate) fn new(redacted: &'c [HeaderName], redacted_query: &'c [String], kind: &Kind) -> Self {
+        Self { redacted, redacted_query, has_topics: kind.messages().is_some(), keys: 0 }
     }
 
     fn all(&mut self, value: &Value, depth: usize) -> Result<All, SourceError> {
@@ -112,7 +115,10 @@ impl<'c> Compiling<'c> {
     }
 
     fn holds(&self, path: &str, value: &Value) -> Result<Clause, SourceError> {
-        let path = Path::parse(path).map_err(SourceError::new)?;
+        let mut path = Path::parse(path).map_err(SourceError::new)?;
+        if self.has_topics && path.field == Field::Type {
+            path.field = Field::Topic;
+        }
         let hidden = match &path.field {
             Field::Header(name) => is_secret(name) || self.redacted.contains(name),
             Field::Query(name) => self.redacted_query.contains(name),
@@ -124,11 +130,7 @@ impl<'c> Compiling<'c> {
 
 impl Filter {
     /// Reads and checks a filter. The error names the key, and what is allowed there.
-    pub fn compile(value: &Value) -> Result<Self, SourceError> {
-        Self::compile_with(value, &mut Compiling::new(&[], &[]))
-    }
-
-    pub(crate) fn compile_with(value: &Value, compiling: &mut Compiling<'_>) -> Result<Self, SourceError> {
+    pub(crate) fn compile(value: &Value, compiling: &mut Compiling<'_>) -> Result<Self, SourceError> {
         compiling.all(value, 0).map(Self)
     }
 
@@ -144,9 +146,9 @@ impl All {
     }
 
     /// What an event has where these keys look.
-    fn told(&self, facts: &Facts<'_>, event: &Event<'_>) -> String {
-        let told: Vec<String> = self.0.iter().map(|clause| clause.told(facts, event)).collect();
-        told.join(" and ")
+    fn describe(&self, facts: &Facts<'_>, event: &Event<'_>) -> String {
+        let parts: Vec<String> = self.0.iter().map(|clause| clause.describe(facts, event)).collect();
+        parts.join(" and ")
     }
 }
 
@@ -155,7 +157,7 @@ impl Clause {
     fn rank(&self) -> u8 {
         match self {
             Self::Holds { path, .. } => match path.field {
-                Field::Type => 0,
+                Field::Type | Field::Topic => 0,
                 Field::Body(_) => 2,
                 _ => 1,
             },
@@ -183,7 +185,7 @@ impl Clause {
             }
             Self::Not(all) => match all.miss(facts, event) {
                 Some(_) => None,
-                None => Some(format!("not: {}", all.told(facts, event))),
+                None => Some(format!("not: {}", all.describe(facts, event))),
             },
             Self::Every(clauses) => {
                 let miss = clauses.iter().find_map(|clause| clause.miss(facts, event, true))?;
@@ -193,7 +195,7 @@ impl Clause {
     }
 
     /// What an event has where this clause looks.
-    fn told(&self, facts: &Facts<'_>, event: &Event<'_>) -> String {
+    fn describe(&self, facts: &Facts<'_>, event: &Event<'_>) -> String {
         match self {
             Self::Holds { path, hidden, .. } => shown(facts, path, &facts.find(event, path), *hidden),
             Self::Any(_) => "one of any holds".to_owned(),

@@ -16,7 +16,7 @@ use crate::{
     send::Send,
 };
 
-/// The request that a route makes of an event, but what skep itself tells of the event; the method is always `POST`.
+/// The request that a route makes of an event, without the headers that skep adds about the event; the method is always `POST`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionRequest<'e> {
     pub function: FunctionName,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use skep_protocol::{EventId, Proof, SourceName, headers::TOPIC};
+use skep_protocol::{EventId, Proof, headers::TOPIC};
 
 use crate::{
     Event, Receiver, Request, SecretUse,
@@ -57,13 +57,18 @@ impl Receiver {
 
     /// What an event is about, by all names that a function may know it by.
     pub fn topics(&self, event: &Event<'_>) -> Vec<String> {
-        let (source, own) = (self.name(), self.own_topic(&event.request));
-        let own = own.map(|own| match self.kind() {
+        let own = self.own_topic(&event.request).map(|own| match self.kind() {
             Kind::Mqtt(_) => mqtt::to_subject(&own),
             _ => own.into_owned(),
         });
-        let typed = event.event_type.as_ref().map(|event_type| of_type(source, event_type));
-        std::iter::once(source.to_string()).chain(typed).chain(own).collect()
+        self.topics_of_type(event.event_type.as_deref()).chain(own).collect()
+    }
+
+    /// What all of its events with this type are about.
+    pub(crate) fn topics_of_type(&self, event_type: Option<&str>) -> impl Iterator<Item = String> {
+        let source = self.name();
+        let typed = event_type.map(|event_type| format!("{source}.{event_type}"));
+        std::iter::once(source.to_string()).chain(typed)
     }
 
     /// The topic of a message; a request has none of its own, whatever its sender says.
@@ -72,16 +77,12 @@ impl Receiver {
     }
 }
 
-fn of_type(source: &SourceName, event_type: &str) -> String {
-    format!("{source}.{event_type}")
-}
-
 fn topic<'e>(request: &Request<'e>) -> Option<Cow<'e, str>> {
     Some(String::from_utf8_lossy(request.headers.get(TOPIC)?.as_bytes()))
 }
 
 /// A topic as the type of an event: visible ASCII, as headers have it.
-fn encoded(topic: &str) -> String {
+pub(crate) fn encoded(topic: &str) -> String {
     utf8_percent_encode(topic, &ENCODED).to_string().chars().take(MAX_TYPE).collect()
 }
 
@@ -131,23 +132,51 @@ mod tests {
         assert_eq!((&request.headers["ce-id"], &*request.body), (&"place".parse().unwrap(), &b"text"[..]));
     }
 
+    fn kept(receiver: &Receiver, event: &Event<'_>) -> Kept {
+        Kept {
+            headers: receiver.stored_headers(&event.request),
+            query: None,
+            body: event.request.body.to_vec().into(),
+            verified: Verified { by: Proof::None, key: None },
+            remote: None,
+            paused: false,
+        }
+    }
+
+    #[test]
+    fn a_filter_has_the_type_of_a_message_as_it_is_written() {
+        let taken = |kind: &str, topic: &str, filter: &str| {
+            let receiver = receiver(&format!("{{ {kind}, routes: [{{ to: a, filter: {{ type: {filter} }} }}] }}"));
+            let sent = message("{}").header("x-topic", topic);
+            let [event] = &receiver.events_of_message(&sent.request(), None)[..] else { panic!() };
+            receiver.decide(event).routes.len() == 1
+        };
+        let (nats, mqtt) = ("nats: { stream: PAY }", "mqtt: { topics: [home/+/motion] }");
+        for (filter, expected) in [
+            ("[other, 'pay.EU ü']", true),
+            ("'pay.*'", true),
+            ("'* ü'", true),
+            ("{ in: ['PAY.*'], ignore_case: true }", true),
+            ("{ prefix: pay. }", true),
+            ("pay.eu", false),
+        ] {
+            assert_eq!(taken(nats, "pay.EU ü", filter), expected, "{filter}");
+        }
+        assert!(taken(mqtt, "home/Kitchen/motion", "home/Kitchen/motion"));
+        assert!(taken(mqtt, "home/Kitchen/motion", "'home/*/motion'"));
+        assert!(!taken(mqtt, "home/Kitchen/motion", "home/kitchen/motion"));
+    }
+
     #[test]
     fn functions_bring_routes_along_and_get_an_event_once() {
         let receiver = receiver(NATS);
         let sent = message("{}");
         let [event] = &receiver.events_of_message(&sent.request(), None)[..] else { panic!() };
         assert_eq!(receiver.topics(event), ["shop", "shop.pay.EU%20%C3%BC", "pay.EU ü"]);
-        let kept = Kept {
-            headers: receiver.stored_headers(&event.request),
-            query: None,
-            body: sent.body.clone().into(),
-            verified: Verified { by: Proof::None, key: None },
-            remote: None,
-            paused: false,
-        };
+        let kept = kept(&receiver, event);
         let long: FunctionName = "x".repeat(63).parse::<FunctionName>().unwrap();
         let subscribed = ["audit".parse().unwrap(), "book".parse().unwrap(), long];
-        let stored = receiver.decided(event, kept, &subscribed);
+        let stored = receiver.decided(event, kept, &|_| subscribed.to_vec());
         let routes: Vec<_> = stored.decision.routes.iter().map(|route| route.route.as_str()).collect();
         assert_eq!(routes[..2], ["book", "topic_audit"]);
         assert!(routes.len() == 3 && routes[2].starts_with("topic_h"), "{routes:?}");
@@ -155,6 +184,18 @@ mod tests {
         assert_eq!(call.headers["x-topic"].as_bytes(), "pay.EU ü".as_bytes());
         assert_eq!(call.headers["x-skep-hops"], "0");
         assert!(try_receiver("{ nats: { stream: PAY }, routes: [{ to: a, name: topic_a }] }").is_err());
+    }
+
+    #[test]
+    fn only_the_router_makes_calls_unless_the_sender_waits_for_the_only_one() {
+        let routed_only = |receiver: &Receiver, subscribed: &[FunctionName]| {
+            let sent = Sent::new("{}");
+            let event = sent.event(None);
+            receiver.decided(&event, kept(receiver, &event), &|_| subscribed.to_vec()).decision.is_routed_only
+        };
+        let answered = receiver("{ verify: none, answer: function, routes: [{ to: f }] }");
+        assert!(!routed_only(&answered, &[]) && routed_only(&answered, &["audit".parse().unwrap()]));
+        assert!(routed_only(&receiver("{ verify: none, routes: [{ to: f }] }"), &[]));
     }
 
     #[test]

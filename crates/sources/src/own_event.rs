@@ -1,4 +1,4 @@
-//! Events of skep itself: the facts that they tell, and the event that a fact is for a source that wants it.
+//! Events of skep itself: the facts, and the event that a fact becomes for a source that wants it.
 //!
 //! The id of such an event follows from its fact, so two that notice the same make one event.
 
@@ -8,9 +8,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Map, Value, json};
 use skep_protocol::{CallId, EventId, Proof, SourceName, Verified, format_duration, headers};
+use skep_trace::Context;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{Event, Kept, OwnEvent, Receiver, Request, event_id};
+use crate::{Event, Kept, OwnEvent, Receiver, Request, Subscribers, event_id};
 
 /// Something about skep itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Fact {
         last_status: Option<u16>,
         /// When it was accepted, or sent on its way again: a call can die more than once.
         begun_at: OffsetDateTime,
+        /// Where the call belongs in a trace.
+        trace: Option<Context>,
     },
     /// A callback was given up.
     Undelivered {
@@ -32,6 +35,8 @@ pub enum Fact {
         reason: String,
         /// When its result was stored, or sent on its way again.
         begun_at: OffsetDateTime,
+        /// Where the call belongs in a trace.
+        trace: Option<Context>,
     },
     /// Requests to a source could not be verified.
     Unverified {
@@ -57,7 +62,7 @@ pub enum Fact {
         count: u64,
         first: OffsetDateTime,
         last: OffsetDateTime,
-        /// How many of them run late.
+        /// How many of them run late; never all of them.
         run: u64,
     },
     /// A stream, or what the NATS server may store, is nearly full.
@@ -85,6 +90,14 @@ impl Fact {
         }
     }
 
+    /// The context of the call that it is about.
+    pub fn trace(&self) -> Option<&Context> {
+        match self {
+            Self::Dead { trace, .. } | Self::Undelivered { trace, .. } => trace.as_ref(),
+            _ => None,
+        }
+    }
+
     /// What names the event in each source.
     pub fn id(&self) -> EventId {
         let (what, of) = match self {
@@ -100,7 +113,7 @@ impl Fact {
         event_id::of_own(&format!("{}-{what}-{of}{end}", self.kind()))
     }
 
-    /// What the function is told of it, beside the kind and the time.
+    /// What the function gets, beside the kind and the time.
     fn facts(&self) -> Value {
         match self {
             Self::Dead { call_id, function, reason, attempts, last_status, .. } => json!({
@@ -132,6 +145,9 @@ impl Fact {
             Self::Undelivered { call_id, function, reason, .. } => {
                 format!("the callback of call {call_id} of {function} was given up: {reason}")
             }
+            Self::Unverified { source, count: 1, reason, .. } => {
+                format!("source {source} could not verify a request: {reason}")
+            }
             Self::Unverified { source, count, reason, .. } => {
                 format!("source {source} could not verify {count} requests; the last one: {reason}")
             }
@@ -141,9 +157,15 @@ impl Fact {
                 written(*since),
                 format_duration(*expect_every)
             ),
-            Self::ScheduleMissed { source, count, run, .. } => {
-                format!("schedule {source} missed {count} occurrences, of which {run} run late")
+            Self::ScheduleMissed { source, count: 1, first, .. } => {
+                format!("schedule {source} missed the occurrence of {}, which does not run", written(*first))
             }
+            Self::ScheduleMissed { source, count, first, last, run } => format!(
+                "schedule {source} missed {count} occurrences from {} to {}; {} of them run late",
+                written(*first),
+                written(*last),
+                if *run == 0 { "none".to_owned() } else { run.to_string() }
+            ),
             Self::Disk { what, bytes, limit, percent, .. } => {
                 format!("{what} is {percent} % full or more: {bytes} of {limit} bytes")
             }
@@ -164,7 +186,13 @@ impl Fact {
 
 impl Receiver {
     /// The event that a fact is for this source, as it is stored.
-    pub fn own_event(&self, fact: &Fact, at: OffsetDateTime, paused: bool) -> skep_protocol::Event {
+    pub fn own_event(
+        &self,
+        fact: &Fact,
+        at: OffsetDateTime,
+        paused: bool,
+        subscribers: &Subscribers<'_>,
+    ) -> skep_protocol::Event {
         let body = fact.body(at);
         let headers = HeaderMap::from_iter([
             (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
@@ -183,7 +211,7 @@ impl Receiver {
             remote: None,
             paused,
         };
-        self.decided(&event, kept, &[])
+        self.decided(&event, kept, subscribers)
     }
 }
 
@@ -206,7 +234,20 @@ mod tests {
             attempts: 3,
             last_status: Some(500),
             begun_at: OffsetDateTime::from_unix_timestamp(begun).unwrap(),
+            trace: None,
         }
+    }
+
+    #[test]
+    fn one_request_is_not_many() {
+        let unverified = |count| Fact::Unverified {
+            source: "github".parse().unwrap(),
+            count,
+            reason: "no signature".to_owned(),
+            minute: 1,
+        };
+        assert_eq!(unverified(1).text(), "source github could not verify a request: no signature");
+        assert!(unverified(2).text().starts_with("source github could not verify 2 requests; the last one"));
     }
 
     #[test]
@@ -234,7 +275,7 @@ mod tests {
         });
         let name = "platform".parse().unwrap();
         let receiver = Receiver::from_spec(name, &spec, &Defaults::new(&DefaultNamespace::default())).unwrap();
-        let event = receiver.own_event(&dead("order-17", 1), OffsetDateTime::UNIX_EPOCH, false);
+        let event = receiver.own_event(&dead("order-17", 1), OffsetDateTime::UNIX_EPOCH, false, &|_| Vec::new());
         assert_eq!((event.decision.routes.len(), event.decision.ignored.len()), (1, 1));
         let body: Value = serde_json::from_slice(&event.body).unwrap();
         assert_eq!(

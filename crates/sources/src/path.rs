@@ -19,6 +19,8 @@ pub(crate) struct Path {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
     Type,
+    /// The type of an event that is a message: its topic, unless the declaration says another one.
+    Topic,
     Id,
     Method,
     Path,

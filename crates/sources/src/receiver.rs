@@ -19,7 +19,6 @@ use crate::{
     cloudevents::{self, EventError},
     event::{Event, Facts},
     event_id,
-    filter::Filter,
     function_request::{self, FunctionRequest},
     key::KeyError,
     kind::Kind,
@@ -63,8 +62,8 @@ pub struct Receiver {
     event_type: Option<Template>,
     json_field: Option<String>,
     pub(crate) cloudevents: bool,
-    redacted: Vec<HeaderName>,
-    redacted_query: Vec<String>,
+    pub(crate) redacted: Vec<HeaderName>,
+    pub(crate) redacted_query: Vec<String>,
     /// Parameters of the query that differ from try to try.
     volatile_query: Vec<String>,
     routes: Vec<Route>,
@@ -118,6 +117,7 @@ impl Receiver {
             secrets,
             url: self.url.as_deref(),
             json_field: self.json_field.as_deref(),
+            tolerance: self.source.tolerance,
             learning,
         };
         challenge::challenge(&challenged, request)
@@ -234,11 +234,6 @@ impl Receiver {
             }
         }
         decision
-    }
-
-    /// Why an event does not match a filter of an administrator, if it does not.
-    pub fn miss(&self, filter: &Filter, event: &Event<'_>) -> Option<String> {
-        filter.miss(&self.facts(&event.request), event)
     }
 
     /// The headers of a request as they are stored.

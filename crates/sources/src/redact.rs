@@ -12,7 +12,7 @@ use crate::Request;
 const HIDDEN: &str = "…";
 /// Headers that begin so are skep's or the server's word.
 const RESERVED: [&str; 3] = ["x-skep-", "nats-", "skep-"];
-/// Headers with which a caller tells skep what to do; a sender of events is no caller.
+/// Headers with which a caller instructs skep; a sender of events is no caller.
 const OF_CALLERS: [HeaderName; 5] =
     [headers::CALL_ID, headers::CALLBACK_URL, headers::TIMEOUT, headers::FUNCTION, headers::START_TIME];
 /// Headers of one request and its body, which skep sets anew for a function.

@@ -45,7 +45,7 @@ pub struct Route {
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 const MAX_PATH: usize = 1000;
 /// How the names of routes begin that functions bring along.
-const BROUGHT: &str = "topic_";
+pub(crate) const BROUGHT: &str = "topic_";
 /// Functions in front of a route's own.
 const MAX_THROUGH: usize = 8;
 
@@ -85,7 +85,7 @@ impl Route {
         let Way { first: through, callback, steps } = way(&spec, namespace)?;
         let filter = match spec.filter.unwrap_or_default() {
             Value::Null => Filter::default(),
-            filter => Filter::compile_with(&filter, compiling).map_err(|error| error.under("filter"))?,
+            filter => Filter::compile(&filter, compiling).map_err(|error| error.under("filter"))?,
         };
         if let Some(path) = &spec.path {
             check_path(path)?;

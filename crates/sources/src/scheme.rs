@@ -118,7 +118,7 @@ impl Verify {
         }
     }
 
-    /// Whether some scheme leaves the body unsigned, which a user must be told.
+    /// Whether some scheme leaves the body unsigned, which the user must know.
     pub fn leaves_body_unsigned(&self) -> bool {
         self.schemes().iter().any(|scheme| matches!(&scheme.check, Check::Signed(signed) if signed.covers_fields))
     }
@@ -173,23 +173,23 @@ impl<'de> Deserialize<'de> for Verify {
 
 /// Every secret of a source is tried with every scheme. So a public key, which anybody may have, must not be taken for a shared secret.
 fn check_mix(schemes: &[Scheme]) -> Result<(), ParseError> {
-    let (mut shared, mut public, mut told_apart) = (false, false, true);
+    let (mut shared, mut public, mut distinct) = (false, false, true);
     for scheme in schemes {
         match &scheme.check {
-            Check::Token(_) => (shared, told_apart) = (true, false),
+            Check::Token(_) => (shared, distinct) = (true, false),
             Check::Signed(signed) => match signed.algorithm {
                 Algorithm::Hmac(_, form) => {
                     shared = true;
-                    told_apart &= form == KeyForm::Whsec;
+                    distinct &= form == KeyForm::Whsec;
                 }
                 Algorithm::Ed25519(form) | Algorithm::EcdsaP256(form) | Algorithm::RsaSha256(form) => {
                     public = true;
-                    told_apart &= form == PublicForm::Whpk;
+                    distinct &= form == PublicForm::Whpk;
                 }
             },
         }
     }
-    if shared && public && !told_apart {
+    if shared && public && !distinct {
         return Err(ParseError(
             "`verify` mixes shared secrets and public keys: anybody who has the public key could sign. Write two sources"
                 .to_owned(),

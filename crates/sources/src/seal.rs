@@ -2,9 +2,13 @@
 
 use std::fmt;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hmac,
     rand::{SecureRandom, SystemRandom},
 };
 use skep_protocol::{SealedSecret, SecretText, SourceName};
@@ -13,7 +17,11 @@ use thiserror::Error;
 const KEY_LEN: usize = 32;
 
 /// What secrets are sealed and opened with.
-pub struct SealKey(LessSafeKey);
+pub struct SealKey {
+    seal: LessSafeKey,
+    /// For passwords that are made from it.
+    derive: hmac::Key,
+}
 
 /// Why a text is no seal key, or a secret cannot be sealed or opened.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -31,7 +39,7 @@ impl SealKey {
     pub fn parse(text: &str) -> Result<Self, SealError> {
         let bytes = STANDARD.decode(text.trim()).map_err(|_| SealError::Key)?;
         let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| SealError::Key)?;
-        Ok(Self(LessSafeKey::new(key)))
+        Ok(Self { seal: LessSafeKey::new(key), derive: hmac::Key::new(hmac::HMAC_SHA256, &bytes) })
     }
 
     /// The content of a new key file.
@@ -39,26 +47,41 @@ impl SealKey {
         Ok(format!("{}\n", STANDARD.encode(random::<KEY_LEN>()?)))
     }
 
+    /// A password for one purpose, which all that have the key know, and which says nothing of the key.
+    pub fn password(&self, purpose: &str) -> String {
+        let password = hmac::sign(&self.derive, format!("skep password\n{purpose}").as_bytes());
+        URL_SAFE_NO_PAD.encode(password)
+    }
+
     /// Seals the secret of a source that has this number there.
     pub fn seal(&self, source: &SourceName, number: u64, secret: &SecretText) -> Result<String, SealError> {
-        let nonce = random::<NONCE_LEN>()?;
-        let mut sealed = secret.reveal().as_bytes().to_vec();
-        let place = Aad::from(place(source, number));
-        let nonce_of_one = Nonce::assume_unique_for_key(nonce);
-        self.0.seal_in_place_append_tag(nonce_of_one, place, &mut sealed).map_err(|_| SealError::Open)?;
-        Ok(STANDARD.encode([&nonce[..], &sealed].concat()))
+        Ok(STANDARD.encode(self.seal_bytes(&place(source, number), secret.reveal().as_bytes())?))
     }
 
     /// Opens a secret of a source.
     pub fn open(&self, source: &SourceName, secret: &SealedSecret) -> Result<SecretText, SealError> {
         let bytes = STANDARD.decode(&secret.sealed).map_err(|_| SealError::Open)?;
-        let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN).ok_or(SealError::Open)?;
+        let opened = self.open_bytes(&place(source, secret.number), &bytes)?;
+        let text = String::from_utf8(opened).map_err(|_| SealError::Open)?;
+        Ok(SecretText::new(text))
+    }
+
+    /// Seals what belongs to a place; it does not open in another.
+    pub fn seal_bytes(&self, place: &[u8], secret: &[u8]) -> Result<Vec<u8>, SealError> {
+        let nonce = random::<NONCE_LEN>()?;
+        let mut sealed = secret.to_vec();
+        let nonce_of_one = Nonce::assume_unique_for_key(nonce);
+        self.seal.seal_in_place_append_tag(nonce_of_one, Aad::from(place), &mut sealed).map_err(|_| SealError::Open)?;
+        Ok([&nonce[..], &sealed].concat())
+    }
+
+    /// Opens what [`Self::seal_bytes`] has sealed for this place.
+    pub fn open_bytes(&self, place: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN).ok_or(SealError::Open)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Open)?;
         let mut sealed = sealed.to_vec();
-        let place = Aad::from(place(source, secret.number));
-        let opened = self.0.open_in_place(nonce, place, &mut sealed).map_err(|_| SealError::Open)?;
-        let text = String::from_utf8(opened.to_vec()).map_err(|_| SealError::Open)?;
-        Ok(SecretText::new(text))
+        let opened = self.seal.open_in_place(nonce, Aad::from(place), &mut sealed).map_err(|_| SealError::Open)?;
+        Ok(opened.to_vec())
     }
 }
 
@@ -114,6 +137,15 @@ mod tests {
             key.open(&name("github"), &sealed(1, "no base64".to_owned())),
         ];
         assert!(bad.iter().all(|opened| *opened == Err(SealError::Open)), "{bad:?}");
+    }
+
+    #[test]
+    fn a_password_is_of_its_key_and_purpose() {
+        let [one, other] = [(); 2].map(|()| SealKey::parse(&SealKey::generate().unwrap()).unwrap());
+        assert_eq!(one.password("images"), one.password("images"));
+        assert_ne!(one.password("images"), one.password("other"));
+        assert_ne!(one.password("images"), other.password("images"));
+        assert_eq!(one.password("images").len(), 43);
     }
 
     #[test]

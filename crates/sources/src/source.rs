@@ -53,7 +53,9 @@ pub struct Source {
     pub keep: Option<Duration>,
     #[serde(deserialize_with = "values::switch")]
     pub dedup: Option<bool>,
+    #[serde(deserialize_with = "values::word")]
     pub unverified: Unverified,
+    #[serde(deserialize_with = "values::word")]
     pub answer: AnswerBy,
     /// How long the sender waits for the function's answer.
     #[serde(deserialize_with = "values::duration")]
@@ -69,7 +71,7 @@ pub struct Source {
     /// Where the event's id is; the first reference that is there counts.
     pub id: Option<Vec<Reference>>,
     /// What makes the id where there is none.
-    #[serde(rename = "else")]
+    #[serde(rename = "else", deserialize_with = "values::maybe_word")]
     pub otherwise: Option<Otherwise>,
     /// The template of the event's type.
     #[serde(rename = "type")]
@@ -81,6 +83,8 @@ pub struct Source {
     pub tolerance: Option<Duration>,
     /// Headers that are not stored as they came.
     pub redact: Vec<String>,
+    /// The stack that it is of, if a stack file with a name declares it.
+    pub stack: Option<String>,
     pub routes: Vec<RouteSpec>,
 }
 
@@ -137,7 +141,7 @@ pub struct RouteSpec {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DebounceSpec {
-    /// A path whose value tells apart what is debounced; without it all events of the route are one.
+    /// A path whose value separates what is debounced; without it all events of the route are one.
     #[serde(default)]
     pub key: Option<String>,
     #[serde(deserialize_with = "values::duration")]

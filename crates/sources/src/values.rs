@@ -1,11 +1,11 @@
 //! Values as people write them in a declaration: durations, sizes, rates and addresses.
 
-use std::{fmt, net::IpAddr, num::NonZeroU32, str::FromStr, time::Duration};
+use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
 use serde::{
     Deserialize, Deserializer,
-    de::{self, Visitor},
+    de::{self, IntoDeserializer, Visitor},
 };
 use skep_protocol::{parse_duration, parse_size};
 
@@ -39,8 +39,23 @@ pub(crate) fn cut(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
-/// A text, or a number that is as good as one.
-struct Text(String);
+/// A text, or a number or a truth value that is as good as one.
+struct Text {
+    text: String,
+    is_truth: bool,
+}
+
+impl Text {
+    /// An error that quotes what was written; readers of YAML do not say which word it was.
+    fn quoted(&self, error: &str) -> String {
+        if !self.is_truth {
+            return error.to_owned();
+        }
+        let words = if self.text == "on" { "yes, on or true" } else { "no, off or false" };
+        let error = error.replace(&format!("{:?}", self.text), words).replace(&format!("`{}`", self.text), words);
+        format!("{error}; YAML reads that as a truth value")
+    }
+}
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -58,15 +73,15 @@ impl Visitor<'_> for TextVisitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
-        Ok(Text(text.to_owned()))
+        Ok(Text { text: text.to_owned(), is_truth: false })
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Text, E> {
-        Ok(Text(number.to_string()))
+        self.visit_str(&number.to_string())
     }
 
     fn visit_bool<E: de::Error>(self, on: bool) -> Result<Text, E> {
-        Ok(Text(if on { "on" } else { "off" }.to_owned()))
+        Ok(Text { text: if on { "on" } else { "off" }.to_owned(), is_truth: true })
     }
 }
 
@@ -74,8 +89,20 @@ fn parsed<'de, D: Deserializer<'de>, T, R: fmt::Display>(
     deserializer: D,
     parse: impl FnOnce(&str) -> Result<T, R>,
 ) -> Result<T, D::Error> {
-    let Text(text) = Text::deserialize(deserializer)?;
-    parse(&text).map_err(de::Error::custom)
+    let text = Text::deserialize(deserializer)?;
+    parse(&text.text).map_err(|error| de::Error::custom(text.quoted(&error.to_string())))
+}
+
+/// One of a list of words.
+pub(crate) fn word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    parsed(deserializer, |text| T::deserialize(text.into_deserializer()).map_err(|error: de::value::Error| error))
+}
+
+/// One of a list of words, of a key that may be left out.
+pub(crate) fn maybe_word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    word(deserializer).map(Some)
 }
 
 /// A duration of more than nothing.
@@ -119,8 +146,7 @@ pub(crate) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
-    let network = text.parse::<IpNet>().ok();
-    network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).ok_or_else(|| {
+    skep_networks::network(text).ok_or_else(|| {
         format!(
             "{:?} is neither an address nor a range of addresses (192.0.2.1, 192.0.2.0/24, 2001:db8::/32)",
             cut(text)
@@ -141,6 +167,32 @@ mod tests {
         for bad in ["", "50", "0/s", "-1/s", "50/d", "50/", "/s", "1.5/s"] {
             assert!(bad.parse::<Rate>().unwrap_err().contains("50/s, 100/m"), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_word_that_yaml_reads_as_a_truth_value_is_quoted_as_it_may_have_been_written() {
+        for (yaml, expected) in [
+            (
+                "{every: 1h, overlap: no}",
+                "overlap: no, off or false is not one of skip, queue, replace, allow; YAML reads",
+            ),
+            ("{every: 1h, missed: yes}", "missed: yes, on or true is not one of latest, all, skip; YAML reads"),
+            ("{every: 1h, overlap: 'off'}", "overlap: \"off\" is not one of skip, queue, replace, allow"),
+            (
+                "{preset: github, unverified: off}",
+                "unverified: unknown variant no, off or false, expected `reject` or `hold`",
+            ),
+            ("{preset: github, answer: on}", "answer: unknown variant yes, on or true, expected `ack` or `function`"),
+            ("{preset: github, else: no}", "else: unknown variant no, off or false, expected"),
+            ("{program: cat, format: no}", "format: unknown variant no, off or false, expected one of `lines`"),
+            ("{program: cat, ack: yes}", "ack: unknown variant yes, on or true, expected `stdin`"),
+            ("{preset: github, keep: no}", "keep: no, off or false is not a duration"),
+            ("{preset: no}", "preset: invalid type: truth value (no, off or false), expected"),
+        ] {
+            let error = crate::testing::try_receiver(yaml).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{yaml}: {error}");
+        }
+        assert!(crate::testing::try_receiver("{preset: github, dedup: off}").is_ok());
     }
 
     #[test]

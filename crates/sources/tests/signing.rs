@@ -91,14 +91,14 @@ fn twilio_signs_a_form_and_any_other_body_by_its_hash() {
 }
 
 #[test]
-fn a_secret_of_the_wrong_form_is_told() {
+fn a_secret_of_the_wrong_form_is_reported() {
     let preset = Presets::embedded().get("authorize-net").unwrap();
     let error = signed(preset, &Secret::new("1", "zzzz"), &headers(false), b"{}").unwrap_err();
     assert!(error.to_string().contains("hexadecimal") && !error.to_string().contains("zzzz"), "{error}");
 }
 
 #[test]
-fn a_body_without_the_place_is_told() {
+fn a_body_without_the_place_is_reported() {
     let preset = Presets::embedded().get("mailgun").unwrap();
     let error = signed(preset, &Secret::new("1", "secret"), &headers(false), b"{}").unwrap_err();
     assert!(matches!(error, SignError::NoPlace(_) | SignError::Resolve(_)), "{error:?}");

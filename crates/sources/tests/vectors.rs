@@ -8,7 +8,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use skep_sources::{
-    Challenged, Check, Preset, Presets, Reason, Reference, Request, Secret, Secrets, SignatureSource, Verdict, Verify,
+    Challenged, Check, Preset, Presets, Reason, Reference, Request, Secret, Secrets, SignatureSource, Verdict,
     challenge, verify,
 };
 use time::OffsetDateTime;
@@ -113,6 +113,7 @@ impl Vector {
             secrets: &secrets,
             url: url.as_deref(),
             json_field: preset.json_field(),
+            tolerance: None,
             learning,
         };
         self.with(&self.headers(), &self.body(), 0, |request| challenge(&source, request))
@@ -136,17 +137,13 @@ fn another(secret: &str) -> String {
     if middle == tail { format!("{head}{tail}x") } else { head + &middle }
 }
 
-fn schemes(verify: &Verify) -> &[skep_sources::Scheme] {
-    verify.schemes()
-}
-
 /// Whether the body as a whole is protected.
 fn covers_body(preset: &Preset) -> bool {
-    schemes(&preset.verify).iter().all(|scheme| matches!(&scheme.check, Check::Signed(signed) if !signed.covers_fields))
+    preset.verify.schemes().iter().all(|scheme| matches!(&scheme.check, Check::Signed(signed) if !signed.covers_fields))
 }
 
 fn has_tolerance(preset: &Preset) -> bool {
-    schemes(&preset.verify).iter().any(|scheme| match &scheme.check {
+    preset.verify.schemes().iter().any(|scheme| match &scheme.check {
         Check::Signed(signed) => signed.timestamp.as_ref().is_some_and(|rule| rule.tolerance.is_some()),
         Check::Token(_) => false,
     })
@@ -155,7 +152,7 @@ fn has_tolerance(preset: &Preset) -> bool {
 /// The request without what proves it: headers are removed, a body is emptied.
 fn unproved(vector: &Vector) -> (HeaderMap, Vec<u8>) {
     let (mut headers, mut body) = (vector.headers(), vector.body());
-    for scheme in schemes(&vector.preset().verify) {
+    for scheme in vector.preset().verify.schemes() {
         let mut remove = |reference: &Reference| match reference {
             Reference::Header(name) => _ = headers.remove(name),
             Reference::Bearer | Reference::Basic => _ = headers.remove("authorization"),

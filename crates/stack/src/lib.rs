@@ -7,6 +7,7 @@
 
 mod diff;
 mod located;
+mod needs;
 mod section;
 mod substitute;
 #[cfg(test)]
@@ -18,20 +19,51 @@ use std::{
 };
 
 use serde_json::Value;
+use serde_saphyr::Spanned;
 use skep_protocol::{FunctionDeployment, SourceName, WORKDIR, validate};
 use skep_sources::{Defaults, Receiver, SourceError};
 use thiserror::Error;
 
-use self::section::{EnvironmentFile, FunctionSection, StackFile};
+use self::{
+    located::Located,
+    section::{EnvironmentFile, FunctionSection, StackFile},
+};
 
-pub use self::diff::{Difference, SettingChange, changes, difference, source_difference};
+pub use self::{
+    diff::{Difference, difference, source_difference},
+    needs::{NamedSecret, SecretValue},
+};
+pub use skep_protocol::{SettingChange, changes};
 
-/// The functions and sources of a stack file, in its order.
+/// The annotation of a function, and the key of a source, that says which stack it is of.
+pub const STACK: &str = "skep.stack";
+pub const SOURCE_STACK: &str = "stack";
+
+/// What a stack file says, in its order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stack {
+    /// The stack's name, with which its functions and sources are marked.
+    pub name: Option<String>,
+    /// Namespaces that have to be there.
+    pub namespaces: Vec<String>,
+    /// Secrets that have to be there.
+    pub secrets: Vec<NamedSecret>,
     pub functions: Vec<FunctionDeployment>,
+    /// How programs of functions are built that have to be.
+    pub builds: Vec<Build>,
     /// Each source with its declaration as it was given, which was checked.
     pub sources: Vec<(SourceName, Value)>,
+}
+
+/// How the program of a function is built, on the machine where the stack file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// The function, `NAME` or `NAME.NAMESPACE`.
+    pub function: String,
+    /// The command, split like a shell splits words.
+    pub command: String,
+    /// The folder that it runs in.
+    pub folder: PathBuf,
 }
 
 /// Why a stack file cannot be used, on one line.
@@ -69,32 +101,57 @@ pub fn parse(
         let reason = format!("provider.name is {:?}, expected openfaas, faas or skep", provider.value);
         return Err(source.error(provider.referenced.line(), reason));
     }
-    let mut functions = Vec::new();
+    let name = stack.name.map(|name| needs::stack_name(&name, &source)).transpose()?;
+    let namespaces = stack.namespaces.iter().map(|name| needs::namespace(name, &source)).collect::<Result<_, _>>()?;
+    let secrets = stack.secrets.into_iter().map(|(name, section)| needs::secret(&name, section, &source));
+    let mut read = Stack { name, namespaces, secrets: secrets.collect::<Result<_, _>>()?, ..Stack::default() };
     for (name, section) in stack.functions {
         let line = name.referenced.line();
         source.known(&section.unknown, "a function")?;
+        let (command, handler) = (section.build.clone(), section.handler.clone());
         let mut deployment = deployment(name.value, section, &source, line)?;
         validate::deployment(&mut deployment, defaults.namespace)
             .map_err(|error| source.error(line, error.to_string()))?;
-        functions.push(deployment);
+        if !command.is_empty() {
+            let folder = source.inside(&handler).map_err(|reason| source.error(line, reason))?;
+            let namespace = &deployment.namespace;
+            let dot = if namespace.is_empty() { "" } else { "." };
+            let function = format!("{}{dot}{namespace}", deployment.service);
+            read.builds.push(Build { function, command, folder });
+        }
+        if let Some(name) = &read.name {
+            deployment.annotations.insert(STACK.to_owned(), name.clone());
+        }
+        read.functions.push(deployment);
     }
-    let mut sources = Vec::new();
-    for (name, declaration) in stack.sources {
-        let line = name.referenced.line();
-        let name: SourceName = name
-            .value
-            .parse()
-            .map_err(|error: skep_protocol::InvalidSourceName| source.error(line, error.to_string()))?;
-        let mut spec = declaration.to_json();
-        place_program(&mut spec, &source).map_err(|reason| source.error(line, format!("source {name}: {reason}")))?;
-        let error = |error: SourceError| {
-            let line = declaration.line_of(error.at()).unwrap_or(line);
-            source.error(line, format!("source {name}: {error}"))
-        };
-        Receiver::from_spec(name.clone(), &spec, defaults).map_err(error)?;
-        sources.push((name, spec));
+    for (name, declaration) in &stack.sources {
+        read.sources.push(declared(name, declaration, read.name.as_deref(), &source, defaults)?);
     }
-    Ok(Stack { functions, sources })
+    Ok(read)
+}
+
+/// A source with its declaration, which is checked and marked with the stack's name.
+fn declared(
+    name: &Spanned<String>,
+    declaration: &Located,
+    stack: Option<&str>,
+    source: &Source<'_>,
+    defaults: &Defaults<'_>,
+) -> Result<(SourceName, Value), StackError> {
+    let line = name.referenced.line();
+    let name: SourceName =
+        name.value.parse().map_err(|error: skep_protocol::InvalidSourceName| source.error(line, error.to_string()))?;
+    let mut spec = declaration.to_json();
+    place_program(&mut spec, source).map_err(|reason| source.error(line, format!("source {name}: {reason}")))?;
+    if let (Some(stack), Some(spec)) = (stack, spec.as_object_mut()) {
+        spec.insert(SOURCE_STACK.to_owned(), stack.into());
+    }
+    let error = |error: SourceError| {
+        let line = declaration.line_of(error.at()).unwrap_or(line);
+        source.error(line, format!("source {name}: {error}"))
+    };
+    Receiver::from_spec(name.clone(), &spec, defaults).map_err(error)?;
+    Ok((name, spec))
 }
 
 /// Has the program of a source run in the folder that it names, or in that of the file.
@@ -103,7 +160,7 @@ fn place_program(spec: &mut Value, source: &Source<'_>) -> Result<(), String> {
     let asked = match spec.get("workdir") {
         None => "",
         Some(Value::String(folder)) => folder,
-        // What is wrong with it is told with the other keys.
+        // What is wrong with it is reported with the other keys.
         Some(_) => return Ok(()),
     };
     let folder = source.folder().map_err(|error| format!("the stack's folder cannot be found: {error}"))?.join(asked);
@@ -122,7 +179,8 @@ fn deployment(
 ) -> Result<FunctionDeployment, StackError> {
     let invalid = |reason: String| source.error(line, reason);
     let folder = source.folder().map_err(|error| invalid(format!("the stack's folder cannot be found: {error}")))?;
-    if section.fprocess.is_empty() && section.image.is_empty() {
+    let serves_files = section.environment.get("mode").is_some_and(|mode| mode == "static");
+    if section.fprocess.is_empty() && section.image.is_empty() && !serves_files {
         return Err(invalid(format!("function {name} has neither fprocess nor image")));
     }
     let mut env_vars = section.environment;
@@ -133,7 +191,7 @@ fn deployment(
         })?);
     }
     let mut annotations = section.annotations;
-    if !section.fprocess.is_empty() {
+    if !section.fprocess.is_empty() || serves_files && section.image.is_empty() {
         let asked = annotations.get(WORKDIR).unwrap_or(&section.handler);
         let workdir = folder.join(asked).canonicalize().ok().filter(|path| path.is_dir());
         let Some(workdir) = workdir else {
@@ -185,7 +243,8 @@ struct Source<'file> {
 impl Source<'_> {
     fn yaml<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T, StackError> {
         serde_saphyr::from_str(text).map_err(|error| {
-            let reason = error.without_snippet().to_string().replace('\n', " ");
+            let error = error.without_snippet();
+            let reason = error.render_with_formatter(&serde_saphyr::UserMessageFormatter).replace('\n', " ");
             let Some(at) = error.location() else {
                 return StackError { file: self.file.to_owned(), line: None, reason };
             };
@@ -202,6 +261,12 @@ impl Source<'_> {
 
     fn error(&self, line: u64, reason: String) -> StackError {
         StackError { file: self.file.to_owned(), line: Some(line), reason }
+    }
+
+    /// A folder that a function names.
+    fn inside(&self, folder: &str) -> Result<PathBuf, String> {
+        let found = self.folder().and_then(|parent| parent.join(folder).canonicalize());
+        found.ok().filter(|path| path.is_dir()).ok_or_else(|| format!("folder {folder:?} does not exist"))
     }
 
     fn folder(&self) -> std::io::Result<PathBuf> {

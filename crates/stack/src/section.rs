@@ -1,4 +1,4 @@
-//! The shape of a stack file. Keys that nobody knows are collected, to be told with their line.
+//! The shape of a stack file. Unknown keys are collected and reported with their line.
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
@@ -17,7 +17,10 @@ const BUILD_KEYS: [&str; 8] =
 
 #[derive(Default)]
 pub(super) struct StackFile {
+    pub(super) name: Option<Spanned<String>>,
     pub(super) provider: Option<Spanned<String>>,
+    pub(super) namespaces: Vec<Spanned<String>>,
+    pub(super) secrets: Vec<(Spanned<String>, SecretSection)>,
     pub(super) functions: Vec<(Spanned<String>, FunctionSection)>,
     pub(super) sources: Vec<(Spanned<String>, Located)>,
     pub(super) unknown: Vec<Spanned<String>>,
@@ -28,6 +31,7 @@ pub(super) struct FunctionSection {
     pub(super) fprocess: String,
     pub(super) image: String,
     pub(super) handler: String,
+    pub(super) build: String,
     pub(super) namespace: String,
     pub(super) network: String,
     pub(super) environment: BTreeMap<String, String>,
@@ -39,6 +43,15 @@ pub(super) struct FunctionSection {
     pub(super) limits: Option<Resources>,
     pub(super) requests: Option<Resources>,
     pub(super) readonly_root_filesystem: bool,
+    pub(super) unknown: Vec<Spanned<String>>,
+}
+
+/// A secret that functions name; without a file or a variable, someone has to set it.
+#[derive(Default)]
+pub(super) struct SecretSection {
+    pub(super) file: Option<String>,
+    pub(super) env: Option<String>,
+    pub(super) namespace: String,
     pub(super) unknown: Vec<Spanned<String>>,
 }
 
@@ -68,6 +81,12 @@ impl Section for StackFile {
                 let provider = map.next_value::<Option<Mapping<ProviderSection>>>()?.map(|provider| provider.0);
                 self.unknown.extend(provider.as_ref().map(|section| section.unknown.clone()).unwrap_or_default());
                 self.provider = provider.and_then(|section| section.name);
+            }
+            "name" => self.name = map.next_value()?,
+            "namespaces" => self.namespaces = null_is_default(map)?,
+            "secrets" => {
+                let secrets = map.next_value::<Option<Mapping<Secrets>>>()?;
+                self.secrets = secrets.map(|secrets| secrets.0.0).unwrap_or_default();
             }
             "functions" => {
                 let functions = map.next_value::<Option<Mapping<Functions>>>()?;
@@ -128,6 +147,42 @@ impl Section for Functions {
     }
 }
 
+/// All secrets, in the file's order and with their positions.
+#[derive(Default)]
+struct Secrets(Vec<(Spanned<String>, SecretSection)>);
+
+impl Section for Secrets {
+    const EXPECTING: &str = "secrets by name";
+
+    fn entry<'de, M: MapAccess<'de>>(&mut self, key: &Spanned<String>, map: &mut M) -> Result<bool, M::Error> {
+        let section = map.next_value::<Option<Mapping<SecretSection>>>()?;
+        self.0.push((key.clone(), section.map(|section| section.0).unwrap_or_default()));
+        Ok(true)
+    }
+
+    fn unknown(&mut self) -> Option<&mut Vec<Spanned<String>>> {
+        None
+    }
+}
+
+impl Section for SecretSection {
+    const EXPECTING: &str = "a secret: nothing, or a mapping with file or env, and namespace";
+
+    fn entry<'de, M: MapAccess<'de>>(&mut self, key: &Spanned<String>, map: &mut M) -> Result<bool, M::Error> {
+        match key.value.as_str() {
+            "file" => self.file = map.next_value()?,
+            "env" => self.env = map.next_value()?,
+            "namespace" => self.namespace = null_is_default(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn unknown(&mut self) -> Option<&mut Vec<Spanned<String>>> {
+        Some(&mut self.unknown)
+    }
+}
+
 /// All sources, in the file's order and with their positions.
 #[derive(Default)]
 struct Sources(Vec<(Spanned<String>, Located)>);
@@ -153,6 +208,7 @@ impl Section for FunctionSection {
             "fprocess" => self.fprocess = null_is_default(map)?,
             "image" => self.image = null_is_default(map)?,
             "handler" => self.handler = null_is_default(map)?,
+            "build" => self.build = null_is_default(map)?,
             "namespace" => self.namespace = null_is_default(map)?,
             "network" => self.network = null_is_default(map)?,
             "environment" => self.environment = texts(map)?,

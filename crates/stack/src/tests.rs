@@ -6,7 +6,7 @@ use skep_protocol::{DefaultNamespace, FunctionDeployment, WORKDIR};
 use skep_sources::Defaults;
 use tempfile::TempDir;
 
-use super::{Stack, parse};
+use super::{Build, SOURCE_STACK, STACK, SecretValue, Stack, parse};
 
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -196,10 +196,61 @@ fn what_is_wrong_with_a_source_is_told_with_its_line() {
         ("sources:\n  a:\n".to_owned(), "stack.yml:2: source a: "),
         ("sources:\n  A: {}\n".to_owned(), "stack.yml:2: source name \"A\" is not valid"),
         ("sources: [a]\n".to_owned(), "stack.yml:1: "),
-        ("sources:\n  a: {preset: sms}\n  a: {}\n".to_owned(), "stack.yml:3: "),
+        (
+            "sources:\n  a: {preset: sms}\n  a: {}\n".to_owned(),
+            "stack.yml:3: duplicate mapping key `a` is not allowed here",
+        ),
         ("sources:\n  a: {verify: none, url: .inf}\n".to_owned(), "stack.yml:2: "),
     ] {
         let found = reason(&text);
         assert!(found.starts_with(expected), "{text:?}: {found:?} does not start with {expected:?}");
     }
+}
+
+#[test]
+fn a_file_that_is_made_to_do_harm_is_refused_in_few_words() {
+    let open = |more: &str| format!("sources:\n  a:\n    verify: none\n    routes:\n{more}");
+    let routes: String = (0..5000).map(|number| format!("      - {{to: f{number}}}\n")).collect();
+    let deep = format!("      - {{to: f, filter: {}{{type: x}}{}}}\n", "{any: [".repeat(1000), "]}".repeat(1000));
+    // Each names the one before it ten times.
+    let more =
+        |(name, before): (char, char)| format!("x-{name}: &{name} [{}]\n", vec![format!("*{before}"); 10].join(","));
+    let bomb: String = ('b'..='i').zip('a'..='h').map(more).collect();
+    let bomb = format!("x-a: &a [{}]\n{bomb}", ["x"; 10].join(","));
+    for (text, expected) in [
+        (open(&routes), "source a: routes: has more than 100 routes"),
+        (open(&deep), "recursion limit exceeded"),
+        (open("      - {to: f, headers: &x {X-A: *x}}\n"), "Recursive reference not allowed here"),
+        (bomb + "sources:\n  a: {verify: none, routes: *i}\n", "YAML document too large or too complex"),
+        (open("      - {to: f, filter: {body.a: {matches: '(a{1000}){1000}'}}}\n"), "exceeds size limit"),
+        ("sources:\n  a.b: {verify: none}\n".to_owned(), "stack.yml:2: source name \"a.b\" is not valid"),
+        ("sources:\n  grün: {verify: none}\n".to_owned(), "stack.yml:2: source name \"grün\" is not valid"),
+    ] {
+        let found = reason(&text);
+        assert!(found.contains(expected) && found.len() < 500, "{found:?} does not have {expected:?}");
+    }
+}
+
+#[test]
+fn a_stack_marks_what_it_names_and_says_what_it_needs() {
+    let folder = folder();
+    let text = "name: shop\nnamespaces: [dev]\nsecrets:\n  a:\n  b: {file: b.txt}\n  c: {env: C, namespace: dev}\n\
+                functions:\n  one:\n    handler: ./resize\n    build: make all\n    fprocess: ./one\n    namespace: dev\n  \
+                site:\n    environment: {mode: static}\nsources:\n  s:\n    preset: github\n    routes: [{to: one}]\n";
+    let stack = parse_in(folder.path(), text).unwrap();
+    assert_eq!((stack.name.as_deref(), stack.namespaces), (Some("shop"), vec!["dev".to_owned()]));
+    let root = folder.path().canonicalize().unwrap();
+    let values: Vec<_> = stack.secrets.iter().map(|secret| secret.value.clone()).collect();
+    assert_eq!(
+        values,
+        [None, Some(SecretValue::File(root.join("b.txt"))), Some(SecretValue::Variable("C".to_owned()))]
+    );
+    let build = Build { function: "one.dev".to_owned(), command: "make all".to_owned(), folder: root.join("resize") };
+    assert_eq!(stack.builds, [build]);
+    assert!(stack.functions.iter().all(|function| function.annotations[STACK] == "shop"));
+    assert_eq!(stack.functions[1].annotations[WORKDIR], root.to_str().unwrap());
+    assert_eq!(stack.sources[0].1[SOURCE_STACK], "shop");
+    // Without a name nothing is marked.
+    let stack = parse_in(folder.path(), text.strip_prefix("name: shop\n").unwrap()).unwrap();
+    assert!(!stack.functions[0].annotations.contains_key(STACK) && stack.sources[0].1.get(SOURCE_STACK).is_none());
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use self::repeated::Repeated;
 pub(crate) use self::{
     list::routes,
-    request::{Asked, Done},
+    request::{Asked, Details, Done},
 };
 use crate::auth::Caller;
 

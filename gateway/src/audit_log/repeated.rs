@@ -108,7 +108,7 @@ mod tests {
         advance(REPEATS_INTERVAL).await;
         let due = repeated.due();
         assert_eq!(due.iter().map(|entry| entry.count).collect::<Vec<_>>(), [Some(100)]);
-        assert!(repeated.admit("a", 1, entry()).is_none(), "it was told a moment ago");
+        assert!(repeated.admit("a", 1, entry()).is_none(), "it was admitted a moment ago");
         assert_eq!(repeated.all().len(), 1);
         assert!(repeated.all().is_empty() && repeated.due().is_empty());
     }
@@ -124,8 +124,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn sources_beyond_the_bound_are_one() {
         let repeated = Repeated::default();
-        let told = (0..2 * MAX_SOURCES).filter(|source| repeated.admit(&source.to_string(), 1, entry()).is_some());
-        assert_eq!(told.count(), MAX_SOURCES + 1);
+        let admitted = (0..2 * MAX_SOURCES).filter(|source| repeated.admit(&source.to_string(), 1, entry()).is_some());
+        assert_eq!(admitted.count(), MAX_SOURCES + 1);
         advance(REPEATS_INTERVAL).await;
         let due = repeated.due();
         assert_eq!((due.len(), due[0].address.as_deref()), (1, None));

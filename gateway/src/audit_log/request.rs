@@ -1,7 +1,7 @@
 //! A request in the terms of the audit log.
 
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
-use http::{HeaderMap, Method, StatusCode, request::Parts};
+use http::{Extensions, HeaderMap, Method, StatusCode, request::Parts};
 use serde::Deserialize;
 use skep_http::Peer;
 use skep_protocol::{
@@ -17,6 +17,10 @@ const REQUEST_ID: &str = "x-request-id";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Done(pub(crate) usize);
 
+/// On an answer: what there is to say of a change that its action and its object do not.
+#[derive(Clone, Debug)]
+pub(crate) struct Details(pub(crate) String);
+
 /// What names the object of a request.
 #[derive(Clone, Copy)]
 enum By {
@@ -31,10 +35,12 @@ enum By {
     Filter,
 }
 
-const ACTIONS: [(&str, &str, AuditAction, By); 33] = [
+const ACTIONS: [(&str, &str, AuditAction, By); 38] = [
     ("POST", "/system/functions", Deploy, By::Body),
     ("PUT", "/system/functions", Update, By::Body),
     ("DELETE", "/system/functions", Delete, By::Body),
+    ("POST", "/system/function/{name}/rollback", Rollback, By::Body),
+    ("POST", "/system/function/{name}/promote", Promote, By::Body),
     ("POST", "/system/scale-function/{name}", Scale, By::Body),
     ("POST", "/system/alert", Alert, By::Nothing),
     ("POST", "/system/secrets", SecretCreate, By::Body),
@@ -59,6 +65,10 @@ const ACTIONS: [(&str, &str, AuditAction, By); 33] = [
     ("POST", "/system/namespace/{name}", NamespaceCreate, By::Name),
     ("PUT", "/system/namespace/{name}", NamespaceUpdate, By::Name),
     ("DELETE", "/system/namespace/{name}", NamespaceDelete, By::Name),
+    // Of parts only what is refused leaves an entry.
+    ("POST", "/system/images/blobs/{digest}", ImagePush, By::Path),
+    ("PUT", "/system/images/blobs/{digest}/{number}", ImagePush, By::Path),
+    ("PUT", "/system/images/manifests/{digest}", ImagePush, By::Path),
     ("DELETE", "/system/calls/{id}", Cancel, By::Path),
     ("DELETE", "/async-function/{*rest}", Cancel, By::Path),
     ("DELETE", "/system/dead", DeadPurge, By::Filter),
@@ -101,15 +111,19 @@ impl Asked {
     fn by(caller: &Caller, peer: Option<&Peer>, action: AuditAction, object: &str, headers: &HeaderMap) -> Self {
         let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
         let entry = AuditLogEntry::new(skep_bus::now(), caller.name(), action).about(object).of_request(id);
-        let (role, address) = (caller.role_told().map(str::to_owned), Some(address(peer).to_string()));
+        let (role, address) = (caller.role_name().map(str::to_owned), Some(address(peer).to_string()));
         Self(AuditLogEntry { role, address, ..entry })
     }
 
     /// The entry, once the answer is known.
-    pub(crate) fn answered(self, status: StatusCode, headers: &HeaderMap, done: Option<Done>) -> AuditLogEntry {
+    pub(crate) fn answered(self, status: StatusCode, headers: &HeaderMap, said: &Extensions) -> AuditLogEntry {
         let error = headers.get(headers::SKEP_ERROR).and_then(|code| code.to_str().ok()).map(str::to_owned);
-        let count = done.map(|Done(count)| count as u64);
-        AuditLogEntry { at: skep_bus::now(), status: Some(status.as_u16()), error, count, ..self.0 }
+        let count = said.get().map(|Done(count)| *count as u64);
+        let entry = AuditLogEntry { at: skep_bus::now(), status: Some(status.as_u16()), error, count, ..self.0 };
+        match said.get() {
+            Some(Details(details)) => entry.with_details(details),
+            None => entry,
+        }
     }
 
     /// The entry of what was refused before it was begun.
@@ -200,16 +214,16 @@ mod tests {
 
     #[test]
     fn what_a_body_and_a_query_name_is_told_and_nothing_else() {
-        let told = |body: &str, query: &str| {
+        let object = |body: &str, query: &str| {
             Names::read(body.as_bytes(), query).in_namespace(None, &DefaultNamespace::default())
         };
-        assert_eq!(told(r#"{"service":"upper","namespace":"dev","envProcess":"env"}"#, ""), "upper.dev");
-        assert_eq!(told(r#"{"service":"upper","namespace":"openfaas-fn"}"#, ""), "upper");
-        assert_eq!(told(r#"{"functionName":"upper.dev"}"#, ""), "upper.dev");
-        assert_eq!(told(r#"{"functionName":"upper"}"#, "namespace=dev"), "upper.dev");
-        assert_eq!(told(r#"{"name":"key","value":"s3cret","namespace":null}"#, ""), "key");
-        assert_eq!(told(r#"{"name":"API_KEY","namespace":"dev"}"#, ""), "API_KEY.dev");
-        assert_eq!((told("", "").as_str(), told("[1]", "").as_str()), ("", ""));
+        assert_eq!(object(r#"{"service":"upper","namespace":"dev","envProcess":"env"}"#, ""), "upper.dev");
+        assert_eq!(object(r#"{"service":"upper","namespace":"openfaas-fn"}"#, ""), "upper");
+        assert_eq!(object(r#"{"functionName":"upper.dev"}"#, ""), "upper.dev");
+        assert_eq!(object(r#"{"functionName":"upper"}"#, "namespace=dev"), "upper.dev");
+        assert_eq!(object(r#"{"name":"key","value":"s3cret","namespace":null}"#, ""), "key");
+        assert_eq!(object(r#"{"name":"API_KEY","namespace":"dev"}"#, ""), "API_KEY.dev");
+        assert_eq!((object("", "").as_str(), object("[1]", "").as_str()), ("", ""));
         let path = Names::read(b"{}", "").in_namespace(Some("upper".to_owned()), &DefaultNamespace::default());
         assert_eq!(path, "upper");
         assert_eq!(Names::read(b"", "function=upper.dev&x=1").function.as_deref(), Some("upper.dev"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -13,18 +13,16 @@ use skep_protocol::AuditLogEntry;
 use tracing::info;
 
 use super::role::Caller;
-use crate::{
-    Error,
-    app::App,
-    audit_log::{Asked, Done},
-    input::JSON_LIMIT,
-};
+use crate::{Error, app::App, audit_log::Asked, images, input::JSON_LIMIT};
 
-/// The layer that tells; inside of the one that knows the caller.
+/// The layer that reports them; inside of the one that knows the caller.
 pub(super) async fn log(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     // The layer around this one has put it there.
     let Some(caller) = request.extensions().get::<Caller>().cloned() else { return next.run(request).await };
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     match *request.method() {
+        // An image comes in very many parts, and counts when its manifest comes.
+        _ if route.is_some_and(images::is_of_a_part) => read(&app, &caller, request, next).await,
         Method::OPTIONS => next.run(request).await,
         Method::GET | Method::HEAD => read(&app, &caller, request, next).await,
         _ => Box::pin(change(&app, &caller, request, next)).await,
@@ -72,7 +70,7 @@ async fn change(app: &Arc<App>, caller: &Caller, request: Request, next: Next) -
 }
 
 fn entry_of(asked: Asked, response: &Response) -> AuditLogEntry {
-    asked.answered(response.status(), response.headers(), response.extensions().get::<Done>().copied())
+    asked.answered(response.status(), response.headers(), response.extensions())
 }
 
 /// What the gateway's own log says beside the entry.

@@ -25,15 +25,15 @@ const COUNTER: (&str, &str) = (
 
 pub(crate) struct Failures {
     addresses: Addresses<Past>,
-    told: Mutex<Told>,
+    logged: Mutex<Logged>,
     counter: IntCounterVec,
 }
 
 /// What the log has of them.
 #[derive(Default)]
-struct Told {
+struct Logged {
     at: Option<Instant>,
-    untold: u64,
+    unlogged: u64,
 }
 
 /// What an address has done.
@@ -57,7 +57,7 @@ impl Failures {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let counter = IntCounterVec::new(Opts::new(COUNTER.0, COUNTER.1), &["outcome"])?;
         registry.register(Box::new(counter.clone()))?;
-        Ok(Self { addresses: Addresses::default(), told: Mutex::default(), counter })
+        Ok(Self { addresses: Addresses::default(), logged: Mutex::default(), counter })
     }
 
     /// How long an address must wait until its next login is checked.
@@ -83,12 +83,12 @@ impl Failures {
             past.open_at = now + pause_after(past.failures);
             past.failures
         });
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.untold += 1;
-        if told.at.is_none_or(|at| now.duration_since(at) >= LOG_INTERVAL) {
-            let since_the_last_line = std::mem::take(&mut told.untold);
-            told.at = Some(now);
-            drop(told);
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.unlogged += 1;
+        if logged.at.is_none_or(|at| now.duration_since(at) >= LOG_INTERVAL) {
+            let since_the_last_line = std::mem::take(&mut logged.unlogged);
+            logged.at = Some(now);
+            drop(logged);
             warn!(%address, failures, since_the_last_line, "a login failed");
         }
     }

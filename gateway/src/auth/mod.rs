@@ -205,7 +205,7 @@ pub(crate) fn protect<S: Clone + Send + Sync + 'static>(router: Router<S>, auth:
     router.layer(middleware::from_fn_with_state(auth, require))
 }
 
-/// Keeps callers that are limited to namespaces within them, and tells what is changed; inside of [`protect`].
+/// Keeps callers that are limited to namespaces within them, and reports what is changed; inside of [`protect`].
 pub(crate) fn confine<S: Clone + Send + Sync + 'static>(router: Router<S>, app: &Arc<App>) -> Router<S> {
     let confined = router.layer(middleware::from_fn_with_state(Arc::clone(app), scope::confine));
     confined.layer(middleware::from_fn_with_state(Arc::clone(app), changes::log))

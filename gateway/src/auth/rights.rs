@@ -17,12 +17,17 @@ pub(super) struct Right {
 /// What has no row here is for those who may do everything.
 const UNKNOWN: Right = Right { need: Admin, scope: Scope::Everything };
 
-const RIGHTS: [(&str, &str, Need, Scope); 61] = [
+const RIGHTS: [(&str, &str, Need, Scope); 80] = [
     ("GET", "/system/functions", Read, Scope::Namespace),
     ("POST", "/system/functions", Deploy, Scope::Deployment),
     ("PUT", "/system/functions", Deploy, Scope::Deployment),
     ("DELETE", "/system/functions", Deploy, Scope::Deletion),
     ("GET", "/system/function/{name}", Read, Scope::Function),
+    ("GET", "/system/function/{name}/versions", Read, Scope::Function),
+    ("GET", "/system/function/{name}/versions/{version}", Read, Scope::Function),
+    ("POST", "/system/function/{name}/rollback", Deploy, Scope::Function),
+    ("GET", "/system/function/{name}/canary", Read, Scope::Function),
+    ("POST", "/system/function/{name}/promote", Deploy, Scope::Function),
     ("POST", "/system/scale-function/{name}", Deploy, Scope::Scaling),
     ("POST", "/system/alert", Deploy, Scope::Everything),
     ("GET", "/system/secrets", Read, Scope::Namespace),
@@ -56,7 +61,20 @@ const RIGHTS: [(&str, &str, Need, Scope); 61] = [
     ("DELETE", "/system/sources/{name}/secrets", Deploy, Scope::Everything),
     ("GET", "/system/presets", Read, Scope::Nothing),
     ("GET", "/system/presets/{name}", Read, Scope::Nothing),
+    // What is named by its hash is of no namespace.
+    ("GET", "/system/images", Read, Scope::Nothing),
+    ("GET", "/system/images/blobs/{digest}", Deploy, Scope::Nothing),
+    ("POST", "/system/images/blobs/{digest}", Deploy, Scope::Nothing),
+    ("PUT", "/system/images/blobs/{digest}/{number}", Deploy, Scope::Nothing),
+    ("PUT", "/system/images/manifests/{digest}", Deploy, Scope::Nothing),
     ("GET", "/system/logs", Read, Scope::Log),
+    ("GET", "/system/streams", Read, Scope::Everything),
+    ("GET", "/system/nats", Read, Scope::Everything),
+    // A limited caller gets what is in its namespaces.
+    ("GET", "/system/status", Read, Scope::Nothing),
+    ("GET", "/system/stats", Read, Scope::Nothing),
+    ("GET", "/system/stats/stream", Read, Scope::Nothing),
+    ("GET", "/system/stats/history", Read, Scope::Filter),
     ("GET", "/system/info", Any, Scope::Nothing),
     ("GET", "/system/namespaces", Read, Scope::Everything),
     ("GET", "/system/namespace/{name}", Read, Scope::Everything),
@@ -79,6 +97,9 @@ const RIGHTS: [(&str, &str, Need, Scope); 61] = [
     ("POST", "/system/dead/{id}/redrive", Deploy, Scope::DeadLetter),
     ("GET", "/system/audit", Read, Scope::Everything),
     ("GET", "/system/audit-log", Admin, Scope::Everything),
+    ("GET", "/ui", Any, Scope::Nothing),
+    ("GET", "/ui/", Any, Scope::Nothing),
+    ("GET", "/ui/{*rest}", Any, Scope::Nothing),
 ];
 
 /// What a route asks, by its verb and its template.
@@ -102,7 +123,7 @@ mod tests {
     fn what_has_no_row_is_for_admins_and_head_is_like_get() {
         assert_eq!(of(&Method::HEAD, Some("/system/functions")).need, Read);
         for (method, route) in
-            [(Method::PATCH, Some("/system/functions")), (Method::GET, Some("/ui")), (Method::GET, None)]
+            [(Method::PATCH, Some("/system/functions")), (Method::GET, Some("/system")), (Method::GET, None)]
         {
             let right = of(&method, route);
             assert_eq!((right.need, right.scope), (Admin, Scope::Everything));

@@ -3,7 +3,7 @@
 use std::{fmt::Display, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use skep_protocol::{DefaultNamespace, FunctionName};
+use skep_protocol::{CallerInfo, DefaultNamespace, FunctionName};
 
 use crate::{Error, Result};
 
@@ -91,8 +91,14 @@ impl Caller {
     }
 
     /// The role of a caller who has logged in.
-    pub(crate) fn role_told(&self) -> Option<&'static str> {
+    pub(crate) fn role_name(&self) -> Option<&'static str> {
         self.0.is_known.then(|| self.0.role.as_str())
+    }
+
+    /// What it may know of itself.
+    pub(crate) fn info(&self) -> CallerInfo {
+        let Facts { name, role, namespaces, .. } = &*self.0;
+        CallerInfo { name: name.clone(), role: role.as_str().to_owned(), namespaces: namespaces.clone() }
     }
 
     pub(crate) fn name(&self) -> &str {

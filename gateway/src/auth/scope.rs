@@ -19,6 +19,7 @@ use crate::{
     app::App,
     dead::Kind,
     input::{JSON_LIMIT, NamespaceQuery, Queried, Segment, read_json},
+    logs,
 };
 
 /// What tells the namespaces that a request touches.
@@ -37,7 +38,7 @@ pub(super) enum Scope {
     Deletion,
     Scaling,
     Secret,
-    /// `name` in the query.
+    /// The functions of `name` in the query.
     Log,
     /// `function` in the query; all without one.
     Filter,
@@ -98,7 +99,10 @@ async fn in_head(app: &App, caller: &Caller, scope: Scope, parts: &mut Parts) ->
         }
         Scope::Log => {
             let Log { name, namespace } = query(parts).await?;
-            Some(app.named(&name, &namespace)?)
+            for name in logs::names(&name) {
+                require_touched(app, caller, Some(app.named(name, &namespace)?))?;
+            }
+            None
         }
         Scope::Filter => {
             let Filter { function } = query(parts).await?;

@@ -133,7 +133,7 @@ impl Tokens {
     }
 }
 
-/// Has told which tokens have come and gone. All gateways that read the file tell it, and one entry of each stays.
+/// Reports which tokens have come and gone. All gateways that read the file report it, and one entry of each stays.
 fn log_changes(before: &HashMap<String, Arc<Entry>>, now: &HashMap<String, Arc<Entry>>, audit_log: &AuditLog) {
     let log = |action: AuditAction, token: &Token| {
         let entry = AuditLogEntry::new(skep_bus::now(), "tokens file", action).about(&token.name);

@@ -17,7 +17,7 @@ use super::{
     receive::apart_if_large,
     request::{Arrived, add_origin},
 };
-use crate::{Error, Result, app::App, calls};
+use crate::{Error, Result, app::App, calls, spans::Scope};
 
 /// Stores the events of a request, and answers when all of them are stored.
 pub(super) async fn accept(
@@ -26,6 +26,7 @@ pub(super) async fn accept(
     peer: &Peer,
     arrived: &Arc<Arrived>,
     verified: Verified,
+    scope: &Scope,
 ) -> Result<Response> {
     let (bytes, limit) = (app.queues.bytes(), app.limits.queue_bytes);
     if bytes >= limit {
@@ -38,7 +39,7 @@ pub(super) async fn accept(
     let stored = store(app, hook, &mut events).await?;
     let receiver = hook.receiver()?;
     let own = match (receiver.source().answer, &events[..], &stored[..]) {
-        (AnswerBy::Function, [event], [submitted]) => answer_of_function(app, receiver, event, *submitted).await,
+        (AnswerBy::Function, [event], [submitted]) => answer_of_function(app, receiver, event, *submitted, scope).await,
         _ => None,
     };
     let mut response = own.unwrap_or_else(|| acknowledged(receiver));
@@ -83,8 +84,8 @@ pub(super) fn decide(
             remote: arrived.remote,
             paused: hook.is_paused,
         };
-        let subscribed = app.dispatch.registry().subscribed(&receiver.topics(event));
-        receiver.decided(event, kept, &subscribed)
+        let decided = receiver.decided(event, kept, &|topics| app.dispatch.registry().subscribed(topics));
+        Event { trace: arrived.trace.clone(), ..decided }
     });
     let decided: Vec<Event> = decided.collect();
     // What could not be queued later is refused now.
@@ -110,9 +111,12 @@ pub(super) async fn store(app: &App, hook: &Hook, events: &mut [Event]) -> Resul
             (Submitted::Accepted, EventOutcome::Routed | EventOutcome::Paused) => Outcome::Accepted,
         };
         app.hooks.metrics.count(hook.name(), outcome);
+        if outcome == Outcome::Duplicate {
+            bus.events.note_duplicate(hook.name(), &event.id).await;
+        }
         if *submitted == Submitted::Accepted {
-            hook.heard.note(event.received_at);
-            hook.heard.last().into_iter().for_each(|last| app.hooks.metrics.set_last(hook.name(), last));
+            hook.last_event.note(event.received_at);
+            hook.last_event.at().into_iter().for_each(|last| app.hooks.metrics.set_last(hook.name(), last));
         }
     }
     Ok(stored)
@@ -133,19 +137,27 @@ pub(super) fn acknowledged(receiver: &Receiver) -> Response {
 }
 
 /// The answer of the one function that the event goes to, if it comes in time; the router would make the same call.
-async fn answer_of_function(app: &App, receiver: &Receiver, event: &Event, submitted: Submitted) -> Option<Response> {
+async fn answer_of_function(
+    app: &App,
+    receiver: &Receiver,
+    event: &Event,
+    submitted: Submitted,
+    scope: &Scope,
+) -> Option<Response> {
     let first = match submitted {
         Submitted::Accepted => None,
         Submitted::Duplicate => app.bus.events.get(&event.source, &event.id).await.ok()?.map(|stored| stored.event),
     };
     let event = first.as_ref().unwrap_or(event);
     let [route] = &event.decision.routes[..] else { return None };
-    if event.decision.paused {
+    if event.decision.paused || event.decision.is_routed_only {
         return None;
     }
     app.dispatch.registry().get(&route.function)?;
-    let call = event.call(route, None, skep_bus::now());
+    let mut call = event.call(route, None, skep_bus::now());
+    let publishing = scope.publish(&mut call);
     app.bus.calls.submit(&call).await.ok()?;
+    drop(publishing);
     calls::answer_within(app, &call.call_id, call.fingerprint.as_ref(), receiver.wait()).await
 }
 

@@ -53,7 +53,7 @@ struct Listed {
     route: Option<String>,
     limit: Option<usize>,
     before: Option<u64>,
-    /// Whether to tell of those that come, behind `after`, or after the `last` ones.
+    /// Whether to stream those that come, behind `after`, or after the `last` ones.
     follow: bool,
     after: Option<u64>,
     last: usize,
@@ -80,7 +80,7 @@ async fn list(
         if wanted.wants_failed() {
             return Err(Error::InvalidRequest("outcome: failed is known later, so it cannot be followed".to_owned()));
         }
-        app.hooks.sources.get(&source).ok_or(Error::UnknownSource)?;
+        app.hooks.source(&source)?;
         return follow::follow(&app, name, filter, after, last.min(MAX_LISTED)).await;
     }
     let limit = limit.unwrap_or(USUALLY_LISTED).clamp(1, MAX_LISTED);
@@ -109,11 +109,14 @@ async fn list(
 
 /// One event with its headers, and the states of its calls.
 async fn show(State(app): State<Arc<App>>, Path((source, id)): Path<(String, String)>) -> Result<Json<EventInfo>> {
-    let StoredEvent { event, sequence } = find(&app, &source, &id).await?;
+    let StoredEvent { event, sequence, .. } = find(&app, &source, &id).await?;
     let mut info = EventInfo::of(&event, sequence, Some(event.body.len() as u64));
     info.headers = event.headers.iter().map(|(name, value)| (name.to_string(), shown(name, value))).collect();
-    let states = join_all(info.calls.iter().map(|call| app.bus.calls.status(&call.call_id))).await;
-    for (call, status) in info.calls.iter_mut().zip(states) {
+    info.replays = app.bus.events.replays(&event.source, &event.id, event.received_at).await?;
+    let mut calls: Vec<_> =
+        info.calls.iter_mut().chain(info.replays.iter_mut().map(|replay| &mut replay.call)).collect();
+    let states = join_all(calls.iter().map(|call| app.bus.calls.status(&call.call_id))).await;
+    for (call, status) in calls.iter_mut().zip(states) {
         call.state = status?.map(|status| status.state);
     }
     Ok(Json(info))

@@ -83,19 +83,14 @@ impl Following {
     /// The next line.
     async fn next(&mut self) -> Result<Bytes> {
         loop {
-            match self.app.bus.events.next_after(&self.source, self.after).await {
-                Ok(Some(stored)) => {
-                    self.after = stored.sequence;
-                    if self.filter.admits(&stored.event) {
-                        self.sent_at = Instant::now();
-                        return line(&stored);
-                    }
-                    continue;
+            // While the bus is away there is nothing to send.
+            if let Ok(Some(stored)) = self.app.bus.events.next_after(&self.source, self.after).await {
+                self.after = stored.sequence;
+                if self.filter.admits(&stored.event) {
+                    self.sent_at = Instant::now();
+                    return line(&stored);
                 }
-                // One that cannot be read is passed over.
-                Err(skep_bus::Error::Unreadable { .. }) => self.after += 1,
-                // While the bus is away there is nothing to tell.
-                Ok(None) | Err(_) => {}
+                continue;
             }
             if self.sent_at.elapsed() >= KEEPALIVE_INTERVAL {
                 self.sent_at = Instant::now();
@@ -114,7 +109,7 @@ fn is_shown(name: &HeaderName) -> bool {
     !headers::is_secret(name) || name.as_str().contains("signature")
 }
 
-fn line(StoredEvent { event, sequence }: &StoredEvent) -> Result<Bytes> {
+fn line(StoredEvent { event, sequence, .. }: &StoredEvent) -> Result<Bytes> {
     let mut info = EventInfo::of(event, *sequence, Some(event.body.len() as u64));
     let shown = event.headers.iter().filter(|(name, _)| is_shown(name));
     info.headers =

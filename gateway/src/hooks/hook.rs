@@ -9,7 +9,7 @@ use skep_sources::{Kind, Rate, Receiver, Secret, Secrets, SignError};
 use time::OffsetDateTime;
 use tracing::warn;
 
-use super::{own_events::Unverified, request::Arrived, silence::Heard};
+use super::{own_events::Unverified, request::Arrived, silence::LastEvent};
 use crate::{Error, Result, app::App};
 
 pub(crate) struct Hook {
@@ -21,7 +21,7 @@ pub(crate) struct Hook {
     limiter: Option<Limiter>,
     pub(super) created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
-    pub(super) heard: Arc<Heard>,
+    pub(super) last_event: Arc<LastEvent>,
     pub(super) unverified: Arc<Unverified>,
 }
 
@@ -48,7 +48,7 @@ pub(super) enum Judged {
 }
 
 impl Hook {
-    /// Compiles a source; what has been spent of its rate stays spent, and what was heard of it stays known.
+    /// Compiles a source; what it has used of its rate stays used, and the time of its last event stays known.
     pub(super) fn new(source: &Source, app: &App, before: Option<&Self>) -> Self {
         let name = source.record.name.clone();
         let receiver = super::sources::compile(source, app)
@@ -61,7 +61,7 @@ impl Hook {
             is_paused: source.record.paused,
             created_at: source.record.created_at,
             updated_at: source.record.updated_at,
-            heard: before.map(|before| Arc::clone(&before.heard)).unwrap_or_default(),
+            last_event: before.map(|before| Arc::clone(&before.last_event)).unwrap_or_default(),
             unverified: before.map(|before| Arc::clone(&before.unverified)).unwrap_or_default(),
             name,
             receiver,
@@ -81,7 +81,7 @@ impl Hook {
         self.secrets.iter().map(|open| open.secret.name())
     }
 
-    /// Whether its events come as requests; of one that cannot be used, its senders are to be told so.
+    /// Whether its events come as requests; the senders of one that cannot be used get an error that says so.
     pub(super) fn takes_requests(&self) -> bool {
         self.receiver.as_ref().is_none_or(|receiver| receiver.kind().is_webhook())
     }

@@ -38,8 +38,8 @@ use skep_sources::SealKey;
 use url::Url;
 
 pub(crate) use self::{events::api_routes, silence::is_silent, sources::compile};
-use self::{metrics::HookMetrics, refusals::Refusals, room::Room, sources::Sources};
-use crate::{GatewayConfig, app::App};
+use self::{hook::Hook, metrics::HookMetrics, refusals::Refusals, room::Room, sources::Sources};
+use crate::{Error, GatewayConfig, Result, app::App};
 
 const ROUTE: &str = "/hooks/";
 
@@ -68,6 +68,15 @@ impl Hooks {
             seal_key: config.seal_key.clone(),
             public_url: config.public_url.clone(),
         })
+    }
+
+    /// A source by its name. A gateway that has just started may not know it yet, which is no reason to answer its sender that there is none.
+    fn source(&self, name: &str) -> Result<Arc<Hook>> {
+        let unknown = || match self.sources.is_complete() {
+            true => Error::UnknownSource,
+            false => Error::Bus(skep_bus::Error::unavailable("the sources have not been read yet")),
+        };
+        self.sources.get(name).ok_or_else(unknown)
     }
 }
 

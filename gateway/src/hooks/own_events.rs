@@ -1,4 +1,4 @@
-//! What the gateway tells of skep itself: that sources refuse or hold requests, and that they are silent.
+//! The gateway's events about skep itself: sources that refuse or hold requests, and sources that are silent.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::hook::Hook;
 use crate::app::App;
 
-/// Requests to a source that could not be verified since they were told of.
+/// Requests to a source that could not be verified since the last event about them.
 #[derive(Debug, Default)]
 pub(super) struct Unverified(Mutex<State>);
 
@@ -16,8 +16,8 @@ pub(super) struct Unverified(Mutex<State>);
 struct State {
     count: u64,
     reason: String,
-    /// The minute, since 1970, in which they were told of.
-    told: Option<i64>,
+    /// The minute, since 1970, of the last event about them.
+    reported: Option<i64>,
 }
 
 impl Unverified {
@@ -27,17 +27,17 @@ impl Unverified {
         state.reason = reason.to_string();
     }
 
-    /// What is to be told now: one event of a source in a minute.
+    /// What to report now: one event of a source in a minute.
     fn take(&self, minute: i64) -> Option<(u64, String)> {
         let mut state = self.state();
-        if state.count == 0 || state.told == Some(minute) {
+        if state.count == 0 || state.reported == Some(minute) {
             return None;
         }
-        state.told = Some(minute);
+        state.reported = Some(minute);
         Some((std::mem::take(&mut state.count), state.reason.clone()))
     }
 
-    /// It could not be told, or another gateway has told of this minute.
+    /// It could not be reported, or another gateway has reported this minute.
     fn give_back(&self, count: u64) {
         self.state().count += count;
     }
@@ -48,23 +48,23 @@ impl Unverified {
 }
 
 /// Tells that requests to a source could not be verified, once a minute.
-pub(super) async fn tell_unverified(app: &App, hook: &Hook) {
+pub(super) async fn report_unverified(app: &App, hook: &Hook) {
     let minute = skep_bus::now().unix_timestamp() / 60;
     let Some((count, reason)) = hook.unverified.take(minute) else { return };
     if !app.own_events.are_wanted(OwnEvent::Unverified) {
         return;
     }
     let fact = Fact::Unverified { source: hook.name().clone(), count, reason, minute };
-    if !matches!(app.own_events.tell(&fact).await, Ok(true)) {
+    if !matches!(app.own_events.publish(&fact).await, Ok(true)) {
         hook.unverified.give_back(count);
     }
 }
 
 /// Makes an event of it that a source is silent, or has events again; false if that must be tried again.
-pub(super) async fn tell_silent(app: &App, hook: &Hook, since: OffsetDateTime, over: bool) -> bool {
+pub(super) async fn report_silent(app: &App, hook: &Hook, since: OffsetDateTime, over: bool) -> bool {
     let Some(expect_every) = hook.expects_every().filter(|_| !hook.is_of_own_events()) else { return true };
     let fact = Fact::Silent { source: hook.name().clone(), expect_every, since, over };
-    app.own_events.tell(&fact).await.is_ok()
+    app.own_events.publish(&fact).await.is_ok()
 }
 
 #[cfg(test)]

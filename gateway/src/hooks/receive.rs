@@ -10,6 +10,7 @@ use axum::{
 use http::{StatusCode, header, request::Parts};
 use skep_http::Peer;
 use skep_sources::Unverified;
+use skep_trace::Kind;
 use tokio::time::Instant;
 
 use super::{
@@ -19,7 +20,14 @@ use super::{
     metrics::Outcome,
     request::{Arrived, split},
 };
-use crate::{Error, Result, app::App, body, body::BodyLimit, pages::NOSNIFF};
+use crate::{
+    Error, Result,
+    app::App,
+    body,
+    body::BodyLimit,
+    pages::NOSNIFF,
+    spans::{self, Scope},
+};
 
 /// A sender that sends nothing of its body for this long is given up.
 const MAX_BODY_IDLE: Duration = Duration::from_secs(30);
@@ -28,25 +36,55 @@ const ROOM_FOR_HEADERS: u64 = 64 * 1024;
 /// A larger body is checked on a thread of its own.
 const MAX_CHECKED_HERE: usize = 256 * 1024;
 
+const TEMPLATE: &str = "/hooks/{source}";
 const LIMIT: &str = "the max_body of this source";
 
 pub(super) async fn receive(app: &Arc<App>, peer: &Peer, request: Request) -> Result<Response> {
     let (parts, body) = request.into_parts();
     let (name, _) = split(&parts.uri);
-    let hook = app.hooks.sources.get(name).filter(|hook| hook.takes_requests()).ok_or(Error::UnknownSource)?;
+    let hook = Some(app.hooks.source(name)?).filter(|hook| hook.takes_requests()).ok_or(Error::UnknownSource)?;
     taken(app, &hook, peer, parts, body).await.map(|(_, response)| response)
 }
 
 /// Takes a request to a source, and counts it.
-pub(super) async fn taken(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body: Body) -> Result<Taken> {
+pub(super) async fn taken(
+    app: &Arc<App>,
+    hook: &Arc<Hook>,
+    peer: &Peer,
+    mut parts: Parts,
+    body: Body,
+) -> Result<Taken> {
     let started = Instant::now();
-    let taken = take(app, hook, peer, parts, body).await;
+    let scope = enter(app, hook, peer, &mut parts);
+    let taken = take(app, hook, peer, parts, body, &scope).await;
     let metrics = &app.hooks.metrics;
-    if let Some(outcome) = taken.as_ref().map_or_else(outcome_of, |(outcome, _)| *outcome) {
+    let outcome = taken.as_ref().map_or_else(outcome_of, |(outcome, _)| *outcome);
+    if let Some(outcome) = outcome {
         metrics.count(hook.name(), outcome);
+    }
+    match &taken {
+        Ok((_, response)) => scope.answered(response.status(), response.headers()),
+        Err(error) => scope.answered(error.status().0, &error.headers()),
+    }
+    if let Some((span, outcome)) = scope.span().zip(outcome) {
+        span.describe(move |description| description.attributes.push(("skep.verdict", outcome.as_str().into())));
     }
     metrics.time(hook.name(), started);
     taken
+}
+
+/// Begins the span of a request. Its sender is a stranger in most cases, so that its trace is linked to.
+fn enter(app: &App, hook: &Hook, peer: &Peer, parts: &mut Parts) -> Scope {
+    let sender = app.trusted_proxies.sender(peer, &parts.headers);
+    let incoming = app.tracer.incoming(&mut parts.headers, sender);
+    let scope = Scope::enter(&app.tracer, Kind::Server, Some(incoming));
+    if let Some(span) = scope.span() {
+        let host = parts.headers.get(header::HOST).cloned();
+        spans::describe_request(span, TEMPLATE, parts, peer, (host, None));
+        let source = hook.name().clone();
+        span.describe(move |description| description.attributes.push(("skep.source", source.to_string().into())));
+    }
+    scope
 }
 
 /// How a request that was refused is counted.
@@ -65,7 +103,7 @@ fn outcome_of(error: &Error) -> Option<Outcome> {
 /// What became of a request, if it is to be counted here, and its answer.
 pub(super) type Taken = (Option<Outcome>, Response);
 
-async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body: Body) -> Result<Taken> {
+async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body: Body, scope: &Scope) -> Result<Taken> {
     let receiver = hook.receiver()?;
     let source = receiver.source();
     if source.disabled {
@@ -84,7 +122,7 @@ async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body:
     let limit = BodyLimit { bytes: receiver.max_body().min(room), origin: LIMIT };
     let (idle, mut place) = (app.body_idle_timeout.min(MAX_BODY_IDLE), app.hooks.room.place());
     let body = body::gathered(&parts.headers, body, limit, idle, |data| place.grow(data.len())).await?;
-    let arrived = Arc::new(Arrived::new(parts, body, Some(sender)));
+    let arrived = Arc::new(Arrived::new(parts, body, Some(sender), scope.context().cloned()));
     match judge(app, hook, &arrived).await? {
         Judged::Challenge(answer) => {
             learn::learn(app, hook, &answer).await?;
@@ -96,7 +134,7 @@ async fn take(app: &Arc<App>, hook: &Arc<Hook>, peer: &Peer, parts: Parts, body:
             hook.admit()?;
             verdict.key().into_iter().for_each(|key| app.hooks.metrics.note_use(hook.name(), key, arrived.received_at));
             let (app, hook, peer) = (Arc::clone(app), Arc::clone(hook), peer.clone());
-            Ok((None, accept::accept(&app, &hook, &peer, &arrived, accept::verified(&verdict)).await?))
+            Ok((None, accept::accept(&app, &hook, &peer, &arrived, accept::verified(&verdict), scope).await?))
         }
         Judged::Refused(reason) if source.unverified == Unverified::Hold => {
             if !held::hold(app, hook, &arrived, &reason).await? {

@@ -47,7 +47,7 @@ pub(super) async fn list(
     let most = if wanted.why { MAX_EXPLAINED } else { usize::MAX };
     listed.truncate(wanted.limit.unwrap_or(most).min(most));
     if wanted.why {
-        let hook = app.hooks.sources.get(&source).ok_or(Error::UnknownSource)?;
+        let hook = app.hooks.source(&source)?;
         for (id, info) in &mut listed {
             info.why = explained(&app, &hook, &name, *id).await?;
         }
@@ -74,6 +74,7 @@ fn arrived(request: HeldRequest) -> Arrived {
         body: request.body,
         received_at: request.received_at,
         remote: request.remote,
+        trace: None,
     }
 }
 
@@ -137,7 +138,7 @@ pub(super) async fn release(
     input::Json(asked): input::Json<Asked>,
 ) -> Result<(Extension<Done>, Json<Outcomes>)> {
     let name = events::name(&source)?;
-    let hook = app.hooks.sources.get(&source).ok_or(Error::UnknownSource)?;
+    let hook = app.hooks.source(&source)?;
     let read = |id: &String| id.parse::<HeldId>().map_err(Error::InvalidRequest);
     let mut done = Outcomes::default();
     let ids = if asked.all {
@@ -168,7 +169,7 @@ async fn let_in(
     force: bool,
 ) -> Result<std::result::Result<Released, String>> {
     let Some(request) = app.require_bus().await?.events.held_request(source, id).await? else {
-        return Ok(Err("it is not kept any more".to_owned()));
+        return Ok(Err("it is no longer kept".to_owned()));
     };
     if !request.is_whole {
         return Ok(Err(format!("only the beginning of its {} bytes is kept", request.length)));

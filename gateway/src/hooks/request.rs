@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts};
 use skep_http::Peer;
 use skep_protocol::{headers, remove_forged, remove_forwarding};
+use skep_trace::Context;
 use time::OffsetDateTime;
 
 use super::ROUTE;
@@ -22,10 +23,12 @@ pub(super) struct Arrived {
     pub(super) body: Bytes,
     pub(super) received_at: OffsetDateTime,
     pub(super) remote: Option<IpAddr>,
+    /// What its event is a child of in a trace.
+    pub(super) trace: Option<Context>,
 }
 
 impl Arrived {
-    pub(super) fn new(parts: Parts, body: Bytes, remote: Option<IpAddr>) -> Self {
+    pub(super) fn new(parts: Parts, body: Bytes, remote: Option<IpAddr>, trace: Option<Context>) -> Self {
         let (_, path) = split(&parts.uri);
         Self {
             path: path.to_owned(),
@@ -35,6 +38,7 @@ impl Arrived {
             body,
             received_at: skep_bus::now(),
             remote,
+            trace,
         }
     }
 

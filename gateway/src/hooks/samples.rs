@@ -53,8 +53,16 @@ pub(super) async fn keep(
 ) -> Result<StatusCode> {
     let label = read(&label)?;
     let stored = events::find(&app, &source, asked.event.as_str()).await?;
-    app.bus.events.keep_sample(&stored.event, &label).await?;
+    app.bus.events.keep_sample(&stored.event, &label).await.map_err(without_room)?;
     Ok(StatusCode::CREATED)
+}
+
+/// There is room again when somebody removes a sample, and not by waiting.
+fn without_room(error: skep_bus::Error) -> skep_bus::Error {
+    let skep_bus::Error::Full(_) = error else { return error };
+    let message = "all sources together have as many samples as they may (1,000, and 256 MiB): remove one with \
+                   skep sources samples NAME --remove LABEL";
+    skep_bus::Error::Refused { status: 409, message: message.to_owned() }
 }
 
 pub(super) async fn remove(

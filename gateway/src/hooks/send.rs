@@ -65,7 +65,7 @@ pub(super) async fn send(
     Segment(source): Segment,
     input::Json(asked): input::Json<Asked>,
 ) -> Result<Json<Answered>> {
-    let hook = app.hooks.sources.get(&source).ok_or(Error::UnknownSource)?;
+    let hook = app.hooks.source(&source)?;
     let Asked { headers, path, query, text, body, sample, unsigned } = asked;
     let mut arrived = Tried { headers, path, query, text, body, sample }.arrived(&app, &hook).await?;
     prepare(&hook, &mut arrived)?;
@@ -76,15 +76,15 @@ pub(super) async fn send(
         Err(refused) => (None, refused.into_response()),
     };
     let (parts, body) = response.into_parts();
-    // An answer of the function may be longer; its end is not told.
+    // A function's answer may be longer; its end is left out.
     let body = to_bytes(body, MAX_TOLD_BYTES).await.unwrap_or_default();
-    let told = |name| parts.headers.get(name).map(text_of);
+    let text = |name| parts.headers.get(name).map(text_of);
     Ok(Json(Answered {
         status: parts.status.as_u16(),
-        event_id: told(headers::SKEP_EVENT_ID),
+        event_id: text(headers::SKEP_EVENT_ID),
         duplicate: parts.headers.contains_key(headers::SKEP_DUPLICATE),
         held: outcome == Some(Outcome::Held),
-        error: told(headers::SKEP_ERROR),
+        error: text(headers::SKEP_ERROR),
         headers: all(&parts.headers),
         body: String::from_utf8_lossy(&body).into_owned(),
     }))

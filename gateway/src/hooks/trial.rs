@@ -59,7 +59,7 @@ pub(super) async fn try_out(
     Segment(source): Segment,
     input::Json(tried): input::Json<Tried>,
 ) -> Result<Json<Vec<Would>>> {
-    let hook = app.hooks.sources.get(&source).ok_or(Error::UnknownSource)?;
+    let hook = app.hooks.source(&source)?;
     let arrived = tried.arrived(&app, &hook).await?;
     let verified = Verified { by: Proof::Test, key: None };
     let events = accept::decide(&app, &hook, None, &arrived, &verified)?;
@@ -116,6 +116,7 @@ impl Tried {
             body,
             received_at: skep_bus::now(),
             remote: None,
+            trace: None,
         })
     }
 }

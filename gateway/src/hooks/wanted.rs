@@ -1,5 +1,7 @@
 //! Which events of a source are meant: by time, type, outcome and route.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::try_join_all;
 use serde::Deserialize;
 use skep_bus::EventFilter;
@@ -30,7 +32,7 @@ pub(super) enum Outcome {
 }
 
 impl Wanted {
-    /// What can be told of an event by itself; [`Self::wants_failed`] is left.
+    /// Decides what the event alone shows; [`Self::wants_failed`] is left.
     pub(super) fn filter(&self) -> Result<EventFilter> {
         let now = skep_bus::now();
         let time = |key: &str, text: &Option<String>| {
@@ -38,10 +40,12 @@ impl Wanted {
             text.as_ref().map(read).transpose().map_err(|reason| Error::InvalidRequest(format!("{key}: {reason}")))
         };
         let (since, until) = (time("since", &self.since)?, time("until", &self.until)?);
-        let outcome = self.outcome.map(|outcome| match outcome {
-            Outcome::Routed | Outcome::Failed => EventOutcome::Routed,
-            Outcome::Ignored => EventOutcome::Ignored,
-            Outcome::Paused => EventOutcome::Paused,
+        let outcome = self.outcome.and_then(|outcome| match outcome {
+            Outcome::Routed => Some(EventOutcome::Routed),
+            Outcome::Ignored => Some(EventOutcome::Ignored),
+            Outcome::Paused => Some(EventOutcome::Paused),
+            // A replay may have made the call of any event.
+            Outcome::Failed => None,
         });
         Ok(EventFilter { since, until, kind: self.kind.clone(), outcome, route: self.route.clone() })
     }
@@ -62,10 +66,13 @@ pub(super) async fn has_failed(app: &App, call: &CallId) -> Result<bool> {
     Ok(status.is_some_and(|status| matches!(status.state, CallState::Failed | CallState::Dead)))
 }
 
-/// Those of which a call has failed.
+/// Those of which a call has failed. What counts of each route is its latest call, be it of a replay or not.
 pub(super) async fn failed_of(app: &App, events: Vec<EventInfo>) -> Result<Vec<EventInfo>> {
     let looks = events.into_iter().map(|event| async move {
-        let looks = event.calls.iter().map(|call| has_failed(app, &call.call_id));
+        let replays = app.bus.events.replays(&event.source, &event.id, event.received_at).await?;
+        let calls = event.calls.iter().chain(replays.iter().map(|replay| &replay.call));
+        let latest: BTreeMap<_, _> = calls.map(|call| (&call.route, &call.call_id)).collect();
+        let looks = latest.into_values().map(|call| has_failed(app, call));
         let failed = try_join_all(looks).await?.into_iter().any(|failed| failed);
         Ok::<_, Error>(failed.then_some(event))
     });

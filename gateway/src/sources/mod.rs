@@ -111,7 +111,7 @@ fn named(name: &str) -> Result<SourceName> {
     name.parse().map_err(|error: skep_protocol::InvalidSourceName| Error::InvalidRequest(error.to_string()))
 }
 
-/// Asks the controller for a change, and tells what became of the source.
+/// Asks the controller for a change, and answers with what became of the source.
 async fn changed<R: ControlRequest<Reply = Change>>(
     app: &App,
     request: &R,

@@ -11,19 +11,19 @@ const ALIKE: usize = 2;
 
 /// A provider.
 #[derive(Serialize)]
-pub(super) struct Told {
+pub(super) struct PresetView {
     name: &'static str,
     #[serde(flatten)]
     preset: &'static Preset,
 }
 
-pub(super) async fn list() -> AnswerJson<Vec<Told>> {
-    AnswerJson(Presets::embedded().iter().map(|(name, preset)| Told { name, preset }).collect())
+pub(super) async fn list() -> AnswerJson<Vec<PresetView>> {
+    AnswerJson(Presets::embedded().iter().map(|(name, preset)| PresetView { name, preset }).collect())
 }
 
-pub(super) async fn read(Segment(asked): Segment) -> Result<AnswerJson<Told>> {
+pub(super) async fn read(Segment(asked): Segment) -> Result<AnswerJson<PresetView>> {
     let found = Presets::embedded().iter().find(|(name, _)| *name == asked);
-    found.map(|(name, preset)| AnswerJson(Told { name, preset })).ok_or_else(|| unknown(&asked))
+    found.map(|(name, preset)| AnswerJson(PresetView { name, preset })).ok_or_else(|| unknown(&asked))
 }
 
 /// What is not known, and the presets that begin like it.

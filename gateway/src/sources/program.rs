@@ -14,7 +14,7 @@ use crate::{
     input::{Queried, Segment},
 };
 
-/// The lines that are told if nobody says how many.
+/// The lines of an answer, unless the request says how many.
 const LINES: usize = 100;
 /// Sources can be looked at while there is no controller.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,8 +36,8 @@ pub(super) async fn logs(
     Ok(AnswerJson(app.control(&asked).await?.lines))
 }
 
-/// Adds how its program is doing to what is told of a source.
-pub(super) async fn tell(app: &App, status: &mut SourceStatus) {
+/// Adds the state of its program to a source's status.
+pub(super) async fn add_state(app: &App, status: &mut SourceStatus) {
     if status.kind != "program" {
         return;
     }

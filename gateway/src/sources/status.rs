@@ -2,9 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use futures_util::{TryFutureExt, future::try_join_all};
+use futures_util::future::try_join_all;
 use skep_bus::{EventFilter, Source};
-use skep_protocol::{Proof, SourceName, SourceSecretStatus, SourceStatus, Verified};
+use skep_protocol::{
+    DecidedCounts, EventInfo, EventOutcome, Proof, SourceCounts, SourceName, SourceSecretStatus, SourceStatus, Verified,
+};
 use skep_sources::Receiver;
 use time::OffsetDateTime;
 use tokio::try_join;
@@ -18,36 +20,41 @@ const AT_ONCE: usize = 8;
 const SHOWN_TIMES: usize = 3;
 /// Queue-workers say how it is at least this often.
 const SILENT_WORKERS: Duration = Duration::from_secs(60);
-/// The newest events of a source, which tell when its secrets were used last.
+/// The newest events of a source, which say what was decided, and when its secrets were used last.
 const LOOKED_AT: usize = 1000;
 
 /// All of them, without the last uses of their secrets.
 pub(super) async fn of_all(sources: &[Source], app: &App) -> Result<Vec<SourceStatus>> {
-    let mut told = Vec::new();
+    let mut statuses = Vec::new();
     for sources in sources.chunks(AT_ONCE) {
-        let newest = try_join_all(sources.iter().map(|source| app.bus.events.newest(&source.record.name))).await?;
-        told.extend(sources.iter().zip(newest).map(|(source, newest)| of(source, app, newest)));
+        let found = try_join_all(sources.iter().map(|source| {
+            let name = &source.record.name;
+            async move { try_join!(app.bus.events.newest(name), app.bus.events.counts(name)) }
+        }));
+        let statuses_of = sources.iter().zip(found.await?);
+        statuses.extend(statuses_of.map(|(source, (newest, counts))| of(source, app, newest, counts)));
     }
-    for status in &mut told {
-        program::tell(app, status).await;
-        tell_topic(status, app).await?;
+    for status in &mut statuses {
+        program::add_state(app, status).await;
+        add_topic_state(status, app).await?;
     }
-    Ok(told)
+    Ok(statuses)
 }
 
-/// One source, with the last uses of its secrets.
+/// One source, with what was decided about its newest events, and the last uses of its secrets.
 pub(super) async fn of_one(source: &Source, app: &App) -> Result<SourceStatus> {
-    let name = &source.record.name;
-    let newest = app.bus.events.newest(name).map_err(Into::into);
-    let (newest, uses) = try_join!(Box::pin(newest), Box::pin(Uses::of(name, app)))?;
-    let mut status = of(source, app, newest);
-    uses.fill_in(&mut status.secrets);
-    program::tell(app, &mut status).await;
-    tell_topic(&mut status, app).await?;
+    let (name, stored) = (&source.record.name, &app.bus.events);
+    let (newest, counts, events) =
+        try_join!(Box::pin(stored.newest(name)), stored.counts(name), Box::pin(newest_events(name, app)))?;
+    let counts = SourceCounts { newest: decided(&events), ..counts };
+    let mut status = of(source, app, newest, counts);
+    Uses::of(&events).fill_in(&mut status.secrets);
+    program::add_state(app, &mut status).await;
+    add_topic_state(&mut status, app).await?;
     Ok(status)
 }
 
-fn of(source: &Source, app: &App, last_event_at: Option<OffsetDateTime>) -> SourceStatus {
+fn of(source: &Source, app: &App, last_event_at: Option<OffsetDateTime>, counts: SourceCounts) -> SourceStatus {
     let record = &source.record;
     let receiver = hooks::compile(source, app);
     let open = receiver.as_ref().is_ok_and(Receiver::is_open);
@@ -79,12 +86,13 @@ fn of(source: &Source, app: &App, last_event_at: Option<OffsetDateTime>) -> Sour
         function: record.function.as_ref().map(ToString::to_string),
         pending: None,
         warnings: receiver.map(|receiver| receiver.warnings().to_vec()).unwrap_or_default(),
+        counts: Some(counts),
         spec: record.spec.clone(),
     }
 }
 
 /// What queue-workers say of a source of messages.
-async fn tell_topic(status: &mut SourceStatus, app: &App) -> Result<()> {
+async fn add_topic_state(status: &mut SourceStatus, app: &App) -> Result<()> {
     let listens = matches!(status.kind.as_str(), "nats" | "mqtt");
     if !listens || status.problem.is_some() || status.spec["disabled"] == true {
         return Ok(());
@@ -113,7 +121,7 @@ fn next(source: &Source, receiver: Option<&Receiver>) -> Vec<String> {
 /// The secrets that count now, without their values.
 pub(super) async fn secrets(source: &Source, app: &App) -> Result<Vec<SourceSecretStatus>> {
     let mut secrets = active(source);
-    Uses::of(&source.record.name, app).await?.fill_in(&mut secrets);
+    Uses::of(&newest_events(&source.record.name, app).await?).fill_in(&mut secrets);
     Ok(secrets)
 }
 
@@ -121,22 +129,35 @@ fn active(source: &Source) -> Vec<SourceSecretStatus> {
     source.secrets.active(skep_bus::now()).map(SourceSecretStatus::from).collect()
 }
 
+async fn newest_events(source: &SourceName, app: &App) -> skep_bus::Result<Vec<EventInfo>> {
+    Ok(app.bus.events.list(source, &EventFilter::default(), LOOKED_AT, None).await?.events)
+}
+
+fn decided(events: &[EventInfo]) -> Option<DecidedCounts> {
+    let count = |outcome| events.iter().filter(|event| event.outcome == outcome).count() as u64;
+    Some(DecidedCounts {
+        since: events.iter().map(|event| event.received_at).min()?,
+        routed: count(EventOutcome::Routed),
+        ignored: count(EventOutcome::Ignored),
+        paused: count(EventOutcome::Paused),
+    })
+}
+
 /// What the newest events of a source say of its secrets, whichever gateway took them: when each was used last.
 #[derive(Default)]
 struct Uses(HashMap<String, OffsetDateTime>);
 
 impl Uses {
-    async fn of(source: &SourceName, app: &App) -> Result<Self> {
-        let page = app.bus.events.list(source, &EventFilter::default(), LOOKED_AT, None).await?;
+    fn of(events: &[EventInfo]) -> Self {
         let mut uses = Self::default();
-        for event in &page.events {
+        for event in events {
             // What was let in later came when it came.
             if let Ok(Verified { by: Proof::Signature | Proof::Token, key: Some(key) }) = event.verified.parse() {
                 let last = uses.0.entry(key).or_insert(event.received_at);
                 *last = event.received_at.max(*last);
             }
         }
-        Ok(uses)
+        uses
     }
 
     fn fill_in(&self, secrets: &mut [SourceSecretStatus]) {

@@ -89,7 +89,7 @@ fn the_next_attempt_knows_the_one_before() {
     let next = Call { last_attempt: Some(first), ..call() };
     assert_eq!(next.attempts(), 1);
     let second = Attempt::begin(2, 5).before(&next, &outcome, Duration::from_secs(60));
-    assert_eq!((second.number, second.told.len()), (2, 2));
+    assert_eq!((second.number, second.past.len()), (2, 2));
     assert!(second.next_at > skep_bus::now());
 }
 

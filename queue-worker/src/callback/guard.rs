@@ -36,8 +36,6 @@ const SPECIAL: &[&str] = &[
 const GLOBAL_V6: &str = "2000::/3";
 /// Where clouds tell a machine its secrets: only an allowance of that very address opens one.
 const METADATA: &[&str] = &["169.254.169.254", "100.100.100.200", "168.63.129.16", "fd00:ec2::254"];
-const LOOPBACK: &[&str] = &["127.0.0.0/8", "::1/128"];
-const PRIVATE: &[&str] = &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
 
 /// An exception from the guard: a network, an address, a host by name, `loopback` or `private`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +52,7 @@ pub struct AllowanceError(String);
 impl Allowance {
     /// This machine.
     pub fn loopback() -> Self {
-        Self::Networks(networks(LOOPBACK))
+        Self::Networks(skep_networks::loopback())
     }
 }
 
@@ -65,7 +63,7 @@ impl FromStr for Allowance {
         let text = text.trim().to_ascii_lowercase();
         match text.as_str() {
             "loopback" => return Ok(Self::loopback()),
-            "private" => return Ok(Self::Networks(networks(PRIVATE))),
+            "private" => return Ok(Self::Networks(skep_networks::private())),
             _ => {}
         }
         if let Ok(network) = text.parse::<IpNet>() {
@@ -135,8 +133,8 @@ pub(crate) struct Guard {
 impl Guard {
     pub(crate) fn new(allowances: Vec<Allowance>, local_allowances: Vec<Allowance>, own: Own) -> Self {
         Self {
-            special: networks(SPECIAL),
-            global_v6: networks(&[GLOBAL_V6]),
+            special: skep_networks::table(SPECIAL),
+            global_v6: skep_networks::table(&[GLOBAL_V6]),
             metadata: METADATA.iter().filter_map(|address| address.parse().ok()).collect(),
             allowances,
             local_allowances,
@@ -181,11 +179,6 @@ impl Guard {
             }),
         })
     }
-}
-
-/// Reads a table of this file.
-fn networks(table: &[&str]) -> Vec<IpNet> {
-    table.iter().filter_map(|network| network.parse().ok()).collect()
 }
 
 #[cfg(test)]

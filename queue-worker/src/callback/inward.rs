@@ -12,7 +12,7 @@ use skep_protocol::{
 use thiserror::Error;
 
 use super::schedule::Refusal;
-use crate::Worker;
+use crate::{Worker, spans};
 
 /// Subjects that callbacks may be published to: tokens, `*` for any one, `>` for all that follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +85,7 @@ impl Worker {
         }
         let origin = &record.status.call_id;
         headers.remove(headers::CALL_ID);
+        skep_trace::remove(&mut headers);
         if let Ok(origin) = HeaderValue::from_str(origin.as_str()) {
             headers.insert(headers::SKEP_CALLBACK_OF, origin);
         }
@@ -103,7 +104,7 @@ impl Worker {
         let body = self.as_request(&call_id, &record.body, &mut fingerprint).await?;
         let fingerprint = fingerprint.end();
         let (callback, steps) = record.status.next_step();
-        let call = Call {
+        let mut call = Call {
             path,
             query,
             headers: self.bus.calls.stored_headers(headers, None),
@@ -116,6 +117,7 @@ impl Worker {
             retry: record.status.retry.clone(),
             ..Call::new(call_id, function, skep_bus::now())
         };
+        let _publishing = spans::publish_within(self, record.status.trace.as_ref(), &mut call);
         match self.bus.calls.submit(&call).await {
             Ok(_) => Ok(()),
             Err(error) => Err(refusal(&error)),
@@ -162,15 +164,24 @@ impl Worker {
             let error = skep_bus::Error::TooLarge { limit: self.bus.connection.largest_message() };
             return Err(Refusal::ForGood { reason: error.to_string() });
         }
+        let span = spans::callback_publish(&self.config.tracer, &record.status, &subject);
         let mut headers = headers.clone();
+        if let Some(span) = &span {
+            span.context().write(&mut headers);
+        }
         headers.insert(HOPS_IN_MESSAGE, HeaderValue::from(hops(&record.returned).unwrap_or_default()));
-        match self.bus.outcomes.publish_answer(subject.clone(), &headers, record.body.in_message().clone()).await {
-            Ok(Announced::Stored | Announced::Heard) => Ok(()),
+        let announced = self.bus.outcomes.publish_answer(subject.clone(), &headers, record.body.in_message().clone());
+        let published = match announced.await {
+            Ok(Announced::Stored | Announced::Received) => Ok(()),
             Ok(Announced::Unheard) => {
                 Err(Refusal::for_now(format!("no stream stores {subject} and nobody listens to it")))
             }
             Err(error) => Err(refusal(&error)),
+        };
+        if let (Err(refusal), Some(span)) = (&published, &span) {
+            spans::failed(span, refusal.reason());
         }
+        published
     }
 }
 

@@ -10,7 +10,6 @@ mod inward;
 mod own;
 mod post;
 mod schedule;
-mod signature;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -34,7 +33,6 @@ use self::{
 pub use self::{
     guard::{Allowance, AllowanceError},
     inward::{SubjectPattern, SubjectPatternError},
-    signature::SigningKeys,
 };
 use crate::{Worker, WorkerConfig, dead_lettering::try_again, pull::Puller, spans};
 
@@ -78,6 +76,8 @@ enum Tried {
         after: Duration,
         limit: Duration,
         reason: &'static str,
+        /// The same for the metrics.
+        label: &'static str,
     },
 }
 
@@ -108,9 +108,10 @@ impl Worker {
             debug!("a step has failed, so the next one is not called");
             return delivery.ack().await;
         }
-        let next = match self.try_once(delivery.delivered, record, url).await {
+        let (next, label) = match self.try_once(delivery.delivered, record, url).await {
             Tried::Taken => {
                 self.metrics.count_callback("delivered");
+                self.metrics.count_callback_attempt("delivered", "");
                 if delivery.delivered > 1 || delivery.was_redriven() {
                     self.keep_try(delivery, record, None, None).await;
                 }
@@ -119,21 +120,27 @@ impl Worker {
             }
             Tried::Refused(refusal) => {
                 let limit = self.config.callback_max_age.min(self.last_moment(record));
-                next(refusal, delivery.delivered, delivery.age(), limit, fastrand::f64())
+                let label = refusal.label();
+                (next(refusal, delivery.delivered, delivery.age(), limit, fastrand::f64()), label)
             }
-            Tried::Untried { after, limit, reason } if delivery.age() + after < limit => {
+            Tried::Untried { after, limit, reason, label } if delivery.age() + after < limit => {
+                self.metrics.count_callback_attempt("put_off", label);
                 debug!(reason, "callback waits for its receiver");
                 return delivery.again_after(after).await;
             }
-            Tried::Untried { reason, .. } => Next::GiveUp { reason: reason.to_owned() },
+            Tried::Untried { reason, label, .. } => (Next::GiveUp { reason: reason.to_owned() }, label),
         };
         match next {
             Next::Again { after, reason } => {
+                self.metrics.count_callback_attempt("again", label);
                 warn!(reason, "callback failed; trying again");
                 self.keep_try(delivery, record, Some(reason), Some(after)).await;
                 delivery.again_after(after).await;
             }
-            Next::GiveUp { reason } => self.give_up(delivery, record, &reason).await,
+            Next::GiveUp { reason } => {
+                self.metrics.count_callback_attempt("dead", label);
+                self.give_up(delivery, record, &reason).await;
+            }
         }
     }
 
@@ -161,11 +168,13 @@ impl Worker {
                     after: rest.mul_f64(jitter + 0.25),
                     limit,
                     reason: "the receiver does not answer",
+                    label: "receiver_down",
                 };
             }
             Admission::Busy => {
                 let after = BACKOFF.after(tries).min(MAX_TURN).mul_f64(jitter);
-                return Tried::Untried { after, limit: self.last_moment(record), reason: "the receiver is too slow" };
+                let (reason, label) = ("the receiver is too slow", "receiver_slow");
+                return Tried::Untried { after, limit: self.last_moment(record), reason, label };
             }
         };
         let mut headers = callback_headers(record);
@@ -173,8 +182,12 @@ impl Worker {
             Ok(body) => body,
             Err(error) => return Tried::Refused(Refusal::for_now(error.chain())),
         };
+        let span = spans::callback_try(&self.config.tracer, record.status.trace.as_ref(), url, tries);
+        if let Some(span) = &span {
+            span.context().write(&mut headers);
+        }
         let caller = if record.has_local_caller() { Caller::OfThisMachine } else { Caller::Any };
-        match self.callbacks.post.post(url, caller, headers, body, record.body.length()).await {
+        match self.callbacks.post.post(url, caller, headers, (body, record.body.length()), span.as_ref()).await {
             Ok(()) => {
                 ticket.answered();
                 Tried::Taken
@@ -252,11 +265,13 @@ impl Worker {
             warn!(error = error.chain(), "a dead letter cannot be stored; trying again");
             return delivery.again_after(try_again(&error)).await;
         }
-        if let Err(error) = self.tell_undelivered(delivery, record, &reason).await {
+        if let Err(error) = self.report_undelivered(delivery, record, &reason).await {
             return delivery.again_after(try_again(&error)).await;
         }
         warn!(reason, "callback became a dead letter");
         self.metrics.count_callback("dead");
+        let function = self.deployed(&record.status.function);
+        self.metrics.count_dead(function.as_ref().map(|function| &function.name), DeadKind::Callback);
         delivery.ack().await;
     }
 }
@@ -271,6 +286,11 @@ fn callback_headers(record: &CallRecord) -> HeaderMap {
             _ => "incomplete_result",
         };
         map.insert(headers::SKEP_ERROR, HeaderValue::from_static(code));
+    }
+    // What the function answered, or the caller wanted back, is not for this.
+    skep_trace::remove(&mut map);
+    if let Some(trace) = &record.status.trace {
+        trace.write(&mut map);
     }
     // Said even when it is 0, for many receivers read nothing without it.
     map.insert(header::CONTENT_LENGTH, HeaderValue::from(record.body.length()));

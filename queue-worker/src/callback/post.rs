@@ -16,6 +16,7 @@ use reqwest::{
     redirect::Policy,
 };
 use skep_protocol::{causes, error_chain};
+use skep_trace::Span;
 use time::OffsetDateTime;
 use tracing::warn;
 use url::{Host, Url};
@@ -24,6 +25,7 @@ use super::{
     guard::{Caller, Forbidden, Guard, Wish},
     schedule::{Refusal, judge},
 };
+use crate::spans;
 
 /// Looks a name up.
 type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
@@ -56,14 +58,29 @@ impl Post {
         Ok(post)
     }
 
-    /// Posts a body of a length that is known.
+    /// Posts a body of a length that is known; notes the answer in the span.
     pub(crate) async fn post(
         &self,
         url: &Url,
         caller: Caller,
         headers: HeaderMap,
-        body: Body,
-        length: u64,
+        (body, length): (Body, u64),
+        span: Option<&Span>,
+    ) -> Result<(), Refusal> {
+        let posted = self.try_post(url, caller, headers, (body, length), span).await;
+        if let (Err(refusal), Some(span)) = (&posted, span) {
+            spans::failed(span, refusal.reason());
+        }
+        posted
+    }
+
+    async fn try_post(
+        &self,
+        url: &Url,
+        caller: Caller,
+        headers: HeaderMap,
+        (body, length): (Body, u64),
+        span: Option<&Span>,
     ) -> Result<(), Refusal> {
         let wish = self.guard.wish(caller, url.port_or_known_default());
         // An address in the URL is dialled without a look-up, so it is judged here.
@@ -75,7 +92,10 @@ impl Post {
         let client = self.client(wish).map_err(|error| refusal(&error))?;
         let timeout = self.timeout + Duration::from_secs(length / MIN_BYTES_PER_SECOND);
         match client.post(url.clone()).timeout(timeout).headers(headers).body(body).send().await {
-            Ok(response) => judge(response.status(), response.headers(), OffsetDateTime::now_utc()),
+            Ok(response) => {
+                span.into_iter().for_each(|span| span.answered(response.status().as_u16(), None));
+                judge(response.status(), response.headers(), OffsetDateTime::now_utc())
+            }
             Err(error) => Err(refusal(&error.without_url())),
         }
     }
@@ -196,7 +216,7 @@ mod tests {
     }
 
     async fn send(post: &Post, url: &str) -> Result<(), Refusal> {
-        post.post(&url.parse().unwrap(), Caller::Any, HeaderMap::new(), Body::default(), 0).await
+        post.post(&url.parse().unwrap(), Caller::Any, HeaderMap::new(), (Body::default(), 0), None).await
     }
 
     fn is_forbidden(result: &Result<(), Refusal>) -> bool {

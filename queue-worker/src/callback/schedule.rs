@@ -23,6 +23,20 @@ impl Refusal {
     pub(super) fn for_now(reason: impl Into<String>) -> Self {
         Self::ForNow { reason: reason.into(), retry_after: None }
     }
+
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Self::ForNow { reason, .. } | Self::ForGood { reason } => reason,
+        }
+    }
+
+    /// For the metrics.
+    pub(super) const fn label(&self) -> &'static str {
+        match self {
+            Self::ForNow { .. } => "not_now",
+            Self::ForGood { .. } => "never",
+        }
+    }
 }
 
 /// What follows from a refusal.

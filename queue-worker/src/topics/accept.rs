@@ -6,10 +6,11 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use skep_bus::{Error, Result, Submitted, TopicMessage};
 use skep_protocol::{Event, EventId, EventOutcome, IgnoredRoute, Proof, Verified, headers, hops, set_hops};
 use skep_sources::{Kept, Receiver, Request};
+use skep_trace::Span;
 use tracing::debug;
 
 use super::source::TopicSource;
-use crate::{Worker, metrics::MessageOutcome};
+use crate::{Worker, metrics::MessageOutcome, spans};
 
 impl Worker {
     /// Stores the events of a message, and returns when all of them are stored; `id` names the event if nothing else does.
@@ -35,12 +36,18 @@ impl Worker {
                 (Submitted::Accepted, EventOutcome::Routed | EventOutcome::Paused) => MessageOutcome::Accepted,
             };
             self.metrics.count_message(&source.name, outcome);
+            if outcome == MessageOutcome::Duplicate {
+                self.bus.events.note_duplicate(&source.name, &event.id).await;
+            }
         }
         Ok(events.into_iter().map(|event| event.id).collect())
     }
 
     fn decide(&self, receiver: &Receiver, paused: bool, message: &TopicMessage, id: Option<&str>) -> Vec<Event> {
         let mut given = message.headers.clone();
+        let incoming = self.config.tracer.published(&mut given);
+        let span = spans::topic(&self.config.tracer, &incoming, receiver.name());
+        let trace = span.as_ref().map(Span::context).or(incoming.parent.as_ref());
         if let Some(hops) = message.hops {
             set_hops(&mut given, hops.saturating_add(1));
         }
@@ -71,17 +78,17 @@ impl Worker {
                 remote: None,
                 paused,
             };
-            let subscribed = self.dispatch.registry().subscribed(&receiver.topics(event));
+            let subscribers = |topics: &[String]| self.dispatch.registry().subscribed(topics);
             let mut stored = receiver.stored_headers(&event.request);
             // A sender cannot say it over HTTP, so it went with what only skep says.
             if let Some(hops) = hops(event.request.headers) {
                 set_hops(&mut stored, hops);
             }
-            fitting(receiver.decided(event, kept(stored.clone()), &subscribed))
-                .or_else(|| fitting(receiver.decided(event, kept(only_needed(&stored)), &subscribed)))
-                .unwrap_or_else(|| without_calls(receiver.decided(event, kept(only_needed(&stored)), &subscribed)))
+            fitting(receiver.decided(event, kept(stored.clone()), &subscribers))
+                .or_else(|| fitting(receiver.decided(event, kept(only_needed(&stored)), &subscribers)))
+                .unwrap_or_else(|| without_calls(receiver.decided(event, kept(only_needed(&stored)), &subscribers)))
         });
-        decided.collect()
+        decided.map(|event| Event { trace: trace.cloned(), ..event }).collect()
     }
 }
 

@@ -3,17 +3,18 @@
 //! Every queue-worker listens for every source; a message goes to one of them.
 
 mod accept;
+mod left;
 mod source;
-mod standing;
+mod source_state;
 mod stream;
 mod subjects;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use skep_bus::{SourcesView, TopicStream};
 use skep_protocol::SourceName;
 use skep_sources::SealKey;
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info};
 
@@ -22,7 +23,6 @@ use crate::Worker;
 
 /// Messages of one source whose events are being stored.
 const WINDOW: usize = 256;
-const FORGET_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The sources of messages as the worker knows them.
 pub(crate) struct Topics {
@@ -39,41 +39,58 @@ impl Topics {
 /// A source that is listened for.
 struct Running {
     listens: Listens,
-    /// Its stream, if it reads one of others.
-    stream: Option<Arc<TopicStream>>,
     stop: CancellationToken,
     task: JoinHandle<()>,
+}
+
+/// A stream of others on which a source has a consumer.
+struct Read {
+    listens: Listens,
+    stream: Arc<TopicStream>,
 }
 
 /// Listens for all sources until shutdown.
 pub(crate) async fn run(worker: Arc<Worker>, tasks: TaskTracker) {
     let follow = worker.topics.sources.follow(&worker.bus.sources, &*worker, &worker.shutdown);
-    tokio::join!(follow, listen(&worker, &tasks));
+    let remove_left = worker.shutdown.run_until_cancelled(left::remove(&worker));
+    tokio::join!(follow, listen(&worker, &tasks), remove_left);
 }
 
 async fn listen(worker: &Arc<Worker>, tasks: &TaskTracker) {
     let mut running: HashMap<SourceName, Running> = HashMap::new();
+    // Also those of sources that are disabled, or cannot log in any more.
+    let mut read: HashMap<SourceName, Read> = HashMap::new();
     let mut changes = worker.topics.sources.changes();
     loop {
         let known = Arc::clone(&changes.borrow_and_update());
-        let is_as_wanted = |name: &SourceName, running: &Running| {
+        let is_as_wanted = |name: &SourceName, running: &mut Running| {
             known.get(name).is_some_and(|source| source.listens.as_ref() == Some(&running.listens))
         };
-        let ended: Vec<SourceName> = running
-            .iter()
-            .filter(|(name, running)| !is_as_wanted(name, running))
-            .map(|(name, _)| name.clone())
-            .collect();
-        let mut before = HashMap::new();
-        for name in ended {
-            let Some(old) = running.remove(&name) else { continue };
-            let now = known.get(&name);
-            let is_gone = now.is_none_or(|now| now.is_elsewhere(&old.listens));
-            before.insert(name, tasks.spawn(end(Arc::clone(worker), old, is_gone)));
+        let mut before: HashMap<SourceName, JoinHandle<()>> = HashMap::new();
+        for (name, old) in running.extract_if(|name, running| !is_as_wanted(name, running)) {
+            old.stop.cancel();
+            before.insert(name, old.task);
+        }
+        let is_left = |name: &SourceName, read: &mut Read| {
+            known.get(name).is_none_or(|source| source.is_elsewhere(&read.listens))
+        };
+        for (name, left) in read.extract_if(is_left) {
+            let is_same_server = known.get(&name).is_some_and(|source| source.is_on_server_of(&left.listens));
+            let forgotten = tasks.spawn(forget(Arc::clone(worker), left.stream, before.remove(&name)));
+            // A server that is away must not hold up what is read from another one.
+            if is_same_server {
+                before.insert(name, forgotten);
+            }
         }
         for (name, source) in &*known {
             if let (Some(listens), false) = (&source.listens, running.contains_key(name)) {
-                running.insert(name.clone(), begin(worker, tasks, name, listens, before.remove(name)));
+                let (begun, stream) = begin(worker, tasks, name, listens, before.remove(name));
+                running.insert(name.clone(), begun);
+                // A login goes before its source does, and removes the consumer then.
+                let before = read.get(name).filter(|before| before.listens.has_login() && !listens.has_login());
+                if let (Some(stream), None) = (stream.filter(|stream| !stream.is_captured), before) {
+                    read.insert(name.clone(), Read { listens: listens.clone(), stream });
+                }
             }
         }
         tokio::select! {
@@ -84,17 +101,17 @@ async fn listen(worker: &Arc<Worker>, tasks: &TaskTracker) {
     }
 }
 
-/// Begins to listen when the listener before has ended.
+/// Begins to listen when the listener before has ended; returns the stream that it reads, too.
 fn begin(
     worker: &Arc<Worker>,
     tasks: &TaskTracker,
     name: &SourceName,
     listens: &Listens,
     before: Option<JoinHandle<()>>,
-) -> Running {
+) -> (Running, Option<Arc<TopicStream>>) {
     let stop = worker.shutdown.child_token();
     let (stream, subjects) = listens.of(name, &worker.bus.topics);
-    let (stream, of_stream) = (stream.clone(), stream);
+    let of_stream = stream.clone();
     let (worker, name, token, all) = (Arc::clone(worker), name.clone(), stop.clone(), tasks.clone());
     let listens_to = listens.clone();
     let task = tasks.spawn(async move {
@@ -106,23 +123,18 @@ fn begin(
         match (of_stream, subjects) {
             (Some(stream), _) => stream::listen(&worker, &name, &stream, &token, &all).await,
             (None, Some(subjects)) => subjects::listen(&worker, &name, &subjects, &token, &all).await,
-            (None, None) => standing::tell_problem(&worker, &name, listens_to.problem(), &token).await,
+            (None, None) => source_state::report_problem(&worker, &name, listens_to.problem(), &token).await,
         }
     });
-    Running { listens: listens.clone(), stream, stop, task }
+    (Running { listens: listens.clone(), stop, task }, stream)
 }
 
-/// Ends a listener; the consumer of a source that is gone goes, too.
-async fn end(worker: Arc<Worker>, old: Running, is_gone: bool) {
-    old.stop.cancel();
-    // As above.
-    let _ = old.task.await;
-    if let (true, Some(stream)) = (is_gone, old.stream.filter(|stream| !stream.is_captured)) {
-        info!(source = %stream.source, stream = stream.stream, "a source reads this stream no more");
-        match timeout(FORGET_TIMEOUT, worker.bus.topics.forget(&stream)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(error = error.chain(), "the consumer of a source stays"),
-            Err(_) => debug!("the consumer of a source stays, for the server does not answer"),
-        }
+/// Removes the consumer of a source that is gone, when its listener has ended.
+async fn forget(worker: Arc<Worker>, stream: Arc<TopicStream>, listener: Option<JoinHandle<()>>) {
+    if let Some(listener) = listener {
+        // As above.
+        let _ = listener.await;
     }
+    info!(source = %stream.source, stream = stream.stream, "a source reads this stream no more");
+    worker.bus.topics.forget(&stream).await;
 }

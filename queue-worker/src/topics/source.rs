@@ -44,7 +44,7 @@ impl FromSource for TopicSource {
         let defaults =
             Defaults { prefix: connection.subject_prefix(), ..Defaults::new(connection.default_namespace()) };
         let receiver = Receiver::from_spec(record.name.clone(), &record.spec, &defaults);
-        // What cannot be read may be a webhook that needs settings of the gateway, so others tell of it.
+        // What cannot be read may be a webhook that needs settings of the gateway, so others report it.
         let receiver = receiver.ok().filter(|receiver| receiver.kind().messages().is_some());
         let messages = receiver.as_ref().filter(|receiver| !receiver.source().disabled);
         let messages = messages.and_then(|receiver| receiver.kind().messages()).cloned();
@@ -69,6 +69,10 @@ impl TopicSource {
         now.made_at != before.made_at
             || now.messages.url != before.messages.url
             || !is_same(&now.messages.from, &before.messages.from)
+    }
+
+    pub(super) fn is_on_server_of(&self, before: &Listens) -> bool {
+        self.listens.as_ref().is_some_and(|now| now.messages.url == before.messages.url)
     }
 }
 
@@ -95,6 +99,10 @@ impl Listens {
             Origin::Bucket { name, subjects, start } => (stream(&format!("KV_{name}"), subjects, *start, false), None),
             Origin::Captured(_) => (stream(&topics.captured(source), &[], TopicStart::All, true), None),
         }
+    }
+
+    pub(super) fn has_login(&self) -> bool {
+        matches!(self.login, Ok(Some(_)))
     }
 
     /// Why it cannot connect.

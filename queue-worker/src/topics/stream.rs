@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 
 use super::{
     WINDOW,
-    standing::{LOOK_INTERVAL, Standing},
+    source_state::{LOOK_INTERVAL, SourceState},
 };
 use crate::{Worker, pull::Puller};
 
@@ -34,9 +34,9 @@ pub(super) async fn listen(
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) {
-    let standing = Arc::new(Standing::default());
-    let pulled = pull(worker, source, stream, (stop, tasks), &standing);
-    let watched = stop.run_until_cancelled(Box::pin(watch(worker, source, stream, &standing)));
+    let state = Arc::new(SourceState::default());
+    let pulled = pull(worker, source, stream, (stop, tasks), &state);
+    let watched = stop.run_until_cancelled(Box::pin(watch(worker, source, stream, &state)));
     tokio::join!(pulled, watched);
 }
 
@@ -45,7 +45,7 @@ async fn pull(
     source: &SourceName,
     stream: &Arc<TopicStream>,
     (stop, tasks): (&CancellationToken, &TaskTracker),
-    standing: &Arc<Standing>,
+    state: &Arc<SourceState>,
 ) {
     let mut queue = worker.bus.topics.queue(stream);
     let puller = Puller { queue: "topic", window: WINDOW, tasks: tasks.clone(), shutdown: stop.clone() };
@@ -55,20 +55,20 @@ async fn pull(
         let deliveries = match Box::pin(puller.next(&mut queue, &window)).await {
             Ok(deliveries) => deliveries,
             Err(error) => {
-                standing.reads_not(source, error.cause());
+                state.reads_not(source, error.cause());
                 stop.run_until_cancelled(sleep(pause)).await;
                 pause = (pause * 2).min(MAX_PAUSE);
                 continue;
             }
         };
-        standing.reads();
+        state.reads();
         pause = FIRST_PAUSE;
         for delivery in deliveries {
             // Only this loop takes permits, so there is one for each delivery that was asked for.
             let Ok(permit) = Arc::clone(&window).acquire_owned().await else { return };
-            let (worker, source, standing) = (Arc::clone(worker), source.clone(), Arc::clone(standing));
+            let (worker, source, state) = (Arc::clone(worker), source.clone(), Arc::clone(state));
             tasks.spawn(Box::pin(async move {
-                delivery.hold(worker.take_delivery(&source, &delivery, &standing)).await;
+                delivery.hold(worker.take_delivery(&source, &delivery, &state)).await;
                 drop(permit);
             }));
         }
@@ -77,7 +77,7 @@ async fn pull(
 }
 
 impl Worker {
-    async fn take_delivery(&self, name: &SourceName, delivery: &Delivery<TopicMessage>, standing: &Standing) {
+    async fn take_delivery(&self, name: &SourceName, delivery: &Delivery<TopicMessage>, state: &SourceState) {
         let (Ok(message), Some(source)) = (&delivery.content, self.topics.sources.get(name.as_str())) else {
             return delivery.again_after(RETRY_DELAY).await;
         };
@@ -91,7 +91,7 @@ impl Worker {
             Err(error) => {
                 let (sequence, reason) = (delivery.sequence, error.chain());
                 warn!(reason, source = %name, sequence, "a message cannot be stored as it is; it is looked at again later");
-                standing.refused(format!("message {sequence} of its stream cannot be stored: {reason}"));
+                state.refused(format!("message {sequence} of its stream cannot be stored: {reason}"));
                 delivery.again_after(REFUSED_DELAY).await;
             }
         }
@@ -110,7 +110,7 @@ impl Worker {
 }
 
 /// Tells how far the source has come, and takes what does not come by itself.
-async fn watch(worker: &Worker, source: &SourceName, stream: &TopicStream, standing: &Standing) {
+async fn watch(worker: &Worker, source: &SourceName, stream: &TopicStream, state: &SourceState) {
     let mut connections = stream.link.connections();
     let mut searched_at = Instant::now();
     loop {
@@ -127,7 +127,7 @@ async fn watch(worker: &Worker, source: &SourceName, stream: &TopicStream, stand
                         stream.stream
                     )
                 });
-                standing.tell(worker, source, problem, Some(progress.pending)).await;
+                state.report(worker, source, problem, Some(progress.pending)).await;
                 let is_due = reconnected || searched_at.elapsed() > SEARCH_INTERVAL;
                 if is_due {
                     searched_at = Instant::now();
@@ -139,7 +139,7 @@ async fn watch(worker: &Worker, source: &SourceName, stream: &TopicStream, stand
                     debug!(error = error.chain(), %source, "a stream cannot be searched; trying again");
                 }
             }
-            Err(error) => standing.tell(worker, source, Some(error.cause()), None).await,
+            Err(error) => state.report(worker, source, Some(error.cause()), None).await,
         }
     }
 }

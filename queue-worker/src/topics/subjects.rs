@@ -1,4 +1,4 @@
-//! Listens to subjects that nobody stores: what is not stored as an event is lost, and a sender that asks is told.
+//! Listens to subjects that nobody stores: what is not stored as an event is lost, and a sender that asks gets an answer that says so.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use tracing::warn;
 use super::{
     WINDOW,
     source::Subjects,
-    standing::{LOOK_INTERVAL, Standing},
+    source_state::{LOOK_INTERVAL, SourceState},
 };
 use crate::{Worker, metrics::MessageOutcome};
 
@@ -41,27 +41,27 @@ pub(super) async fn listen(
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) {
-    let standing = Standing::default();
+    let state = SourceState::default();
     let bounds = Bounds { room: Arc::new(Semaphore::new(ROOM)), window: Arc::new(Semaphore::new(WINDOW)) };
     let mut pause = FIRST_PAUSE;
     while !stop.is_cancelled() {
         match worker.bus.topics.subscribe(source, &wanted.subjects, &wanted.link).await {
             Ok(mut subscription) => {
-                standing.reads();
+                state.reads();
                 pause = FIRST_PAUSE;
-                let ended = take_all(worker, source, &mut subscription, &bounds, tasks, &standing);
+                let ended = take_all(worker, source, &mut subscription, &bounds, tasks, &state);
                 if stop.run_until_cancelled(Box::pin(ended)).await.is_none() {
                     // What the server has sent already is taken, too.
                     subscription.stop().await;
-                    let rest = take_all(worker, source, &mut subscription, &bounds, tasks, &standing);
+                    let rest = take_all(worker, source, &mut subscription, &bounds, tasks, &state);
                     // A server that is away sends nothing more.
                     let _ = timeout(STOP_TIMEOUT, Box::pin(rest)).await;
                     return;
                 }
             }
             Err(error) => {
-                standing.reads_not(source, error.cause());
-                standing.tell(worker, source, None, None).await;
+                state.reads_not(source, error.cause());
+                state.report(worker, source, None, None).await;
             }
         }
         stop.run_until_cancelled(sleep(pause)).await;
@@ -76,7 +76,7 @@ async fn take_all(
     subscription: &mut TopicSubscription,
     bounds: &Bounds,
     tasks: &TaskTracker,
-    standing: &Standing,
+    state: &SourceState,
 ) {
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     let mut dropped = 0_u64;
@@ -88,7 +88,7 @@ async fn take_all(
                     warn!(%source, dropped, "messages come faster than they can be stored; these are lost");
                     dropped = 0;
                 }
-                standing.tell(worker, source, None, None).await;
+                state.report(worker, source, None, None).await;
                 continue;
             }
             next = subscription.next() => next,
@@ -104,14 +104,14 @@ async fn take_all(
         let (worker, source, window) = (Arc::clone(worker), source.clone(), Arc::clone(&bounds.window));
         tasks.spawn(Box::pin(async move {
             let permit = window.acquire_owned().await;
-            worker.take_heard(&source, &message, reply.as_ref()).await;
+            worker.take_and_answer(&source, &message, reply.as_ref()).await;
             drop((permit, place));
         }));
     }
 }
 
 impl Worker {
-    async fn take_heard(&self, name: &SourceName, message: &TopicMessage, reply: Option<&Reply>) {
+    async fn take_and_answer(&self, name: &SourceName, message: &TopicMessage, reply: Option<&Reply>) {
         let Some(source) = self.topics.sources.get(name.as_str()) else {
             return answer(reply, Err("the source is gone")).await;
         };
@@ -128,10 +128,10 @@ impl Worker {
 /// Tells the sender of a message what became of it, if it wants to know.
 async fn answer(reply: Option<&Reply>, stored: Result<&[EventId], &str>) {
     let Some(reply) = reply else { return };
-    let told = match stored {
+    let answer = match stored {
         Ok([id]) => json!({ "event": id }),
         Ok(ids) => json!({ "events": ids }),
         Err(error) => json!({ "error": error }),
     };
-    reply.send(told.to_string().into()).await;
+    reply.send(answer.to_string().into()).await;
 }

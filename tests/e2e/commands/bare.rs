@@ -40,8 +40,12 @@ async fn one_file_runs_everything_as_soon_as_nats_server_is_in_the_cache() {
     // There are no CA certificates either.
     let environment = [("HOME", home.to_str().unwrap()), ("SSL_CERT_FILE", "/dev/null")];
     let missing = ran(&site, up(&site, &environment)).await;
-    assert!(missing.stderr.contains("run: skep up --allow-root --listen") && missing.stderr.contains("--fetch-nats"));
+    assert!(missing.stderr.contains("/alone/skep up --fetch-nats --allow-root --listen"), "as typed: {missing:?}");
     missing.failed(2, &format!("home/.cache/skep/nats-server-{}", pinned_version()));
+
+    fs::write(site.path("alone/stack.yml"), "functions:\n  cat:\n    fprocess: /bin/cat\n").unwrap();
+    let dev = command(&site, &["dev", "--allow-root", "--", "--sandbox", "off"], &environment);
+    ran(&site, dev).await.failed(2, "/alone/skep dev --fetch-nats --allow-root -- --sandbox off");
 
     let cached = home.join(format!(".cache/skep/nats-server-{}", pinned_version()));
     fs::create_dir_all(&cached).unwrap();
@@ -87,5 +91,5 @@ async fn one_file_runs_everything_as_soon_as_nats_server_is_in_the_cache() {
 #[tokio::test]
 async fn without_a_home_it_says_what_to_do() {
     let site = Site::new([]);
-    ran(&site, up(&site, &[])).await.failed(2, "set HOME or XDG_CACHE_HOME, and run: skep up");
+    ran(&site, up(&site, &[])).await.failed(2, "set HOME or XDG_CACHE_HOME, and run: ");
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::harness::{Function, Platform, wait_until};
+use crate::harness::{Platform, Program, Ran, wait_until};
 
 fn stack(platform: &Platform, functions: &str) {
     fs::write(platform.site.path("shop.yml"), format!("functions:\n{functions}")).unwrap();
@@ -77,19 +77,6 @@ async fn one_function_is_deployed_by_its_command() {
 }
 
 #[tokio::test]
-async fn a_version_that_does_not_become_ready_is_told_in_words() {
-    let platform = Platform::start([Function::echo_http()]).await;
-    let site = &platform.site;
-    let broken = ["deploy", "echo", "--command", "sh -c 'echo no port >&2; exit 9'", "--env", "mode=http"];
-    let failed = site.client(&[&broken[..], &["--timeout", "2s"]].concat()).await;
-    assert!(failed.stdout.contains("echo changes\n") && failed.stdout.contains("0 of 1 ready"), "{failed:?}");
-    assert!(failed.stdout.contains("no port"), "the end of its log is shown: {failed:?}");
-    failed.failed(1, "echo is not ready after 2s: 0 of 1; the former version goes on serving");
-    assert_eq!(platform.gateway.call("echo", "x").await.status, 200);
-    assert!(site.client(&[&broken[..], &["--no-wait"]].concat()).await.said().contains("stays as it is"));
-}
-
-#[tokio::test]
 async fn the_sources_of_a_stack_are_deployed_with_its_functions() {
     let platform = Platform::start([]).await;
     let (site, gateway) = (&platform.site, &platform.gateway);
@@ -126,10 +113,36 @@ async fn the_sources_of_a_stack_are_deployed_with_its_functions() {
     assert_eq!(declared["spec"]["routes"][0]["filter"]["type"], "release", "{declared}");
     assert_eq!(declared["secrets"][0]["number"], 1, "its secret stays");
     deploy(&["--filter", "x*"]).await.failed(3, "no function or source");
-    // What the gateway refuses is told, and the functions are deployed all the same.
+    // What the gateway refuses is printed, and the functions are deployed all the same.
     let url = "sources:\n  sms:\n    preset: twilio\n    routes: [{ to: up }]\n";
     stack(&platform, &format!("  down:\n    fprocess: tr A-Z a-z\n{url}"));
     let refused = deploy(&[]).await;
     assert!(refused.stdout.contains("down  1 of 1 ready"), "{refused:?}");
     refused.failed(2, "source sms");
+}
+
+#[tokio::test]
+async fn two_hundred_functions_are_deployed_with_progress_until_all_are_ready() {
+    let platform = Platform::start([]).await;
+    let (site, gateway) = (&platform.site, &platform.gateway);
+    let plain = (1..200).map(|number| format!("  f-{number}:\n    fprocess: sed s/^/{number}-/\n"));
+    // One takes no connections before the gate is there.
+    let program = "sh -c 'until [ -e gate ]; do sleep 0.1; done; exec python3 -m http.server $PORT'";
+    let late = format!("  late:\n    fprocess: {program}\n    environment: {{mode: http}}\n");
+    stack(&platform, &(plain.collect::<String>() + &late));
+    let command = site.client_command(&["deploy", "-f", "shop.yml", "--timeout", "10m"]);
+    let deploy = Program::start("deploy", command, site.folder());
+    for progress in ["\n200 of 200 functions are deployed, after ", "\n199 of 200 functions are ready, after "] {
+        wait_until(progress, async || deploy.stdout().contains(progress)).await;
+    }
+    site.open_gate();
+    let said = Ran::of(deploy).await.said();
+    let last = said.lines().last().unwrap();
+    assert!(last.starts_with("200 of 200 functions are ready, after "), "{said}");
+    assert!(!said.contains("1 of 1 ready"), "so many are not shown one by one: {said}");
+    for number in [1, 100, 199] {
+        assert_eq!(gateway.call(&format!("f-{number}"), "x").await.text(), format!("{number}-x"));
+    }
+    let again = site.client(&["deploy", "-f", "shop.yml"]).await.said();
+    assert_eq!(again.matches(" stays as it is\n").count(), 200, "{again}");
 }

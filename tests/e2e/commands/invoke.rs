@@ -1,5 +1,7 @@
 //! `skep invoke`: bodies, queues, streams and exit codes.
 
+use std::{io::Write, os::fd::OwnedFd};
+
 use serde_json::Value;
 
 use crate::harness::{Function, Platform, Program, Ran, Site, wait_until};
@@ -53,6 +55,37 @@ async fn a_piece_of_the_answer_is_printed_before_the_next_one_is_there() {
     wait_until("the first event", async || program.stdout() == "data: one\n\n").await;
     std::fs::write(site.path("more"), "").unwrap();
     assert_eq!(Ran::of(program).await.said(), "data: one\n\ndata: two\n\n");
+}
+
+#[tokio::test]
+async fn a_body_has_a_length_unless_it_is_large() {
+    let platform = Platform::start([Function::echo_http()]).await;
+    let site = &platform.site;
+    let headers = |said: String| serde_json::from_str::<Value>(&said).unwrap()["headers"].clone();
+    let small = headers(site.client_reading("honey", &["invoke", "echo"]).await.said());
+    assert_eq!(small["content-length"], "5", "{small}");
+    std::fs::write(site.path("small"), "wax").unwrap();
+    let of_file = headers(site.client(&["invoke", "echo", "--file", "small"]).await.said());
+    assert_eq!(of_file["content-length"], "3", "{of_file}");
+    let large = "x".repeat(2 * 1024 * 1024);
+    let large = headers(site.client_reading(&large, &["invoke", "echo"]).await.said());
+    assert!(large["content-length"].is_null(), "{large}");
+}
+
+#[tokio::test]
+async fn a_pipe_that_stays_open_does_not_keep_its_beginning_back() {
+    let platform = Platform::start([Function::new("reader", "sh -c 'head -c 5 >begin; cat'")]).await;
+    let site = &platform.site;
+    let (input, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"bees ").unwrap();
+    let command = site.client_command(&["invoke", "reader"]);
+    let invoke = Program::start_reading(OwnedFd::from(input).into(), "invoke", command, site.folder());
+    let begin = site.path("begin");
+    wait_until("the function has the beginning", async || std::fs::read(&begin).is_ok_and(|begin| begin == b"bees "))
+        .await;
+    writer.write_all(b"and the hive").unwrap();
+    drop(writer);
+    assert_eq!(Ran::of(invoke).await.said(), "and the hive");
 }
 
 #[tokio::test]

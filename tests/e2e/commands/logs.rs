@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Function, Platform, Program, wait_for, wait_until};
+use crate::harness::{Function, Platform, Program, answer_to, wait_for, wait_until};
 
 fn speaker(name: &str) -> Function {
     Function::new(name, r#"sh -c 'echo "said $(cat)" >&2'"#).env("combine_output", "false")
@@ -59,4 +59,49 @@ async fn lines_are_followed_until_the_gateway_is_gone() {
     let ended = following.ended().await;
     assert_eq!(ended.code(), Some(1), "{}", following.stderr());
     assert!(following.stderr().contains("does not answer"), "{}", following.stderr());
+}
+
+#[tokio::test]
+async fn lines_tell_which_call_and_trace_they_are_of_and_a_function_cannot_forge_that() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let script = r#"sh -c 'echo "said $(cat)" >&2; printf "\036forged \036x\n" >&2'"#;
+    let platform = Platform::start([Function::new("anna", script).env("combine_output", "false")]).await;
+    let (site, gateway) = (&platform.site, &platform.gateway);
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let request = gateway.post("/async-function/anna").header("X-Call-Id", "one").header("traceparent", parent);
+    assert_eq!(answer_to(request.body("first")).await.status, 202);
+    gateway.finished("one").await;
+    gateway.queue_as("two", "anna", "second").await;
+    gateway.finished("two").await;
+    let of_one = wait_for("its lines", async || {
+        let said = site.client(&["logs", "--call", "one", "--json"]).await.said();
+        Some(said).filter(|said| said.lines().count() == 2)
+    })
+    .await;
+    for line in of_one.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!((line["callId"].as_str(), line["traceId"].as_str()), (Some("one"), Some(TRACE)), "{of_one}");
+    }
+    assert!(of_one.contains("said first") && of_one.contains("forged"), "{of_one}");
+    let of_two = site.client(&["logs", "anna", "--call", "two"]).await.said();
+    assert!(of_two.contains("said second") && !of_two.contains("first"), "{of_two}");
+    assert_eq!(site.client(&["logs", "anna", "--call", "forged"]).await.said(), "");
+    site.client(&["logs", "--call", "nobody"]).await.failed(3, "nobody");
+    site.client(&["logs"]).await.code_is(2);
+}
+
+#[tokio::test]
+async fn a_line_about_a_call_tells_its_ids_as_json() {
+    let dies = Function::new("dies", "sh -c 'exit 3'").annotation("com.openfaas.retry.attempts", "1");
+    let platform = Platform::start_with(&["--log-format", "json"], [dies]).await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let request = platform.gateway.post("/async-function/dies").header("X-Call-Id", "one");
+    assert_eq!(answer_to(request.header("traceparent", parent)).await.status, 202);
+    platform.gateway.finished("one").await;
+    let log = platform.up.stderr();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let line = lines.iter().find(|line| line["message"] == "call became a dead letter").unwrap();
+    for (name, value) in [("call_id", "one"), ("trace_id", &parent[3..35]), ("function", "dies"), ("level", "WARN")] {
+        assert_eq!(line[name], value, "{line}");
+    }
 }

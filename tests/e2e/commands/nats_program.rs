@@ -43,7 +43,7 @@ async fn it_is_found_on_path_beside_skep_and_in_the_cache() {
             fs::hard_link(from, &to).or_else(|_| fs::copy(from, &to).map(|_| ())).unwrap();
         }
         let missing = ran(&site, command(&site, &skep, &[])).await;
-        missing.failed(2, "run: skep up --listen");
+        missing.failed(2, "package/bin/skep up --fetch-nats --listen");
         assert!(!site.data.exists(), "nothing is begun");
 
         let found = if place == "cache" { cached(&site) } else { site.path(place) };
@@ -65,7 +65,7 @@ async fn what_is_too_old_is_told_with_the_command_that_mends_it() {
     fs::write(site.path("bin/nats-server"), "#!/bin/sh\necho nats-server: v2.9.1\n").unwrap();
     fs::set_permissions(site.path("bin/nats-server"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let old = ran(&site, command(&site, &SKEP, &["--sandbox", "off"])).await;
-    assert!(old.stderr.contains("version 2.9.1") && old.stderr.contains("--sandbox off --fetch-nats"), "{old:?}");
+    assert!(old.stderr.contains("version 2.9.1") && old.stderr.contains("skep up --fetch-nats --listen"), "{old:?}");
     old.failed(2, "--nats-server");
 }
 

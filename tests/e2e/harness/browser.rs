@@ -38,6 +38,11 @@ impl Attacker {
     /// What the script posts when the browser opens an address.
     pub(crate) async fn report_of(&self, site: &Site, address: &str) -> Value {
         let _browser = open(site, address);
+        self.report().await
+    }
+
+    /// What the script posts.
+    pub(crate) async fn report(&self) -> Value {
         let report = wait_for("the report of the page", async || self.reported.lock().await.take()).await;
         serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error}: {report}"))
     }

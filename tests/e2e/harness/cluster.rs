@@ -2,6 +2,8 @@
 
 use std::{fs, net::SocketAddr};
 
+use rustix::process::Signal;
+
 use super::{Program, Site, free_address, wait_until};
 
 pub(crate) struct Cluster {
@@ -49,13 +51,25 @@ impl Cluster {
         let server = self.servers.iter_mut().find(|server| server.name == name).unwrap();
         let configuration = site.path(&format!("{name}.conf"));
         let ours = format!(
-            "\nserver_name: {name}\ncluster {{ name: skep, listen: {:?}, routes: {routes:?} }}\n",
+            "\nserver_name: {name}\nping_interval: \"2s\"\nping_max: 2\ncluster {{ name: skep, listen: {:?}, routes: {routes:?}\n  \
+             ping_interval: \"2s\", ping_max: 2 }}\n",
             server.route.to_string(),
         );
         let common = fs::read_to_string(&site.nats_configuration).unwrap();
         fs::write(&configuration, common + &ours).unwrap();
         let program = site.nats_program(&configuration, server.address, server.monitor, &site.path(name));
         server.program = Some(program);
+    }
+
+    /// A server stands still: its connections stay, and it answers nothing, as when its machine is cut off.
+    pub(crate) async fn suspend(&self, name: &str) {
+        let server = self.servers.iter().find(|server| server.name == name).unwrap();
+        server.program.as_ref().unwrap().suspend().await;
+    }
+
+    pub(crate) fn resume(&self, name: &str) {
+        let server = self.servers.iter().find(|server| server.name == name).unwrap();
+        server.program.as_ref().unwrap().signal(Signal::CONT);
     }
 
     /// Kills a server with -9.

@@ -49,10 +49,9 @@ impl Function {
         Self::new("gated", &format!("sh -c '{script}'"))
     }
 
-    /// Writes its attempt and how many there are to the file `runs`, and fails until the file `gate` is there.
+    /// Looks whether the file `gate` is there, writes its attempt and how many there are to the file `runs`, and fails if it was not.
     pub(crate) fn failing() -> Self {
-        let script =
-            r#"echo "$Http_X_Skep_Attempt/$Http_X_Skep_Attempts" >> runs; [ -e gate ] || { echo sorry; exit 3; }; cat"#;
+        let script = r#"[ -e gate ] || code=3; echo "$Http_X_Skep_Attempt/$Http_X_Skep_Attempts" >> runs; [ ! "$code" ] || { echo sorry; exit $code; }; cat"#;
         Self::new("failing", &format!("sh -c '{script}'"))
     }
 

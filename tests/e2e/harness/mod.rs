@@ -4,6 +4,8 @@ mod address;
 mod browser;
 mod client;
 mod cluster;
+mod collector;
+mod crowd;
 mod disk;
 mod function;
 mod platform;
@@ -20,12 +22,15 @@ mod swarm;
 mod tap;
 mod users;
 mod wait;
+mod webdriver;
 
 pub(crate) use self::{
     address::free_address,
     browser::Attacker,
     client::{Answer, Gateway, answer_to, http_client},
     cluster::Cluster,
+    collector::{Collector, SeenSpan},
+    crowd::Crowd,
     disk::Disk,
     function::Function,
     platform::{Platform, Roles},
@@ -37,7 +42,8 @@ pub(crate) use self::{
     relay::Relay,
     site::{Site, metrics_of},
     source::{payload, signature},
-    swarm::{EngineRelay, FUNCTION, Load, Others, Swarm, deployment},
+    swarm::{Callers, Calling, EngineRelay, FUNCTION, Load, Machines, Others, Outage, Swarm, deployment},
     tap::{Moment, Tap},
     wait::{DEADLINE, wait_for, wait_until},
+    webdriver::{Browser, key},
 };

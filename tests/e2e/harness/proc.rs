@@ -4,6 +4,8 @@ use std::{fs, path::Path};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::program::all_threads_stop;
+
 /// A process whose environment holds a text.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -38,6 +40,12 @@ impl Process {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id)).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Stops it until [`Signal::CONT`], and waits until all of it has stopped.
+    pub(crate) async fn suspend(&self) {
+        self.signal(Signal::STOP);
+        all_threads_stop(self.id).await;
     }
 
     /// Kills it with -9; it may be gone already.

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::wait_for;
+use super::{wait_for, wait_until};
 
 static STARTED: AtomicUsize = AtomicUsize::new(0);
 
@@ -67,7 +67,13 @@ impl Program {
         kill_process(pid(&self.child), signal).unwrap();
     }
 
-    /// What Ctrl-C in a terminal does: everything in the foreground is told.
+    /// Stops it until [`Signal::CONT`]. Sending a signal returns before all threads have stopped, so this waits for them.
+    pub(crate) async fn suspend(&self) {
+        self.signal(Signal::STOP);
+        all_threads_stop(self.child.id()).await;
+    }
+
+    /// What Ctrl-C in a terminal does: all processes in the foreground get the signal.
     pub(crate) fn signal_group(&self, signal: Signal) {
         kill_process_group(pid(&self.child), signal).unwrap();
     }
@@ -91,6 +97,18 @@ impl Drop for Program {
             eprintln!("--- the last that {} said:\n{}\n---", self.name, lines[last..].join("\n"));
         }
     }
+}
+
+/// Waits until all threads of a process have stopped.
+pub(super) async fn all_threads_stop(id: u32) {
+    let threads = format!("/proc/{id}/task");
+    wait_until("all threads have stopped", async || {
+        fs::read_dir(&threads).unwrap().flatten().all(|thread| {
+            // A thread may have ended meanwhile.
+            read(&thread.path().join("stat")).rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
+        })
+    })
+    .await;
 }
 
 fn pid(child: &Child) -> Pid {

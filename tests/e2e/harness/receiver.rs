@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::wait_for;
+use super::wait_until;
 
 pub(crate) struct Receiver {
     pub(crate) url: String,
@@ -47,7 +47,7 @@ impl Receiver {
         Self::listen(address, 0, StatusCode::OK).await
     }
 
-    /// The first so many callbacks get this status.
+    /// This many callbacks get this status at first.
     pub(crate) async fn refusing(times: usize, refusal: StatusCode) -> Self {
         Self::listen((Ipv4Addr::LOCALHOST, 0).into(), times, refusal).await
     }
@@ -67,9 +67,15 @@ impl Receiver {
         self.state.callbacks.lock().unwrap().clone()
     }
 
-    /// Waits until so many have come.
+    /// Waits until this many have come, for each of them until the deadline: many take long on a busy machine.
     pub(crate) async fn wait_for(&self, count: usize) -> Vec<Callback> {
-        wait_for(&format!("{count} callbacks"), async || Some(self.callbacks()).filter(|all| all.len() >= count)).await
+        for more in 1..=count {
+            wait_until(&format!("callback {more} of {count} comes"), async || {
+                self.state.callbacks.lock().unwrap().len() >= more
+            })
+            .await;
+        }
+        self.callbacks()
     }
 }
 

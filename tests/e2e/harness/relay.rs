@@ -12,7 +12,7 @@ use tokio::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wire {
     Whole,
-    /// Nothing comes through, and nobody is told.
+    /// Nothing comes through, and no connection is closed.
     Held,
     /// Connections break, and no new one is made.
     Cut,

@@ -23,7 +23,7 @@ pub(crate) struct Site {
     pub(crate) admin: SocketAddr,
     pub(crate) nats: SocketAddr,
     pub(crate) worker_admin: SocketAddr,
-    controller_admin: SocketAddr,
+    pub(crate) controller_admin: SocketAddr,
     /// Where the platform keeps its data.
     pub(crate) data: PathBuf,
     /// Where a NATS server that a test starts keeps its data, and its configuration.
@@ -31,7 +31,7 @@ pub(crate) struct Site {
     pub(crate) nats_configuration: PathBuf,
     /// Where it tells what it does.
     nats_monitor: SocketAddr,
-    /// Where roles find NATS, and what else they are told of it.
+    /// Where roles find NATS, and their other settings of it.
     pub(crate) nats_url: String,
     pub(crate) bus_arguments: Vec<String>,
     /// Further variables of programs that are started from now on.
@@ -194,7 +194,12 @@ impl Site {
 
     /// One more gateway, beside what is there.
     pub(crate) async fn start_gateway_at(&self, listen: SocketAddr, arguments: &[&str]) -> Program {
-        let admin = free_address();
+        self.start_gateway_shown_at([listen, free_address()], arguments).await
+    }
+
+    /// The same, with its metrics and health at the second address.
+    pub(crate) async fn start_gateway_shown_at(&self, at: [SocketAddr; 2], arguments: &[&str]) -> Program {
+        let [listen, admin] = at;
         let mut command = self.skep("gateway", listen, admin);
         command.args(["--nats-url", &self.nats_url]).args(arguments);
         if let Some(file) = self.nats_user_file() {
@@ -306,6 +311,8 @@ impl Site {
         command.env("SKEP_BASIC_AUTH", "false");
         // What a test has scaled to 0 stays there, unless the test says otherwise.
         command.env("SKEP_SCALE_FROM_ZERO", "false");
+        // And what it has not scaled has as many replicas as it started with.
+        command.env("SKEP_AUTOSCALE", "off");
         // Tests run as root too.
         command.env("SKEP_ALLOW_ROOT", "true");
         for inherited in ["PATH", "HOME"] {

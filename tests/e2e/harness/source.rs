@@ -91,6 +91,15 @@ impl Gateway {
         answer
     }
 
+    /// Waits until the API counts these duplicates of a source. They are noted after the answer to the sender.
+    pub(crate) async fn wait_for_duplicates(&self, source: &str, count: u64) {
+        wait_until("the count of duplicates", async || {
+            let status = answer_to(self.get(&format!("/system/sources/{source}"))).await.json();
+            status["counts"]["duplicates"] == count
+        })
+        .await;
+    }
+
     /// What the API says of an event.
     pub(crate) async fn event(&self, source: &str, id: &str) -> Value {
         let answer = answer_to(self.get(&format!("/system/sources/{source}/events/{id}"))).await;

@@ -1,4 +1,4 @@
-//! The users on a NATS server that a test starts: one for each role, as on a Swarm, and one for the test, which may do everything.
+//! The users on a NATS server that a test starts: one for each role and one for backups, as on a Swarm, and one for the test, which may do everything.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ pub(crate) fn write_users(folder: &Path) {
     let stack = read("nats-stack.conf");
     let (_, users) = stack.split_once("users: [").unwrap();
     let mut users = format!("no_auth_user: test\nauthorization {{\nusers: [\n{{ user: test, password: test }}{users}");
-    for role in ["gateway", "queue-worker", "controller"] {
+    for role in ["gateway", "queue-worker", "controller", "operator"] {
         users = users.replace(&format!("$skep-{role}"), &format!("{role}-secret"));
         fs::write(password_file(folder, role), format!("skep-{role}:{role}-secret\n")).unwrap();
     }

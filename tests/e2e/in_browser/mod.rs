@@ -2,9 +2,20 @@
 //!
 //! These need Chromium; `tests/README.md` says where that can be.
 
+mod acts;
+mod commands;
+mod figures;
+mod hostile;
+mod limited;
+mod live;
+mod pages;
+mod paths;
+mod states;
+mod tabs;
+
 use http::Method;
 
-use crate::harness::{Attacker, Function, Platform, metrics_of};
+use crate::harness::{Attacker, Browser, Function, Platform, Site, metrics_of};
 
 const DEPLOYMENT: &str = r#"{"service":"pwn","envProcess":"id"}"#;
 
@@ -38,11 +49,9 @@ async fn refused(platform: &Platform, method: &str) -> bool {
     metrics_of(platform.site.admin).await.contains(&line)
 }
 
-#[tokio::test]
-async fn a_page_of_another_site_cannot_deploy_a_function() {
-    let platform = Platform::start([Function::cat()]).await;
-    let gateway = platform.gateway.url.clone();
-    let attempts = format!(
+/// What a page of another site tries at a gateway.
+fn attempts_at(gateway: &str) -> String {
+    format!(
         r#"
         await attempt("deploy", async () => (await fetch("{gateway}/system/functions",
             {{ method: "POST", mode: "no-cors", headers: {{ "Content-Type": "text/plain" }}, body }})).type);
@@ -63,7 +72,14 @@ async fn a_page_of_another_site_cannot_deploy_a_function() {
             frame.onload = () => done("sent");
             form.submit();
         }}));"#
-    );
+    )
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_deploy_a_function() {
+    let platform = Platform::start([Function::cat()]).await;
+    let gateway = platform.gateway.url.clone();
+    let attempts = attempts_at(&gateway);
     let attacker = Attacker::start(|port| page(port, &attempts)).await;
     let found = attacker.report_of(&platform.site, &format!("http://evil.test:{}/", attacker.port)).await;
     assert_eq!(
@@ -76,6 +92,27 @@ async fn a_page_of_another_site_cannot_deploy_a_function() {
     for function in ["pwn", "crossed"] {
         assert!(platform.gateway.function(function).await.is_none(), "{function}: {found}");
     }
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_act_as_somebody_who_is_logged_in() {
+    let mut site = Site::new([Function::cat()]);
+    let _up = site.up_with_password(&[]).await;
+    let browser = Browser::start(&site).await;
+    browser.log_in("admin", &site.password()).await;
+    browser.open("/ui/functions").await;
+    browser.wait_for_text("cat").await;
+    let attempts = attempts_at(&site.gateway.url);
+    let attacker = Attacker::start(|port| page(port, &attempts)).await;
+    browser.visit(&format!("http://evil.test:{}/", attacker.port)).await;
+    let found = attacker.report().await;
+    assert_eq!((&found["deploy"], &found["form"]), (&"opaque".into(), &"sent".into()), "the browser sent it: {found}");
+    assert!(found["read"].as_str().unwrap().starts_with("failed"), "{found}");
+    for function in ["pwn", "crossed"] {
+        assert!(site.gateway.function(function).await.is_none(), "{function}: {found}");
+    }
+    browser.open("/ui/functions").await;
+    browser.wait_for_text("cat").await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Sources that run programs as Debian has them: PostgreSQL's clients, and inotifywait. `tests/README.md` says what they need.
 
 mod postgres;
+mod templates;
 
 use std::fs;
 

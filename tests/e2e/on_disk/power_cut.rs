@@ -121,7 +121,7 @@ impl Callers {
 async fn is_accepted(gateway: &Gateway, tier: &str, id: &str) -> bool {
     let answer = gateway.queue_as(id, "cat", id.to_owned()).await;
     assert!([202, 429, 503].contains(&answer.status), "{answer:?}");
-    // A server that has just started has not told yet.
+    // A server that has just started has not reported yet.
     let promised = answer.header("x-skep-durability");
     assert!(answer.status != 202 || promised == tier || promised == "memory", "{answer:?}");
     answer.status == 202

@@ -1,4 +1,4 @@
-//! A function that sleeps on a Swarm is woken by its call; how long that takes is told, next to `docker run` of the same image.
+//! A function that sleeps on a Swarm is woken by its call; how long that takes is printed, next to `docker run` of the same image.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::{FUNCTION, Gateway, Swarm, deployment, wait_for, wait_until};
 
-/// What is told is the median of so many.
+/// The median of these runs is printed.
 const STARTS: usize = 7;
 
 #[tokio::test]

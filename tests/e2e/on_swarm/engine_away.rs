@@ -18,7 +18,7 @@ async fn while_the_engine_is_away_functions_go_on_and_what_was_asked_for_is_done
     let refused = gateway.send(Method::POST, "/system/functions", &deployment("env", "env")).await;
     refused.assert_refused(503);
     gateway.scale("cat", 2).await;
-    wait_until("it is told why there is only one replica", async || {
+    wait_until("the reason for only one replica is shown", async || {
         let status = gateway.function("cat").await.unwrap();
         status["problem"].as_str().is_some_and(|problem| problem.contains("Docker engine"))
     })

@@ -21,8 +21,8 @@ async fn a_function_that_is_called_often_has_more_replicas_until_it_is_not() {
     gateway.deploy(&function).await;
     wait_until("all roles are seen", async || roles_seen(&swarm).await.len() == 3).await;
     wait_until("Alertmanager is found", async || {
-        let told = swarm.ask("skep_prometheus", &format!("{PROMETHEUS}/alertmanagers")).await;
-        told["data"]["activeAlertmanagers"].as_array().unwrap().len() == 1
+        let reported = swarm.ask("skep_prometheus", &format!("{PROMETHEUS}/alertmanagers")).await;
+        reported["data"]["activeAlertmanagers"].as_array().unwrap().len() == 1
     })
     .await;
 
@@ -39,8 +39,8 @@ async fn a_function_that_is_called_often_has_more_replicas_until_it_is_not() {
 
     wait_until("all calls are counted", async || {
         let query = "query?query=sum(gateway_function_invocation_total{function_name=\"echo\",code=\"200\"})";
-        let told = swarm.ask("skep_prometheus", &format!("{PROMETHEUS}/{query}")).await;
-        let count = told["data"]["result"][0]["value"][1].as_str().unwrap_or("0").parse::<usize>().unwrap();
+        let reported = swarm.ask("skep_prometheus", &format!("{PROMETHEUS}/{query}")).await;
+        let count = reported["data"]["result"][0]["value"][1].as_str().unwrap_or("0").parse::<usize>().unwrap();
         count == tally.answered
     })
     .await;
@@ -49,8 +49,8 @@ async fn a_function_that_is_called_often_has_more_replicas_until_it_is_not() {
 
 /// The jobs of Prometheus whose targets are all up.
 async fn roles_seen(swarm: &Swarm) -> BTreeSet<String> {
-    let told = swarm.ask("skep_prometheus", &format!("{PROMETHEUS}/targets")).await;
-    let targets = told["data"]["activeTargets"].as_array().unwrap();
+    let reported = swarm.ask("skep_prometheus", &format!("{PROMETHEUS}/targets")).await;
+    let targets = reported["data"]["activeTargets"].as_array().unwrap();
     let job = |target: &Value| target["labels"]["job"].as_str().unwrap().to_owned();
     let down: BTreeSet<String> = targets.iter().filter(|target| target["health"] != "up").map(job).collect();
     targets.iter().map(job).filter(|job| !down.contains(job)).collect()

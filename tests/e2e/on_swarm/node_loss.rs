@@ -16,7 +16,7 @@ async fn start() -> Swarm {
     swarm.make_images().await;
     let gateway = swarm.deploy_stack(&[("SKEP_GATEWAYS", "3"), ("SKEP_WORKERS", "3")]).await;
     gateway.deploy(&on_each_node("echo", "cat")).await;
-    // It says when it begins, and whoever waits for its time-out waits longer than this test does.
+    // It says when it begins, and waiting for its timeout takes longer than this test does.
     let mut nap = on_each_node("nap", "sh -c 'echo begun >&2; sleep 8; cat'");
     nap["envVars"] = json!({ "combine_output": "false", "exec_timeout": "10m" });
     gateway.deploy(&nap).await;
@@ -91,8 +91,8 @@ async fn wait_for_good_calls(gateways: &[&Gateway], since: &str) {
 
 /// How many records there are of how many calls.
 async fn records(swarm: &Swarm) -> (u64, u64) {
-    let told = swarm.ask("skep_nats", "http://127.0.0.1:8222/jsz?streams=true").await;
-    let streams = told["account_details"][0]["stream_detail"].as_array().unwrap();
+    let reported = swarm.ask("skep_nats", "http://127.0.0.1:8222/jsz?streams=true").await;
+    let streams = reported["account_details"][0]["stream_detail"].as_array().unwrap();
     let calls = &streams.iter().find(|stream| stream["name"] == "SKEP_CALLS").unwrap()["state"];
     (calls["messages"].as_u64().unwrap(), calls["num_subjects"].as_u64().unwrap())
 }

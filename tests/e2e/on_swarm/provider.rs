@@ -54,7 +54,7 @@ async fn a_function_lives_on_a_swarm_from_deploy_to_delete() {
     let info = answer_to(gateway.get("/system/info")).await.json();
     assert_eq!([&info["provider"]["provider"], &info["provider"]["orchestration"]], ["skep-swarm", "swarm"]);
 
-    // A replica that is told of answers the first call.
+    // A replica that is announced answers the first call.
     let limits = json!({ "memory": "5Mi", "cpu": "100m" });
     let asked = with(function("cat", "cat"), "labels", json!({ "team": "bees" }));
     deploy(&gateway, with(asked, "limits", json!({ "memory": "64Mi" }))).await;
@@ -163,7 +163,7 @@ async fn what_cannot_run_says_why() {
         assert!(swarm.manager().try_docker(&["service", "inspect", "bad"]).await.is_err(), "{field}");
     }
 
-    // What turns out later is told in the function's status, in Swarm's words.
+    // What turns out later is in the function's status, in Swarm's words.
     for (name, deployment, reason) in [
         ("missing", with(function("missing", "cat"), "image", json!("no-such/image:1")), "No such image"),
         ("nowhere", with(function("nowhere", "cat"), "constraints", json!(["node.labels.x == y"])), "no suitable node"),
@@ -188,14 +188,13 @@ async fn what_cannot_run_says_why() {
     // An update that fails is taken back by Swarm, and what was there goes on.
     let broken = with(function("crashing", "cat"), "image", json!("no-such/image:2"));
     assert_eq!(put(&gateway, Method::PUT, broken).await.status, 202);
-    wait_until("the update is taken back", async || {
+    let version = wait_for("the update is taken back", async || {
         assert_eq!(gateway.call("crashing", "still here").await.text(), "still here");
-        let status = gateway.function("crashing").await.unwrap();
-        status["problem"]
-            .as_str()
-            .is_some_and(|problem| problem.contains("taken back") && problem.contains("No such image"))
+        let version = gateway.function("crashing").await.unwrap()["version"].clone();
+        Some(version).filter(|version| version["cause"] == "automatic-rollback")
     })
     .await;
+    assert!(version["note"].as_str().unwrap().contains("No such image"), "{version}");
 }
 
 #[tokio::test]
@@ -212,21 +211,22 @@ async fn a_program_that_never_becomes_ready_does_not_replace_one_that_serves() {
 
     let answer = put(&gateway, Method::PUT, http("sh -c 'exit 3'")).await;
     assert_eq!(answer.status, 202, "{answer:?}");
-    wait_until("the update is taken back", async || {
+    let version = wait_for("the update is taken back, and is a version", async || {
         assert_eq!(gateway.call("server", "still here").await.text(), "still here");
         let status = gateway.function("server").await.unwrap();
         assert_eq!(status["availableReplicas"], 1, "{status}");
-        let problem = status["problem"].as_str().unwrap_or_default();
-        problem.contains("taken back") && problem.contains("non-zero exit (1)")
+        Some(status["version"].clone()).filter(|version| version["cause"] == "automatic-rollback")
     })
     .await;
+    let note = version["note"].as_str().unwrap();
+    assert!(note.starts_with("version 2 was rolled back") && note.contains("non-zero exit (1)"), "{version}");
     let running = ["service", "ps", "--quiet", "--filter", "desired-state=running", "server"];
     assert_eq!(swarm.manager().docker(&running).await.lines().count(), 1);
 
     // One that starts and never serves is seen too, and its predecessor goes on.
     let answer = put(&gateway, Method::PUT, http("sleep 1000")).await;
     assert_eq!(answer.status, 202, "{answer:?}");
-    wait_until("the problem is told", async || {
+    wait_until("the problem is shown", async || {
         assert_eq!(gateway.call("server", "still here").await.text(), "still here");
         let status = gateway.function("server").await.unwrap();
         status["problem"].as_str().is_some_and(|problem| problem.contains("not ready"))
@@ -260,6 +260,15 @@ async fn logs_are_those_of_the_engine() {
     assert_eq!(ask("&tail=2").await.len(), 2);
     assert_eq!(ask(&format!("&instance={task}")).await.iter().filter(is_said).count(), 3);
     assert!(ask("&instance=another").await.is_empty());
+
+    // A line says which call it is of, as those of local functions do.
+    gateway.post("/function/speaker").header("X-Call-Id", "order-17").body("six").send().await.unwrap();
+    let line = wait_for("the line of a call", async || {
+        ask("").await.into_iter().find(|line| line["text"].as_str().unwrap().contains("said six"))
+    })
+    .await;
+    assert_eq!(line["callId"], "order-17", "{line}");
+    assert!(!line["text"].as_str().unwrap().contains('\u{1e}'), "{line}");
 
     let response = gateway.get("/system/logs?name=speaker&follow=true").send().await.unwrap();
     let (mut pieces, mut text) = (response.bytes_stream(), String::new());

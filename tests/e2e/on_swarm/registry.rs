@@ -50,7 +50,7 @@ async fn an_image_is_pulled_with_the_credentials_of_its_deployment() {
     let deployed = gateway.send(Method::POST, "/system/functions", &function).await;
     assert_eq!(deployed.status, 202, "{deployed:?}");
     // Swarm says the same of an image that may not be pulled as of one that is not there.
-    wait_until("it is told that nobody in particular may not pull it", async || {
+    wait_until("the status says that nobody in particular may not pull it", async || {
         let status = gateway.function("cat").await.unwrap();
         status["problem"].as_str().is_some_and(|problem| problem.contains("No such image"))
     })

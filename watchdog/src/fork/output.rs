@@ -30,7 +30,7 @@ const READ_DELAY: Duration = Duration::from_millis(10);
 pub(super) struct Holding {
     /// How many bytes are buffered.
     pub(super) most: usize,
-    /// What to do with more than that: stream it, or refuse it if the client could not be told about a later failure.
+    /// What to do with more than that: stream it, or refuse it if a later failure could not be shown to the client.
     pub(super) passes_on: bool,
     /// It begins with the head of a CGI answer, which is buffered until it is complete.
     pub(super) has_head: bool,
@@ -121,7 +121,7 @@ impl Output {
     /// Makes sure that the client does not take a partial output for the whole.
     pub(super) async fn break_off(self, reason: String) {
         if let State::Passed(pieces) = &self.state {
-            // Without a reader there is nobody to tell.
+            // There is no reader for it.
             let _ = pieces.send(Err(io::Error::other(reason).into())).await;
         }
     }

@@ -19,7 +19,7 @@ use tokio::time::{timeout, timeout_at};
 use crate::{
     answer::{Answer, AnswerBody, Source, insert, refusal, text},
     body::{NotCollected, collect},
-    deadline::{add_duration, limit_of, tell_rest},
+    deadline::{add_duration, limit_of, set_remaining},
     http::{
         pool::{Pool, SendError},
         program::Program,
@@ -85,7 +85,7 @@ impl HttpMode {
         // What follows an upgrade goes on for as long as it likes.
         match (&upgrade, until) {
             (Some(upgrade), _) => upgrade.ask(request.headers_mut()),
-            (None, Some(until)) => tell_rest(request.headers_mut(), until),
+            (None, Some(until)) => set_remaining(request.headers_mut(), until),
             (None, None) => {}
         }
         let sent = pool.send(request);

@@ -230,7 +230,7 @@ impl Supervisor {
 }
 
 fn origin(stream: &'static str) -> Origin {
-    Origin { stream, call_id: None }
+    Origin { stream, call_id: None, trace_id: None }
 }
 
 /// A loopback port that nobody listens on now.

@@ -10,6 +10,8 @@ use crate::{
     plan::LogPlan,
 };
 
+/// Around the tag of a line. No header has it.
+const TAG: &str = "\u{1e}";
 /// Between the pieces of a line that is split.
 const SPLIT: &str = "[...]";
 
@@ -48,10 +50,26 @@ impl<'a> Line<'a> {
 
     pub(super) fn write(&self, plan: &LogPlan, buffer: &mut Vec<u8>) {
         let now = OffsetDateTime::now_utc();
+        if plan.tags {
+            self.write_tag(buffer);
+        }
         match plan.format {
             LogFormat::Text => self.write_text(plan, now, buffer),
             LogFormat::Json => self.write_json(now, buffer),
         }
+    }
+
+    /// What the function writes comes behind it, so a function cannot write one.
+    fn write_tag(&self, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(TAG.as_bytes());
+        if let Some(Origin { call_id, trace_id, stream }) = self.origin {
+            put(buffer, format_args!("{} ", call_id.as_deref().unwrap_or_default()));
+            if let Some(trace_id) = trace_id {
+                put(buffer, format_args!("{trace_id}"));
+            }
+            put(buffer, format_args!(" {stream}"));
+        }
+        buffer.extend_from_slice(TAG.as_bytes());
     }
 
     /// `2026/11/23 14:54:16 stderr: [call-id] text`
@@ -93,6 +111,9 @@ impl<'a> Line<'a> {
         if let Some(call_id) = self.origin.and_then(|origin| origin.call_id.as_ref()) {
             buffer.extend_from_slice(br#","call_id":"#);
             put_json(buffer, call_id);
+        }
+        if let Some(trace_id) = self.origin.and_then(|origin| origin.trace_id) {
+            put(buffer, format_args!(r#","trace_id":"{trace_id}""#));
         }
         buffer.extend_from_slice(br#","text":"#);
         put_json(buffer, &String::from_utf8_lossy(self.text));
@@ -154,14 +175,14 @@ mod tests {
     }
 
     fn text(line: &Line<'_>, prefix: bool, call_id: bool) -> Vec<u8> {
-        let plan = LogPlan { format: LogFormat::Text, prefix, call_id, longest_line: 10, rate: None };
+        let plan = LogPlan { format: LogFormat::Text, prefix, call_id, tags: false, max_line: 10, rate: None };
         let mut buffer = Vec::new();
         line.write_text(&plan, moment(), &mut buffer);
         buffer
     }
 
     fn origin(call_id: Option<&str>) -> Origin {
-        Origin { stream: "stderr", call_id: call_id.map(str::to_owned) }
+        Origin { stream: "stderr", call_id: call_id.map(str::to_owned), trace_id: None }
     }
 
     fn whole(text: &[u8]) -> Piece<'_> {

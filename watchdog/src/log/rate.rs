@@ -12,7 +12,7 @@ pub(super) struct Cap {
     /// When the bucket is full again.
     full_at: Option<Instant>,
     dropped: u64,
-    /// When the first of those was dropped that were not told yet.
+    /// When the first of those was dropped that are not reported yet.
     since: Option<Instant>,
 }
 
@@ -33,18 +33,18 @@ impl Cap {
         true
     }
 
-    /// Counts a line that does not pass, and says whether it is the first that is to be told.
+    /// Counts a line that does not pass, and returns whether it is the first to report.
     pub(super) fn count(&mut self, now: Instant) -> bool {
         self.dropped += 1;
         self.since.replace(self.since.unwrap_or(now)).is_none()
     }
 
-    /// When it is to be told; a second after the first, so at most once a second.
+    /// When to report it: a second after the first, so at most once a second.
     pub(super) fn due(&self) -> Option<Instant> {
         self.since.map(|since| since + SECOND)
     }
 
-    /// How many were dropped, if it is time to tell or `at_once`.
+    /// How many were dropped, if it is time to report or `at_once`.
     pub(super) fn take_dropped(&mut self, now: Instant, at_once: bool) -> Option<u64> {
         let due = self.due()?;
         if due > now && !at_once {

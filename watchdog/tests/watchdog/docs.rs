@@ -19,9 +19,9 @@ fn each_variable_is_in_the_table_with_its_default() {
         })
         .collect();
     let help = Command::new(env!("CARGO_BIN_EXE_fwatchdog")).arg("--help").output().unwrap();
-    let told = settings(&String::from_utf8(help.stdout).unwrap());
-    assert_eq!(documented.keys().copied().collect::<Vec<_>>(), told.keys().map(String::as_str).collect::<Vec<_>>());
-    for (name, default) in &told {
+    let reported = settings(&String::from_utf8(help.stdout).unwrap());
+    assert_eq!(documented.keys().copied().collect::<Vec<_>>(), reported.keys().map(String::as_str).collect::<Vec<_>>());
+    for (name, default) in &reported {
         let cell = documented[name.as_str()];
         match default {
             Some(value) => assert!(cell.starts_with(&format!("`{value}`")), "{name}: {value} is not {cell}"),

@@ -212,7 +212,7 @@ fn health_is_for_get_only() {
 }
 
 #[test]
-fn the_function_gives_way_as_it_is_told() {
+fn the_function_gives_way_as_it_is_reported() {
     let niceness = |stat: &str| stat.split(' ').nth(18).unwrap().trim().parse::<i32>().unwrap();
     let own = niceness(&fs::read_to_string("/proc/thread-self/stat").unwrap());
     for (setting, expected) in [("0", own), ("7", own + 7)] {

@@ -203,7 +203,7 @@ fn a_program_that_ends_again_and_again_and_was_never_ready_ends_the_watchdog() {
 
 #[test]
 fn the_program_is_told_how_long_it_has() {
-    let told = |watchdog: &Watchdog, headers: &[(&str, &str)]| {
+    let reported = |watchdog: &Watchdog, headers: &[(&str, &str)]| {
         let answer = send(watchdog.address, "GET", "/", headers, b"");
         assert_eq!(answer.status, 418);
         answer.text().lines().find_map(|line| line.strip_prefix("x-timeout: ").map(str::to_owned))
@@ -211,15 +211,16 @@ fn the_program_is_told_how_long_it_has() {
     let (watchdog, _directory) = start(&[("exec_timeout", "10m")]);
     watchdog.wait_until_ready();
     for (asked, most) in [(None, 600_000), (Some("5m"), 300_000), (Some("1h"), 600_000)] {
-        let rest = told(&watchdog, &asked.map(|asked| ("X-Timeout", asked)).into_iter().collect::<Vec<_>>()).unwrap();
+        let rest =
+            reported(&watchdog, &asked.map(|asked| ("X-Timeout", asked)).into_iter().collect::<Vec<_>>()).unwrap();
         let milliseconds: u32 = rest.strip_suffix("ms").unwrap().parse().unwrap();
         assert!((most - 60_000..most).contains(&milliseconds), "{asked:?}: {rest}");
     }
     let (watchdog, _directory) = start(&[("exec_timeout", "0")]);
     watchdog.wait_until_ready();
-    assert_eq!(told(&watchdog, &[]), None);
+    assert_eq!(reported(&watchdog, &[]), None);
     // Longer than the clock can count to.
-    assert!(told(&watchdog, &[("X-Timeout", "18446744073709551615")]).is_some());
+    assert!(reported(&watchdog, &[("X-Timeout", "18446744073709551615")]).is_some());
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn ten_megabytes_on_one_line_are_read_whatever_the_buffer_and_the_rate_are() {
     let script = "head -c 10000000 /dev/zero | tr '\\0' x >&2; echo out";
     let watchdog = Watchdog::sh(script, &[APART, ("log_buffer_size", "16")]);
     assert_eq!(watchdog.get("/").text(), "out\n");
-    wait_until("each piece is in the log or told", || passed_and_dropped(&watchdog, "xxx") == 10_000_000 / 16);
+    wait_until("each piece is in the log or counted", || passed_and_dropped(&watchdog, "xxx") == 10_000_000 / 16);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn lines_beyond_the_rate_are_told_and_the_answer_is_whole() {
     let script = "yes flood | head -n 20000 >&2; echo out";
     let watchdog = Watchdog::sh(script, &[APART, ("log_rate", "100")]);
     assert_eq!(watchdog.get("/").text(), "out\n");
-    wait_until("each line is in the log or told", || passed_and_dropped(&watchdog, "flood") == 20_000);
+    wait_until("each line is in the log or counted", || passed_and_dropped(&watchdog, "flood") == 20_000);
     assert!(watchdog.logged("log lines of the function were dropped: more than log_rate (100) per second"));
     assert!(watchdog.logged("Wrote 4 Bytes"), "own lines are never dropped");
 }
@@ -162,8 +162,8 @@ fn a_start_that_fails_is_told_in_json_too() {
 fn passed_and_dropped(watchdog: &Watchdog, text: &str) -> usize {
     let lines = watchdog.log_lines();
     let passed = lines.iter().filter(|line| line.contains(text)).count();
-    let told = lines.iter().filter(|line| line.contains("of the function were dropped"));
-    passed + told.map(|line| line.split(' ').nth(2).unwrap().parse::<usize>().unwrap()).sum::<usize>()
+    let reported = lines.iter().filter(|line| line.contains("of the function were dropped"));
+    passed + reported.map(|line| line.split(' ').nth(2).unwrap().parse::<usize>().unwrap()).sum::<usize>()
 }
 
 /// Every line on STDERR is one.

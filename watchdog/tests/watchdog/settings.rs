@@ -82,9 +82,9 @@ fn the_modes_of_the_of_watchdog_have_its_defaults() {
         let watchdog = Watchdog::sh("echo out; echo err >&2", &[("mode", mode)]);
         let answer = watchdog.get("/");
         assert_eq!((answer.text().as_str(), answer.headers["content-type"].as_str()), (body, content_type), "{mode}");
-        let told = Watchdog::sh("echo $SKEP_TIMEOUT_MS", &[("mode", mode)]).get("/").text();
-        let told: Option<u64> = told.trim().parse().ok();
-        assert_eq!(told.map(|left| left.next_multiple_of(1000)), limit, "{mode}");
+        let reported = Watchdog::sh("echo $SKEP_TIMEOUT_MS", &[("mode", mode)]).get("/").text();
+        let reported: Option<u64> = reported.trim().parse().ok();
+        assert_eq!(reported.map(|left| left.next_multiple_of(1000)), limit, "{mode}");
     }
 }
 
@@ -113,7 +113,7 @@ fn the_lock_file_is_part_of_health_unless_it_cannot_be_written() {
     let mut watchdog = Watchdog::fork("cat", &[("suppress_lock", "false")]);
     assert_eq!(watchdog.get("/_/health").status, 200);
     assert!(check(&watchdog));
-    wait_until("it is told why", || watchdog.logged("Cannot write /tmp/.lock: Is a directory"));
+    wait_until("it says why", || watchdog.logged("Cannot write /tmp/.lock: Is a directory"));
     assert!(watchdog.logged("suppress_lock=true"));
     watchdog.signal("TERM");
     watchdog.wait_for_exit();

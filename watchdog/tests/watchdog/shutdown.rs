@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     process::{Command, Stdio},
     sync::Arc,
     thread,
@@ -18,8 +20,36 @@ use crate::{
 fn an_idle_watchdog_ends_at_once() {
     let mut watchdog = Watchdog::fork("cat", &[("write_timeout", "10m"), ("healthcheck_interval", "10m")]);
     // Kept alive and idle.
-    let _idle = std::net::TcpStream::connect(watchdog.address).unwrap();
+    let _idle = TcpStream::connect(watchdog.address).unwrap();
     watchdog.signal("TERM");
+    assert!(watchdog.wait_for_exit().success());
+}
+
+#[test]
+fn calls_that_are_on_their_way_when_it_ends_are_answered() {
+    let mut watchdog = Watchdog::fork("cat", &[("write_timeout", "10m"), ("healthcheck_interval", "10m")]);
+    let head = |last: &str| format!("POST / HTTP/1.1\r\nHost: f\r\nContent-Length: 4\r\n{last}\r\nbody");
+    let mut kept = TcpStream::connect(watchdog.address).unwrap();
+    kept.write_all(head("").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"body") {
+        let mut bytes = [0; 512];
+        let read = kept.read(&mut bytes).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend(&bytes[..read]);
+    }
+    // All of it is there when the watchdog looks next, as on a busy machine.
+    watchdog.signal("STOP");
+    let fresh = (0..8).map(|_| TcpStream::connect(watchdog.address).unwrap());
+    let mut calls: Vec<TcpStream> = fresh.chain([kept]).collect();
+    calls.iter_mut().for_each(|call| call.write_all(head("Connection: close\r\n").as_bytes()).unwrap());
+    watchdog.signal("TERM");
+    watchdog.signal("CONT");
+    for mut call in calls {
+        let mut answer = String::new();
+        call.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("body"), "{answer:?}");
+    }
     assert!(watchdog.wait_for_exit().success());
 }
 

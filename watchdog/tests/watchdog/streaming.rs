@@ -46,7 +46,7 @@ fn bodies_flow_both_ways_at_the_same_time() {
 
 #[test]
 fn a_failure_after_the_first_byte_breaks_the_answer_off() {
-    for (script, told) in [
+    for (script, expected) in [
         ("echo out; exit 3", "exit status 3"),
         ("echo out; kill -9 $$", "signal: killed"),
         ("echo out; sleep 1000", "took too long, the answer was broken off"),
@@ -56,7 +56,7 @@ fn a_failure_after_the_first_byte_breaks_the_answer_off() {
         let text = String::from_utf8_lossy(&raw);
         assert!(text.starts_with("HTTP/1.1 200") && text.contains("out\n"), "{text}");
         assert!(!raw.ends_with(END), "{script} looks whole");
-        wait_until("it is logged", || watchdog.logged(told));
+        wait_until("it is logged", || watchdog.logged(expected));
         watchdog.wait_until_no_function_runs();
     }
 }

@@ -4,8 +4,13 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Subcommand};
 use reqwest::Method;
+use skep_protocol::CanaryMode;
 
-use crate::client::args::{ClientArgs, header};
+use super::versions::args::VersionsCommand;
+use crate::client::{
+    args::{ClientArgs, header},
+    status::args::{STATUS_EXAMPLES, StatusArgs},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DailyCommand {
@@ -26,6 +31,9 @@ pub(crate) enum DailyCommand {
   skep logs resize thumbnail -f             two functions, as lines come
   skep logs resize --since 15m --grep error")]
     Logs(LogsArgs),
+    /// Show a live view of all functions: rates, latencies, queues, replicas and dead letters
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(StatusArgs),
     /// Set how many replicas a function has
     #[command(after_help = "Examples:
   skep scale resize 3
@@ -42,16 +50,23 @@ pub(crate) enum DailyCommand {
     /// List, create and remove namespaces
     #[command(subcommand)]
     Namespace(NamespaceCommand),
+    #[command(flatten)]
+    Versions(VersionsCommand),
 }
 
 const DEPLOY_EXAMPLES: &str = "Examples:
   skep deploy                               the functions and sources of ./stack.yml
   skep deploy -f shop.yml --filter 'mail-*' --dry-run
+  skep deploy --prune                       also removes what the file no longer names
   skep deploy upper --command 'tr a-z A-Z'
   skep deploy resize --image registry.lan/resize:2 --env QUALITY=80
+  skep deploy resize --image registry.lan/resize:3 --canary 10%
+  skep deploy resize --image resize:3       an image of this machine, without a registry
+  skep deploy ./resize                      what the Dockerfile of the folder builds
 
-What changes is shown first, without the values of variables. What is as it should be stays as it is.
-The exit code is 0 if all functions are deployed and ready, and 1 if one is refused or not ready in time.";
+The command first shows what changes, without the values of variables. Everything else stays as it is.
+The exit code is 0 if all functions are deployed and ready, and 1 if one is refused, not ready in time, or
+rolled back.";
 
 const INVOKE_EXAMPLES: &str = "Examples:
   echo shout | skep invoke upper
@@ -60,8 +75,9 @@ const INVOKE_EXAMPLES: &str = "Examples:
   skep invoke report --wait 2m < order.json
   skep invoke api --method DELETE --path /items/7
 
-The body is what STDIN holds, unless that is a terminal. The exit code is 0 if the function answers below 400, 1 if
-it answers 400 or more or the call fails, 2 if a flag or the login is wrong, and 3 if there is no such function.";
+The body is read from STDIN, unless that is a terminal. The exit code is 0 if the function answers below
+400, 1 if it answers 400 or more or the call fails, 2 if a flag or the login is wrong, and 3 if there is
+no such function.";
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
@@ -97,7 +113,7 @@ pub(crate) struct InvokeArgs {
     /// Queue the call and wait this long for its result (30s); five minutes at most
     #[arg(long, value_name = "DURATION", value_parser = skep_protocol::parse_duration, conflicts_with = "is_async")]
     pub(crate) wait: Option<Duration>,
-    /// Send the login even if it cannot be seen that the function asks for one; an open function would get to see it
+    /// Send the login even if you may not see whether the function asks for one; a function that does not would see the login
     #[arg(long)]
     pub(crate) with_login: bool,
     #[command(flatten)]
@@ -107,19 +123,19 @@ pub(crate) struct InvokeArgs {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("one").args(["command", "image"]).multiple(true).requires("name"))]
 pub(crate) struct DeployArgs {
-    /// The function to deploy, NAME or NAME.NAMESPACE, instead of those of a stack file
-    #[arg(requires = "one", conflicts_with_all = ["file", "filter"])]
+    /// The function to deploy, NAME or NAME.NAMESPACE, instead of those of a stack file; or a folder, such as ./resize, which becomes the function's image: built by its Dockerfile or, with --command, as a layer on top of --image
+    #[arg(conflicts_with_all = ["file", "filter"])]
     pub(crate) name: Option<String>,
     /// The functions and sources to deploy, in OpenFaaS's stack.yml format
     #[arg(short, long, value_name = "FILE", default_value = "stack.yml")]
     pub(crate) file: PathBuf,
-    /// Only functions and sources of the file whose name fits; * stands for any text
+    /// Only functions and sources of the file whose names match; * stands for any text
     #[arg(long, value_name = "PATTERN")]
     pub(crate) filter: Vec<String>,
     /// The command that the function runs
     #[arg(long)]
     pub(crate) command: Option<String>,
-    /// The function's image, for a Swarm
+    /// The function's image, for a Swarm. An image of this machine's engine is uploaded if its name has no registry and skep keeps images
     #[arg(long)]
     pub(crate) image: Option<String>,
     /// Where the command runs; this folder if the gateway is on this machine
@@ -137,9 +153,25 @@ pub(crate) struct DeployArgs {
     /// A secret that the function may read
     #[arg(long, value_name = "NAME", requires = "name")]
     pub(crate) secret: Vec<String>,
-    /// Only say what would change
+    /// A note on the new version, for skep versions: one line of at most 500 bytes
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+    /// Give a changed function only this share of the calls at first, from 1% to 99%, until it is promoted or rolled back, by
+    /// its limits or by hand; off gives it all calls at once, whatever its annotation says
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) canary: Option<CanaryMode>,
+    /// Only show what would change
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// First build the programs of functions that have the key build
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) build: bool,
+    /// Remove functions and sources that this file has deployed and no longer names. The file must have the key name
+    #[arg(long, conflicts_with_all = ["name", "filter"])]
+    pub(crate) prune: bool,
+    /// Do not ask before removing something
+    #[arg(short, long, requires = "prune")]
+    pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) ready: ReadyArgs,
     #[command(flatten)]
@@ -160,12 +192,15 @@ pub(crate) struct ReadyArgs {
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
     /// The functions, NAME or NAME.NAMESPACE
-    #[arg(required = true)]
+    #[arg(required_unless_present = "call")]
     pub(crate) names: Vec<String>,
-    /// Go on with new lines as they come
+    /// Only lines of this call, if they name it; for a queued call, no function needs to be given
+    #[arg(long, value_name = "ID")]
+    pub(crate) call: Option<String>,
+    /// Continue with new lines as they come
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// Only lines of then or later: a time (2026-01-31T08:00:00Z), or how long ago (15m)
+    /// Only lines since this time: a time (2026-01-31T08:00:00Z), or how long ago (15m)
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
     /// Show only this many lines of each function, the last ones (default: all that are kept)
@@ -177,6 +212,9 @@ pub(crate) struct LogsArgs {
     /// Only lines of this replica
     #[arg(long, value_name = "NAME")]
     pub(crate) instance: Option<String>,
+    /// Only lines that functions wrote there; the watchdog's own lines are in neither
+    #[arg(long, value_name = "STREAM", value_parser = ["stdout", "stderr"])]
+    pub(crate) stream: Option<String>,
     /// Begin each line with its time
     #[arg(short, long)]
     pub(crate) timestamps: bool,
@@ -188,8 +226,11 @@ pub(crate) struct LogsArgs {
 pub(crate) struct ScaleArgs {
     /// The function, NAME or NAME.NAMESPACE
     pub(crate) name: String,
-    /// How many replicas it is to have
+    /// The number of replicas
     pub(crate) replicas: u64,
+    /// How long to hold this number, however much the function is used: at most 24h, by default 10m; 0s ends a hold
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) hold: Option<String>,
     #[command(flatten)]
     pub(crate) ready: ReadyArgs,
     #[command(flatten)]
@@ -212,7 +253,7 @@ pub(crate) struct RemoveArgs {
 pub(crate) enum SecretCommand {
     /// List the names of secrets; no command shows a value
     List(ListArgs),
-    /// Create a secret, or give it another value, from STDIN or a file
+    /// Create a secret, or change its value, from STDIN or a file
     #[command(after_help = "Examples:
   skep secret set api-key < key.txt
   openssl rand -hex 32 | skep secret set signing-key

@@ -2,60 +2,84 @@
 
 use std::path::{Path, PathBuf};
 
+use futures_util::{StreamExt, stream};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
-use skep_protocol::{DefaultNamespace, FunctionDeployment, WORKDIR, validate};
-use skep_sources::Defaults;
+use skep_protocol::{CanaryMode, DefaultNamespace, FunctionDeployment, WORKDIR, validate};
 use skep_stack::{Difference, Stack};
 
 use super::{
     args::DeployArgs,
-    full_name, plan,
-    plan::Step,
+    full_name,
+    needs::{self, Need},
+    plan,
+    plan::{AT_ONCE, Step},
+    progress::Progress,
+    prune::{self, Leftovers, Removed},
     ready::{self, Awaited},
     sources::{self, SourceStep},
+    versions,
 };
 use crate::{
-    client::{api::Api, print_json},
-    controller,
+    client::{
+        api::Api,
+        images::{Folder, Shipment},
+        print_json,
+    },
+    dev,
     failure::{Failure, Result, bad_setting},
-    output,
+    output, stack_file,
 };
 
 /// What is done with a function or a source.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Done<'step> {
+    Need(Need),
     Function(&'step Step),
     Source(&'step SourceStep),
+    Removed(Removed<'step>),
 }
 
 pub(super) async fn run(mut args: DeployArgs) -> Result<()> {
     let (ready, dry_run) = (args.ready.timeout, args.dry_run);
     let wait = !args.ready.no_wait;
     let api = Api::new(args.client.clone())?;
-    let stack = match args.name.take() {
-        None => chosen(read_stack(&args.file)?, &args.filter)?,
-        Some(name) => Stack { functions: vec![one(name, &mut args, api.is_local())?], sources: Vec::new() },
-    };
-    let steps = plan::plan(&api, stack.functions).await?;
+    let (mut stack, folder) = wanted(&mut args, api.is_local())?;
+    if args.build {
+        dev::build_all(&stack.builds).await?;
+    }
+    let shipment = Shipment::prepare(&api, &mut stack.functions, folder.as_ref()).await?;
+    let needs = needs::plan(&api, &stack).await?;
+    let leftovers = if args.prune { prune::plan(&api, &stack, &args.file).await? } else { Leftovers::default() };
+    let steps = plan::plan(&api, stack.functions, &needs.namespaces, args.canary).await?;
     let sources = sources::plan(&api, stack.sources).await?;
     if !api.as_json {
+        needs.print();
         plan::print(&steps);
+        print_canary(args.canary, &steps);
         sources::print(&sources);
+        leftovers.print();
     }
     if !dry_run {
-        let (awaited, mut failures) = put_all(&api, &steps).await;
+        if !args.yes {
+            leftovers.confirm()?;
+        }
+        shipment.send(&api).await?;
+        needs.put(&api).await?;
+        let (awaited, mut failures) = put_all(&api, &steps, args.note.as_deref(), args.canary).await;
         // After the functions, so that no event comes before them.
         failures.extend(sources::put_all(&api, &sources).await);
+        failures.extend(leftovers.remove(&api).await);
         if wait && let Err(failure) = ready::wait(&api, awaited, ready).await {
             failures.push(failure);
         }
         Failure::all(failures)?;
     }
     if api.as_json {
-        let functions = steps.iter().map(Done::Function);
-        return print_json(&functions.chain(sources.iter().map(Done::Source)).collect::<Vec<_>>());
+        let done = needs.made().map(Done::Need).chain(steps.iter().map(Done::Function));
+        let done = done.chain(sources.iter().map(Done::Source)).chain(leftovers.removed().map(Done::Removed));
+        return print_json(&done.collect::<Vec<_>>());
     }
     if dry_run {
         output::line("Nothing is done (--dry-run).");
@@ -63,14 +87,11 @@ pub(super) async fn run(mut args: DeployArgs) -> Result<()> {
     Ok(())
 }
 
-/// Reads a stack file as `skep up` does.
-pub(super) fn read_stack(file: &Path) -> Result<Stack> {
-    let environment = controller::environment();
-    // Only the gateway knows its public URL, without which it refuses some sources.
-    let (namespace, public_url) = (DefaultNamespace::default(), "https://localhost".parse().ok());
-    let defaults = Defaults { public_url: public_url.as_ref(), ..Defaults::new(&namespace) };
-    let stack = skep_stack::read(file, &defaults, |name| environment.get(name).cloned());
-    stack.map_err(|error| Failure::setting(format!("--file: {error}")))
+/// What is to be deployed, and the folder that becomes the image of it, if one is named.
+fn wanted(args: &mut DeployArgs, is_local: bool) -> Result<(Stack, Option<Folder>)> {
+    let Some(name) = args.name.take() else { return Ok((chosen(stack_file::read(&args.file)?, &args.filter)?, None)) };
+    let (function, folder) = of_command_line(name, args, is_local)?;
+    Ok((Stack { functions: vec![function], ..Stack::default() }, folder))
 }
 
 /// The functions and sources whose name fits one of the patterns, or all.
@@ -95,6 +116,25 @@ fn fits(name: &str, pattern: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return name == pattern };
     let Some(left) = name.strip_prefix(start) else { return false };
     (0..=left.len()).filter_map(|at| left.get(at..)).any(|left| fits(left, rest))
+}
+
+/// The function that the command line describes, and the folder that becomes its image, if it names one.
+fn of_command_line(
+    name: String,
+    args: &mut DeployArgs,
+    is_local: bool,
+) -> Result<(FunctionDeployment, Option<Folder>)> {
+    if let Some(path) = Folder::of(&name) {
+        let folder = Folder::new(&path, args.image.take(), args.command.is_some())?;
+        // Its command runs in the image.
+        return Ok((one(folder.name()?, args, false)?, Some(folder)));
+    }
+    if args.command.is_none() && args.image.is_none() {
+        return Err(Failure::setting(format!(
+            "say what {name} runs: --command, --image, or a folder such as ./{name}"
+        )));
+    }
+    Ok((one(name, args, is_local)?, None))
 }
 
 /// The function that the command line describes.
@@ -134,14 +174,34 @@ fn bad_workdir(folder: &Path, reason: &str) -> Failure {
     bad_setting("--workdir", format!("{} {reason}", folder.display()))
 }
 
+/// Says what --canary does with these steps.
+fn print_canary(canary: Option<CanaryMode>, steps: &[Step]) {
+    let Some(CanaryMode::Share(share)) = canary else { return };
+    if steps.iter().any(|step| step.difference == Difference::Changed && !step.is_of_canary()) {
+        output::line(format_args!("Changed functions get {share} of the calls at first, next to the current version."));
+    }
+    if steps.iter().any(|step| step.difference == Difference::New) {
+        output::line("New functions get all calls, because they have no current version.");
+    }
+}
+
 /// Sends what differs. A function that is refused does not keep the others from being deployed.
-async fn put_all(api: &Api, steps: &[Step]) -> (Vec<Awaited>, Vec<Failure>) {
+async fn put_all(
+    api: &Api,
+    steps: &[Step],
+    note: Option<&str>,
+    canary: Option<CanaryMode>,
+) -> (Vec<Awaited>, Vec<Failure>) {
     let (mut awaited, mut failures) = (Vec::new(), Vec::new());
-    for step in steps {
-        match put(api, step).await {
-            Ok(()) => awaited.push(Awaited::updated(step.function.clone(), replaced(step))),
+    let mut progress = Progress::of(steps.len(), "deployed", !api.as_json);
+    let sent = steps.iter().map(async |step| (step, put(api, step, note, canary).await));
+    let mut answers = stream::iter(sent).buffered(AT_ONCE);
+    while let Some((step, answer)) = answers.next().await {
+        match answer {
+            Ok(version) => awaited.push(Awaited::updated(step.function.clone(), replaced(step)).of_version(version)),
             Err(failure) => failures.push(failure),
         }
+        progress.show(awaited.len());
     }
     (awaited, failures)
 }
@@ -154,18 +214,25 @@ fn replaced(step: &Step) -> Vec<String> {
     }
 }
 
-async fn put(api: &Api, step: &Step) -> Result<()> {
-    let request = |method| api.request(method, &["functions"]).json(&step.wanted);
+/// Deploys or updates a function; returns the version that is to become ready, if it has another one then.
+async fn put(api: &Api, step: &Step, note: Option<&str>, canary: Option<CanaryMode>) -> Result<Option<u64>> {
+    if !step.does_something() {
+        return Ok(step.canary.as_ref().map(|canary| canary.version));
+    }
+    let note = note.map(|note| ("note", note.to_owned()));
+    let canary = canary.map(|mode| ("canary", mode.to_string()));
+    let query: Vec<_> = note.into_iter().chain(canary).collect();
+    let request = |method| api.request(method, &["functions"]).query(&query).json(&step.wanted);
     // Somebody else may have deployed or removed it since it was looked at.
     let (first, conflict, other) = match step.difference {
-        Difference::Same => return Ok(()),
         Difference::New => (Method::POST, StatusCode::CONFLICT, Method::PUT),
-        Difference::Changed => (Method::PUT, StatusCode::NOT_FOUND, Method::POST),
+        Difference::Changed | Difference::Same => (Method::PUT, StatusCode::NOT_FOUND, Method::POST),
     };
-    if api.send_unless(request(first), conflict).await?.is_none() {
-        api.send(request(other)).await?;
-    }
-    Ok(())
+    let response = match api.send_unless(request(first), conflict).await? {
+        Some(response) => response,
+        None => api.send(request(other)).await?,
+    };
+    Ok(versions::made_by(&response))
 }
 
 #[cfg(test)]

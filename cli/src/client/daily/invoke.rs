@@ -7,9 +7,15 @@ use std::{
 };
 
 use anyhow::anyhow;
+use bytes::BytesMut;
+use futures_util::{StreamExt, stream};
 use reqwest::{Body, Response, StatusCode};
 use serde_json::json;
 use skep_protocol::{AUTH, FunctionStatus, format_duration};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    time::timeout,
+};
 use tokio_util::io::ReaderStream;
 
 use super::args::InvokeArgs;
@@ -24,6 +30,10 @@ use crate::{
 /// A function may run for hours; its own timeout ends the call.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 3600);
 const CALL_ID: &str = "x-call-id";
+/// A body that is no larger has a length, without which a call cannot run again elsewhere.
+const MAX_HELD: usize = 1024 * 1024;
+/// A body that takes longer is streamed.
+const HOLD_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(args: InvokeArgs) -> Result<()> {
     if args.client.password_stdin && args.file.is_none() && !io::stdin().is_terminal() {
@@ -86,17 +96,39 @@ async fn wants_login(api: &Api, name: &str) -> bool {
     function.is_ok_and(|function| function.annotations.get(AUTH).is_some_and(|auth| auth == "required"))
 }
 
-/// The body, streamed; none if nobody gives one.
+/// The body; none if nobody gives one.
 async fn body(file: Option<&Path>) -> Result<Option<Body>> {
     if let Some(file) = file {
-        let opened = tokio::fs::File::open(file).await;
-        let opened = opened.map_err(|error| Failure::setting(format!("--file {}: {error}", file.display())))?;
-        return Ok(Some(Body::wrap_stream(ReaderStream::new(opened))));
+        let unreadable = |error| Failure::setting(format!("--file {}: {error}", file.display()));
+        let opened = tokio::fs::File::open(file).await.map_err(unreadable)?;
+        return whole_or_streamed(opened).await.map(Some).map_err(unreadable);
     }
     if io::stdin().is_terminal() {
         return Ok(None);
     }
-    Ok(Some(Body::wrap_stream(ReaderStream::new(tokio::io::stdin()))))
+    let unreadable = |error| Failure::setting(format!("STDIN cannot be read: {error}"));
+    whole_or_streamed(tokio::io::stdin()).await.map(Some).map_err(unreadable)
+}
+
+/// A small body as a whole, and one that is large or takes its time as it comes.
+async fn whole_or_streamed(mut source: impl AsyncRead + Send + Unpin + 'static) -> io::Result<Body> {
+    let mut held = BytesMut::new();
+    let reading = async {
+        while held.len() <= MAX_HELD {
+            if source.read_buf(&mut held).await? == 0 {
+                return Ok::<_, io::Error>(true);
+            }
+        }
+        Ok(false)
+    };
+    // What was read when the time is over is not lost: a read that is broken off has taken nothing.
+    let has_ended = timeout(HOLD_TIMEOUT, reading).await.unwrap_or(Ok(false))?;
+    let held = held.freeze();
+    if has_ended {
+        return Ok(Body::from(held));
+    }
+    let begin = stream::iter((!held.is_empty()).then_some(Ok(held)));
+    Ok(Body::wrap_stream(begin.chain(ReaderStream::new(source))))
 }
 
 /// Prints the answer as it comes.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use skep_protocol::{LogLine, parse_duration};
+use skep_protocol::{CallDetails, LogLine, parse_duration};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::sleep;
 
@@ -19,15 +19,21 @@ const MAX_STREAM: Duration = Duration::from_secs(30 * 24 * 3600);
 const AGAIN_DELAY: Duration = Duration::from_secs(1);
 const MAX_LINE: usize = 1024 * 1024;
 
-pub(super) async fn run(args: LogsArgs) -> Result<()> {
+pub(super) async fn run(mut args: LogsArgs) -> Result<()> {
     let since = args.since.as_deref().map(since).transpose()?;
     let printer = Printer {
         grep: args.grep,
+        call: args.call.clone(),
+        stream: args.stream,
         timestamps: args.timestamps,
         as_json: args.client.json,
         colours: Colours::of_stdout(),
     };
     let api = Api::new(args.client)?;
+    if let (true, Some(id)) = (args.names.is_empty(), &args.call) {
+        let details: CallDetails = api.json(api.get(&["calls", id])).await?;
+        args.names.push(details.status.function);
+    }
     let query = Query { since, tail: args.tail, instance: args.instance };
     if args.follow {
         let each = args.names.iter().map(|name| follow(&api, name, query.clone(), &printer));
@@ -88,10 +94,30 @@ async fn follow(api: &Api, name: &str, mut query: Query, printer: &Printer) -> R
 pub(super) async fn show_end(api: &Api, name: &str, lines: u32) {
     let query = Query { since: None, tail: Some(lines), instance: None };
     let Ok(mut stream) = query.open(api, name, false).await else { return };
-    let printer = Printer { grep: None, timestamps: false, as_json: false, colours: Colours::of_stdout() };
+    let printer = Printer {
+        grep: None,
+        call: None,
+        stream: None,
+        timestamps: false,
+        as_json: false,
+        colours: Colours::of_stdout(),
+    };
     while let Ok(Some(line)) = next(&mut stream, api).await {
         printer.print(&line);
     }
+}
+
+/// The end of a function's log, as it is shown.
+pub(crate) async fn last_lines(api: &Api, name: &str, lines: u32) -> Result<Vec<String>> {
+    let query = Query { since: None, tail: Some(lines), instance: None };
+    let mut stream = query.open(api, name, false).await?;
+    let printer =
+        Printer { grep: None, call: None, stream: None, timestamps: false, as_json: false, colours: Colours::Off };
+    let mut shown = Vec::new();
+    while let Some(line) = next(&mut stream, api).await? {
+        shown.push(printer.shown(&line));
+    }
+    Ok(shown)
 }
 
 async fn next(stream: &mut Lines, api: &Api) -> Result<Option<LogLine>> {
@@ -102,6 +128,9 @@ async fn next(stream: &mut Lines, api: &Api) -> Result<Option<LogLine>> {
 /// How lines are shown, and which.
 struct Printer {
     grep: Option<String>,
+    /// The call whose lines are shown.
+    call: Option<String>,
+    stream: Option<String>,
     timestamps: bool,
     as_json: bool,
     colours: Colours,
@@ -109,7 +138,9 @@ struct Printer {
 
 impl Printer {
     fn print(&self, line: &LogLine) {
-        if self.grep.as_deref().is_none_or(|text| line.text.contains(text)) {
+        let is_of_call = self.call.is_none() || self.call == line.call_id;
+        let is_of_stream = self.stream.is_none() || self.stream == line.stream;
+        if is_of_call && is_of_stream && self.grep.as_deref().is_none_or(|text| line.text.contains(text)) {
             output::line(self.shown(line));
         }
     }
@@ -156,13 +187,17 @@ mod tests {
             namespace: String::new(),
             instance: instance.to_owned(),
             timestamp: OffsetDateTime::UNIX_EPOCH,
+            call_id: None,
+            trace_id: None,
+            stream: None,
             text: text.to_owned(),
         }
     }
 
     #[test]
     fn a_line_says_whose_it_is_and_cannot_speak_to_the_terminal() {
-        let mut printer = Printer { grep: None, timestamps: false, as_json: false, colours: Colours::Off };
+        let mut printer =
+            Printer { grep: None, call: None, stream: None, timestamps: false, as_json: false, colours: Colours::Off };
         assert_eq!(printer.shown(&line("cat", "cat-1", "a\u{1b}[2J")), "cat-1 | a\\u{1b}[2J");
         assert_eq!(printer.shown(&line("cat", "k3x9", "a")), "cat/k3x9 | a");
         printer.timestamps = true;

@@ -7,18 +7,24 @@ mod invoke;
 mod list;
 mod logs;
 mod namespace;
+mod needs;
 mod plan;
+mod progress;
+mod prune;
 mod ready;
 mod remove;
+mod running_canary;
 mod scale;
-mod secret;
+pub(crate) mod secret;
 mod sources;
+pub(crate) mod versions;
 
 use reqwest::RequestBuilder;
 use skep_protocol::FunctionStatus;
 
 use self::args::DailyCommand;
-use super::api::Api;
+pub(super) use self::{logs::last_lines as last_log_lines, versions::canary};
+use super::{api::Api, status};
 use crate::failure::Result;
 
 pub(crate) async fn run(command: DailyCommand) -> Result<()> {
@@ -27,15 +33,17 @@ pub(crate) async fn run(command: DailyCommand) -> Result<()> {
         DailyCommand::List(args) => list::run(args).await,
         DailyCommand::Invoke(args) => Box::pin(invoke::run(args)).await,
         DailyCommand::Logs(args) => logs::run(args).await,
+        DailyCommand::Status(args) => Box::pin(status::run(args)).await,
         DailyCommand::Scale(args) => scale::run(args).await,
         DailyCommand::Remove(args) => remove::run(args).await,
         DailyCommand::Secret(command) => secret::run(command).await,
         DailyCommand::Namespace(command) => namespace::run(command).await,
+        DailyCommand::Versions(command) => versions::run(command).await,
     }
 }
 
 /// A function, with how many of its queued calls wait.
-async fn function(api: &Api, name: &str) -> Result<FunctionStatus> {
+pub(super) async fn function(api: &Api, name: &str) -> Result<FunctionStatus> {
     api.json(api.get(&["function", name])).await
 }
 

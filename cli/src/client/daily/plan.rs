@@ -2,17 +2,24 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::StatusCode;
 use serde::Serialize;
-use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionStatus};
+use skep_protocol::{CanaryMode, DefaultNamespace, FunctionDeployment, FunctionStatus};
 use skep_stack::{Difference, SettingChange, changes, difference};
 
-use super::{full_name, functions, in_namespace};
+use super::{
+    full_name, functions, in_namespace,
+    running_canary::{RunningCanary, Then},
+};
 use crate::{
     client::{api::Api, table},
     failure::{Failure, Result},
     output,
 };
+
+/// How many functions are asked for or deployed at once.
+pub(super) const AT_ONCE: usize = 8;
 
 /// One function, and what is to be done with it.
 #[derive(Serialize)]
@@ -22,6 +29,8 @@ pub(super) struct Step {
     change: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<SettingChange>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) canary: Option<RunningCanary>,
     /// Queued calls that wait and run with the new settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     queued_calls: Option<u64>,
@@ -34,26 +43,39 @@ pub(super) struct Step {
     pub(super) former: Vec<String>,
 }
 
-/// Compares what is wanted with what is deployed.
-pub(super) async fn plan(api: &Api, wanted: Vec<FunctionDeployment>) -> Result<Vec<Step>> {
-    let deployed = deployed(api, &wanted).await?;
-    let mut steps = Vec::new();
-    for wanted in wanted {
-        let function = full_name(&wanted.service, namespace(&wanted));
-        let mut step = step(wanted, deployed.get(&function), function);
-        if step.difference == Difference::Changed {
-            step.queued_calls = super::function(api, &step.function).await?.queue_depth;
-        }
-        steps.push(step);
+/// Compares what is wanted with what is deployed. Some namespaces are new, so nothing is in them.
+pub(super) async fn plan(
+    api: &Api,
+    wanted: Vec<FunctionDeployment>,
+    new: &[String],
+    mode: Option<CanaryMode>,
+) -> Result<Vec<Step>> {
+    let deployed = deployed(api, &wanted, new).await?;
+    let steps = wanted.into_iter().map(|wanted| one_step(api, wanted, &deployed, mode));
+    stream::iter(steps).buffered(AT_ONCE).try_collect().await
+}
+
+async fn one_step(
+    api: &Api,
+    wanted: FunctionDeployment,
+    deployed: &HashMap<String, FunctionStatus>,
+    mode: Option<CanaryMode>,
+) -> Result<Step> {
+    let function = full_name(&wanted.service, namespace(&wanted));
+    let status = deployed.get(&function);
+    let canary = RunningCanary::of(api, &function, status, &wanted, mode).await?;
+    let mut step = step(wanted, status, function).beside(canary);
+    if step.difference == Difference::Changed {
+        step.queued_calls = super::function(api, &step.function).await?.queue_depth;
     }
-    Ok(steps)
+    Ok(step)
 }
 
 /// The functions of all namespaces that are named.
-async fn deployed(api: &Api, wanted: &[FunctionDeployment]) -> Result<HashMap<String, FunctionStatus>> {
+async fn deployed(api: &Api, wanted: &[FunctionDeployment], new: &[String]) -> Result<HashMap<String, FunctionStatus>> {
     let namespaces: BTreeSet<&str> = wanted.iter().map(namespace).collect();
     let mut deployed = HashMap::new();
-    for namespace in namespaces {
+    for namespace in namespaces.into_iter().filter(|namespace| !new.iter().any(|new| new == namespace)) {
         let request = in_namespace(api.get(&["functions"]), Some(namespace));
         if api.send_unless(request, StatusCode::NOT_FOUND).await?.is_none() {
             let message =
@@ -68,9 +90,12 @@ async fn deployed(api: &Api, wanted: &[FunctionDeployment]) -> Result<HashMap<St
 
 /// The namespace, or nothing for the default one.
 fn namespace(deployment: &FunctionDeployment) -> &str {
-    let default = DefaultNamespace::default();
-    let namespace = deployment.namespace.as_str();
-    if namespace == default.as_str() { "" } else { namespace }
+    plain(&deployment.namespace)
+}
+
+/// A namespace as functions are named by it.
+pub(super) fn plain(namespace: &str) -> &str {
+    if namespace == DefaultNamespace::default().as_str() { "" } else { namespace }
 }
 
 fn step(wanted: FunctionDeployment, status: Option<&FunctionStatus>, function: String) -> Step {
@@ -83,7 +108,29 @@ fn step(wanted: FunctionDeployment, status: Option<&FunctionStatus>, function: S
     let difference = difference(&wanted, as_deployed.as_ref());
     let changes = as_deployed.map(|deployed| changes(&wanted, &deployed)).unwrap_or_default();
     let former = status.map(|status| status.instances.clone()).unwrap_or_default();
-    Step { function, change: word(difference), changes, queued_calls: None, wanted, difference, former }
+    Step { function, change: word(difference), changes, canary: None, queued_calls: None, wanted, difference, former }
+}
+
+impl Step {
+    /// The same beside a canary that runs.
+    fn beside(self, canary: Option<RunningCanary>) -> Self {
+        let (difference, changes) = match canary.as_ref().map(|canary| canary.then) {
+            None | Some(Then::Ends | Then::Promoted) => (self.difference, self.changes),
+            Some(Then::Share) => (Difference::Changed, Vec::new()),
+            Some(Then::Stays) => (Difference::Same, Vec::new()),
+        };
+        Self { change: word(difference), difference, changes, canary, ..self }
+    }
+
+    /// Whether a canary that runs is what is deployed.
+    pub(super) fn is_of_canary(&self) -> bool {
+        self.canary.as_ref().is_some_and(|canary| canary.then != Then::Ends)
+    }
+
+    /// Whether there is something to send.
+    pub(super) fn does_something(&self) -> bool {
+        self.difference != Difference::Same || self.canary.as_ref().is_some_and(|canary| canary.then == Then::Ends)
+    }
 }
 
 /// What a program reads of a difference.
@@ -100,21 +147,27 @@ pub(super) fn print(steps: &[Step]) {
     for step in steps {
         let Step { function, wanted, .. } = step;
         let runs = if wanted.env_process.is_empty() { &wanted.image } else { &wanted.env_process };
+        let canary = step.canary.as_ref().map(RunningCanary::words).unwrap_or_default();
         let said = match step.difference {
             Difference::New => format!("{function} is new: {runs}"),
-            Difference::Same => format!("{function} stays as it is"),
-            Difference::Changed => format!("{function} changes{}", queued(step.queued_calls)),
+            Difference::Same => format!("{function} stays as it is{canary}"),
+            Difference::Changed => format!("{function} changes{canary}{}", queued(step.queued_calls)),
         };
         output::line(table::one_line(&said));
-        for SettingChange { setting, from, to } in &step.changes {
-            let said = match (from, to) {
-                (Some(from), Some(to)) => format!("{setting}: {from} -> {to}"),
-                (None, Some(to)) => format!("{setting}: {to} is added"),
-                (Some(from), None) => format!("{setting}: {from} is removed"),
-                (None, None) => setting.clone(),
-            };
-            output::line(format_args!("  {}", table::one_line(&said)));
-        }
+        print_changes(&step.changes, "  ");
+    }
+}
+
+/// Says in words how settings differ, a line for each.
+pub(super) fn print_changes(changes: &[SettingChange], indentation: &str) {
+    for SettingChange { setting, from, to } in changes {
+        let said = match (from, to) {
+            (Some(from), Some(to)) => format!("{setting}: {from} -> {to}"),
+            (None, Some(to)) => format!("{setting}: {to} is added"),
+            (Some(from), None) => format!("{setting}: {from} is removed"),
+            (None, None) => setting.clone(),
+        };
+        output::line(format_args!("{indentation}{}", table::one_line(&said)));
     }
 }
 

@@ -4,11 +4,11 @@ use reqwest::Method;
 use serde_json::json;
 use skep_protocol::DeleteFunction;
 
-use super::{args::RemoveArgs, deploy, full_name};
+use super::{args::RemoveArgs, full_name};
 use crate::{
     client::{api::Api, print_json},
     failure::{Failure, Result},
-    output,
+    output, stack_file,
 };
 
 pub(super) async fn run(args: RemoveArgs) -> Result<()> {
@@ -16,7 +16,7 @@ pub(super) async fn run(args: RemoveArgs) -> Result<()> {
     let names = match &args.file {
         None => args.names,
         Some(file) => {
-            let functions = deploy::read_stack(file)?.functions.into_iter();
+            let functions = stack_file::read(file)?.functions.into_iter();
             functions.map(|function| full_name(&function.service, &function.namespace)).collect()
         }
     };
@@ -41,9 +41,14 @@ pub(super) async fn run(args: RemoveArgs) -> Result<()> {
 /// Returns how many queued calls it had.
 async fn remove(api: &Api, name: &str) -> Result<u64> {
     let queued = super::function(api, name).await?.queue_depth.unwrap_or_default();
-    let function = DeleteFunction { function_name: name.to_owned(), namespace: String::new() };
-    api.send(api.request(Method::DELETE, &["functions"]).json(&function)).await?;
+    delete(api, name).await?;
     Ok(queued)
+}
+
+/// Removes a function.
+pub(super) async fn delete(api: &Api, name: &str) -> Result<()> {
+    let function = DeleteFunction { function_name: name.to_owned(), namespace: String::new() };
+    api.send(api.request(Method::DELETE, &["functions"]).json(&function)).await.map(|_| ())
 }
 
 fn said(name: &str, queued: u64) -> String {

@@ -16,7 +16,7 @@ use crate::{
 pub(super) async fn run(args: ScaleArgs) -> Result<()> {
     let api = Api::new(args.client)?;
     let request = api.request(Method::POST, &["scale-function", &args.name]);
-    api.send(request.json(&json!({ "replicas": args.replicas }))).await?;
+    api.send(request.json(&json!({ "replicas": args.replicas, "hold": args.hold }))).await?;
     if !api.as_json {
         output::line(format_args!("{} is scaled to {}", args.name, args.replicas));
     }

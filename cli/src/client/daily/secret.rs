@@ -74,7 +74,7 @@ async fn set(args: SecretSetArgs) -> Result<()> {
 }
 
 /// The value, from a file or STDIN.
-fn read(file: Option<&Path>, is_exact: bool) -> Result<Vec<u8>> {
+pub(crate) fn read(file: Option<&Path>, is_exact: bool) -> Result<Vec<u8>> {
     let (mut value, from) = (Vec::new(), file.map_or("STDIN".to_owned(), |file| file.display().to_string()));
     let read = match file {
         Some(file) => fs::File::open(file).and_then(|file| file.take(MAX_VALUE + 1).read_to_end(&mut value)),

@@ -12,8 +12,8 @@ use crate::client::args::ClientArgs;
 
 pub(crate) const SOURCES_EXAMPLES: &str = "Examples:
   skep sources add github --preset github --to deploy     GitHub's webhooks call the function deploy
-  skep sources secret add github < secret.txt             with the secret that GitHub has, too
-  skep sources show github                                the URL to give to GitHub, and what is missing
+  skep sources secret add github < secret.txt             the secret that GitHub signs with
+  skep sources show github                                the URL for GitHub, and what is missing
   skep sources presets                                    the providers that skep knows
 
 A source takes events at the gateway's URL /hooks/NAME, checks that they come from the provider,
@@ -37,41 +37,41 @@ The file has the keys of one source, as they are below its name in a stack file,
     - to: deploy
       filter: { type: push, body.ref: refs/heads/main }")]
     Add(SourceSpecArgs),
-    /// Give a source another declaration; its secrets stay
+    /// Change the declaration of a source; its secrets stay
     Update(SourceSpecArgs),
     /// Remove sources and their secrets: their senders get 404 from then on
     Remove(SourceNamesArgs),
     /// Store events of sources without calling functions, until they are resumed
     Pause(SourceNamesArgs),
-    /// Let the events of paused sources go on; those that came meanwhile wait for a replay
+    /// Resume paused sources; events that came during the pause wait for a replay
     Resume(SourceNamesArgs),
-    /// Tell when a schedule runs next
+    /// Show when a schedule runs next
     Next(NextArgs),
-    /// Have a schedule call its functions now
+    /// Call the functions of a schedule now
     Fire(FireArgs),
-    /// Have a schedule make the calls of times in the past
+    /// Make the calls of a schedule for times in the past
     Backfill(BackfillArgs),
     /// List the events that a source has accepted, and which routes took them
     Events(EventsArgs),
     /// Show an event: its headers, its calls with their states, and why other routes did not take it
     Event(EventArgs),
-    /// Print what the program of a source has written to STDERR, and why it was started again
+    /// Print what the program of a source wrote to STDERR, and why it was restarted
     Logs(SourceLogsArgs),
     /// List requests that could not be verified, and why: those that are held, and copies of those that were refused
     #[command(after_help = "Examples:
   skep sources held github
-  skep sources held github --why         what is probably wrong: the secret, the clock, a proxy, the provider …
+  skep sources held github --why         what is probably wrong: the secret, the clock, a proxy …
   skep sources held github --json | jq -r '.[].reason' | sort | uniq -c")]
     Held(HeldArgs),
-    /// Let in requests that could not be verified before
+    /// Accept requests that could not be verified before
     Release(ReleaseArgs),
-    /// Have events make calls once more
+    /// Make calls again for stored events
     Replay(ReplayArgs),
-    /// Tell which routes would take a request, and why not the others
+    /// Show which routes would take a request, and why the others would not
     Try(TryArgs),
-    /// Send a request that the gateway signs as the provider would, to see that all works
+    /// Send a request that the gateway signs as the provider would, to see that everything works
     Send(SendArgs),
-    /// Have a program of this machine get the events of a source as they come
+    /// Forward the events of a source to a program on this machine as they come
     Forward(ForwardArgs),
     /// Keep an event as a sample, to send it or try it again
     Keep(KeepArgs),
@@ -102,9 +102,12 @@ pub(crate) struct SourceArgs {
 pub(crate) struct SourceLogsArgs {
     /// The source
     pub(crate) name: String,
-    /// How many lines, the newest ones
+    /// Show this many of the newest lines
     #[arg(long, default_value_t = 100)]
     pub(crate) tail: usize,
+    /// Continue with new lines as they come
+    #[arg(short, long)]
+    pub(crate) follow: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -141,14 +144,14 @@ pub(crate) struct SourceSpecArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretCommand {
-    /// Add a secret, which is read from STDIN or a file; events that fit any secret of the source are taken
+    /// Add a secret from STDIN or a file; a source accepts events that fit any of its secrets
     #[command(after_help = "Examples:
   skep sources secret add github < secret.txt
   pass show github | skep sources secret add github --retire-others 24h
   skep sources secret add whatsapp --name verify_token --file token.txt
 
 To change a secret: add the new one, set it at the provider, and remove the old one; or let the
-old ones go by themselves with --retire-others. A source has four at most. Nothing shows a value.")]
+old ones expire with --retire-others. A source has at most four. No command shows a value.")]
     Add(SecretAddArgs),
     /// List secrets: their numbers, names and times, never a value
     List(SourceArgs),
@@ -163,13 +166,13 @@ pub(crate) struct SecretAddArgs {
     /// A file with the secret; without it STDIN is read
     #[arg(short, long)]
     pub(crate) file: Option<PathBuf>,
-    /// What a provider's check of the URL asks for (verify_token, public_key); without a name it checks events
+    /// The name by which the provider's check of the URL asks for it (verify_token, public_key); a secret without a name verifies events
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// When it does not count any more: a time (2026-01-31T08:00:00Z), or how long from now (90d)
+    /// When it expires: a time (2026-01-31T08:00:00Z), or how long from now (90d)
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
-    /// How long the source's other secrets of this kind still count (24h)
+    /// How long the source's other secrets of this kind stay valid (24h)
     #[arg(long, value_name = "DURATION")]
     pub(crate) retire_others: Option<String>,
     #[command(flatten)]

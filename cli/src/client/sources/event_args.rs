@@ -12,7 +12,7 @@ use crate::client::args::{ClientArgs, header};
   skep sources events github --type push --outcome ignored     pushes that no route wanted
   skep sources events github --limit 1000 --json
 
-The newest event comes first. VERIFIED says how it is known who sent it, and with which secret.")]
+The newest event comes first. VERIFIED says how the sender was verified, and with which secret.")]
 pub(crate) struct EventsArgs {
     /// The source
     pub(crate) name: String,
@@ -21,7 +21,7 @@ pub(crate) struct EventsArgs {
     /// The most events to list
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
-    /// Only those before this place, which the last list has named
+    /// Only those before this place, which the previous list has named
     #[arg(long, value_name = "SEQ")]
     pub(crate) before: Option<u64>,
     #[command(flatten)]
@@ -31,16 +31,16 @@ pub(crate) struct EventsArgs {
 /// Which events are meant.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct EventFilterArgs {
-    /// Only those that came then or later: a time (2026-01-31T08:00:00Z), or how long ago (15m)
+    /// Only those that came since this time: a time (2026-01-31T08:00:00Z), or how long ago (15m)
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
-    /// Only those that came before then
+    /// Only those that came before this time
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
     /// Only those of this type, as push
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) kind: Option<String>,
-    /// Only those that made calls, that no route wanted, that came while the source was paused, or of which a call has failed
+    /// Only those that made calls (routed), that no route took (ignored), that came while the source was paused (paused), or whose latest call has failed (failed)
     #[arg(long, value_parser = PossibleValuesParser::new(["routed", "ignored", "paused", "failed"]))]
     pub(crate) outcome: Option<String>,
 }
@@ -67,7 +67,7 @@ pub(crate) struct EventArgs {
 pub(crate) struct HeldArgs {
     /// The source
     pub(crate) name: String,
-    /// Say of the newest 50 what makes them fit
+    /// Say for the newest 50 what is probably wrong
     #[arg(long)]
     pub(crate) why: bool,
     /// The most requests to list
@@ -83,8 +83,8 @@ pub(crate) struct HeldArgs {
   skep sources release github --all          all that are held and can be verified now
   skep sources release github refused-9 --force
 
-They are verified again, with the secrets of today and at the time at which they came. --force lets
-them in although they cannot be: look at them first. --all takes no copies of refused requests.
+They are verified again, with the current secrets and as of the time at which they came. --force lets
+in even those that do not fit: look at them first. --all does not include copies of refused requests.
 The exit code is 1 if one of them is not let in.")]
 pub(crate) struct ReleaseArgs {
     /// The source
@@ -92,10 +92,10 @@ pub(crate) struct ReleaseArgs {
     /// Requests, as skep sources held lists them
     #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     pub(crate) ids: Vec<String>,
-    /// All that are held
+    /// Release all held requests
     #[arg(long)]
     pub(crate) all: bool,
-    /// Also those that cannot be verified
+    /// Also accept requests that cannot be verified
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
@@ -106,12 +106,13 @@ pub(crate) struct ReleaseArgs {
 #[command(after_help = "Examples:
   skep sources replay github --id fe859c1e-70c7-14ff-b355-8436e9b294d0
   skep sources replay github --since 2h --type push --dry-run
-  skep sources replay github --outcome paused --replay after-the-upgrade
-  skep sources replay github --outcome failed --since 1d --rate 5/s          only the routes whose call failed
+  skep sources replay github --outcome paused
+  skep sources replay github --outcome failed --since 1d --rate 5/s     only routes whose call failed
   skep sources replay github --since 1d --filter 'body.ref: refs/heads/main'
 
-Events make calls again, by the routes of today. A replay that was broken off goes on with its id
-in --replay: it makes no call twice.")]
+Events make calls again, by the current routes. With --outcome, calls that another replay has made are
+left out: --outcome failed takes only routes whose latest call has failed. To continue a replay that
+was interrupted, give its id with --replay: it makes no call twice.")]
 #[command(group = clap::ArgGroup::new("which").args(["id", "since", "until", "kind", "outcome", "matching"]).multiple(true).required(true))]
 pub(crate) struct ReplayArgs {
     /// The source
@@ -124,19 +125,19 @@ pub(crate) struct ReplayArgs {
     /// Only those that pass a filter as routes have it, in YAML
     #[arg(long = "filter", value_name = "FILTER")]
     pub(crate) matching: Option<String>,
-    /// By this route alone
+    /// Use only this route
     #[arg(long, value_name = "ROUTE")]
     pub(crate) route: Option<String>,
-    /// By the routes that the events were given when they came
+    /// Use the routes that the source had when the events came
     #[arg(long)]
     pub(crate) as_then: bool,
-    /// The most events in a time (20/s, 100/m)
+    /// The most events per second or minute (20/s, 100/m)
     #[arg(long, value_name = "RATE")]
     pub(crate) rate: Option<String>,
     /// The replay's own id: up to 64 letters, digits, hyphens and underscores
     #[arg(long, value_name = "ID")]
     pub(crate) replay: Option<String>,
-    /// Only tell which calls would be made
+    /// Only show which calls would be made
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -152,7 +153,7 @@ pub(crate) struct RequestArgs {
     /// A file with the body; - is STDIN
     #[arg(short, long)]
     pub(crate) file: Option<PathBuf>,
-    /// A sample of the source, as skep sources samples lists them; what else is given takes the place of its parts
+    /// A sample of the source, as skep sources samples lists them; other options replace parts of it
     #[arg(long, value_name = "LABEL")]
     pub(crate) sample: Option<String>,
     /// A header, as 'X-GitHub-Event: push'; may be given several times
@@ -161,7 +162,7 @@ pub(crate) struct RequestArgs {
     /// What follows the source's name in the URL
     #[arg(long, default_value = "")]
     pub(crate) path: String,
-    /// The query, without ?
+    /// The query, without the question mark
     #[arg(long)]
     pub(crate) query: Option<String>,
     #[command(flatten)]
@@ -181,12 +182,12 @@ pub(crate) struct TryArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   skep sources send github --file push.json --header 'X-GitHub-Event: push'
-  skep sources send github --file push.json --header 'X-GitHub-Event: push' --unsigned     is it refused?
-  skep sources send github --sample first-push                                            an event that was kept
+  skep sources send github --file push.json --unsigned     is it refused?
+  skep sources send github --sample first-push             an event that was kept
 
-The gateway signs the body as the provider would, with the source's newest secret, and takes it
-as if it had come to /hooks/NAME: it becomes an event, and its functions run. An id that the provider
-sends in a header is made up if it is not given. Where only the provider can sign, the answer says so.
+The gateway signs the body as the provider would, with the source's newest secret, and handles it
+as if it had come to /hooks/NAME: it becomes an event, and its functions run. If the provider sends
+an id in a header, one is made up unless it is given. If only the provider can sign, the answer says so.
 The exit code is 0 if the request was accepted, and 1 if it was refused.")]
 pub(crate) struct SendArgs {
     #[command(flatten)]
@@ -201,13 +202,13 @@ pub(crate) struct SendArgs {
   skep sources keep github fe859c1e-70c7-14ff-b355-8436e9b294d0 --as first-push
   skep sources send github --sample first-push
 
-A sample stays until it is removed, also when its event is not kept any more.")]
+A sample stays until it is removed, even when its event is no longer kept.")]
 pub(crate) struct KeepArgs {
     /// The source
     pub(crate) name: String,
     /// The event's id
     pub(crate) id: String,
-    /// What it is called: letters, digits, hyphens and underscores. The sample that had this label is replaced
+    /// The sample's label: letters, digits, hyphens and underscores. It replaces a sample that has this label
     #[arg(long = "as", value_name = "LABEL")]
     pub(crate) label: String,
     #[command(flatten)]
@@ -230,13 +231,13 @@ pub(crate) struct SamplesArgs {
   skep sources forward github http://localhost:3000
   skep sources forward github http://localhost:3000 --last 10 --type push
 
-A program that you write gets the events of a source as a function would, and the functions get them
-all the same. Nothing needs to reach your machine: the command asks the gateway. It does not deliver
-an event again that the program refuses.")]
+Your program gets the events of a source as a function would, and the functions still get them.
+Your machine does not need to be reachable, because the command asks the gateway. An event that the
+program refuses is not delivered again.")]
 pub(crate) struct ForwardArgs {
     /// The source
     pub(crate) name: String,
-    /// Where the events go; what follows the source's name in a request is written behind it
+    /// Where the events go; what follows the source's name in a request is appended
     pub(crate) url: url::Url,
     /// Begin with the newest events that are kept
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]

@@ -5,8 +5,7 @@ use std::io::Write;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use skep_protocol::{EventInfo, EventOutcome, Replayed};
-use time::OffsetDateTime;
+use skep_protocol::{CallOfEvent, EventInfo, EventOutcome, EventReplay, Replayed};
 
 use super::event_args::{EventArgs, EventFilterArgs, EventsArgs, ReplayArgs};
 use crate::{
@@ -99,18 +98,18 @@ pub(super) async fn show(args: EventArgs) -> Result<()> {
         ("path", event.path.clone()),
         ("bytes", table::or_empty(event.bytes)),
     ]);
-    if event.outcome == EventOutcome::Paused {
+    if event.outcome == EventOutcome::Paused && event.replays.is_empty() {
         let (name, id) = (&event.source, &event.id);
         output::line(format_args!("\nIt came while the source was paused: skep sources replay {name} --id {id}"));
     }
     if !event.calls.is_empty() {
         output::line("");
-        let rows = event.calls.iter().map(|call| {
-            let state = call.state.map_or("not queued yet", |state| state.as_str());
-            [call.route.to_string(), call.function.to_string(), call.call_id.to_string(), state.to_owned()]
-        });
-        table::print(["ROUTE", "FUNCTION", "CALL", "STATE"], rows);
+        table::print(
+            ["ROUTE", "FUNCTION", "CALL", "STATE"],
+            event.calls.iter().map(|call| row(call, "not queued yet")),
+        );
     }
+    print_replays(event.replays);
     if !event.ignored.is_empty() {
         output::line("");
         let rows = event.ignored.iter().map(|ignored| [ignored.route.to_string(), ignored.reason.clone()]);
@@ -119,6 +118,24 @@ pub(super) async fn show(args: EventArgs) -> Result<()> {
     output::line("\nHeaders");
     table::print_facts(event.headers);
     Ok(())
+}
+
+fn print_replays(replays: Vec<EventReplay>) {
+    if replays.is_empty() {
+        return;
+    }
+    output::line("");
+    let rows = replays.into_iter().map(|EventReplay { replay, at, call }| {
+        let [route, function, id, state] = row(&call, "no longer known");
+        [replay, table::at(at), route, function, id, state]
+    });
+    table::print(["REPLAY", "TIME", "ROUTE", "FUNCTION", "CALL", "STATE"], rows);
+}
+
+/// A call of an event; `unknown` says what it is if there is no state of it.
+fn row(call: &CallOfEvent, unknown: &str) -> [String; 4] {
+    let state = call.state.map_or(unknown, |state| state.as_str());
+    [call.route.to_string(), call.function.to_string(), call.call_id.to_string(), state.to_owned()]
 }
 
 pub(super) async fn replay(args: ReplayArgs) -> Result<()> {
@@ -143,7 +160,7 @@ pub(super) async fn replay(args: ReplayArgs) -> Result<()> {
             Ok(part) => part,
             Err(failure) if all.replay.is_empty() => return Err(failure),
             Err(failure) => {
-                let reason = format!("it broke off, go on with --replay {}: {failure}", all.replay);
+                let reason = format!("it was interrupted; continue with --replay {}: {failure}", all.replay);
                 return Err(Failure::internal(anyhow::anyhow!(reason)));
             }
         };
@@ -176,21 +193,19 @@ pub(super) fn counted(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// Tells how many events came while a source was paused, and how they make their calls.
-pub(super) async fn tell_paused(api: &Api, name: &str, since: Option<OffsetDateTime>) -> Result<()> {
-    let since = since.map(table::at);
-    let mut query = vec![("outcome", "paused".to_owned()), ("limit", MAX_COUNTED.to_string())];
-    query.extend(since.clone().map(|since| ("since", since)));
-    let paused: Events = api.json(api.get(&["sources", name, "events"]).query(&query)).await?;
-    if paused.events.is_empty() {
+/// Shows how many events came while a source was paused, and how they make their calls.
+pub(super) async fn show_paused(api: &Api, name: &str) -> Result<()> {
+    // The time does not show which these are: what was held came before, and was let in meanwhile.
+    let asked = json!({ "outcome": "paused", "dryRun": true, "limit": MAX_COUNTED });
+    let paused: Replayed = api.json(api.request(Method::POST, &["sources", name, "replay"]).json(&asked)).await?;
+    if paused.calls.is_empty() {
         return Ok(());
     }
     let more = if paused.next.is_some() { "more than " } else { "" };
-    let events = counted(paused.events.len() as u64, "event");
-    let since = since.map(|since| format!(" --since {since}")).unwrap_or_default();
+    let events = counted(paused.events, "event");
     output::line(format_args!(
         "{more}{events} came while it was paused, and made no call then: \
-         skep sources replay {name} --outcome paused{since}"
+         skep sources replay {name} --outcome paused"
     ));
     Ok(())
 }

@@ -12,7 +12,7 @@ use reqwest::{
 use serde::Deserialize;
 use skep_protocol::{EventInfo, causes, headers};
 use time::format_description::well_known::Rfc3339;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::event_args::ForwardArgs;
 use crate::{
@@ -24,11 +24,18 @@ use crate::{
 /// The gateway ends a stream after an hour; it is taken up again where it ended.
 const MAX_STREAM: Duration = Duration::from_secs(2 * 3600);
 const AGAIN_DELAY: Duration = Duration::from_secs(1);
+/// A gateway that is restarted is asked again for this long.
+const MAX_ABSENCE: Duration = Duration::from_secs(300);
 /// A body in base64 beside the headers.
 const MAX_LINE: usize = 64 * 1024 * 1024;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Headers of one connection, which the client sets itself.
 const OF_CONNECTION: [&str; 5] = ["host", "content-length", "connection", "transfer-encoding", "expect"];
+
+#[derive(Deserialize)]
+struct Listed {
+    events: Vec<EventInfo>,
+}
 
 /// An event with its body.
 #[derive(Deserialize)]
@@ -46,36 +53,75 @@ pub(super) async fn run(args: ForwardArgs) -> Result<()> {
     }
     let http = || Client::builder().redirect(Policy::none()).no_proxy().timeout(ANSWER_TIMEOUT);
     let http = skep_https::client(http).map_err(Failure::internal)?;
-    let api = Api::new(args.client)?;
-    let mut place = match args.last {
+    let ForwardArgs { name, url, last, kind, count, client } = args;
+    let api = Api::new(client)?;
+    let place = match last {
         Some(last) => ("last", last.to_string()),
-        None => ("last", "0".to_owned()),
+        // Whatever comes from now on is behind the newest one, also if it takes a while to ask again.
+        None => ("after", newest(&api, &name).await?.to_string()),
     };
-    let mut left = args.count.unwrap_or(u64::MAX);
-    output::line(format_args!("Events of {} go to {}. Press Ctrl-C to end.", args.name, args.url));
-    while left > 0 {
-        let mut query = vec![("follow", "true".to_owned()), place.clone()];
-        query.extend(args.kind.clone().map(|kind| ("type", kind)));
-        let request = api.get(&["sources", &args.name, "events"]).query(&query).timeout(MAX_STREAM);
-        let mut lines = Lines::of(api.send(request).await?, MAX_LINE);
-        // A stream that breaks off ends like one that the gateway ends.
-        while let Ok(Some(line)) = lines.next(&api).await {
+    output::line(format_args!("Events of {name} go to {url}. Press Ctrl-C to end."));
+    let mut forward = Forward { api, http, url, place, left: count.unwrap_or(u64::MAX) };
+    let mut heard_at = last.is_none().then(Instant::now);
+    while forward.left > 0 {
+        match forward.begin(&name, kind.as_deref()).await {
+            Ok(lines) => {
+                forward.all(lines).await?;
+                heard_at = Some(Instant::now());
+            }
+            // It may be restarted.
+            Err(Failure::Internal(_)) if heard_at.is_some_and(|at| at.elapsed() < MAX_ABSENCE) => {}
+            Err(failure) => return Err(failure),
+        }
+        if forward.left > 0 {
+            sleep(AGAIN_DELAY).await;
+        }
+    }
+    Ok(())
+}
+
+/// The place of the newest event of a source, or one before all.
+async fn newest(api: &Api, name: &str) -> Result<u64> {
+    let listed: Listed = api.json(api.get(&["sources", name, "events"]).query(&[("limit", 1)])).await?;
+    Ok(listed.events.first().map(|event| event.sequence).unwrap_or_default())
+}
+
+struct Forward {
+    api: Api,
+    http: Client,
+    url: Url,
+    /// From where the stream goes on.
+    place: (&'static str, String),
+    /// How many events are still to be delivered.
+    left: u64,
+}
+
+impl Forward {
+    async fn begin(&self, name: &str, kind: Option<&str>) -> Result<Lines> {
+        let mut query = vec![("follow", "true"), (self.place.0, &self.place.1)];
+        query.extend(kind.map(|kind| ("type", kind)));
+        let request = self.api.get(&["sources", name, "events"]).query(&query).timeout(MAX_STREAM);
+        Ok(Lines::of(self.api.send(request).await?, MAX_LINE))
+    }
+
+    /// Delivers the events of one stream. One that breaks off ends like one that the gateway ends.
+    async fn all(&mut self, mut lines: Lines) -> Result<()> {
+        while let Ok(Some(line)) = lines.next(&self.api).await {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let event: Whole = serde_json::from_slice(&line).map_err(|error| api.stranger(&error.to_string()))?;
-            place = ("after", event.info.sequence.to_string());
-            let told = deliver(&http, &args.url, &event).await.unwrap_or_else(|failure| failure.to_string());
+            let event: Whole = serde_json::from_slice(&line).map_err(|error| self.api.stranger(&error.to_string()))?;
+            self.place = ("after", event.info.sequence.to_string());
+            let outcome = deliver(&self.http, &self.url, &event).await.unwrap_or_else(|failure| failure.to_string());
             let (at, kind) = (table::at(event.info.received_at), &event.info.kind);
-            output::line(format_args!("{at}  {}  {kind}  {}", event.info.id, output::harmless(&told)));
-            left -= 1;
-            if left == 0 {
-                return Ok(());
+            output::line(format_args!("{at}  {}  {kind}  {}", event.info.id, output::harmless(&outcome)));
+            self.left -= 1;
+            if self.left == 0 {
+                break;
             }
         }
-        sleep(AGAIN_DELAY).await;
+        Ok(())
     }
-    Ok(())
 }
 
 /// Sends an event as a function would get it, and says what the program answers.
@@ -95,7 +141,7 @@ async fn deliver(http: &Client, target: &Url, event: &Whole) -> Result<String> {
     })
 }
 
-/// The headers as they came, and what skep tells of the event.
+/// The headers as they came, and those that skep adds about the event.
 fn headers_of(event: &EventInfo) -> HeaderMap {
     let mut map = HeaderMap::new();
     let came = event.headers.iter().filter(|(name, _)| !OF_CONNECTION.contains(&name.as_str()));

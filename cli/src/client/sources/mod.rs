@@ -75,9 +75,9 @@ async fn list(args: SourcesListArgs) -> Result<()> {
     let rows = sources.iter().map(|source| {
         let secrets = source.secrets.len().to_string();
         let name = source.name.to_string();
-        let (path, last) = (told(source.path.as_ref()), source.last_event_at.map(table::at).unwrap_or_default());
-        let next = told(source.next.first());
-        let problem = told(source.problem.as_ref());
+        let (path, last) = (or_empty(source.path.as_ref()), source.last_event_at.map(table::at).unwrap_or_default());
+        let next = or_empty(source.next.first());
+        let problem = or_empty(source.problem.as_ref());
         [name, source.kind.clone(), preset(source), path, state(source), last, next, secrets, problem]
     });
     table::print(["SOURCE", "KIND", "PRESET", "PATH", "STATE", "LAST EVENT", "NEXT", "SECRETS", "PROBLEM"], rows);
@@ -130,7 +130,7 @@ async fn pause_or_resume(api: &Api, name: &str, what: &str) -> Result<()> {
     let before: SourceStatus = api.json(api.get(&["sources", name])).await?;
     api.send(api.request(Method::POST, &["sources", name, what])).await?;
     output::line(format_args!("{name} is {what}d"));
-    if what == "resume" && before.paused { events::tell_paused(api, name, before.paused_at).await } else { Ok(()) }
+    if what == "resume" && before.paused { events::show_paused(api, name).await } else { Ok(()) }
 }
 
 fn print(api: &Api, source: &SourceStatus) -> Result<()> {
@@ -144,12 +144,12 @@ fn print(api: &Api, source: &SourceStatus) -> Result<()> {
         ("preset", preset(source)),
         ("state", state(source)),
         ("paused since", source.paused_at.map(table::at).unwrap_or_default()),
-        ("problem", told(source.problem.as_ref())),
+        ("problem", or_empty(source.problem.as_ref())),
         ("note", source.warnings.join("; ")),
         ("pending", source.pending.map(|pending| pending.to_string()).unwrap_or_default()),
         ("last event", source.last_event_at.map(table::at).unwrap_or_default()),
         ("next", source.next.join(", ")),
-        ("of function", told(source.function.as_ref())),
+        ("of function", or_empty(source.function.as_ref())),
         ("created", table::at(source.created_at)),
         ("updated", table::at(source.updated_at)),
     ]);
@@ -177,7 +177,7 @@ fn state(source: &SourceStatus) -> String {
     if words.is_empty() { "ready".to_owned() } else { words.join(", ") }
 }
 
-fn told(problem: Option<&String>) -> String {
+fn or_empty(problem: Option<&String>) -> String {
     problem.cloned().unwrap_or_default()
 }
 

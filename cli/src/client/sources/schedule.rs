@@ -38,7 +38,7 @@ pub(super) async fn fire(args: FireArgs) -> Result<()> {
     let overlap: Vec<_> = args.overlap.overlap.iter().map(|overlap| ("overlap", overlap)).collect();
     let request = api.request(Method::POST, &["sources", &args.name, "fire"]).query(&overlap);
     let fired = api.json(request).await?;
-    tell(&api, &fired)
+    show(&api, &fired)
 }
 
 pub(super) async fn backfill(args: BackfillArgs) -> Result<()> {
@@ -46,10 +46,10 @@ pub(super) async fn backfill(args: BackfillArgs) -> Result<()> {
     let asked = json!({ "from": args.from, "to": args.to, "overlap": args.overlap.overlap, "id": args.id });
     let request = api.request(Method::POST, &["sources", &args.name, "backfill"]).json(&asked);
     let fired = api.json(request).await?;
-    tell(&api, &fired)
+    show(&api, &fired)
 }
 
-fn tell(api: &Api, fired: &Fired) -> Result<()> {
+fn show(api: &Api, fired: &Fired) -> Result<()> {
     if api.as_json {
         return print_json(fired);
     }

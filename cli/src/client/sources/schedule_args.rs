@@ -9,7 +9,7 @@ use crate::client::args::ClientArgs;
   skep sources next nightly
   skep sources next nightly -n 3 --json | jq -r '.next[]'
 
-Of a paused schedule it tells when it would run.")]
+For a paused schedule, it shows when it would run.")]
 pub(crate) struct NextArgs {
     /// The schedule
     pub(crate) name: String,
@@ -23,7 +23,7 @@ pub(crate) struct NextArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   skep sources fire nightly
-  skep sources fire nightly --overlap allow     although it runs already
+  skep sources fire nightly --overlap allow     even if it already runs
 
 The schedule's functions are called at once, also of a paused schedule. Without --overlap the
 schedule's own rule holds: if it says skip and a call runs, this one is cancelled.")]
@@ -40,9 +40,9 @@ pub(crate) struct FireArgs {
 #[command(after_help = "Examples:
   skep sources backfill nightly --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z
   skep sources backfill nightly --from 2d                       from two days ago until now
-  skep sources backfill nightly --from 2d --id after-outage     asked for again, it makes no call twice
+  skep sources backfill nightly --from 2d --id after-outage     repeated, it makes no call twice
 
-Makes the calls of all times of the schedule between the two, at most 1000, the oldest first. They
+It makes the calls of all times of the schedule between the two, at most 1000, the oldest first. They
 run one after the other; with --overlap allow they run at once.")]
 pub(crate) struct BackfillArgs {
     /// The schedule
@@ -64,7 +64,7 @@ pub(crate) struct BackfillArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct OverlapArgs {
-    /// What becomes of a call while an earlier one runs
+    /// What happens to a call while an earlier one runs
     #[arg(long, value_name = "RULE", value_parser = PossibleValuesParser::new(["skip", "queue", "replace", "allow"]))]
     pub(crate) overlap: Option<String>,
 }

@@ -54,8 +54,8 @@ pub(super) async fn try_out(args: TryArgs) -> Result<()> {
     for Would { id, kind, routes, ignored } in would {
         table::print_facts([("event", id.to_string()), ("type", kind)]);
         let taken = routes.into_iter().map(|call| {
-            let told = if call.deployed { "a call" } else { "a dead letter, because the function is not deployed" };
-            [call.route.to_string(), call.function.to_string(), told.to_owned()]
+            let becomes = if call.deployed { "a call" } else { "a dead letter, because the function is not deployed" };
+            [call.route.to_string(), call.function.to_string(), becomes.to_owned()]
         });
         let ignored = ignored
             .into_iter()

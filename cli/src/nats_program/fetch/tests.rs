@@ -61,7 +61,7 @@ async fn index(answers: Vec<(String, Vec<u8>)>) -> Url {
             let path = request.split(' ').nth(1).unwrap();
             let answer = answers.iter().find(|(known, _)| known == path).map(|(_, answer)| answer.clone());
             let missing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec();
-            // A client that has heard enough is gone.
+            // A client that has read enough is gone.
             let _ = connection.write_all(&answer.unwrap_or(missing)).await;
         }
     });

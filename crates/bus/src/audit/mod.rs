@@ -58,7 +58,7 @@ struct Walk<'audit> {
     /// What is known of the events of sources.
     sources: Vec<SourceLedger>,
     progress: AuditProgress,
-    told: &'audit watch::Sender<AuditProgress>,
+    reporter: &'audit watch::Sender<AuditProgress>,
 }
 
 /// A call that ended longer ago should have left all queues.
@@ -68,13 +68,13 @@ impl Audit {
     /// Counts all calls that are known, and names those that do not add up.
     ///
     /// What ended longer ago than `gone_within` should have left all queues.
-    pub async fn run(&self, gone_within: Duration, told: &watch::Sender<AuditProgress>) -> Result<AuditReport> {
+    pub async fn run(&self, gone_within: Duration, reporter: &watch::Sender<AuditProgress>) -> Result<AuditReport> {
         let (began, at) = (Instant::now(), clock::now());
-        // What this process has accepted has its receipts by then.
+        // By this time, what this process has accepted has its receipts.
         self.nats.ledger.flush().await;
         let books = Books::new(at, self.nats.kept.records.age, gone_within);
         let (doubts, sources, progress) = (Vec::new(), Vec::new(), AuditProgress::default());
-        let mut walk = Walk { audit: self, books, doubts, more: 0, sources, progress, told };
+        let mut walk = Walk { audit: self, books, doubts, more: 0, sources, progress, reporter };
         let last = walk.walk().await?;
         let checked = self.check_again(std::mem::take(&mut walk.doubts)).await?;
         walk.read_later_notes(last).await?;
@@ -315,7 +315,7 @@ impl Walk<'_> {
     fn count_message(&mut self) {
         self.progress.looked += 1;
         if self.progress.looked.is_multiple_of(TOLD_AFTER) {
-            self.told.send_replace(self.progress);
+            self.reporter.send_replace(self.progress);
         }
     }
 }

@@ -106,7 +106,7 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// Gathers more than `most`, or all that there is; tells whether the body has ended.
+    /// Gathers more than `most`, or all that there is; returns whether the body has ended.
     async fn fill<E>(
         &mut self,
         source: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),

@@ -106,7 +106,7 @@ fn made_at(key: &BodyKey) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(seconds.try_into().ok()?).ok()
 }
 
-/// What does not tell its age is taken to be old.
+/// What has no age is taken to be old.
 fn is_older(time: Option<OffsetDateTime>, age: Duration) -> bool {
     time.is_none_or(|time| time + age < clock::now())
 }

@@ -40,8 +40,8 @@ impl Workers {
 
     /// The ids of workers, each time they say that they are there.
     pub async fn heartbeats(&self) -> Result<impl Stream<Item = String> + use<>> {
-        let told = self.nats.client.subscribe(self.nats.subjects.workers()).await.map_err(Error::unavailable)?;
-        Ok(told.map(|message| String::from_utf8_lossy(&message.payload).into_owned()))
+        let messages = self.nats.client.subscribe(self.nats.subjects.workers()).await.map_err(Error::unavailable)?;
+        Ok(messages.map(|message| String::from_utf8_lossy(&message.payload).into_owned()))
     }
 
     /// Questions of all workers about calls, from now on.

@@ -53,8 +53,9 @@ impl Calls {
 impl Workers {
     /// The ids of calls as they are cancelled, by any gateway.
     pub async fn cancellations(&self) -> Result<impl Stream<Item = CallId> + use<>> {
-        let heard = self.nats.client.subscribe(self.nats.subjects.cancel_all()).await.map_err(Error::unavailable)?;
-        Ok(heard.filter_map(async |message| message.subject.rsplit('.').next().and_then(|id| id.parse().ok())))
+        let cancelled =
+            self.nats.client.subscribe(self.nats.subjects.cancel_all()).await.map_err(Error::unavailable)?;
+        Ok(cancelled.filter_map(async |message| message.subject.rsplit('.').next().and_then(|id| id.parse().ok())))
     }
 }
 
@@ -88,7 +89,7 @@ mod tests {
             status: Some(503),
             reason: "the function answered 503".to_owned(),
             next_at: now + time::Duration::HOUR,
-            told: Vec::new(),
+            past: Vec::new(),
         };
         let mut headers = http::HeaderMap::new();
         headers.insert("x-order", "7".parse().unwrap());

@@ -41,12 +41,12 @@ impl Calls {
     }
 
     async fn subscribe_all(&self, subjects: &[String]) -> Result<SelectAll<Subscriber>> {
-        let mut heard = Vec::new();
+        let mut subscriptions = Vec::new();
         for subject in subjects {
-            heard.push(self.nats.client.subscribe(subject.clone()).await.map_err(Error::unavailable)?);
+            subscriptions.push(self.nats.client.subscribe(subject.clone()).await.map_err(Error::unavailable)?);
         }
         self.nats.client.flush().await.map_err(Error::unavailable)?;
-        Ok(select_all(heard))
+        Ok(select_all(subscriptions))
     }
 }
 
@@ -63,7 +63,7 @@ fn news_of(message: &Message) -> Option<CallNews> {
         }
         "invoke" => {
             let call = wire::read_call(headers, Bytes::new()).ok()?;
-            // One that has waited was told of when it began to, and one that comes back to its lane when it came there first.
+            // One that has waited was announced when it began to, and one that comes back to its lane when it came there first.
             let is_new = call.last_attempt.is_none() && call.run_at.is_none() && call.interruptions == 0;
             (is_new || !call.history.is_empty()).then(|| call.status())?
         }

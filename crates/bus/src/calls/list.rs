@@ -2,7 +2,7 @@
 //!
 //! A page costs a bounded number of reads, so it may hold fewer calls than requested and still have a token for the next page.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use async_nats::jetstream::message::StreamMessage;
 use bytes::Bytes;
@@ -39,6 +39,8 @@ pub struct CallFilter {
     pub since: Option<OffsetDateTime>,
     /// Accepted before then.
     pub until: Option<OffsetDateTime>,
+    /// Ended, after it has run for at least this long.
+    pub min_duration: Option<Duration>,
 }
 
 /// Where a list goes on.
@@ -100,10 +102,15 @@ impl CallFilter {
             && self.function.as_ref().is_none_or(|function| function.to_string() == status.function)
             && self.since.is_none_or(|since| status.accepted_at >= since)
             && self.until.is_none_or(|until| status.accepted_at < until)
+            && self
+                .min_duration
+                .is_none_or(|least| status.duration_seconds.is_some_and(|took| took >= least.as_secs_f64()))
     }
 
     fn wants(&self, is_of_kind: impl Fn(CallState) -> bool) -> bool {
-        self.states.is_empty() || self.states.iter().any(|&state| is_of_kind(state))
+        // What has not ended has no duration.
+        (self.min_duration.is_none() || is_of_kind(CallState::Succeeded))
+            && (self.states.is_empty() || self.states.iter().any(|&state| is_of_kind(state)))
     }
 }
 

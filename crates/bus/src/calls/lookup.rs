@@ -22,7 +22,7 @@ const MAX_WAITING: usize = 1024;
 
 /// What the server says when no message is there, and after the last one (NATS ADR-31).
 pub(crate) const NOT_FOUND: u16 = 404;
-const END: u16 = 204;
+pub(crate) const END: u16 = 204;
 /// How many more it has then: where they are large it ends before the last one, and what it does not say is asked for again.
 pub(crate) const LEFT: &str = "Nats-Num-Pending";
 

@@ -5,7 +5,7 @@ pub(crate) mod cancel;
 pub(crate) mod events;
 pub(crate) mod list;
 pub(crate) mod lookup;
-mod plan;
+pub(crate) mod plan;
 pub(crate) mod records;
 pub(crate) mod running;
 pub(crate) mod scan;

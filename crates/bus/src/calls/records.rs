@@ -116,7 +116,16 @@ pub(crate) async fn find(stream: &Stream, subject: String) -> Result<Option<Stre
 
 /// As [`find`], but never from a replica that is behind.
 pub(crate) async fn find_at_leader(stream: &Stream, subject: String) -> Result<Option<StreamMessage>> {
-    match stream.get_first_raw_message_by_subject(subject, 1).await {
+    find_after_at_leader(stream, subject, 0).await
+}
+
+/// As [`find_after`], but never from a replica that is behind.
+pub(crate) async fn find_after_at_leader(
+    stream: &Stream,
+    subject: String,
+    after: u64,
+) -> Result<Option<StreamMessage>> {
+    match stream.get_first_raw_message_by_subject(subject, after.saturating_add(1)).await {
         Ok(message) => Ok(Some(message)),
         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
         Err(error) => Err(Error::unavailable(error)),
@@ -126,6 +135,15 @@ pub(crate) async fn find_at_leader(stream: &Stream, subject: String) -> Result<O
 /// The first message of a subject behind a place in the stream.
 pub(crate) async fn find_after(stream: &Stream, subject: String, after: u64) -> Result<Option<StreamMessage>> {
     match stream.direct_get_next_for_subject(subject, Some(after.saturating_add(1))).await {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::unavailable(error)),
+    }
+}
+
+/// The message at a place in the stream.
+pub(crate) async fn find_at(stream: &Stream, sequence: u64) -> Result<Option<StreamMessage>> {
+    match stream.direct_get(sequence).await {
         Ok(message) => Ok(Some(message)),
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::unavailable(error)),

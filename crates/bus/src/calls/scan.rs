@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::{
     HeaderMap,
     jetstream::{
-        consumer::{DeliverPolicy, pull},
+        consumer::{Consumer, DeliverPolicy, pull},
         stream::Stream,
     },
 };
@@ -23,13 +23,14 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Messages of a subject in their order, as far as they were there when the look began.
 pub(crate) struct Scan {
-    messages: pull::Ordered,
+    /// They are asked for with the first look; how many there are is known before.
+    messages: Option<Box<pull::Ordered>>,
     left: u64,
     /// The place of the last message that was seen.
     last: u64,
     subject: String,
     stream: Stream,
-    consumer: String,
+    consumer: Consumer<pull::OrderedConfig>,
 }
 
 /// A message, without its body unless that was asked for.
@@ -61,19 +62,29 @@ impl Scan {
         }
     }
 
+    /// Headers of messages that were stored then or later.
+    pub(crate) async fn since(stream: &Stream, subject: String, start_time: OffsetDateTime) -> Result<Self> {
+        let deliver_policy = DeliverPolicy::ByStartTime { start_time };
+        let config = pull::OrderedConfig { headers_only: true, deliver_policy, ..Self::config(subject, 0) };
+        Self::open(stream, config, 0).await
+    }
+
     pub(crate) async fn open(stream: &Stream, config: pull::OrderedConfig, after: u64) -> Result<Self> {
         let subject = config.filter_subject.clone();
         let consumer = stream.create_consumer(config).await.map_err(Error::unavailable)?;
-        let info = consumer.cached_info();
-        let (left, name) = (info.num_pending, info.name.clone());
-        let messages = consumer.messages().await.map_err(Error::unavailable)?;
-        Ok(Self { messages, left, last: after, subject, stream: stream.clone(), consumer: name })
+        let left = consumer.cached_info().num_pending;
+        Ok(Self { messages: None, left, last: after, subject, stream: stream.clone(), consumer })
+    }
+
+    /// How many messages are left, those that come after the begin included.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
     }
 
     /// Takes away what the server keeps for it; else it goes by itself after half a minute.
     pub(crate) async fn end(self) {
         drop(self.messages);
-        let _ = self.stream.delete_consumer(&self.consumer).await;
+        let _ = self.stream.delete_consumer(&self.consumer.cached_info().name).await;
     }
 
     /// The next message; `None` when all have been seen.
@@ -81,9 +92,14 @@ impl Scan {
         if self.left == 0 {
             return Ok(None);
         }
+        let messages = match self.messages.take() {
+            Some(messages) => messages,
+            None => Box::new(Box::pin(self.consumer.clone().messages()).await.map_err(Error::unavailable)?),
+        };
+        let messages = self.messages.insert(messages);
         let give_up = Instant::now() + PROGRESS_TIMEOUT;
         let next = loop {
-            match timeout(CHECK_INTERVAL, self.messages.next()).await {
+            match timeout(CHECK_INTERVAL, messages.next()).await {
                 Ok(next) => break next,
                 Err(error) if Instant::now() >= give_up => return Err(Error::unavailable(error)),
                 // The messages that were left may have expired, or been removed.

@@ -19,7 +19,7 @@ impl Calls {
     /// Looks a call up: recorded, running, queued, waiting for its time, or unknown (`None`).
     pub async fn status(&self, id: &CallId) -> Result<Option<CallStatus>> {
         let mut status = self.stored_status(id).await?;
-        // A replica of a stream may be behind: what another one has told already must not be unknown again, or open again.
+        // A replica of a stream may be behind: what another one has answered already must not become unknown again, or open again.
         if self.nats.kept.replicas > 1 && status.as_ref().is_none_or(|status| !status.state.is_final()) {
             status = Box::pin(self.read_at_new_leaders(id)).await?.or(status);
         }

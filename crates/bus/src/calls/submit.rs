@@ -13,7 +13,8 @@ use tracing::debug;
 use url::Url;
 
 use crate::{
-    Bodies, Calls, Connection, Error, Result, client::clock, client::connect::REQUEST_TIMEOUT, publish::Message, wire,
+    Bodies, Calls, Connection, Error, Result, client::clock, client::connect::REQUEST_TIMEOUT, publish::Message,
+    publish::stalled::STORES_NOTHING, wire,
 };
 
 /// A cluster that has lost a server takes some seconds to agree on who leads a stream.
@@ -69,7 +70,7 @@ impl Calls {
         }
         let Some(admitted) = self.nats.stalled.admit() else {
             self.discard_own_body(call);
-            return Err(Error::unavailable("it has stopped storing messages, as when its disk is full"));
+            return Err(Error::unavailable(STORES_NOTHING));
         };
         let submitted = self.submit_patiently(call, is_new).await;
         self.nats.stalled.note(admitted, !matches!(submitted, Err(Error::Unavailable(_))));
@@ -247,7 +248,7 @@ async fn patiently(call: &Call, patience: Duration, queue: &impl Queue) -> (Resu
         tries += 1;
         let delay = delays.next_delay();
         match queue.store(tries == 1).await {
-            // It was stored before, although nobody heard of it.
+            // It was stored before, although the answer was lost.
             Ok(Submitted::Duplicate) if tries > 1 && !call.has_callers_id => return (Ok(Submitted::Accepted), tries),
             Err(error @ Error::Unavailable(_)) => {
                 if Instant::now() + delay >= give_up || !queue.is_reachable().await {
@@ -265,7 +266,7 @@ async fn patiently(call: &Call, patience: Duration, queue: &impl Queue) -> (Resu
 pub(crate) fn same_call(call: &Call, known: CallStatus) -> Result<Submitted> {
     let is_other = match (&call.fingerprint, &known.fingerprint) {
         (Some(wanted), Some(known)) => wanted != known,
-        // A call of an older version, or one whose id skep made, does not tell what it was asked for.
+        // A call of an older version, or one whose id skep made, does not say which request it is of.
         _ => known.function != call.function.to_string(),
     };
     if is_other { Err(Error::IdInUse(known.call_id)) } else { Ok(Submitted::Duplicate) }

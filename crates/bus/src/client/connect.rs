@@ -8,19 +8,29 @@ use std::{
 };
 
 use async_nats::{
-    Client, Event, ServerError,
+    Client, ConnectOptions, Event, ServerError,
     jetstream::{self, context::ContextBuilder},
 };
-use skep_backoff::Backoff;
 use skep_protocol::{CallId, DefaultNamespace, Subjects};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    Bus, Connection, Error, Kept, Login, Monitors, Result, Role, ServerUrls, audit::ledger::Ledger,
-    bodies::deletions::Discards, calls::lookup::Lookup, client::connection::LastConnected,
-    client::durability::LastFound, client::servers, publish::Publisher, publish::batch::Batcher, publish::rates::Rates,
-    publish::stalled::Stalled, queue::backlog::SeenBacklogs, streams, streams::supervisor::Missed,
+    Bus, Connection, Error, Kept, Login, Monitors, Result, Role, ServerUrls,
+    audit::ledger::Ledger,
+    bodies::deletions::Discards,
+    calls::lookup::Lookup,
+    client::connection::{ControllerSeen, LastConnected},
+    client::durability::LastFound,
+    client::reconnect::{self, Attempts},
+    client::servers,
+    publish::Publisher,
+    publish::batch::Batcher,
+    publish::rates::Rates,
+    publish::stalled::Stalled,
+    queue::backlog::SeenBacklogs,
+    streams,
+    streams::supervisor::Missed,
 };
 
 /// The oldest NATS server that has what skep uses (atomic batches, message schedules, one message per subject).
@@ -31,11 +41,14 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// When the log says that the start waits.
 const LOG_DELAY: Duration = Duration::from_secs(3);
 
-/// A server that hangs is noticed after two of these.
+/// A server that hangs is noticed at the third of these.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Between two attempts to reach a server again.
-const RECONNECT_DELAY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(1600));
+/// The same in a cluster, where another server can take its place.
+const PING_INTERVAL_IN_CLUSTER: Duration = Duration::from_secs(2);
+/// How long one of several servers may take to accept a connection; the next one is tried then.
+const CONNECT_TIMEOUT_IN_CLUSTER: Duration = Duration::from_secs(2);
+/// How long an acknowledgement of a cluster is awaited before the message is sent again: nobody answers while it elects a leader.
+const ACK_TIMEOUT_IN_CLUSTER: Duration = Duration::from_secs(2);
 
 /// Publishes that may wait for their acknowledgement at once; beyond it the bus says that it is not available.
 const MAX_UNACKNOWLEDGED: usize = 8192;
@@ -77,7 +90,7 @@ impl Bus {
         if config.logs {
             info!(server = client.server_info().version, "connected to NATS");
         }
-        let publisher = Publisher { client: client.clone(), jetstream: jetstream.clone(), missed: Missed::default() };
+        let publisher = publisher(config, &client, &jetstream);
         let subjects = Arc::new(config.subjects.clone());
         let lookup = |stream, subject: fn(&Subjects, &CallId) -> String| {
             let names = Arc::clone(&subjects);
@@ -111,10 +124,10 @@ impl Bus {
             kept: config.kept.clone(),
             monitors: config.monitors.clone(),
             found: LastFound::default(),
+            controller_seen: ControllerSeen::default(),
             stalled: Stalled::default(),
         };
-        connection.check_clock().await?;
-        connection.check_durability().await?;
+        connection.look_at_server().await?;
         Ok(Self::over(Arc::new(connection)))
     }
 
@@ -160,20 +173,29 @@ pub(crate) async fn connect_once(outside: &Outside, connected: &LastConnected) -
 /// Makes or checks the streams; a cluster may have no leader yet.
 async fn ensure_streams(config: &BusConfig, jetstream: &jetstream::Context) -> Result<streams::Streams> {
     let began = Instant::now();
-    let mut is_told = false;
+    let mut is_logged = false;
     loop {
         match Box::pin(streams::ensure(jetstream, config.role, &config.subjects, &config.kept)).await {
             // Streams of an older version are changed by the controller.
             Err(error @ (Error::Unavailable(_) | Error::Differs { .. }))
                 if began.elapsed() < config.patience && (error.may_pass() || !config.role.changes_streams()) =>
             {
-                if began.elapsed() > LOG_DELAY && !std::mem::replace(&mut is_told, true) {
+                if began.elapsed() > LOG_DELAY && !std::mem::replace(&mut is_logged, true) {
                     warn!(error = error.chain(), "the streams cannot be used yet; waiting for them");
                 }
                 sleep(Duration::from_millis(250)).await;
             }
             ended => return ended,
         }
+    }
+}
+
+fn publisher(config: &BusConfig, client: &Client, jetstream: &jetstream::Context) -> Publisher {
+    Publisher {
+        client: client.clone(),
+        jetstream: jetstream.clone(),
+        missed: Missed::default(),
+        ack_timeout: if config.kept.replicas > 1 { ACK_TIMEOUT_IN_CLUSTER } else { REQUEST_TIMEOUT },
     }
 }
 
@@ -192,28 +214,12 @@ async fn connect_client(
     connected: &LastConnected,
     (logs, is_foreign): (bool, bool),
 ) -> Result<Client> {
-    let (role, started) = (config.role, Instant::now());
+    let started = Instant::now();
     let violations = Violations::default();
-    let mut is_told = false;
+    let mut is_logged = false;
     loop {
-        let (connected, violations) = (connected.clone(), violations.clone());
         connected.is_now();
-        let options = servers::options(&config.servers, config.login.as_ref()).map_err(Error::unavailable)?;
-        let options = options
-            .name(&config.name)
-            // Elsewhere a user may have what is usual.
-            .custom_inbox_prefix(if is_foreign { "_INBOX".to_owned() } else { role.inbox(&config.subjects) })
-            .request_timeout(Some(REQUEST_TIMEOUT))
-            .connection_timeout(REQUEST_TIMEOUT)
-            .ping_interval(PING_INTERVAL)
-            .reconnect_delay_callback(|attempts| RECONNECT_DELAY.after(attempts as u64 + 1))
-            .event_callback(move |event| {
-                if matches!(event, Event::Connected) {
-                    connected.is_now();
-                }
-                log_event(&event, role, logs, &violations);
-                future::ready(())
-            });
+        let options = options(config, connected.clone(), violations.clone(), (logs, is_foreign))?;
         let error = match options.connect(config.servers.addresses()).await {
             Ok(client) => return Ok(client),
             Err(error) => error,
@@ -225,11 +231,46 @@ async fn connect_client(
                 source: error.into(),
             });
         }
-        if started.elapsed() > LOG_DELAY && !std::mem::replace(&mut is_told, true) {
+        if started.elapsed() > LOG_DELAY && !std::mem::replace(&mut is_logged, true) {
             warn!(%error, "NATS does not answer; waiting for it");
         }
         sleep(Duration::from_millis(100)).await;
     }
+}
+
+fn options(
+    config: &BusConfig,
+    connected: LastConnected,
+    violations: Violations,
+    (logs, is_foreign): (bool, bool),
+) -> Result<ConnectOptions> {
+    let role = config.role;
+    let attempts = Attempts::default();
+    let noted = attempts.clone();
+    let options = servers::options(&config.servers, config.login.as_ref()).map_err(Error::unavailable)?;
+    let options = options
+        .name(&config.name)
+        // Elsewhere a user may have what is usual.
+        .custom_inbox_prefix(if is_foreign { "_INBOX".to_owned() } else { role.inbox(&config.subjects) })
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .reconnect_delay_callback(reconnect::delay)
+        .event_callback(move |event| {
+            if matches!(event, Event::Connected) {
+                connected.is_now();
+                noted.succeeded();
+            }
+            log_event(&event, role, logs, &violations);
+            future::ready(())
+        });
+    if is_foreign || config.servers.addresses().len() < 2 {
+        return Ok(options.connection_timeout(REQUEST_TIMEOUT).ping_interval(PING_INTERVAL));
+    }
+    // Those that are named are all that there are: a container that is gone leaves addresses behind.
+    let options = options.ignore_discovered_servers().connection_timeout(CONNECT_TIMEOUT_IN_CLUSTER);
+    Ok(options.ping_interval(PING_INTERVAL_IN_CLUSTER).reconnect_to_server_callback(move |servers, last| {
+        // The first time, all are tried one after the other.
+        future::ready((!last.server_id.is_empty()).then(|| attempts.next(&servers)).flatten())
+    }))
 }
 
 /// The violations of permissions that were logged.

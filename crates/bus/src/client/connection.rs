@@ -1,7 +1,10 @@
 //! The connection to NATS, once it stands.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -44,6 +47,7 @@ pub struct Connection {
     pub(crate) kept: Kept,
     pub(crate) monitors: Monitors,
     pub(crate) found: LastFound,
+    pub(crate) controller_seen: ControllerSeen,
     pub(crate) missed: Missed,
     pub(crate) stalled: Stalled,
     pub(crate) publisher: Publisher,
@@ -112,6 +116,16 @@ impl Connection {
         self.clients().iter().map(|client| client.statistics().connects.load(Ordering::Relaxed)).sum()
     }
 
+    /// How often a connection was made again after it was lost.
+    pub fn reconnects(&self) -> u64 {
+        self.connections().saturating_sub(self.clients().len() as u64)
+    }
+
+    /// How long ago a controller wrote its lease, which it does every two seconds; `None` if none was ever seen.
+    pub fn controller_seen(&self) -> Option<Duration> {
+        self.controller_seen.ago()
+    }
+
     /// How long ago the connection was made, or made again.
     pub fn connected_for(&self) -> Duration {
         self.connected.elapsed()
@@ -146,6 +160,22 @@ pub(crate) struct LastConnected(Arc<watch::Sender<i64>>);
 impl Default for LastConnected {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(0)))
+    }
+}
+
+/// When a controller wrote its lease last, in nanoseconds and by the server's clock; 0 if none was seen.
+#[derive(Default)]
+pub(crate) struct ControllerSeen(AtomicI64);
+
+impl ControllerSeen {
+    pub(crate) fn at(&self, at: OffsetDateTime) {
+        self.0.store(i64::try_from(at.unix_timestamp_nanos()).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    fn ago(&self) -> Option<Duration> {
+        let at = Some(self.0.load(Ordering::Relaxed)).filter(|at| *at > 0)?;
+        let at = OffsetDateTime::from_unix_timestamp_nanos(at.into()).ok()?;
+        Some((clock::now() - at).try_into().unwrap_or_default())
     }
 }
 

@@ -48,7 +48,7 @@ impl Connection {
         let found = self.found.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // A server that was started since may be set otherwise.
         if found.durability.tier == Tier::Fsync && !found.syncing.contains(&self.client.server_info().server_id) {
-            let reason = "this server was started lately and has not told yet whether it syncs".to_owned();
+            let reason = "this server was started lately and has not reported yet whether it syncs".to_owned();
             return Durability { tier: unsynced(found.durability.replicas), reason, ..found.durability };
         }
         found.durability

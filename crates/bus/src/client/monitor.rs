@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Client, redirect::Policy};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
 use url::Url;
 
@@ -79,15 +79,25 @@ async fn ask_ports(addresses: &[Url]) -> Result<Vec<Monitored>, String> {
     if addresses.is_empty() {
         return Ok(Vec::new());
     }
-    let client = || Client::builder().timeout(ANSWER_TIMEOUT).redirect(Policy::none()).no_proxy();
-    let client = skep_https::client(client).map_err(|error| error.to_string())?;
+    let client = http_client()?;
     let mut servers = Vec::with_capacity(addresses.len());
     for address in addresses {
-        let varz = async { client.get(address.join("varz")?).send().await?.json::<Varz>().await.map_err(Failed::from) };
-        let varz = varz.await.map_err(|Failed(reason)| format!("{address} does not tell: {reason}"))?;
+        let varz: Varz =
+            get(&client, address, "varz").await.map_err(|reason| format!("{address} does not tell: {reason}"))?;
         servers.push(varz.into());
     }
     Ok(servers)
+}
+
+pub(super) fn http_client() -> Result<Client, String> {
+    let client = || Client::builder().timeout(ANSWER_TIMEOUT).redirect(Policy::none()).no_proxy();
+    skep_https::client(client).map_err(|error| error.to_string())
+}
+
+/// What a monitoring port answers to a path.
+pub(super) async fn get<T: DeserializeOwned>(client: &Client, address: &Url, path: &str) -> Result<T, String> {
+    let answer = async { client.get(address.join(path)?).send().await?.json().await.map_err(Failed::from) };
+    answer.await.map_err(|Failed(reason)| reason)
 }
 
 struct Failed(String);

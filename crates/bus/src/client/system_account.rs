@@ -1,4 +1,4 @@
-//! The account in which a NATS server answers what it would tell on a monitoring port.
+//! The account in which a NATS server answers what its monitoring port would.
 //!
 //! Such a port asks for no password, so a server that `skep up` starts has none.
 

@@ -4,6 +4,7 @@ use async_nats::{HeaderMap, jetstream::message::StreamMessage};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use skep_protocol::{CallId, DeadKind, DeadLetterInfo, FunctionName, StoredBody};
+use skep_trace::Context;
 use time::OffsetDateTime;
 
 use crate::{Bodies, DeadLetters, Error, Result, calls::records, calls::scan::Scan, wire};
@@ -37,6 +38,11 @@ impl DeadLetter {
     /// The body, if it is too large for the dead letter.
     pub fn stored_body(&self) -> Option<StoredBody> {
         wire::stored_body(&self.headers).ok().flatten()
+    }
+
+    /// Where its call belonged in a trace.
+    pub fn trace(&self) -> Option<Context> {
+        wire::read_trace(&self.headers)
     }
 
     /// The first bytes of the last answer, if there was one.

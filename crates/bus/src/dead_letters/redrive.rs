@@ -9,6 +9,7 @@ use skep_protocol::{
     Call, CallRecord, CallState, CallbackTarget, DeadKind, DefaultNamespace, FunctionName, headers as names,
     parse_callback,
 };
+use skep_trace::Context;
 use time::OffsetDateTime;
 use url::Url;
 
@@ -47,11 +48,12 @@ pub enum Redriven {
 }
 
 impl DeadLetters {
-    /// Queues a dead letter again. `may_call` says which functions the caller may call.
+    /// Queues a dead letter again, in this trace. `may_call` says which functions the caller may call.
     pub async fn redrive(
         &self,
         letter: &DeadLetter,
         edit: Edit,
+        trace: Option<Context>,
         may_call: impl Fn(&FunctionName) -> bool,
     ) -> Result<Redriven> {
         let has_other_body = edit.body.is_some();
@@ -59,8 +61,8 @@ impl DeadLetters {
             callback.and_then(|url| self.function_called_back(url)).is_some_and(|function| may_call(&function))
         };
         let sent = match letter.info.kind {
-            DeadKind::Call => self.redrive_call(letter, edit, may_call_back).await?,
-            DeadKind::Callback => self.redrive_callback(letter, may_call_back).await?,
+            DeadKind::Call => self.redrive_call(letter, edit, trace, may_call_back).await?,
+            DeadKind::Callback => self.redrive_callback(letter, trace, may_call_back).await?,
         };
         if matches!(sent, Redriven::Sent | Redriven::UnderWay) {
             self.remove(letter.info.sequence).await?;
@@ -83,10 +85,11 @@ impl DeadLetters {
         &self,
         letter: &DeadLetter,
         edit: Edit,
+        trace: Option<Context>,
         may_call_back: impl Fn(Option<&Url>) -> bool,
     ) -> Result<Redriven> {
         let mut call = match call_of(letter, self.nats.default_namespace()) {
-            Ok(call) => edit.apply(call),
+            Ok(call) => Call { trace, ..edit.apply(call) },
             Err(reason) => return Ok(Redriven::Impossible(reason)),
         };
         call.callback_authorized |= may_call_back(call.callback.as_ref());
@@ -131,12 +134,14 @@ impl DeadLetters {
     async fn redrive_callback(
         &self,
         letter: &DeadLetter,
+        trace: Option<Context>,
         may_call_back: impl Fn(Option<&Url>) -> bool,
     ) -> Result<Redriven> {
         let mut record: CallRecord = match wire::read_record(&letter.headers, letter.body.clone()) {
             Ok(record) => record,
             Err(reason) => return Ok(Redriven::Impossible(reason)),
         };
+        record.status.trace = trace;
         record.status.callback_authorized |= may_call_back(record.status.callback_url.as_ref());
         if let Some(old) = self.nats.find_record(&record.status.call_id).await? {
             self.nats.remove_message("CALLS", old.sequence).await?;
@@ -180,7 +185,8 @@ fn call_of(letter: &DeadLetter, namespace: &DefaultNamespace) -> Result<Call, St
 /// Published work that never became a call.
 fn published_call(letter: &DeadLetter, namespace: &DefaultNamespace, now: OffsetDateTime) -> Result<Call, String> {
     let function: FunctionName = namespace.function(&letter.info.function).map_err(|error| error.to_string())?;
-    let headers = published::publishers_headers(Some(&without_end(&letter.headers)));
+    let mut headers = published::publishers_headers(Some(&without_end(&letter.headers)));
+    skep_trace::remove(&mut headers);
     let callback = headers.get(names::CALLBACK_URL).and_then(|url| url.to_str().ok());
     let fingerprint = Some(published::fingerprint(&function, &headers, &letter.body));
     Ok(Call {

@@ -34,6 +34,9 @@ impl NewDeadLetter<'_> {
         for (name, values) in self.headers.iter() {
             // The server acts on headers of its own, so what a publisher set there is kept but not obeyed.
             let kept = AsRef::<str>::as_ref(name);
+            if wire::is_of_trace(kept) {
+                continue;
+            }
             let kept =
                 kept.strip_prefix("Nats-").map_or_else(|| kept.to_owned(), |rest| format!("Original-Nats-{rest}"));
             let Ok(kept) = kept.parse::<async_nats::HeaderName>() else {
@@ -43,6 +46,7 @@ impl NewDeadLetter<'_> {
                 headers.append(kept.clone(), value.clone());
             }
         }
+        wire::add_trace(&mut headers, wire::read_trace(self.headers).as_ref());
         headers.insert(wire::REASON, fit::reason(self.reason));
         headers.insert(wire::ATTEMPTS, self.attempts.to_string());
         if let Some(status) = self.last_status {

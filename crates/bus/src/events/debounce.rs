@@ -92,7 +92,7 @@ impl Queues {
     /// What is known of the bursts of a key, and the number of the message that says so.
     async fn bursts(&self, key: &BurstKey) -> Result<(Bursts, u64)> {
         let subject = self.nats.subjects.bursts(key);
-        // A replica that is behind would tell of an earlier call as the latest.
+        // A replica that is behind would name an earlier call as the latest.
         let found = records::find_at_leader(&self.nats.streams.bursts, subject).await?;
         let Some(StreamMessage { payload, sequence, subject, .. }) = found else { return Ok((Bursts::default(), 0)) };
         let read = serde_json::from_slice(&payload);

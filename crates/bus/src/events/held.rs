@@ -54,7 +54,7 @@ pub struct HeldRequest {
 pub enum HeldKind {
     /// The sender was refused, and this is a copy.
     Refused,
-    /// The sender was told that it is accepted.
+    /// The sender got an answer that accepts it.
     Held,
 }
 

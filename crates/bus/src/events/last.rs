@@ -2,42 +2,42 @@
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use futures_util::{Stream, StreamExt};
-use skep_protocol::{EventInfo, SourceName, Verified};
+use skep_protocol::{EventId, EventInfo, SourceName, Verified};
 use time::OffsetDateTime;
 
-use super::{
-    list::{EventFilter, StoredEvent, read},
-    wire,
-};
+use super::list::{EventFilter, StoredEvent, read, read_whole};
 use crate::{
     Error, Events, Result,
     calls::{records, scan::Scan},
 };
 
-/// Events that were held before, one behind the other, that are looked at at once, and at most.
-const HELD_AT_ONCE: usize = 100;
-const MAX_HELD: usize = 1000;
+/// Events that may be late, one behind the other, that are looked at at once, and at most.
+const LATE_AT_ONCE: usize = 100;
+const MAX_LATE: usize = 1000;
 
 impl Events {
     /// When the newest event of a source came, as far as one is kept.
     ///
-    /// What was held came long before it was stored, so the last one that was stored may not be the newest.
+    /// What was held came long before it was stored, and so did a time of the past that a schedule was asked for; so the last one that was stored may not be the newest.
     pub async fn newest(&self, source: &SourceName) -> Result<Option<OffsetDateTime>> {
         let Some(last) = self.last(source).await? else { return Ok(None) };
         let (mut newest, mut next) = (last.event.received_at, Some(last.sequence));
-        if !last.event.verified.by.was_held() {
+        let is_schedule = last.event.occurrence.is_some();
+        // Only the ids of what somebody asked for have a hyphen.
+        let may_be_late = |was_held: bool, id: &EventId| was_held || is_schedule && id.as_str().contains('-');
+        if !may_be_late(last.event.verified.by.was_held(), &last.event.id) {
             return Ok(Some(newest));
         }
         let mut looked_at = 0;
-        while let Some(before) = next.filter(|_| looked_at < MAX_HELD) {
-            let page = self.list(source, &EventFilter::default(), HELD_AT_ONCE, Some(before)).await?;
+        while let Some(before) = next.filter(|_| looked_at < MAX_LATE) {
+            let page = Box::pin(self.list(source, &EventFilter::default(), LATE_AT_ONCE, Some(before))).await?;
             for event in &page.events {
                 newest = newest.max(event.received_at);
-                if !was_held(event) {
+                if !may_be_late(was_held(event), &event.id) {
                     return Ok(Some(newest));
                 }
             }
-            looked_at += HELD_AT_ONCE;
+            looked_at += LATE_AT_ONCE;
             next = page.next;
         }
         Ok(Some(newest))
@@ -63,12 +63,17 @@ impl Events {
     }
 
     /// The first event of a source behind a place, with its body.
-    pub async fn next_after(&self, source: &SourceName, after: u64) -> Result<Option<StoredEvent>> {
-        let found = records::find_after(&self.nats.streams.events, self.nats.subjects.events_of(source), after).await?;
-        let Some(message) = found else { return Ok(None) };
-        let event = wire::read_event(&message.subject, &message.headers, message.payload)
-            .map_err(|reason| Error::Unreadable { subject: message.subject.to_string(), reason })?;
-        Ok(Some(StoredEvent { event, sequence: message.sequence }))
+    pub async fn next_after(&self, source: &SourceName, mut after: u64) -> Result<Option<StoredEvent>> {
+        let subject = self.nats.subjects.events_of(source);
+        loop {
+            let found = records::find_after(&self.nats.streams.events, subject.clone(), after).await?;
+            let Some(message) = found else { return Ok(None) };
+            after = message.sequence;
+            // One that cannot be read is passed over.
+            if let Ok(event) = read_whole(message) {
+                return Ok(Some(event));
+            }
+        }
     }
 
     /// Says each time that an event of a source may have been stored; it may also be a duplicate.

@@ -3,10 +3,12 @@
 //! The subject is the id, so an event that comes again is refused for as long as the first one is kept.
 
 mod burst;
+mod count;
 pub(crate) mod debounce;
 pub(crate) mod held;
 mod last;
 pub(crate) mod list;
+mod replays;
 pub(crate) mod samples;
 mod turns;
 pub(crate) mod wire;
@@ -20,7 +22,7 @@ use tracing::debug;
 
 use crate::{
     Error, Events, Queue, Queues, Result, Submitted, calls::submit::ELECTION_TIMEOUT, client::connect::REQUEST_TIMEOUT,
-    fit,
+    fit, publish::stalled::STORES_NOTHING,
 };
 
 /// The consumer of events that are to be routed.
@@ -40,14 +42,14 @@ impl Events {
         headers.insert(NATS_MESSAGE_TTL, format!("{}s", keep.max(MIN_EVENT_TTL).as_secs()));
         let body = wire::event_body(event);
         fit::check(&headers, &body, self.nats.largest_message())?;
-        let unavailable = || Error::unavailable("it has stopped storing messages, as when its disk is full");
+        let unavailable = || Error::unavailable(STORES_NOTHING);
         let admitted = self.nats.stalled.admit().ok_or_else(unavailable)?;
         let patience = if self.nats.kept.replicas > 1 { ELECTION_TIMEOUT } else { REQUEST_TIMEOUT };
         let give_up = Instant::now() + patience;
         let (mut pause, mut is_first) = (FIRST_PAUSE, true);
         let stored = loop {
             match self.nats.incoming_events.store(subject.clone(), headers.clone(), body.clone()).await {
-                // It was stored before, although nobody heard of it.
+                // It was stored before, although the answer was lost.
                 Ok(Submitted::Duplicate) if !is_first && self.is_stored(event).await => break Ok(Submitted::Accepted),
                 Err(error @ Error::Unavailable(_)) => {
                     if Instant::now() + pause >= give_up || !self.nats.is_reachable().await {

@@ -9,7 +9,7 @@ impl Queues {
     /// What was decided last, and the number of the message that says so.
     pub async fn turn(&self, key: &BurstKey) -> Result<(Turn, u64)> {
         let subject = self.nats.subjects.bursts(key);
-        // A replica that is behind would tell of an earlier decision.
+        // A replica that is behind would give an earlier decision.
         let found = records::find_at_leader(&self.nats.streams.bursts, subject.clone()).await?;
         let Some(message) = found else { return Ok((Turn::default(), 0)) };
         let read = serde_json::from_slice(&message.payload);

@@ -18,6 +18,8 @@ const IGNORED: &str = "Skep-Ignored";
 /// The lengths of the bodies that stand one behind the other: that of the event, and then those that routes have of their own.
 const BODIES: &str = "Skep-Bodies";
 const PAUSED: &str = "Skep-Paused";
+/// Only the router makes its calls.
+const ROUTED_ONLY: &str = "Skep-Routed-Only";
 /// What it is of a schedule, as JSON.
 const OCCURRENCE: &str = "Skep-Occurrence";
 const REMOTE: &str = "Skep-Remote";
@@ -39,8 +41,12 @@ pub(crate) fn event_headers(event: &Event) -> NatsHeaders {
         insert_json(&mut headers, BODIES, &lengths);
     }
     insert_json(&mut headers, IGNORED, &event.decision.ignored);
+    wire::add_trace(&mut headers, event.trace.as_ref());
     if event.decision.paused {
         headers.insert(PAUSED, "true");
+    }
+    if event.decision.is_routed_only {
+        headers.insert(ROUTED_ONLY, "true");
     }
     if let Some(Ok(occurrence)) = event.occurrence.as_ref().map(serde_json::to_string) {
         headers.insert(OCCURRENCE, occurrence);
@@ -87,6 +93,7 @@ pub(crate) fn read_event(subject: &str, headers: &NatsHeaders, body: Bytes) -> R
             routes,
             ignored: read_json(headers, IGNORED)?,
             paused: wire::text(headers, PAUSED).is_some(),
+            is_routed_only: wire::text(headers, ROUTED_ONLY).is_some(),
         },
         method: wire::parsed(headers, METHOD)?,
         path: wire::text(headers, PATH).map(wire::unescaped_text).unwrap_or_default(),
@@ -95,6 +102,7 @@ pub(crate) fn read_event(subject: &str, headers: &NatsHeaders, body: Bytes) -> R
         headers: wire::read_http_headers(headers, wire::HTTP_PREFIX),
         body,
         occurrence: wire::read_json(headers, OCCURRENCE)?,
+        trace: wire::read_trace(headers),
     })
 }
 
@@ -139,6 +147,7 @@ fn read_json<T: DeserializeOwned>(headers: &NatsHeaders, name: &'static str) -> 
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, Method};
     use skep_protocol::{EventOccurrence, IgnoredRoute};
+    use skep_trace::Context;
     use time::OffsetDateTime;
 
     use super::*;
@@ -164,7 +173,7 @@ mod tests {
             kind: "push".to_owned(),
             received_at: OffsetDateTime::UNIX_EPOCH + std::time::Duration::from_nanos(1_500_000_001),
             verified: "signature;key=2".parse().unwrap(),
-            decision: Decision { routes: vec![route], ignored: vec![ignored], paused: false },
+            decision: Decision { routes: vec![route], ignored: vec![ignored], paused: false, is_routed_only: true },
             method: Method::PUT,
             path: "/a/ü".to_owned(),
             query: Some("b=c".to_owned()),
@@ -178,6 +187,7 @@ mod tests {
                 planned_at: OffsetDateTime::UNIX_EPOCH.to_offset(time::UtcOffset::from_hms(1, 0, 0).unwrap()),
                 missed: Some(3),
             }),
+            trace: Context::of_texts("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Some("a=1")),
         }
     }
 
@@ -202,6 +212,7 @@ mod tests {
             remote: None,
             kind: String::new(),
             occurrence: None,
+            trace: None,
             headers: HeaderMap::new(),
             ..event
         };

@@ -61,17 +61,17 @@ prop_compose! {
         -> (Vec<PastAttempt>, Vec<PastEnd>)
     {
         let now = OffsetDateTime::UNIX_EPOCH;
-        let mut told = Vec::new();
+        let mut past_attempts = Vec::new();
         for (number, reason) in (1..).zip(attempts) {
             let replica = Some("x".repeat(80));
             PastAttempt { number, started_at: now, duration_seconds: 1.25, replica, status: Some(503), reason, next_at: now }
-                .append_to(&mut told);
+                .append_to(&mut past_attempts);
         }
         let past = |reason: String| DeadLetterInfo {
             call_id: "a".parse().unwrap(), function: "f".to_owned(), kind: DeadKind::Call, reason: super::reason(&reason),
             attempts: 10, last_status: Some(500), dead_at: now, sequence: 1,
         }.past();
-        (told, ends.into_iter().map(past).collect())
+        (past_attempts, ends.into_iter().map(past).collect())
     }
 }
 
@@ -90,7 +90,7 @@ fn room(headers: &HeaderMap, path: &str) -> usize {
 
 prop_compose! {
     fn any_call()(
-        headers in headers_of_a_call(), (told, history) in any_past(), reason in any_reason(),
+        headers in headers_of_a_call(), (past, history) in any_past(), reason in any_reason(),
         path in 0..40_000_usize, callback in option::of(0..40_000_usize), body in 0..100_000_usize,
     ) -> Call {
         let now = OffsetDateTime::UNIX_EPOCH;
@@ -99,7 +99,7 @@ prop_compose! {
         let callback = callback.filter(|_| room > 64).map(|length| {
             format!("http://user:pass@example.com/?{}", "\\".repeat(length.min((room - 64) / 2))).parse().unwrap()
         });
-        let last = LastAttempt { number: 10, status: Some(503), reason, next_at: now, told };
+        let last = LastAttempt { number: 10, status: Some(503), reason, next_at: now, past };
         let function: FunctionName = "f".repeat(63).parse().unwrap();
         let body = Bytes::from(vec![0; body]);
         let fingerprint = Some(Fingerprint::of(&function, &Method::POST, (&path, None), &headers, &body));
@@ -110,6 +110,7 @@ prop_compose! {
             body: body.into(), callback, callback_authorized: true, accepted_at: now, has_callers_id: true, fingerprint,
             run_at: Some(now), steps: Some(vec![step; 8]), burst: Some("github.0123456789abcdef01234567".parse().unwrap()), retry,
             in_bulk: false, occurrence: None, interruptions: 10, last_attempt: Some(last), history,
+            trace: skep_trace::Context::of_texts(&format!("00-{}-{}-01", "1".repeat(32), "1".repeat(16)), Some(&format!("a={0},b={0}", "x".repeat(250)))),
         }
     }
 }
@@ -188,7 +189,7 @@ proptest! {
         }
         let (letter, payload) = dead_letter_of(DeadKind::Call, &headers, &vec![0; body].into(), &reason);
         prop_assert!(is_fitting(&letter, &payload, 0, LARGEST));
-        let told = wire::text(&letter, wire::REASON).unwrap();
-        prop_assert!(payload.len() == body || told.contains("the body of the request"), "{}", told);
+        let reason = wire::text(&letter, wire::REASON).unwrap();
+        prop_assert!(payload.len() == body || reason.contains("the body of the request"), "{}", reason);
     }
 }

@@ -12,7 +12,7 @@ use crate::{Calls, Delivery, Inbound, Queue, client::clock};
 /// The consumer that all workers share.
 pub(crate) const CONSUMER: &str = "ingest";
 
-/// The longest name of a function that a dead letter tells; the server takes a subject of 4 KiB.
+/// The longest name of a function in a dead letter; the server takes a subject of 4 KiB.
 const MAX_NAME: usize = 128;
 
 /// What a publisher sent, not yet judged.

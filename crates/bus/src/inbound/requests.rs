@@ -18,7 +18,7 @@ use crate::{Connection, Error, Requests, Result, inbound::published::publishers_
 const QUEUE_GROUP: &str = "skep-gateway";
 const SUBSCRIBE_RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// Requests as they come. Nothing of it is stored: a requester that hears nothing asks again.
+/// Requests as they come. Nothing of it is stored: a requester without an answer asks again.
 pub struct CallRequests {
     nats: Arc<Connection>,
     subscriber: Subscriber,
@@ -71,7 +71,7 @@ impl CallRequests {
                 self.subscribe_again().await;
                 continue;
             };
-            // Without a reply subject nobody would hear the answer; work without one is published to `skep.publish`.
+            // Without a reply subject the answer has nowhere to go; work without one is published to `skep.publish`.
             let Some(reply) = message.reply else { continue };
             if !is_inbox(&reply) {
                 debug!(%reply, "a request wants its answer on a subject that is no inbox; it is not run");
@@ -116,7 +116,7 @@ impl CallRequest {
         self.publish(answer, body).await
     }
 
-    /// Answers with an error of the platform, as NATS micro services tell errors.
+    /// Answers with an error of the platform, in the form of NATS micro services.
     pub async fn refuse(&self, status: StatusCode, headers: &HeaderMap, reason: &str) -> Result<()> {
         let mut answer = wire::plain_headers(headers);
         answer.insert(NATS_SERVICE_ERROR, reason.replace(['\r', '\n'], " "));

@@ -43,7 +43,7 @@ struct Answer {
     message: Option<Raw>,
 }
 
-/// A message as `STREAM.MSG.GET` tells it.
+/// A message in the form of `STREAM.MSG.GET`.
 #[derive(Deserialize)]
 pub(crate) struct Raw {
     pub(crate) subject: String,

@@ -19,7 +19,7 @@ const READ: [&str; 6] = [
 const MAKE: [&str; 4] = ["STREAM.INFO.*", "STREAM.CREATE.*", "STREAM.UPDATE.*", "STREAM.DELETE.*"];
 
 /// The second words of all subjects of skep.
-const WORDS: [&str; 25] = [
+const WORDS: [&str; 30] = [
     "activity",
     "audit-log",
     "backlog",
@@ -32,18 +32,23 @@ const WORDS: [&str; 25] = [
     "dead",
     "delayed",
     "discard",
+    "duplicate",
     "event",
     "held",
     "holders",
+    "images",
     "invoke",
     "ledger",
     "logs",
     "publish",
     "queue-workers",
     "refused",
+    "replay",
     "running",
     "sample",
+    "stats",
     "topics",
+    "trials",
     "tries",
 ];
 
@@ -70,10 +75,10 @@ pub(super) fn denied(role: Role, stream: &str, uses: &[Use]) -> Vec<String> {
 }
 
 /// What a source cannot listen to: subjects of skep that are not the role's, answers to others, and what is NATS's own.
-pub(super) fn not_heard(subjects: &Subjects, heard: &[String]) -> Vec<String> {
+pub(super) fn not_subscribed(subjects: &Subjects, subscribed: &[String]) -> Vec<String> {
     let prefix = subjects.prefix();
-    let is_heard = |word: &str| heard.iter().any(|subject| subject.split('.').nth(1) == Some(word));
-    let own = WORDS.into_iter().filter(|word| !is_heard(word));
+    let is_subscribed = |word: &str| subscribed.iter().any(|subject| subject.split('.').nth(1) == Some(word));
+    let own = WORDS.into_iter().filter(|word| !is_subscribed(word));
     let own = own.flat_map(|word| [format!("{prefix}.{word}"), format!("{prefix}.{word}.>")]);
     let others = [Role::Gateway, Role::Controller].map(|role| format!("{}.>", role.inbox(subjects)));
     let general = ["$JS.>", "$KV.>", "$MQTT.>", "$O.>", "$SRV.>", "$SYS.>", "_INBOX.>", "_R_.>"].map(str::to_owned);

@@ -17,12 +17,12 @@ pub enum Announced {
     /// A stream has stored it.
     Stored,
     /// Somebody listens, and no stream stores it.
-    Heard,
+    Received,
     Unheard,
 }
 
 impl Outcomes {
-    /// Publishes with HTTP headers as plain ones; returns when it is stored, heard, or known to be neither.
+    /// Publishes with HTTP headers as plain ones; returns when it is stored, received, or known to be neither.
     pub async fn publish_answer(&self, subject: String, headers: &HeaderMap, body: Bytes) -> Result<Announced> {
         let headers = wire::plain_headers(headers);
         match self.nats.jetstream.stream_by_subject(subject.clone()).await {
@@ -39,9 +39,9 @@ impl Outcomes {
         // As a request, because the server tells at once if nobody listens.
         let request = async_nats::Request::new().headers(headers).payload(body).timeout(Some(ANSWER_TIMEOUT));
         match self.nats.client.send_request(subject, request).await {
-            Ok(_) => Ok(Announced::Heard),
+            Ok(_) => Ok(Announced::Received),
             Err(error) => match error.kind() {
-                RequestErrorKind::TimedOut => Ok(Announced::Heard),
+                RequestErrorKind::TimedOut => Ok(Announced::Received),
                 RequestErrorKind::NoResponders => Ok(Announced::Unheard),
                 RequestErrorKind::MaxPayloadExceeded => Err(Error::TooLarge { limit: self.nats.largest_message() }),
                 _ => Err(Error::unavailable(error)),

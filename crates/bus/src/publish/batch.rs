@@ -15,7 +15,6 @@ use tokio::{
 
 use crate::{
     Error, Result, Submitted,
-    client::connect::REQUEST_TIMEOUT,
     publish::costs::SingleCost,
     publish::{Batch, Message, Publisher},
 };
@@ -35,6 +34,7 @@ const MAX_GATHER_TIMEOUT: Duration = Duration::from_millis(4);
 #[derive(Clone)]
 pub(crate) struct Batcher {
     entries: mpsc::Sender<Entry>,
+    ack_timeout: Duration,
 }
 
 struct Entry {
@@ -45,9 +45,10 @@ struct Entry {
 impl Batcher {
     pub(crate) fn start(publisher: Publisher) -> Self {
         let (entries, receiver) = mpsc::channel(MAX_WAITING);
+        let ack_timeout = publisher.ack_timeout;
         // Nobody awaits its end: each entry has a caller who waits for its answer, so there is nothing left when the callers are done.
         tokio::spawn(run(publisher, receiver));
-        Self { entries }
+        Self { entries, ack_timeout }
     }
 
     /// Stores the only message of its subject, and returns when the server has acknowledged it.
@@ -56,7 +57,7 @@ impl Batcher {
         let entry = Entry { message: Message::only_one(subject, headers, body), stored };
         self.entries.try_send(entry).map_err(|_| Error::unavailable("too much waits to be stored"))?;
         // What waits behind others that are not answered is not awaited for longer than if it was alone.
-        match timeout(REQUEST_TIMEOUT, answer).await {
+        match timeout(self.ack_timeout, answer).await {
             Ok(answer) => answer.unwrap_or_else(|_| Err(Error::unavailable("the connection is closed"))),
             Err(error) => Err(Error::unavailable(error)),
         }
@@ -186,7 +187,7 @@ impl<'publisher> Flight<'publisher> {
         Ok(())
     }
 
-    /// Stores it all, and tells each what became of it.
+    /// Stores all of it, and answers each with what became of it.
     async fn fly(mut self, as_batch: bool) {
         let (publisher, mut alone) = (self.publisher, mem::take(&mut self.alone));
         // Nobody waits any more for what was not sent in time, and was submitted so.

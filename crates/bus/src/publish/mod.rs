@@ -6,6 +6,8 @@ pub(crate) mod costs;
 pub(crate) mod rates;
 pub(crate) mod stalled;
 
+use std::time::Duration;
+
 use async_nats::{
     Client, HeaderMap, Request, RequestErrorKind,
     header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
@@ -18,8 +20,9 @@ use async_nats::{
 };
 use bytes::Bytes;
 use serde::Deserialize;
+use tokio::time::timeout;
 
-use crate::{Error, Result, client::connect::REQUEST_TIMEOUT, fit::LARGEST_HEADERS, streams::supervisor::Missed};
+use crate::{Error, Result, fit::LARGEST_HEADERS, streams::supervisor::Missed};
 
 /// What the server says of a message that it takes at no time, as HTTP does.
 const BAD_REQUEST: usize = 400;
@@ -35,6 +38,8 @@ pub(crate) struct Publisher {
     pub(crate) client: Client,
     pub(crate) jetstream: jetstream::Context,
     pub(crate) missed: Missed,
+    /// How long an acknowledgement is awaited.
+    pub(crate) ack_timeout: Duration,
 }
 
 /// A message to be stored.
@@ -63,11 +68,11 @@ impl Publisher {
     pub(crate) async fn publish(&self, message: Message) -> Result<Option<u64>> {
         let Message { subject, headers, body } = message;
         let message = PublishMessage::build().headers(headers).payload(body);
-        let acknowledged = match self.jetstream.send_publish(subject, message).await {
-            Ok(acknowledgement) => acknowledgement.await,
-            Err(error) => Err(error),
+        let acknowledged = async {
+            let acknowledgement = self.jetstream.send_publish(subject, message).await?;
+            acknowledgement.await
         };
-        match acknowledged {
+        match timeout(self.ack_timeout, acknowledged).await.map_err(Error::unavailable)? {
             Ok(stored) => Ok(Some(stored.sequence)),
             Err(error) => self.refused(error).map(|()| None),
         }
@@ -87,7 +92,7 @@ impl Publisher {
     pub(crate) async fn commit_batch(&self, last: &Message, batch: &str, number: usize) -> Result<Batch> {
         let mut headers = in_batch(last, batch, number);
         headers.insert(BATCH_COMMIT, "1");
-        let commit = Request::new().headers(headers).payload(last.body.clone()).timeout(Some(REQUEST_TIMEOUT));
+        let commit = Request::new().headers(headers).payload(last.body.clone()).timeout(Some(self.ack_timeout));
         let answer = self.client.send_request(last.subject.clone(), commit).await.map_err(|error| {
             match error.kind() {
                 RequestErrorKind::MaxPayloadExceeded => return self.too_large(),

@@ -1,4 +1,4 @@
-//! Whether the server has stopped storing calls, as with a full disk, although the connection stands.
+//! Whether the server has stopped storing calls, as with a full disk or without most of its cluster, although the connection stands.
 //!
 //! Meanwhile one caller at a time tries, and all others are refused at once, so that each need not wait for a timeout.
 
@@ -8,6 +8,10 @@ use std::sync::{
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What callers read.
+pub(crate) const STORES_NOTHING: &str =
+    "it stores nothing now: its disk is full, or too few servers of its cluster are up";
 
 #[derive(Clone)]
 pub(crate) struct Stalled {

@@ -17,13 +17,13 @@ use skep_protocol::{FunctionName, Waiting, lanes_of};
 use tokio::time::timeout;
 
 use crate::{
-    Error, QueueDepth, Queues, Result,
+    Connection, Error, QueueDepth, Queues, Result,
     calls::{
         lookup::{LEFT, NOT_FOUND},
         records,
     },
     client::{clock, connect::REQUEST_TIMEOUT},
-    queue::{lanes, parked},
+    queue::{backlog::Backlog, lanes, parked},
 };
 
 /// A consumer that was created to count expires after this time, if it could not be deleted.
@@ -44,19 +44,29 @@ pub struct Waits {
 }
 
 impl QueueDepth {
-    /// What waits for these functions.
+    /// What waits for these functions; what workers have taken from a backlog and not finished is part of it.
     pub async fn waiting(&self, functions: &[FunctionName]) -> Result<Waits> {
+        self.count(functions, |backlog| (backlog.waiting + backlog.held, 0)).await
+    }
+
+    /// What waits for these functions, and what no worker has taken.
+    pub async fn untaken(&self, functions: &[FunctionName]) -> Result<Waits> {
+        self.count(functions, |backlog| (backlog.waiting, backlog.handed_out)).await
+    }
+
+    /// `of` says how many calls of a backlog count, and behind which place they are.
+    async fn count(&self, functions: &[FunctionName], of: impl Fn(&Backlog) -> (u64, u64)) -> Result<Waits> {
         let (backlogs, _) = Queues::over(&self.nats).backlogs().await?;
-        let mut backlogs: HashMap<FunctionName, u64> =
-            backlogs.into_iter().map(|backlog| (backlog.function, backlog.waiting + backlog.held)).collect();
+        let mut backlogs: HashMap<FunctionName, (u64, u64)> =
+            backlogs.into_iter().map(|backlog| (backlog.function.clone(), of(&backlog))).collect();
         let mut lanes = HashMap::new();
         let mut found = HashMap::new();
         for function in functions {
             let mut waiting = Waiting::default();
-            let depth = backlogs.remove(function).unwrap_or(0);
+            let (depth, behind) = backlogs.remove(function).unwrap_or_default();
             if depth > 0 {
                 let subject = self.nats.subjects.backlog_of(function);
-                let (age, bytes) = self.first_waits(&self.nats.streams.backlog, subject, 0).await?;
+                let (age, bytes) = self.first_waits(&self.nats.streams.backlog, subject, behind).await?;
                 waiting = waiting.and(depth, age, bytes);
             }
             for lane in lanes_of(function) {
@@ -74,7 +84,7 @@ impl QueueDepth {
             }
             found.insert(function.clone(), waiting);
         }
-        backlogs.retain(|_, depth| *depth > 0);
+        backlogs.retain(|_, (depth, _)| *depth > 0);
         Ok(Waits { functions: found, others: backlogs.into_keys().collect() })
     }
 
@@ -92,20 +102,7 @@ impl QueueDepth {
 
     /// The calls of a function that wait for their time, or for another attempt: their number, and about what the first of them takes.
     pub async fn delayed_calls(&self, function: &FunctionName) -> Result<(u64, u64)> {
-        let api = format!("$JS.API.DIRECT.GET.{}", self.nats.subjects.stream("DELAYED"));
-        // As a batch, even of one, the answer tells how many there are behind it (NATS ADR-31).
-        let query = json!({ "seq": 1, "next_by_subj": self.nats.subjects.delayed_or_due_of(function), "batch": 1 });
-        let asked = self.nats.client.request(api, query.to_string().into());
-        let first = timeout(REQUEST_TIMEOUT, asked).await.map_err(Error::unavailable)?.map_err(Error::unavailable)?;
-        match first.status.as_ref().map(StatusCode::as_u16) {
-            None => {
-                let left = first.headers.as_ref().and_then(|headers| headers.get(LEFT));
-                let left: u64 = left.and_then(|left| left.as_str().parse().ok()).unwrap_or(0);
-                Ok((left + 1, first.length as u64))
-            }
-            Some(NOT_FOUND) => Ok((0, 0)),
-            Some(status) => Err(Error::unavailable(format!("delayed calls cannot be counted: {status}"))),
-        }
+        count_of(&self.nats, "DELAYED", &self.nats.subjects.delayed_or_due_of(function)).await
     }
 
     /// Up to where a lane has been handed out; `None` if that is all.
@@ -142,5 +139,23 @@ impl QueueDepth {
         let now = clock::now();
         let first = message.and_then(|message| parked::read(&message).ok());
         Ok(first.map(|call| (call.age(now), call.queued_bytes())).unwrap_or_default())
+    }
+}
+
+/// The messages of a stream with a subject: their number, and about what the first of them takes.
+pub(crate) async fn count_of(nats: &Connection, stream: &str, subject: &str) -> Result<(u64, u64)> {
+    let api = format!("$JS.API.DIRECT.GET.{}", nats.subjects.stream(stream));
+    // As a batch, even of one, the answer tells how many there are behind it (NATS ADR-31).
+    let query = json!({ "seq": 1, "next_by_subj": subject, "batch": 1 });
+    let asked = nats.client.request(api, query.to_string().into());
+    let first = timeout(REQUEST_TIMEOUT, asked).await.map_err(Error::unavailable)?.map_err(Error::unavailable)?;
+    match first.status.as_ref().map(StatusCode::as_u16) {
+        None => {
+            let left = first.headers.as_ref().and_then(|headers| headers.get(LEFT));
+            let left: u64 = left.and_then(|left| left.as_str().parse().ok()).unwrap_or(0);
+            Ok((left + 1, first.length as u64))
+        }
+        Some(NOT_FOUND) => Ok((0, 0)),
+        Some(status) => Err(Error::unavailable(format!("messages of {stream} cannot be counted: {status}"))),
     }
 }

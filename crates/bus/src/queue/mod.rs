@@ -10,6 +10,7 @@ pub(crate) mod overdue;
 pub(crate) mod parked;
 pub(crate) mod relocate;
 pub(crate) mod run_lease;
+pub(crate) mod upcoming;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,6 +1,6 @@
 //! Which process is the controller: one at a time, by a lease that expires. Only its holder writes the registry.
 //!
-//! Each new holder writes its name into the buckets of functions and sources, and every write there names the holder that made it.
+//! Each new holder writes its name into the buckets of functions, versions and sources, and every write there names the holder that made it.
 //! So the server refuses the writes of a former holder, however late they arrive.
 
 use std::{
@@ -37,7 +37,7 @@ const RENEWAL_INTERVAL: Duration = Duration::from_secs(2);
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 const LEASE: &str = "controller";
-/// The key in each of the two buckets that names its writer. No function and no source can have this name.
+/// The key in each of these buckets that names its writer. No function and no source can have this name.
 pub(crate) const WRITER: &str = "_controller";
 
 const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
@@ -48,8 +48,9 @@ pub struct Lease {
     holder: String,
     /// The lease's own revision.
     revision: AtomicU64,
-    /// Where it writes: the functions, and the sources.
+    /// Where it writes: the functions, their versions, and the sources.
     functions: Place,
+    versions: Place,
     sources: Place,
     held_until: Mutex<Instant>,
     lost: CancellationToken,
@@ -75,10 +76,9 @@ impl Leadership {
     ///
     /// A holder's name belongs to one process. A process with the name of a holder that has ended need not wait until its lease expires.
     pub async fn acquire(&self, holder: &str, waiting: &CancellationToken) -> Result<Lease> {
-        let (revision, begun) = loop {
-            let begun = Instant::now();
-            match self.try_lease(holder).await {
-                Ok(Some(revision)) => break (revision, begun),
+        loop {
+            match self.try_to_lead(holder).await {
+                Ok(Some(lease)) => return Ok(lease),
                 Ok(None) if !waiting.is_cancelled() => {
                     waiting.cancel();
                     info!("another controller is active; this one waits for its turn");
@@ -87,18 +87,26 @@ impl Leadership {
                 Err(error) => warn!(error = error.chain(), "the controller's lease cannot be taken now"),
             }
             tokio::time::sleep(RETRY_INTERVAL).await;
-        };
+        }
+    }
+
+    /// Takes the lease, and what it may write to, unless another process has it.
+    async fn try_to_lead(&self, holder: &str) -> Result<Option<Lease>> {
+        let begun = Instant::now();
+        let Some(revision) = self.try_lease(holder).await? else { return Ok(None) };
         let functions = Place::take(&self.nats.streams.functions, holder).await?;
+        let versions = Place::take(&self.nats.streams.versions, holder).await?;
         let sources = Place::take(&self.nats.streams.sources, holder).await?;
-        Ok(Lease {
+        Ok(Some(Lease {
             leadership: self.clone(),
             holder: holder.to_owned(),
             revision: AtomicU64::new(revision),
             functions,
+            versions,
             sources,
             held_until: Mutex::new(begun + LEASE_TTL - LEASE_MARGIN),
             lost: CancellationToken::new(),
-        })
+        }))
     }
 
     async fn try_lease(&self, holder: &str) -> Result<Option<u64>> {
@@ -137,7 +145,7 @@ impl Lease {
                     RENEWAL_INTERVAL
                 }
                 Ok(false) => break,
-                // The server comes back, and nobody may have taken the lease by then.
+                // The server may come back before anybody has taken the lease.
                 Err(_) => RETRY_INTERVAL,
             };
             tokio::select! {
@@ -216,6 +224,10 @@ impl Lease {
 
     pub(crate) async fn purge(&self, key: &RegistryKey) -> Result<()> {
         self.purge_at(&self.functions, &key.to_string()).await.map(|_| ())
+    }
+
+    pub(super) fn versions(&self) -> &Place {
+        &self.versions
     }
 
     pub(crate) fn sources(&self) -> &Place {

@@ -16,7 +16,9 @@ impl Lease {
         // The lease wrote its key, so there is always a last entry.
         let mut watch = store.watch_with_history("*").await.map_err(Error::unavailable)?;
         let mut migrated = 0;
-        while let Some(entry) = watch.next().await {
+        let lost = || Error::unavailable("the connection was lost before all functions were read");
+        loop {
+            let entry = watch.next().await.ok_or_else(lost)?;
             let entry = entry.map_err(Error::unavailable)?;
             let is_last = entry.delta == 0;
             if let (Operation::Put, Ok(key)) = (entry.operation, RegistryKey::parse(&entry.key)) {

@@ -4,6 +4,7 @@ pub(crate) mod leadership;
 pub(crate) mod merge;
 mod migrate;
 pub(crate) mod namespaces;
+mod versions;
 pub(crate) mod watch;
 
 use std::collections::BTreeMap;
@@ -66,10 +67,10 @@ impl Registry {
             match event? {
                 RegistryEvent::Put { name, record, .. } => drop(found.insert(name, *record)),
                 RegistryEvent::Deleted { name, .. } => drop(found.remove(&name)),
-                RegistryEvent::Current => break,
+                RegistryEvent::Current => return Ok(found.into_iter().collect()),
             }
         }
-        Ok(found.into_iter().collect())
+        Err(Error::unavailable("the connection was lost before all functions were read"))
     }
 
     /// First all functions, then [`RegistryEvent::Current`], then each change. It ends when the connection is lost.

@@ -7,7 +7,7 @@ use skep_protocol::SourceName;
 use time::OffsetDateTime;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use super::{Source, SourceEvent};
 use crate::Sources;
@@ -62,6 +62,11 @@ impl<T: FromSource> SourcesView<T> {
         self.known.subscribe()
     }
 
+    /// Whether all sources have been seen once.
+    pub fn is_complete(&self) -> bool {
+        *self.is_complete.borrow()
+    }
+
     /// Returns once all sources are known.
     pub async fn complete(&self) {
         // The sender lives as long as the view.
@@ -101,7 +106,8 @@ impl<T: FromSource> SourcesView<T> {
                     Ok(SourceEvent::Put { source, .. }) => {
                         let name = source.record.name.clone();
                         let known = Arc::clone(&self.known.borrow());
-                        let before = next.get(&name).or_else(|| known.get(&name));
+                        // One that was deleted and made again is another source.
+                        let before = next.get(&name).or_else(|| known.get(&name).filter(|_| !is_complete));
                         let made = T::from_source(&source, context, before.map(AsRef::as_ref));
                         next.insert(name, Arc::new(made));
                     }
@@ -110,7 +116,7 @@ impl<T: FromSource> SourcesView<T> {
                         T::forget(&name, context);
                     }
                     Ok(SourceEvent::Current) => {
-                        info!(sources = next.len(), "the sources are up to date");
+                        debug!(sources = next.len(), "the sources are up to date");
                         is_complete = true;
                     }
                     Err(error) => {

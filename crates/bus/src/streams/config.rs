@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{
     kv,
-    stream::{Config, DiscardPolicy, RetentionPolicy},
+    stream::{Compression, Config, DiscardPolicy, RetentionPolicy},
 };
 use skep_protocol::{BodyKind, Subjects};
 
@@ -18,10 +18,14 @@ const MIN_RECEIPTS_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 const MAX_OF_LEDGER: i64 = 256 * 1024 * 1024;
 /// An event is kept no longer than this, whatever its source says.
 const MAX_EVENT_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Calls of replays that are noted, about 70 MB of them; the oldest go when there are more.
+const MAX_REPLAYED_CALLS: i64 = 200_000;
 /// How long requests are kept that could not be verified, and how many of each source.
 const HELD_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 const MAX_REFUSED: i64 = 200;
 const MAX_HELD: i64 = 10_000;
+/// Notes on duplicates of each source, kept as long.
+const MAX_DUPLICATES: i64 = 10_000;
 /// Longer than any call of a burst waits, with a week for an outage.
 const MAX_BURST_AGE: Duration = Duration::from_secs(9 * 24 * 3600);
 /// Samples of all sources; one more is refused.
@@ -144,6 +148,20 @@ impl Wanted<'_> {
         }
     }
 
+    /// Notes on the calls that replays have made. They are small, so their number is bounded.
+    pub(super) fn replays(self) -> Config {
+        Config {
+            name: self.subjects.stream("REPLAYS"),
+            description: Some("calls that replays have made of events".to_owned()),
+            subjects: vec![self.subjects.replay_all()],
+            max_messages_per_subject: 1,
+            max_messages: MAX_REPLAYED_CALLS,
+            max_age: MAX_EVENT_AGE,
+            allow_direct: true,
+            ..self.replicated()
+        }
+    }
+
     /// The latest call of each burst; a newer one replaces it.
     pub(super) fn bursts(self) -> Config {
         Config {
@@ -179,6 +197,17 @@ impl Wanted<'_> {
             discard: DiscardPolicy::New,
             discard_new_per_subject: true,
             max_messages_per_subject: MAX_HELD,
+            ..self.refused()
+        }
+    }
+
+    /// Which events have come again. A note is of a few bytes.
+    pub(super) fn duplicates(self) -> Config {
+        Config {
+            name: self.subjects.stream("DUPLICATES"),
+            description: Some("notes on events that have come again".to_owned()),
+            subjects: vec![self.subjects.duplicates_all()],
+            max_messages_per_subject: MAX_DUPLICATES,
             ..self.refused()
         }
     }
@@ -234,8 +263,26 @@ impl Wanted<'_> {
         self.bodies("RESULTS", BodyKind::Result, "large results of calls, in pieces")
     }
 
+    /// Images: the pieces of their blobs, which blobs are complete, and their manifests.
+    pub(super) fn images(self) -> Config {
+        Config {
+            name: self.subjects.stream("IMAGES"),
+            description: Some("images of functions, in pieces".to_owned()),
+            subjects: vec![self.subjects.images_all()],
+            max_messages_per_subject: 1,
+            allow_direct: true,
+            compression: Some(Compression::S2),
+            ..self.replicated()
+        }
+    }
+
     pub(super) fn functions(self) -> kv::Config {
         self.bucket("FUNCTIONS", "what is deployed and where it can be reached")
+    }
+
+    /// The history of a key is the versions of a function.
+    pub(super) fn versions(self) -> kv::Config {
+        kv::Config { history: self.kept.versions, ..self.bucket("VERSIONS", "versions of functions") }
     }
 
     pub(super) fn sources(self) -> kv::Config {

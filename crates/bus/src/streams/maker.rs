@@ -61,7 +61,7 @@ impl Maker<'_> {
     }
 }
 
-fn is_missing(error: GetStreamErrorKind) -> bool {
+pub(crate) fn is_missing(error: GetStreamErrorKind) -> bool {
     matches!(error, GetStreamErrorKind::JetStream(error) if error.code() == NOT_FOUND)
 }
 

@@ -5,12 +5,14 @@ pub(crate) mod fullness;
 mod maker;
 pub(crate) mod retention;
 pub(crate) mod supervisor;
+pub(crate) mod usage;
 
 use std::time::Duration;
 
 use async_nats::jetstream::{self, kv, stream::Stream};
 use skep_protocol::Subjects;
 
+pub(crate) use self::maker::is_missing;
 use self::{
     config::{AUDIT_LOG, Wanted},
     maker::Maker,
@@ -36,6 +38,8 @@ pub(crate) struct Streams {
     pub(crate) ledger: Stream,
     /// Events of sources.
     pub(crate) events: Stream,
+    /// Which calls replays have made of events.
+    pub(crate) replays: Stream,
     /// Which call is the latest of each burst of events.
     pub(crate) bursts: Stream,
     /// Copies of requests that sources have refused, and requests that wait until they can be verified.
@@ -50,8 +54,12 @@ pub(crate) struct Streams {
     /// Large bodies of calls, and of their results.
     pub(crate) requests: Stream,
     pub(crate) results: Stream,
+    /// Images of functions.
+    pub(crate) images: Stream,
     /// What is deployed and where it can be reached.
     pub(crate) functions: kv::Store,
+    /// The versions of functions.
+    pub(crate) versions: kv::Store,
     /// The sources of events, and their secrets.
     pub(crate) sources: kv::Store,
     /// The namespaces that were made.
@@ -74,6 +82,8 @@ pub struct Kept {
     pub event_bytes: u64,
     /// The audit log; `None` for none.
     pub audit_log: Option<Budget>,
+    /// Versions of each function, the current one included; from 2 up to 64.
+    pub versions: i64,
     /// Bytes of work that was published and not taken up; what comes beyond is refused.
     pub published: Option<u64>,
     /// Bytes of large bodies of calls; what comes beyond is refused.
@@ -106,6 +116,8 @@ pub(crate) async fn ensure(
     // The note on records that have run out goes there.
     let ledger = maker.stream(wanted.ledger()).await?;
     maker.note_longer_age(&wanted.calls(), subjects).await?;
+    // It is written to, and counted by its name.
+    maker.stream(wanted.duplicates()).await?;
     Ok(Streams {
         invoke: maker.stream(wanted.invoke()).await?,
         backlog: maker.stream(wanted.backlog()).await?,
@@ -116,6 +128,7 @@ pub(crate) async fn ensure(
         dead: maker.stream(wanted.dead()).await?,
         ledger,
         events: maker.stream(wanted.events()).await?,
+        replays: maker.stream(wanted.replays()).await?,
         bursts: maker.stream(wanted.bursts()).await?,
         refused: maker.stream(wanted.refused()).await?,
         held: maker.stream(wanted.held()).await?,
@@ -127,7 +140,9 @@ pub(crate) async fn ensure(
         },
         requests: maker.stream(wanted.requests()).await?,
         results: maker.stream(wanted.results()).await?,
+        images: maker.stream(wanted.images()).await?,
         functions: maker.bucket(wanted.functions()).await?,
+        versions: maker.bucket(wanted.versions()).await?,
         sources: maker.bucket(wanted.sources()).await?,
         namespaces: maker.bucket(wanted.namespaces()).await?,
         controller: maker.bucket(wanted.controller()).await?,

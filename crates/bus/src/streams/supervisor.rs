@@ -49,6 +49,15 @@ impl Connection {
         }
     }
 
+    /// Notes when the lease of the controller was written last; it may have expired since.
+    async fn look_for_controller(&self) -> Result<()> {
+        let state = self.streams.controller.stream.get_info().await.map_err(Error::unavailable)?.state;
+        if state.last_sequence > 0 {
+            self.controller_seen.at(state.last_timestamp);
+        }
+        Ok(())
+    }
+
     async fn check_streams(&self) -> Result<()> {
         let wanted = streams::names(&self.subjects, &self.kept);
         let found: Vec<String> = self.jetstream.stream_names().try_collect().await.map_err(Error::unavailable)?;
@@ -57,6 +66,12 @@ impl Connection {
             warn!(?missing, "streams are missing; creating them again");
             Box::pin(streams::ensure(&self.jetstream, self.role, &self.subjects, &self.kept)).await?;
         }
+        self.look_at_server().await
+    }
+
+    /// What is known of the server: the controller's lease there, its clock, and what it does with what it stores.
+    pub(crate) async fn look_at_server(&self) -> Result<()> {
+        self.look_for_controller().await?;
         self.check_clock().await?;
         self.check_durability().await
     }

@@ -12,8 +12,9 @@ use crate::{Error, Result, Topics};
 
 /// Bytes of messages that are no events yet; the server refuses what comes beyond.
 const MAX_BYTES: i64 = 256 << 20;
-/// NATS's codes: the subjects are those of another stream, and the stream is not there.
+/// NATS's codes: the subjects are those of another stream, they cannot be those of any, and the stream is not there.
 const OVERLAPS: u64 = 10065;
+const UNUSABLE: u64 = 10052;
 const NOT_FOUND: usize = 404;
 
 impl Topics {
@@ -41,7 +42,7 @@ impl Topics {
                     );
                     Error::Refused { status: 400, message }
                 }
-                CreateStreamErrorKind::JetStream(error) if error.code() == 400 => {
+                CreateStreamErrorKind::JetStream(error) if error.code() == 400 || error.error_code().0 == UNUSABLE => {
                     Error::Refused { status: 400, message: format!("NATS refuses a stream of these subjects: {error}") }
                 }
                 _ => Error::unavailable(error),

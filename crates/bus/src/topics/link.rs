@@ -56,6 +56,11 @@ impl TopicLink {
         self.outside.connected.changes()
     }
 
+    /// The server that it leads to; `None` for skep's own account.
+    pub fn server(&self) -> Option<String> {
+        (!self.is_own).then(|| self.outside.config.servers.to_string())
+    }
+
     /// A connection for JetStream's answers, which are JSON whatever strangers send.
     pub(crate) async fn control(&self) -> Result<jetstream::Context> {
         let kept = match &*self.control {

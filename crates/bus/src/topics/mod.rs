@@ -3,6 +3,7 @@
 //! Their senders are strangers to skep, so each source has a connection of its own for them.
 
 mod capture;
+mod left;
 mod link;
 mod message;
 mod state;
@@ -12,6 +13,7 @@ mod unreadable;
 
 pub(crate) use self::stream::TopicSource;
 pub use self::{
+    left::ReadPlace,
     link::TopicLink,
     message::TopicMessage,
     stream::{TopicProgress, TopicStream},

@@ -13,6 +13,9 @@ use crate::{Error, Result, Topics};
 #[serde(rename_all = "camelCase")]
 pub(super) struct Place {
     pub(super) stream: String,
+    /// The server of the stream, unless it is in skep's own account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) server: Option<String>,
     /// When the stream was made, which tells it from another one of its name.
     #[serde(with = "time::serde::rfc3339")]
     pub(super) stream_made: OffsetDateTime,
@@ -21,20 +24,23 @@ pub(super) struct Place {
     pub(super) source_made: OffsetDateTime,
     /// All messages up to here are stored as events.
     pub(super) sequence: u64,
+    /// It reads there no more, and has no consumer there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_left: bool,
 }
 
 impl Topics {
-    /// How far a source has come, as a queue-worker has told it last.
+    /// How far a source has come, by the last report of a queue-worker.
     pub async fn state(&self, source: &SourceName) -> Result<Option<TopicState>> {
         self.last(self.nats.subjects.topic_state(source)).await
     }
 
     /// Tells it. Nothing depends on it.
-    pub async fn tell(&self, source: &SourceName, state: &TopicState) {
+    pub async fn publish_state(&self, source: &SourceName, state: &TopicState) {
         let subject = self.nats.subjects.topic_state(source);
         let Ok(body) = serde_json::to_vec(state) else { return };
         if let Err(error) = self.nats.client.publish(subject, body.into()).await {
-            debug!(%error, %source, "the state of a source cannot be told");
+            debug!(%error, %source, "the state of a source cannot be published");
         }
     }
 

@@ -10,7 +10,7 @@ use async_nats::jetstream::{
 };
 use skep_protocol::{SourceName, TopicStart};
 use time::OffsetDateTime;
-use tracing::{debug, info};
+use tracing::info;
 
 use super::{TopicLink, TopicMessage, state::Place};
 use crate::{Delivery, Error, Queue, Result, Topics, queue::delivery::Source, wire::Unreadable};
@@ -36,6 +36,21 @@ pub struct TopicStream {
     pub start: TopicStart,
     /// It is skep's own stream, which holds only what is no event yet.
     pub is_captured: bool,
+}
+
+impl TopicStream {
+    fn is_at(&self, place: &Place) -> bool {
+        place.stream == self.stream && place.server == self.link.server()
+    }
+
+    /// What its declaration names.
+    fn name(&self) -> String {
+        let of_bucket = self.subjects.iter().any(|subject| subject.starts_with("$KV."));
+        match self.stream.strip_prefix("KV_").filter(|_| of_bucket) {
+            Some(bucket) => format!("bucket {bucket}"),
+            None => format!("stream {}", self.stream),
+        }
+    }
 }
 
 /// How far the consumer of a source has come.
@@ -71,7 +86,8 @@ impl Topics {
     /// Looks how far a source has come, and keeps it for the case that its consumer is deleted.
     pub async fn progress(&self, topic: &TopicStream) -> Result<TopicProgress> {
         let stream = self.stream(topic, &topic.link.control().await?).await?;
-        let info = stream.consumer_info(self.consumer(topic)).await.map_err(|error| missing_consumer(&error))?;
+        let info =
+            stream.consumer_info(self.consumer(&topic.source)).await.map_err(|error| missing_consumer(&error))?;
         if !topic.is_captured {
             self.note_place(topic, &stream, &info).await?;
         }
@@ -84,35 +100,54 @@ impl Topics {
         Ok(TopicProgress { pending, is_redelivered: info.num_redelivered > 0, filled })
     }
 
-    /// Removes the consumer of a source that is gone, or reads another stream now.
-    pub async fn forget(&self, topic: &TopicStream) -> Result<()> {
-        let stream = topic.link.control().await?.get_stream_no_info(&topic.stream).await.map_err(Error::unavailable)?;
-        match stream.delete_consumer(&self.consumer(topic)).await {
-            Ok(_) => info!(source = %topic.source, stream = topic.stream, "the consumer of a source is removed"),
-            Err(error) => debug!(%error, source = %topic.source, "the consumer of a source is gone already"),
-        }
-        Ok(())
-    }
-
     pub(super) async fn stream(&self, topic: &TopicStream, context: &jetstream::Context) -> Result<Stream> {
-        context.get_stream(&topic.stream).await.map_err(|error| match error.kind() {
+        let error = match context.get_stream(&topic.stream).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        match error.kind() {
             GetStreamErrorKind::JetStream(error) if error.code() == NOT_FOUND => {
-                Error::unavailable(format!("stream {} does not exist", topic.stream))
+                self.note_missing(topic).await?;
+                Err(Error::unavailable(format!("{} does not exist", topic.name())))
             }
-            _ => Error::unavailable(error),
-        })
+            _ => Err(Error::unavailable(error)),
+        }
     }
 
-    pub(super) fn consumer(&self, topic: &TopicStream) -> String {
-        format!("{}-{}", self.nats.subjects.prefix(), topic.source)
+    /// Has a stream that is not there yet be read from its beginning: all of it is newer than its source.
+    async fn note_missing(&self, topic: &TopicStream) -> Result<()> {
+        if topic.is_captured || topic.start != TopicStart::New {
+            return Ok(());
+        }
+        // What is known of this source, or is still to be removed, stays.
+        let place = self.place(&topic.source).await?.filter(|place| !place.is_left);
+        if place.is_some_and(|place| place.source_made == topic.source_made || !topic.is_at(&place)) {
+            return Ok(());
+        }
+        let nothing = Place {
+            stream: topic.stream.clone(),
+            server: topic.link.server(),
+            stream_made: OffsetDateTime::UNIX_EPOCH,
+            source_made: topic.source_made,
+            sequence: 0,
+            is_left: false,
+        };
+        self.keep_place(&topic.source, &nothing).await
+    }
+
+    /// The name of a source's consumer.
+    pub(super) fn consumer(&self, source: &SourceName) -> String {
+        format!("{}-{source}", self.nats.subjects.prefix())
     }
 
     async fn note_place(&self, topic: &TopicStream, stream: &Stream, info: &Info) -> Result<()> {
         let place = Place {
             stream: topic.stream.clone(),
+            server: topic.link.server(),
             stream_made: stream.cached_info().created,
             source_made: topic.source_made,
             sequence: info.ack_floor.stream_sequence,
+            is_left: false,
         };
         if self.place(&topic.source).await?.as_ref() != Some(&place) {
             self.keep_place(&topic.source, &place).await?;
@@ -126,9 +161,9 @@ impl TopicSource {
     pub(crate) async fn open(&self) -> Result<(PullConsumer, Source)> {
         let Self { topics, topic } = self;
         let control = topics.stream(topic, &topic.link.control().await?).await?;
-        let name = topics.consumer(topic);
+        let name = topics.consumer(&topic.source);
         let info = match control.consumer_info(&name).await {
-            Ok(info) if made_for(&info) == Some(made(topic)) => self.with_subjects(&control, info).await?,
+            Ok(info) if made_for(&info) == Some(made(topic.source_made)) => self.with_subjects(&control, info).await?,
             // It was made for another source of this name.
             Ok(_) => {
                 control.delete_consumer(&name).await.map_err(Error::unavailable)?;
@@ -161,14 +196,18 @@ impl TopicSource {
     async fn make(&self, stream: &Stream) -> Result<Info> {
         let Self { topics, topic } = self;
         let place = if topic.is_captured { None } else { topics.place(&topic.source).await? };
-        let place = place.filter(|place| place.source_made == topic.source_made && place.stream == topic.stream);
+        if let Some(before) = place.as_ref().filter(|place| !topic.is_at(place) && !place.is_left) {
+            // It was changed while no queue-worker ran.
+            topics.remove_consumer(&topic.source, before).await?;
+        }
+        let place = place.filter(|place| place.source_made == topic.source_made && topic.is_at(place));
         let start = if topic.is_captured { TopicStart::All } else { topic.start };
         let begin = begin(start, stream.cached_info().created, place.as_ref());
         let made = stream.create_consumer_strict(self.config(begin)).await;
         let consumer = match made {
             Ok(consumer) => consumer,
             // Another queue-worker may have made it.
-            Err(error) => match stream.get_consumer(&topics.consumer(topic)).await {
+            Err(error) => match stream.get_consumer(&topics.consumer(&topic.source)).await {
                 Ok(consumer) => consumer,
                 Err(_) => return Err(Error::unavailable(error)),
             },
@@ -184,7 +223,7 @@ impl TopicSource {
     fn config(&self, begin: DeliverPolicy) -> pull::Config {
         let Self { topics, topic } = self;
         pull::Config {
-            durable_name: Some(topics.consumer(topic)),
+            durable_name: Some(topics.consumer(&topic.source)),
             description: Some(format!("events of source {}", topic.source)),
             deliver_policy: begin,
             ack_policy: AckPolicy::Explicit,
@@ -192,7 +231,7 @@ impl TopicSource {
             max_deliver: -1,
             max_ack_pending: MAX_ACK_PENDING,
             filter_subjects: topic.subjects.clone(),
-            metadata: HashMap::from([(SOURCE_MADE.to_owned(), made(topic))]),
+            metadata: HashMap::from([(SOURCE_MADE.to_owned(), made(topic.source_made))]),
             ..pull::Config::default()
         }
     }
@@ -204,7 +243,7 @@ fn begin(start: TopicStart, stream_made: OffsetDateTime, place: Option<&Place>) 
         Some(place) if place.stream_made == stream_made => {
             DeliverPolicy::ByStartSequence { start_sequence: place.sequence + 1 }
         }
-        // The stream was made anew, and nothing of it was read yet.
+        // The stream was made meanwhile, and nothing of it was read yet.
         Some(_) => DeliverPolicy::All,
         None => match start {
             TopicStart::New => DeliverPolicy::New,
@@ -217,15 +256,16 @@ fn begin(start: TopicStart, stream_made: OffsetDateTime, place: Option<&Place>) 
     }
 }
 
-fn made(topic: &TopicStream) -> String {
-    topic.source_made.unix_timestamp_nanos().to_string()
+/// How a consumer names the source that it was made for.
+pub(super) fn made(source_made: OffsetDateTime) -> String {
+    source_made.unix_timestamp_nanos().to_string()
 }
 
-fn made_for(info: &Info) -> Option<String> {
+pub(super) fn made_for(info: &Info) -> Option<String> {
     info.config.metadata.get(SOURCE_MADE).cloned()
 }
 
-fn is_missing(error: &ConsumerInfoError) -> bool {
+pub(super) fn is_missing(error: &ConsumerInfoError) -> bool {
     match error.kind() {
         ConsumerInfoErrorKind::NotFound => true,
         ConsumerInfoErrorKind::JetStream(error) => error.code() == NOT_FOUND,
@@ -256,7 +296,14 @@ mod tests {
     #[test]
     fn a_consumer_goes_on_where_the_one_before_has_come_to() {
         let (then, now) = (OffsetDateTime::UNIX_EPOCH, OffsetDateTime::UNIX_EPOCH + Duration::from_secs(9));
-        let place = |stream_made| Place { stream: "S".to_owned(), stream_made, source_made: then, sequence: 41 };
+        let place = |stream_made| Place {
+            stream: "S".to_owned(),
+            server: None,
+            stream_made,
+            source_made: then,
+            sequence: 41,
+            is_left: false,
+        };
         assert_eq!(begin(TopicStart::New, now, None), DeliverPolicy::New);
         let after = |sequence| DeliverPolicy::ByStartSequence { start_sequence: sequence };
         assert_eq!(begin(TopicStart::After(7), now, None), after(8));

@@ -19,7 +19,7 @@ pub struct TopicSubscription {
     is_own: bool,
 }
 
-/// Where the sender of a message wants to hear what became of it.
+/// Where the sender of a message wants the answer about what became of it.
 #[derive(Clone, Debug)]
 pub struct Reply {
     client: Client,

@@ -33,7 +33,7 @@ impl Topics {
         let context = topic.link.control().await?;
         let stream = self.stream(topic, &context).await?;
         let made = stream.cached_info().created;
-        let info = stream.consumer_info(self.consumer(topic)).await.map_err(Error::unavailable)?;
+        let info = stream.consumer_info(self.consumer(&topic.source)).await.map_err(Error::unavailable)?;
         let mut found = Vec::new();
         if info.num_ack_pending == 0 {
             return Ok(found);
@@ -59,7 +59,7 @@ impl Topics {
 
     /// Acknowledges one whose event is stored. The server knows it by its number alone.
     pub async fn ack_unreadable(&self, topic: &TopicStream, message: &UnreadableMessage) -> Result<()> {
-        let (stream, consumer, sequence) = (&topic.stream, self.consumer(topic), message.sequence);
+        let (stream, consumer, sequence) = (&topic.stream, self.consumer(&topic.source), message.sequence);
         let subject = format!("$JS.ACK.{stream}.{consumer}.1.{sequence}.1.0.0");
         let client = topic.link.control().await?.client();
         client.publish(subject, "+ACK".into()).await.map_err(Error::unavailable)

@@ -46,7 +46,7 @@ fn a_call_of_version_1_that_waits_for_its_next_attempt_is_read() {
     let last = call.last_attempt.as_ref().unwrap();
     assert_eq!((call.attempts(), call.interruptions, last.status), (3, 2, Some(503)));
     assert_eq!(last.reason, "the function answered 503");
-    assert_eq!((last.next_at.unix_timestamp(), last.told.len(), call.history.len()), (1_700_000_100, 1, 1));
+    assert_eq!((last.next_at.unix_timestamp(), last.past.len(), call.history.len()), (1_700_000_100, 1, 1));
     assert_eq!(call.run_at.unwrap().unix_timestamp(), 1_700_000_090);
     assert_eq!(call.body.stored().unwrap().length, 5_000_000);
     assert_eq!(text(&headers, PARKED), Some("retry"));

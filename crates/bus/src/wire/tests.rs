@@ -1,6 +1,7 @@
 //! What is written as a message is read as what it was.
 
 use skep_protocol::{BodyKey, BodyKind, CallId, CallState, PastAttempt, PastEnd};
+use skep_trace::Context;
 
 use super::*;
 
@@ -26,7 +27,7 @@ fn whole_call(headers: HeaderMap) -> Call {
             status: Some(503),
             reason: "the function answered 503".to_owned(),
             next_at: OffsetDateTime::from_unix_timestamp(1_700_000_100).unwrap(),
-            told: vec![PastAttempt {
+            past: vec![PastAttempt {
                 number: 3,
                 started_at: OffsetDateTime::UNIX_EPOCH,
                 duration_seconds: 0.25,
@@ -42,6 +43,7 @@ fn whole_call(headers: HeaderMap) -> Call {
             attempts: 1,
             last_status: None,
         }],
+        trace: Context::of_texts("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Some("a=1,b=2")),
         ..Call::new(
             CallId::generate(),
             "figlet".parse().unwrap(),
@@ -56,14 +58,35 @@ fn a_call_survives_the_bus() {
     headers.extend(["1", "2"].map(|one| (HeaderName::from_static("x-many"), HeaderValue::from_static(one))));
     headers.append("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
     headers.append("nats-msg-id", HeaderValue::from_static("mine"));
+    headers.append("traceparent", HeaderValue::from_static("a stranger's"));
     let call = whole_call(headers);
     let written = call_headers(&call);
     assert!(written.get("nats-msg-id").is_none(), "a caller must not set the server's headers");
+    assert_eq!(written.get_all("traceparent").count(), 1, "a caller must not have the server trace anything");
     let read = read_call(&written, call.body.in_message().clone()).unwrap();
     assert_eq!(read.headers, call.headers);
     // What is left has one order only.
     let rest = |call: Call| format!("{:?}", Call { headers: HeaderMap::new(), ..call });
     assert_eq!(rest(read), rest(call));
+}
+
+#[test]
+fn a_trace_is_read_whatever_the_case_of_its_headers_and_left_out_if_it_is_malformed() {
+    let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (name, value, is_read) in [
+        ("traceparent", given, true),
+        ("Traceparent", given, true),
+        ("TRACEPARENT", given, true),
+        ("traceparent", "x", false),
+    ] {
+        let mut headers = NatsHeaders::new();
+        headers.insert(name, value);
+        assert_eq!(
+            read_trace(&headers).map(|trace| trace.traceparent()).as_deref(),
+            is_read.then_some(given),
+            "{name}"
+        );
+    }
 }
 
 #[test]
@@ -77,6 +100,7 @@ fn a_record_survives_the_bus() {
             duration_seconds: Some(0.5),
             replica: Some("figlet-1".to_owned()),
             reason: Some("line one\nline two".to_owned()),
+            trace: Context::of_texts("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Some("a=1")),
             ..CallStatus::accepted(CallId::generate(), "figlet", OffsetDateTime::UNIX_EPOCH)
         },
         headers: HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))]),

@@ -1,7 +1,10 @@
 //! One task per function keeps its replicas and its record as they are wanted; this file holds all tasks, by name.
 
+mod canary;
 mod reconciler;
+mod replicas;
 mod request;
+mod versions;
 
 use std::{
     collections::HashMap,
@@ -9,14 +12,22 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{Stream, StreamExt};
 use skep_bus::{ControllerBus, Lease};
-use skep_protocol::{FunctionName, FunctionRecord, control::Change};
+use skep_protocol::{
+    Author, CanaryReport, FunctionName, FunctionRecord, FunctionStats, KeptVersion, TrialReport, VersionRoles,
+    control::{Change, Promoted, RolledBack},
+};
 use skep_provider::Provider;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
-use crate::{Error, Result, scaling::Usage};
+use crate::{
+    Error, Result,
+    scaling::{Autoscale, Load, Loads, Upcoming},
+    trials::Trials,
+};
 
 use self::{
     reconciler::Reconciler,
@@ -29,6 +40,8 @@ pub(crate) use self::request::Command;
 const MAX_WAITING: usize = 16;
 /// How long killed replicas may take to end.
 const KILL_TIMEOUT: Duration = Duration::from_secs(15);
+/// After this time over a new connection, all gateways and workers have reported which functions are in use.
+const REPORTS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The tasks of all functions, and what they share.
 pub(crate) struct Reconcilers {
@@ -36,18 +49,23 @@ pub(crate) struct Reconcilers {
     pub(crate) lease: Arc<Lease>,
     pub(crate) provider: Provider,
     pub(crate) ending: CancellationToken,
-    pub(crate) usage: Usage,
+    pub(crate) loads: Loads,
+    pub(crate) upcoming: Upcoming,
+    pub(crate) trials: Trials,
+    pub(crate) autoscale: Autoscale,
     running: Mutex<HashMap<FunctionName, mpsc::Sender<Request>>>,
     pub(crate) tasks: TaskTracker,
 }
 
 impl Reconcilers {
-    pub(crate) fn new(bus: ControllerBus, lease: Arc<Lease>, provider: Provider, ending: CancellationToken) -> Self {
-        let (usage, running, tasks) = (Usage::default(), Mutex::default(), TaskTracker::new());
-        Self { bus, lease, provider, ending, usage, running, tasks }
+    pub(crate) fn new(bus: ControllerBus, lease: Arc<Lease>, provider: Provider, autoscale: Autoscale) -> Self {
+        let autoscale = Autoscale { cores: provider.runtime.shared_cores(), ..autoscale };
+        let (loads, upcoming) = (Loads::new(), Upcoming::default());
+        let (trials, ending) = (Trials::default(), CancellationToken::new());
+        let (running, tasks) = (Mutex::default(), TaskTracker::new());
+        Self { bus, lease, provider, ending, loads, upcoming, trials, autoscale, running, tasks }
     }
 
-    /// Changes a function, or deploys a new one.
     /// Spawns what goes on until the end of the term.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let ending = self.ending.clone();
@@ -56,6 +74,7 @@ impl Reconcilers {
         });
     }
 
+    /// Changes a function, or deploys a new one.
     pub(crate) async fn apply(self: &Arc<Self>, name: FunctionName, command: Command) -> Result<Change> {
         self.ask(name, |reply| Request::Apply(Box::new(command), reply)).await
     }
@@ -63,6 +82,66 @@ impl Reconcilers {
     /// Removes a function.
     pub(crate) async fn delete(self: &Arc<Self>, name: FunctionName) -> Result<()> {
         self.ask(name, Request::Delete).await
+    }
+
+    /// The versions of a function that are kept, the oldest first, and which one is what.
+    pub(crate) async fn versions(self: &Arc<Self>, name: FunctionName) -> Result<(Vec<KeptVersion>, VersionRoles)> {
+        self.ask(name, Request::Versions).await
+    }
+
+    /// Brings a former version back, or the previous one.
+    pub(crate) async fn roll_back(
+        self: &Arc<Self>,
+        name: FunctionName,
+        version: Option<u64>,
+        author: Author,
+    ) -> Result<RolledBack> {
+        self.ask(name, |reply| Request::RollBack(version, author, reply)).await
+    }
+
+    /// The canary of a function, if it has one.
+    pub(crate) async fn canary(self: &Arc<Self>, name: FunctionName) -> Result<Option<CanaryReport>> {
+        self.ask(name, Request::Canary).await
+    }
+
+    /// Lets the canary of a function take all calls.
+    pub(crate) async fn promote(self: &Arc<Self>, name: FunctionName) -> Result<Promoted> {
+        self.ask(name, Request::Promote).await
+    }
+
+    /// Takes reports of how calls of versions on trial have ended, until the connection ends for good.
+    pub(crate) async fn follow_trials(&self, reports: impl Stream<Item = TrialReport>) {
+        let mut reports = std::pin::pin!(reports);
+        while let Some(mut report) = reports.next().await {
+            report.trials.retain(|counts| self.require(&counts.function).is_ok());
+            let noted = self.trials.note(report);
+            let running = self.running();
+            for requests in noted.iter().filter_map(|name| running.get(name)) {
+                // One that is busy looks by itself once it is not.
+                let _ = requests.try_send(Request::Judge);
+            }
+        }
+    }
+
+    /// Decides how many replicas a function is to have, from what was seen of it in the last second.
+    pub(crate) async fn decide(self: &Arc<Self>, name: FunctionName, load: Load) -> Result<FunctionStats> {
+        self.ask(name, |reply| Request::Decide(load, reply)).await
+    }
+
+    /// Whether all gateways and workers can have reported what is in use.
+    pub(crate) fn reports_are_complete(&self) -> bool {
+        let connection = &self.bus.connection;
+        connection.is_connected() && connection.connected_for() >= REPORTS_TIMEOUT
+    }
+
+    /// Whether nothing waits for a function's task.
+    pub(crate) fn is_free(&self, name: &FunctionName) -> bool {
+        self.running().get(name).is_some_and(|requests| requests.capacity() == MAX_WAITING)
+    }
+
+    /// How many functions there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.running().len() as u64
     }
 
     /// Fails if there is no such function.
@@ -112,7 +191,9 @@ impl Reconcilers {
         }
         running.remove(name);
         self.provider.runtime.forget(name);
-        self.usage.forget(name);
+        self.loads.forget(name);
+        self.upcoming.forget(name);
+        self.trials.forget(name);
         true
     }
 

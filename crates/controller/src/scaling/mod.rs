@@ -1,26 +1,37 @@
-//! How many replicas a function has after a wake, an alert, an update, or idle time. `usage.rs` knows when it was last used.
+//! How many replicas a function has: after a wake, an alert, an update or idle time, and from second to second.
+//!
+//! `loads.rs` adds up what is reported of each function, `upcoming.rs` knows what comes due, `seconds.rs` passes it on each second, and `scaler.rs` decides about one function, in its task.
 
-mod usage;
+mod arrivals;
+mod loads;
+mod metrics;
+mod recorder;
+mod scaler;
+mod seconds;
+mod starts;
+mod upcoming;
 
 use std::time::Duration;
 
-use skep_protocol::{AlertStatus, FunctionDeployment, FunctionPolicy, PolicyDefaults, Scaling};
+use skep_protocol::{FunctionDeployment, FunctionPolicy, PolicyDefaults, Scaling};
 
-pub(crate) use self::usage::Usage;
+pub(crate) use self::{
+    loads::{Load, Loads},
+    metrics::ScalingMetrics,
+    recorder::Recorder,
+    scaler::{Autoscale, Present, Scaler},
+    seconds::Seconds,
+    upcoming::Upcoming,
+};
 
 /// How a deployment that was checked scales.
 pub(crate) fn scaling(deployment: &FunctionDeployment) -> Scaling {
-    FunctionPolicy::of_deployed(deployment, &PolicyDefaults::default()).0.scaling
+    policy(deployment).scaling
 }
 
-/// The replicas of a function that is called while it has none; `None` if it has some.
-pub(crate) fn after_wake(scaling: &Scaling, replicas: u64) -> Option<u64> {
-    (replicas == 0).then(|| scaling.awake())
-}
-
-/// The replicas that an alert asks for; `None` if it changes nothing.
-pub(crate) fn after_alert(scaling: &Scaling, replicas: u64, status: AlertStatus) -> Option<u64> {
-    Some(scaling.after_alert(replicas, status)).filter(|after| *after != replicas)
+/// The settings of a deployment that was checked, as far as the platform's defaults do not matter.
+pub(crate) fn policy(deployment: &FunctionDeployment) -> FunctionPolicy {
+    FunctionPolicy::of_deployed(deployment, &PolicyDefaults::default()).0
 }
 
 /// The replicas after an update: the minimum of the new labels, but not fewer than someone scaled up to.
@@ -53,20 +64,10 @@ mod tests {
     }
 
     #[test]
-    fn only_a_function_at_zero_is_woken_and_only_one_with_replicas_becomes_idle() {
+    fn only_a_function_with_replicas_becomes_idle() {
         let zero = of(&[(SCALE_ZERO, "true")]);
-        assert_eq!(after_wake(&zero, 0), Some(1));
-        assert_eq!(after_wake(&zero, 2), None);
         assert!(idle_timeout(&zero, 1).is_some());
         assert_eq!(idle_timeout(&zero, 0), None);
         assert_eq!(idle_timeout(&of(&[]), 1), None);
-    }
-
-    #[test]
-    fn an_alert_that_changes_nothing_is_not_written() {
-        let scaling = of(&[]);
-        assert_eq!(after_alert(&scaling, 1, AlertStatus::Resolved), None);
-        assert_eq!(after_alert(&scaling, 1, AlertStatus::Firing), Some(5));
-        assert_eq!(after_alert(&scaling, 20, AlertStatus::Firing), None);
     }
 }

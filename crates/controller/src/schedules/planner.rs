@@ -9,14 +9,15 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use skep_bus::{ControllerBus, Error, Lease, Result, SourceEvent, Submitted};
-use skep_protocol::{SchedulePlan, SourceName, SourceRecord};
-use skep_sources::{Defaults, Due, Listed, Receiver, Run, Schedule, occurrence_id, short_digest};
+use skep_bus::{ControllerBus, Error, Result, SourceEvent};
+use skep_protocol::{FunctionName, SchedulePlan, SourceName, SourceRecord};
+use skep_sources::{Defaults, Receiver, short_digest};
 use time::OffsetDateTime;
-use tokio::time::sleep;
-use tracing::{debug, info, warn};
+use tokio::{sync::watch, time::sleep};
+use tracing::warn;
 
-use super::ScheduleMetrics;
+use super::look::{Declared, Look, Looked, Shared, Wanted};
+use crate::subscriptions::Known;
 
 /// Schedules that are looked at at once, so that planning leaves room for the calls themselves.
 const AT_ONCE: usize = 16;
@@ -26,12 +27,11 @@ const MAX_SLEEP: Duration = Duration::from_secs(30);
 const CHANGES_TOGETHER: usize = 256;
 
 /// Plans, until it is dropped.
-pub(crate) async fn run(bus: ControllerBus, lease: Arc<Lease>, metrics: Option<ScheduleMetrics>) {
+pub(super) async fn run(shared: Shared) {
     loop {
         let mut planner = Planner {
-            bus: bus.clone(),
-            lease: Arc::clone(&lease),
-            metrics: metrics.clone(),
+            subscribed: shared.subscriptions.changes(),
+            shared: shared.clone(),
             schedules: HashMap::new(),
             plans: BTreeMap::new(),
             looks: BinaryHeap::new(),
@@ -44,9 +44,9 @@ pub(crate) async fn run(bus: ControllerBus, lease: Arc<Lease>, metrics: Option<S
 }
 
 struct Planner {
-    bus: ControllerBus,
-    lease: Arc<Lease>,
-    metrics: Option<ScheduleMetrics>,
+    shared: Shared,
+    /// Which functions name topics.
+    subscribed: watch::Receiver<Arc<Known>>,
     /// Those that have occurrences now.
     schedules: HashMap<SourceName, Arc<Declared>>,
     /// How far each is planned; also of those that are gone or paused and may have calls that wait.
@@ -55,24 +55,11 @@ struct Planner {
     looks: BinaryHeap<Reverse<(OffsetDateTime, SourceName)>>,
 }
 
-/// A schedule that runs, as it is declared.
-struct Declared {
-    receiver: Receiver,
-    /// A hash of the declaration.
-    spec: String,
-}
-
-/// What a look at a schedule has come to.
-struct Looked {
-    plan: Option<SchedulePlan>,
-    look_at: Option<OffsetDateTime>,
-}
-
 impl Planner {
     /// Ends when the connection is lost, or this is the controller no more.
     async fn follow(&mut self) -> Result<()> {
-        self.plans = self.bus.sources.plans().await?;
-        let mut changes = pin!(self.bus.sources.watch().await?.ready_chunks(CHANGES_TOGETHER));
+        self.plans = self.shared.bus.sources.plans().await?;
+        let mut changes = pin!(self.shared.bus.sources.watch().await?.ready_chunks(CHANGES_TOGETHER));
         let mut changed: BTreeSet<SourceName> = self.plans.keys().cloned().collect();
         let mut is_current = false;
         loop {
@@ -99,13 +86,29 @@ impl Planner {
                         }
                     }
                 }
+                Ok(()) = self.subscribed.changed() => changed.extend(self.differing()),
                 () = sleep(pause) => {}
             }
         }
     }
 
+    /// Those that are to be planned anew, because other functions name their topics now.
+    fn differing(&self) -> Vec<SourceName> {
+        let plans = self.plans.iter();
+        plans
+            .filter(|(name, plan)| is_outdated(plan, self.wanted(name).as_ref()))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// What is wanted of a schedule now.
+    fn wanted(&self, name: &SourceName) -> Option<Wanted> {
+        let declared = self.schedules.get(name)?;
+        Some(Wanted { declared: Arc::clone(declared), functions: declared.functions(&self.shared.subscriptions) })
+    }
+
     fn put(&mut self, record: &SourceRecord) {
-        match declared(record, &self.bus) {
+        match declared(record, &self.shared.bus) {
             Some(declared) => drop(self.schedules.insert(record.name.clone(), Arc::new(declared))),
             None => drop(self.schedules.remove(&record.name)),
         }
@@ -125,10 +128,26 @@ impl Planner {
     }
 
     async fn look_at_all(&mut self, names: BTreeSet<SourceName>) -> Result<()> {
-        let looks = names.into_iter().map(|name| {
-            let (declared, plan) = (self.schedules.get(&name).cloned(), self.plans.get(&name).cloned());
-            let look = Look { bus: &self.bus, lease: &self.lease, metrics: self.metrics.as_ref(), name: name.clone() };
-            async move { (name, plan.clone(), Box::pin(look.run(declared, plan)).await) }
+        // Decided once, so that what a look takes back was listed.
+        let of = |name: SourceName| (self.wanted(&name), self.plans.get(&name).cloned(), name);
+        let looks: Vec<_> = names.into_iter().map(of).collect();
+        let outdated = looks
+            .iter()
+            .filter_map(|(wanted, plan, _)| plan.as_ref().filter(|plan| is_outdated(plan, wanted.as_ref())));
+        let functions: BTreeSet<FunctionName> = outdated.flat_map(|plan| plan.functions.clone()).collect();
+        // Many schedules of one function may end at once, so what waits of it is listed once for all of them.
+        let planned = match self.shared.bus.calls.planned(&functions).await {
+            Ok(planned) => planned,
+            Err(error) => {
+                warn!(error = error.chain(), "what is planned cannot be listed; trying again");
+                let again = skep_bus::now() + RETRY_DELAY;
+                self.looks.extend(looks.into_iter().map(|(_, _, name)| Reverse((again, name))));
+                return Ok(());
+            }
+        };
+        let looks = looks.into_iter().map(|(wanted, plan, name)| {
+            let look = Look { shared: &self.shared, planned: &planned, name: name.clone() };
+            async move { (name, plan.clone(), Box::pin(look.run(wanted, plan)).await) }
         });
         let looked: Vec<_> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
         for (name, before, looked) in looked {
@@ -150,6 +169,11 @@ impl Planner {
     }
 }
 
+/// Whether calls of this plan are to be taken back.
+fn is_outdated(plan: &SchedulePlan, wanted: Option<&Wanted>) -> bool {
+    wanted.is_none_or(|wanted| wanted.declared.spec != plan.spec || wanted.functions != plan.functions)
+}
+
 /// The schedule of a source, if it is one and has occurrences now.
 fn declared(record: &SourceRecord, bus: &ControllerBus) -> Option<Declared> {
     let is_schedule = |key: &&str| record.spec.get(key).is_some();
@@ -163,130 +187,6 @@ fn declared(record: &SourceRecord, bus: &ControllerBus) -> Option<Declared> {
         Err(error) => {
             warn!(%error, source = %record.name, "a schedule cannot be read and has no occurrences");
             None
-        }
-    }
-}
-
-/// One look at one schedule.
-struct Look<'planner> {
-    bus: &'planner ControllerBus,
-    lease: &'planner Lease,
-    metrics: Option<&'planner ScheduleMetrics>,
-    name: SourceName,
-}
-
-impl Look<'_> {
-    async fn run(&self, declared: Option<Arc<Declared>>, plan: Option<SchedulePlan>) -> Result<Looked> {
-        if !self.lease.is_held() {
-            return Err(Error::unavailable("this controller may not lead any more"));
-        }
-        let Some(declared) = declared else {
-            if let Some(plan) = plan {
-                self.end(&plan).await?;
-            }
-            return Ok(Looked { plan: None, look_at: None });
-        };
-        let Some(schedule) = declared.receiver.schedule() else { return Ok(Looked { plan, look_at: None }) };
-        let plan = match plan {
-            Some(plan) if plan.spec == declared.spec => plan,
-            changed => self.begin(&declared, changed).await?,
-        };
-        self.step(&declared, schedule, plan).await
-    }
-
-    /// A new or changed schedule: what waits by an earlier declaration goes, and nothing was missed.
-    async fn begin(&self, declared: &Declared, before: Option<SchedulePlan>) -> Result<SchedulePlan> {
-        if let Some(before) = &before {
-            self.bus.calls.unplan(&self.name, &before.functions).await?;
-        }
-        let now = skep_bus::now();
-        let mut functions: Vec<_> =
-            declared.receiver.routes().iter().map(|route| route.first_function().clone()).collect();
-        functions.sort();
-        functions.dedup();
-        let plan = SchedulePlan { spec: declared.spec.clone(), planned_until: now, listed_until: now, functions };
-        self.lease.put_plan(&self.name, &plan).await?;
-        info!(source = %self.name, is_new = before.is_none(), "a schedule is planned");
-        Ok(plan)
-    }
-
-    /// A schedule that is gone, paused or disabled: what waits goes, and what has begun to wait for its jitter is cancelled.
-    async fn end(&self, plan: &SchedulePlan) -> Result<()> {
-        for begun in self.bus.calls.unplan(&self.name, &plan.functions).await? {
-            self.bus.calls.cancel(&begun).await?;
-        }
-        self.lease.remove_plan(&self.name).await?;
-        info!(source = %self.name, "a schedule has ended or is paused; its calls that waited are taken back");
-        Ok(())
-    }
-
-    async fn step(&self, declared: &Declared, schedule: &Schedule, plan: SchedulePlan) -> Result<Looked> {
-        let now = skep_bus::now();
-        let step = schedule.step(plan.planned_until, plan.listed_until, now);
-        for due in &step.run {
-            self.plan(declared, schedule, due, now).await?;
-        }
-        if step.missed > 0 {
-            self.metrics.inspect(|metrics| metrics.count_missed(&self.name, step.missed));
-            warn!(source = %self.name, missed = step.missed, "occurrences of a schedule were missed and do not run");
-        }
-        for listed in &step.listed {
-            self.list(declared, schedule, listed).await?;
-        }
-        let listed_until = step.listed.last().map_or(plan.listed_until, |last| last.at.max(plan.listed_until));
-        let next = SchedulePlan { planned_until: step.planned_until, listed_until, ..plan.clone() };
-        // What is listed again is the same event.
-        if next.planned_until != plan.planned_until {
-            self.lease.put_plan(&self.name, &next).await?;
-        }
-        Ok(Looked { plan: Some(next), look_at: step.look_at })
-    }
-
-    async fn plan(&self, declared: &Declared, schedule: &Schedule, due: &Due, now: OffsetDateTime) -> Result<()> {
-        let Some(id) = occurrence_id(due.at) else { return Ok(()) };
-        let receiver = &declared.receiver;
-        let event = receiver.occurrence_event(schedule, id, (due.at, due.missed), None);
-        for call in receiver.occurrence_calls(schedule, &event, due, Run::Planned, now) {
-            match self.bus.calls.plan(&call).await {
-                Ok(Submitted::Accepted) => {
-                    debug!(call_id = %call.call_id, "a call is planned");
-                    self.metrics.inspect(|metrics| metrics.count_planned(&self.name));
-                }
-                Ok(Submitted::Duplicate) => {}
-                Err(error) if error.may_pass() => return Err(error),
-                Err(error) => {
-                    warn!(error = error.chain(), call_id = %call.call_id, "a call of a schedule cannot be planned; it does not run");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether an earlier planner, which was cut off, has planned calls of an occurrence.
-    async fn is_known(&self, event: &skep_protocol::Event) -> Result<bool> {
-        for route in &event.decision.routes {
-            if self.bus.calls.status(&event.call_id(&route.route, None)).await?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Stores an occurrence whose time has come in the list of events.
-    async fn list(&self, declared: &Declared, schedule: &Schedule, listed: &Listed) -> Result<()> {
-        let Some(id) = occurrence_id(listed.at) else { return Ok(()) };
-        let receiver = &declared.receiver;
-        let mut event = receiver.occurrence_event(schedule, id.clone(), (listed.at, listed.missed), None);
-        if listed.ignored.is_some() && !self.is_known(&event).await? {
-            event = receiver.occurrence_event(schedule, id, (listed.at, listed.missed), listed.ignored);
-        }
-        match self.bus.events.store(&event, receiver.keep()).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.may_pass() => Err(error),
-            Err(error) => {
-                warn!(error = error.chain(), source = %self.name, "an occurrence cannot be listed; its calls run");
-                Ok(())
-            }
         }
     }
 }

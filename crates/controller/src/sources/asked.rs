@@ -24,7 +24,7 @@ impl Sources {
         let now = skep_bus::now();
         let at = now.replace_nanosecond(0).unwrap_or(now);
         let id = format!("now-{}", EventId::generate()).parse().map_err(|error| Error::Invalid(format!("{error}")))?;
-        let due = Due::asked(at, asked.overlap.unwrap_or(schedule.overlap));
+        let due = Due::asked(at, asked.overlap.unwrap_or(schedule.overlap), None);
         info!(source = %asked.name, "a schedule is fired");
         Ok(Fired { occurrences: vec![self.run_asked(&receiver, schedule, id, &due).await?] })
     }
@@ -50,10 +50,13 @@ impl Sources {
         let overlap = if overlap == Overlap::Queue { overlap.in_turn() } else { overlap };
         info!(source = %asked.name, occurrences = times.len(), "a schedule is backfilled");
         let mut fired = Fired::default();
+        let mut previous = None;
         for at in times {
             let Some(time) = occurrence_id(at) else { continue };
-            let id = format!("{time}-{}", asked.id).parse().map_err(|error| Error::Invalid(format!("{error}")))?;
-            fired.occurrences.push(self.run_asked(&receiver, schedule, id, &Due::asked(at, overlap)).await?);
+            let id: EventId =
+                format!("{time}-{}", asked.id).parse().map_err(|error| Error::Invalid(format!("{error}")))?;
+            let due = Due::asked(at, overlap, previous.replace(id.clone()));
+            fired.occurrences.push(self.run_asked(&receiver, schedule, id, &due).await?);
         }
         Ok(fired)
     }
@@ -65,7 +68,8 @@ impl Sources {
         id: EventId,
         due: &Due,
     ) -> Result<FiredOccurrence> {
-        let event = receiver.occurrence_event(schedule, id, (due.at, None), None);
+        let subscribers = |topics: &[String]| self.subscriptions.subscribed(topics);
+        let event = receiver.occurrence_event(schedule, id, (due.at, None), None, &subscribers);
         let calls = receiver.occurrence_calls(schedule, &event, due, Run::Now, skep_bus::now());
         for call in &calls {
             self.bus.calls.plan(call).await?;

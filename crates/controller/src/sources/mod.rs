@@ -23,7 +23,7 @@ use url::Url;
 
 pub(crate) use self::programs::{ProgramMetrics, Programs};
 use self::{declaration::Declaration, keys::Keys};
-use crate::{Error, Result};
+use crate::{Error, Result, subscriptions::Subscriptions};
 
 pub(crate) struct Sources {
     bus: ControllerBus,
@@ -34,6 +34,7 @@ pub(crate) struct Sources {
     runner: Arc<dyn ProgramRunner>,
     seal_key: Option<Arc<SealKey>>,
     public_url: Option<Url>,
+    subscriptions: Arc<Subscriptions>,
     /// Held over a change, so that what was read is what is there.
     one_at_a_time: Mutex<()>,
 }
@@ -44,9 +45,10 @@ impl Sources {
         lease: Arc<Lease>,
         provider: &Provider,
         (seal_key, public_url): (Option<Arc<SealKey>>, Option<Url>),
+        subscriptions: Arc<Subscriptions>,
     ) -> Self {
         let (files, runner) = (Arc::clone(&provider.secrets), Arc::clone(&provider.programs));
-        Self { bus, lease, files, runner, seal_key, public_url, one_at_a_time: Mutex::default() }
+        Self { bus, lease, files, runner, seal_key, public_url, subscriptions, one_at_a_time: Mutex::default() }
     }
 
     pub(crate) async fn create(&self, name: SourceName, spec: Value) -> Result<Change> {

@@ -18,13 +18,9 @@ fn name(number: u64) -> FunctionName {
 
 fn put(number: u64, revision: u64, replicas: u16) -> Event {
     let endpoint = |port| Endpoint { instance: format!("f{number}-{port}"), address: ([127, 0, 0, 1], port).into() };
-    let record = FunctionRecord {
-        deployment: FunctionDeployment { service: format!("f{number}"), ..Default::default() }.into(),
-        replicas: 1,
-        endpoints: (0..replicas).map(endpoint).collect(),
-        created_at: OffsetDateTime::UNIX_EPOCH,
-        problem: None,
-    };
+    let deployment = FunctionDeployment { service: format!("f{number}"), ..Default::default() };
+    let record = FunctionRecord::without_replicas(deployment, 1, OffsetDateTime::UNIX_EPOCH);
+    let record = FunctionRecord { endpoints: (0..replicas).map(endpoint).collect(), ..record };
     Ok(RegistryEvent::Put { name: name(number), record: Box::new(record), revision })
 }
 

@@ -64,7 +64,6 @@ impl Acceptor {
     }
 
     /// The connections that wait to be accepted; closing the listener would break them off.
-    #[cfg(feature = "serve")]
     pub(super) fn last_ones(mut self) -> Vec<Accepted> {
         let mut found = Vec::new();
         let Ok(listener) = self.listener.into_std() else { return found };

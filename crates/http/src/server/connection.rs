@@ -95,7 +95,7 @@ where
 
 impl<M, P> Shared<M, P> {
     /// Reports how a connection ended.
-    pub(super) fn told(&self, ended: Result<(), String>, peer: SocketAddr) {
+    pub(super) fn log_end(&self, ended: Result<(), String>, peer: SocketAddr) {
         if let Err(error) = ended {
             self.failed("a connection ended with an error", Some(&error.into()), peer);
         }

@@ -25,13 +25,13 @@ const UNREADY_DELAY: Duration = Duration::from_secs(30);
 /// Connections that find none wait until they are accepted, and one address gets no more than its share.
 pub(super) struct Places {
     free: Arc<Semaphore>,
-    told: Option<Instant>,
+    logged_at: Option<Instant>,
     readiness: Option<RoleReadiness>,
     share: usize,
     /// Their connections are not counted.
     proxies: Vec<IpNet>,
     shares: Arc<Shares>,
-    told_of_share: Option<Instant>,
+    share_logged_at: Option<Instant>,
     observe: Observer,
 }
 
@@ -52,7 +52,16 @@ impl Places {
         readiness.as_ref().inspect(|readiness| readiness.ready());
         let free = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
         let share = limits.max_connections_per_address;
-        Self { free, told: None, readiness, share, proxies, shares: Arc::default(), told_of_share: None, observe }
+        Self {
+            free,
+            logged_at: None,
+            readiness,
+            share,
+            proxies,
+            shares: Arc::default(),
+            share_logged_at: None,
+            observe,
+        }
     }
 
     pub(super) fn take_now(&self) -> Option<OwnedSemaphorePermit> {
@@ -64,7 +73,7 @@ impl Places {
         if let Some(place) = self.take_now() {
             return Some(place);
         }
-        if is_due(&mut self.told) {
+        if is_due(&mut self.logged_at) {
             (self.observe)(&Event::ConnectionLimitReached);
         }
         let mut next = std::pin::pin!(Arc::clone(&self.free).acquire_owned());
@@ -87,17 +96,17 @@ impl Places {
         }
         let address = network_of(address);
         let share = self.shares.take(address, self.share);
-        if share.is_none() && is_due(&mut self.told_of_share) {
+        if share.is_none() && is_due(&mut self.share_logged_at) {
             (self.observe)(&Event::AddressLimitReached(address));
         }
         Some(Place { _place: place, _share: Some(share?) })
     }
 }
 
-fn is_due(told: &mut Option<Instant>) -> bool {
-    let is_due = told.is_none_or(|told| told.elapsed() >= LOG_INTERVAL);
+fn is_due(logged_at: &mut Option<Instant>) -> bool {
+    let is_due = logged_at.is_none_or(|logged_at| logged_at.elapsed() >= LOG_INTERVAL);
     if is_due {
-        *told = Some(Instant::now());
+        *logged_at = Some(Instant::now());
     }
     is_due
 }

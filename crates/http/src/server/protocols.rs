@@ -60,7 +60,7 @@ impl Protocols for Http1 {
         B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static,
     {
         let service = (shared.make)(Peer::new(peer, false));
-        shared.told(shared.serve_simple_first(stream, service).await, peer);
+        shared.log_end(shared.serve_simple_first(stream, service).await, peer);
     }
 }
 
@@ -128,6 +128,6 @@ impl Protocols for AnyVersion {
             Begun::Encrypted { stream, is_http2: true } => Box::pin(shared.serve_http2(*stream, service)).await,
             Begun::Encrypted { stream, is_http2: false } => Box::pin(shared.serve_http1(*stream, service)).await,
         };
-        shared.told(ended, peer);
+        shared.log_end(ended, peer);
     }
 }

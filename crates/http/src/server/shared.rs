@@ -41,11 +41,14 @@ where
         Self(Shared::new(limits, Http1, connections, make, Arc::new(observe)))
     }
 
-    /// Accepts connections until `end`, and serves them on `runtimes`.
+    /// Accepts connections until `end`, and those that wait for it then, and serves them on `runtimes`.
     pub async fn accept(&self, listener: TcpListener, runtimes: &Runtimes, end: impl Future<Output = ()>) {
         let mut acceptor = self.0.acceptor(listener, Vec::new(), None);
         let mut end = pin!(end);
         while let Some(accepted) = acceptor.next(end.as_mut()).await {
+            self.0.begin(runtimes, accepted);
+        }
+        for accepted in acceptor.last_ones() {
             self.0.begin(runtimes, accepted);
         }
     }

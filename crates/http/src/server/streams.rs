@@ -83,9 +83,9 @@ impl Drop for Open {
     }
 }
 
-/// What a stream has heard of its answer while it was polled.
+/// What polling the answer of a stream has shown.
 #[derive(Clone, Copy)]
-enum Heard {
+enum Polled {
     /// It did not ask.
     Nothing,
     /// There was something to send.
@@ -96,7 +96,7 @@ enum Heard {
 
 thread_local! {
     /// Of the stream that is polled by this thread.
-    static HEARD: Cell<Heard> = const { Cell::new(Heard::Nothing) };
+    static POLLED: Cell<Polled> = const { Cell::new(Polled::Nothing) };
 }
 
 /// The timeout of a stream that has something to send.
@@ -108,14 +108,14 @@ struct Untaken {
 impl Untaken {
     /// Ready when the stream is, or when it does not even ask for more of its answer.
     fn poll(&mut self, stream: Pin<&mut impl Future<Output = ()>>, context: &mut Context<'_>) -> Poll<()> {
-        HEARD.set(Heard::Nothing);
+        POLLED.set(Polled::Nothing);
         if stream.poll(context).is_ready() {
             return Poll::Ready(());
         }
-        match HEARD.get() {
-            Heard::Nothing => {}
-            Heard::Something => self.restart(),
-            Heard::Wait => self.timer = None,
+        match POLLED.get() {
+            Polled::Nothing => {}
+            Polled::Something => self.restart(),
+            Polled::Wait => self.timer = None,
         }
         self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(context))
     }
@@ -133,7 +133,7 @@ pub(super) async fn answered<T>(answer: impl Future<Output = T>) -> T {
     let mut answer = pin!(answer);
     poll_fn(|context| {
         let polled = answer.as_mut().poll(context);
-        HEARD.set(if polled.is_ready() { Heard::Something } else { Heard::Wait });
+        POLLED.set(if polled.is_ready() { Polled::Something } else { Polled::Wait });
         polled
     })
     .await
@@ -158,7 +158,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         if self.rest.is_empty() {
             let polled = Pin::new(&mut self.body).poll_frame(context);
-            HEARD.set(if polled.is_ready() { Heard::Something } else { Heard::Wait });
+            POLLED.set(if polled.is_ready() { Polled::Something } else { Polled::Wait });
             match polled {
                 Poll::Ready(Some(Ok(frame))) if frame.data_ref().is_some_and(|data| data.len() > PIECE) => {
                     self.rest = frame.into_data().unwrap_or_default();
@@ -166,7 +166,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
                 other => return other,
             }
         }
-        HEARD.set(Heard::Something);
+        POLLED.set(Polled::Something);
         let length = PIECE.min(self.rest.len());
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
@@ -196,17 +196,17 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A stream that asks its answer at these seconds, and hears this.
-    async fn asks(times: &'static [(u64, Heard)]) {
-        for (after, heard) in times {
+    /// A stream that polls its answer at these seconds, with these results.
+    async fn asks(times: &'static [(u64, Polled)]) {
+        for (after, polled) in times {
             sleep(Duration::from_secs(*after)).await;
-            HEARD.set(*heard);
+            POLLED.set(*polled);
         }
         std::future::pending::<()>().await;
     }
 
     /// When it is reset, in seconds.
-    async fn reset_after(times: &'static [(u64, Heard)]) -> Option<u64> {
+    async fn reset_after(times: &'static [(u64, Polled)]) -> Option<u64> {
         let began = Instant::now();
         let mut untaken = Untaken { within: 60 * SECOND, timer: None };
         let mut stream = pin!(asks(times));
@@ -216,11 +216,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_a_client_that_takes_nothing_of_what_is_ready_is_given_up() {
-        assert_eq!(reset_after(&[(0, Heard::Something)]).await, Some(60));
-        assert_eq!(reset_after(&[(0, Heard::Something), (50, Heard::Something)]).await, Some(110));
-        assert_eq!(reset_after(&[(0, Heard::Wait)]).await, None);
-        assert_eq!(reset_after(&[(0, Heard::Something), (50, Heard::Wait)]).await, None);
-        assert_eq!(reset_after(&[(0, Heard::Wait), (500, Heard::Something)]).await, Some(560));
+        assert_eq!(reset_after(&[(0, Polled::Something)]).await, Some(60));
+        assert_eq!(reset_after(&[(0, Polled::Something), (50, Polled::Something)]).await, Some(110));
+        assert_eq!(reset_after(&[(0, Polled::Wait)]).await, None);
+        assert_eq!(reset_after(&[(0, Polled::Something), (50, Polled::Wait)]).await, None);
+        assert_eq!(reset_after(&[(0, Polled::Wait), (500, Polled::Something)]).await, Some(560));
     }
 
     #[tokio::test(start_paused = true)]

@@ -71,6 +71,18 @@ fn held() -> (Router, Arc<Notify>, Arc<Notify>) {
 }
 
 #[tokio::test]
+async fn connections_that_wait_when_a_server_stops_accepting_are_served() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    let router = Router::new().route("/", get(async || "done"));
+    let make = move |peer| AddExtension::new(router.clone(), peer);
+    let server = Server::new(HttpLimits::default(), Connections::default(), make, |_: &Event<'_>| {});
+    server.accept(listener, &Runtimes::new(0), std::future::ready(())).await;
+    assert!(all_of(client).await.ends_with("done"));
+}
+
+#[tokio::test]
 async fn the_peer_is_known_and_bad_heads_are_refused() {
     let peer = async |Extension(peer): Extension<Peer>| peer.ip.to_str().unwrap().to_owned();
     let limits = HttpLimits {

@@ -160,9 +160,9 @@ async fn after_a_change_of_the_protocol_all_bytes_pass() {
     assert!(answer.body_mut().take_connection().is_none());
     let (mut reader, mut writer) = answer.into_body().into_upgraded().unwrap();
     writer.write_all(b"lo").await.unwrap();
-    let mut heard = String::new();
-    timeout(SOON, reader.read_to_string(&mut heard)).await.unwrap().unwrap();
-    assert_eq!(heard, "HELLO");
+    let mut read = String::new();
+    timeout(SOON, reader.read_to_string(&mut read)).await.unwrap().unwrap();
+    assert_eq!(read, "HELLO");
     peer.ended().await;
 }
 
@@ -177,7 +177,7 @@ async fn what_came_before_an_answer_breaks_off_can_be_passed_on_first() {
     let mut body = sent(connection, request(Method::GET)).await.unwrap().into_body();
     peer.ended().await;
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "he");
-    // Whoever passes it on writes when it has to wait.
+    // The one that passes it on writes when it has to wait.
     assert!(body.frame().now_or_never().is_none());
     assert!(matches!(body.frame().await.unwrap(), Err(Error::Closed)));
 }

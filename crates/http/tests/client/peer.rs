@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Does what it was told, and then holds what that left.
+/// Does what its steps say, and then holds what they left.
 pub(crate) struct Peer<T>(JoinHandle<Option<T>>);
 
 impl<T: Send + 'static> Peer<T> {

@@ -1,4 +1,4 @@
-//! Events and held requests as the API tells of them.
+//! Events and held requests in the form of the API.
 
 use std::net::IpAddr;
 
@@ -46,6 +46,9 @@ pub struct EventInfo {
     pub bytes: Option<u64>,
     /// Its place in the stream of events.
     pub sequence: u64,
+    /// The calls that replays have made of it, the oldest first, where one event is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replays: Vec<EventReplay>,
 }
 
 /// A call that a route made of an event.
@@ -58,6 +61,18 @@ pub struct CallOfEvent {
     /// Its state, where one event is asked for and its call is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<CallState>,
+}
+
+/// A call that a replay has made of an event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EventReplay {
+    /// The id of the replay.
+    pub replay: String,
+    /// When it was queued.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    #[serde(flatten)]
+    pub call: CallOfEvent,
 }
 
 /// A request that could not be verified.
@@ -125,6 +140,7 @@ impl EventInfo {
             headers: Vec::new(),
             bytes,
             sequence,
+            replays: Vec::new(),
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::RouteName;
 
@@ -35,6 +37,7 @@ fn event() -> Event {
         ),
         body: Bytes::from_static(b"{}"),
         occurrence: None,
+        trace: None,
     }
 }
 
@@ -62,8 +65,11 @@ fn a_call_has_the_senders_headers_and_what_skep_tells_of_the_event() {
     assert!(call.has_callers_id && call.fingerprint.is_some() && call.run_at.is_none());
     let bare = Event { kind: String::new(), ..event };
     let again = bare.call(&route("deploy"), Some("again-1"), OffsetDateTime::UNIX_EPOCH);
-    let told = ["x-skep-replay", "x-topic", "x-skep-event-type"].map(|name| again.headers.get(name));
-    assert_eq!(told.map(|value| value.map(|value| value.to_str().unwrap())), [Some("again-1"), Some("github"), None]);
+    let headers = ["x-skep-replay", "x-topic", "x-skep-event-type"].map(|name| again.headers.get(name));
+    assert_eq!(
+        headers.map(|value| value.map(|value| value.to_str().unwrap())),
+        [Some("again-1"), Some("github"), None]
+    );
 }
 
 #[test]

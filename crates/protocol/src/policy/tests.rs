@@ -2,17 +2,22 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    PAGES, QUEUE_MAX_AGE, QUEUE_MAX_DEPTH, RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_CODES, RETRY_MAX_AGE, RETRY_MAX_WAIT,
-    RETRY_MIN_WAIT, SCALE_FACTOR, SCALE_MAX, SCALE_MIN, SCALE_ZERO, SCALE_ZERO_DURATION,
+    CANARY, PAGES, QUEUE_MAX_AGE, QUEUE_MAX_DEPTH, RETRY_ATTEMPTS, RETRY_BACKOFF, RETRY_CODES, RETRY_MAX_AGE,
+    RETRY_MAX_WAIT, RETRY_MIN_WAIT, SCALE_FACTOR, SCALE_MAX, SCALE_MIN, SCALE_ZERO, SCALE_ZERO_DURATION,
 };
 
 /// Every setting that is read, with a value that is not valid.
-const INVALID: [(Setting, &str); 19] = [
+const INVALID: [(Setting, &str); 24] = [
     (Setting::Annotation(TIMEOUT), "0"),
     (Setting::Annotation(AUTH), "yes"),
     (Setting::Annotation(RESULT_TTL), "299s"),
     (Setting::Annotation(SANDBOX), "maybe"),
     (Setting::Annotation(PAGES), "open"),
+    (Setting::Annotation(UPDATE_TIMEOUT), "0"),
+    (Setting::Annotation(TRACE), "1%"),
+    (Setting::Annotation(TRACE_EXPORT), "some"),
+    (Setting::Annotation(UPDATE_FIRST_CALLS), "0"),
+    (Setting::Annotation(CANARY), "100%"),
     (Setting::Annotation(QUEUE_MAX_DEPTH), "0"),
     (Setting::Annotation(QUEUE_MAX_AGE), "0s"),
     (Setting::Annotation(RETRY_ATTEMPTS), "1001"),
@@ -61,6 +66,11 @@ fn without_settings_the_defaults_hold() {
         queue: QueueLimits::default(),
         retry: defaults.retry,
         scaling: Scaling::default(),
+        update_timeout: Some(Duration::from_secs(300)),
+        traced: None,
+        exports_spans: false,
+        first_calls: Some(10),
+        canary: CanarySettings::default(),
         topics: Vec::new(),
     };
     assert_eq!(policy, expected);
@@ -99,6 +109,8 @@ fn the_annotation_wins_over_the_variable_and_0_is_no_limit() {
     assert_eq!(parse(&[(Setting::Annotation(RESULT_TTL), "5m")]).unwrap().result_ttl, Some(MIN_RESULT_TTL));
     assert!(!parse(&[(Setting::Annotation(SANDBOX), "off")]).unwrap().sandbox);
     assert!(parse(&[(Setting::Annotation(AUTH), "required")]).unwrap().needs_token);
+    let traced = |text| parse(&[(Setting::Annotation(TRACE), text)]).unwrap().traced;
+    assert_eq!((traced("on"), traced("false")), (Some(true), Some(false)));
 }
 
 /// What people and programs write, and what nobody should.

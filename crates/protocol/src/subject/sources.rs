@@ -1,7 +1,7 @@
 //! Names of what sources receive.
 
 use super::Subjects;
-use crate::{BurstKey, EventId, SourceName};
+use crate::{BurstKey, CallId, EventId, SourceName};
 
 impl Subjects {
     /// Where one event of a source is stored.
@@ -16,6 +16,20 @@ impl Subjects {
 
     pub fn event_all(&self) -> String {
         format!("{}.event.*.*", self.prefix)
+    }
+
+    /// Where it is noted that a replay has made a call of an event.
+    pub fn replayed_call(&self, source: &SourceName, id: &EventId, call: &CallId) -> String {
+        format!("{}.replay.{source}.{id}.{call}", self.prefix)
+    }
+
+    /// The calls that replays have made of one event.
+    pub fn replayed_calls_of(&self, source: &SourceName, id: &EventId) -> String {
+        format!("{}.replay.{source}.{id}.*", self.prefix)
+    }
+
+    pub fn replay_all(&self) -> String {
+        format!("{}.replay.*.*.*", self.prefix)
     }
 
     /// Where it is kept which call is the latest of a burst.
@@ -45,6 +59,15 @@ impl Subjects {
         format!("{}.held.*", self.prefix)
     }
 
+    /// Where it is noted that events of a source have come again.
+    pub fn duplicates(&self, source: &SourceName) -> String {
+        format!("{}.duplicate.{source}", self.prefix)
+    }
+
+    pub fn duplicates_all(&self) -> String {
+        format!("{}.duplicate.*", self.prefix)
+    }
+
     /// Where one sample of a source is kept.
     pub fn sample(&self, source: &SourceName, label: &EventId) -> String {
         format!("{}.sample.{source}.{label}", self.prefix)
@@ -63,6 +86,11 @@ impl Subjects {
     /// From where a source goes on with its stream.
     pub fn topic_place(&self, source: &SourceName) -> String {
         format!("{}.topics.place.{source}", self.prefix)
+    }
+
+    /// The places of all sources.
+    pub fn topic_places(&self) -> String {
+        format!("{}.topics.place.*", self.prefix)
     }
 
     pub fn topics_all(&self) -> String {

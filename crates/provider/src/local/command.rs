@@ -21,9 +21,19 @@ pub fn check(
     if let Some(folder) = deployment.annotations.get(WORKDIR) {
         check_workdir(name, folder)?;
     }
+    if serves_files(deployment) {
+        return Ok(());
+    }
     let program = program_of(name, deployment)?;
     let search = deployment.env_vars.get("PATH").or_else(|| environment.get("PATH"));
     find(&program, workdir, search).map_err(|reason| Error::Invalid(format!("function {name}: {reason}")))
+}
+
+/// Whether the watchdog itself answers, from files.
+fn serves_files(deployment: &FunctionDeployment) -> bool {
+    deployment.env_process.is_empty()
+        && deployment.image.is_empty()
+        && deployment.env_vars.get("mode").is_some_and(|mode| mode == "static")
 }
 
 /// Why a program cannot be found, if so.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use skep_process::ProcessTag;
 use skep_protocol::{FunctionDeployment, FunctionName, TIMEOUT, format_duration};
 
-use crate::{Error, Result};
+use crate::{Error, Result, collector};
 
 use super::SECRETS_DIR;
 
@@ -45,6 +45,8 @@ pub(super) struct Surroundings<'context> {
     /// Where temporary files go, unless that is inherited.
     pub(super) temporary: Option<&'context Path>,
     pub(super) timeout: Duration,
+    /// Where its own spans go, if it asks for that.
+    pub(super) collector: Option<&'context str>,
     pub(super) tag: &'context ProcessTag,
 }
 
@@ -59,6 +61,9 @@ pub(super) fn variables(
     // The other name of fprocess would win over the command that was checked.
     variables.remove("function_process");
 
+    if let Some(endpoint) = surroundings.collector {
+        collector::add(&mut variables, endpoint, name, surroundings.namespace);
+    }
     variables.entry("nice".to_owned()).or_insert_with(|| NICE.to_owned());
 
     // A function that is cut off by its own timeout must still get its answer out.
@@ -74,13 +79,15 @@ pub(super) fn variables(
     }
     let mut set = |variable: &str, value: &str| variables.insert(variable.to_owned(), value.to_owned());
     set("fprocess", &deployment.env_process);
-    set("OPENFAAS_NAME", name.name());
+    set("OPENFAAS_NAME", name.without_canary().name());
     set("OPENFAAS_NAMESPACE", surroundings.namespace);
     set("listen_address", "127.0.0.1");
     set("port", "0");
     // Replicas share the machine, and so one port for metrics would be too few.
     set("metrics_port", "0");
     set("lifeline", "stdin");
+    // So that each log line names its call.
+    set("SKEP_LOG_TAGS", "true");
     set("suppress_lock", "true");
     set("healthcheck_interval", "0s");
     set(ProcessTag::VARIABLE, surroundings.tag.as_str());
@@ -116,7 +123,13 @@ mod tests {
         };
         let deployment = FunctionDeployment {
             env_process: "cat".to_owned(),
-            env_vars: pairs(&[("HOME", "/mine"), ("port", "1"), ("function_process", "rm"), ("write_timeout", "9s")]),
+            env_vars: pairs(&[
+                ("HOME", "/mine"),
+                ("port", "1"),
+                ("function_process", "rm"),
+                ("write_timeout", "9s"),
+                ("OTEL_RESOURCE_ATTRIBUTES", "team=bees"),
+            ]),
             secrets: vec!["key".to_owned()],
             ..FunctionDeployment::default()
         };
@@ -126,6 +139,7 @@ mod tests {
             secrets: Path::new("/data/secrets"),
             temporary: Some(Path::new("/data/tmp")),
             timeout: Duration::from_millis(1500),
+            collector: Some("http://collector:4318"),
             tag: &ProcessTag::new(None),
         };
         let found = variables(&"f_dev".parse().unwrap(), &deployment, &surroundings);
@@ -142,6 +156,10 @@ mod tests {
             ("OPENFAAS_NAMESPACE", "dev"),
             (SECRETS_DIR, "/data/secrets"),
             ("TMPDIR", "/data/tmp"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+            ("OTEL_SERVICE_NAME", "f"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "team=bees"),
         ] {
             assert_eq!(found.get(variable).map(String::as_str), Some(value), "{variable}");
         }

@@ -9,7 +9,7 @@ const MAX_LINE: usize = 64 * 1024;
 pub(super) async fn read(mut stream: impl AsyncRead + Unpin, mut each: impl FnMut(String)) {
     let mut splitter = Splitter::default();
     let mut buffer = vec![0; 16 * 1024];
-    // A read that fails is an end too: there is nobody to tell, and nothing to try.
+    // A read that fails is an end too: there is nothing to report and nothing to try.
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         splitter.push(buffer.get(..count).unwrap_or_default(), &mut each);
     }

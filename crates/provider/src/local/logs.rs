@@ -12,13 +12,15 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
+use crate::tagged::Tagged;
+
 /// Lines kept of one function.
 const MAX_LINES: usize = 1000;
 /// Bytes of text kept of one function.
 const MAX_BYTES: usize = 1024 * 1024;
 /// Lines that may wait to be published; while NATS is away, more are only kept.
 const MAX_UNPUBLISHED: usize = 4096;
-/// At the end, lines are given up that could not be published by then.
+/// At the end, lines that could not be published in this time are dropped.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Logs {
@@ -98,15 +100,19 @@ pub(super) struct Log {
 
 impl Log {
     /// Takes a line and never waits.
-    pub(super) fn push(&self, instance: &str, text: String) {
+    pub(super) fn push(&self, instance: &str, line: impl Into<Tagged>) {
+        let Tagged { call_id, trace_id, stream, text } = line.into();
         let line = LogLine {
             name: self.function.name().to_owned(),
             namespace: self.function.namespace().unwrap_or_default().to_owned(),
             instance: instance.to_owned(),
             timestamp: OffsetDateTime::now_utc(),
+            call_id,
+            trace_id,
+            stream,
             text,
         };
-        // A full queue means that nobody can be told now; the line is kept all the same.
+        // A full queue means that followers miss this line now; it is kept all the same.
         let _ = self.publish.try_send((self.function.clone(), line.clone()));
         self.kept().push(line);
     }
@@ -130,7 +136,16 @@ impl SourceLog {
     pub(super) fn push(&self, text: String) {
         let name = self.source.to_string();
         let (instance, namespace) = (name.clone(), String::new());
-        let line = LogLine { name, namespace, instance, timestamp: OffsetDateTime::now_utc(), text };
+        let line = LogLine {
+            name,
+            namespace,
+            instance,
+            timestamp: OffsetDateTime::now_utc(),
+            call_id: None,
+            trace_id: None,
+            stream: None,
+            text,
+        };
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
@@ -183,6 +198,9 @@ mod tests {
             namespace: String::new(),
             instance: instance.to_owned(),
             timestamp: OffsetDateTime::from_unix_timestamp(second).unwrap(),
+            call_id: None,
+            trace_id: None,
+            stream: None,
             text,
         }
     }

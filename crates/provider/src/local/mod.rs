@@ -13,6 +13,8 @@ mod replica;
 mod replicas;
 mod sandbox;
 mod secrets;
+mod stored_secrets;
+mod usage;
 mod watchdog;
 
 use std::{
@@ -38,7 +40,10 @@ use crate::{Error, Replicas, Result, Runtime, provider};
 
 use self::{logs::Logs, replicas::LocalReplicas, secrets::Secrets};
 
-pub use self::command::check as check_command;
+pub use self::{
+    command::check as check_command,
+    stored_secrets::{read_secrets, write_secret},
+};
 
 /// The most replicas of one function on one machine.
 pub const MAX_REPLICAS: u64 = 100;
@@ -59,6 +64,8 @@ pub struct LocalConfig {
     pub default_timeout: Duration,
     /// All that functions inherit: PATH, HOME, USER, LANG, LC_*, TMPDIR and TZ.
     pub environment: BTreeMap<String, String>,
+    /// The collector of spans, for functions that ask for it.
+    pub collector: Option<String>,
     /// Functions are kept in a sandbox, unless they ask for none.
     pub sandbox: bool,
     /// How many files functions may have open.
@@ -118,6 +125,11 @@ impl Runtime for Local {
         Err(Error::Invalid(reason))
     }
 
+    fn shared_cores(&self) -> Option<f64> {
+        let cores = std::thread::available_parallelism().ok()?;
+        u32::try_from(cores.get()).ok().map(f64::from)
+    }
+
     async fn admit(&self, name: &FunctionName, deployment: &FunctionDeployment) -> Result<()> {
         let workdir = self.context.workdir(name, deployment);
         command::check(name, deployment, &workdir, &self.context.config.environment)?;
@@ -127,7 +139,7 @@ impl Runtime for Local {
     }
 
     fn replicas(&self, name: &FunctionName) -> Box<dyn Replicas> {
-        Box::new(LocalReplicas::new(Arc::clone(&self.context), name.clone(), self.logs.of(name)))
+        Box::new(LocalReplicas::new(Arc::clone(&self.context), name.clone(), self.logs.of(&name.without_canary())))
     }
 
     /// The end of the controller was the end of all replicas.
@@ -165,7 +177,7 @@ impl provider::Secrets for Local {
 
     async fn read(&self, name: &str) -> Result<Vec<u8>> {
         let name = name.to_owned();
-        self.with_secrets(move |secrets| secrets.read(&name)).await
+        self.with_secrets(move |secrets| secrets.read("", &name)).await
     }
 
     async fn create(&self, secret: Secret) -> Result<()> {
@@ -194,7 +206,8 @@ impl ProviderContext {
     fn workdir(&self, name: &FunctionName, deployment: &FunctionDeployment) -> PathBuf {
         match deployment.annotations.get(WORKDIR) {
             Some(folder) => PathBuf::from(folder),
-            None => self.own_folder(name).join("work"),
+            // A canary runs where its function does.
+            None => self.own_folder(&name.without_canary()).join("work"),
         }
     }
 

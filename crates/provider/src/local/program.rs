@@ -98,7 +98,7 @@ fn check(context: &ProviderContext, source: &SourceName, program: &ProgramSpec) 
         return invalid(reason);
     }
     match context.secrets.missing(&program.secrets) {
-        Some(name) => invalid(format!("secret {name} not found: create it first with skep secret set {name}")),
+        Some(name) => invalid(context.secrets.create_first("", name)),
         None => Ok(()),
     }
 }

@@ -4,7 +4,10 @@ use std::{
     convert::Infallible,
     future::pending,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -87,6 +90,7 @@ impl Replica {
             Ok(started) => started,
             Err(error) => return failed(error_chain(&error), Duration::ZERO),
         };
+        self.address.set_leader(watchdog.child.id());
         let outcome = tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
@@ -159,12 +163,16 @@ impl Replica {
 #[derive(Clone)]
 pub(super) struct Address {
     current: Arc<Mutex<Result<Option<SocketAddr>, String>>>,
+    /// Starts in a row that came to nothing.
+    failed_starts: Arc<AtomicU32>,
+    /// The id of its watchdog, or 0.
+    leader: Arc<AtomicU32>,
     changed: Arc<Notify>,
 }
 
 impl Address {
     pub(super) fn new(changed: Arc<Notify>) -> Self {
-        Self { current: Arc::new(Mutex::new(Ok(None))), changed }
+        Self { current: Arc::new(Mutex::new(Ok(None))), failed_starts: Arc::default(), leader: Arc::default(), changed }
     }
 
     pub(super) fn get(&self) -> Option<SocketAddr> {
@@ -176,12 +184,29 @@ impl Address {
         self.current().as_ref().err().cloned()
     }
 
+    /// How often in a row it has failed before it was ready.
+    pub(super) fn failed_starts(&self) -> u32 {
+        self.failed_starts.load(Ordering::Relaxed)
+    }
+
+    /// The process of its watchdog, while it takes calls.
+    pub(super) fn leader(&self) -> Option<u32> {
+        self.get()?;
+        Some(self.leader.load(Ordering::Relaxed)).filter(|leader| *leader > 0)
+    }
+
+    fn set_leader(&self, leader: Option<u32>) {
+        self.leader.store(leader.unwrap_or(0), Ordering::Relaxed);
+    }
+
     fn set(&self, address: Option<SocketAddr>) {
         *self.current() = Ok(address);
+        self.failed_starts.store(0, Ordering::Relaxed);
         self.changed.notify_one();
     }
 
     fn set_problem(&self, reason: &str) {
+        self.failed_starts.fetch_add(1, Ordering::Relaxed);
         *self.current() = Err(format!("a replica {reason}; the function's log may say more"));
         self.changed.notify_one();
     }

@@ -17,7 +17,11 @@ use super::{
     logs::Log,
     replica::{Address, Replica},
     secrets,
+    usage::CpuUsage,
 };
+
+/// A deployment whose replica has failed so often before it was ready will not become ready.
+const MAX_FAILED_STARTS: u32 = 3;
 
 pub(super) struct LocalReplicas {
     context: Arc<ProviderContext>,
@@ -29,6 +33,7 @@ pub(super) struct LocalReplicas {
     members: HashMap<Id, Member>,
     tasks: JoinSet<()>,
     changed: Arc<Notify>,
+    cpu: CpuUsage,
 }
 
 struct DesiredState {
@@ -47,8 +52,8 @@ struct Member {
 
 impl LocalReplicas {
     pub(super) fn new(context: Arc<ProviderContext>, name: FunctionName, log: Arc<Log>) -> Self {
-        let (members, tasks, changed) = (HashMap::new(), JoinSet::new(), Arc::default());
-        Self { context, name, log, wanted: None, stale_links: true, members, tasks, changed }
+        let (members, tasks, changed, cpu) = (HashMap::new(), JoinSet::new(), Arc::default(), CpuUsage::default());
+        Self { context, name, log, wanted: None, stale_links: true, members, tasks, changed, cpu }
     }
 
     fn start(&mut self, number: u64) {
@@ -95,6 +100,9 @@ impl Replicas for LocalReplicas {
         self.context.secrets.adopt(&self.name, &deployment.secrets);
         let same = self.wanted.take().map(|wanted| wanted.deployment).filter(|wanted| wanted == deployment);
         self.stale_links |= same.is_none();
+        // After a rollback, what has run all the time goes on.
+        let mut running = self.members.values().filter(|member| !member.retiring).map(|member| &member.deployment);
+        let same = same.or_else(|| running.find(|running| *running == deployment).cloned());
         let deployment = same.unwrap_or_else(|| Arc::clone(deployment));
         self.wanted = Some(DesiredState { deployment, replicas: record.replicas });
     }
@@ -137,6 +145,23 @@ impl Replicas for LocalReplicas {
         let mut members: Vec<&Member> = self.members.values().filter(|member| !member.retiring).collect();
         members.sort_by_key(|member| member.number);
         members.into_iter().find_map(|member| member.address.problem())
+    }
+
+    fn cpu(&mut self) -> Option<f64> {
+        let serving = self.members.values().filter(|member| !member.retiring);
+        self.cpu.look(serving.filter_map(|member| member.address.leader()))
+    }
+
+    fn is_ready(&self) -> bool {
+        let wanted = self.wanted.as_ref().map_or(0, |wanted| wanted.replicas);
+        let serves = |member: &&Member| !member.retiring && self.is_current(member) && member.address.get().is_some();
+        wanted > 0 && self.members.values().filter(serves).count() as u64 >= wanted
+    }
+
+    fn failure(&self) -> Option<String> {
+        let mut current = self.members.values().filter(|member| !member.retiring && self.is_current(member));
+        let failed = current.find(|member| member.address.failed_starts() >= MAX_FAILED_STARTS)?;
+        failed.address.problem()
     }
 
     fn retire(&mut self) {

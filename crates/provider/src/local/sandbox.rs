@@ -64,7 +64,7 @@ pub(super) fn check(
     }
     let found = workdir.canonicalize().map_err(Error::io("open", workdir))?;
     let data_dir = &context.config.data_dir;
-    if found.starts_with(data_dir) && !found.starts_with(context.own_folder(name).join("work")) {
+    if found.starts_with(data_dir) && !found.starts_with(context.own_folder(&name.without_canary()).join("work")) {
         return Err(Error::Invalid(format!(
             "function {name}: annotation {WORKDIR} {} is in the data folder of skep, {}; choose another folder",
             workdir.display(),

@@ -51,15 +51,24 @@ impl Secrets {
         Ok(found)
     }
 
-    /// The value of a secret of the default namespace; its name was checked.
-    pub(super) fn read(&self, name: &str) -> Result<Vec<u8>> {
-        let path = self.folder("").join(name);
+    /// The value of a secret; the names were checked.
+    pub(super) fn read(&self, namespace: &str, name: &str) -> Result<Vec<u8>> {
+        let path = self.folder(namespace).join(name);
         match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(Error::NotFound(format!("secret {name} not found: create it first with skep secret set {name}")))
+                Err(Error::NotFound(self.create_first(namespace, name)))
             }
             value => value.map_err(Error::io("read", path)),
         }
+    }
+
+    /// That a secret is missing, and how to make it; the stack file of `skep up` may name it before skep runs.
+    pub(super) fn create_first(&self, namespace: &str, name: &str) -> String {
+        let file = self.folder(namespace).join(name);
+        format!(
+            "secret {name} not found: create it first with skep secret set {name} or, while skep is not running, as the file {}",
+            file.display()
+        )
     }
 
     pub(super) fn create(&self, secret: &Secret) -> Result<()> {
@@ -69,6 +78,11 @@ impl Secrets {
             return Err(Error::Conflict(format!("secret {} already exists: use PUT to update it", secret.name)));
         }
         self.write(secret, &value)
+    }
+
+    /// Whether or not it is there; for a data folder that nobody uses.
+    pub(super) fn replace(&self, secret: &Secret) -> Result<()> {
+        self.write(secret, &secret_value::read(secret)?)
     }
 
     /// Running functions see the new value at once.
@@ -93,7 +107,7 @@ impl Secrets {
         self.require(secret)?;
         let Secret { name, namespace, .. } = secret;
         if let Some(function) = users_of(&users, secret).min() {
-            return Err(Error::Conflict(format!("secret {name} is used by function {function}")));
+            return Err(Error::Conflict(format!("secret {name} is used by function {}", function.without_canary())));
         }
         let path = self.folder(namespace).join(name);
         fs::remove_file(&path).map_err(Error::io("remove", path))
@@ -123,9 +137,7 @@ impl Secrets {
         let mut users = self.users();
         let namespace = function.namespace().unwrap_or_default();
         if let Some(missing) = names.iter().find(|name| !self.exists(namespace, name)) {
-            return Err(Error::Invalid(format!(
-                "function {function}: secret {missing} not found: create it first with skep secret set {missing}"
-            )));
+            return Err(Error::Invalid(format!("function {function}: {}", self.create_first(namespace, missing))));
         }
         note(&mut users, function, names);
         Ok(())
@@ -250,8 +262,8 @@ mod tests {
         assert!(matches!(secrets.update(&secret("key", "x", "")), Err(Error::NotFound(_))));
         secrets.create(&secret("key", "", "AP8=")).unwrap();
         assert_eq!(fs::read(folder.join("key")).unwrap(), [0, 0xff]);
-        assert_eq!(secrets.read("key").unwrap(), [0, 0xff]);
-        assert!(matches!(secrets.read("other"), Err(Error::NotFound(_))));
+        assert_eq!(secrets.read("", "key").unwrap(), [0, 0xff]);
+        assert!(matches!(secrets.read("", "other"), Err(Error::NotFound(_))));
         assert_eq!(fs::metadata(folder.join("key")).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(matches!(secrets.create(&secret("key", "x", "")), Err(Error::Conflict(_))));

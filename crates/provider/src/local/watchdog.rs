@@ -20,7 +20,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use crate::{Error, Result};
+use crate::{Error, Result, tagged::Tagged};
 
 use super::{
     ProviderContext, WATCHDOG,
@@ -33,7 +33,7 @@ use super::{
 
 /// What the watchdog writes before its address.
 const LISTENING: &str = "Listening on ";
-/// A watchdog that was killed has to be gone by then.
+/// A watchdog that was killed has to be gone after this.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for last lines, because a surviving process may hold the pipe open.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
@@ -64,12 +64,14 @@ impl Watchdog {
         context.secrets.link(name, &deployment.secrets)?;
         let sandbox = Sandbox::prepare(context, name, deployment, instance)?;
         let tag = context.config.process_tag.within();
+        let policy = context.policy(deployment);
         let surroundings = Surroundings {
             inherited: &context.config.environment,
             namespace: context.namespace.of(name),
             secrets: &secrets,
             temporary: sandbox.as_ref().map(|sandbox| sandbox.temporary.as_path()),
-            timeout: context.policy(deployment).timeout,
+            timeout: policy.timeout,
+            collector: context.config.collector.as_deref().filter(|_| policy.exports_spans),
             tag: &tag,
         };
         let mut child = Command::new(&context.config.watchdog)
@@ -157,13 +159,14 @@ fn read_output(child: &mut Child, log: &Arc<Log>, instance: &str) -> (JoinSet<()
     let (sender, address) = oneshot::channel();
     if let Some(stdout) = child.stdout.take() {
         let (log, instance) = (Arc::clone(log), instance.to_owned());
-        readers.spawn(async move { lines::read(stdout, |line| log.push(&instance, line)).await });
+        readers.spawn(async move { lines::read(stdout, |line| log.push(&instance, Tagged::read(line))).await });
     }
     if let Some(stderr) = child.stderr.take() {
         let (log, instance) = (Arc::clone(log), instance.to_owned());
         let mut sender = Some(sender);
         let each = move |line: String| {
-            if let Some(address) = sender.is_some().then(|| address_in(&line)).flatten() {
+            let line = Tagged::read(line);
+            if let Some(address) = sender.is_some().then(|| address_in(&line.text)).flatten() {
                 // The receiver is gone when the replica is being stopped.
                 let _ = sender.take().map(|sender| sender.send(address));
             }

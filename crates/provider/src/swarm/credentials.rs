@@ -22,6 +22,17 @@ pub(super) fn read(registry_auth: &str, image: &str) -> Result<Option<DockerCred
     }))
 }
 
+/// The login at skep's own store of images.
+pub(super) fn of_login(login: &str, address: &str) -> DockerCredentials {
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    DockerCredentials {
+        username: Some(user.to_owned()),
+        password: Some(password.to_owned()),
+        serveraddress: Some(address.to_owned()),
+        ..DockerCredentials::default()
+    }
+}
+
 /// The first part of an image's name is a registry if it looks like a host name.
 fn registry_of(image: &str) -> &str {
     match image.split_once('/') {

@@ -6,10 +6,10 @@ use bollard::{
     API_DEFAULT_VERSION, Docker,
     auth::DockerCredentials,
     errors::Error as DockerError,
-    models::{EventMessage, Network, Secret, SecretSpec, Service, ServiceSpec},
+    models::{EventMessage, Network, Node, NodeSpec, Secret, SecretSpec, Service, ServiceSpec},
     query_parameters::{
-        EventsOptionsBuilder, ListNetworksOptionsBuilder, ListSecretsOptionsBuilder, ListServicesOptionsBuilder,
-        UpdateServiceOptionsBuilder,
+        DeleteNodeOptionsBuilder, EventsOptionsBuilder, ListNetworksOptionsBuilder, ListSecretsOptionsBuilder,
+        ListServicesOptionsBuilder, UpdateNodeOptionsBuilder, UpdateServiceOptionsBuilder,
     },
 };
 use futures_util::Stream;
@@ -115,6 +115,32 @@ impl Engine {
     /// All known tasks, including failed ones, of one service or of services with a label.
     pub(super) async fn all_tasks(&self, (filter, value): (&str, &str)) -> Result<Vec<Task>> {
         self.tasks(&HashMap::from([(filter, vec![value])])).await
+    }
+
+    /// All tasks that the Swarm knows, of all services.
+    pub(super) async fn every_task(&self) -> Result<Vec<Task>> {
+        self.tasks(&HashMap::new()).await
+    }
+
+    pub(super) async fn nodes(&self) -> Result<Vec<Node>> {
+        within(self.docker.list_nodes(None)).await
+    }
+
+    /// Changes a node as it is now.
+    pub(super) async fn change_node(&self, id: &str, change: impl FnOnce(&mut NodeSpec)) -> Result<()> {
+        let node = within(self.docker.inspect_node(id)).await?;
+        let version = node.version.and_then(|version| version.index).unwrap_or_default();
+        let version = i64::try_from(version).map_err(|_| EngineError::Away("its versions are too high".to_owned()))?;
+        let mut spec = node.spec.unwrap_or_default();
+        change(&mut spec);
+        let options = UpdateNodeOptionsBuilder::default().version(version).build();
+        within(self.docker.update_node(id, spec, options)).await
+    }
+
+    /// Removes a node, whether or not it is up; it is no error if it is gone.
+    pub(super) async fn remove_node(&self, id: &str) -> Result<()> {
+        let options = DeleteNodeOptionsBuilder::default().force(true).build();
+        found(within(self.docker.delete_node(id, Some(options))).await).map(|_| ())
     }
 
     async fn tasks(&self, filters: &HashMap<&str, Vec<&str>>) -> Result<Vec<Task>> {

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
+use crate::tagged::Tagged;
+
 use super::{
     engine::{Engine, Result},
     frames::Frames,
@@ -31,12 +33,24 @@ const OVERLAP: Duration = Duration::from_secs(2);
 /// Between two attempts to follow.
 const FOLLOW_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The last lines of all replicas, sorted by time.
-pub(super) async fn past(engine: &Engine, query: &LogQuery) -> Result<Vec<LogLine>> {
+/// The last lines of all replicas of these services of a function, sorted by time.
+pub(super) async fn past_of(
+    engine: &Engine,
+    query: &LogQuery,
+    services: impl Iterator<Item = FunctionName>,
+) -> Result<Vec<LogLine>> {
+    let mut kept = Kept { lines: Vec::new(), bytes: 0 };
+    for service in services {
+        past(engine, query, &service).await?.into_iter().for_each(|line| kept.push(line));
+    }
+    Ok(kept.last(query.tail.filter(|tail| *tail > 0).unwrap_or(MAX_LINES).min(MAX_LINES)))
+}
+
+async fn past(engine: &Engine, query: &LogQuery, service: &FunctionName) -> Result<Vec<LogLine>> {
     let name = &query.function;
     let tail = query.tail.filter(|tail| *tail > 0).unwrap_or(MAX_LINES).min(MAX_LINES);
     let since = query.since.map_or_else(|| "0".to_owned(), |since| since.unix_timestamp().to_string());
-    let mut answer = match request(engine, name, &since, &tail.to_string(), "0").await {
+    let mut answer = match request(engine, service, &since, &tail.to_string(), "0").await {
         Err(error) if error.is_missing() => return Ok(Vec::new()),
         answer => answer?,
     };
@@ -110,11 +124,15 @@ fn line_of(name: &FunctionName, piece: &[u8]) -> LogLine {
     };
     let (timestamp, instance, text) =
         read().unwrap_or_else(|| (OffsetDateTime::now_utc(), String::new(), text.to_owned()));
+    let Tagged { call_id, trace_id, stream, text } = Tagged::read(text);
     LogLine {
         name: name.name().to_owned(),
         namespace: name.namespace().unwrap_or_default().to_owned(),
         instance,
         timestamp,
+        call_id,
+        trace_id,
+        stream,
         text,
     }
 }
@@ -169,17 +187,18 @@ impl Followers {
         Self { engine, followers, until: Arc::default(), tasks: TaskTracker::new(), ending: CancellationToken::new() }
     }
 
-    /// Follows a function for a while; a client that follows longer asks again.
-    pub(super) fn follow(&self, name: &FunctionName) {
+    /// Follows the service of a function or of its canary for a while; a client that follows longer asks again.
+    pub(super) fn follow(&self, service: &FunctionName) {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_followed = until.insert(name.clone(), Instant::now() + FOLLOW_TTL).is_some();
+        let is_followed = until.insert(service.clone(), Instant::now() + FOLLOW_TTL).is_some();
         if is_followed || self.ending.is_cancelled() {
             return;
         }
         let follower = Follower {
             engine: Arc::clone(&self.engine),
             followers: self.followers.clone(),
-            name: name.clone(),
+            service: service.clone(),
+            name: service.without_canary(),
             until: Arc::clone(&self.until),
         };
         let ending = self.ending.clone();
@@ -194,6 +213,8 @@ impl Followers {
 struct Follower {
     engine: Arc<Engine>,
     followers: Logs,
+    service: FunctionName,
+    /// The function that it is of.
     name: FunctionName,
     until: Arc<Mutex<HashMap<FunctionName, Instant>>>,
 }
@@ -219,7 +240,7 @@ impl Follower {
 
     async fn publish_from(&self, since: OffsetDateTime) {
         let text = since.unix_timestamp().to_string();
-        let Ok(mut answer) = request(&self.engine, &self.name, &text, "all", "1").await else { return };
+        let Ok(mut answer) = request(&self.engine, &self.service, &text, "all", "1").await else { return };
         let mut lines = Lines::new(self.name.clone());
         let mut found = Vec::new();
         while let Some(bytes) = answer.next().await {
@@ -234,15 +255,33 @@ impl Follower {
         loop {
             let until = {
                 let mut all = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-                match all.get(&self.name) {
+                match all.get(&self.service) {
                     Some(until) if *until > Instant::now() => *until,
                     Some(_) | None => {
-                        all.remove(&self.name);
+                        all.remove(&self.service);
                         return;
                     }
                 }
             };
             tokio::time::sleep_until(until).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_which_call_it_is_of_if_its_watchdog_does() {
+        let read = |text: &str| {
+            let line = format!("2026-11-25T00:05:38.5Z com.docker.swarm.task.id=t1 {text}\n");
+            let LogLine { instance, call_id, trace_id, text, .. } = line_of(&"f".parse().unwrap(), line.as_bytes());
+            assert_eq!(instance, "t1");
+            (call_id.unwrap_or_default(), trace_id.unwrap_or_default(), text)
+        };
+        let line = |call: &str, trace: &str, text: &str| (call.to_owned(), trace.to_owned(), text.to_owned());
+        assert_eq!(read("\u{1e}order-17 4bf9\u{1e}stderr: said x"), line("order-17", "4bf9", "stderr: said x"));
+        assert_eq!(read("of an older watchdog"), line("", "", "of an older watchdog"));
     }
 }

@@ -12,6 +12,8 @@ mod hardening;
 mod health;
 mod labels;
 mod logs;
+mod networks;
+mod nodes;
 mod probe;
 mod problem;
 mod programs;
@@ -25,14 +27,14 @@ mod task;
 mod watcher;
 
 use std::{
+    fmt,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use bollard::models::Network;
 use skep_bus::{Lease, ProviderBus};
-use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, LogLine, LogQuery, Secret};
+use skep_protocol::{DefaultNamespace, FunctionDeployment, FunctionName, LogLine, LogQuery, SCALE_TYPE, Secret};
 use tokio::{
     sync::Mutex,
     time::{Instant, sleep},
@@ -51,15 +53,17 @@ use self::{
     watcher::Watcher,
 };
 
-pub use self::{hardening::Hardening, socket::DockerHost};
+pub use self::{
+    hardening::Hardening,
+    nodes::{NodeHook, NodesConfig},
+    socket::DockerHost,
+};
 
 /// The most replicas of one function. Swarm would accept more, and a typing error could take it down.
 const MAX_REPLICAS: u64 = 1000;
 /// Docker takes a moment to release a removed service and its secrets.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(3);
 const REMOVE_RETRY_INTERVAL: Duration = Duration::from_millis(200);
-/// The label of the functions' network, unless a setting names one.
-const NETWORK_LABEL: &str = "openfaas=true";
 
 #[derive(Clone, Debug)]
 pub struct SwarmConfig {
@@ -71,6 +75,27 @@ pub struct SwarmConfig {
     pub hardening: Hardening,
     /// How long one call may run if the function does not say.
     pub default_timeout: Duration,
+    /// The collector of spans, for functions that ask for it.
+    pub collector: Option<String>,
+    /// What adds and removes machines; without it, skep does neither.
+    pub nodes: Option<NodesConfig>,
+    /// Images that skep keeps itself, if it does.
+    pub images: Option<OwnImages>,
+}
+
+/// Images that skep keeps itself.
+#[derive(Clone)]
+pub struct OwnImages {
+    /// Where the engine of each node pulls them.
+    pub address: String,
+    /// What an engine shows as its login: `USER:PASSWORD`.
+    pub login: String,
+}
+
+impl fmt::Debug for OwnImages {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("OwnImages").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 /// Runs functions as services.
@@ -81,6 +106,7 @@ pub(crate) struct Swarm {
     /// Changes to secrets happen one at a time.
     secrets: Mutex<()>,
     _watching: AbortOnDropHandle<()>,
+    _nodes: Option<AbortOnDropHandle<()>>,
     ending: CancellationToken,
 }
 
@@ -94,6 +120,8 @@ struct ProviderContext {
     hardening: Hardening,
     namespace: DefaultNamespace,
     default_timeout: Duration,
+    collector: Option<String>,
+    images: Option<OwnImages>,
     lease: Arc<Lease>,
 }
 
@@ -108,6 +136,8 @@ impl Swarm {
             hardening: config.hardening,
             namespace: bus.connection.default_namespace().clone(),
             default_timeout: config.default_timeout,
+            collector: config.collector,
+            images: config.images,
             lease,
         });
         let ending = CancellationToken::new();
@@ -117,14 +147,24 @@ impl Swarm {
             let ending = ending.clone();
             async move { watching.run(ending).await }
         });
+        let nodes = config.nodes.map(|nodes| tokio::spawn(nodes::run(Arc::clone(&context), nodes)));
         Ok(Self {
             context,
             watcher,
             followers: Followers::new(engine, bus.logs),
             secrets: Mutex::default(),
             _watching: AbortOnDropHandle::new(watching),
+            _nodes: nodes.map(AbortOnDropHandle::new),
             ending,
         })
+    }
+}
+
+impl Swarm {
+    /// The service of a function, and that of its canary if there is one.
+    fn services_of(&self, function: &FunctionName) -> impl Iterator<Item = FunctionName> + use<> {
+        let canary = function.of_canary().ok().filter(|canary| self.context.cluster.has(canary.as_str()));
+        [function.clone()].into_iter().chain(canary)
     }
 }
 
@@ -146,6 +186,10 @@ impl Runtime for Swarm {
     }
 
     async fn admit(&self, name: &FunctionName, deployment: &FunctionDeployment) -> Result<()> {
+        if deployment.labels.get(SCALE_TYPE).is_some_and(|kind| kind == "cpu") {
+            let reason = format!("label {SCALE_TYPE}: nobody measures the cpu of replicas on a Swarm; use auto");
+            return Err(Error::Invalid(reason));
+        }
         let wanted = DesiredState {
             deployment: Arc::new(FunctionDeployment { registry_auth: String::new(), ..deployment.clone() }),
             replicas: 0,
@@ -180,11 +224,11 @@ impl Runtime for Swarm {
 #[async_trait]
 impl provider::Logs for Swarm {
     async fn past(&self, query: &LogQuery) -> Result<Vec<LogLine>> {
-        Ok(logs::past(&self.context.engine, query).await?)
+        Ok(logs::past_of(&self.context.engine, query, self.services_of(&query.function)).await?)
     }
 
     fn follow(&self, name: &FunctionName) {
-        self.followers.follow(name);
+        self.services_of(name).for_each(|service| self.followers.follow(&service));
     }
 }
 
@@ -266,36 +310,6 @@ impl ProviderContext {
         SecretVersions::read(&self.engine, &self.registry).await
     }
 
-    /// The id of the network that a function names, or of the default one; the inner error is a reason for the caller.
-    ///
-    /// A function may name only a network that is meant for functions, so that none can join the network of NATS.
-    async fn network(&self, named: &str) -> Result<Result<String, String>, EngineError> {
-        let is_asked_for = !named.is_empty();
-        let named = if named.is_empty() { self.function_network.as_deref().unwrap_or_default() } else { named };
-        let (found, what) = if named.is_empty() {
-            (self.engine.networks("label", NETWORK_LABEL).await?, format!("network with the label {NETWORK_LABEL}"))
-        } else {
-            let is_meant =
-                |network: &Network| network.name.as_deref() == Some(named) || network.id.as_deref() == Some(named);
-            let mut found = self.engine.networks("name", named).await?;
-            found.extend(self.engine.networks("id", named).await?);
-            found.retain(is_meant);
-            (found, format!("network {named}"))
-        };
-        let mut found: Vec<Network> =
-            found.into_iter().filter(|network| network.scope.as_deref() == Some("swarm")).collect();
-        found.sort_by(|one, other| one.created.cmp(&other.created));
-        let chosen = found.into_iter().next();
-        if let Some(network) = chosen.as_ref().filter(|network| is_asked_for && !is_for_functions(network)) {
-            let name = network.name.as_deref().unwrap_or(named);
-            return Ok(Err(format!("network {name} is not for functions: it has no label {NETWORK_LABEL}")));
-        }
-        let id = chosen.and_then(|network| network.id);
-        Ok(id.ok_or_else(|| {
-            format!("the Swarm has no {what}: make one with docker network create -d overlay --attachable --label {NETWORK_LABEL} NAME")
-        }))
-    }
-
     /// Whether this process is still the controller.
     fn may_write(&self) -> bool {
         self.lease.is_held()
@@ -304,12 +318,6 @@ impl ProviderContext {
     fn check_leadership(&self) -> Result<()> {
         if self.may_write() { Ok(()) } else { Err(Error::Busy) }
     }
-}
-
-fn is_for_functions(network: &Network) -> bool {
-    let label = NETWORK_LABEL.split_once('=');
-    let labels = network.labels.as_ref();
-    label.is_some_and(|(key, value)| labels.and_then(|labels| labels.get(key)).is_some_and(|found| found == value))
 }
 
 impl From<EngineError> for Error {

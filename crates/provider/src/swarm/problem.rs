@@ -15,13 +15,26 @@ pub(super) fn of_tasks(tasks: &[Task], current: &Generation, wanted: u64, answer
     of_failed(tasks.iter().filter(|task| task.generation() == *current))
 }
 
+/// Why tasks find no node, and how many, if some do.
+pub(super) fn of_pending(tasks: &[Task], current: &Generation) -> Option<String> {
+    let is_pending = |task: &&Task| task.is_waited_for() && !task.has_failed() && !task.status.err.is_empty();
+    let current = tasks.iter().filter(|task| task.generation() == *current);
+    let pending = current.filter(is_pending);
+    let count = pending.clone().count();
+    let task = newest(pending)?;
+    Some(format!("{count} pending: {}", task.status.err))
+}
+
 /// How the last task failed, if one did.
 pub(super) fn of_failed<'task>(tasks: impl Iterator<Item = &'task Task>) -> Option<String> {
     let failed = newest(tasks.filter(|task| task.has_failed()))?;
     let reason = if failed.status.err.is_empty() { &failed.status.message } else { &failed.status.err };
     Some(match failed.status.state.as_str() {
         "rejected" => format!("a replica could not be started: {reason}"),
-        "complete" => "a replica ended by itself".to_owned(),
+        "complete" => format!(
+            "a replica ended by itself with exit code {}: an image must start fwatchdog, with CMD [\"fwatchdog\"]",
+            failed.status.exit_code()
+        ),
         _ => format!("a replica ended: {reason}; its log may say more"),
     })
 }
@@ -48,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn swarm_s_own_words_are_told() {
+    fn swarm_s_own_words_are_reported() {
         let rejected = check(&[("ready", "ready", "", "3"), ("shutdown", "rejected", "No such image: nope:1", "2")]);
         assert_eq!(rejected.as_deref(), Some("a replica could not be started: No such image: nope:1"));
         let nowhere = "no suitable node (scheduling constraints not satisfied on 1 node)";
@@ -57,6 +70,25 @@ mod tests {
         let crashed =
             check(&[("shutdown", "failed", "old", "1"), ("shutdown", "failed", "task: non-zero exit (7)", "2")]);
         assert!(crashed.unwrap().starts_with("a replica ended: task: non-zero exit (7);"));
+    }
+
+    #[test]
+    fn tasks_without_a_node_are_counted() {
+        let pending = |id: &str, err: &str| {
+            let mut task = task(id, "running", "pending", "1");
+            task.status.err = err.to_owned();
+            task
+        };
+        let tasks = [pending("a", "no suitable node"), pending("b", ""), pending("c", "no suitable node")];
+        let generation = tasks[0].generation();
+        assert_eq!(of_pending(&tasks, &generation).as_deref(), Some("2 pending: no suitable node"));
+        assert_eq!(of_pending(&tasks[1..2], &generation), None);
+    }
+
+    #[test]
+    fn a_program_that_ends_well_is_no_server() {
+        let ended = check(&[("shutdown", "complete", "", "1")]).unwrap();
+        assert!(ended.contains("exit code 0") && ended.contains("fwatchdog"), "{ended}");
     }
 
     #[test]

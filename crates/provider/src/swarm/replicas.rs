@@ -1,5 +1,7 @@
 //! The replicas of one function: its service is kept as wanted, and its tasks get calls once their watchdogs have answered.
 
+mod settled;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -177,21 +179,6 @@ impl SwarmReplicas {
         }
     }
 
-    /// Whether everything is as wanted, or Swarm has rolled it back for a known reason.
-    fn is_settled(&self, view: &ServiceView) -> bool {
-        let wanted = self.wanted.as_ref().map_or(0, |wanted| wanted.replicas);
-        let is_current = view.service.as_ref().is_some_and(|service| {
-            let is_applied =
-                self.applied.as_ref().is_some_and(|(applied, _)| *applied == service.generation.fingerprint);
-            let is_explained = service.is_rolled_back && self.failure.is_some();
-            let mut up = view.tasks.iter().filter(|task| task.is_waited_for());
-            (is_applied || is_explained) && up.all(|task| task.generation() == service.generation)
-        });
-        let endpoints = self.endpoints_in(view).len() as u64;
-        let up = view.tasks.iter().filter(|task| task.is_waited_for()).count() as u64;
-        is_current && !self.is_due && self.syncs.is_empty() && endpoints == wanted && up == wanted
-    }
-
     fn endpoints_in(&self, view: &ServiceView) -> Vec<Endpoint> {
         let Some(wanted) = &self.wanted else { return Vec::new() };
         let current = view.service.as_ref().map(|service| &service.generation);
@@ -235,6 +222,7 @@ impl Replicas for SwarmReplicas {
         while self.next_sync().await.is_some() {}
         match cause {
             Cause::Deployed { registry_auth } => self.set_wanted(record, registry_auth, Renew::No),
+            Cause::RolledBack => self.set_wanted(record, String::new(), Renew::No),
             Cause::Updated { registry_auth } => self.set_wanted(record, registry_auth, Renew::Yes),
             Cause::Scaled => {
                 // Earlier requests for credentials and new tasks still apply.
@@ -301,6 +289,21 @@ impl Replicas for SwarmReplicas {
         }
         let reason = self.failure.as_deref().unwrap_or("its replicas did not run");
         Some(format!("the update was taken back, and what was there before goes on: {reason}"))
+    }
+
+    fn shortage(&self) -> Option<String> {
+        let view = self.view.borrow();
+        let generation = &view.service.as_ref()?.generation;
+        problem::of_pending(&view.tasks, generation)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_ready_in(&self.view.borrow())
+    }
+
+    fn failure(&self) -> Option<String> {
+        let view = self.view.borrow();
+        self.taken_back(&view).or_else(|| self.keeps_failing(&view))
     }
 
     fn retire(&mut self) {}

@@ -14,6 +14,8 @@ use skep_protocol::{
     FunctionDeployment, FunctionName, FunctionPolicy, PolicyDefaults, Resources, TIMEOUT, format_duration,
 };
 
+use crate::collector;
+
 use super::{
     hardening::{self, Hardening},
     health, labels,
@@ -45,6 +47,16 @@ pub(super) struct Surroundings<'provider> {
     pub(super) namespace: &'provider str,
     /// How long one call may run if the function does not say.
     pub(super) default_timeout: Duration,
+    /// The collector of spans, for functions that ask for it.
+    pub(super) collector: Option<&'provider str>,
+}
+
+impl<'provider> Surroundings<'provider> {
+    /// Where the function's own spans go, if it asks for that.
+    fn collector_of(&self, deployment: &FunctionDeployment) -> Option<&'provider str> {
+        let policy = FunctionPolicy::of_deployed(deployment, &PolicyDefaults::default()).0;
+        self.collector.filter(|_| policy.exports_spans)
+    }
 }
 
 /// The service of a function, or why it cannot exist.
@@ -66,7 +78,7 @@ pub(super) fn service(
         name: Some(name.as_str().to_owned()),
         labels: Some(labels.clone()),
         task_template: Some(TaskSpec {
-            container_spec: Some(container(deployment, surroundings, labels)?),
+            container_spec: Some(container(name, deployment, surroundings, labels)?),
             resources: Some(resources(deployment, surroundings.hardening)?),
             log_driver: Some(hardening::bounded_log()),
             restart_policy: Some(TaskSpecRestartPolicy {
@@ -125,8 +137,11 @@ pub(super) fn fingerprint_in(spec: &ServiceSpec) -> String {
 fn fingerprint(deployment: &FunctionDeployment, surroundings: &Surroundings<'_>) -> String {
     let mut text = serde_json::to_string(deployment).unwrap_or_default();
     let secrets = surroundings.secrets.iter().map(|secret| secret.id.as_str());
+    let collector = surroundings.collector_of(deployment);
     let (timeout, hardening) = (format_duration(surroundings.default_timeout), surroundings.hardening.fingerprint());
-    for part in [surroundings.network, surroundings.registry, &timeout, &hardening].into_iter().chain(secrets) {
+    for part in
+        [surroundings.network, surroundings.registry, &timeout, &hardening].into_iter().chain(secrets).chain(collector)
+    {
         text.push('\0');
         text.push_str(part);
     }
@@ -135,6 +150,7 @@ fn fingerprint(deployment: &FunctionDeployment, surroundings: &Surroundings<'_>)
 }
 
 fn container(
+    name: &FunctionName,
     deployment: &FunctionDeployment,
     surroundings: &Surroundings<'_>,
     labels: HashMap<String, String>,
@@ -157,7 +173,7 @@ fn container(
     Ok(TaskSpecContainerSpec {
         image: Some(deployment.image.clone()),
         labels: Some(labels),
-        env: Some(environment(deployment, policy.own_timeout, surroundings.namespace)),
+        env: Some(environment(name, deployment, policy.own_timeout, surroundings)),
         read_only: Some(read_only),
         mounts: Some(if read_only { vec![tmp] } else { Vec::new() }),
         stop_grace_period: Some(nanoseconds(stop_grace(deployment, policy.timeout))),
@@ -171,7 +187,12 @@ fn container(
 }
 
 /// The function's own variables, and those that only the provider knows. A function without timeouts keeps the image's.
-fn environment(deployment: &FunctionDeployment, own_timeout: Option<Duration>, namespace: &str) -> Vec<String> {
+fn environment(
+    name: &FunctionName,
+    deployment: &FunctionDeployment,
+    own_timeout: Option<Duration>,
+    surroundings: &Surroundings<'_>,
+) -> Vec<String> {
     let mut variables = deployment.env_vars.clone();
     if let Some(timeout) = own_timeout {
         // A function that its own timeout stops must still be able to send its answer.
@@ -190,7 +211,12 @@ fn environment(deployment: &FunctionDeployment, own_timeout: Option<Duration>, n
         variables.remove("function_process");
     }
     variables.insert("OPENFAAS_NAME".to_owned(), deployment.service.clone());
-    variables.insert("OPENFAAS_NAMESPACE".to_owned(), namespace.to_owned());
+    variables.insert("OPENFAAS_NAMESPACE".to_owned(), surroundings.namespace.to_owned());
+    // So that each log line names its call. A function whose lines something else reads too may not want that.
+    variables.entry("SKEP_LOG_TAGS".to_owned()).or_insert_with(|| "true".to_owned());
+    if let Some(endpoint) = surroundings.collector_of(deployment) {
+        collector::add(&mut variables, endpoint, name, surroundings.namespace);
+    }
     let command = Some(&deployment.env_process).filter(|command| !command.is_empty());
     let command = command.map(|command| format!("fprocess={command}"));
     command.into_iter().chain(variables.into_iter().map(|(name, value)| format!("{name}={value}"))).collect()

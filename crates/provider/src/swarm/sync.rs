@@ -7,7 +7,7 @@ use bollard::{
     models::{Service, ServiceSpec},
 };
 use skep_backoff::Backoff;
-use skep_protocol::{FunctionDeployment, FunctionName};
+use skep_protocol::{FunctionDeployment, FunctionName, ImageStore};
 use thiserror::Error;
 use tracing::info;
 
@@ -168,7 +168,10 @@ pub(super) async fn describe(
     if deployment.image.is_empty() {
         return Err(refused("there is no image: a Swarm runs images; set image".to_owned()));
     }
-    let credentials = credentials::read(&wanted.registry_auth, &deployment.image).map_err(refused)?;
+    let credentials = match context.images.as_ref().filter(|own| ImageStore::is_of(&own.address, &deployment.image)) {
+        Some(own) => Some(credentials::of_login(&own.login, &own.address)),
+        None => credentials::read(&wanted.registry_auth, &deployment.image).map_err(refused)?,
+    };
     let network = context.network(&deployment.network).await?.map_err(refused)?;
     let secrets = match deployment.secrets.as_slice() {
         [] => Vec::new(),
@@ -185,6 +188,7 @@ pub(super) async fn describe(
         hardening: &context.hardening,
         namespace: context.namespace.of(name),
         default_timeout: context.default_timeout,
+        collector: context.collector.as_deref(),
     };
     Ok((spec::service(name, deployment, &surroundings).map_err(refused)?, credentials))
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde::Deserialize;
+use skep_scaling::nodes::Size;
 
 use super::labels;
 
@@ -19,6 +20,9 @@ pub(super) struct Task {
     pub(super) id: String,
     #[serde(rename = "NodeID")]
     pub(super) node: String,
+    #[serde(rename = "ServiceID")]
+    pub(super) service: String,
+    slot: u64,
     spec: TaskSpec,
     pub(super) status: TaskStatus,
     desired_state: String,
@@ -31,6 +35,23 @@ pub(super) struct Task {
 struct TaskSpec {
     container_spec: ContainerSpec,
     force_update: u64,
+    #[serde(deserialize_with = "null_is_none")]
+    resources: Resources,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Resources {
+    #[serde(deserialize_with = "null_is_none")]
+    reservations: Reservations,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Reservations {
+    #[serde(rename = "NanoCPUs")]
+    nano_cpus: u64,
+    memory_bytes: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -48,6 +69,21 @@ pub(super) struct TaskStatus {
     pub(super) state: String,
     pub(super) message: String,
     pub(super) err: String,
+    #[serde(deserialize_with = "null_is_none")]
+    container_status: ContainerStatus,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct ContainerStatus {
+    exit_code: i64,
+}
+
+impl TaskStatus {
+    /// With which code its program ended, if it has.
+    pub(super) fn exit_code(&self) -> i64 {
+        self.container_status.exit_code
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -105,6 +141,26 @@ impl Task {
 
     pub(super) fn has_failed(&self) -> bool {
         matches!(self.status.state.as_str(), "failed" | "rejected") || (self.status.state == "complete")
+    }
+
+    /// Whether it waits because no node has what it reserves.
+    pub(super) fn lacks_resources(&self) -> bool {
+        self.status.state == "pending" && self.status.err.contains("insufficient resources")
+    }
+
+    pub(super) fn reserves(&self) -> Size {
+        let Reservations { nano_cpus, memory_bytes } = self.spec.resources.reservations;
+        Size { nano_cpus, memory: memory_bytes }
+    }
+
+    /// Whether its service has a task on each node; only those of other services have a slot.
+    pub(super) fn is_of_each_node(&self) -> bool {
+        self.slot == 0
+    }
+
+    /// Whether its container is on its node, or about to be, also if it is to end.
+    pub(super) fn is_there(&self) -> bool {
+        matches!(self.status.state.as_str(), "assigned" | "accepted" | "preparing" | "ready" | "starting" | "running")
     }
 
     /// The address of its watchdog on a network, by the network's id.

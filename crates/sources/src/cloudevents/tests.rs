@@ -50,6 +50,10 @@ fn a_batch_is_several_events_and_one_that_is_wrong_refuses_all() {
     let other = STRUCTURED.replace("\"id\":\"1\"", "\"id\":\"2\"");
     let sent = batch(&format!("[{STRUCTURED}, {other} ,{STRUCTURED}]"));
     let events = receiver.events(&sent.request(), Proof::Token).unwrap();
+    let many = |count: usize| {
+        receiver.events(&batch(&format!("[{}]", vec![STRUCTURED; count].join(","))).request(), Proof::Token).is_ok()
+    };
+    assert!(many(1000) && !many(1001));
     // The third is the first again.
     assert_eq!(
         events.iter().map(|event| event.request.body).collect::<Vec<_>>(),

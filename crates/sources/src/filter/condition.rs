@@ -24,6 +24,7 @@ pub(super) struct Condition(Vec<Test>);
 
 #[derive(Clone, Debug)]
 enum Test {
+    /// Texts are in lower case where `fold` says that case does not count.
     In {
         values: Vec<Literal>,
         fold: bool,
@@ -33,7 +34,6 @@ enum Test {
         operator: Operator,
         bound: Bound,
     },
-    /// The text is in lower case where `fold` says that case does not count.
     Prefix {
         text: String,
         fold: bool,
@@ -120,10 +120,10 @@ fn plain(path: &Path, value: &Value, fold: bool) -> Result<Test, SourceError> {
         Value::Array(list) if list.is_empty() => return Err(SourceError::new("can never hold: the list is empty")),
         Value::Array(list) => {
             let read = list.iter().enumerate();
-            read.map(|(index, value)| Literal::compile(path, value).map_err(|error| error.in_list(index)))
+            read.map(|(index, value)| Literal::compile(path, value, fold).map_err(|error| error.in_list(index)))
                 .collect::<Result<_, _>>()?
         }
-        value => vec![Literal::compile(path, value)?],
+        value => vec![Literal::compile(path, value, fold)?],
     };
     Ok(Test::In { values, fold })
 }
@@ -155,7 +155,7 @@ fn text(value: &Value, fold: bool) -> Result<String, SourceError> {
 
 fn contains(path: &Path, value: &Value, fold: bool) -> Result<Test, SourceError> {
     let value = match value {
-        Value::String(text) => Literal::Text(text.clone()),
+        Value::String(_) => Literal::Text(text(value, fold)?),
         Value::Number(number) if !path.is_text() => Literal::Number(number.clone()),
         Value::Bool(value) if !path.is_text() => Literal::Bool(*value),
         _ if path.is_text() => return Err(SourceError::new("must be a text; write it in quotes")),
@@ -184,7 +184,10 @@ fn pattern(value: &Value, fold: bool) -> Result<Regex, SourceError> {
 impl Test {
     fn holds(&self, found: Option<&Found<'_>>) -> bool {
         match self {
-            Self::In { values, fold } => values.iter().any(|value| value.is(found, *fold)),
+            Self::In { values, fold } => {
+                let lower = found.filter(|_| *fold).and_then(Found::to_lowercase);
+                values.iter().any(|value| value.is(lower.as_ref().or(found)))
+            }
             Self::Not(condition) => !condition.holds(found),
             Self::Exists(exists) => found.is_some() == *exists,
             Self::Order { operator, bound } => {
@@ -193,13 +196,13 @@ impl Test {
             Self::Prefix { text, fold } => with_text(found, *fold, |found| found.starts_with(text)),
             Self::Suffix { text, fold } => with_text(found, *fold, |found| found.ends_with(text)),
             Self::Contains { value, fold } => match found {
-                Some(Found::Json(Value::Array(elements))) => {
-                    elements.iter().any(|element| value.is(Some(&Found::Json(element)), *fold))
-                }
+                Some(Found::Json(Value::Array(elements))) => elements.iter().map(Found::Json).any(|element| {
+                    let lower = if *fold { element.to_lowercase() } else { None };
+                    value.is(Some(&lower.unwrap_or(element)))
+                }),
                 found => {
                     let Literal::Text(text) = value else { return false };
-                    let text = if *fold { text.to_lowercase() } else { text.clone() };
-                    with_text(found, *fold, |found| found.contains(&text))
+                    with_text(found, *fold, |found| found.contains(text))
                 }
             },
             Self::Matches(pattern) => with_text(found, false, |found| pattern.is_match(found)),

@@ -9,6 +9,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use crate::{
     error::SourceError,
     event::Found,
+    message,
     path::{Field, Path},
     values::cut,
 };
@@ -25,20 +26,29 @@ pub(super) enum Literal {
 }
 
 impl Literal {
-    /// Reads a value that a path may have. A value that can never be there is an error.
-    pub(super) fn compile(path: &Path, value: &Value) -> Result<Self, SourceError> {
+    /// Reads a value that a path may have, in lower case where `fold` says that case does not count. A value that can never be there is an error.
+    pub(super) fn compile(path: &Path, value: &Value, fold: bool) -> Result<Self, SourceError> {
         let literal = match value {
             Value::Null => Self::Null,
             Value::Bool(value) => Self::Bool(*value),
             Value::Number(number) => Self::Number(number.clone()),
-            Value::String(text) if path.field == Field::Type && text.contains('*') => Self::Glob(text.clone()),
+            Value::String(text) if path.field == Field::Topic => Self::of_type(message::encoded(text)),
+            Value::String(text) if path.field == Field::Type => Self::of_type(text.clone()),
             Value::String(text) => Self::Text(text.clone()),
             Value::Array(_) | Value::Object(_) => {
                 return Err(SourceError::new("a list holds plain values: texts, numbers, true, false and null"));
             }
         };
         literal.check(path).map_err(SourceError::new)?;
-        Ok(literal)
+        Ok(match literal {
+            Self::Text(text) if fold => Self::Text(text.to_lowercase()),
+            Self::Glob(text) if fold => Self::Glob(text.to_lowercase()),
+            literal => literal,
+        })
+    }
+
+    fn of_type(text: String) -> Self {
+        if text.contains('*') { Self::Glob(text) } else { Self::Text(text) }
     }
 
     fn check(&self, path: &Path) -> Result<(), String> {
@@ -78,7 +88,7 @@ impl Literal {
     }
 
     /// Whether a value is this one; `None` is absent or null.
-    pub(super) fn is(&self, found: Option<&Found<'_>>, fold: bool) -> bool {
+    pub(super) fn is(&self, found: Option<&Found<'_>>) -> bool {
         match (self, found) {
             (Self::Null, None) => true,
             (Self::Null, Some(_)) | (_, None) => false,
@@ -86,9 +96,7 @@ impl Literal {
             (Self::Number(number), Some(Found::Json(Value::Number(found)))) => {
                 compare(number, found) == Some(Ordering::Equal)
             }
-            (Self::Text(text), Some(found)) => found
-                .text()
-                .is_some_and(|found| if fold { text.to_lowercase() == found.to_lowercase() } else { text == found }),
+            (Self::Text(text), Some(found)) => found.text() == Some(text.as_str()),
             (Self::Glob(pattern), Some(found)) => found.text().is_some_and(|found| glob(pattern, found)),
             (Self::Bool(_) | Self::Number(_), Some(_)) => false,
         }
@@ -101,6 +109,11 @@ impl Found<'_> {
             Self::Text(text) => Some(text),
             Self::Json(value) => value.as_str(),
         }
+    }
+
+    /// A text in lower case, which is made once for all that it is compared with.
+    pub(super) fn to_lowercase(&self) -> Option<Found<'static>> {
+        self.text().map(|text| Found::Text(text.to_lowercase().into()))
     }
 
     fn number(&self) -> Option<&Number> {

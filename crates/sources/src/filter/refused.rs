@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
-use super::{Filter, tests::compiled};
+use super::{Compiling, Filter, tests::compiled};
+use crate::kind::Kind;
 
 fn refused(yaml: &str) -> String {
     let value: Value = serde_saphyr::from_str(yaml).unwrap();
-    Filter::compile(&value).unwrap_err().to_string()
+    Filter::compile(&value, &mut Compiling::new(&[], &[], &Kind::Webhook)).unwrap_err().to_string()
 }
 
 #[test]

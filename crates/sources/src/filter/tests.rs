@@ -2,15 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::Filter;
+use super::{Compiling, Filter};
 use crate::{
     event::{Event, Facts},
+    kind::Kind,
     testing::Sent,
 };
 
 pub(super) fn compiled(yaml: &str) -> Filter {
     let value: Value = serde_saphyr::from_str(yaml).unwrap();
-    Filter::compile(&value).unwrap_or_else(|error| panic!("{yaml}: {error}"))
+    Filter::compile(&value, &mut Compiling::new(&[], &[], &Kind::Webhook))
+        .unwrap_or_else(|error| panic!("{yaml}: {error}"))
 }
 
 fn miss_of(yaml: &str, event: &Event<'_>) -> Option<String> {
@@ -183,6 +185,8 @@ fn case_counts_unless_it_is_said() {
         ("body.ref: {in: [REFS/heads/MAIN]}", false),
         ("body.ref: {in: [REFS/heads/MAIN], ignore_case: true}", true),
         ("body.ref: {not: REFS/heads/MAIN, ignore_case: true}", false),
+        ("body.labels[1]: {in: [x, HELP], ignore_case: true}", true),
+        ("body.labels[1]: {in: [x, HELP]}", false),
         ("body.ref: {prefix: REFS, ignore_case: true}", true),
         ("body.ref: {suffix: MAIN, ignore_case: true}", true),
         ("body.ref: {contains: HEADS, ignore_case: true}", true),
@@ -193,6 +197,16 @@ fn case_counts_unless_it_is_said() {
     ] {
         assert_eq!(matches(yaml, &push()), expected, "{yaml}");
     }
+}
+
+#[test]
+fn a_field_of_a_form_is_in_a_form_alone() {
+    let form = |kind: &str| {
+        let sent = Sent::new("a=1").header("content-type", kind);
+        miss_of("form.a: '1'", &sent.event(None))
+    };
+    assert_eq!(form("application/x-www-form-urlencoded"), None);
+    assert_eq!(form("application/json").unwrap(), "form.a is absent");
 }
 
 #[test]
@@ -230,13 +244,17 @@ fn a_body_that_is_no_json_is_absent() {
         let sent = Sent::new(body);
         let event = sent.event(Some("push"));
         assert_eq!(miss_of("{type: push, body: null, body.ref: {exists: false}}", &event), None, "{body}");
-        let why = if body.is_empty() { "empty" } else { "no JSON" };
-        assert_eq!(miss_of("body.ref: a", &event).unwrap(), format!("body.ref is absent, because the body is {why}"));
+        let why = match body {
+            "" => "the body is empty",
+            "no json" | "{\"ref\":" | "{} {}" => "the body is no JSON",
+            _ => "the JSON has parts that are too deep, or numbers that are too large",
+        };
+        assert_eq!(miss_of("body.ref: a", &event).unwrap(), format!("body.ref is absent, because {why}"));
     }
 }
 
 #[test]
-fn the_first_key_that_does_not_hold_is_told() {
+fn the_first_key_that_does_not_hold_is_reported() {
     for (yaml, expected) in [
         ("{type: push, body.ref: refs/heads/dev}", "body.ref is \"refs/heads/main\""),
         ("type: ping", "type is \"push\""),
@@ -278,6 +296,13 @@ fn a_part_that_cannot_be_read_hides_no_other_and_no_json_hides_all() {
     let matches = |yaml: &str, body: &str| miss_of(yaml, &Sent::new(body).event(None)).is_none();
     let deep = format!(r#"{{"deep": {}1{}, "a": 1}}"#, "[".repeat(500), "]".repeat(500));
     assert!(matches("body.a: 1", &deep) && !matches("body.deep: {exists: true}", &deep));
+    for body in [deep.as_str(), r#"{"deep": 1e999}"#] {
+        let reason = miss_of("body.deep: {exists: true}", &Sent::new(body).event(None)).unwrap();
+        assert_eq!(
+            reason,
+            "body.deep is absent, because the JSON has parts that are too deep, or numbers that are too large"
+        );
+    }
     // If a key is there twice, the last one counts, as for other readers.
     assert!(matches("body.a: 2", r#"{"a": 1, "a": 2}"#) && !matches("body.a: 1", r#"{"a": 1, "a": 2}"#));
     assert!(matches("body.a.b[1]: 2", r#" {"a": {"b": [1, 2]}} "#));
@@ -288,15 +313,18 @@ fn a_part_that_cannot_be_read_hides_no_other_and_no_json_hides_all() {
 }
 
 #[test]
-fn a_form_in_the_place_of_json_is_told() {
+fn a_form_in_the_place_of_json_is_reported() {
     let form = |body: &str| Sent::new(body).header("content-type", "application/x-www-form-urlencoded");
-    let told = |sent: &Sent, field| {
+    let reason = |sent: &Sent, field| {
         let event = sent.event(Some("push"));
         compiled("body.ref: a").miss(&Facts::new(&event.request, field, false), &event).unwrap()
     };
     let absent = "body.ref is absent, because ";
-    assert_eq!(told(&form("a=1"), Some("payload")), format!("{absent}the body is a form without the field payload"));
-    assert_eq!(told(&form("payload=1{"), Some("payload")), format!("{absent}the field payload of the form is no JSON"));
-    assert!(told(&form("payload=%7B%7D"), None).contains("body: {form: NAME}"));
-    assert_eq!(told(&form("payload=%7B%7D"), Some("payload")), "body.ref is absent");
+    assert_eq!(reason(&form("a=1"), Some("payload")), format!("{absent}the body is a form without the field payload"));
+    assert_eq!(
+        reason(&form("payload=1{"), Some("payload")),
+        format!("{absent}the field payload of the form is no JSON")
+    );
+    assert!(reason(&form("payload=%7B%7D"), None).contains("body: {form: NAME}"));
+    assert_eq!(reason(&form("payload=%7B%7D"), Some("payload")), "body.ref is absent");
 }

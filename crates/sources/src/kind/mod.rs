@@ -15,7 +15,7 @@ pub use self::mqtt::Mqtt;
 pub use self::nats::{Nats, Origin};
 pub use self::platform::{OwnEvent, PlatformEvents};
 pub use self::program::{Format, Program};
-pub use self::schedule::{Due, Listed, Schedule, Step};
+pub use self::schedule::{Due, Gap, Listed, Schedule, Step};
 use crate::error::SourceError;
 
 /// How events come to a source.
@@ -37,8 +37,8 @@ pub enum Kind {
 }
 
 /// Keys that every kind has.
-const SHARED: [&str; 10] =
-    ["dedup", "disabled", "else", "expect_every", "id", "keep", "paused", "redact", "routes", "type"];
+const SHARED: [&str; 11] =
+    ["dedup", "disabled", "else", "expect_every", "id", "keep", "paused", "redact", "routes", "stack", "type"];
 
 /// Keys of webhooks alone.
 const WEBHOOK: [&str; 16] = [
@@ -123,7 +123,14 @@ impl Kind {
         }
     }
 
-    /// What a message is about, as its event tells it: the subject, the key of a bucket, or the MQTT topic.
+    /// Why its messages cannot be events, where skep's own subjects and streams begin with this prefix.
+    pub(crate) fn clash(&self, prefix: &str) -> Option<SourceError> {
+        let clash = self.messages()?.clash(prefix)?;
+        let clash = if let Self::Mqtt(_) = self { SourceError::at_key("topics", clash.reason()) } else { clash };
+        Some(clash.under(self.name()))
+    }
+
+    /// What a message is about, as in its event: the subject, the key of a bucket, or the MQTT topic.
     pub fn topic_of<'s>(&self, subject: &'s str) -> Cow<'s, str> {
         match self {
             Self::Mqtt(_) => mqtt::to_topic(subject).into(),
@@ -151,12 +158,20 @@ impl Kind {
         }
         let (name, own) = shape.map_or(("webhook", &WEBHOOK[..]), |shape| (shape.name, shape.keys));
         if let Some(key) = declaration.keys().find(|key| !own.contains(&&***key) && !SHARED.contains(&&***key)) {
-            return Err(SourceError::at_key(key, foreign(key, name, own)));
+            let is_webhook = declaration.keys().any(|key| WEBHOOK.contains(&&**key));
+            let reason = missing_marker(key).filter(|_| shape.is_none() && !is_webhook);
+            return Err(SourceError::at_key(key, reason.unwrap_or_else(|| foreign(key, name, own))));
         }
         let Some(shape) = shape else { return Ok(Self::Webhook) };
         let own = own.iter().filter_map(|key| declaration.remove_entry(*key)).collect();
         (shape.read)(&Value::Object(own))
     }
+}
+
+/// What makes a source one of the kind that this key is of.
+fn missing_marker(key: &str) -> Option<String> {
+    let shape = SHAPES.iter().find(|shape| shape.keys.contains(&key))?;
+    Some(format!("is for sources of the kind {}, which this one is with {}", shape.name, shape.markers.join(" or ")))
 }
 
 /// Why a source of a kind has no such key.
@@ -214,6 +229,15 @@ mod tests {
                 "overlap: is for sources of the kind schedule; this one is a webhook",
             ),
             (json!({ "every": "1h", "nats": {} }), "this source is a schedule and a nats"),
+            (
+                json!({ "timezone": "UTC", "overlap": "skip", "routes": [] }),
+                "overlap: is for sources of the kind schedule, which this one is with cron or every",
+            ),
+            (
+                json!({ "ack": "stdin", "format": "json" }),
+                "format: is for sources of the kind program; this one is a webhook",
+            ),
+            (json!({ "format": "json" }), "format: is for sources of the kind program, which this one is with program"),
             (json!({ "corn": "* * * * *" }), "corn: is unknown; a webhook can have ack"),
         ] {
             let error = refused(&spec);

@@ -51,6 +51,9 @@ fn subjects_of(filter: &str) -> Result<Vec<String>, String> {
     if levels.iter().all(|level| matches!(*level, "+" | "#")) {
         return Err(format!("{filter:?} matches every topic: name a level"));
     }
+    if levels.first() == Some(&"+") {
+        return Err(format!("{filter:?} begins with +, and a NATS server stores no such topics: name the first level"));
+    }
     if filter.starts_with('$') {
         return Err(format!("{filter:?} begins with $, and those topics are the server's own"));
     }
@@ -102,7 +105,7 @@ mod tests {
 
     #[test]
     fn what_is_no_filter_is_refused() {
-        for bad in ["a+/b", "a/#/b", "#", "+/+", "a b", "a/*", "$SYS/x", "a#"] {
+        for bad in ["a+/b", "a/#/b", "#", "+/+", "a b", "a/*", "$SYS/x", "a#", "+/a"] {
             assert!(subjects_of(bad).is_err(), "{bad}");
         }
     }

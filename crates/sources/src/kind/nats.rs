@@ -99,6 +99,8 @@ fn of_subjects(spec: &Spec, capture: bool) -> Result<Origin, SourceError> {
             "begins with $, which is NATS's own; name a bucket or a stream instead"
         } else if subject.starts_with("_INBOX") {
             "is where answers go to those who asked"
+        } else if capture && subject.starts_with("*.") {
+            "cannot be captured: a NATS server stores nothing that could be its own, so name the first word"
         } else {
             continue;
         };
@@ -221,7 +223,7 @@ impl Nats {
         is_own.then(|| SourceError::at_key(key, format!("{name} is skep's own")))
     }
 
-    /// What it is about, as its events tell it: the subject, or the key of a bucket.
+    /// What it is about, as in its events: the subject, or the key of a bucket.
     pub(crate) fn topic<'s>(&self, subject: &'s str) -> &'s str {
         match &self.from {
             Origin::Bucket { name, .. } => {
@@ -282,6 +284,7 @@ mod tests {
             (json!({ "subjects": ["a"], "url": "nats://me:secret@a" }), "put it into a secret"),
             (json!({ "subjects": ["a"], "capture": true, "url": "nats://a" }), "own server"),
             (json!({ "subjects": ["a"], "credentials": "../x" }), "nats.credentials"),
+            (json!({ "subjects": ["a", "*.b"], "capture": true }), "nats.subjects[1]: *.b cannot be captured"),
         ] {
             let error = nats(spec).unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("secret@"), "{error}");

@@ -37,7 +37,7 @@ pub struct Program {
     pub sandbox: bool,
 }
 
-/// How messages are told apart in what a program prints.
+/// How the messages of a program are separated in its output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -56,9 +56,9 @@ pub enum Format {
 #[derive(Deserialize)]
 struct Spec {
     program: Words,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "values::word")]
     format: Format,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "values::maybe_word")]
     ack: Option<Ack>,
     #[serde(default, deserialize_with = "values::size")]
     max_body: Option<u64>,

@@ -17,15 +17,15 @@ pub struct Messages {
     number: u64,
     /// The beginning of a message.
     begun: Vec<u8>,
-    /// Of the message that comes now, if its length was told.
-    told: Option<Told>,
+    /// Of the message that comes now, if its length was declared.
+    declared: Option<Declared>,
     /// Bytes of a line that is too long, of which nothing is kept.
     skipped: u64,
 }
 
-/// A message whose length was told.
+/// A message whose length was declared.
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct Declared {
     left: u64,
     length: u64,
 }
@@ -49,7 +49,7 @@ pub enum Unreadable {
     Incomplete,
 }
 
-/// What comes after this cannot be told apart any more.
+/// What comes after this can no longer be separated.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("it printed {0:?} where the length of a message has to be (format: sized)")]
 pub struct Broken(String);
@@ -57,7 +57,7 @@ pub struct Broken(String);
 impl Messages {
     pub fn new(program: &Program) -> Self {
         let max_body = usize::try_from(program.max_body).unwrap_or(usize::MAX);
-        Self { format: program.format, max_body, number: 0, begun: Vec::new(), told: None, skipped: 0 }
+        Self { format: program.format, max_body, number: 0, begun: Vec::new(), declared: None, skipped: 0 }
     }
 
     /// Takes what was printed, and hands over the messages that are whole now.
@@ -72,7 +72,7 @@ impl Messages {
     /// The message that was begun and will not go on.
     pub fn end(&mut self) -> Option<Message> {
         let is_begun = !std::mem::take(&mut self.begun).is_empty() | (std::mem::take(&mut self.skipped) > 0);
-        let is_begun = is_begun | self.told.take().is_some();
+        let is_begun = is_begun | self.declared.take().is_some();
         is_begun.then(|| self.next(Err(Unreadable::Incomplete)))
     }
 
@@ -113,13 +113,13 @@ impl Messages {
     }
 
     fn push_sized<'b>(&mut self, bytes: &'b [u8], each: &mut impl FnMut(Message)) -> Result<&'b [u8], Broken> {
-        let Some(told) = self.told else { return self.push_length(bytes, each) };
-        let count = bytes.len().min(usize::try_from(told.left).unwrap_or(usize::MAX));
+        let Some(declared) = self.declared else { return self.push_length(bytes, each) };
+        let count = bytes.len().min(usize::try_from(declared.left).unwrap_or(usize::MAX));
         let (part, rest) = bytes.split_at_checked(count).unwrap_or((bytes, &[]));
-        if told.length <= self.max_body as u64 {
+        if declared.length <= self.max_body as u64 {
             self.begun.extend_from_slice(part);
         }
-        self.told = Some(Told { left: told.left - count as u64, ..told });
+        self.declared = Some(Declared { left: declared.left - count as u64, ..declared });
         self.end_sized(each);
         Ok(rest)
     }
@@ -138,7 +138,7 @@ impl Messages {
             !text.is_empty() && text.len() < MAX_LENGTH_LINE && text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
             Ok(length) if is_number && end.is_some() => {
-                self.told = Some(Told { left: length, length });
+                self.declared = Some(Declared { left: length, length });
                 self.end_sized(each);
                 Ok(end.and_then(|end| bytes.get(end + 1..)).unwrap_or_default())
             }
@@ -147,8 +147,8 @@ impl Messages {
     }
 
     fn end_sized(&mut self, each: &mut impl FnMut(Message)) {
-        let Some(Told { left: 0, length }) = self.told else { return };
-        self.told = None;
+        let Some(Declared { left: 0, length }) = self.declared else { return };
+        self.declared = None;
         let body = std::mem::take(&mut self.begun);
         let body = match length > self.max_body as u64 {
             true => Err(Unreadable::TooLong { bytes: length, limit: self.max_body }),
@@ -193,7 +193,7 @@ mod tests {
     fn read(format: &str, max_body: u64, printed: &[u8], piece: usize) -> Vec<String> {
         let mut messages = messages(format, max_body);
         let mut found = Vec::new();
-        let told = |message: Message| {
+        let declared = |message: Message| {
             let text = match message.body {
                 Ok(body) => String::from_utf8_lossy(&body).into_owned(),
                 Err(error) => format!("! {error}"),
@@ -201,12 +201,12 @@ mod tests {
             format!("{} {text}", message.number)
         };
         for piece in printed.chunks(piece) {
-            if let Err(error) = messages.push(piece, &mut |message| found.push(told(message))) {
+            if let Err(error) = messages.push(piece, &mut |message| found.push(declared(message))) {
                 found.push(format!("broken: {error}"));
                 return found;
             }
         }
-        found.extend(messages.end().map(told));
+        found.extend(messages.end().map(declared));
         found
     }
 

@@ -8,7 +8,7 @@ use skep_protocol::{Event, Proof, Verified};
 use time::OffsetDateTime;
 
 pub use self::messages::{Broken, Message, Messages, Unreadable};
-use crate::{Format, Kept, Receiver, Request, cloudevents::EventError, event::Facts};
+use crate::{Format, Kept, Receiver, Request, Subscribers, cloudevents::EventError, event::Facts};
 
 /// What a program calls a message is repeated to it if it is no longer than this.
 const MAX_NAME: usize = 1024;
@@ -30,6 +30,7 @@ impl Receiver {
         body: &Bytes,
         received_at: OffsetDateTime,
         paused: bool,
+        subscribers: &Subscribers<'_>,
     ) -> Result<Printed, EventError> {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()))]);
         let request = Request { method: &Method::POST, path: "", query: None, headers: &headers, body, received_at };
@@ -44,7 +45,7 @@ impl Receiver {
             remote: None,
             paused,
         };
-        Ok(Printed { event: self.decided(&event, kept, &[]), name })
+        Ok(Printed { event: self.decided(&event, kept, subscribers), name })
     }
 
     fn name_of(&self, format: Format, facts: &Facts<'_>) -> Option<String> {
@@ -72,7 +73,8 @@ mod tests {
             Receiver::from_spec("rows".parse().unwrap(), spec, &Defaults::new(&DefaultNamespace::default())).unwrap();
         let Kind::Program(program) = receiver.kind() else { panic!("a program") };
         let format = program.format;
-        receiver.printed(format, &Bytes::from_static(body.as_bytes()), OffsetDateTime::UNIX_EPOCH, false)
+        receiver
+            .printed(format, &Bytes::from_static(body.as_bytes()), OffsetDateTime::UNIX_EPOCH, false, &|_| Vec::new())
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     occurrence::MAX_NAMES,
     preset::{Otherwise, Preset, Presets},
     reference::Reference,
-    route::Route,
+    route::{BROUGHT, Route},
     scheme::{Check, Verify},
     source::{AnswerBy, DEFAULT_KEEP, DEFAULT_MAX_BODY, Source},
     values::cut,
@@ -62,9 +62,7 @@ impl Receiver {
     pub fn compile(name: SourceName, source: Source, defaults: &Defaults<'_>) -> Result<Self, SourceError> {
         let preset = preset(&source, defaults.presets)?;
         let verify = verify(&source, preset)?;
-        if let Some(clash) = source.kind.messages().and_then(|messages| messages.clash(defaults.prefix)) {
-            return Err(clash.under(source.kind.name()));
-        }
+        source.kind.clash(defaults.prefix).map_or(Ok(()), Err)?;
         let needs_url = verify.needs_url() || preset.is_some_and(|preset| !preset.needs.is_empty());
         check_secrets(&source)?;
         let url = url(&name, &source, defaults, needs_url)?;
@@ -72,7 +70,8 @@ impl Receiver {
         check_use(&source, &verify)?;
         let redacted_query = tokens_in_query(&verify);
         let redacted = redacted(&source, preset, &verify)?;
-        let routes = routes(&name, &source, defaults.namespace, &mut Compiling::new(&redacted, &redacted_query))?;
+        let routes =
+            routes(&name, &source, defaults.namespace, &mut Compiling::new(&redacted, &redacted_query, &source.kind))?;
         let wait = wait(&source, preset)?;
         if source.answer == AnswerBy::Function && !matches!(routes.as_slice(), [only] if only.is_direct()) {
             return Err(SourceError::at_key(
@@ -278,7 +277,8 @@ fn check_schedule(name: &SourceName, source: &Source, routes: &[Route]) -> Resul
             return Err(at(index, "name", reason));
         }
         let id = |route: &Route| route.name().as_str().replace('.', "_");
-        if routes.iter().take(index).any(|other| id(other) == id(route)) {
+        // Functions may bring such routes along.
+        if id(route).starts_with(BROUGHT) || routes.iter().take(index).any(|other| id(other) == id(route)) {
             let reason = "differs from that of another route in a dot alone: give this one a name of its own";
             return Err(at(index, "name", reason.to_owned()));
         }

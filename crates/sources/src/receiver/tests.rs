@@ -7,7 +7,7 @@ use ring::hmac;
 use skep_protocol::Proof;
 
 use crate::{
-    AnswerBy, Decision, EventError, Secret, Secrets, Unverified, Verdict,
+    AnswerBy, Decision, EventError, Request, Secret, Secrets, Unverified, Verdict,
     testing::{Sent, receiver, try_receiver},
 };
 
@@ -222,6 +222,9 @@ fn tokens_are_hidden_before_anything_is_stored() {
     assert_eq!(stored("{verify: [{token: basic}], redact: [x-own]}"), ("authorization x-own".to_owned(), plain));
     let (names, query) = stored("{verify: [{token: 'query:key'}]}");
     assert_eq!((names.as_str(), query.as_str()), ("", "key=%E2%80%A6"));
+    let hidden = Sent::new("{}").query("key=%E2%80%A6");
+    let why = receiver("{verify: [{token: 'query:key'}]}").why(&hidden.request(), &secrets(), &[]);
+    assert!(why[0].starts_with("Its token was not stored"), "{why:?}");
     // What is hidden is not in a reason either.
     let source = receiver("{verify: none, redact: [x-own], routes: [{to: f, filter: {header.x-own: a}}]}");
     assert_eq!(source.decide(&sent.event(None)).ignored[0].1, "header.x-own has another value");
@@ -242,6 +245,19 @@ fn a_challenge_is_answered_and_only_a_proved_one() {
 }
 
 #[test]
+fn the_tolerance_of_a_source_counts_for_its_challenges() {
+    let sent = Sent::new(r#"{"type":"url_verification","challenge":"42"}"#);
+    let answered = |tolerance: &str| {
+        let slack = receiver(&format!("{{preset: slack, tolerance: {tolerance}}}"));
+        let signed = slack.sign(&sent.request(), &secrets().keys()[0]).unwrap();
+        let late = sent.request().received_at + Duration::from_secs(3600);
+        let request = Request { headers: &signed.headers, received_at: late, ..sent.request() };
+        slack.challenge(&request, &secrets(), false).map(|answer| answer.body)
+    };
+    assert_eq!((answered("2h"), answered("59m")), (Some(b"42".to_vec()), None));
+}
+
+#[test]
 fn events_that_are_no_cloudevents_need_not_be_any() {
     let sent = Sent::new("").header("content-type", "application/cloudevents+avro");
     assert_eq!(receiver("verify: none").events(&sent.request(), Proof::None).unwrap().len(), 1);
@@ -250,12 +266,15 @@ fn events_that_are_no_cloudevents_need_not_be_any() {
 }
 
 #[test]
-fn what_is_likely_not_meant_is_told() {
+fn what_is_likely_not_meant_is_reported() {
     let warnings = |yaml: &str| receiver(yaml).warnings().join("\n");
     assert!(warnings("{verify: none, routes: [{to: f}]}").starts_with("the source is open"));
     assert_eq!(warnings("{preset: github, routes: [{to: f}]}"), "");
     assert!(receiver("preset: github").needs_secret());
     assert!(!receiver("verify: none").needs_secret() && !receiver("preset: asana").needs_secret());
+    let (declared, minute) = (Sent::new("").request().received_at, Duration::from_secs(60));
+    let may_learn = |preset: &str, minutes: u32| receiver(preset).may_learn(declared, declared + minute * minutes);
+    assert!(may_learn("preset: asana", 59) && !may_learn("preset: asana", 60) && !may_learn("preset: github", 1));
     assert!(
         warnings("{preset: mailgun, secrets: [a], routes: [{to: f}]}")
             .starts_with("the body of these events is not protected")

@@ -164,7 +164,7 @@ fn retries_and_delays_are_read() {
 }
 
 #[test]
-fn what_is_wrong_with_a_route_is_told() {
+fn what_is_wrong_with_a_route_is_reported() {
     for (route, expected) in [
         ("{}", "routes[0].to: is missing: the name of a function"),
         ("{to: A}", "routes[0].to: function name \"A\" is not valid"),

@@ -29,6 +29,7 @@ impl Ask<'_> {
             secrets: &self.secrets,
             url: Some(URL),
             json_field: preset.json_field(),
+            tolerance: None,
             learning: self.learning,
         };
         challenge(&source, &request(&self.method, self.query, &self.headers, self.body.as_bytes()))
@@ -50,6 +51,16 @@ fn an_echo_stays_within_its_string_and_its_size() {
     let dropbox = Ask { query: Some("challenge=%3Cscript%3E"), ..Ask::default() }.of("dropbox").unwrap();
     assert_eq!(dropbox.headers.get("content-type").unwrap(), "text/plain");
     assert_eq!(dropbox.headers.get("x-content-type-options").unwrap(), "nosniff");
+}
+
+#[test]
+fn an_empty_secret_of_a_challenge_lets_nobody_in() {
+    let ask = |secret: &str| {
+        let secrets = keys(&[]).with_named("verify_token", secret);
+        let query = Some("hub.mode=subscribe&hub.challenge=1&hub.verify_token=");
+        Ask { query, secrets, ..Ask::default() }.of("meta").unwrap().status
+    };
+    assert_eq!((ask(""), ask("other")), (http::StatusCode::FORBIDDEN, http::StatusCode::FORBIDDEN));
 }
 
 #[test]
@@ -106,6 +117,7 @@ fn a_number_in_a_condition_is_no_text() {
             secrets: &secrets,
             url: None,
             json_field: None,
+            tolerance: None,
             learning: false,
         };
         challenge(&source, &request(&Method::POST, None, &empty, body)).is_some()

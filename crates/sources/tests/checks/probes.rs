@@ -64,7 +64,7 @@ fn probes_say_why() {
 }
 
 #[test]
-fn a_key_of_another_form_is_told() {
+fn a_key_of_another_form_is_reported() {
     let utf8 =
         own(r#"verify: [{ hmac: sha256, signature: { from: "header:X-Sig", encoding: hex }, signed: "{body}" }]"#);
     for (form, secret, said) in [
@@ -92,7 +92,7 @@ fn a_key_of_another_form_is_told() {
 }
 
 #[test]
-fn another_provider_is_told() {
+fn another_provider_is_reported() {
     let (github, secrets) = (preset("github"), keys(&["s"]));
     let said = |headers: &HeaderMap, secrets: &Secrets| {
         let request = request(&Method::POST, None, headers, BODY);
@@ -103,7 +103,8 @@ fn another_provider_is_told() {
     assert_eq!(said(&stripe, &secrets), ["Fits the preset stripe: the source has the wrong one."]);
     let other = said(&stripe, &keys(&["t"]));
     assert!(
-        other.len() == 1 && other.iter().all(|told| told.contains("header stripe-signature, as requests of stripe")),
+        other.len() == 1
+            && other.iter().all(|reported| reported.contains("header stripe-signature, as requests of stripe")),
         "{other:?}"
     );
     assert!(said(&signed(&preset("github"), "s", BODY), &keys(&["t"])).is_empty(), "it is of the right one");

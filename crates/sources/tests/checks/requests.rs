@@ -51,6 +51,22 @@ fn a_signature_may_be_in_a_second_header_of_the_name() {
 }
 
 #[test]
+fn of_many_signatures_for_a_public_key_only_the_first_ones_cost_time() {
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+    let good = hex(pair.sign(&[b"1790000000".as_slice(), BODY].concat()).as_ref());
+    let behind = |others: usize| {
+        let wrong = "00".repeat(64);
+        let mut list = vec![("x-signature-ed25519", wrong.as_str()); others];
+        list.extend([("x-signature-ed25519", good.as_str()), ("x-signature-timestamp", "1790000000")]);
+        check(&preset("discord"), &keys(&[&hex(pair.public_key().as_ref())]), &headers(&list), BODY)
+    };
+    assert!(behind(0).is_accepted() && behind(9).is_accepted());
+    assert_eq!(behind(10), MISMATCH);
+}
+
+#[test]
 fn a_signature_must_be_written_as_the_provider_does() {
     let github = preset("github");
     let good = signed(&github, "s", BODY);
@@ -167,6 +183,52 @@ fn tokens_are_where_the_provider_puts_them() {
         check(&preset("cloudevents"), &keys(&["tok"]), &headers(&[("authorization", "Bearertok")]), BODY),
         MISSING
     );
+}
+
+#[test]
+fn an_empty_secret_lets_nobody_in() {
+    let nothing = headers(&[("X-Telegram-Bot-Api-Secret-Token", "")]);
+    assert!(!check(&preset("telegram"), &keys(&[""]), &nothing, BODY).is_accepted());
+}
+
+#[test]
+fn a_field_of_a_query_or_a_form_is_one_value_of_that_form() {
+    let query = own("verify: [{ token: 'query:t' }]\n");
+    let with = |query_text: &str| {
+        let empty = HeaderMap::new();
+        let request = request(&Method::POST, Some(query_text), &empty, BODY);
+        verify(&query.verify, &request, &keys(&["a"]), Some(URL), None)
+    };
+    assert!(with("t=a").is_accepted() && with("t=a&t=a").is_accepted());
+    // A proxy and a function may read different ones.
+    assert_eq!((with("t=a&t=b").label(), with("t=b&t=a").label()), ("malformed", "malformed"));
+    let form = own(r#"
+verify:
+  - hmac: sha256
+    when: "form:sig"
+    signature: { from: "form:sig", encoding: hex }
+    signed: "{form:text}"
+    covers: fields
+"#);
+    let of = |kind: &str, body: &[u8]| check(&form, &keys(&["s"]), &headers(&[("content-type", kind)]), body);
+    let urlencoded = "application/x-www-form-urlencoded";
+    assert_eq!(of(urlencoded, b"sig=00&text=a"), MISMATCH);
+    // No scheme is for it: there is no such field in JSON.
+    assert_eq!(of("application/json", b"sig=00&text=a"), MISSING);
+    assert_eq!(of(urlencoded, b"text=a"), MISSING);
+}
+
+#[test]
+fn a_time_at_the_end_of_the_tolerance_is_in_time() {
+    let svix = preset("svix");
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let headers = signed(&svix, secret, BODY);
+    for (seconds, expected) in [(300, true), (301, false), (-300, true), (-301, false)] {
+        let received_at = now() + time::Duration::seconds(seconds);
+        let request = Request { received_at, ..request(&Method::POST, None, &headers, BODY) };
+        let verdict = verify(&svix.verify, &request, &keys(&[secret]), Some(URL), None);
+        assert_eq!(verdict.is_accepted(), expected, "{seconds}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::{
     files::{Content, File, Files, Folder, Number},
 };
 
-/// The kernel may keep what it was told; nobody else changes it.
+/// The kernel may cache it; nobody else changes it.
 const KEPT: Duration = Duration::from_secs(3600);
 const GENERATION: Generation = Generation(0);
 const HANDLE: FileHandle = FileHandle(0);

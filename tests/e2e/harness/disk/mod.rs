@@ -62,7 +62,7 @@ impl Disk {
         assert!(fs::read_dir(self.folder()).unwrap().next().is_none(), "somebody uses the disk still");
     }
 
-    /// The power is cut and comes back: all that was not synced is gone. Whoever used it must be dead.
+    /// The power is cut and comes back: all that was not synced is gone. Processes that used it must be dead.
     pub(crate) fn cut(&mut self) {
         // With it go the kernel's own copies.
         self.detach();

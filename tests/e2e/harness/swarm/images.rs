@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     super::programs::{NATS_SERVER, SKEP, repository, variable},
-    Swarm,
+    Node, Swarm,
 };
 
 /// A function image: fwatchdog, and programs for `fprocess`.
@@ -28,7 +28,7 @@ const PROGRAMS: [&str; 12] =
 /// The watchdog as users copy it into their images.
 static STATIC_WATCHDOG: LazyLock<PathBuf> = LazyLock::new(|| match variable("SKEP_TEST_STATIC_WATCHDOG") {
     Some(given) => given.into(),
-    None => run(Command::new("sh").arg(repository().join("scripts/static-watchdog.sh"))).into(),
+    None => run(Command::new("sh").arg(repository().join("scripts/static-watchdog.sh")).arg("dev")).into(),
 });
 
 /// Programs of others, which are fetched once. That needs the machine's network, so it is done before a Swarm is started.
@@ -54,15 +54,20 @@ impl Swarm {
         fill(&function.join("image"), programs.into_iter().chain([watchdog]));
         self.build(FUNCTION, &function, "FROM scratch\nCOPY image /\nCMD [\"fwatchdog\"]\n").await;
 
-        let skep = folder.path().join("skep");
-        fill(&skep.join("image"), [format!("{}:/skep", SKEP.display())]);
-        self.build(PLATFORM, &skep, &target("skep")).await;
+        self.make_platform_image(PLATFORM, &SKEP).await;
 
         let nats = folder.path().join("nats");
         // As in the image of Alpine, wget is there for the health check.
         let wget = format!("{}:/usr/bin/wget", on_path("wget").display());
         fill(&nats.join("image"), [format!("{}:/usr/local/bin/nats-server", NATS_SERVER.display()), wget]);
         self.build(NATS, &nats, "FROM scratch\nCOPY image /\nCMD [\"nats-server\"]\n").await;
+    }
+
+    /// Makes an image of the platform of a build of skep.
+    pub(crate) async fn make_platform_image(&self, tag: &str, program: &Path) {
+        let folder = tempfile::tempdir_in(&self.world.folder).unwrap();
+        fill(&folder.path().join("image"), [format!("{}:/skep", program.display())]);
+        self.build(tag, folder.path(), &target("skep")).await;
     }
 
     /// Makes the images of Prometheus and Alertmanager that the stack file names.
@@ -90,14 +95,27 @@ impl Swarm {
     async fn build(&self, tag: &str, folder: &Path, dockerfile: &str) {
         fs::write(folder.join("Dockerfile"), dockerfile).unwrap();
         self.manager().docker(&["build", "--quiet", "--tag", tag, folder.to_str().unwrap()]).await;
-        if self.nodes.len() > 1 {
-            let file = self.world.folder.join("image.tar");
-            self.manager().docker(&["save", "--output", file.to_str().unwrap(), tag]).await;
-            for node in &self.nodes[1..] {
-                node.docker(&["load", "--quiet", "--input", file.to_str().unwrap()]).await;
-            }
-            fs::remove_file(file).unwrap();
+        self.take_to(tag, &self.nodes[1..].iter().collect::<Vec<_>>()).await;
+    }
+
+    /// Takes the images that were made to a node.
+    pub(super) async fn take_all_to(&self, node: &Node) {
+        for tag in [FUNCTION, PLATFORM, NATS] {
+            self.take_to(tag, &[node]).await;
         }
+    }
+
+    /// Takes an image of the first node to others.
+    pub(super) async fn take_to(&self, tag: &str, nodes: &[&Node]) {
+        if nodes.is_empty() {
+            return;
+        }
+        let file = self.world.folder.join("image.tar");
+        self.manager().docker(&["save", "--output", file.to_str().unwrap(), tag]).await;
+        for node in nodes {
+            node.docker(&["load", "--quiet", "--input", file.to_str().unwrap()]).await;
+        }
+        fs::remove_file(file).unwrap();
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Tally {
 }
 
 impl Load {
-    /// Calls a function that answers with its input, until it is told to stop.
+    /// Calls a function that answers with its input, until it is stopped.
     pub(crate) fn start(gateways: &[Gateway], function: &str) -> Self {
         let stop = CancellationToken::new();
         let mut callers = JoinSet::new();

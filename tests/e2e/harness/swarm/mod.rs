@@ -1,8 +1,10 @@
 //! Docker engines of the tests' own, joined to a Swarm: nothing of the machine's own engine or network is touched.
 
+mod callers;
 mod functions;
 mod images;
 mod load;
+mod machines;
 mod node;
 mod relay;
 mod stack;
@@ -12,9 +14,11 @@ use std::net::Ipv4Addr;
 
 use self::world::World;
 pub(crate) use self::{
+    callers::{Callers, Calling, Outage},
     functions::deployment,
     images::{FUNCTION, Others},
     load::Load,
+    machines::Machines,
     node::Node,
     relay::EngineRelay,
 };
@@ -40,13 +44,40 @@ impl Swarm {
         }
         let manager = swarm.manager();
         manager.docker(&["swarm", "init", "--advertise-addr", &manager.address.to_string()]).await;
-        let token = manager.docker(&["swarm", "join-token", "--quiet", "worker"]).await;
         for node in &swarm.nodes[1..] {
-            let manager = format!("{}:2377", manager.address);
-            node.docker(&["swarm", "join", "--token", &token, "--advertise-addr", &node.address.to_string(), &manager])
-                .await;
+            swarm.join(node).await;
         }
         swarm
+    }
+
+    /// Starts one more engine, gives it the image of functions, and joins it.
+    pub(crate) async fn add_worker(&mut self, number: u8) {
+        self.add_worker_with(number, FUNCTION).await;
+    }
+
+    /// The same with another image.
+    pub(crate) async fn add_worker_with(&mut self, number: u8, image: &str) {
+        let mut node = Node::launch(&self.world, number);
+        node.wait_until_up().await;
+        self.take_to(image, &[&node]).await;
+        self.join(&node).await;
+        self.nodes.push(node);
+    }
+
+    /// Starts one more engine that may run all of the platform, and joins it.
+    pub(crate) async fn add_node(&mut self, number: u8) {
+        let mut node = Node::launch(&self.world, number);
+        node.wait_until_up().await;
+        self.take_all_to(&node).await;
+        self.join(&node).await;
+        self.nodes.push(node);
+    }
+
+    async fn join(&self, node: &Node) {
+        let manager = self.manager();
+        let token = manager.docker(&["swarm", "join-token", "--quiet", "worker"]).await;
+        let (address, manager) = (node.address.to_string(), format!("{}:2377", manager.address));
+        node.docker(&["swarm", "join", "--token", &token, "--advertise-addr", &address, &manager]).await;
     }
 
     /// An address of the test that the nodes reach.

@@ -2,7 +2,7 @@
 
 use std::{
     net::Ipv4Addr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -65,7 +65,12 @@ impl Node {
 
     /// `skep` with this engine.
     pub(crate) fn skep(&self, arguments: &[&str]) -> Command {
-        let mut skep = command(SKEP.to_str().unwrap());
+        self.skep_of(&SKEP, arguments)
+    }
+
+    /// The same with another build of it.
+    pub(crate) fn skep_of(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut skep = command(program.to_str().unwrap());
         skep.env("DOCKER_HOST", format!("unix://{}", self.socket.display())).env("TMPDIR", &self.folder);
         skep.args(arguments).stdin(Stdio::null());
         skep

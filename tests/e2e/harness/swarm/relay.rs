@@ -33,7 +33,7 @@ async fn serve(listener: TcpListener, socket: PathBuf) {
         let (mut caller, _) = listener.accept().await.unwrap();
         let mut engine = UnixStream::connect(&socket).await.unwrap();
         connections.spawn(async move {
-            // Whoever waits for an answer sees how it ended.
+            // The one that waits for an answer sees how it ended.
             let _ = tokio::io::copy_bidirectional(&mut caller, &mut engine).await;
         });
     }

@@ -44,6 +44,7 @@ impl Swarm {
             ("nats-gateway", "skep-gateway:sting7"),
             ("nats-queue-worker", "skep-queue-worker:sting8"),
             ("nats-controller", "skep-controller:sting9"),
+            ("nats-operator", "skep-operator:sting6"),
             ("skep-seal-key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
         ];
         for (secret, value) in secrets {

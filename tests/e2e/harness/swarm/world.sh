@@ -32,7 +32,7 @@ inside() {
     ip link add br0 type bridge
     ip address add 10.200.0.254/24 dev br0
     ip link set br0 up
-    # Whoever asks for a name or a registry is refused each time, and does not wait.
+    # A request for a name or a registry is refused each time, without a wait.
     echo 0 >/proc/sys/net/ipv4/icmp_ratelimit
     echo "$pid" >"$folder/world.new"
     mv "$folder/world.new" "$folder/world"

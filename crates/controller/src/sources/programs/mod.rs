@@ -1,6 +1,6 @@
 //! Runs the programs of sources, one of each, for as long as this controller leads.
 //!
-//! - `task.rs` keeps one program running; `pump.rs` makes events of what it prints, and tells it what became of them.
+//! - `task.rs` keeps one program running; `pump.rs` makes events of what it prints, and acknowledges them to it.
 //! - `acks.rs` is what waits to be written to its STDIN; `status.rs` is how it is doing.
 
 mod acks;
@@ -21,6 +21,8 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::status::ProgramMetrics;
+use crate::subscriptions::Subscriptions;
+
 use self::{
     status::Status,
     task::{Shared, Task},
@@ -54,8 +56,17 @@ struct Running {
 }
 
 impl Programs {
-    pub(crate) fn new(bus: ControllerBus, provider: Arc<dyn Provider>, metrics: ProgramMetrics) -> Self {
-        Self { shared: Shared { bus, provider, metrics }, declared: SourcesView::default(), running: Mutex::default() }
+    pub(crate) fn new(
+        bus: ControllerBus,
+        provider: Arc<dyn Provider>,
+        metrics: ProgramMetrics,
+        subscriptions: Arc<Subscriptions>,
+    ) -> Self {
+        Self {
+            shared: Shared { bus, provider, metrics, subscriptions },
+            declared: SourcesView::default(),
+            running: Mutex::default(),
+        }
     }
 
     /// Runs them until the term ends, and then ends them.
@@ -81,7 +92,7 @@ impl Programs {
         let running: Vec<Running> = self.lock().drain().map(|(_, running)| running).collect();
         running.iter().for_each(|running| running.stop.cancel());
         for running in running {
-            // It tells of its own failures.
+            // It reports its own failures.
             let _ = running.task.await;
         }
     }
@@ -127,7 +138,7 @@ impl Programs {
         let task = Task { name, shared, declared, status: Arc::clone(&status), stop: stop.clone() };
         let task = tokio::spawn(async move {
             if let Some(before) = before {
-                // It tells of its own failures.
+                // It reports its own failures.
                 let _ = before.await;
             }
             Box::pin(task.run()).await;

@@ -1,4 +1,4 @@
-//! Makes events of what a program prints, no faster than they are stored, and tells the program in the same order.
+//! Makes events of what a program prints, no faster than they are stored, and acknowledges them in the same order.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -19,7 +19,9 @@ use super::{
     Declared,
     acks::{Ack, Acks},
     status::{Outcome, Status},
+    task::Shared,
 };
+use crate::subscriptions::Subscriptions;
 
 /// Events that are stored at once, if they are small.
 const WINDOW: u64 = 64;
@@ -42,19 +44,21 @@ struct Store {
     events: Events,
     declared: watch::Receiver<Arc<Declared>>,
     status: Arc<Status>,
+    subscriptions: Arc<Subscriptions>,
 }
 
 impl Pump {
     pub(super) fn new(
-        events: Events,
+        shared: &Shared,
         declared: watch::Receiver<Arc<Declared>>,
         status: Arc<Status>,
         (stdin, are_read): (ChildStdin, bool),
         program: &Program,
     ) -> Self {
+        let (events, subscriptions) = (shared.bus.events.clone(), Arc::clone(&shared.subscriptions));
         let window = (WINDOW_BYTES / program.max_body.max(1)).clamp(1, WINDOW);
         Self {
-            store: Arc::new(Store { events, declared, status }),
+            store: Arc::new(Store { events, declared, status, subscriptions }),
             messages: Messages::new(program),
             acks: Acks::new(stdin, are_read),
             window: usize::try_from(window).unwrap_or(1),
@@ -129,7 +133,8 @@ impl Store {
         let declared = self.declared.borrow().clone();
         let wanted = declared.wanted.as_ref().ok_or("the source wants no program")?;
         let (receiver, now) = (&wanted.receiver, skep_bus::now());
-        let printed = receiver.printed(wanted.program.format, &body, now, wanted.paused);
+        let subscribers = |topics: &[String]| self.subscriptions.subscribed(topics);
+        let printed = receiver.printed(wanted.program.format, &body, now, wanted.paused, &subscribers);
         let printed = printed.map_err(|error| error.to_string())?;
         printed.event.check_calls().map_err(|error| error.to_string())?;
         let (mut delays, mut was_held_up) = (STORE.delays(), false);
@@ -138,6 +143,9 @@ impl Store {
                 Ok(submitted) => {
                     if was_held_up {
                         self.status.held_up(None);
+                    }
+                    if submitted == Submitted::Duplicate {
+                        self.events.note_duplicate(&printed.event.source, &printed.event.id).await;
                     }
                     self.status.stored(match submitted {
                         Submitted::Accepted => Outcome::Accepted,

@@ -91,7 +91,7 @@ impl Status {
     }
 
     pub(super) fn stored(&self, outcome: Outcome) {
-        self.lock().events += 1;
+        self.lock().events += u64::from(outcome == Outcome::Accepted);
         self.count(match outcome {
             Outcome::Accepted => "accepted",
             Outcome::Duplicate => "duplicate",

@@ -19,6 +19,7 @@ use super::{
     spec_of,
     status::{ProgramMetrics, Status},
 };
+use crate::subscriptions::Subscriptions;
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
 /// After a program that ran this long, the delays begin again.
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) bus: ControllerBus,
     pub(super) provider: Arc<dyn Programs>,
     pub(super) metrics: ProgramMetrics,
+    pub(super) subscriptions: Arc<Subscriptions>,
 }
 
 pub(super) struct Task {
@@ -77,11 +79,11 @@ impl Task {
             }
             let pause = delays.next_delay();
             warn!(source = %self.name, reason, ?pause, "the program of a source ended and is started again");
-            let told = self.with_last_lines(&reason);
+            let failure = self.with_last_lines(&reason);
             self.shared
                 .provider
                 .note(&self.name, format!("skep: the program {reason}; it is started again in {pause:?}"));
-            self.status.failed(told);
+            self.status.failed(failure);
             let stop = self.stop.clone();
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -105,8 +107,8 @@ impl Task {
         let StartedProgram { pid, stdout, stdin, mut process } = started;
         info!(source = %self.name, pid, "the program of a source is started");
         self.status.started(pid);
-        let (events, status) = (self.shared.bus.events.clone(), Arc::clone(&self.status));
-        let mut pump = Pump::new(events, self.declared.clone(), status, (stdin, wanted.program.acks), &wanted.program);
+        let (declared, status) = (self.declared.clone(), Arc::clone(&self.status));
+        let mut pump = Pump::new(&self.shared, declared, status, (stdin, wanted.program.acks), &wanted.program);
         let mut pumping = pin!(pump.run(stdout));
         let stop = self.stop.clone();
         tokio::select! {

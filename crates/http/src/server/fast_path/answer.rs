@@ -38,7 +38,7 @@ where
     (Message::new(head_of(&head, coding, length), body, coding), keep_alive)
 }
 
-/// The head of an answer; where no body follows, it tells this length.
+/// The head of an answer; where no body follows, it states this length.
 fn head_of(head: &Parts, coding: Coding, length: Option<u64>) -> Vec<u8> {
     let mut buffer = Vec::with_capacity(USUAL_LENGTH);
     let reason = head.status.canonical_reason().unwrap_or_default();

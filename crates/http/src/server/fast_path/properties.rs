@@ -34,12 +34,12 @@ pub(super) fn simple(raw: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     while let Some(request) = take_simple(&mut buffer, &LIMITS) {
         let (head, body) = request.into_parts();
-        found.push(told(&head, &body));
+        found.push(described(&head, &body));
     }
     found
 }
 
-fn told(head: &Parts, body: &[u8]) -> String {
+fn described(head: &Parts, body: &[u8]) -> String {
     format!("{} {} {:?} {:?} {body:?}", head.method, head.uri, head.version, head.headers)
 }
 
@@ -50,7 +50,7 @@ async fn as_hyper_reads(raw: &[u8], number: usize) -> Vec<String> {
     let service = service_fn(async |request: Request<Incoming>| {
         let (head, body) = request.into_parts();
         if let (Ok(body), Ok(mut found)) = (body.collect().await, found.lock()) {
-            found.push(told(&head, &body.to_bytes()));
+            found.push(described(&head, &body.to_bytes()));
         }
         Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
     });

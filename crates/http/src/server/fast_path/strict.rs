@@ -16,7 +16,7 @@ use crate::headers::MAX_HEADERS;
 /// Why such a request is refused.
 pub(crate) const AMBIGUOUS: &str = "the request can be understood in more than one way: lines must end with CRLF, Transfer-Encoding must be chunked or absent, and Content-Length must not stand beside it\n";
 
-/// Whether the request that a buffer begins with is one of these; of one that has not come whole, as far as it can be told.
+/// Whether the request that a buffer begins with is one of these; of an incomplete one, as far as it shows.
 pub(crate) fn is_ambiguous(buffer: &[u8]) -> bool {
     let mut parsed = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
@@ -38,7 +38,7 @@ pub(crate) fn is_ambiguous(buffer: &[u8]) -> bool {
     }
 }
 
-/// The same, as far as headers tell it that were read already.
+/// The same, as far as the headers show that were read already.
 pub(crate) fn has_ambiguous_coding(headers: &HeaderMap) -> bool {
     let codings: Vec<_> = headers.get_all(TRANSFER_ENCODING).iter().map(|value| value.as_bytes()).collect();
     !is_clear(&codings, headers.contains_key(CONTENT_LENGTH))

@@ -2,7 +2,7 @@ use std::sync::LazyLock;
 
 use bollard::models::TaskSpec;
 use proptest::{collection::btree_map, prelude::*};
-use skep_protocol::SCALE_MIN;
+use skep_protocol::{SCALE_MIN, TRACE_EXPORT};
 
 use super::*;
 
@@ -28,6 +28,7 @@ fn surroundings(secrets: &[SecretVersion]) -> Surroundings<'_> {
         hardening: &HARDENING,
         namespace: "openfaas-fn",
         default_timeout: Duration::from_secs(60),
+        collector: Some("http://collector:4318"),
     }
 }
 
@@ -47,13 +48,43 @@ fn pairs(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
 fn the_command_is_the_first_variable_and_the_provider_s_own_are_the_last_word() {
     let env = |change: fn(&mut FunctionDeployment)| container_of(check(change).unwrap()).env.unwrap();
     let found = env(|asked| asked.env_vars = pairs(&[("A", "1"), ("fprocess", "rm"), ("OPENFAAS_NAME", "x")]));
-    assert_eq!(found, ["fprocess=cat", "A=1", "OPENFAAS_NAME=f", "OPENFAAS_NAMESPACE=openfaas-fn"]);
+    let own = ["OPENFAAS_NAME=f", "OPENFAAS_NAMESPACE=openfaas-fn", "SKEP_LOG_TAGS=true"];
+    assert_eq!(found, ["fprocess=cat", "A=1", own[0], own[1], own[2]]);
     // Without a command that of the image stands, and a variable may name it.
     let found = env(|asked| {
         asked.env_process.clear();
         asked.env_vars = pairs(&[("fprocess", "wc")]);
     });
-    assert_eq!(found[2], "fprocess=wc");
+    assert_eq!(found[3], "fprocess=wc");
+    let found = env(|asked| asked.env_vars = pairs(&[("SKEP_LOG_TAGS", "false")]));
+    assert!(found.contains(&"SKEP_LOG_TAGS=false".to_owned()), "{found:?}");
+}
+
+#[test]
+fn a_function_that_asks_for_it_is_told_where_the_collector_is() {
+    let asked = |asked: &mut FunctionDeployment| {
+        asked.annotations = pairs(&[(TRACE_EXPORT, "on")]);
+        asked.env_vars = pairs(&[("OTEL_SERVICE_NAME", "mine")]);
+    };
+    let (with, without) = (check(asked).unwrap(), check(|_| ()).unwrap());
+    assert_ne!(fingerprint_in(&with), fingerprint_in(&without));
+    let env = container_of(with).env.unwrap();
+    for variable in [
+        "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318",
+        "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+        "OTEL_RESOURCE_ATTRIBUTES=service.namespace=openfaas-fn,faas.name=f",
+        "OTEL_SERVICE_NAME=mine",
+    ] {
+        assert!(env.contains(&variable.to_owned()), "{env:?}");
+    }
+    let elsewhere = Surroundings { collector: Some("http://elsewhere:4318"), ..surroundings(&[]) };
+    let deployment = |change: fn(&mut FunctionDeployment)| {
+        let mut deployment = FunctionDeployment { service: "f".to_owned(), ..Default::default() };
+        change(&mut deployment);
+        fingerprint(&deployment, &elsewhere) == fingerprint(&deployment, &surroundings(&[]))
+    };
+    assert!(deployment(|_| ()), "functions that do not ask for it stay as they are");
+    assert!(!deployment(|asked| asked.annotations = pairs(&[(TRACE_EXPORT, "on")])));
 }
 
 #[test]
@@ -204,6 +235,6 @@ proptest! {
         });
         let (one, two) = (make().unwrap(), make().unwrap());
         prop_assert_eq!(&one, &two);
-        prop_assert_eq!(container_of(one).env.unwrap().len(), env_vars.len() + 3);
+        prop_assert_eq!(container_of(one).env.unwrap().len(), env_vars.len() + 4);
     }
 }

@@ -117,7 +117,7 @@ fn rule(declared: &Declared, zone: &jiff::tz::TimeZone) -> Result<Rule, SourceEr
         let text = one.as_str().ok_or_else(|| at("must be texts such as \"0 3 * * *\"".to_owned()))?;
         times::expression(text, zone).map_err(at)
     });
-    read.collect::<Result<_, _>>().map(Rule::Cron)
+    read.collect::<Result<Vec<_>, _>>().map(|read| Rule::Cron(read.concat()))
 }
 
 fn read_time(text: &str) -> Result<OffsetDateTime, String> {

@@ -1,5 +1,7 @@
 //! A schedule: when its occurrences are, and what becomes of those that overlap or were missed.
 
+#[cfg(test)]
+mod clocks;
 mod declared;
 mod plan;
 #[cfg(test)]
@@ -19,7 +21,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(crate) use self::declared::MARKERS;
 pub(super) use self::declared::{KEYS, read};
-pub use self::plan::{Due, Listed, Step};
+pub use self::plan::{Due, Gap, Listed, Step};
 use self::times::Rule;
 use crate::{added_header::AddedHeader, digest::number_of};
 
@@ -92,7 +94,7 @@ impl Schedule {
             return planned;
         }
         let number = number_of(&[source, &planned.unix_timestamp().to_string()]);
-        planned + Duration::from_secs(number % (seconds + 1))
+        planned.checked_add(time::Duration::seconds((number % (seconds + 1)) as i64)).unwrap_or(planned)
     }
 
     /// A time with the offset of the schedule's time zone.

@@ -1,11 +1,13 @@
 //! A simulation of planners and workers over simulated time, with the functions that really decide.
 //! Planners stop between any two steps, an old one goes on beside the new one, and workers stop after each write.
 
+mod checks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use skep_protocol::{CallId, Missed, ON_TIME, Occurrence, Overlap, Turn, TurnDecision};
+use skep_protocol::{CallId, Occurrence, Overlap, Turn, TurnDecision, TurnRequest};
 use time::OffsetDateTime;
 
 use super::{Schedule, tests::schedule};
@@ -99,29 +101,10 @@ impl World {
         let between: Vec<_> = self.schedule().between(self.plan.until, step.planned_until.min(self.now)).collect();
         let left_out: Vec<_> = between.into_iter().filter(|at| !self.calls.contains_key(&self.id(*at))).collect();
         self.check_left_out(&left_out);
+        self.check_gap(known, step.gap, &left_out);
         self.left_out.extend(left_out);
         let listed = step.listed.last().map_or(self.plan.listed, |last| last.at.max(self.plan.listed));
         self.plan = Plan { until: step.planned_until, listed };
-    }
-
-    /// Only what the policy leaves out is left out.
-    fn check_left_out(&self, left_out: &[OffsetDateTime]) {
-        let Some(last) = left_out.last() else { return };
-        let (missed, within) = (self.schedule().missed, self.schedule().missed_within);
-        assert!(left_out.iter().all(|at| *at <= self.now - ON_TIME), "what is on time is planned");
-        let is_wanted = |at: &&OffsetDateTime| **at > self.now - within;
-        match missed {
-            Missed::Skip => {}
-            Missed::Latest => {
-                let later = self.calls.values().any(|call| call.occurrence.planned_at > *last);
-                assert!(later || !left_out.iter().any(|at| is_wanted(&at)), "the last one runs");
-            }
-            Missed::All => {
-                let wanted = left_out.iter().filter(is_wanted).count();
-                let kept = self.calls.values().filter(|call| call.occurrence.lateness.is_none()).count();
-                assert!(wanted == 0 || kept >= 100, "all run, up to a hundred: {wanted} are left out");
-            }
-        }
     }
 
     fn id(&self, at: OffsetDateTime) -> CallId {
@@ -130,8 +113,8 @@ impl World {
 
     fn submit(&mut self, due: &Due) {
         let schedule = self.receiver.schedule().unwrap();
-        let event =
-            self.receiver.occurrence_event(schedule, occurrence_id(due.at).unwrap(), (due.at, due.missed), None);
+        let (id, at) = (occurrence_id(due.at).unwrap(), (due.at, due.missed));
+        let event = self.receiver.occurrence_event(schedule, id, at, None, &|_| Vec::new());
         for call in self.receiver.occurrence_calls(schedule, &event, due, Run::Planned, self.now) {
             assert_eq!(call.call_id, self.id(due.at));
             let (occurrence, run_at) = (call.occurrence.unwrap(), call.run_at.unwrap());
@@ -156,17 +139,20 @@ impl World {
     /// As a queue-worker does.
     fn decides(&mut self, id: &CallId) {
         let call = self.calls[id].clone();
-        let overlap = call.occurrence.overlap_at(call.run_at, self.now);
         let miss = call.occurrence.miss(call.run_at, self.now);
-        let has_turn = overlap != Overlap::Allow && (self.turn.is_running(id) || self.turn.has_waiting(id));
+        let has_turn =
+            call.occurrence.overlap != Overlap::Allow && (self.turn.is_running(id) || self.turn.has_waiting(id));
         if miss.is_some() && !has_turn {
             return self.end(id, false);
         }
         loop {
+            let overlap = call.occurrence.overlap_at(call.run_at, self.turn.begun_at, self.now);
             let is_open =
                 |other: &CallId| self.calls.get(other).is_some_and(|call| !matches!(call.state, State::Ended { .. }));
-            let planned_at = call.occurrence.planned_at.unix_timestamp();
-            match self.turn.decide(id, planned_at, overlap, is_open) {
+            let (planned_at, after) = (call.occurrence.planned_at.unix_timestamp(), call.occurrence.after.as_ref());
+            let (is_missed, all_run, now) = (false, call.occurrence.all_run(), self.now);
+            let request = TurnRequest { call_id: id, planned_at, overlap, after, is_missed, all_run, now };
+            match self.turn.decide(request, is_open) {
                 TurnDecision::Run { write } => {
                     self.turn = write.unwrap_or_else(|| self.turn.clone());
                     return self.begin(id, overlap);
@@ -180,6 +166,7 @@ impl World {
                 TurnDecision::Skip { of } => {
                     assert_ne!(overlap, Overlap::Allow);
                     assert!(of != *id);
+                    self.check_skipped(&call, &self.calls[&of]);
                     return self.end(id, false);
                 }
                 TurnDecision::Replace { of, write } => {
@@ -194,13 +181,15 @@ impl World {
     fn begin(&mut self, id: &CallId, overlap: Overlap) {
         let running = self.calls.values().filter(|call| matches!(call.state, State::Runs { .. })).count();
         assert!(running == 0 || overlap == Overlap::Allow, "{overlap:?}: two run at once");
+        let mut older = self.calls.range(..id.clone()).filter(|(_, call)| call.state == State::Waits);
+        let is_first = overlap != Overlap::InTurn || !older.any(|(_, call)| self.is_before_all(call));
+        assert!(is_first, "{id}: an older one waits");
         let (now, until) = (self.now, self.now + time::Duration::seconds(self.runs_for));
         let call = self.calls.get_mut(id).unwrap();
         assert_eq!(call.state, State::Waits, "it begins once");
         (call.state, call.begun_at) = (State::Runs { until }, Some(now));
-        let late = now - call.run_at;
-        let is_wanted = call.occurrence.lateness.is_none() || call.waited || late <= ON_TIME;
-        assert!(is_wanted || self.receiver.schedule().unwrap().missed != Missed::Skip, "it is {late} late");
+        let call = call.clone();
+        self.check_late(&call);
     }
 
     fn end(&mut self, id: &CallId, ran: bool) {
@@ -277,7 +266,8 @@ fn specs() -> impl Strategy<Value = (Value, i64)> {
         ]
     };
     let cron = (field(60), field(24)).prop_map(|(minute, hour)| json!({ "cron": format!("{minute} {hour} * * *") }));
-    let every = (20_u32..4000).prop_map(|seconds| json!({ "every": seconds }));
+    let every = prop_oneof![1 => 5_u32..20, 4 => 20_u32..=60, 5 => 60_u32..4000]
+        .prop_map(|seconds| json!({ "every": seconds }));
     let rule = prop_oneof![1 => cron, 4 => every];
     let policies = (
         prop::sample::select(vec!["skip", "queue", "replace", "allow"]),

@@ -1,7 +1,10 @@
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
+use skep_protocol::CallId;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::*;
+use super::{clocks::times, *};
 use crate::{
     Receiver, Run, Source, occurrence_id,
     testing::{receiver, try_receiver},
@@ -20,35 +23,6 @@ pub(super) fn schedule(spec: &Value) -> Schedule {
 
 fn refused(spec: &Value) -> String {
     Source::from_spec(spec).err().unwrap_or_else(|| panic!("{spec}")).to_string()
-}
-
-/// The times of a day in a zone, from a moment on, as the clock on the wall shows them.
-fn times(cron: &str, zone: &str, from: &str, most: usize) -> Vec<String> {
-    let schedule = schedule(&json!({ "cron": cron, "timezone": zone }));
-    schedule.next_times(at(from) - Duration::from_secs(1), most)
-}
-
-#[test]
-fn a_time_that_the_clock_leaves_out_runs_at_the_first_moment_after_the_gap() {
-    let berlin = times("30 2 * * *", "Europe/Berlin", "2026-03-28T00:00:00+01:00", 3);
-    assert_eq!(berlin, ["2026-03-28T02:30:00+01:00", "2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"]);
-    let sao_paulo = times("0 0 * * *", "America/Sao_Paulo", "2018-11-03T00:00:00-03:00", 3);
-    assert_eq!(sao_paulo, ["2018-11-03T00:00:00-03:00", "2018-11-04T01:00:00-02:00", "2018-11-05T00:00:00-02:00"]);
-}
-
-#[test]
-fn a_time_that_comes_twice_runs_once() {
-    let berlin = times("30 2 * * *", "Europe/Berlin", "2026-10-24T00:00:00+02:00", 3);
-    assert_eq!(berlin, ["2026-10-24T02:30:00+02:00", "2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00"]);
-}
-
-#[test]
-fn intervals_follow_real_time_through_both_changes() {
-    let spring = times("*/30 * * * *", "Europe/Berlin", "2026-03-29T01:30:00+01:00", 3);
-    assert_eq!(spring, ["2026-03-29T01:30:00+01:00", "2026-03-29T03:00:00+02:00", "2026-03-29T03:30:00+02:00"]);
-    let autumn = times("*/30 * * * *", "Europe/Berlin", "2026-10-25T02:00:00+02:00", 5);
-    let expected = ["02:00:00+02:00", "02:30:00+02:00", "02:00:00+01:00", "02:30:00+01:00", "03:00:00+01:00"];
-    assert_eq!(autumn, expected.map(|time| format!("2026-10-25T{time}")));
 }
 
 #[test]
@@ -81,12 +55,16 @@ fn equal_distances_begin_at_the_epoch() {
     let bounded = schedule(&json!({ "every": "1h", "from": "2026-12-01T00:00:00Z", "until": "2026-12-01T02:30:00Z" }));
     let expected = ["2026-12-01T00:00:00Z", "2026-12-01T01:00:00Z", "2026-12-01T02:00:00Z"];
     assert_eq!(bounded.next_times(at("2026-11-01T00:00:00Z"), 9), expected);
+    let exact = schedule(&json!({ "every": "1h", "from": "2026-12-01T00:00:00Z", "until": "2026-12-01T02:00:00Z" }));
+    assert_eq!(exact.next_times(at("2026-11-01T00:00:00Z"), 9), expected, "the first and the last moment are in it");
 }
 
 #[test]
 fn what_cannot_be_a_schedule_is_refused_with_the_key_and_the_fix() {
     for (spec, expected) in [
         (json!({ "cron": "0 0 30 2 *" }), "cron: \"0 0 30 2 *\" never fires"),
+        (json!({ "cron": "0 0 31 4,6 *" }), "cron: \"0 0 31 4,6 *\" never fires"),
+        (json!({ "cron": "9-8 0 * * *" }), "cron: \"9-8 0 * * *\" is not a cron expression"),
         (json!({ "cron": "* * *" }), "cron: \"* * *\" is not a cron expression of five or six fields"),
         (json!({ "cron": "0 0 0 1 1 * 2030" }), "is not a cron expression"),
         (json!({ "cron": [] }), "cron: must be an expression such as"),
@@ -139,6 +117,9 @@ fn jitter_follows_from_schedule_and_time_alone() {
     assert_ne!(delays("a"), delays("b"));
     assert!(delays("a").iter().all(|delay| (0..=600).contains(delay)));
     assert!(delays("a").iter().any(|delay| *delay < 120) && delays("a").iter().any(|delay| *delay > 480));
+    let shortest = self::schedule(&json!({ "every": "1h", "jitter": "1s" }));
+    let delays: BTreeSet<_> = planned.iter().map(|at| (shortest.due_at("a", *at) - *at).whole_seconds()).collect();
+    assert_eq!(delays, BTreeSet::from([0, 1]), "no later than the jitter, and that late too");
 }
 
 fn nightly() -> Receiver {
@@ -155,8 +136,8 @@ fn an_occurrence_is_one_event_with_a_call_for_each_route() {
     let planned = schedule.after(at("2026-11-29T12:00:00Z")).unwrap();
     let id = occurrence_id(planned).unwrap();
     assert_eq!(id.as_str(), "20261130T020000Z");
-    let event = receiver.occurrence_event(schedule, id, (planned, None), None);
-    let due = Due { at: planned, overlap: Overlap::Skip, missed: None };
+    let event = receiver.occurrence_event(schedule, id, (planned, None), None, &|_| Vec::new());
+    let due = Due { at: planned, overlap: Overlap::Skip, missed: None, previous: None };
     let calls = receiver.occurrence_calls(schedule, &event, &due, Run::Planned, at("2026-11-29T12:00:00Z"));
     let ids: Vec<_> = calls.iter().map(|call| call.call_id.as_str()).collect();
     assert_eq!(ids, ["cron-shop_backup-20261130T020000Z", "cron-shop_the_report-20261130T020000Z"]);
@@ -176,10 +157,167 @@ fn an_occurrence_is_one_event_with_a_call_for_each_route() {
     assert_eq!((header("x-skep-missed"), backup.path.as_str()), (None, "/run"));
     assert_eq!(&backup.body.in_message()[..], br#"{"job":"nightly"}"#);
     assert_eq!(report.run_at.unwrap() - backup.run_at.unwrap(), time::Duration::seconds(60));
-    assert!((0..=300).contains(&(backup.run_at.unwrap() - planned).whole_seconds()));
+    assert_eq!(backup.run_at, Some(schedule.due_at("shop", planned)));
+    let lateness = |call: &skep_protocol::Call| call.occurrence.clone().unwrap().lateness;
+    let next = schedule.due_at("shop", schedule.after(planned).unwrap());
+    assert_eq!(lateness(backup).unwrap().next_at, Some(next));
+    assert_eq!(lateness(report).unwrap().next_at, Some(next + time::Duration::seconds(60)), "that of its route");
+    // The latest runs although it was missed, unless the next one is due before anybody takes it.
+    let (late, now) = (Due { missed: Some(3), ..due.clone() }, at("2026-11-30T09:00:00Z"));
+    let late = receiver.occurrence_calls(schedule, &event, &late, Run::Planned, now);
+    assert_eq!((late[0].run_at, lateness(&late[0]).unwrap().next_at), (Some(now), Some(next)));
     let again = receiver.occurrence_calls(schedule, &event, &due, Run::Planned, at("2026-11-29T23:00:00Z"));
-    let told = |calls: &[skep_protocol::Call]| {
+    let shown = |calls: &[skep_protocol::Call]| {
         calls.iter().map(|call| (call.run_at, call.fingerprint.clone(), call.occurrence.clone())).collect::<Vec<_>>()
     };
-    assert_eq!(told(&again), told(&calls), "each planner makes the same calls");
+    assert_eq!(shown(&again), shown(&calls), "each planner makes the same calls");
+}
+
+#[test]
+fn the_end_of_time_ends_no_planner() {
+    let last = receiver(
+        "{every: 1m, from: '9999-12-31T23:58:00Z', timezone: Europe/Berlin, jitter: 24h, \
+         routes: [{to: backup, delay: 24h}]}",
+    );
+    let (schedule, now) = (last.schedule().unwrap(), at("2026-11-29T12:00:00Z"));
+    let step = schedule.step(now, now, now);
+    assert_eq!((step.run.len(), schedule.next_times(now, 9).len()), (2, 2));
+    for due in &step.run {
+        let id = occurrence_id(due.at).unwrap();
+        let event = last.occurrence_event(schedule, id, (due.at, None), None, &|_| Vec::new());
+        assert!(last.occurrence_calls(schedule, &event, due, Run::Planned, now)[0].run_at.unwrap() >= due.at);
+    }
+}
+
+#[test]
+fn functions_that_name_its_topics_are_called_and_what_was_missed_calls_nobody() {
+    let receiver = nightly();
+    let schedule = receiver.schedule().unwrap();
+    let planned = at("2026-11-30T02:00:00Z");
+    let subscribers = |topics: &[String]| {
+        assert_eq!(topics, ["shop", "shop.night"]);
+        vec!["audit".parse().unwrap(), "report".parse().unwrap()]
+    };
+    let event = |ignored| {
+        let id = occurrence_id(planned).unwrap();
+        receiver.occurrence_event(schedule, id, (planned, None), ignored, &subscribers)
+    };
+    let routes: Vec<_> = event(None).decision.routes.iter().map(|route| route.route.to_string()).collect();
+    assert_eq!(routes, ["backup", "the.report", "topic_audit"], "a function gets it once");
+    let missed = event(Some("it was missed")).decision;
+    assert_eq!((missed.routes.len(), missed.ignored.len()), (0, 3));
+    let functions: Vec<_> = receiver.scheduled_functions(schedule, &subscribers).into_iter().collect();
+    assert_eq!(functions, ["audit", "backup", "report"].map(|name| name.parse().unwrap()));
+}
+
+#[test]
+fn the_ids_of_calls_of_functions_with_long_names_are_valid() {
+    let (source, route) = ("s".repeat(63).parse().unwrap(), format!("topic_{}", "f".repeat(50)).parse().unwrap());
+    let id = CallId::of_occurrence(&source, &route, &"now-01a2296a-5e14-7fbc-9b39-ef26fe6eb688".parse().unwrap());
+    assert!(id.as_str().parse::<CallId>().is_ok(), "{id}");
+    assert!(id.as_str().starts_with(&CallId::of_schedule(&source)));
+    let other = format!("topic_{}", "f".repeat(49)).parse().unwrap();
+    let other = CallId::of_occurrence(&source, &other, &"now-01a2296a-5e14-7fbc-9b39-ef26fe6eb688".parse().unwrap());
+    assert_ne!(id, other);
+}
+
+#[test]
+fn a_gap_has_all_that_was_missed_and_is_none_if_all_of_it_runs() {
+    let gap = |missed: &str, within: &str, until: &str, now: &str| {
+        let text = format!("{{every: 1h, missed: {missed}, missed_within: {within}, routes: [{{to: backup}}]}}");
+        let receiver = receiver(&text);
+        receiver.schedule().unwrap().step(at(until), at(until), at(now)).gap
+    };
+    let (until, now) = ("2026-11-29T00:30:00Z", "2026-11-29T05:30:00Z");
+    let expected =
+        |run| Some(Gap { count: 5, first: at("2026-11-29T01:00:00Z"), last: at("2026-11-29T05:00:00Z"), run });
+    assert_eq!(gap("skip", "24h", until, now), expected(0));
+    assert_eq!(gap("latest", "24h", until, now), expected(1));
+    assert_eq!(gap("all", "24h", until, now), None);
+    assert_eq!(gap("all", "2h", until, now), expected(2), "those that are too old count");
+    assert_eq!(gap("latest", "10m", until, now), expected(0), "so does the last one");
+    assert_eq!(gap("latest", "24h", "2026-11-29T04:30:00Z", now), None, "the only one runs late");
+    assert_eq!(gap("skip", "24h", "2026-11-29T04:59:30Z", "2026-11-29T05:00:59Z"), None, "it is on time");
+    // One that is on time runs in the place of those before it.
+    assert_eq!(gap("latest", "24h", until, "2026-11-29T05:00:30Z"), expected(1));
+    let skip = gap("skip", "24h", until, "2026-11-29T05:00:30Z").unwrap();
+    assert_eq!((skip.count, skip.last, skip.run), (4, at("2026-11-29T04:00:00Z"), 0), "it is not missed");
+}
+
+/// What runs late, by its minute and second, its overlap and for how many it runs.
+fn run_late(spec: &str, until: &str, now: &str) -> Vec<(u8, u8, Overlap, Option<u64>)> {
+    let receiver = receiver(&format!("{{{spec}, routes: [{{to: backup}}]}}"));
+    let now = at(now);
+    let run = receiver.schedule().unwrap().step(at(until), at(until), now).run;
+    let late = run.iter().filter(|due| due.at <= now);
+    late.map(|due| (due.at.minute(), due.at.second(), due.overlap, due.missed)).collect()
+}
+
+#[test]
+fn times_of_the_last_minute_belong_to_an_outage() {
+    let (until, now) = ("2026-11-29T12:00:00Z", "2026-11-29T12:02:50Z");
+    let all = run_late("every: 1m, missed: all", until, now);
+    assert_eq!(all, [(1, 0, Overlap::InTurn, Some(1)), (2, 0, Overlap::InTurn, Some(1))]);
+    assert_eq!(run_late("every: 20s, missed: latest", until, now), [(2, 40, Overlap::Skip, Some(8))]);
+    assert_eq!(run_late("every: 20s, missed: skip", until, now), [(2, 40, Overlap::Skip, None)]);
+    assert_eq!(run_late("every: 1s, missed: skip", until, now).len(), 6, "what is five seconds late is in time");
+    // Nobody was away.
+    let on_time = [(2, 40, Overlap::Skip, None)];
+    for missed in ["all", "latest", "skip"] {
+        let spec = format!("every: 20s, missed: {missed}");
+        assert_eq!(run_late(&spec, "2026-11-29T12:02:39Z", now), on_time, "{missed}");
+    }
+    let allow = run_late("every: 1s, missed: latest", "2026-11-29T12:02:45Z", now);
+    assert_eq!(allow.len(), 5, "what is five seconds late is in time");
+}
+
+#[test]
+fn the_latest_runs_for_planned_ones_that_nobody_ran_too() {
+    let hourly = receiver("{every: 1h, routes: [{to: backup}]}");
+    let listed = at("2026-11-29T00:30:00Z");
+    let mut step = hourly.schedule().unwrap().step(at("2026-11-29T02:30:00Z"), listed, at("2026-11-29T03:30:00Z"));
+    assert_eq!(step.gap, None, "the one that was not planned runs");
+    step.also_missed(at("2026-11-29T01:00:00Z"), 2);
+    let gap = Gap { count: 3, first: at("2026-11-29T01:00:00Z"), last: at("2026-11-29T03:00:00Z"), run: 1 };
+    assert_eq!((step.run[0].missed, step.gap), (Some(3), Some(gap)));
+    assert_eq!(step.listed.iter().map(|listed| listed.missed).collect::<Vec<_>>(), [None, None, Some(3)]);
+    let calls = hourly.calls_between(hourly.routes()[0].name(), listed, at("2026-11-29T02:59:59Z"));
+    let calls: Vec<_> = calls.iter().map(|id| id.as_str()).collect();
+    assert_eq!(calls, ["cron-shop_backup-20261129T020000Z", "cron-shop_backup-20261129T010000Z"]);
+}
+
+#[test]
+fn each_occurrence_that_is_over_is_listed_once_with_the_reason_why_it_does_not_run() {
+    let receiver = receiver("{every: 1h, missed: latest, routes: [{to: backup}]}");
+    let (listed, planned) = (at("2026-11-29T00:30:00Z"), at("2026-11-29T02:30:00Z"));
+    let step = receiver.schedule().unwrap().step(planned, listed, at("2026-11-29T05:30:00Z"));
+    let shown: Vec<_> = step.listed.iter().map(|one| (one.at.hour(), one.missed, one.ignored)).collect();
+    let missed = Some("it was missed");
+    assert_eq!(shown, [(1, None, None), (2, None, None), (3, None, missed), (4, None, missed), (5, Some(3), None)]);
+}
+
+#[test]
+fn two_occurrences_are_planned_and_all_of_the_next_two_minutes_but_no_more_than_fifty() {
+    let planned = |every: &str| {
+        let receiver = receiver(&format!("{{every: {every}, routes: [{{to: backup}}]}}"));
+        let now = at("2026-11-29T12:00:00Z");
+        receiver.schedule().unwrap().step(now, now, now).run.len()
+    };
+    assert_eq!(["1h", "1m", "10s", "1s"].map(planned), [2, 2, 12, 50]);
+}
+
+#[test]
+fn the_plan_goes_on_when_one_is_left_and_when_all_is_over() {
+    let step = |text: &str, until: &str, now: &str| {
+        let receiver = receiver(text);
+        receiver.schedule().unwrap().step(at(until), at(until), at(now))
+    };
+    let hourly = "{every: 1h, routes: [{to: backup}]}";
+    let next = step(hourly, "2026-11-29T14:00:00Z", "2026-11-29T13:30:00Z");
+    assert_eq!(next.run.iter().map(|due| due.at).collect::<Vec<_>>(), [at("2026-11-29T15:00:00Z")]);
+    assert_eq!(step(hourly, "2026-11-29T15:00:00Z", "2026-11-29T13:30:00Z").run, []);
+    // What was missed is reported once, also by a schedule that has no further occurrence.
+    let over = "{every: 1h, missed: skip, until: '2026-11-29T05:00:00Z', routes: [{to: backup}]}";
+    let step = step(over, "2026-11-29T04:30:00Z", "2026-11-29T05:30:00Z");
+    assert_eq!((step.gap.map(|gap| gap.count), step.planned_until), (Some(1), at("2026-11-29T05:30:00Z")));
 }

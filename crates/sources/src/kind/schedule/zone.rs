@@ -23,7 +23,8 @@ pub(super) fn named(name: &str) -> Result<TimeZone, String> {
 pub(super) fn local(time: OffsetDateTime, zone: &TimeZone) -> OffsetDateTime {
     let offset = Timestamp::from_second(time.unix_timestamp()).map(|at| zone.to_offset(at).seconds());
     let offset = offset.ok().and_then(|seconds| UtcOffset::from_whole_seconds(seconds).ok());
-    time.to_offset(offset.unwrap_or(UtcOffset::UTC))
+    // The year 10000 begins there before it does in UTC.
+    time.checked_to_offset(offset.unwrap_or(UtcOffset::UTC)).unwrap_or(time)
 }
 
 /// The name that is most like a text: by its city alone, for that is what people remember.
