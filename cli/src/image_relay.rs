@@ -29,7 +29,7 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(args: ImageRelayRole) -> Result<()> {
-    let listener = sockets::bind("--listen", args.listen).await?;
+    let listener = sockets::bind("--listen", args.listen)?;
     let tasks = TaskTracker::new();
     tokio::select! {
         () = relay(&listener, args.images_from.into(), &tasks) => {}

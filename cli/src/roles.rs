@@ -129,9 +129,9 @@ pub(crate) async fn gateway(args: GatewayRole) -> Result<()> {
     let process = Process::new(&args.trace, "skep-gateway", &args.bus)?;
     let auth = auth::read(&args.gateway)?;
     let seal_key = seal::read(&args.gateway.sources.seal)?;
-    let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
-    let images = sockets::images(&args.images, seal_key.as_deref()).await?;
-    let listeners = Listeners { images, ..sockets::listeners(&args.listen, auth.is_some()).await? };
+    let admin = sockets::bind("--admin-listen", args.listen.admin_listen)?;
+    let images = sockets::images(&args.images, seal_key.as_deref())?;
+    let listeners = Listeners { images, ..sockets::listeners(&args.listen, auth.is_some())? };
     process.serve_admin(admin);
     let role = Box::pin(async {
         let Some(bus) = connect_to(&process, Role::Gateway, &nats, &args.bus).await? else { return Ok(()) };
@@ -150,7 +150,7 @@ pub(crate) async fn queue_worker(args: QueueWorkerRole) -> Result<()> {
     let timeout = args.calls.upstream_timeout;
     let defaults = PolicyDefaults { timeout, retry: retry_policy(&args.worker)?, ..Default::default() };
     let process = Process::new(&args.trace, "skep-queue-worker", &args.bus)?;
-    let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
+    let admin = sockets::bind("--admin-listen", args.admin_listen)?;
     let admin_address = sockets::local_address(&admin)?;
     process.serve_admin(admin);
     let role = Box::pin(async {
@@ -175,7 +175,7 @@ pub(crate) async fn controller(args: ControllerRole) -> Result<()> {
     };
     let seal_key = seal::read(&args.sources.seal)?;
     let process = Process::new(&args.trace, "skep-controller", &args.bus)?;
-    let admin = sockets::bind("--admin-listen", args.admin_listen).await?;
+    let admin = sockets::bind("--admin-listen", args.admin_listen)?;
     process.serve_admin(admin);
     let role = Box::pin(async {
         let Some(bus) = connect_to(&process, Role::Controller, &nats, &args.bus).await? else { return Ok(()) };

@@ -12,11 +12,11 @@ use crate::{
 };
 
 /// Binds where engines pull images, if they do.
-pub(crate) async fn images(args: &ImagesArgs, key: Option<&SealKey>) -> Result<Option<(TcpListener, ImagesConfig)>> {
+pub(crate) fn images(args: &ImagesArgs, key: Option<&SealKey>) -> Result<Option<(TcpListener, ImagesConfig)>> {
     let (Some(listen), Some(address)) = (args.images_listen, args.at.images_address.clone()) else { return Ok(None) };
     let login = images_login(key, "--images-listen")?;
     let config = ImagesConfig { address, limit: args.images_bytes, login };
-    Ok(Some((bind("--images-listen", listen).await?, config)))
+    Ok(Some((bind("--images-listen", listen)?, config)))
 }
 
 /// What engines show when they pull; gateways and controller make it from the key that they share.
@@ -26,8 +26,8 @@ pub(crate) fn images_login(key: Option<&SealKey>, flag: &str) -> Result<String> 
 }
 
 /// Binds a listener; a failure names the setting.
-pub(crate) async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| bad_setting(flag, format!("cannot listen on {address}: {error}")))
+pub(crate) fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener> {
+    skep_http::listen(address).map_err(|error| bad_setting(flag, format!("cannot listen on {address}: {error}")))
 }
 
 /// Where a listener really listens (port 0 asks for any).
@@ -36,7 +36,7 @@ pub(crate) fn local_address(listener: &TcpListener) -> Result<SocketAddr> {
 }
 
 /// Binds the gateway's listeners, unless other machines could deploy functions without a password.
-pub(crate) async fn listeners(args: &ListenArgs, has_credentials: bool) -> Result<Listeners> {
+pub(crate) fn listeners(args: &ListenArgs, has_credentials: bool) -> Result<Listeners> {
     let (flag, admin_api) = match args.admin_api_listen {
         Some(address) => ("--admin-api-listen", address),
         None => ("--listen", args.listen),
@@ -51,9 +51,9 @@ pub(crate) async fn listeners(args: &ListenArgs, has_credentials: bool) -> Resul
             ),
         ));
     }
-    let public = bind("--listen", args.listen).await?;
+    let public = bind("--listen", args.listen)?;
     let admin_api = match args.admin_api_listen {
-        Some(address) => Some(bind("--admin-api-listen", address).await?),
+        Some(address) => Some(bind("--admin-api-listen", address)?),
         None => None,
     };
     Ok(Listeners { public, admin_api, images: None })

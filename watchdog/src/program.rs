@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use rustix::process::setsid;
 use skep_sandbox::Gap;
-use tokio::{net::TcpListener, runtime::Builder};
+use tokio::runtime::Builder;
 
 use crate::{
     config::{Settings, Stop},
@@ -99,13 +99,13 @@ fn serve(settings: &Settings, plan: Plan) -> anyhow::Result<()> {
             ends::with_stdin(shutdown.now.clone())?;
         }
         let address = settings.listen_address;
-        let bind = async |port| {
-            TcpListener::bind((address, port)).await.with_context(|| format!("cannot listen on {address}:{port}"))
+        let bind = |port| {
+            skep_http::listen((address, port).into()).with_context(|| format!("cannot listen on {address}:{port}"))
         };
-        let calls = bind(settings.port).await?;
+        let calls = bind(settings.port)?;
         let metrics = match settings.metrics_port {
             0 => None,
-            port => Some(bind(port).await?),
+            port => Some(bind(port)?),
         };
         say(&mut io::stderr(), &settings.line(&format!("Listening on {}", calls.local_addr()?)), 0);
         run(plan, Listeners { calls, metrics }, shutdown).await

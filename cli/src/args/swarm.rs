@@ -87,6 +87,9 @@ pub(crate) struct SwarmUpArgs {
     /// Restore this backup into the NATS servers, which must be empty, before the roles start
     #[arg(long, value_name = "FILE")]
     pub(crate) restore: Option<PathBuf>,
+    /// With --restore: the seal key of the backup is lost, so secrets of sources in it cannot be read
+    #[arg(long, requires = "restore")]
+    pub(crate) without_secrets: bool,
     /// With --ha: this node is gone for good, and its NATS server moves to another one
     #[arg(long, value_name = "NODE")]
     pub(crate) replace_node: Option<String>,

@@ -45,12 +45,12 @@ struct About {
 pub(crate) async fn backup(args: BackupArgs) -> Result<()> {
     let stored = Stored::to_read(&args.stored).await?;
     let written = write(&args, &stored).await;
-    let has_key = stored.seal_key.is_some();
+    let has_own_key = stored.seal_key.is_some() && stored.data_dir.is_some();
     let closed = stored.close();
     let bytes = written?;
     closed.map_err(Failure::internal)?;
     output::line(format_args!("{} has everything, {}", args.file.display(), size(bytes)));
-    if has_key {
+    if has_own_key {
         output::line("Secrets in it are sealed: keep a copy of seal.key elsewhere, because a restore needs it.");
     }
     Ok(())
@@ -129,7 +129,8 @@ fn check(args: &RestoreArgs) -> Result<About> {
 
 async fn restore_into(args: &RestoreArgs, about: &About, stored: &Stored) -> Result<()> {
     require_server(about, &stored.operator.server_version())?;
-    if !args.without_secrets && stored.data_dir.is_some() {
+    // Without a data folder there are only secrets of sources, which the roles open: a key is checked if it is given.
+    if !args.without_secrets && (stored.data_dir.is_some() || stored.seal_key.is_some()) {
         secrets::require_key(about.probe.as_ref(), stored.seal_key.as_deref())?;
     }
     stored.operator.make_room().await.map_err(|error| failure(&args.file, error))?;

@@ -11,7 +11,7 @@ use super::{
     engine::Engine,
     logins,
     settings::Settings,
-    stack::failed,
+    stack::{SEAL_KEY, failed},
 };
 use crate::{
     args::SwarmBackupArgs,
@@ -30,6 +30,8 @@ const RESTORE: &str = "restore";
 /// The servers of a stack.
 const ONE: &str = "nats://nats:4222";
 const THREE: &str = "nats://nats-1:4222,nats://nats-2:4222,nats://nats-3:4222";
+/// Where the command finds the key that the roles open secrets of sources with.
+const SEAL_KEY_FLAG: &str = "--seal-key-file";
 /// A container that runs once.
 const CREATE: &str = "service create --detach --no-resolve-image --mode=replicated-job --restart-condition=none \
                       --read-only --cap-drop=ALL --no-healthcheck";
@@ -64,25 +66,13 @@ async fn run(stack: &str, settings: &Settings, verb: &str, file: &Path) -> Resul
     let (folder, name) = place(file)?;
     let service = format!("{stack}_operator");
     let mut create: Vec<String> = CREATE.split(' ').map(str::to_owned).collect();
-    // The file is for the caller alone, who need not be the user of the image.
-    let secret = logins::secret("operator", settings.login);
-    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     create.extend([
         format!("--name={service}"),
         format!("--network={stack}_platform"),
         format!("--constraint=node.id == {}", swarm.node),
-        format!("--user={user}:{group}"),
-        format!("--secret=source={secret},uid={user},mode=0400"),
         format!("--mount=type=bind,source={},target={FOLDER}", folder.display()),
-        settings.image.clone(),
-        verb.to_owned(),
-        format!("{FOLDER}/{name}"),
-        format!("--nats-url={}", if settings.ha { THREE } else { ONE }),
-        format!("--nats-user-password-file=/run/secrets/{secret}"),
     ]);
-    if verb == RESTORE {
-        create.push(format!("--nats-replicas={}", if settings.ha { 3 } else { 1 }));
-    }
+    create.extend(command(settings, verb, &name));
     let create: Vec<&str> = create.iter().map(String::as_str).collect();
     // What an earlier run that was killed has left.
     let _ = docker(&["service", "rm", &service]).await;
@@ -91,8 +81,9 @@ async fn run(stack: &str, settings: &Settings, verb: &str, file: &Path) -> Resul
     let said = docker_with_errors(&["service", "logs", "--raw", &service]).await.unwrap_or_default();
     docker(&["service", "rm", &service]).await.map_err(failed)?;
     remove_containers(&service).await;
-    // The caller knows the file by another name.
+    // The caller knows the file and the key by other names.
     let said = said.replace(&format!("{FOLDER}/{name}"), &file.display().to_string());
+    let said = said.replace(&format!("{SEAL_KEY_FLAG} (SKEP_SEAL_KEY_FILE)"), &format!("the secret {SEAL_KEY}"));
     match ended? {
         None => {
             output::line(said);
@@ -105,6 +96,31 @@ async fn run(stack: &str, settings: &Settings, verb: &str, file: &Path) -> Resul
             Err(Failure::setting(last.strip_prefix("skep: ").unwrap_or(last).to_owned()))
         }
     }
+}
+
+/// The command of the container, after its user and the secrets that it reads.
+fn command(settings: &Settings, verb: &str, name: &str) -> Vec<String> {
+    // The file is for the caller alone, who need not be the user of the image.
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let give = |secret: &str| format!("--secret=source={secret},uid={user},mode=0400");
+    let login = logins::secret("operator", settings.login);
+    let mut options = vec![format!("--user={user}:{group}"), give(&login)];
+    let mut command = vec![
+        settings.image.clone(),
+        verb.to_owned(),
+        format!("{FOLDER}/{name}"),
+        format!("--nats-url={}", if settings.ha { THREE } else { ONE }),
+        format!("--nats-user-password-file=/run/secrets/{login}"),
+    ];
+    if !settings.now.without_secrets {
+        options.push(give(SEAL_KEY));
+        command.push(format!("{SEAL_KEY_FLAG}=/run/secrets/{SEAL_KEY}"));
+    }
+    if verb == RESTORE {
+        command.push(format!("--nats-replicas={}", if settings.ha { 3 } else { 1 }));
+    }
+    options.extend(command);
+    options
 }
 
 /// Swarm keeps the containers of a job that has ended, even without its service.

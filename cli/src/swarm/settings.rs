@@ -62,6 +62,7 @@ pub(crate) struct Now {
     pub(crate) init: bool,
     pub(crate) dry_run: bool,
     pub(crate) restore: Option<PathBuf>,
+    pub(crate) without_secrets: bool,
     pub(crate) replace_node: Option<String>,
     /// Whether the roles stay away, because something is restored.
     pub(crate) without_roles: bool,
@@ -158,6 +159,7 @@ impl Settings {
             init: args.init,
             dry_run: args.dry_run,
             restore: args.restore.clone(),
+            without_secrets: args.without_secrets,
             replace_node: args.replace_node.clone(),
             without_roles: args.restore.is_some(),
             wait: args.wait,

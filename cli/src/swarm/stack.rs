@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What secrets of event sources are sealed with.
-const SEAL_KEY: &str = "skep-seal-key";
+pub(super) const SEAL_KEY: &str = "skep-seal-key";
 /// What a stack needs beside the passwords of roles on NATS.
 pub(crate) const SECRETS: [&str; 3] = [USER_FILE, PASSWORD_FILE, SEAL_KEY];
 /// What the names of passwords on NATS begin with.

@@ -77,8 +77,8 @@ pub(crate) async fn run_with(mut args: UpArgs, follower: Option<Follower>) -> Re
     auth::tls(&args.gateway)?;
     roles::signing_keys(&args.worker)?;
     let encryption = args.nats_encryption_key_file.as_deref().map(Encryption::read).transpose()?;
-    let listeners = sockets::listeners(&args.listen, login::is_wanted(&args.gateway)).await?;
-    let admin = sockets::bind("--admin-listen", args.listen.admin_listen).await?;
+    let listeners = sockets::listeners(&args.listen, login::is_wanted(&args.gateway))?;
+    let admin = sockets::bind("--admin-listen", args.listen.admin_listen)?;
     let data_dir = DataDir::open(&args.provider.data_dir)?;
     args.gateway.sources = seal::prepare(&args.gateway.sources, &data_dir.path)?;
     let admin_api = sockets::local_address(listeners.admin_api.as_ref().unwrap_or(&listeners.public))?;

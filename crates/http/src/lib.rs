@@ -4,10 +4,10 @@
 //!   The task that sends a request also reads its answer: no other task is woken, nothing is handed over, and what is there goes out in one write.
 //!   A request gets a task of its own only if it is still being sent when its answer begins.
 //!   There is no pool and no time limit: dropping a future, or an answer, closes the connection.
-//! - `server`: accepts connections, answers simple requests on a fast path and all others through hyper, and drains.
+//! - `server`: listens, accepts connections, answers simple requests on a fast path and all others through hyper, and drains.
 //! - `runtimes`: one single-threaded runtime per core.
 //!
-//! This crate does not know what is served, who is called, or why. It reads no environment and binds no socket.
+//! This crate does not know what is served, who is called, or why. It reads no environment.
 
 #[cfg(feature = "admin")]
 mod admin;
@@ -35,7 +35,7 @@ pub use error::{BodyError, Error, NotAnswered, Result};
 pub use reader::Upgraded;
 pub use readiness::{Readiness, RoleReadiness};
 pub use runtimes::Runtimes;
-pub use server::{Connections, Event, FastPath, HttpLimits, Peer, Server, network_of};
+pub use server::{Connections, Event, FastPath, HttpLimits, Peer, Server, listen, network_of};
 #[cfg(feature = "serve")]
 pub use {
     server::{Drain, ServeConfig, serve},

@@ -42,7 +42,7 @@ pub(crate) use self::{
     relay::Relay,
     site::{Site, metrics_of},
     source::{payload, signature},
-    swarm::{Callers, Calling, EngineRelay, FUNCTION, Load, Machines, Others, Outage, Swarm, deployment},
+    swarm::{Callers, Calling, EngineRelay, FUNCTION, Load, Machines, Node, Others, Outage, Swarm, deployment},
     tap::{Moment, Tap},
     wait::{DEADLINE, wait_for, wait_until},
     webdriver::{Browser, key},

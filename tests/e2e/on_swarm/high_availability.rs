@@ -5,7 +5,7 @@ use std::{path::Path, time::Instant};
 use serde_json::{Value, json};
 
 use super::one_command::{gateway, gateways, skep};
-use crate::harness::{Callers, Calling, Gateway, Outage, Swarm, answer_to, deployment, wait_until};
+use crate::harness::{Callers, Calling, Gateway, Node, Outage, Swarm, answer_to, deployment, wait_until};
 
 /// Three managers with the images of the platform.
 async fn managers() -> Swarm {
@@ -90,6 +90,38 @@ impl Accepted {
     }
 }
 
+/// The node on which a NATS server runs, and its container.
+async fn server<'a>(swarm: &'a Swarm, name: &str) -> (&'a Node, String) {
+    let filter = format!("label=com.docker.swarm.service.name=skep_{name}");
+    for node in &swarm.nodes {
+        let container = node.docker(&["ps", "--quiet", "--filter", &filter]).await;
+        if !container.is_empty() {
+            return (node, container);
+        }
+    }
+    panic!("{name} runs nowhere")
+}
+
+/// Stops one NATS server as an update does, and kills the one that leads the stream of new calls.
+async fn interrupt_servers(swarm: &Swarm, gateways: &[Gateway], accepted: &mut Accepted) {
+    let load = Load::start(gateways).await;
+    let stopped = Instant::now();
+    swarm.manager().docker(&["service", "update", "--quiet", "--force", "skep_nats-1"]).await;
+    load.report("nats-1 was restarted", stopped).await;
+    wait_until_whole(&gateways[0]).await;
+
+    let health = answer_to(gateways[0].get("/system/nats")).await.json();
+    let calls = health["streams"].as_array().unwrap().iter().find(|stream| stream["name"] == "SKEP_INVOKE").unwrap();
+    let leader = calls["leader"].as_str().unwrap();
+    let (node, container) = server(swarm, leader).await;
+    let killed = Instant::now();
+    node.docker(&["kill", "--signal", "KILL", &container]).await;
+    load.report(&format!("{leader} was killed, which led SKEP_INVOKE"), killed).await;
+    accepted.take(&load);
+    drop(load);
+    wait_until_whole(&gateways[0]).await;
+}
+
 /// Cuts off each node in turn.
 async fn lose_each_node(swarm: &Swarm, gateways: &[Gateway], accepted: &mut Accepted) {
     for number in 0..3 {
@@ -152,6 +184,7 @@ async fn any_node_may_be_lost_and_a_new_one_takes_its_place() {
     assert!(said.contains("3 of 3 servers answer") && said.contains("streams are whole"), "{said}");
 
     let mut accepted = Accepted::default();
+    interrupt_servers(&swarm, &gateways, &mut accepted).await;
     lose_each_node(&swarm, &gateways, &mut accepted).await;
     lose_two_nodes(&swarm, &gateways, &mut accepted).await;
 
@@ -209,12 +242,12 @@ async fn what_one_server_had_comes_to_three_by_a_backup_and_back() {
 
     let folder = tempfile::tempdir().unwrap();
     move_to(&swarm, &["--ha", "--gateways", "3"], folder.path()).await;
-    let is_there = async || {
-        wait_until("the function answers", async || gateways[0].call("echo", "again").await.text() == "again").await;
-        assert_eq!(gateways[0].result(&done).await.text(), "done");
-        assert_eq!(gateways[0].call_status(&later).await.unwrap()["state"], "scheduled");
+    let is_there = async |gateway: &Gateway| {
+        wait_until("the function answers", async || gateway.call("echo", "again").await.text() == "again").await;
+        assert_eq!(gateway.result(&done).await.text(), "done");
+        assert_eq!(gateway.call_status(&later).await.unwrap()["state"], "scheduled");
     };
-    is_there().await;
+    is_there(&gateways[0]).await;
     wait_until_whole(&gateways[0]).await;
     replace_passwords(&swarm, &gateways).await;
 
@@ -223,11 +256,11 @@ async fn what_one_server_had_comes_to_three_by_a_backup_and_back() {
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = skep(&swarm, &["swarm", "up", "--wait", "10m"]).await;
     assert!(code == Some(0) && said.contains("nats          3"), "{said}");
-    is_there().await;
+    is_there(&gateways[0]).await;
 
     swarm.manager().docker(&["volume", "rm", "skep_nats"]).await;
     move_to(&swarm, &["--ha=false"], folder.path()).await;
-    is_there().await;
+    is_there(&gateways[0]).await;
     let (code, said) = skep(&swarm, &["swarm", "down", "--volumes"]).await;
     assert_eq!(code, Some(0), "{said}");
     for node in &swarm.nodes {
@@ -236,6 +269,20 @@ async fn what_one_server_had_comes_to_three_by_a_backup_and_back() {
     for what in ["secret", "config", "service"] {
         assert_eq!(swarm.manager().docker(&[what, "ls", "--quiet"]).await, "", "{what}");
     }
+    is_there(&restore_without_its_key(&swarm, folder.path()).await).await;
+}
+
+/// The key that secrets are sealed with is gone, so a restore is refused unless it may leave them out.
+async fn restore_without_its_key(swarm: &Swarm, folder: &Path) -> Gateway {
+    let file = folder.join("before--ha=false.skep");
+    let up = ["swarm", "up", "--without-prometheus", "--wait", "10m", "--restore", file.to_str().unwrap()];
+    let (code, said) = skep(swarm, &up).await;
+    let gateway = gateways(swarm, &said)[0].clone();
+    let why = "the secret skep-seal-key: the backup is sealed with another key";
+    assert!(code == Some(2) && said.contains(why) && said.contains("--without-secrets"), "{said}");
+    let (code, said) = skep(swarm, &[&up[..], &["--without-secrets"]].concat()).await;
+    assert!(code == Some(0) && said.contains("restored"), "{said}");
+    gateway
 }
 
 /// Each NATS server is updated twice, one at a time, and each role once.

@@ -12,6 +12,7 @@ mod event;
 pub(crate) mod fast_path;
 #[cfg(feature = "serve")]
 mod http2;
+mod listen;
 mod peer;
 mod places;
 mod protocols;
@@ -29,8 +30,8 @@ mod tests;
 pub use fast_path::properties;
 
 pub use self::{
-    config::HttpLimits, connections::Connections, event::Event, fast_path::FastPath, peer::Peer, places::network_of,
-    shared::Server,
+    config::HttpLimits, connections::Connections, event::Event, fast_path::FastPath, listen::listen, peer::Peer,
+    places::network_of, shared::Server,
 };
 #[cfg(feature = "serve")]
 pub use self::{
