@@ -150,7 +150,7 @@ export function deployCommand(deployment, { note, canary }) {
 /** @type {Record<string, string>} */
 const NAMES = {
   envProcess: "command",
-  envVars: "variable",
+  envVars: "environment",
   labels: "label",
   annotations: "annotation",
   secrets: "secrets",
