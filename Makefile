@@ -39,9 +39,9 @@ images:
 	$(DOCKER_BUILD) --target skep -t skep/skep:$$version -t skep/skep:latest . && \
 	$(DOCKER_BUILD) --target watchdog -t skep/watchdog:$$version -t skep/watchdog:latest .
 
-# Programs and tests are built together and of the whole workspace, so that no crate is built twice with other features.
+# Programs and tests are built together and of the whole workspace, so that no crate is built twice with other features; so --bins, although no test of a program has a name that is asked for.
 BUILD = $(CARGO) build --locked --workspace --bins --tests
-E2E = $(CARGO) test --locked --workspace --test e2e
+E2E = $(CARGO) test --locked --workspace --bins --test e2e
 
 # End-to-end tests mostly wait, so more of them than there are cores run at once.
 TEST_THREADS ?= $$(( 2 * $$(nproc) ))
