@@ -151,7 +151,8 @@ async fn what_is_selected_is_in_the_address() {
         assert_eq!(found, json!(format!("Select {key}")), "{page}");
     }
     browser.press("Dead").await;
-    assert_eq!(browser.path().await, "/ui/calls?show=dead", "another list begins with none");
+    let begins_with_none = async || browser.path().await == "/ui/calls?show=dead";
+    wait_until("another list begins with none selected", begins_with_none).await;
 }
 
 #[tokio::test]
