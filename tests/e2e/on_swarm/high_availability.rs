@@ -135,14 +135,19 @@ async fn lose_each_node(swarm: &Swarm, gateways: &[Gateway], accepted: &mut Acce
         accepted.take(&load);
         drop(load);
         wait_until_whole(&gateways[0]).await;
-        wait_until("its gateway is back, and knows all replicas", async || {
-            // Swarm replaces the one that ran while it was cut off.
-            let Ok(answer) = gateways[number].get("/system/function/echo").send().await else { return false };
-            let text = answer.text().await.unwrap_or_default();
-            serde_json::from_str::<Value>(&text).is_ok_and(|echo| echo["availableReplicas"] == 3)
-        })
-        .await;
+        wait_until_back(&gateways[number]).await;
     }
+}
+
+/// Waits until the gateway of a node that was cut off answers, and knows all replicas.
+async fn wait_until_back(gateway: &Gateway) {
+    wait_until("its gateway is back, and knows all replicas", async || {
+        // Swarm replaces the one that ran while it was cut off.
+        let Ok(answer) = gateway.get("/system/function/echo").send().await else { return false };
+        let text = answer.text().await.unwrap_or_default();
+        serde_json::from_str::<Value>(&text).is_ok_and(|echo| echo["availableReplicas"] == 3)
+    })
+    .await;
 }
 
 /// Cuts off two nodes, and then lets one of them come back.
@@ -167,6 +172,9 @@ async fn lose_two_nodes(swarm: &Swarm, gateways: &[Gateway], accepted: &mut Acce
     accepted.take(&load);
     drop(load);
     wait_until_whole(&gateways[0]).await;
+    for gateway in gateways {
+        wait_until_back(gateway).await;
+    }
 }
 
 #[tokio::test]

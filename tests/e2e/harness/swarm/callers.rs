@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::task::JoinSet;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use super::super::{Gateway, wait_until};
 
@@ -69,7 +69,10 @@ impl Callers {
         let mut tasks = JoinSet::new();
         for (number, gateway) in gateways.iter().enumerate() {
             let other = gateways[(number + 1) % gateways.len()].clone();
-            tasks.spawn(call(number, calling, gateway.clone(), other, Arc::clone(&notes)));
+            let (accepted, ids) = mpsc::unbounded_channel();
+            tasks.spawn(call(number, calling, gateway.clone(), accepted, Arc::clone(&notes)));
+            // No call waits for an answer about another one.
+            tasks.spawn(look_up(other, ids, Arc::clone(&notes)));
         }
         Self { notes, _tasks: tasks }
     }
@@ -123,20 +126,33 @@ impl Callers {
     }
 }
 
-async fn call(caller: usize, calling: Calling, gateway: Gateway, other: Gateway, notes: Arc<Notes>) {
+async fn call(
+    caller: usize,
+    calling: Calling,
+    gateway: Gateway,
+    accepted: mpsc::UnboundedSender<String>,
+    notes: Arc<Notes>,
+) {
     loop {
         let begun = Instant::now();
         let answer = ask(calling, &gateway).await;
-        let accepted = answer.clone().ok().filter(|_| calling == Calling::Queue);
+        if let (Calling::Queue, Ok(id)) = (calling, &answer) {
+            // The one who looks them up ends only with all callers.
+            let _ = accepted.send(id.clone());
+        }
         notes.calls.lock().unwrap().push(Noted { caller, begun, ended: Instant::now(), answer });
-        if let Some(id) = accepted
-            && let Ok(answer) = other.get(&format!("/system/calls/{id}")).timeout(PATIENCE).send().await
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn look_up(gateway: Gateway, mut ids: mpsc::UnboundedReceiver<String>, notes: Arc<Notes>) {
+    while let Some(id) = ids.recv().await {
+        if let Ok(answer) = gateway.get(&format!("/system/calls/{id}")).timeout(PATIENCE).send().await
             && answer.status() != 503
         {
             notes.looked_up.fetch_add(1, Ordering::Relaxed);
             notes.unknown.fetch_add(usize::from(answer.status() != 200), Ordering::Relaxed);
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 
