@@ -62,7 +62,7 @@ BROWSER_TESTS = $(E2E) in_browser::
 
 test-browser:
 	@if why=$$(sh tests/browser.sh); then \
-		$(BUILD) && SKEP_TEST_NATS_SERVER=$(NATS_SERVER) SKEP_TEST_AXE="$$why" $(BROWSER_TESTS) -- --test-threads $(TEST_THREADS); \
+		$(BUILD) && SKEP_TEST_NATS_SERVER=$(NATS_SERVER) SKEP_TEST_AXE="$$why" $(BROWSER_TESTS) -- --test-threads $$(nproc); \
 	else \
 		echo "$$why, so these tests did not run:" && $(BROWSER_TESTS) -- --list && [ "$$CI" != true ]; \
 	fi
