@@ -39,7 +39,7 @@ images:
 	$(DOCKER_BUILD) --target skep -t skep/skep:$$version -t skep/skep:latest . && \
 	$(DOCKER_BUILD) --target watchdog -t skep/watchdog:$$version -t skep/watchdog:latest .
 
-# Programs and tests are built together and of the whole workspace, so that no crate is built twice with other features; so --bins, although no test of a program has a name that is asked for.
+# Programs and tests are built together and of the whole workspace, and tests are run with --bins too, so that no crate is built twice with other features.
 BUILD = $(CARGO) build --locked --workspace --bins --tests
 E2E = $(CARGO) test --locked --workspace --bins --test e2e
 
