@@ -7,7 +7,7 @@
 //! - `server`: listens, accepts connections, answers simple requests on a fast path and all others through hyper, and drains.
 //! - `runtimes`: one single-threaded runtime per core.
 //!
-//! This crate does not know what is served, who is called, or why. It reads no environment.
+//! This crate does not know what is served, who is called, or why. It reads no environment; its callers say where it listens.
 
 #[cfg(feature = "admin")]
 mod admin;
