@@ -30,10 +30,15 @@ fn noted(directory: &Path) -> HashSet<String> {
 
 #[test]
 fn a_request_goes_to_a_process_that_waits_and_each_serves_one() {
-    let (watchdog, directory) = noting("read line; echo $$ $line", &[PREFORK]);
+    let port = free_port();
+    let (watchdog, directory) = noting("read line; echo $$ $line", &[PREFORK, ("metrics_port", &port.to_string())]);
     let mut served = HashSet::new();
     for _ in 0..20 {
-        wait_until("a process waits", || noted(directory.path()).difference(&served).count() > 0);
+        // A process may have written its note before the watchdog counts it, and the other way round.
+        wait_until("a process waits, and each that waits is noted", || {
+            let waiting = waiting_processes(port);
+            waiting > 0 && noted(directory.path()).difference(&served).count() >= waiting
+        });
         let before = noted(directory.path());
         let answer = watchdog.post(b"request\n");
         let text = answer.text();
