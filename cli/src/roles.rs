@@ -291,6 +291,7 @@ pub(crate) async fn run_worker(
         tracer: process.traces.tracer.clone(),
         concurrency_per_replica: args.concurrency_per_replica,
         lane_window: args.lane_window,
+        direct_events: args.direct_events,
         long_after: args.long_after,
         callback_max_age: args.callback_max_age,
         result_limit: args.async_result_limit,

@@ -159,7 +159,7 @@ impl Worker {
     }
 
     /// Whether a call should leave its lane at once, because others of its function wait elsewhere, or too many of them wait here.
-    fn should_overflow(&self, function: &Function, place: Place) -> bool {
+    pub(crate) fn should_overflow(&self, function: &Function, place: Place) -> bool {
         let is_congested = place == Place::Lane && self.slots.is_congested(function);
         is_congested || self.backlogs.is_backlogged(&function.name, place)
     }

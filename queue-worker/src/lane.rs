@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use skep_protocol::is_bulk;
 use tokio_util::task::TaskTracker;
 
 use crate::{Worker, pull::Puller};
 
 pub(crate) async fn run(worker: Arc<Worker>, lane: u32, tasks: TaskTracker) {
-    let puller = Puller { queue: "lane", window: worker.config.lane_window, tasks, shutdown: worker.shutdown.clone() };
+    // No quiet function waits behind those in a lane for hot ones.
+    let windows = if is_bulk(lane) { 2 } else { 1 };
+    let window = windows * worker.config.lane_window;
+    let puller = Puller { queue: "lane", window, tasks, shutdown: worker.shutdown.clone() };
     let queue = worker.bus.queues.lane(lane);
     puller.run(queue, |delivery| Arc::clone(&worker).run_delivery(delivery)).await;
 }

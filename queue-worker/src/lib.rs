@@ -12,6 +12,7 @@ mod cancellation;
 mod dead_lettering;
 mod debounce;
 pub mod decision;
+mod direct;
 mod due;
 mod held;
 mod holders;
@@ -43,8 +44,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
-    backlog::Backlogs, callback::Callbacks, held::HeldCalls, holders::Holders, metrics::Metrics, missed::MissedCalls,
-    slots::Slots,
+    backlog::Backlogs, callback::Callbacks, direct::DirectCalls, held::HeldCalls, holders::Holders, metrics::Metrics,
+    missed::MissedCalls, slots::Slots,
 };
 
 pub use crate::callback::{Allowance, AllowanceError, CallbackRules, SubjectPattern, SubjectPatternError};
@@ -58,6 +59,8 @@ pub struct WorkerConfig {
     pub concurrency_per_replica: usize,
     /// Calls of one lane that this worker holds at once, running or waiting for a replica.
     pub lane_window: usize,
+    /// Events whose calls may run straight from them at the same time.
+    pub direct_events: usize,
     /// The largest answer that is kept, in bytes.
     pub result_limit: u64,
     /// A call that runs longer than this leaves its lane.
@@ -89,6 +92,7 @@ pub(crate) struct Worker {
     pub(crate) dispatch: Dispatch,
     pub(crate) slots: Slots,
     pub(crate) backlogs: Backlogs,
+    pub(crate) direct: DirectCalls,
     pub(crate) held: HeldCalls,
     pub(crate) holders: Holders,
     pub(crate) metrics: Metrics,
@@ -116,6 +120,7 @@ pub async fn run(
     let worker = Arc::new(Worker {
         slots: Slots::new(dispatch.registry().clone(), config.concurrency_per_replica),
         backlogs: Backlogs::new(tasks.clone()),
+        direct: DirectCalls::new(tasks.clone(), config.direct_events),
         held: HeldCalls::default(),
         holders,
         metrics: Metrics::register(metrics)?,

@@ -1,6 +1,8 @@
 //! Takes events further: each route that an event was given becomes one call. Nothing is decided here.
 //!
 //! The ids of these calls follow from the event, so an event that is routed twice makes each call once.
+//!
+//! A call that can begin at once runs straight from its event; all others are queued.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +19,8 @@ use crate::{
     spans,
 };
 
-const WINDOW: usize = 256;
+/// Events at once, more than those whose calls run straight from them.
+const WINDOW: usize = 512;
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// An event that a newer skep has stored waits for a worker that can read it.
 const UNREADABLE_RETRY_DELAY: Duration = Duration::from_secs(300);
@@ -47,11 +50,17 @@ impl Worker {
         }
         // A paused event waits for a replay, and the calls of a schedule were planned.
         let routes = if event.decision.paused || event.occurrence.is_some() { &[][..] } else { &event.decision.routes };
-        let is_first = !delivery.may_be_repeated && event.decision.is_routed_only;
-        let routed = join_all(routes.iter().map(|route| Box::pin(self.take_route(event, route, is_first)))).await;
+        let direct = if event.decision.is_routed_only { self.direct.admit().await } else { None };
+        let age = delivery.age();
+        let take = |route| Box::pin(self.take_route(delivery, event, route, direct.is_some()));
+        let routed = join_all(routes.iter().map(take)).await;
         match routed.into_iter().find_map(Result::err) {
             None => {
-                self.metrics.count_routed(event.source.as_str(), routes, delivery.age());
+                self.metrics.count_routed(
+                    event.source.as_str(),
+                    routes,
+                    if direct.is_some() { age } else { delivery.age() },
+                );
                 delivery.ack().await;
             }
             Some(error) => {
@@ -76,18 +85,38 @@ impl Worker {
         delivery.ack().await;
     }
 
-    /// Queues the call of a route, or keeps it as a dead letter that says why it cannot be queued.
-    async fn take_route(&self, event: &Event, route: &EventRoute, is_first: bool) -> skep_bus::Result<()> {
+    /// Runs the call of a route, or queues it, or keeps it as a dead letter that says why it cannot be queued.
+    async fn take_route(
+        self: &Arc<Self>,
+        delivery: &Delivery<Event>,
+        event: &Event,
+        route: &EventRoute,
+        may_be_direct: bool,
+    ) -> skep_bus::Result<()> {
         let mut call = event.call(route, None, skep_bus::now());
-        let _publishing = spans::publish_within(self, event.trace.as_ref(), &mut call);
+        let mut publishing = spans::publish_within(self, event.trace.as_ref(), &mut call);
         let span = spans::queueing(&call);
-        let queued = async {
-            match &route.debounce {
-                Some(debounce) => Box::pin(self.take_debounced(event, debounce, call)).await,
-                None => self.queue(call, is_first).await,
+        if let Some(debounce) = &route.debounce {
+            return Box::pin(self.take_debounced(event, debounce, call)).instrument(span).await;
+        }
+        let is_direct = may_be_direct && self.may_run_directly(&call);
+        if is_direct {
+            drop(publishing.take());
+            if self.run_directly(delivery, &call).await {
+                return Ok(());
             }
-        };
-        queued.instrument(span).await
+            // It may have been begun.
+            call.interruptions = 1;
+        }
+        // Held, because another worker that this event is delivered to as well asks about it.
+        let mut held = self.held.hold(&call.call_id);
+        if delivery.may_be_repeated
+            && (held.doubt() || self.holders.has_another(&call.call_id).await? || !held.settle())
+        {
+            return Err(Error::unavailable(format!("another queue-worker has call {}", call.call_id)));
+        }
+        let is_first = !is_direct && !delivery.may_be_repeated && event.decision.is_routed_only;
+        self.queue(call, is_first).instrument(span).await
     }
 
     /// Queues a call; `is_first` says that it was not queued before.

@@ -63,7 +63,7 @@ impl Worker {
         let late = Duration::try_from(skep_bus::now() - wanted_at(call)).unwrap_or_default();
         match due {
             Due::Run(is_missed) => {
-                self.bus.calls.note_due(call);
+                self.bus.calls.note_accepted(call);
                 self.metrics.count_schedule(occurrence, ScheduleOutcome::Fired, late);
                 let missed = self.missed_with(call, occurrence, is_missed).await;
                 if missed.is_some() {
@@ -80,7 +80,7 @@ impl Worker {
             Due::Gone => delivery.ack().await,
             Due::End(outcome, reason) => match self.end_without_run(call, &reason).await {
                 Ok(()) => {
-                    self.bus.calls.note_due(call);
+                    self.bus.calls.note_accepted(call);
                     self.metrics.count_schedule(occurrence, outcome, late);
                     if outcome == ScheduleOutcome::Missed {
                         self.missed.note(occurrence, false);

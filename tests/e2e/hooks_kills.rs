@@ -33,9 +33,10 @@ const fn step(name: &'static str, moment: Moment, passed_over: usize, comes_thro
 const OF_GATEWAY: [Step; 2] =
     [step("event-not-stored", Published(EVENT), 0, false), step("event-stored", Published(EVENT), 0, true)];
 
+/// The calls of an event are queued.
 const OF_WORKER: [Step; 11] = [
     step("event-handed-out", Delivered(EVENT), 0, false),
-    step("none-of-three", Published(CALL), 0, false),
+    step("no-call-of-three", Published(CALL), 0, false),
     step("one-of-three", Published(CALL), 0, true),
     step("two-of-three", Published(CALL), 1, true),
     step("three-of-three", Published(CALL), 2, true),
@@ -45,6 +46,17 @@ const OF_WORKER: [Step; 11] = [
     step("call-not-recorded", Published(RECORD), 0, false),
     step("calls-recorded", Published(RECORD), 2, true),
     step("calls-not-acked", Acknowledged(CALL), 2, false),
+];
+
+/// They run straight from it.
+const OF_DIRECT: [Step; 7] = [
+    step("event-handed-out", Delivered(EVENT), 0, false),
+    step("no-record-of-three", Published(RECORD), 0, false),
+    step("one-of-three", Published(RECORD), 0, true),
+    step("two-of-three", Published(RECORD), 1, true),
+    step("three-of-three", Published(RECORD), 2, true),
+    step("event-not-acked", Acknowledged(EVENT), 0, false),
+    step("event-acked", Acknowledged(EVENT), 0, true),
 ];
 
 /// Writes the event and the route of each run to the file `runs`.
@@ -60,8 +72,10 @@ struct Tapped {
 }
 
 impl Tapped {
-    async fn start() -> Self {
-        let roles = Roles::start_at(Site::new(ROUTES.map(noting)).with_seal_key()).await;
+    async fn start(direct_events: &str) -> Self {
+        let mut site = Site::new(ROUTES.map(noting)).with_seal_key();
+        site.environment.push(("SKEP_DIRECT_EVENTS", direct_events.to_owned()));
+        let roles = Roles::start_at(site).await;
         let route = |to: &str| json!({ "to": to, "filter": { "type": "push" } });
         let spec = json!({ "preset": "github", "routes": ROUTES.map(route) });
         roles.gateway.declare("github", spec).await;
@@ -151,7 +165,7 @@ async fn send(gateway: Gateway, name: &'static str) {
 
 #[tokio::test]
 async fn an_event_is_routed_once_wherever_the_gateway_is_killed() {
-    let mut tapped = Tapped::start().await;
+    let mut tapped = Tapped::start("256").await;
     for step in &OF_GATEWAY {
         tapped.roles.role_gateway.kill();
         tapped.start_gateway().await;
@@ -169,8 +183,17 @@ async fn an_event_is_routed_once_wherever_the_gateway_is_killed() {
 
 #[tokio::test]
 async fn an_event_is_routed_once_wherever_the_worker_is_killed() {
-    let mut tapped = Tapped::start().await;
-    for step in &OF_WORKER {
+    killed_at_each(&OF_WORKER, "0").await;
+}
+
+#[tokio::test]
+async fn a_call_straight_from_its_event_is_recorded_once_wherever_the_worker_is_killed() {
+    killed_at_each(&OF_DIRECT, "256").await;
+}
+
+async fn killed_at_each(steps: &[Step], direct_events: &str) {
+    let mut tapped = Tapped::start(direct_events).await;
+    for step in steps {
         tapped.roles.worker.kill();
         tapped.tap.cut();
         tapped.start_worker().await;
@@ -181,7 +204,7 @@ async fn an_event_is_routed_once_wherever_the_worker_is_killed() {
     tapped.roles.worker.kill();
     tapped.tap.cut();
     tapped.start_worker().await;
-    tapped.check(&OF_WORKER).await;
+    tapped.check(steps).await;
 }
 
 #[tokio::test]

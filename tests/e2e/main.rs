@@ -48,6 +48,7 @@ mod headers;
 mod hooks;
 mod hooks_commands;
 mod hooks_debounce;
+mod hooks_direct;
 mod hooks_faults;
 mod hooks_forward;
 mod hooks_held;

@@ -32,6 +32,8 @@ pub(crate) enum Action {
     Work(usize, bool),
     /// A run takes long, or a call is given back too often.
     LeavesLane(usize),
+    /// A call of an event is given back and goes to its lane.
+    IsQueuedInstead(usize),
     WorkerDies(usize),
     /// The ack deadline passes while the holder is stuck, so that the message is free for others.
     Stall(Place),
@@ -79,13 +81,17 @@ impl Model for Call {
                     actions.push(Action::Work(worker, true));
                     let has_two_ways = match held.step {
                         Step::Run => true,
-                        Step::Begin => matches!(held.place, Place::Lane | Place::Bulk) && budget.overflow > 0,
+                        Step::Begin => held.place != Place::Backlog && budget.overflow > 0,
+                        // Too many calls run straight from their events.
+                        Step::LookUp => held.place == Place::Event,
                         Step::Ask => budget.unanswered > 0,
                         _ => false,
                     };
                     actions.extend(has_two_ways.then_some(Action::Work(worker, false)));
                     let may_leave = matches!(held.step, Step::Run | Step::Begin) && held.lease.is_none();
                     actions.extend((may_leave && budget.long_runs > 0).then_some(Action::LeavesLane(worker)));
+                    let may_be_queued = held.place == Place::Event && held.step == Step::Begin && budget.overflow > 0;
+                    actions.extend(may_be_queued.then_some(Action::IsQueuedInstead(worker)));
                     actions.extend((budget.crashes > 0).then_some(Action::WorkerDies(worker)));
                 }
                 None => {
@@ -100,9 +106,9 @@ impl Model for Call {
             let is_out = message.as_ref().is_some_and(|message| message.is_out && !message.is_acked);
             actions.extend((is_out && budget.stalls > 0).then_some(Action::Stall(place)));
         }
-        for (lane, message) in [(Place::Lane, &state.server.lane), (Place::Bulk, &state.server.bulk)] {
+        for (lane, message) in places(&state.server) {
             if message.as_ref().is_some_and(|message| message.is_acked) {
-                actions.push(Action::Purge(lane));
+                actions.extend((lane != Place::Event).then_some(Action::Purge(lane)));
                 actions.extend((budget.lost_acks > 0).then_some(Action::AckIsForgotten(lane)));
             }
             let was_removed = state.server.removed.as_ref().is_some_and(|(from, _)| *from == lane);
@@ -134,6 +140,11 @@ impl Model for Call {
                 state.budget.long_runs -= 1;
                 let held = state.workers.get_mut(worker)?.as_mut()?;
                 held.step = if held.step == Step::Run { Step::Lease } else { Step::ParkBack };
+            }
+            Action::IsQueuedInstead(worker) => {
+                state.budget.overflow -= 1;
+                let held = state.workers.get_mut(worker)?.as_mut()?;
+                (held.progress, held.step) = (held.progress.interrupted(), Step::QueueLook);
             }
             Action::WorkerDies(worker) => {
                 state.budget.crashes -= 1;
@@ -199,7 +210,7 @@ impl Call {
 
     /// Whether its id may come again.
     pub(crate) fn has_callers_id(&self) -> bool {
-        self.budget.submits > 1
+        self.budget.submits > 1 || self.budget.entries.contains(&Place::Event)
     }
 }
 
@@ -216,9 +227,9 @@ fn add_submits(state: &State, actions: &mut Vec<Action>) {
     }
 }
 
-fn places(server: &Server) -> [(Place, &Option<Message>); 4] {
-    let Server { lane, bulk, backlog, due, .. } = server;
-    [(Place::Lane, lane), (Place::Bulk, bulk), (Place::Backlog, backlog), (Place::Due, due)]
+fn places(server: &Server) -> [(Place, &Option<Message>); 5] {
+    let Server { event, lane, bulk, backlog, due, .. } = server;
+    [(Place::Event, event), (Place::Lane, lane), (Place::Bulk, bulk), (Place::Backlog, backlog), (Place::Due, due)]
 }
 
 /// `Calls::submit`: what may be known is looked up, then one message is published, then the caller hears of it.
@@ -251,8 +262,8 @@ fn deliver(state: &mut State, worker: usize, place: Place, flaw: Flaw) {
     let mut held = Held { worker: id, place, sequence, progress, is_repeated, has_yielded, lease, step: Step::LookUp };
     held.step = match place {
         Place::Due => Step::ReturnToLane,
-        Place::Lane | Place::Bulk | Place::Backlog if held.asks() && flaw != Flaw::NobodyIsAsked => Step::Ask,
-        Place::Lane | Place::Bulk | Place::Backlog => Step::LookUp,
+        _ if held.asks() && flaw != Flaw::NobodyIsAsked => Step::Ask,
+        _ => Step::LookUp,
     };
     state.workers[worker] = Some(held);
 }

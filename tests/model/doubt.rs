@@ -28,6 +28,7 @@ fn is_running(held: &Held) -> bool {
         Step::Run | Step::Record(_) | Step::DeadLetter | Step::ParkLook | Step::ParkPut { .. } => true,
         Step::Lease | Step::LeaveLane => true,
         Step::ParkBack | Step::LeaveLaneForGood => false,
+        Step::QueueLook | Step::QueuePut => false,
         Step::Ask | Step::LookUp | Step::Begin | Step::Overflow | Step::RemoveBacklogged { .. } => false,
         Step::ReturnToLane | Step::RemoveQueued { .. } | Step::Ack => false,
     }

@@ -12,6 +12,8 @@ pub(crate) enum Flaw {
     AckBeforeDelay,
     /// The delivery is acknowledged before the call is in the backlog.
     AckBeforeOverflow,
+    /// An event is acknowledged when a call of it begins.
+    EventIsAckedFirst,
     /// The record says dead before the dead letter is stored.
     RecordBeforeDeadLetter,
     /// The stream of records takes a second one.

@@ -16,9 +16,9 @@ pub(crate) fn lease(server: &mut Server, held: &mut Held, progress: Progress, se
     true
 }
 
-/// What is gone from its lane need not be acknowledged there; the ack removes it from a backlog.
+/// What is gone from its lane need not be acknowledged there; the ack removes it from a backlog, and is all that there is to do for an event.
 pub(crate) fn leave_lane(server: &mut Server, held: &Held) {
-    if held.place == Place::Backlog {
+    if matches!(held.place, Place::Backlog | Place::Event) {
         ack(server, held);
     } else if let Some(message) = server.message(held.place).take_if(|message| message.sequence == held.sequence) {
         server.removed = Some((held.place, Message { is_acked: true, ..message }));

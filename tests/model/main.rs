@@ -53,6 +53,12 @@ const LONG_DOUBT: Budget = Budget { entries: ONE_LANE, crashes: 1, stalls: 1, un
 /// Enough trouble to see what is wrong with a lease; exploring all of it takes minutes.
 const WRONG_LEASE: Budget = Budget { entries: ONE_LANE, crashes: 2, unanswered: 1, ..LONG_RUN };
 
+/// A call of an event that may run straight from it.
+const EVENT: Budget = Budget { entries: &[Place::Event], cancels: 1, crashes: 1, stalls: 1, lost_acks: 1, ..NOTHING };
+/// One that finds no slot, or is given back.
+const EVENT_WAITS: Budget = Budget { cancels: 0, lost_acks: 0, overflow: 1, ..EVENT };
+/// One that runs long.
+const LONG_EVENT: Budget = Budget { lost_acks: 0, long_runs: 1, ..EVENT };
 /// A call that is given back twice, and a server that has its message again.
 const GIVEN_BACK: Budget = Budget { long_runs: 2, lost_removals: 1, ..NOTHING };
 
@@ -89,6 +95,13 @@ fn no_order_of_steps_doubles_a_call_that_is_delivered_again_and_again() {
 }
 
 #[test]
+fn no_order_of_steps_loses_or_doubles_a_call_of_an_event() {
+    for budget in [EVENT, EVENT_WAITS, LONG_EVENT] {
+        nothing_is_lost_or_doubled(budget);
+    }
+}
+
+#[test]
 fn no_order_of_steps_loses_or_doubles_a_call_that_is_set_aside() {
     nothing_is_lost_or_doubled(BACKLOG);
 }
@@ -109,6 +122,8 @@ fn every_way_to_do_it_wrong_is_caught() {
         (Flaw::AckBeforeOverflow, BACKLOG, KEPT),
         (Flaw::DueIsForgotten, TROUBLE, KEPT),
         (Flaw::TriedAgainBlindly, ENTRIES, ONE_RUN),
+        (Flaw::EventIsAckedFirst, EVENT, KEPT),
+        (Flaw::NobodyIsAsked, EVENT, ONE_AT_A_TIME),
         (Flaw::RecordBeforeDeadLetter, TROUBLE, DEAD_LETTER),
         (Flaw::RecordsAreReplaced, TROUBLE, ONE_RECORD),
         (Flaw::NoLookUp, TROUBLE, ONE_RUN),

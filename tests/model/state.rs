@@ -59,6 +59,8 @@ pub(crate) struct Message {
 /// What JetStream keeps. Each subject holds one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Server {
+    /// `skep.event.…`: the event that it is a call of, which stays.
+    pub(crate) event: Option<Message>,
     /// `skep.invoke.…`: finished messages stay until they are purged.
     pub(crate) lane: Option<Message>,
     /// The same in a lane for hot functions, where only new calls are stored.
@@ -83,6 +85,7 @@ pub(crate) struct Server {
 /// Where a message was handed out from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Place {
+    Event,
     Lane,
     Bulk,
     Backlog,
@@ -97,6 +100,9 @@ pub(crate) enum Step {
     LookUp,
     /// A slot is there, or not.
     Begin,
+    /// A call of an event that does not run straight from it is looked up, and put into its lane.
+    QueueLook,
+    QueuePut,
     Run,
     /// Put it into its function's backlog.
     Overflow,
@@ -227,9 +233,9 @@ impl State {
     /// The same state with small sequences and workers in order: which worker it is and what number a message has makes no difference.
     pub(crate) fn canonical(mut self) -> Self {
         let mut sequences: Vec<&mut u8> = Vec::new();
-        let Server { lane, bulk, backlog, parked, due, removed, last_sequence, .. } = &mut self.server;
+        let Server { event, lane, bulk, backlog, parked, due, removed, last_sequence, .. } = &mut self.server;
         let removed = removed.iter_mut().map(|(_, message)| message);
-        let messages = lane.iter_mut().chain(bulk).chain(backlog).chain(due).chain(removed);
+        let messages = event.iter_mut().chain(lane).chain(bulk).chain(backlog).chain(due).chain(removed);
         sequences.extend(messages.map(|message| &mut message.sequence));
         sequences.extend(parked.iter_mut().map(|(sequence, _)| sequence));
         for held in self.workers.iter_mut().flatten() {
@@ -271,6 +277,7 @@ impl Server {
 
     pub(crate) fn message(&mut self, place: Place) -> &mut Option<Message> {
         match place {
+            Place::Event => &mut self.event,
             Place::Lane => &mut self.lane,
             Place::Bulk => &mut self.bulk,
             Place::Backlog => &mut self.backlog,
@@ -285,6 +292,7 @@ impl Server {
 
     pub(crate) fn progress_in(&self, place: Place) -> Option<life::Progress> {
         let message = match place {
+            Place::Event => &self.event,
             Place::Lane => &self.lane,
             Place::Bulk => &self.bulk,
             Place::Backlog => &self.backlog,
@@ -300,12 +308,18 @@ impl Server {
     /// The call is somewhere from where it will be worked on.
     pub(crate) fn holds_it(&self) -> bool {
         let is_open = |message: &Option<Message>| message.as_ref().is_some_and(|message| !message.is_acked);
-        let queued = [&self.lane, &self.bulk, &self.backlog, &self.due];
+        let queued = [&self.event, &self.lane, &self.bulk, &self.backlog, &self.due];
         queued.into_iter().any(is_open) || self.parked.is_some()
     }
 
-    /// `Calls::stored_status`: the call has its record, or a message anywhere, also one that is finished and not purged.
+    /// What is stored is known: the call has its record, or a message anywhere, also one that is finished and not purged.
     pub(crate) fn knows_it(&self) -> bool {
-        self.record.is_some() || self.lane.is_some() || self.bulk.is_some() || self.holds_it()
+        self.event.is_some() || self.knows_it_elsewhere()
+    }
+
+    /// `Calls::stored_status`: the same of messages of its own.
+    pub(crate) fn knows_it_elsewhere(&self) -> bool {
+        let queued = [&self.lane, &self.bulk, &self.backlog, &self.due];
+        self.record.is_some() || queued.into_iter().any(Option::is_some) || self.parked.is_some()
     }
 }

@@ -52,8 +52,9 @@ impl Call {
         let next = match held.step {
             Step::Ask => doubt::ask(state, &held, is_good),
             Step::LookUp => {
-                let next = self.look_up(server, &held);
-                if next == Step::Begin && held.has_yielded && self.flaw != Flaw::NobodyYields {
+                let is_queued = !is_good;
+                let next = if is_queued { queue(&held) } else { self.look_up(server, &held) };
+                if next != Step::Ack && held.has_yielded && self.flaw != Flaw::NobodyYields {
                     give_back(server, held.place, held.sequence);
                     None
                 } else {
@@ -61,8 +62,18 @@ impl Call {
                 }
             }
             Step::Begin if is_good => {
+                if held.place == Place::Event && self.flaw == Flaw::EventIsAckedFirst {
+                    ack(server, &held);
+                }
                 doubt::begin(state);
                 Some(Step::Run)
+            }
+            // `Calls::submit_derived`.
+            Step::QueueLook if server.knows_it_elsewhere() => Some(Step::Ack),
+            Step::QueueLook => Some(Step::QueuePut),
+            Step::QueuePut => {
+                server.put(Place::Lane, held.progress, false);
+                Some(Step::Ack)
             }
             Step::Begin => {
                 state.budget.overflow -= 1;
@@ -148,7 +159,11 @@ impl Call {
             let elsewhere = [server.progress_in(Place::Lane), server.progress_in(Place::Due), server.parked_progress()];
             found.elsewhere = elsewhere.into_iter().max().flatten();
         }
-        let origin = if held.place == Place::Backlog { Origin::Backlog } else { Origin::Shared };
+        let origin = match held.place {
+            Place::Event => Origin::Event,
+            Place::Backlog => Origin::Backlog,
+            Place::Lane | Place::Bulk | Place::Due => Origin::Shared,
+        };
         match next_step(origin, held.progress.into(), &found) {
             NextStep::Run => Step::Begin,
             NextStep::Finished | NextStep::Superseded => Step::Ack,
@@ -174,4 +189,9 @@ impl Call {
             }
         }
     }
+}
+
+/// A call of an event that does not run straight from it: one that was not delivered before need not be looked up.
+fn queue(held: &Held) -> Step {
+    if held.asks() { Step::QueueLook } else { Step::QueuePut }
 }

@@ -13,9 +13,12 @@ pub(crate) struct WorkerArgs {
     /// Queued calls that run at once on one replica that sets no max_inflight of its own
     #[arg(long, env = "SKEP_CONCURRENCY_PER_REPLICA", default_value_t = 16, value_parser = at_least_one)]
     pub(crate) concurrency_per_replica: usize,
-    /// Queued calls of one lane that are held at once, running or waiting for a replica
+    /// Queued calls of one lane that are held at once, running or waiting for a replica; twice as many in a lane for hot functions
     #[arg(long, env = "SKEP_LANE_WINDOW", default_value_t = 256, value_parser = at_least_one)]
     pub(crate) lane_window: usize,
+    /// Events that may run their calls at once, without queueing them first; 0 queues all
+    #[arg(long, env = "SKEP_DIRECT_EVENTS", default_value_t = 256)]
+    pub(crate) direct_events: usize,
     /// The largest answer of an asynchronous call that is kept
     #[arg(long, env = "SKEP_ASYNC_RESULT_LIMIT", default_value = "1GiB", value_parser = parse_size)]
     pub(crate) async_result_limit: u64,

@@ -117,10 +117,10 @@ impl Tokens {
             let file = text.as_deref().map_or(Ok(TokenFile::default()), TokenFile::parse);
             match file {
                 Ok(file) => {
-                    info!(tokens = file.tokens.len(), file = %self.path.display(), "the tokens were read again");
-                    let by_id = entries(file, &known);
+                    let (tokens, by_id) = (file.tokens.len(), entries(file, &known));
                     log_changes(&known.by_id, &by_id, audit_log);
                     self.known.store(Arc::new(Known { by_id, text }));
+                    info!(tokens, file = %self.path.display(), "the tokens were read again");
                     refused = None;
                 }
                 Err(error) => {

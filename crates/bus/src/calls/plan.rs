@@ -26,8 +26,8 @@ impl Calls {
         self.nats.submit_delayed(call).await
     }
 
-    /// Notes a planned call as accepted, now that it is due.
-    pub fn note_due(&self, call: &Call) {
+    /// Notes a call as accepted that was not submitted: a planned one that is due, or one that runs straight from its event.
+    pub fn note_accepted(&self, call: &Call) {
         self.nats.ledger.note(call);
     }
 

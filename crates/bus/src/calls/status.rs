@@ -25,6 +25,11 @@ impl Calls {
         }
         match status {
             Some(status) if status.state == CallState::Queued => Ok(Some(self.ask_running(id).await.unwrap_or(status))),
+            // One that runs straight from its event has no message until it ends, which it may just have done.
+            None => match self.ask_running(id).await {
+                Some(status) => Ok(Some(status)),
+                None => self.stored_status(id).await,
+            },
             other => Ok(other),
         }
     }

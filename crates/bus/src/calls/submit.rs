@@ -13,8 +13,8 @@ use tracing::debug;
 use url::Url;
 
 use crate::{
-    Bodies, Calls, Connection, Error, Result, client::clock, client::connect::REQUEST_TIMEOUT, publish::Message,
-    publish::stalled::STORES_NOTHING, wire,
+    Bodies, Calls, Connection, Error, Result, calls::lookup::Lookup, client::clock, client::connect::REQUEST_TIMEOUT,
+    publish::Message, publish::stalled::STORES_NOTHING, wire,
 };
 
 /// A cluster that has lost a server takes some seconds to agree on who leads a stream.
@@ -54,8 +54,13 @@ impl Calls {
             // A further attempt may be in the lane of its function.
             places.push(&self.nats.in_lanes);
         }
-        let found = try_join_all(places.into_iter().map(|place| place.has(id))).await?;
-        Ok(found.contains(&true))
+        is_in_any(places, id).await
+    }
+
+    /// Whether a call has a message in any queue.
+    pub(crate) async fn has_message(&self, id: &CallId) -> Result<bool> {
+        // What is due goes to its lane next, so it is not missed there.
+        Ok(self.nats.parked.has(id).await? || is_in_any(vec![&self.nats.in_backlog, &self.nats.in_lanes], id).await?)
     }
 
     /// Counts a call that is submitted later, and says whether its function is called very often.
@@ -185,6 +190,11 @@ impl Connection {
     ) -> Result<Option<u64>> {
         self.publisher.publish(Message { subject, headers, body }).await
     }
+}
+
+async fn is_in_any(places: Vec<&Lookup>, id: &CallId) -> Result<bool> {
+    let found = try_join_all(places.into_iter().map(|place| place.has(id))).await?;
+    Ok(found.contains(&true))
 }
 
 fn to_store(mut headers: http::HeaderMap, callback: Option<&Url>, strip_credentials: bool) -> http::HeaderMap {

@@ -10,11 +10,14 @@ use async_nats::{
     jetstream::{self, AckKind, message::Acker},
 };
 use bytes::Bytes;
+use skep_protocol::{Call, Event};
 use time::OffsetDateTime;
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::{
-    client::clock, client::connection::LastConnected, queue::ACK_TIMEOUT, queue::run_lease::RunLease, wire::Unreadable,
+    Calls, client::clock, client::connection::LastConnected, queue::ACK_TIMEOUT, queue::run_lease::RunLease,
+    wire::Unreadable,
 };
 
 /// Where a delivery comes from.
@@ -25,6 +28,8 @@ pub enum Place {
     BulkLane,
     /// What its function could not take.
     Backlog,
+    /// The event that it is a call of, which is still delivered; it has no message of its own.
+    Event,
     /// It is no call that is to be run now.
     Elsewhere,
 }
@@ -45,9 +50,16 @@ pub struct Delivery<T> {
     pub place: Place,
     pub(crate) source: Source,
     published: OffsetDateTime,
-    acker: Acker,
+    acks: Acks,
     /// Stands for it once it runs long.
     run_lease: Mutex<Option<Arc<RunLease>>>,
+}
+
+/// Where the end of a delivery is told.
+enum Acks {
+    Server(Acker),
+    /// To the delivery of an event, which waits for it; what is dropped without an ack goes on from there.
+    Event(Mutex<Option<oneshot::Sender<()>>>),
 }
 
 /// When the stream and the consumer that a delivery came from were made.
@@ -84,7 +96,7 @@ impl<T> Delivery<T> {
             place,
             source,
             published,
-            acker,
+            acks: Acks::Server(acker),
             run_lease: Mutex::default(),
         })
     }
@@ -135,8 +147,49 @@ impl<T> Delivery<T> {
     }
 
     pub(crate) async fn acknowledge(&self, kind: AckKind) {
-        if let Err(error) = self.acker.ack_with(kind).await {
+        let acker = match &self.acks {
+            Acks::Server(acker) => acker,
+            Acks::Event(settled) => return settle(settled, kind),
+        };
+        if let Err(error) = acker.ack_with(kind).await {
             warn!(%error, subject = self.subject, "acknowledgement was not sent; the message will be delivered again");
         }
+    }
+}
+
+impl Delivery<Call> {
+    /// Delivers a call straight from its event, which is held meanwhile.
+    ///
+    /// What is returned is answered when the call has ended or has a message of its own; if it is dropped instead, the call is to be queued.
+    pub fn of_event(event: &Delivery<Event>, calls: &Calls, call: Call) -> (Self, oneshot::Receiver<()>) {
+        let (settled, is_settled) = oneshot::channel();
+        let (headers, payload) = calls.message_of(&call);
+        let delivery = Self {
+            subject: calls.nats.subjects.invoke(&call.function, &call.call_id),
+            content: Ok(call),
+            delivered: event.delivered,
+            may_be_repeated: event.may_be_repeated,
+            headers,
+            payload,
+            sequence: event.sequence,
+            place: Place::Event,
+            source: event.source,
+            published: event.published,
+            acks: Acks::Event(Mutex::new(Some(settled))),
+            run_lease: Mutex::default(),
+        };
+        (delivery, is_settled)
+    }
+}
+
+/// Tells the delivery of an event what became of a call; what is returned is queued, and the event is held anyway.
+fn settle(settled: &Mutex<Option<oneshot::Sender<()>>>, kind: AckKind) {
+    if matches!(kind, AckKind::Progress) {
+        return;
+    }
+    let settled = settled.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let (Some(settled), AckKind::Ack) = (settled, kind) {
+        // The worker may be stopping; then the event is delivered again, and the call is known.
+        let _ = settled.send(());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The bus and the model in `tests/model` use the same functions, so the model checks what the code decides.
 //!
-//! A call is in one of these places: a shared lane, the backlog of its function, or parked until a time; then it is finished.
+//! A call is in one of these places: its event, a shared lane, the backlog of its function, or parked until a time; then it is finished.
 //! To move, it is written to its next place first, and then removed from the last one.
 //! So it can be in two places for a moment, and a crash can leave it there; these functions tell which of the two counts.
 
@@ -18,6 +18,8 @@ pub struct Progress {
 /// Where a delivery of a call comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
+    /// The event that it is a call of. It stays there only until it has ended, or is stored elsewhere.
+    Event,
     /// A lane that many functions share.
     Shared,
     /// The backlog of a function that cannot keep up.
@@ -50,9 +52,14 @@ pub fn next_step(origin: Origin, delivered: Progress, found: &Found) -> NextStep
     if found.has_record {
         return NextStep::Finished;
     }
-    // What is in the backlog has left the lane, and only the ack for the lane was lost.
-    let has_left = origin == Origin::Shared && found.backlog.is_some_and(|own| own >= delivered);
-    let is_further = found.backlog.max(found.elsewhere).is_some_and(|other| other > delivered);
+    let furthest = found.backlog.max(found.elsewhere);
+    // What is in the backlog has left the lane, and what is anywhere has left its event; only the ack was lost.
+    let has_left = match origin {
+        Origin::Event => furthest.is_some(),
+        Origin::Shared => found.backlog.is_some_and(|own| own >= delivered),
+        Origin::Backlog => false,
+    };
+    let is_further = furthest.is_some_and(|other| other > delivered);
     if has_left || is_further { NextStep::Superseded } else { NextStep::Run }
 }
 
@@ -121,6 +128,9 @@ mod tests {
         let moved = Found { backlog: Some(after(1)), ..Found::default() };
         assert_eq!(step(Origin::Shared, moved), NextStep::Superseded, "it has left its lane");
         assert_eq!(step(Origin::Backlog, moved), NextStep::Run, "this is its own message");
+        for left in [after(0), after(1)] {
+            assert_eq!(step(Origin::Event, Found { elsewhere: Some(left), ..Found::default() }), NextStep::Superseded);
+        }
         let leased = Found { elsewhere: Some(Progress { attempts: 1, interruptions: 1 }), ..Found::default() };
         assert_eq!(step(Origin::Shared, leased), NextStep::Superseded, "someone else has begun it");
     }

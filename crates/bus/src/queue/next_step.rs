@@ -4,7 +4,7 @@ use futures_util::future::try_join_all;
 use skep_protocol::Call;
 
 use crate::{
-    Delivery, Place, Queues, Result,
+    Calls, Delivery, Place, Queues, Result,
     calls::records,
     queue::life::{Found, NextStep, Origin, Progress, next_step},
     queue::relocate::progress,
@@ -23,12 +23,23 @@ impl Queues {
     ///
     /// No other worker may hold the call: it could store the record right after this look.
     pub async fn next_step(&self, delivery: &Delivery<Call>, call: &Call, is_in_doubt: bool) -> Result<NextStep> {
-        let origin = if delivery.place == Place::Backlog { Origin::Backlog } else { Origin::Shared };
+        let origin = match delivery.place {
+            Place::Event => Origin::Event,
+            Place::Backlog => Origin::Backlog,
+            Place::Lane | Place::BulkLane | Place::Elsewhere => Origin::Shared,
+        };
         let was_moved = call.last_attempt.is_some() || call.run_at.is_some() || origin == Origin::Backlog;
         if !is_in_doubt && !call.has_callers_id && !was_moved {
             return Ok(NextStep::Run);
         }
         let mut found = Found { has_record: self.nats.recorded.has(&call.call_id).await?, ..Found::default() };
+        if origin == Origin::Event {
+            // It is new unless it is anywhere, however far. Many are looked up together.
+            let is_known =
+                is_in_doubt && !found.has_record && Calls::over(&self.nats).has_message(&call.call_id).await?;
+            found.elsewhere = is_known.then(Progress::default);
+            return Ok(next_step(origin, progress(call), &found));
+        }
         let was_delivered = delivery.delivered > 1 || call.interruptions > 0;
         // The server may have forgotten the delivery of an attempt that failed, and not its successor.
         if !found.has_record && (was_delivered || (is_in_doubt && self.nats.parked.has(&call.call_id).await?)) {

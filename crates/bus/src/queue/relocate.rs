@@ -213,8 +213,8 @@ impl Delivery<Call> {
     pub async fn leave_lane(&self, queues: &Queues) -> Result<()> {
         match self.place {
             Place::Lane | Place::BulkLane => queues.nats.remove_message("INVOKE", self.sequence).await,
-            // It has gone with its ack.
-            Place::Backlog | Place::Elsewhere => Ok(()),
+            // It goes with its ack.
+            Place::Backlog | Place::Event | Place::Elsewhere => Ok(()),
         }
     }
 }

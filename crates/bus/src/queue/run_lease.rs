@@ -2,17 +2,19 @@
 //!
 //! So a running call does not pin its lane, and the calls of a worker that dies go to others, as with a delivery.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use async_nats::jetstream::AckKind;
 use skep_protocol::Call;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
 
-use crate::{Connection, Delivery, Queues, Result, client::clock, queue::ACK_TIMEOUT, queue::relocate::Why};
+use crate::{Connection, Delivery, Place, Queues, Result, client::clock, queue::ACK_TIMEOUT, queue::relocate::Why};
 
 /// The number of missed renewals that a lease survives.
 const MISSED_RENEWALS: u32 = 3;
+/// A call that runs straight from its event for longer gets a lease, so that the event does not wait for it.
+const EVENT_HOLD_TIMEOUT: Duration = Duration::from_millis(500);
 /// A call that is given back more often leaves its lane, so that it does not pin it.
 const MAX_GIVEN_BACK: u64 = 20;
 
@@ -36,11 +38,10 @@ impl Delivery<Call> {
     /// Runs a call and keeps it from being handed to anyone else meanwhile, for as long as it takes; after a while outside of its lane.
     pub async fn hold_call<F: Future>(&self, queues: &Queues, call: &Call, long_after: Duration, work: F) -> F::Output {
         let mut extend = interval(ACK_TIMEOUT / 3);
-        let mut renew = interval(long_after);
-        for timer in [&mut extend, &mut renew] {
-            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            timer.tick().await;
-        }
+        extend.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        extend.tick().await;
+        let mut lasts = if self.place == Place::Event { long_after.min(EVENT_HOLD_TIMEOUT) } else { long_after };
+        let mut renew = pin!(sleep(lasts));
         let mut can_be_leased = true;
         tokio::pin!(work);
         loop {
@@ -48,13 +49,16 @@ impl Delivery<Call> {
                 biased;
                 output = &mut work => return output,
                 _ = extend.tick(), if self.run_lease().is_none() => self.acknowledge(AckKind::Progress).await,
-                _ = renew.tick(), if can_be_leased => {
-                    let renewed = self.lease(queues, call, call.interruptions + 1, long_after * MISSED_RENEWALS);
+                () = &mut renew, if can_be_leased => {
+                    // A lease is short at first, as an ack is, and longer the longer the call runs.
+                    lasts = (lasts * 2).max(ACK_TIMEOUT / 3).min(long_after);
+                    let renewed = self.lease(queues, call, call.interruptions + 1, lasts * MISSED_RENEWALS);
                     if let Err(error) = renewed.await {
-                        // Without a lease it stays in its lane.
+                        // Without a lease it stays where it is.
                         can_be_leased = error.may_pass();
                         warn!(error = error.chain(), can_be_leased, "the lease of a long call was not renewed");
                     }
+                    renew.as_mut().reset(Instant::now() + lasts);
                 }
             }
         }
