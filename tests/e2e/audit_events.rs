@@ -12,6 +12,15 @@ async fn audit(site: &Site) -> (Option<i32>, Value) {
     (ran.code, report)
 }
 
+/// Kills the worker and returns the queue of events, once the server knows that no one pulls from it.
+async fn route_without_worker(roles: &mut Roles) -> PullConsumer {
+    let events = crate::nats::stream(&roles.site, "SKEP_EVENTS").await;
+    let mut route: PullConsumer = events.get_consumer("route").await.unwrap();
+    roles.worker.kill();
+    wait_until("nobody asks for events", async || route.info().await.unwrap().num_waiting == 0).await;
+    route
+}
+
 #[tokio::test]
 async fn an_event_whose_calls_were_never_made_is_named() {
     let mut roles = Roles::start_at(Site::new([Function::counted()]).with_seal_key()).await;
@@ -33,7 +42,7 @@ async fn an_event_whose_calls_were_never_made_is_named() {
     })
     .await;
 
-    roles.worker.kill();
+    let route = route_without_worker(&mut roles).await;
     gateway.push("github", "delivery-2").await;
     let (code, report) = audit(&roles.site).await;
     assert_eq!(
@@ -42,8 +51,6 @@ async fn an_event_whose_calls_were_never_made_is_named() {
         "an event that waits is not missed: {report}"
     );
     // A worker that acknowledges an event and forgets it.
-    let events = crate::nats::stream(&roles.site, "SKEP_EVENTS").await;
-    let route: PullConsumer = events.get_consumer("route").await.unwrap();
     let mut taken = route.fetch().max_messages(1).messages().await.unwrap();
     let event = taken.next().await.unwrap().unwrap();
     assert!(event.subject.ends_with(".delivery-2"), "{}", event.subject);

@@ -200,7 +200,9 @@ async fn refused_requests_and_connection_events_are_told_once() {
     assert_eq!(said.matches("disconnected").count(), 1, "{said}");
     roles.nats = roles.site.start_nats().await;
     wait_until("the door is open again", async || is_accepted(&roles, "after").await).await;
-    assert_eq!(roles.role_gateway.stderr().matches("NATS connection is up").count(), 2, "at the start, and again");
+    let up = || roles.role_gateway.stderr().matches("NATS connection is up").count();
+    wait_until("the log says so", async || up() >= 2).await;
+    assert_eq!(up(), 2, "at the start, and again");
 }
 
 #[tokio::test]

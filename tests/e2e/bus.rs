@@ -209,17 +209,18 @@ async fn housekeeping_spares_everything_from_the_first_unfinished_call_on() {
         bus.queues.lane(lane).next(1, &stopped).await.unwrap();
     }
     wait_until("finished calls are purged", async || {
-        bus.housekeeping.purge_finished().await.unwrap() > 0 || queued(&site).await == 11
+        bus.housekeeping.purge_finished().await.unwrap();
+        queued(&site).await <= 11
     })
     .await;
     assert_eq!(queued(&site).await, 11, "g4 and all after it stay");
     assert!(bus.calls.status(&"g4".parse().unwrap()).await.unwrap().is_some());
     others.iter().find(|delivery| delivery.content.as_ref().unwrap().call_id.as_str() == "g4").unwrap().ack().await;
     wait_until("the rest is purged", async || {
-        bus.housekeeping.purge_finished().await.unwrap() > 0 || queued(&site).await == 0
+        bus.housekeeping.purge_finished().await.unwrap();
+        queued(&site).await == 0
     })
     .await;
-    assert_eq!(queued(&site).await, 0);
 }
 
 #[tokio::test]

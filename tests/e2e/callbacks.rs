@@ -48,7 +48,7 @@ async fn a_callback_that_fails_is_tried_again_and_the_function_is_not() {
 
 #[tokio::test]
 async fn a_callback_that_is_never_taken_becomes_a_dead_letter_and_the_result_stays() {
-    let platform = Platform::start_with(&["--callback-max-age", "2s"], [Function::cat()]).await;
+    let platform = Platform::start_with(&["--callback-max-age", "6s"], [Function::cat()]).await;
     let receiver = Receiver::refusing(100, StatusCode::SERVICE_UNAVAILABLE).await;
     let tried = queue(&platform, "cat", &receiver, "x").await;
     receiver.wait_for(2).await;

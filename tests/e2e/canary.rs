@@ -102,7 +102,11 @@ async fn a_canary_takes_its_share_of_all_calls_and_is_promoted_by_hand() {
     assert_eq!(as_text(&states(gateway).await), "2 current, 1 former");
     assert_eq!(canary(gateway, "greet").await, None);
     site.client(&["promote", "greet"]).await.failed(1, "function greet has no canary");
-    let entries = answer_to(gateway.get("/system/audit-log?action=promote")).await.json();
+    let entries = wait_for("both entries", async || {
+        let entries = answer_to(gateway.get("/system/audit-log?action=promote")).await.json();
+        Some(entries).filter(|entries| entries[1].is_object())
+    })
+    .await;
     let named = |entry: &Value| (entry["status"].clone(), entry["object"].clone(), entry["details"].clone());
     assert_eq!(named(&entries[0]), (json!(409), json!("greet"), Value::Null));
     assert_eq!(named(&entries[1]), (json!(202), json!("greet"), json!("version 2")));
@@ -144,8 +148,13 @@ async fn a_canary_within_its_limits_is_promoted_after_its_time() {
     .await;
     wait_until("it takes all calls", async || gateway.function("greet").await.unwrap()["readyVersion"] == 2).await;
     assert_eq!(answers(gateway, 10).await, BTreeSet::from(["new".to_owned()]));
-    let entry = answer_to(gateway.get("/system/audit-log?action=promote&actor=controller")).await.json();
-    assert_eq!(entry[0]["object"], "greet", "{entry}");
+    // It is written after the version.
+    let object = wait_for("its entry", async || {
+        let entries = answer_to(gateway.get("/system/audit-log?action=promote&actor=controller")).await.json();
+        entries.get(0).map(|entry| entry["object"].clone())
+    })
+    .await;
+    assert_eq!(object, "greet");
 }
 
 #[tokio::test]

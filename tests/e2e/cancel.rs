@@ -10,7 +10,7 @@ fn scripts(site: &Site) -> usize {
 async fn a_call_that_waits_is_cancelled_and_never_runs() {
     let platform = Platform::start([Function::counted()]).await;
     let gateway = &platform.gateway;
-    let scheduled = gateway.queue_later("counted", "2s").await;
+    let scheduled = gateway.queue_later("counted", "6s").await;
     assert_eq!(gateway.cancel(&scheduled).await.status, 202);
     assert_eq!(gateway.cancel(&scheduled).await.status, 202, "once more is no error");
     let status = gateway.call_status(&scheduled).await.unwrap();
@@ -25,7 +25,7 @@ async fn a_call_that_waits_is_cancelled_and_never_runs() {
     assert_eq!(gateway.call_status(&queued).await.unwrap()["state"], "cancelled");
 
     gateway.scale("counted", 1).await;
-    let after = gateway.queue_later("counted", "3s").await;
+    let after = gateway.queue_later("counted", "7s").await;
     gateway.finished(&after).await;
     assert_eq!(platform.site.runs(), std::slice::from_ref(&after), "what was due before has not run");
     gateway.cancel(&after).await.assert_refused(409);
@@ -40,6 +40,8 @@ async fn a_call_that_runs_is_cancelled_and_its_process_ends() {
     let request = platform.gateway.post("/async-function/gated").header("X-Callback-Url", &receiver.url);
     let id = answer_to(request.body("x")).await.header("x-call-id").to_owned();
     platform.gateway.state(&id, "running").await;
+    // Its state may be known before its process has started.
+    platform.site.wait_for_runs(1).await;
     assert!(scripts(&platform.site) > 0);
     assert_eq!(platform.gateway.cancel(&id).await.status, 202);
     wait_until("its process has ended", async || scripts(&platform.site) == 0).await;

@@ -35,9 +35,9 @@ async fn a_letter_is_listed_shown_and_sent_again_under_its_own_id() {
     dead(&platform, "one", "honey").await;
     let listed = dead_letters(&platform, "?function=sick").await;
     assert_eq!(listed.len(), 1);
-    // Its log line is in the span of its delivery.
-    let log = platform.up.stderr();
-    assert!(log.contains("delivery{call_id=one function=sick attempt=1}"), "{log}");
+    // Its log line is in the span of its delivery, and comes after its record.
+    let span = "delivery{call_id=one function=sick attempt=1}";
+    wait_for("its log line", async || platform.up.stderr().contains(span).then_some(())).await;
     let letter = &listed[0];
     assert_eq!((&letter["callId"], &letter["kind"], &letter["attempts"]), (&json!("one"), &json!("call"), &json!(1)));
     assert_eq!(letter["lastStatus"], 500);

@@ -20,7 +20,7 @@ async fn listed(gateway: &Gateway, query: &str) -> Vec<String> {
 async fn a_delayed_call_waits_for_its_time_and_runs_then() {
     let platform = Platform::start([Function::counted(), Function::cat()]).await;
     let gateway = &platform.gateway;
-    let id = gateway.queue_later("counted", "2s").await;
+    let id = gateway.queue_later("counted", "6s").await;
     let waiting = gateway.call_status(&id).await.unwrap();
     assert_eq!((&waiting["state"], &waiting["attempts"]), (&"scheduled".into(), &0.into()));
     let far = gateway.queue_later("cat", "24h").await;

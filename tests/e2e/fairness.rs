@@ -57,6 +57,7 @@ async fn a_stuck_function_holds_no_other_and_pins_nothing() {
         assert_eq!(gateway.finished(&id).await["state"], "succeeded");
     }
     wait_until("nothing stays in the lanes", async || messages(site, "SKEP_INVOKE").await == 0).await;
+    site.wait_for_runs(16).await;
     assert_eq!(site.runs().len(), 16, "as many run as may");
     assert_eq!(gateway.call_status(&ids[MANY - 1]).await.unwrap()["state"], "queued");
     let listed = answer_to(gateway.get("/system/calls?state=queued,running&limit=1000")).await.json();
@@ -192,6 +193,8 @@ async fn two_workers_share_what_the_replicas_take() {
     wait_until("they know of each other", async || knows_two(&roles.worker) && knows_two(&other)).await;
     let ids = queue_many(&roles.gateway, 60).await;
     wait_for_backlog(&roles.site, 60).await;
+    // A call that has begun may not have written it yet.
+    roles.site.wait_for_runs(16).await;
     assert_eq!(roles.site.runs().len(), 16);
     roles.site.open_gate();
     all_succeed(&roles.gateway, &ids).await;

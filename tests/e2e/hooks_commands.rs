@@ -58,6 +58,8 @@ async fn what_is_sent_is_signed_with_the_secret_and_runs_the_function() {
     assert_eq!(second["eventId"], "delivery-1");
     assert_eq!(send(site, &["--header", "X-GitHub-Delivery: delivery-1"]).await["duplicate"], true);
     site.wait_for_runs(2).await;
+    let first = platform.gateway.routed_event("github", id).await;
+    platform.gateway.finished(first["calls"][0]["callId"].as_str().unwrap()).await;
 
     let listed = site.client(&["sources", "events", "github", "--since", "1h", "--type", "push"]).await.said();
     assert!(listed.contains(id) && listed.contains("signature;key=1") && !listed.contains("ping"), "{listed}");
@@ -118,6 +120,7 @@ async fn what_is_held_is_released_when_the_secret_is_put_right() {
         .await;
     let event = json_of(site, &["sources", "event", "github", &format!("real-{sent}")]).await;
     assert!(event["verified"].as_str().unwrap().starts_with("released;key="), "{event}");
+    let event = gateway.routed_event("github", &format!("real-{sent}")).await;
     let call = event["calls"][0]["callId"].as_str().unwrap();
     assert_eq!(gateway.finished(call).await["state"], "succeeded");
     assert!(site.runs().iter().any(|run| run == call));
@@ -195,6 +198,7 @@ async fn what_is_not_there_is_reported() {
     assert_eq!(skep(&["samples", "github"]).await.code, Some(0));
     // One that was removed leaves its events.
     let id = send(site, &[]).await["eventId"].as_str().unwrap().to_owned();
+    site.wait_for_runs(1).await;
     for more in [&["--since", "1h"][..], &["--id", &id], &["--id", &id, "--as-then"], &["--since", "1h", "--as-then"]] {
         let wrong = skep(&[&["replay", "github", "--route", "deploi"], more].concat()).await;
         wrong.failed(2, "no route \"deploi\": its routes are counted, deploy");

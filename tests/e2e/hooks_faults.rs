@@ -95,7 +95,7 @@ async fn an_event_waits_for_a_worker_and_outlives_its_gateway_and_nats() {
     assert!(roles.site.runs().is_empty());
     roles.worker = roles.site.start_worker().await;
     roles.site.wait_for_runs(1).await;
-    let event = roles.gateway.event("github", "delivery-1").await;
+    let event = roles.gateway.routed_event("github", "delivery-1").await;
     let call = event["calls"][0]["callId"].as_str().unwrap().to_owned();
     assert_eq!(roles.gateway.finished(&call).await["state"], "succeeded");
     assert_eq!(roles.site.runs(), [call]);

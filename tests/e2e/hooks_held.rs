@@ -123,7 +123,8 @@ async fn a_route_to_a_function_that_is_not_deployed_makes_a_dead_letter_that_say
         let listed = answer_to(gateway.get("/system/sources/github/events?outcome=failed")).await.json();
         listed["events"].as_array().unwrap().iter().any(|event| event["id"] == "delivery-1")
     };
-    assert!(failed().await, "a dead letter is a failed call");
+    // The record of the call is stored after its letter.
+    wait_until("a dead letter is a failed call", &failed).await;
     // It is a whole call, so it can be redriven when its function is there.
     let missing = Function::new("missing", r#"sh -c 'echo "$Http_X_Skep_Event_Id" >> runs; cat'"#);
     platform.site.deploy(&missing).await;

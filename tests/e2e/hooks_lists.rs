@@ -9,7 +9,7 @@ use skep_bus::{Bus, EventFilter};
 use skep_protocol::{CallOfEvent, Decision, Event, Proof, Verified};
 use time::OffsetDateTime;
 
-use crate::harness::Site;
+use crate::harness::{DEADLINE, Site};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Events of other sources behind the first one; each takes one place in the stream.
@@ -40,7 +40,9 @@ async fn store(bus: &Bus, id: &str, received_at: OffsetDateTime) {
 
 /// Stores messages of another source. Nobody reads them, so they need not be events.
 async fn store_others(site: &Site, from: u64, to: u64) {
-    let jetstream = jetstream::new(site.nats_client().await);
+    let mut jetstream = jetstream::new(site.nats_client().await);
+    // Each ack waits for the disk, and for those of the others before it.
+    jetstream.set_timeout(DEADLINE);
     let publishes = futures_util::stream::iter(from..to).map(|number| {
         let jetstream = jetstream.clone();
         async move { jetstream.publish(format!("skep.event.busy.{number}"), "".into()).await.unwrap().await.unwrap() }
@@ -100,7 +102,7 @@ async fn many_events_behind_a_long_gap_are_listed_in_order_and_once() {
         let bus = &bus;
         async move { store(bus, &format!("e{number}"), now).await }
     });
-    stores.buffer_unordered(500).collect::<Vec<_>>().await;
+    stores.buffer_unordered(100).collect::<Vec<_>>().await;
     store_others(&site, 0, 10_000).await;
     let (mut seen, mut before) = (Vec::new(), None);
     loop {

@@ -171,9 +171,10 @@ async fn a_slow_function_keeps_no_sender_waiting() {
     let (gateway, site) = (&platform.gateway, &platform.site);
     gateway.declare("github", json!({ "preset": "github", "routes": [{ "to": "gated" }] })).await;
     gateway.push("github", "delivery-1").await;
-    let call = gateway.event("github", "delivery-1").await["calls"][0]["callId"].as_str().unwrap().to_owned();
-    // The sender has its answer, and the function has not ended.
-    site.wait_for_runs(1).await;
+    let event = gateway.routed_event("github", "delivery-1").await;
+    let call = event["calls"][0]["callId"].as_str().unwrap().to_owned();
+    // The sender has its answer, and the function has not ended. The other run is that of the ping.
+    site.wait_for_runs(2).await;
     assert!(gateway.call_status(&call).await.is_none_or(|status| status["state"] != "succeeded"));
     fs::write(site.path("gate"), "").unwrap();
     assert_eq!(gateway.finished(&call).await["state"], "succeeded");

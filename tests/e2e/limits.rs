@@ -138,15 +138,17 @@ async fn requests_on_one_connection_are_kept_apart() {
 
 #[tokio::test]
 async fn a_caller_that_does_not_read_its_answer_is_disconnected_and_its_process_ended() {
-    let yes = Function::new("yes", "yes").env("mode", "streaming").env("exec_timeout", "1h").env("write_timeout", "1h");
+    let yes = Function::new("yes", "sh -c 'echo begun >> runs; exec yes'").env("mode", "streaming");
+    let yes = yes.env("exec_timeout", "1h").env("write_timeout", "1h");
     let platform = Platform::start_with(&["--write-timeout", "1s"], [Function::cat(), yes]).await;
-    let runs = async || platform.site.processes().iter().any(|process| process.is("yes"));
-    for (what, request) in [
-        ("a plain request", "GET /function/yes HTTP/1.1\r\nHost: a\r\n\r\n"),
-        ("a request for hyper", "GET /function/yes HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n"),
+    let runs = async || platform.site.processes().iter().any(|process| process.is("sh") || process.is("yes"));
+    for (number, what, request) in [
+        (1, "a plain request", "GET /function/yes HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (2, "a request for hyper", "GET /function/yes HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n"),
     ] {
         let _unread = raw::send(platform.site.listen, request).await;
-        wait_until(&format!("{what} is served"), runs).await;
+        // Its process may be gone before it is looked for.
+        platform.site.wait_for_runs(number).await;
         wait_until(&format!("{what} is given up"), async || !runs().await).await;
     }
     assert_unharmed(&platform).await;

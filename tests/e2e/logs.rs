@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use serde_json::Value;
 
-use crate::harness::{Answer, Function, Platform, answer_to, wait_for, wait_until};
+use crate::harness::{Answer, Function, Platform, answer_to, wait_until};
 
 fn speaker() -> Function {
     Function::new("speaker", r#"sh -c 'echo "said $(cat)" >&2'"#).env("combine_output", "false")
@@ -21,16 +21,17 @@ fn saying(lines: &[Value], wanted: &str) -> Vec<String> {
 #[tokio::test]
 async fn past_lines_are_told_as_one_object_a_line() {
     let platform = Platform::start([speaker()]).await;
-    for number in 1..=5 {
-        platform.gateway.call("speaker", format!("word-{number}")).await;
-    }
     let ask = async |query: &str| {
         let answer = answer_to(platform.gateway.get(&format!("/system/logs?name=speaker{query}"))).await;
         assert_eq!((answer.status, answer.header("content-type")), (200, "application/x-ndjson"));
         lines(&answer)
     };
-    let all =
-        wait_for("all five lines", async || Some(ask("").await).filter(|all| saying(all, "said").len() == 5)).await;
+    for number in 1..=5 {
+        platform.gateway.call("speaker", format!("word-{number}")).await;
+        // Its line may come after the answer, and has the time at which it comes.
+        wait_until("its line", async || saying(&ask("").await, "said").len() == number).await;
+    }
+    let all = ask("").await;
     let line = all.iter().find(|line| line["text"].as_str().unwrap().contains("word-3")).unwrap();
     assert_eq!((&line["name"], &line["instance"]), (&"speaker".into(), &"speaker-1".into()));
     assert_eq!(line["namespace"], "openfaas-fn");
@@ -52,15 +53,16 @@ async fn lines_of_several_functions_come_in_the_order_of_their_times() {
     let platform = Platform::start([named("first"), named("second"), named("third")]).await;
     let says =
         async |name: &str, word: &str| assert_eq!(platform.gateway.call(name, word.to_owned()).await.status, 200);
-    for (name, word) in [("first", "one"), ("second", "two"), ("first", "three"), ("third", "other")] {
-        says(name, word).await;
-    }
     let path = "/system/logs?name=first,second";
-    let past = wait_for("all past lines", async || {
-        let said = saying(&lines(&answer_to(platform.gateway.get(path)).await), "said");
-        (said.len() == 3).then_some(said)
-    })
-    .await;
+    let logged = async || saying(&lines(&answer_to(platform.gateway.get(path)).await), "said");
+    says("third", "other").await;
+    for (before, (name, word)) in [("first", "one"), ("second", "two"), ("first", "three")].into_iter().enumerate() {
+        says(name, word).await;
+        // A line may come after the answer, and has the time at which it comes.
+        wait_until("its line", async || logged().await.len() > before).await;
+    }
+    let past = logged().await;
+    assert_eq!(past.len(), 3, "{past:?}");
     for (line, word) in past.iter().zip(["one", "two", "three"]) {
         assert!(line.ends_with(&format!("said {word}")), "{past:?}");
     }

@@ -41,6 +41,7 @@ async fn an_answer_too_large_to_keep_is_told_and_not_shown_as_empty() {
 async fn a_dead_call_and_its_dead_callback_are_both_kept() {
     let platform = Platform::start([Function::counted()]).await;
     platform.gateway.scale("counted", 0).await;
+    platform.gateway.wait_for_replicas("counted", 0).await;
     let gone = Receiver::refusing(100, StatusCode::GONE).await;
     let request = platform.gateway.post("/async-function/counted").header("X-Callback-Url", &gone.url);
     let id = answer_to(request.body("x")).await.header("x-call-id").to_owned();

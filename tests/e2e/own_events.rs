@@ -11,7 +11,8 @@ const SOURCES: &str = "/system/sources";
 
 /// Writes each event that it gets into the file `runs`.
 fn alert() -> Function {
-    Function::new("alert", r#"sh -c '(cat; echo) >> runs'"#)
+    // In one write, so that two of them do not mix.
+    Function::new("alert", r#"sh -c 'printf "%s\n" "$(cat)" >> runs'"#)
 }
 
 /// Fails at once, and is not tried again.
@@ -70,8 +71,8 @@ async fn a_call_that_dies_calls_a_function_once_for_each_death() {
     site.wait_for_runs(2).await;
     assert_eq!(events(gateway, "platform").await.len(), 2);
     assert!(events(gateway, "others").await.is_empty());
-    let metrics = metrics_of(site.admin).await;
-    assert!(metrics.contains(r#"queue_worker_own_events_total{event="dead",outcome="stored"} 2"#), "{metrics}");
+    let counted = r#"queue_worker_own_events_total{event="dead",outcome="stored"} 2"#;
+    wait_until(counted, async || metrics_of(site.admin).await.contains(counted)).await;
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ async fn a_record_goes_when_its_time_is_over_also_one_that_was_stored_with_other
 
 #[tokio::test]
 async fn what_is_not_kept_any_more_is_told_from_what_never_was() {
-    let platform = Platform::start_with(&["--result-ttl", "2s"], [Function::cat()]).await;
+    let platform = Platform::start_with(&["--result-ttl", "5s"], [Function::cat()]).await;
     let gateway = &platform.gateway;
     let id = gateway.queue("cat", "x").await;
     let path = format!("/system/calls/{id}");

@@ -115,14 +115,14 @@ async fn a_bad_policy_is_refused_and_named() {
 
 #[tokio::test]
 async fn a_retry_survives_the_worker_and_pins_nothing() {
-    let long = Function::failing().attempts(2).annotation("com.openfaas.retry.min_wait", "3s");
+    let long = Function::failing().attempts(2).annotation("com.openfaas.retry.min_wait", "10s");
     let mut roles = Roles::start([long, Function::cat()]).await;
     let id = roles.gateway.queue("failing", "x").await;
     roles.gateway.state(&id, "retrying").await;
+    roles.site.open_gate();
     let other = roles.gateway.queue("cat", "x").await;
     roles.gateway.finished(&other).await;
     roles.worker.kill();
-    roles.site.open_gate();
     roles.worker = roles.site.start_worker().await;
     let status = roles.gateway.finished(&id).await;
     assert_eq!((&status["state"], &status["attempts"]), (&"succeeded".into(), &2.into()), "{status}");

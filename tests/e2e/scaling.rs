@@ -114,7 +114,7 @@ async fn an_idle_function_falls_asleep_and_one_that_is_in_use_does_not() {
     assert_eq!(replicas(&platform, "gated").await, 1, "a call is under way");
     assert_eq!(replicas(&platform, "awake").await, 1, "nobody has allowed it to sleep");
     let asleep = "gateway_service_count{function_name=\"cat\"} 0";
-    assert!(metrics_of(platform.site.admin).await.lines().any(|line| line == asleep));
+    wait_until(asleep, async || metrics_of(platform.site.admin).await.lines().any(|line| line == asleep)).await;
 
     assert_eq!(platform.gateway.call("cat", "good morning").await.text(), "good morning");
     platform.site.open_gate();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    harness::{Function, Platform, Roles, wait_for, wait_until},
+    harness::{DEADLINE, Function, Platform, Roles, wait_for, wait_until},
     schedules::{declare, ended},
 };
 
@@ -29,6 +29,7 @@ async fn an_occurrence_is_skipped_while_an_earlier_one_runs() {
         Some(ended).filter(|ended| ended.len() >= 3)
     })
     .await;
+    site.wait_for_runs(1).await;
     let runs = site.runs();
     assert_eq!(runs.len(), 1, "{runs:?}");
     let expected = format!("skipped: {} is still running", runs[0]);
@@ -52,6 +53,7 @@ async fn one_occurrence_waits_in_a_queue_and_runs_next() {
     })
     .await;
     pause(&platform).await;
+    site.wait_for_runs(1).await;
     assert_eq!(site.runs().len(), 1);
     site.open_gate();
     site.wait_for_runs(2).await;
@@ -77,11 +79,30 @@ async fn a_later_occurrence_replaces_one_that_runs() {
     .await;
 }
 
+fn plan_of(source: &str) -> String {
+    format!("plan.{source}")
+}
+
+async fn registry_of_sources(roles: &Roles) -> async_nats::jetstream::kv::Store {
+    let mut jetstream = async_nats::jetstream::new(roles.site.nats_client().await);
+    jetstream.set_timeout(DEADLINE);
+    jetstream.get_key_value("SKEP_SOURCES").await.unwrap()
+}
+
+/// Waits until the controller has written until when a schedule is planned, which it does after it has planned the calls.
+pub(crate) async fn wait_for_plan(roles: &Roles, source: &str) {
+    let (sources, now) = (registry_of_sources(roles).await, OffsetDateTime::now_utc());
+    wait_until("the plan is written", async || {
+        let Some(plan) = sources.get(plan_of(source)).await.unwrap() else { return false };
+        let plan: Value = serde_json::from_slice(&plan).unwrap();
+        OffsetDateTime::parse(plan["plannedUntil"].as_str().unwrap(), &Rfc3339).unwrap() > now
+    })
+    .await;
+}
+
 /// Says that a schedule was planned until some hours ago and not since, as after an outage.
 pub(crate) async fn forget_plan(roles: &Roles, source: &str, hours: i64) {
-    let sources = async_nats::jetstream::new(roles.site.nats_client().await);
-    let sources = sources.get_key_value("SKEP_SOURCES").await.unwrap();
-    let key = format!("plan.{source}");
+    let (sources, key) = (registry_of_sources(roles).await, plan_of(source));
     let mut plan: Value = serde_json::from_slice(&sources.get(&*key).await.unwrap().unwrap()).unwrap();
     let then = (OffsetDateTime::now_utc() - time::Duration::hours(hours)).format(&Rfc3339).unwrap();
     (plan["plannedUntil"], plan["listedUntil"]) = (json!(then), json!(then));
@@ -95,6 +116,7 @@ async fn after_outage(missed: &str, expected: usize) -> (Roles, Vec<String>) {
     let spec = json!({ "every": "1h", "offset": offset.max(1), "missed": missed, "routes": [{ "to": "counted" }] });
     declare(&roles.gateway, "hourly", spec).await;
     wait_until("it is planned", async || crate::schedules::planned(&roles.site).await.len() == 2).await;
+    wait_for_plan(&roles, "hourly").await;
     roles.controller.kill();
     forget_plan(&roles, "hourly", 5).await;
     roles.controller = roles.site.start_controller().await;

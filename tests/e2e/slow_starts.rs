@@ -2,9 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use rustix::process::Signal;
-
-use crate::harness::{Function, Moment, Process, Program, Site, Tap, wait_for, wait_until};
+use crate::harness::{Function, Moment, Program, Site, Tap, wait_until};
 
 /// What the log says of a step that waits.
 const WAITS: &str = "the start waits for NATS";
@@ -51,15 +49,20 @@ async fn a_wire_that_is_held_while_functions_are_deployed_is_waited_for() {
 
 #[tokio::test]
 async fn its_own_server_is_waited_for_as_long_as_it_lives() {
-    let site = Site::new([Function::cat()]);
+    let mut site = Site::new([Function::cat()]);
+    // It lives, and does not answer before the file `go` is there.
+    let (go, program) = (site.path("go"), site.nats_server.clone());
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] || while [ ! -e {} ]; do sleep 0.1; done\nexec {} \"$@\"\n",
+        go.display(),
+        program.display()
+    );
+    site.nats_server = site.path("nats-server");
+    fs::write(&site.nats_server, script).unwrap();
+    fs::set_permissions(&site.nats_server, fs::Permissions::from_mode(0o755)).unwrap();
     let mut up = Program::start("up", site.up_command(&["--nats-wait", "1s"]), site.folder());
-    let nats = wait_for("the server", async || {
-        site.processes().into_iter().find(|process: &Process| process.is("nats-server"))
-    })
-    .await;
-    nats.suspend().await;
     says(&mut up, WAITS).await;
-    nats.signal(Signal::CONT);
+    fs::write(go, "").unwrap();
     site.wait_for_functions().await;
     says(&mut up, "the start goes on").await;
     assert_eq!(site.gateway.call("cat", "x").await.text(), "x");

@@ -46,6 +46,12 @@ async fn program_is(gateway: &Gateway, what: &str, is: impl Fn(&Value) -> bool) 
     wait_for(what, async || Some(source(gateway).await["program"].clone()).filter(|program| is(program))).await
 }
 
+/// Waits until the metrics of programs have this.
+async fn metrics_say(site: &Site, what: &str) {
+    let wanted = format!("controller_source_program_{what}");
+    wait_until(&wanted, async || metrics_of(site.admin).await.contains(&wanted)).await;
+}
+
 #[tokio::test]
 async fn each_line_is_an_event_and_the_command_line_tells_how_the_program_is_doing() {
     let platform = Platform::start([noted()]).await;
@@ -57,31 +63,28 @@ async fn each_line_is_an_event_and_the_command_line_tells_how_the_program_is_doi
     let mut lines: Vec<_> = site.runs().iter().map(|run| run.split_once(' ').unwrap().1.to_owned()).collect();
     lines.sort();
     assert_eq!(lines, ["line-1", "line-2", "line-3"]);
+    // The program's own count may follow what an event brings about.
+    program_is(gateway, "three events of a running program", |program| {
+        program["state"] == "running" && program["events"] == 3
+    })
+    .await;
     let reported = source(gateway).await;
     assert_eq!(
         (&reported["kind"], &reported["path"], &reported["problem"]),
         (&json!("program"), &Value::Null, &Value::Null)
     );
-    assert_eq!(
-        (&reported["program"]["state"], &reported["program"]["events"]),
-        (&json!("running"), &json!(3)),
-        "{reported}"
-    );
     let shown = site.client(&["sources", "show", "rows"]).await;
     assert!(shown.stdout.contains("running since") && shown.stdout.contains("program"), "{shown:?}");
-    let logs = site.client(&["sources", "logs", "rows"]).await;
-    assert!(logs.stdout.contains("starting"), "{logs:?}");
-    let metrics = metrics_of(site.admin).await;
-    assert!(metrics.contains(r#"controller_source_program_up{source="rows"} 1"#), "{metrics}");
-    let count = r#"controller_source_program_messages_total{outcome="accepted",source="rows"} 3"#;
-    assert!(metrics.contains(count), "{metrics}");
+    wait_until("its log", async || site.client(&["sources", "logs", "rows"]).await.stdout.contains("starting")).await;
+    metrics_say(site, r#"up{source="rows"} 1"#).await;
+    metrics_say(site, r#"messages_total{outcome="accepted",source="rows"} 3"#).await;
 
     // Other routes need no other program, and the next event takes them.
-    let pid = reported["program"]["pid"].clone();
+    let pid = program_is(gateway, "its process", |program| program["pid"].is_number()).await["pid"].clone();
     let mut other = spec.clone();
     other["routes"] = json!([]);
     assert_eq!(gateway.send(Method::PUT, SOURCES, &other).await.status, 200);
-    assert_eq!(source(gateway).await["program"]["pid"], pid);
+    assert_eq!(program_is(gateway, "its process", |program| program["pid"].is_number()).await["pid"], pid);
     let sleeps = || processes(site).len();
     assert!(sleeps() > 0);
     other["disabled"] = json!(true);
@@ -174,10 +177,9 @@ async fn hostile_output_is_counted_and_told_and_what_is_good_goes_on() {
     let mut ids: Vec<_> = site.runs().iter().map(|run| run[..3].to_owned()).collect();
     ids.sort();
     assert_eq!(ids, ["one", "two"]);
-    let metrics = metrics_of(site.admin).await;
     gateway.wait_for_duplicates("rows", 1).await;
     for line in [r#"{outcome="refused",source="rows"} 3"#, r#"{outcome="duplicate",source="rows"} 1"#] {
-        assert!(metrics.contains(&format!("controller_source_program_messages_total{line}")), "{metrics}");
+        metrics_say(site, &format!("messages_total{line}")).await;
     }
 }
 
@@ -215,8 +217,11 @@ async fn a_program_that_ends_is_started_again_later_and_later() {
     for (pause, least) in pauses.iter().zip([100, 200, 400, 800]) {
         assert!(*pause >= least, "{pauses:?}");
     }
-    let list = site.client(&["sources", "list"]).await;
-    assert!(list.stdout.contains("exited with code 3"), "{list:?}");
+    // While it runs, for a moment, it has no problem.
+    wait_until("the list shows the problem", async || {
+        site.client(&["sources", "list"]).await.stdout.contains("exited with code 3")
+    })
+    .await;
     assert!(metrics_of(site.admin).await.contains(r#"controller_source_program_restarts_total{source="rows"}"#));
 }
 

@@ -6,7 +6,9 @@ use http::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Function, Gateway, Platform, Program, Roles, Site, answer_to, free_address, wait_until};
+use crate::harness::{
+    Answer, Function, Gateway, Platform, Program, Roles, Site, answer_to, free_address, wait_for, wait_until,
+};
 
 const PATH: &str = "/system/sources";
 /// A value that must not be anywhere.
@@ -23,6 +25,12 @@ async fn read(gateway: &Gateway, name: &str) -> Answer {
 
 async fn add_secret(gateway: &Gateway, source: &str, secret: &Value) -> Answer {
     gateway.send(Method::POST, &format!("{PATH}/{source}/secrets"), secret).await
+}
+
+/// What the audit log has of the source `github`, the newest entry first.
+async fn audit_entries(gateway: &Gateway) -> Vec<Value> {
+    let entries = answer_to(gateway.get("/system/audit-log?object=github")).await.json();
+    entries.as_array().unwrap().clone()
 }
 
 #[tokio::test]
@@ -49,8 +57,6 @@ async fn a_source_lives_from_create_to_delete() {
         assert_eq!((answer.status, &answer.json()["paused"]), (200, &json!(paused)), "{what}: {answer:?}");
     }
     assert_eq!(gateway.send(Method::DELETE, PATH, &json!({ "name": "github" })).await.status, 200);
-    let entries = answer_to(gateway.get("/system/audit-log?object=github")).await.json();
-    let reported: Vec<_> = entries.as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
     let expected = [
         "source-delete",
         "source-resume",
@@ -60,7 +66,12 @@ async fn a_source_lives_from_create_to_delete() {
         "source-create",
         "source-create",
     ];
-    assert_eq!(reported, expected);
+    // An answer waits for its entry no longer than a second.
+    let entries = wait_for("an entry for each", async || {
+        Some(audit_entries(gateway).await).filter(|entries| entries.len() >= expected.len())
+    })
+    .await;
+    assert_eq!(entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect::<Vec<_>>(), expected);
     for answer in [
         read(gateway, "github").await,
         gateway.send(Method::DELETE, PATH, &json!({ "name": "github" })).await,
@@ -312,8 +323,9 @@ async fn a_stack_file_deploys_sources_and_the_keys_of_the_secrets_that_they_name
     assert_eq!(first["spec"], declared);
     assert_eq!(numbers().await, [2, 1]);
     assert!(first["problem"].is_null(), "{first}");
-    let entries = answer_to(gateway.get("/system/audit-log?object=github")).await.json();
-    assert_eq!((&entries[0]["actor"], &entries[0]["action"]), (&json!("stack file"), &json!("source-create")));
+    // The entry comes after the source.
+    let entry = wait_for("its entry", async || audit_entries(gateway).await.into_iter().next()).await;
+    assert_eq!((&entry["actor"], &entry["action"]), (&json!("stack file"), &json!("source-create")));
 
     // A source has the keys of its file and no others.
     add_secret(gateway, "github", &json!({ "value": "other" })).await.assert_refused(409);

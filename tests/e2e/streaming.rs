@@ -91,7 +91,7 @@ async fn a_queued_call_of_a_process_that_streams_fails_once_and_with_its_output(
 #[tokio::test]
 async fn an_answer_that_falls_silent_is_broken_off_although_its_watchdog_hangs() {
     let stream = Function::new("stream", "sh -c 'echo one; exec sleep 600'").env("mode", "streaming");
-    let platform = Platform::start([stream.annotation("skep.timeout", "3s")]).await;
+    let platform = Platform::start([stream.annotation("skep.timeout", "10s")]).await;
     let response = platform.gateway.get("/function/stream").send().await.unwrap();
     let mut pieces = response.bytes_stream();
     assert_eq!(pieces.next().await.unwrap().unwrap(), "one\n");
@@ -105,10 +105,10 @@ async fn an_answer_that_falls_silent_is_broken_off_although_its_watchdog_hangs()
 #[tokio::test]
 async fn a_queued_call_whose_answer_falls_silent_is_given_up() {
     // No watchdog ends a stream of events, and one that hangs ends nothing.
-    let platform = Platform::start([Function::upstream().annotation("skep.timeout", "500ms").attempts(2)]).await;
+    let platform = Platform::start([Function::upstream().annotation("skep.timeout", "3s").attempts(2)]).await;
     let id = platform.gateway.queue("upstream/events", "").await;
     let status = platform.gateway.finished(&id).await;
-    let reason = "function upstream broke off: nothing of its answer came for 2.5s";
+    let reason = "function upstream broke off: nothing of its answer came for 5s";
     assert_eq!((&status["state"], &status["attempts"]), (&"dead".into(), &2.into()), "{status}");
     assert!(status["reason"].as_str().unwrap().starts_with(reason), "{status}");
 }

@@ -18,13 +18,17 @@ async fn messages_with_headers_that_cannot_be_read_are_events_and_all_others_go_
         subjects: vec!["hostile".to_owned()],
         ..Default::default()
     };
-    jetstream.create_stream(config).await.unwrap();
+    let stream = jetstream.create_stream(config).await.unwrap();
     platform
         .gateway
         .listen_to("stream", json!({ "nats": { "stream": "HOSTILE" }, "routes": [{ "to": "counted" }] }))
         .await;
     platform.gateway.listen_to("core", json!({ "nats": { "subjects": ["core"] } })).await;
-    platform.gateway.heard_source("stream").await;
+    // What comes before its consumer is there is none of its events.
+    wait_until("it has its consumer", async || {
+        stream.get_consumer::<jetstream::consumer::pull::Config>("skep-stream").await.is_ok()
+    })
+    .await;
     let asked = async || jetstream.client().request("core", "".into()).await.is_ok();
     wait_until("the source hears", asked).await;
     let mut raw = Raw::connect_as(&platform.site, "skep").await;

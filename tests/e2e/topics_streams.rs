@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::json;
 
 use crate::{
-    harness::{Function, Roles, Site, answer_to, free_address, wait_for, wait_until},
+    harness::{DEADLINE, Function, Roles, Site, answer_to, free_address, wait_for, wait_until},
     nats::client,
 };
 
@@ -35,7 +35,9 @@ fn bodies(site: &Site) -> HashSet<String> {
 }
 
 async fn context(site: &Site) -> jetstream::Context {
-    jetstream::new(client(site).await)
+    let mut context = jetstream::new(client(site).await);
+    context.set_timeout(DEADLINE);
+    context
 }
 
 #[tokio::test]
@@ -281,9 +283,11 @@ async fn no_consumer_goes_because_the_registry_was_lost() {
     let mut roles = Roles::start([noting()]).await;
     let jetstream = context(&roles.site).await;
     let stream = made(&jetstream, "PAYMENTS", &["payments.>"]).await;
+    let has_consumer = async |name: &str| stream.get_consumer::<jetstream::consumer::pull::Config>(name).await.is_ok();
     for name in ["lost", "removed"] {
         let source = json!({ "nats": { "stream": "PAYMENTS" }, "routes": [{ "to": "book" }] });
         roles.gateway.listen_to(name, source).await;
+        wait_until("it has its consumer", async || has_consumer(&format!("skep-{name}")).await).await;
     }
     publish(&jetstream, "payments.new", 0..1).await;
     roles.gateway.wait_for_events("lost", 1).await;
@@ -301,7 +305,6 @@ async fn no_consumer_goes_because_the_registry_was_lost() {
     let answer = roles.gateway.send(Method::DELETE, "/system/sources", &json!({ "name": "later" })).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     roles.worker = roles.site.start_worker().await;
-    let has_consumer = async |name: &str| stream.get_consumer::<jetstream::consumer::pull::Config>(name).await.is_ok();
     wait_until("the consumer of the removed one is gone", async || !has_consumer("skep-later").await).await;
     assert!(has_consumer("skep-lost").await && has_consumer("skep-removed").await);
 }

@@ -116,6 +116,8 @@ async fn an_update_that_does_not_become_ready_is_rolled_back_and_queued_calls_su
     queue(15).await;
     update(&platform, &slow("two")).await;
     queue(15).await;
+    // An update is rolled back to the last version that was ready.
+    wait_until("version 2 is ready", async || gateway.function("slow").await.unwrap()["readyVersion"] == 2).await;
     // It never listens.
     let hangs = Function::new("slow", "sleep 1000").env("mode", "http").annotation("skep.update.timeout", "1s");
     update(&platform, &hangs).await;

@@ -77,6 +77,12 @@ async fn one_file_runs_everything_as_soon_as_nats_server_is_in_the_cache() {
         http_client().get(&healthz).send().await.is_ok_and(|answer| answer.status().is_success())
     })
     .await;
+    // The controller has a connection of its own.
+    wait_until("the controller answers again", async || {
+        let list = command(&site, &["namespace", "list", "--gateway", url], &environment);
+        ran(&site, list).await.code == Some(0)
+    })
+    .await;
     client(&["remove", "hello"]).await;
     client(&["deploy", "again", "--command", "/bin/echo again"]).await;
     assert_eq!(client(&["invoke", "again", "--file", "/dev/null"]).await, "again\n");

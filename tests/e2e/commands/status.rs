@@ -158,8 +158,10 @@ async fn the_live_view_ends_by_ctrl_c_while_a_gateway_does_not_answer() {
     live.shows("FUNCTION").await;
     platform.up.kill();
     live.shows("does not answer").await;
-    let problem = &live.screen()[1];
-    assert!(problem.starts_with("the gateway at http://127.0.0.1:"), "{problem}");
+    wait_until("the second line says which", async || {
+        live.screen().get(1).is_some_and(|line| line.starts_with("the gateway at http://127.0.0.1:"))
+    })
+    .await;
     live.press("q");
     assert!(live.program.ended().await.success());
 }

@@ -42,12 +42,6 @@ impl Process {
         peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
-    /// Stops it until [`Signal::CONT`], and waits until all of it has stopped.
-    pub(crate) async fn suspend(&self) {
-        self.signal(Signal::STOP);
-        all_threads_stop(self.id).await;
-    }
-
     /// Kills it with -9; it may be gone already.
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);

@@ -93,8 +93,8 @@ impl Site {
     fn said(&self, text: &str) -> Vec<String> {
         let files = fs::read_dir(self.folder()).unwrap().map(|file| file.unwrap().path());
         let logs = files.filter(|file| file.extension().is_some_and(|kind| kind == "stderr"));
-        let lines =
-            logs.flat_map(|log| fs::read_to_string(log).unwrap().lines().map(str::to_owned).collect::<Vec<_>>());
+        let texts = logs.map(|log| String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned());
+        let lines = texts.flat_map(|log| log.lines().map(str::to_owned).collect::<Vec<_>>());
         lines.filter(|line| line.contains(text)).collect()
     }
 

@@ -18,6 +18,12 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 const MAX_TABS: usize = 150;
 
+/// What the driver says of an element that the page has replaced, or that something lies over for a moment.
+const PASSING: [&str; 3] = ["stale element reference", "element click intercepted", "element not interactable"];
+
+/// A button, a link or a field that arguments[0] names.
+const NAMED: &str = "const isNamed = (one) => [one.innerText?.trim(), one.ariaLabel, one.closest('label')?.querySelector('span')?.innerText.trim()].includes(arguments[0]); ";
+
 /// Keys that have no character.
 pub(crate) mod key {
     pub(crate) const ENTER: &str = "\u{e007}";
@@ -80,6 +86,8 @@ impl Browser {
         ];
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
+            // Half a minute, which is usual for scripts, may pass on a busy machine.
+            "timeouts": { "script": 180_000 },
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
             "goog:chromeOptions": { "args": arguments },
         } } });
@@ -161,7 +169,7 @@ impl Browser {
             })
             .await;
         };
-        if tokio::time::timeout(std::time::Duration::from_secs(60), found).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(150), found).await.is_err() {
             panic!("{text:?} is not on {}:\n{seen}\n{:#?}", self.path().await, self.console().await);
         }
     }
@@ -175,13 +183,20 @@ impl Browser {
         .await
     }
 
-    /// The element that a script finds, once it is there.
-    async fn element(&self, script: &str, argument: &str) -> String {
+    /// Does something with the element that a script finds, once it is there.
+    async fn act(&self, script: &str, argument: &str, act: &str, body: &Value) {
         wait_for(&format!("{argument:?} on the page"), async || {
             let found = self.run_with(script, &[json!(argument)]).await;
-            found[ELEMENT].as_str().map(str::to_owned)
+            let element = found[ELEMENT].as_str()?;
+            let address = format!("{}/element/{element}/{act}", self.session);
+            match try_to_ask(&self.http, Method::POST, &address, body).await {
+                Ok(_) => Some(()),
+                // Nothing was done, and the page may have another one.
+                Err(error) if PASSING.iter().any(|passing| error["error"] == *passing) => None,
+                Err(error) => panic!("{address} {body}: {error}"),
+            }
         })
-        .await
+        .await;
     }
 
     /// Clicks the button or the link with a text.
@@ -190,26 +205,23 @@ impl Browser {
              const fits = (one) => one.innerText.trim() === arguments[0] && one.checkVisibility() && !one.disabled; \
              const found = [...open.querySelectorAll('main button, main a, button, a, summary')].find(fits); \
              found?.scrollIntoView({ block: 'center' }); return found ?? null";
-        let element = self.element(script, text).await;
-        self.post(&format!("element/{element}/click"), &json!({})).await;
+        self.act(script, text, "click", &json!({})).await;
     }
 
     /// Types into the field with a label, in place of what is there.
     pub(crate) async fn fill(&self, label: &str, text: &str) {
         let script = "const open = document.querySelector('dialog[open]') ?? document; \
              const found = [...open.querySelectorAll('label')].find((one) => one.querySelector('span')?.innerText.trim() === arguments[0]); \
-             const field = found?.querySelector('input, textarea'); \
-             field?.scrollIntoView({ block: 'center' }); field?.focus(); field?.select(); return field ?? null";
-        let element = self.element(script, label).await;
-        self.post(&format!("element/{element}/value"), &json!({ "text": text })).await;
+             const field = found?.querySelector('input, textarea'); if (!field?.checkVisibility()) return null; \
+             field.scrollIntoView({ block: 'center' }); field.focus(); field.select(); return field";
+        self.act(script, label, "value", &json!({ "text": text })).await;
     }
 
     /// Chooses from a list, once that is in it.
     pub(crate) async fn choose(&self, option: &str) {
         let script = "const open = document.querySelector('dialog[open]') ?? document; \
              return [...open.querySelectorAll('option')].find((one) => one.value === arguments[0]) ?? null";
-        let element = self.element(script, option).await;
-        self.post(&format!("element/{element}/click"), &json!({})).await;
+        self.act(script, option, "click", &json!({})).await;
     }
 
     /// Moves the mouse to a place of the window.
@@ -240,11 +252,18 @@ impl Browser {
 
     /// Strikes Tab until the button, the link or the field with a name has the focus.
     pub(crate) async fn tab_to(&self, name: &str) {
-        let script = "const one = document.activeElement; \
-             const names = [one.innerText?.trim(), one.ariaLabel, one.closest('label')?.querySelector('span')?.innerText.trim()]; \
-             return one !== document.body && names.includes(arguments[0])";
+        let is_there = format!(
+            "{NAMED} return [...document.querySelectorAll('a, button, input, select, textarea, summary, [tabindex]')] \
+             .some((one) => isNamed(one) && one.checkVisibility() && !one.disabled)"
+        );
+        wait_until(&format!("{name:?} on the page"), async || {
+            self.run_with(&is_there, &[json!(name)]).await == json!(true)
+        })
+        .await;
+        let has_focus =
+            format!("{NAMED} return document.activeElement !== document.body && isNamed(document.activeElement)");
         for _ in 0..MAX_TABS {
-            if self.run_with(script, &[json!(name)]).await == json!(true) {
+            if self.run_with(&has_focus, &[json!(name)]).await == json!(true) {
                 return;
             }
             self.keys(&[key::TAB]).await;
@@ -282,15 +301,23 @@ impl Browser {
         let features = [("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")];
         let features = features.map(|(name, value)| json!({ "name": name, "value": value }));
         self.chromium("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+        // What a page measures, such as the width of a chart, follows with the frames after it.
+        self.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+            .await;
     }
 }
 
 async fn ask(http: &Client, method: Method, address: &str, body: &Value) -> Value {
+    let answer = try_to_ask(http, method, address, body).await;
+    answer.unwrap_or_else(|error| panic!("{address} {body}: {error}"))
+}
+
+/// What the driver answers, good or bad.
+async fn try_to_ask(http: &Client, method: Method, address: &str, body: &Value) -> Result<Value, Value> {
     let request = http.request(method, address);
     let request = if body.is_null() { request } else { request.json(body) };
     let answer = request.send().await.unwrap();
     let status = answer.status();
     let mut answer: Value = answer.json().await.unwrap();
-    assert!(status.is_success(), "{address} {body}: {answer}");
-    answer["value"].take()
+    if status.is_success() { Ok(answer["value"].take()) } else { Err(answer["value"].take()) }
 }

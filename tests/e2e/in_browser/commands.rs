@@ -19,7 +19,7 @@ async fn shown(browser: &Browser) -> Vec<String> {
 /// Runs a line in a shell that has skep and curl. What follows a log is ended, and curl fails if the gateway refuses.
 async fn paste(site: &Site, line: &str) -> Ran {
     fs::write(site.path(".curlrc"), "silent\nshow-error\nfail-with-body\n").unwrap();
-    let ends = if line.contains("--follow") || line.contains("follow=true") { "timeout -k 1 2 " } else { "" };
+    let ends = if line.contains("--follow") || line.contains("follow=true") { "timeout -k 60 2 " } else { "" };
     let mut command = site.command(Path::new("sh"));
     command.arg("-c").arg(format!("{ends}sh -c \"$LINE\"")).env("LINE", line);
     let path = format!("{}:{}", SKEP.parent().unwrap().display(), variable("PATH").unwrap().display());
@@ -70,6 +70,10 @@ async fn commands_of(browser: &Browser, Act { page, press, fill }: &Act) -> Vec<
     open(browser, &format!("/ui/{page}")).await;
     if !press.is_empty() {
         browser.press(press).await;
+    }
+    // The commands of a window are those that count, once it is open.
+    if !["", "Edit and redrive"].contains(press) {
+        browser.wait_for("a window", "return !!document.querySelector('dialog[open]')").await;
     }
     for (label, text) in *fill {
         browser.fill(label, text).await;

@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use super::pages::open;
-use crate::harness::{Browser, Function, Platform, Receiver, Roles, answer_to, free_address, wait_until};
+use crate::harness::{Browser, Function, Platform, Receiver, Roles, answer_to, free_address, wait_for, wait_until};
 
 #[tokio::test]
 async fn charts_go_back_an_hour_and_say_so_in_the_address() {
@@ -50,7 +50,8 @@ async fn a_source_says_how_many_events_it_has_taken_refused_and_passed_over_and_
     for (kind, time) in [("wanted", 0), ("wanted", 1), ("wanted", 0), ("other", 0), ("wanted", 0)] {
         let event = json!({ "text": format!(r#"{{"type":"{kind}","time":{time}}}"#) });
         wait_until("an event of acme", async || {
-            gateway.send(Method::POST, "/system/sources/acme/send", &event).await.status == 200
+            let sent = gateway.send(Method::POST, "/system/sources/acme/send", &event).await;
+            sent.status == 200 && sent.json()["eventId"].is_string()
         })
         .await;
     }
@@ -164,8 +165,12 @@ async fn a_log_shows_one_stream_of_a_function_and_one_call() {
         platform.gateway.queue_as(id, "anna", id).await;
         platform.gateway.finished(id).await;
     }
-    let of_stdout = platform.site.client(&["logs", "anna", "--stream", "stdout"]).await.said();
-    assert!(of_stdout.contains("answers one") && !of_stdout.contains("complains"), "{of_stdout}");
+    let of_stdout = wait_for("what it writes to stdout", async || {
+        let said = platform.site.client(&["logs", "anna", "--stream", "stdout"]).await.said();
+        said.contains("answers one").then_some(said)
+    })
+    .await;
+    assert!(!of_stdout.contains("complains"), "{of_stdout}");
     platform.site.client(&["logs", "anna", "--stream", "stdin"]).await.code_is(2);
     let browser = Browser::start(&platform.site).await;
     for page in ["functions/anna/logs?", "logs?functions=anna&"] {

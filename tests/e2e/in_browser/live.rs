@@ -1,5 +1,7 @@
 //! What the web UI shows while things change.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::json;
 
 use crate::harness::{Browser, Crowd, Function, Platform, Roles, key, wait_until};
@@ -18,6 +20,7 @@ async fn focus_and_typed_text_survive_new_figures() {
     let browser = Browser::start(&platform.site).await;
     browser.open("/ui/functions").await;
     browser.wait_for_text("cat").await;
+    browser.wait_for("the filter", "return !!document.querySelector('[data-filter]')").await;
     browser.keys(&["/"]).await;
     browser.type_text("cta").await;
     browser.keys(&[key::LEFT]).await;
@@ -119,16 +122,19 @@ async fn a_page_says_that_nats_is_away_and_goes_on_by_itself() {
     browser.open("/ui/functions").await;
     browser.wait_for_text("Live").await;
     // Figures come each second, and without a controller each second and a half; so two that know nothing of it are three seconds.
-    let watch = "window.states = []; new EventSource('/system/stats/stream').onmessage = ({ data }) => states.push(JSON.parse(data).state); \
+    let watch = "window.states = []; new EventSource('/system/stats/stream').onmessage = ({ data }) => states.push([Date.now(), JSON.parse(data).state]); \
         new MutationObserver(() => { if (!window.said && document.querySelector('.away').textContent.includes('NATS')) \
-        window.said = [Date.now() - killed, states.slice(before)]; }).observe(document.body, { subtree: true, childList: true, characterData: true })";
+        window.said = [Date.now(), states.slice()]; }).observe(document.body, { subtree: true, childList: true, characterData: true })";
     browser.run(watch).await;
     browser.wait_for("figures", "return states.length > 1").await;
-    browser.run("window.before = states.length; window.killed = Date.now()").await;
     roles.nats.kill();
+    let killed = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
     let said = browser.wait_for("the page says that NATS is away", "return window.said").await;
-    eprintln!("the page says it {} ms after the end of NATS, after {}", said[0], said[1]);
-    let unaware = said[1].as_array().unwrap().iter().filter(|state| *state != "no-nats").count();
+    let states = said[1].as_array().unwrap().iter().filter(|state| state[0].as_u64() > Some(killed));
+    let states: Vec<_> = states.map(|state| state[1].as_str().unwrap()).collect();
+    let after = said[0].as_u64().unwrap().saturating_sub(killed);
+    eprintln!("the page says it {after} ms after the end of NATS, after {states:?}");
+    let unaware = states.iter().filter(|state| **state != "no-nats").count();
     assert!(unaware <= 2, "{said}");
     roles.nats = roles.site.start_nats().await;
     let back =

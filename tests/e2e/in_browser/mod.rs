@@ -15,7 +15,7 @@ mod tabs;
 
 use http::Method;
 
-use crate::harness::{Attacker, Browser, Function, Platform, Site, metrics_of};
+use crate::harness::{Attacker, Browser, Function, Platform, Site, metrics_of, wait_until};
 
 const DEPLOYMENT: &str = r#"{"service":"pwn","envProcess":"id"}"#;
 
@@ -44,9 +44,10 @@ fn page_function(platform: &Platform, html: &str) -> serde_json::Value {
     serde_json::json!({ "service": "page", "envProcess": format!("cat {}", file.display()), "envVars": vars })
 }
 
-async fn refused(platform: &Platform, method: &str) -> bool {
+/// Waits until a refusal is counted, which may come after the answer.
+async fn wait_for_refused(platform: &Platform, method: &str) {
     let line = format!(r#"http_requests_total{{method="{method}",path="/system/functions",status="403"}}"#);
-    metrics_of(platform.site.admin).await.contains(&line)
+    wait_until("a refusal", async || metrics_of(platform.site.admin).await.contains(&line)).await;
 }
 
 /// What a page of another site tries at a gateway.
@@ -88,7 +89,7 @@ async fn a_page_of_another_site_cannot_deploy_a_function() {
         "the browser sent it: {found}"
     );
     assert!(found["read"].as_str().unwrap().starts_with("failed"), "{found}");
-    assert!(refused(&platform, "POST").await, "{found}");
+    wait_for_refused(&platform, "POST").await;
     for function in ["pwn", "crossed"] {
         assert!(platform.gateway.function(function).await.is_none(), "{function}: {found}");
     }
@@ -148,6 +149,6 @@ async fn a_page_that_a_function_made_cannot_act_as_whoever_looks_at_it() {
     for own in ["cookies", "storage"] {
         assert!(found[own].as_str().unwrap().starts_with("failed: SecurityError"), "{found}");
     }
-    assert!(refused(&platform, "POST").await, "{found}");
+    wait_for_refused(&platform, "POST").await;
     assert!(platform.gateway.function("pwn").await.is_none());
 }

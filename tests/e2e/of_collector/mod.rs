@@ -20,6 +20,12 @@ fn traced(attempts: u64) -> Function {
     Function::new("traced", &format!("sh -c '{script}'")).attempts(attempts)
 }
 
+/// The same with two attempts, the first of which fails and opens the gate.
+fn failing_once() -> Function {
+    let script = r#"[ -e gate ] || code=3; echo "$TRACEPARENT" >> runs; touch gate; cat; exit $code"#;
+    Function::new("traced", &format!("sh -c '{script}'")).attempts(2)
+}
+
 /// The platform with a collector, which gets its spans soon.
 async fn platform(settings: &[(&'static str, &str)], function: Function) -> (Platform, Collector) {
     let mut site = Site::new([function]);
@@ -68,12 +74,10 @@ async fn a_queued_call_with_two_attempts_and_a_callback_is_one_trace() {
     // On a slow machine an attempt may take long, and would have a span that says so.
     let slow = ("SKEP_TRACE_SLOW", "1h");
     let settings = [ALL, ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"), slow];
-    let (platform, collector) = platform(&settings, traced(2)).await;
+    let (platform, collector) = platform(&settings, failing_once()).await;
     let receiver = Receiver::start().await;
     let request = platform.gateway.post("/async-function/traced/a?secret=1").header("X-Callback-Url", &receiver.url);
     let id = answer_to(request.header("traceparent", PARENT).body("honey")).await.header("x-call-id").to_owned();
-    platform.site.wait_for_runs(1).await;
-    platform.site.open_gate();
     let callback = receiver.wait_for(1).await.remove(0);
     let called_back =
         collector.span("the callback's span", |span| header_of(span) == callback.header("traceparent")).await;

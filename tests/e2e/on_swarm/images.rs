@@ -11,7 +11,7 @@ use http::Method;
 use serde_json::json;
 
 use super::one_command::skep;
-use crate::harness::{FUNCTION, Gateway, Load, Swarm, answer_to, wait_until};
+use crate::harness::{FUNCTION, Gateway, Load, Relay, Swarm, answer_to, wait_until};
 
 /// A Swarm whose platform keeps images, and whose other nodes have no image of functions.
 struct Hive {
@@ -53,7 +53,11 @@ impl Hive {
     }
 
     fn deploy_command(&self, arguments: &[&str]) -> Command {
-        let login = ["--gateway", &self.url, "--user", "admin", "--password-stdin"];
+        self.deploy_command_at(&self.url, arguments)
+    }
+
+    fn deploy_command_at(&self, url: &str, arguments: &[&str]) -> Command {
+        let login = ["--gateway", url, "--user", "admin", "--password-stdin"];
         let mut deploy: Command = self.swarm.manager().skep(&[&["deploy"], arguments, &login].concat());
         let mut password = tempfile::tempfile().unwrap();
         password.write_all(self.password.as_bytes()).unwrap();
@@ -144,7 +148,9 @@ async fn an_upload_that_was_killed_goes_on_where_it_ended() {
     let layer = manager.docker(&layers).await;
 
     let deploy = ["large", "--image", "hive/large:1", "--command", "wc -c /large"];
-    let mut first = hive.deploy_command(&deploy).spawn().unwrap();
+    // It goes through this process, so while this one is held up, no more of it arrives.
+    let relay = Relay::start((manager.address, 8080).into()).await;
+    let mut first = hive.deploy_command_at(&format!("http://{}", relay.address), &deploy).spawn().unwrap();
     let pieces = async || {
         let answer = answer_to(hive.gateway.get(&format!("/system/images/blobs/{layer}"))).await;
         answer.json()["pieces"].as_array().map_or(0, Vec::len)

@@ -31,8 +31,11 @@ async fn a_function_that_is_called_often_has_more_replicas_until_it_is_not() {
     let load = Load::start(std::slice::from_ref(&gateway), "echo");
     wait_until("another replica", async || replicas().await > 1).await;
     let alerts = swarm.ask("skep_alertmanager", &format!("{ALERTMANAGER}/alerts")).await;
-    let labels = &alerts[0]["labels"];
-    assert_eq!([&labels["alertname"], &labels["function_name"]], ["APIHighInvocationRate", "echo"], "{alerts}");
+    let is_high = |alert: &Value| {
+        [&alert["labels"]["alertname"], &alert["labels"]["function_name"]] == ["APIHighInvocationRate", "echo"]
+    };
+    // On a busy machine there may be others.
+    assert!(alerts.as_array().unwrap().iter().any(is_high), "{alerts}");
     gateway.wait_for_replicas("echo", 3).await;
     let tally = load.stop().await;
     assert!(tally.failed.is_empty(), "{tally:?}");

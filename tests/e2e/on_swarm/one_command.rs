@@ -200,7 +200,9 @@ async fn empty_nats(swarm: &Swarm) {
         // Swarm may be faster.
         let _ = manager.try_docker(&["rm", "--force", container]).await;
     }
-    manager.docker(&["volume", "rm", "skep_nats"]).await;
+    // A container that Swarm is removing uses it until it is gone.
+    let removed = async || manager.try_docker(&["volume", "rm", "skep_nats"]).await.is_ok();
+    wait_until("the end of the volume", removed).await;
     manager.docker(&["service", "scale", "--detach", "skep_nats=1"]).await;
 }
 
@@ -227,6 +229,10 @@ async fn functions_come_back_into_a_registry_that_has_lost_them() {
 
     empty_nats(&swarm).await;
     wait_until("it is known no more", async || gateway.call("echo", "x").await.status == 404).await;
+    wait_until("the controller answers", async || {
+        answer_to(gateway.get("/system/info")).await.json()["provider"].is_object()
+    })
+    .await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
     std::fs::write(&file, &password).unwrap();

@@ -88,8 +88,10 @@ async fn a_function_lives_on_a_swarm_from_deploy_to_delete() {
     let update = with(function("cat", "env"), "envVars", json!({ "A": "1" }));
     let answer = put(&gateway, Method::PUT, with(update, "limits", limits)).await;
     assert_eq!(answer.status, 202, "{answer:?}");
-    wait_until("the new variable", async || gateway.call("cat", "").await.text().contains("A=1\n")).await;
-    let text = gateway.call("cat", "").await.text();
+    let text = wait_for("the new variable", async || {
+        Some(gateway.call("cat", "").await.text()).filter(|text| text.contains("A=1\n"))
+    })
+    .await;
     assert!(text.contains("OPENFAAS_NAME=cat\n") && text.contains("OPENFAAS_NAMESPACE=openfaas-fn\n"), "{text}");
     let status = gateway.function("cat").await.unwrap();
     assert_eq!(status["limits"], json!({ "memory": "5Mi", "cpu": "100m" }));
@@ -221,7 +223,7 @@ async fn a_program_that_never_becomes_ready_does_not_replace_one_that_serves() {
     let note = version["note"].as_str().unwrap();
     assert!(note.starts_with("version 2 was rolled back") && note.contains("non-zero exit (1)"), "{version}");
     let running = ["service", "ps", "--quiet", "--filter", "desired-state=running", "server"];
-    assert_eq!(swarm.manager().docker(&running).await.lines().count(), 1);
+    wait_until("one task", async || swarm.manager().docker(&running).await.lines().count() == 1).await;
 
     // One that starts and never serves is seen too, and its predecessor goes on.
     let answer = put(&gateway, Method::PUT, http("sleep 1000")).await;

@@ -21,7 +21,9 @@ async fn a_stack_without_a_password_for_nats_is_updated_to_one_with_it_and_keeps
 
     swarm.update_stack(&[]).await;
     wait_until("the update of NATS", async || {
-        let state = ["service", "inspect", "--format", "{{.UpdateStatus.State}}", "skep_nats"];
+        // There is none before Swarm begins.
+        let state = "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}";
+        let state = ["service", "inspect", "--format", state, "skep_nats"];
         swarm.manager().docker(&state).await == "completed"
     })
     .await;

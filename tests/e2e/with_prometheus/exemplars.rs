@@ -4,7 +4,9 @@ use http::header;
 use serde_json::{Value, json};
 
 use super::server::Prometheus;
-use crate::harness::{Function, Platform, Site, answer_to, free_address, http_client, metrics_of, wait_for};
+use crate::harness::{
+    Function, Platform, Site, answer_to, free_address, http_client, metrics_of, wait_for, wait_until,
+};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0";
 
@@ -40,7 +42,9 @@ async fn prometheus_stores_the_traces_of_sampled_calls_beside_their_histograms()
     assert_eq!(platform.gateway.finished(&id).await["state"], "succeeded");
     let of_wait = exemplar(&prometheus, r#"skep_queue_wait_seconds_bucket{function_name="cat"}"#).await;
     assert_eq!(of_wait, json!({ "trace_id": queued }));
-    assert_eq!(prometheus.values("gateway_function_invocation_started").await, [2.0], "its name stays");
+    // Its name stays.
+    let started = async || prometheus.values("gateway_function_invocation_started").await == [2.0];
+    wait_until("both calls are counted", started).await;
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ fn what_an_entry_point_started_before_it_became_the_watchdog_is_left_alone() {
     entry.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let mut child = entry.spawn().unwrap();
     let address = read_log(&mut child, &Arc::default());
-    assert_eq!(tagged(&tag), 3);
+    wait_until("both programs are started", || tagged(&tag) == 3);
     for _ in 0..2 {
         assert_eq!(send(address, "GET", "/", &[], b"").status, 200);
         wait_until("what the call left is gone and the rest is not", || tagged(&tag) == 3);

@@ -148,7 +148,7 @@ fn a_program_that_dies_is_started_again_and_callers_are_told_to_come_back() {
         assert!([200, 500, 503].contains(&answer.status), "{}", answer.status);
         answer.status == 200 && answer.text() != pid
     });
-    assert!(watchdog.logged("is started again in 100ms"));
+    wait_until("the log says so", || watchdog.logged("is started again in 100ms"));
 }
 
 #[test]
@@ -194,6 +194,7 @@ fn a_program_that_ends_again_and_again_and_was_never_ready_ends_the_watchdog() {
     {
         let mut watchdog = Watchdog::start(&[("mode", "http"), ("fprocess", command)]);
         assert_eq!(watchdog.wait_for_exit().code(), Some(1), "{command}");
+        wait_until("the log is read to its end", || watchdog.logged("was never ready"));
         let lines = watchdog.log_lines();
         assert_eq!(lines.iter().filter(|line| line.contains("is started again in")).count(), 4, "{lines:?}");
         let last = lines.last().unwrap();
@@ -225,7 +226,7 @@ fn the_program_is_told_how_long_it_has() {
 
 #[test]
 fn an_answer_that_takes_too_long_is_504() {
-    let (watchdog, _directory) = start(&[("exec_timeout", "300ms")]);
+    let (watchdog, _directory) = start(&[("exec_timeout", "3s")]);
     watchdog.wait_until_ready();
     // What a caller would like to get is no reason to wait for longer.
     for headers in [&[][..], &[("Accept", "text/event-stream")]] {
@@ -237,7 +238,7 @@ fn an_answer_that_takes_too_long_is_504() {
 
 #[test]
 fn event_streams_are_not_held_back_and_have_no_time_limit() {
-    let (watchdog, directory) = start(&[("exec_timeout", "300ms")]);
+    let (watchdog, directory) = start(&[("exec_timeout", "3s")]);
     watchdog.wait_until_ready();
     let lines = |path| BufReader::new(open(watchdog.address, "GET", path, &[], None)).lines().map_while(Result::ok);
     let mut plain =

@@ -8,12 +8,10 @@ use std::{
 
 use crate::{
     client::open,
-    support::{Watchdog, free_port, wait_until, waiting_processes},
+    support::{THREADS, Watchdog, free_port, wait_until, waiting_processes},
 };
 
 const AT_A_TIME: usize = 4;
-/// More connections than this make no more threads, which keep some descriptors.
-const THREADS: usize = 8;
 
 #[test]
 fn ten_thousand_calls_leak_neither_processes_nor_file_descriptors() {

@@ -1,9 +1,10 @@
 //! A watchdog that was started for one test, and what `/proc` tells about it.
 
 use std::{
+    collections::HashSet,
     fs,
     io::{BufRead, BufReader},
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -18,6 +19,8 @@ use crate::client::{Answer, send};
 
 /// Long enough for a machine that does other things as well.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+/// More connections than this make no more threads, which keep some descriptors.
+pub(crate) const THREADS: usize = 8;
 
 pub(crate) struct Watchdog {
     pub(crate) child: Child,
@@ -91,6 +94,13 @@ impl Watchdog {
         tagged(&self.tag) - usize::from(fs::exists(format!("/proc/{}/exe", self.child.id())).unwrap_or_default())
     }
 
+    /// The ids of the same processes.
+    pub(crate) fn function_ids(&self) -> HashSet<String> {
+        let own = self.child.id().to_string();
+        let id = |process: PathBuf| Some(process.file_name()?.to_string_lossy().into_owned());
+        processes_tagged(&self.tag).filter_map(id).filter(|id| *id != own).collect()
+    }
+
     /// Processes whose parent is the watchdog, dead ones too.
     pub(crate) fn children(&self) -> Vec<String> {
         let id = self.child.id().to_string();
@@ -106,6 +116,17 @@ impl Watchdog {
 
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// How many are open when no connection is, and all threads run that there can be.
+    pub(crate) fn idle_descriptors(&self) -> usize {
+        let held: Vec<_> = (0..THREADS).map(|_| TcpStream::connect(self.address).unwrap()).collect();
+        // It is accepted after them.
+        assert_eq!(self.get("/_/health").status, 200);
+        let before = self.descriptors();
+        drop(held);
+        wait_until("no connection is open", || self.descriptors() + THREADS <= before);
+        self.descriptors()
     }
 
     /// The most memory that it had so far, in bytes.

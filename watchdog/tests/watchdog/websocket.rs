@@ -171,13 +171,15 @@ fn a_client_that_is_gone_and_a_program_that_is_gone_end_the_connection() {
     let mut socket = web_socket(watchdog.address);
     socket.write_all(&[&[0x81, 0x83, 0, 0, 0, 0][..], b"die"].concat()).unwrap();
     assert_end(&mut socket);
+    // The connection ends before the watchdog knows of the program's end.
+    wait_until("its end is noticed", || watchdog.logged("is started again in"));
     watchdog.wait_until_ready();
     assert_echo(&mut web_socket(watchdog.address), 1, b"again");
 }
 
 #[test]
 fn the_time_limit_is_for_the_handshake_only() {
-    let (watchdog, _directory) = start(&[("exec_timeout", "2s")]);
+    let (watchdog, _directory) = start(&[("exec_timeout", "5s")]);
     let mut socket = web_socket(watchdog.address);
     // It was sent after the handshake, and has the same limit.
     let mut hangs = ask(watchdog.address, "/hang", "websocket", b"");

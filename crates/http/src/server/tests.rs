@@ -86,7 +86,7 @@ async fn connections_that_wait_when_a_server_stops_accepting_are_served() {
 async fn the_peer_is_known_and_bad_heads_are_refused() {
     let peer = async |Extension(peer): Extension<Peer>| peer.ip.to_str().unwrap().to_owned();
     let limits = HttpLimits {
-        header_read_timeout: Some(Duration::from_millis(50)),
+        header_read_timeout: Some(Duration::from_secs(1)),
         max_headers: 3,
         max_header_bytes: 1024,
         ..HttpLimits::default()
@@ -219,7 +219,7 @@ async fn frames_of(mut stream: TcpStream) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_connection_of_http2_that_asks_for_nothing_is_closed() {
-    let second = Duration::from_millis(100);
+    let second = Duration::from_millis(500);
     let limits = HttpLimits { header_read_timeout: Some(second), write_timeout: 3 * second, ..HttpLimits::default() };
     let fixture = start(Router::new().route("/", get(async || "done")), limits, Duration::ZERO).await;
     for half in [&b"PRI "[..], b"PRI * HTTP/2.0\r\n"] {

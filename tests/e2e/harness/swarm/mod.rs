@@ -22,6 +22,7 @@ pub(crate) use self::{
     node::Node,
     relay::EngineRelay,
 };
+use super::wait_until;
 
 /// A Swarm of engines on one machine. The first node is the manager.
 pub(crate) struct Swarm {
@@ -77,7 +78,16 @@ impl Swarm {
         let manager = self.manager();
         let token = manager.docker(&["swarm", "join-token", "--quiet", "worker"]).await;
         let (address, manager) = (node.address.to_string(), format!("{}:2377", manager.address));
-        node.docker(&["swarm", "join", "--token", &token, "--advertise-addr", &address, &manager]).await;
+        let join = ["swarm", "join", "--token", &token, "--advertise-addr", &address, &manager];
+        match node.try_docker(&join).await {
+            Ok(_) => {}
+            // Docker waits for twenty seconds only.
+            Err(said) if said.contains("will continue in the background") => {
+                let state = ["info", "--format", "{{.Swarm.LocalNodeState}}"];
+                wait_until("the node has joined", async || node.docker(&state).await == "active").await;
+            }
+            Err(said) => panic!("docker swarm join: {said}"),
+        }
     }
 
     /// An address of the test that the nodes reach.

@@ -15,7 +15,7 @@ hold() {
     kill -9 $world 2>/dev/null || true
     wait $world 2>/dev/null || true
     # Namespaces take their mounts, devices and processes with them; only these are left.
-    for _ in $(seq 50); do
+    for _ in $(seq 300); do
         find /sys/fs/cgroup -depth -type d -path "*/$cgroup*" -exec rmdir {} + 2>/dev/null || true
         [ -n "$(find /sys/fs/cgroup -maxdepth 2 -name "$cgroup*" 2>/dev/null)" ] || break
         sleep 0.2

@@ -77,16 +77,18 @@ async fn answer(child: &mut Child, message: &[u8]) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::fs;
 
     use skep_scaling::nodes::Size;
 
     use super::{super::NodeHook, *};
 
     fn hook(folder: &std::path::Path, script: &str) -> NodeHook {
-        let program = folder.join("hook");
-        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let (text, program) = (folder.join("script"), folder.join("hook"));
+        fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+        // Another process writes it: what is open for writing cannot be run, and processes that other tests start hold the files of this one for a moment.
+        let installed = std::process::Command::new("install").args(["-m", "755"]).arg(text).arg(&program).status();
+        assert!(installed.unwrap().success());
         let hook: NodeHook = format!("exec:{}", program.display()).parse().unwrap();
         hook.with_environment(BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]))
     }
