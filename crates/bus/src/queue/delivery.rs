@@ -55,7 +55,8 @@ pub struct Delivery<T> {
     run_lease: Mutex<Option<Arc<RunLease>>>,
 }
 
-/// Where the end of a delivery is told.
+/// Where the end of a delivery goes.
+#[expect(clippy::large_enum_variant, reason = "most deliveries are the server's, and a box would cost each of them")]
 enum Acks {
     Server(Acker),
     /// To the delivery of an event, which waits for it; what is dropped without an ack goes on from there.
@@ -191,5 +192,23 @@ fn settle(settled: &Mutex<Option<oneshot::Sender<()>>>, kind: AckKind) {
     if let (Some(settled), AckKind::Ack) = (settled, kind) {
         // The worker may be stopping; then the event is delivered again, and the call is known.
         let _ = settled.send(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_of_an_event_is_settled_by_its_ack_alone_and_otherwise_goes_on_from_the_event() {
+        for (kind, is_settled) in [(AckKind::Ack, true), (AckKind::Nak(None), false)] {
+            let (settled, answer) = oneshot::channel();
+            let settled = Mutex::new(Some(settled));
+            settle(&settled, AckKind::Progress);
+            assert!(settled.lock().unwrap().is_some(), "it goes on");
+            settle(&settled, kind);
+            settle(&settled, AckKind::Ack);
+            assert_eq!(answer.await.is_ok(), is_settled);
+        }
     }
 }
