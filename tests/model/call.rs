@@ -141,11 +141,7 @@ impl Model for Call {
                 let held = state.workers.get_mut(worker)?.as_mut()?;
                 held.step = if held.step == Step::Run { Step::Lease } else { Step::ParkBack };
             }
-            Action::IsQueuedInstead(worker) => {
-                state.budget.overflow -= 1;
-                let held = state.workers.get_mut(worker)?.as_mut()?;
-                (held.progress, held.step) = (held.progress.interrupted(), Step::QueueLook);
-            }
+            Action::IsQueuedInstead(worker) => queue_instead(&mut state, worker)?,
             Action::WorkerDies(worker) => {
                 state.budget.crashes -= 1;
                 let held = state.workers.get_mut(worker)?.take()?;
@@ -249,6 +245,14 @@ fn submit(state: &mut State) {
         }
     };
     state.submit = Some(Submitting { entry, step: next });
+}
+
+/// `Worker::take_route`, for a call that may have been begun.
+fn queue_instead(state: &mut State, worker: usize) -> Option<()> {
+    state.budget.overflow -= 1;
+    let held = state.workers.get_mut(worker)?.as_mut()?;
+    (held.progress, held.step) = (held.progress.interrupted(), Step::QueueLook);
+    Some(())
 }
 
 fn deliver(state: &mut State, worker: usize, place: Place, flaw: Flaw) {
