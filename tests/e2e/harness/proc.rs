@@ -4,8 +4,6 @@ use std::{fs, path::Path};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::program::all_threads_stop;
-
 /// A process whose environment holds a text.
 #[derive(Debug)]
 pub(crate) struct Process {

@@ -100,7 +100,7 @@ impl Drop for Program {
 }
 
 /// Waits until all threads of a process have stopped.
-pub(super) async fn all_threads_stop(id: u32) {
+async fn all_threads_stop(id: u32) {
     let threads = format!("/proc/{id}/task");
     wait_until("all threads have stopped", async || {
         fs::read_dir(&threads).unwrap().flatten().all(|thread| {
