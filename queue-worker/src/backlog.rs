@@ -85,7 +85,7 @@ impl Worker {
             if !self.open_backlog(&call.function, reason).await? {
                 return Ok(false);
             }
-            self.bus.queues.relocate(call, Location::Backlog).await?;
+            self.bus.queues.relocate(&delivery.leave(call), Location::Backlog).await?;
             // Its reader may have found the backlog empty meanwhile.
             self.open_backlog(&call.function, reason).await
         };

@@ -85,6 +85,7 @@ impl Worker {
                 }
                 continue;
             }
+            delivery.begin();
             let policy = &*retry_policy(&function, call);
             // An attempt that waits for a free replica has one span.
             span = span.or_else(|| spans::process(&self.config.tracer, delivery, call, number));

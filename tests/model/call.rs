@@ -4,6 +4,7 @@ use stateright::{Model, Property};
 
 use crate::{
     flaw::Flaw,
+    long_run,
     requests::{becomes_due, give_back},
     state::{Budget, Cancel, End, Held, Message, Place, Progress, Server, State, Step, Submit, Submitting, WORKERS},
 };
@@ -32,6 +33,8 @@ pub(crate) enum Action {
     Work(usize, bool),
     /// A run takes long, or a call is given back too often.
     LeavesLane(usize),
+    /// No replica takes a call, so it waits for another slot.
+    IsBusy(usize),
     /// A call of an event is given back and goes to its lane.
     IsQueuedInstead(usize),
     WorkerDies(usize),
@@ -77,23 +80,7 @@ impl Model for Call {
         }
         for (worker, held) in state.workers.iter().enumerate() {
             match held {
-                Some(held) => {
-                    actions.push(Action::Work(worker, true));
-                    let has_two_ways = match held.step {
-                        Step::Run => true,
-                        Step::Begin => held.place != Place::Backlog && budget.overflow > 0,
-                        // Too many calls run straight from their events.
-                        Step::LookUp => held.place == Place::Event,
-                        Step::Ask => budget.unanswered > 0,
-                        _ => false,
-                    };
-                    actions.extend(has_two_ways.then_some(Action::Work(worker, false)));
-                    let may_leave = matches!(held.step, Step::Run | Step::Begin) && held.lease.is_none();
-                    actions.extend((may_leave && budget.long_runs > 0).then_some(Action::LeavesLane(worker)));
-                    let may_be_queued = held.place == Place::Event && held.step == Step::Begin && budget.overflow > 0;
-                    actions.extend(may_be_queued.then_some(Action::IsQueuedInstead(worker)));
-                    actions.extend((budget.crashes > 0).then_some(Action::WorkerDies(worker)));
-                }
+                Some(held) => self.add_steps(budget, worker, held, actions),
                 None => {
                     for (place, message) in places(&state.server) {
                         let is_free = message.as_ref().is_some_and(|message| !message.is_out && !message.is_acked);
@@ -136,11 +123,8 @@ impl Model for Call {
             Action::CancelStep => self.cancel(&mut state),
             Action::Deliver(worker, place) => deliver(&mut state, worker, place, self.flaw),
             Action::Work(worker, is_good) => self.work(&mut state, worker, is_good),
-            Action::LeavesLane(worker) => {
-                state.budget.long_runs -= 1;
-                let held = state.workers.get_mut(worker)?.as_mut()?;
-                held.step = if held.step == Step::Run { Step::Lease } else { Step::ParkBack };
-            }
+            Action::LeavesLane(worker) => leaves_lane(&mut state, worker)?,
+            Action::IsBusy(worker) => state.workers.get_mut(worker)?.as_mut()?.step = Step::Begin,
             Action::IsQueuedInstead(worker) => queue_instead(&mut state, worker)?,
             Action::WorkerDies(worker) => {
                 state.budget.crashes -= 1;
@@ -196,6 +180,30 @@ impl Model for Call {
 }
 
 impl Call {
+    /// What a worker may do with what it holds, and what may happen to it.
+    fn add_steps(&self, budget: &Budget, worker: usize, held: &Held, actions: &mut Vec<Action>) {
+        actions.push(Action::Work(worker, true));
+        let has_two_ways = match held.step {
+            Step::Run => true,
+            Step::Begin => held.place != Place::Backlog && budget.overflow > 0,
+            // Too many calls run straight from their events.
+            Step::LookUp => held.place == Place::Event,
+            Step::Ask => budget.unanswered > 0,
+            _ => false,
+        };
+        actions.extend(has_two_ways.then_some(Action::Work(worker, false)));
+        let may_leave = matches!(held.step, Step::Run | Step::Begin)
+            || (held.step == Step::LookUp && self.flaw == Flaw::LeaseBeforeLook);
+        let may_leave = may_leave && held.lease.is_none();
+        actions.extend((may_leave && budget.long_runs > 0).then_some(Action::LeavesLane(worker)));
+        let may_be_queued =
+            held.place == Place::Event && held.step == Step::Begin && held.lease.is_none() && budget.overflow > 0;
+        actions.extend(may_be_queued.then_some(Action::IsQueuedInstead(worker)));
+        let may_be_busy = held.step == Step::Run && held.place != Place::Backlog && budget.overflow > 0;
+        actions.extend(may_be_busy.then_some(Action::IsBusy(worker)));
+        actions.extend((budget.crashes > 0).then_some(Action::WorkerDies(worker)));
+    }
+
     fn begin_submit(&self, state: &mut State, entry: Place) {
         state.budget.submits -= 1;
         state.is_accepted |= self.flaw == Flaw::AnswerBeforeStored;
@@ -245,6 +253,24 @@ fn submit(state: &mut State) {
         }
     };
     state.submit = Some(Submitting { entry, step: next });
+}
+
+fn leaves_lane(state: &mut State, worker: usize) -> Option<()> {
+    state.budget.long_runs -= 1;
+    let held = state.workers.get_mut(worker)?.as_mut()?;
+    match held.step {
+        Step::LookUp => lease_too_early(&mut state.server, held),
+        Step::Run => held.step = Step::Lease,
+        _ => held.step = Step::ParkBack,
+    }
+    Some(())
+}
+
+fn lease_too_early(server: &mut Server, held: &mut Held) {
+    let progress = held.progress.interrupted();
+    if long_run::lease(server, held, progress, true) {
+        long_run::leave_lane(server, held);
+    }
 }
 
 /// `Worker::take_route`, for a call that may have been begun.

@@ -14,6 +14,8 @@ pub(crate) enum Flaw {
     AckBeforeOverflow,
     /// An event is acknowledged when a call of it begins.
     EventIsAckedFirst,
+    /// A call gets its lease while it is still looked up.
+    LeaseBeforeLook,
     /// The record says dead before the dead letter is stored.
     RecordBeforeDeadLetter,
     /// The stream of records takes a second one.

@@ -59,6 +59,9 @@ const EVENT: Budget = Budget { entries: &[Place::Event], cancels: 1, crashes: 1,
 const EVENT_WAITS: Budget = Budget { cancels: 0, lost_acks: 0, overflow: 1, ..EVENT };
 /// One that runs long.
 const LONG_EVENT: Budget = Budget { lost_acks: 0, long_runs: 1, ..EVENT };
+/// One that waits for a slot for long.
+const LONG_WAIT: Budget =
+    Budget { entries: &[Place::Event, Place::Lane], crashes: 1, overflow: 1, long_runs: 1, ..NOTHING };
 /// A call that is given back twice, and a server that has its message again.
 const GIVEN_BACK: Budget = Budget { long_runs: 2, lost_removals: 1, ..NOTHING };
 
@@ -96,7 +99,7 @@ fn no_order_of_steps_doubles_a_call_that_is_delivered_again_and_again() {
 
 #[test]
 fn no_order_of_steps_loses_or_doubles_a_call_of_an_event() {
-    for budget in [EVENT, EVENT_WAITS, LONG_EVENT] {
+    for budget in [EVENT, EVENT_WAITS, LONG_EVENT, LONG_WAIT] {
         nothing_is_lost_or_doubled(budget);
     }
 }
@@ -123,6 +126,7 @@ fn every_way_to_do_it_wrong_is_caught() {
         (Flaw::DueIsForgotten, TROUBLE, KEPT),
         (Flaw::TriedAgainBlindly, ENTRIES, ONE_RUN),
         (Flaw::EventIsAckedFirst, EVENT, KEPT),
+        (Flaw::LeaseBeforeLook, LONG_EVENT, KEPT),
         (Flaw::NobodyIsAsked, EVENT, ONE_AT_A_TIME),
         (Flaw::RecordBeforeDeadLetter, TROUBLE, DEAD_LETTER),
         (Flaw::RecordsAreReplaced, TROUBLE, ONE_RECORD),

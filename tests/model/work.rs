@@ -82,6 +82,8 @@ impl Call {
                 }
                 Some(Step::Overflow)
             }
+            // `Delivery::leave`.
+            Step::Overflow if held.lease.is_some() => Some(overflow(server, held.progress.interrupted())),
             Step::Overflow => Some(overflow(server, held.progress)),
             Step::RemoveBacklogged { sequence } => {
                 if server.backlog.as_ref().is_some_and(|message| message.sequence == sequence) {

@@ -1,7 +1,11 @@
 //! A message that was handed out and must end in exactly one ack, delayed redelivery or dead letter.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    borrow::Cow,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -53,6 +57,8 @@ pub struct Delivery<T> {
     acks: Acks,
     /// Stands for it once it runs long.
     run_lease: Mutex<Option<Arc<RunLease>>>,
+    /// Its call runs here, so a lease may stand for it. What is looked up or written before and after would meet the lease.
+    is_running: AtomicBool,
 }
 
 /// Where the end of a delivery goes.
@@ -99,6 +105,7 @@ impl<T> Delivery<T> {
             published,
             acks: Acks::Server(acker),
             run_lease: Mutex::default(),
+            is_running: AtomicBool::default(),
         })
     }
 
@@ -178,8 +185,32 @@ impl Delivery<Call> {
             published: event.published,
             acks: Acks::Event(Mutex::new(Some(settled))),
             run_lease: Mutex::default(),
+            is_running: AtomicBool::default(),
         };
         (delivery, is_settled)
+    }
+
+    /// The call begins to run, so it may get a lease.
+    pub fn begin(&self) {
+        self.is_running.store(true, Ordering::Relaxed);
+    }
+
+    /// The call as it is written elsewhere before it is acknowledged here. It gets no lease from now on.
+    pub fn leave<'call>(&self, call: &'call Call) -> Cow<'call, Call> {
+        self.is_running.store(false, Ordering::Relaxed);
+        self.as_leased(call)
+    }
+
+    /// The call as far as its lease has come, if it has one.
+    pub(crate) fn as_leased<'call>(&self, call: &'call Call) -> Cow<'call, Call> {
+        match self.run_lease() {
+            Some(_) => Cow::Owned(Call { interruptions: call.interruptions + 1, ..call.clone() }),
+            None => Cow::Borrowed(call),
+        }
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.is_running.load(Ordering::Relaxed)
     }
 }
 

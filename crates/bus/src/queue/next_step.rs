@@ -23,10 +23,11 @@ impl Queues {
     ///
     /// No other worker may hold the call: it could store the record right after this look.
     pub async fn next_step(&self, delivery: &Delivery<Call>, call: &Call, is_in_doubt: bool) -> Result<NextStep> {
+        let has_lease = delivery.run_lease().is_some();
         let origin = match delivery.place {
-            Place::Event => Origin::Event,
+            Place::Event if !has_lease => Origin::Event,
             Place::Backlog => Origin::Backlog,
-            Place::Lane | Place::BulkLane | Place::Elsewhere => Origin::Shared,
+            Place::Event | Place::Lane | Place::BulkLane | Place::Elsewhere => Origin::Shared,
         };
         let was_moved = call.last_attempt.is_some() || call.run_at.is_some() || origin == Origin::Backlog;
         if !is_in_doubt && !call.has_callers_id && !was_moved {
@@ -40,12 +41,13 @@ impl Queues {
             found.elsewhere = is_known.then(Progress::default);
             return Ok(next_step(origin, progress(call), &found));
         }
-        let was_delivered = delivery.delivered > 1 || call.interruptions > 0;
+        let was_delivered = delivery.delivered > 1 || call.interruptions > 0 || has_lease;
         // The server may have forgotten the delivery of an attempt that failed, and not its successor.
         if !found.has_record && (was_delivered || (is_in_doubt && self.nats.parked.has(&call.call_id).await?)) {
             (found.backlog, found.elsewhere) = self.find_messages(call).await?;
         }
-        Ok(next_step(origin, progress(call), &found))
+        // Its own lease is no other message.
+        Ok(next_step(origin, progress(&delivery.as_leased(call)), &found))
     }
 
     /// How far a call is in the backlog of its function, and how far anywhere else.

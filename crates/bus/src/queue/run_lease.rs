@@ -50,6 +50,10 @@ impl Delivery<Call> {
                 output = &mut work => return output,
                 _ = extend.tick(), if self.run_lease().is_none() => self.acknowledge(AckKind::Progress).await,
                 () = &mut renew, if can_be_leased => {
+                    if !self.is_running() {
+                        renew.as_mut().reset(Instant::now() + lasts);
+                        continue;
+                    }
                     // A lease is short at first, as an ack is, and longer the longer the call runs.
                     lasts = (lasts * 2).max(ACK_TIMEOUT / 3).min(long_after);
                     let renewed = self.lease(queues, call, call.interruptions + 1, lasts * MISSED_RENEWALS);
