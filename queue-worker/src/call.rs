@@ -79,6 +79,7 @@ impl Worker {
             if self.bus.connection.connections() != connections || !self.bus.connection.is_connected() {
                 // It may have been given to another worker, ended or been cancelled while this worker was not connected.
                 drop(slot);
+                delivery.pause();
                 connections = self.bus.connection.connections();
                 if !self.is_to_be_run(delivery, call, held, true).await {
                     return;

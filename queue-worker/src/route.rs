@@ -21,6 +21,8 @@ use crate::{
 
 /// Events at once, more than those whose calls run straight from them.
 const WINDOW: usize = 512;
+/// The calls of an event that was delivered more often are queued.
+const MAX_DIRECT_DELIVERIES: u64 = 20;
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// An event that a newer skep has stored waits for a worker that can read it.
 const UNREADABLE_RETRY_DELAY: Duration = Duration::from_secs(300);
@@ -50,7 +52,9 @@ impl Worker {
         }
         // A paused event waits for a replay, and the calls of a schedule were planned.
         let routes = if event.decision.paused || event.occurrence.is_some() { &[][..] } else { &event.decision.routes };
-        let direct = if event.decision.is_routed_only { self.direct.admit().await } else { None };
+        // What is delivered again counts as interrupted after a while; in its lane, only the call's own deliveries count.
+        let may_be_direct = event.decision.is_routed_only && delivery.delivered < MAX_DIRECT_DELIVERIES;
+        let direct = if may_be_direct { self.direct.admit().await } else { None };
         let age = delivery.age();
         let take = |route| Box::pin(self.take_route(delivery, event, route, direct.is_some()));
         let routed = join_all(routes.iter().map(take)).await;

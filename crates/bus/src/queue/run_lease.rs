@@ -50,7 +50,8 @@ impl Delivery<Call> {
                 output = &mut work => return output,
                 _ = extend.tick(), if self.run_lease().is_none() => self.acknowledge(AckKind::Progress).await,
                 () = &mut renew, if can_be_leased => {
-                    if !self.is_running() {
+                    // One that has a lease keeps it.
+                    if !self.is_running() && self.run_lease().is_none() {
                         renew.as_mut().reset(Instant::now() + lasts);
                         continue;
                     }
