@@ -1,7 +1,7 @@
 //! Calls that run straight from their event: the event stands for them until they have ended, or have a message of their own.
 //!
 //! So a webhook's function starts without a second store, and most calls of events are stored once, as a record.
-//! Whatever does not go that way is queued: calls that have to wait, and those of an event that ends otherwise.
+//! Calls that have to wait are queued.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ pub(crate) struct DirectCalls {
 
 impl DirectCalls {
     pub(crate) fn new(tasks: TaskTracker, max_events: usize) -> Self {
-        Self { tasks, max_events, events: Semaphore::new(max_events) }
+        Self { tasks, max_events, events: Semaphore::new(max_events.min(Semaphore::MAX_PERMITS)) }
     }
 
     /// The permit of an event, if it may have direct calls.

@@ -29,7 +29,7 @@ impl Puller {
     where
         Handled: Future<Output = ()> + Send + 'static,
     {
-        let window = Arc::new(Semaphore::new(self.window));
+        let window = Arc::new(Semaphore::new(self.window.min(Semaphore::MAX_PERMITS)));
         while !self.shutdown.is_cancelled() {
             let deliveries = match self.next(&mut queue, &window).await {
                 Ok(deliveries) => deliveries,

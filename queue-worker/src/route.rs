@@ -109,7 +109,7 @@ impl Worker {
             if self.run_directly(delivery, &call).await {
                 return Ok(());
             }
-            // It may have been begun.
+            // It may have been begun, so the worker that gets it from its lane asks the others and looks first.
             call.interruptions = 1;
         }
         // Held, because another worker that this event is delivered to as well asks about it.
